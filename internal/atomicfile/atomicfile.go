@@ -1,0 +1,80 @@
+// Package atomicfile replaces a file in one step: whoever reads it sees the old content or the new, also after a power
+// cut. The new content is synced before it takes the name, and the folder after.
+package atomicfile
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+)
+
+// File is a new file that has no name yet. Write to it, then Commit; Cleanup removes it unless it was committed.
+type File struct {
+	*os.File
+	path string
+	done bool
+}
+
+// Create starts a new file that will replace path, in the same folder.
+func Create(path string, mode os.FileMode) (*File, error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
+	if err != nil {
+		return nil, err
+	}
+	pending := &File{File: f, path: path}
+	if err := f.Chmod(mode); err != nil && !errors.Is(err, os.ErrPermission) {
+		return nil, errors.Join(err, pending.Cleanup())
+	}
+	return pending, nil
+}
+
+// Commit makes the content durable and gives it its name.
+func (f *File) Commit() error {
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), f.path); err != nil {
+		return err
+	}
+	f.done = true
+	return SyncDir(filepath.Dir(f.path))
+}
+
+// Cleanup removes the file if it was not committed; deferred, it is right on every way out.
+func (f *File) Cleanup() error {
+	if f.done {
+		return nil
+	}
+	f.done = true
+	_ = f.Close() // closed already if Commit got that far; nothing is lost, since the file goes
+	return os.Remove(f.Name())
+}
+
+// Write replaces the content of path.
+func Write(path string, content []byte, mode os.FileMode) (err error) {
+	f, err := Create(path, mode)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Cleanup()) }()
+	if _, err := f.Write(content); err != nil {
+		return err
+	}
+	return f.Commit()
+}
+
+// SyncDir makes the names in a folder durable. Windows has no such call and needs none.
+func SyncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,128 @@
+// Package filecopy moves the content of one open file into another and hashes it on the way: each byte is read once,
+// holes stay holes.
+//
+// The hash is BLAKE3-256 of the whole content, in which a hole counts as zeros, as every other program sees it.
+package filecopy
+
+import (
+	"context"
+
+	"github.com/zeebo/blake3"
+
+	"snapcopy/internal/fsat"
+)
+
+// NoFile in place of the destination means to hash only.
+const NoFile = -1
+
+// A WriteError is a failure of the destination; other errors are of the source.
+type WriteError struct{ Err error }
+
+func (e *WriteError) Error() string { return e.Err.Error() }
+func (e *WriteError) Unwrap() error { return e.Err }
+
+// Copier copies one file at a time. It holds one buffer, which it may share with its owner between calls.
+type Copier struct {
+	Buf []byte
+	// Tick, if set, is told of every piece of content read.
+	Tick   func(bytes int)
+	hasher *blake3.Hasher
+}
+
+var zeros [64 << 10]byte
+
+// Copy copies src to dst, an empty file, and returns the number of bytes in src and their hash. size is the size src
+// is expected to have; the content is read to its end, wherever that is. sparse says that there may be holes, which are
+// then looked for.
+func (c *Copier) Copy(ctx context.Context, dst, src int, size int64, sparse bool) (n int64, hash [32]byte, err error) {
+	if c.hasher == nil {
+		c.hasher = blake3.New()
+	}
+	c.hasher.Reset()
+	if sparse {
+		n, err = c.copySparse(ctx, dst, src, size)
+	}
+	if err == nil {
+		n, err = c.copyRange(ctx, dst, src, n, -1)
+	}
+	c.hasher.Sum(hash[:0])
+	return n, hash, err
+}
+
+// copySparse copies the first size bytes piece by piece of data, and stops where the file turns out to be shorter.
+func (c *Copier) copySparse(ctx context.Context, dst, src int, size int64) (int64, error) {
+	var at int64
+	for at < size {
+		start, end, ok, err := fsat.NextData(src, at, size)
+		if err != nil {
+			return at, err
+		}
+		if !ok {
+			start, end = size, size
+		}
+		if err := c.hashZeros(ctx, start-at); err != nil {
+			return at, err
+		}
+		if at, err = c.copyRange(ctx, dst, src, start, end); err != nil {
+			return at, err
+		}
+		if at < end {
+			return at, nil
+		}
+	}
+	if dst == NoFile {
+		return at, nil
+	}
+	if err := fsat.Truncate(dst, at); err != nil {
+		return at, &WriteError{err}
+	}
+	return at, nil
+}
+
+// copyRange copies from offset at to end, or to the end of the file if that comes first or end is negative. It returns
+// the offset it got to.
+func (c *Copier) copyRange(ctx context.Context, dst, src int, at, end int64) (int64, error) {
+	for end < 0 || at < end {
+		if err := ctx.Err(); err != nil {
+			return at, context.Cause(ctx)
+		}
+		buf := c.Buf
+		if end >= 0 && end-at < int64(len(buf)) {
+			buf = buf[:end-at]
+		}
+		n, err := fsat.ReadSome(src, buf, at)
+		if err != nil {
+			return at, err
+		}
+		if n == 0 {
+			return at, nil
+		}
+		if _, err := c.hasher.Write(buf[:n]); err != nil {
+			return at, err
+		}
+		if dst != NoFile {
+			if err := fsat.Write(dst, buf[:n], at); err != nil {
+				return at, &WriteError{err}
+			}
+		}
+		at += int64(n)
+		if c.Tick != nil {
+			c.Tick(n)
+		}
+	}
+	return at, nil
+}
+
+func (c *Copier) hashZeros(ctx context.Context, n int64) error {
+	for n > 0 {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		piece := min(n, int64(len(zeros)))
+		if _, err := c.hasher.Write(zeros[:piece]); err != nil {
+			return err
+		}
+		n -= piece
+	}
+	return nil
+}

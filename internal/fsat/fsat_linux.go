@@ -1,0 +1,546 @@
+package fsat
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// OpenRoot opens the directory at path, following symbolic links: a path that a person typed.
+func OpenRoot(path string) (int, error) {
+	return open(unix.AT_FDCWD, path, unix.O_RDONLY|unix.O_DIRECTORY)
+}
+
+// OpenDir opens the directory name in dir, without changing its access time where that is permitted.
+func OpenDir(dir int, name string) (int, error) {
+	return openQuiet(dir, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW)
+}
+
+// OpenParent opens the directory above dir.
+func OpenParent(dir int) (int, error) { return OpenDir(dir, "..") }
+
+// OpenFile opens a file for reading, without changing its access time where that is permitted. It does not wait for
+// the other end of a pipe.
+func OpenFile(dir int, name string) (int, error) {
+	return openQuiet(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY)
+}
+
+// Create makes a new regular file, open for reading and writing. It fails if the name exists.
+func Create(dir int, name string, mode uint32) (int, error) {
+	for {
+		fd, err := unix.Openat(dir, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
+		if err != unix.EINTR {
+			return fd, err
+		}
+	}
+}
+
+// openQuiet opens with O_NOATIME, which only the owner of a file and root may use, and without it where refused.
+func openQuiet(dir int, name string, flags int) (int, error) {
+	fd, err := open(dir, name, flags|unix.O_NOATIME)
+	if err == unix.EPERM {
+		return open(dir, name, flags)
+	}
+	return fd, err
+}
+
+func open(dir int, name string, flags int) (int, error) {
+	for {
+		fd, err := unix.Openat(dir, name, flags|unix.O_CLOEXEC, 0)
+		if err != unix.EINTR {
+			return fd, err
+		}
+	}
+}
+
+// Close closes a handle; NoDir is ignored.
+func Close(fd int) error {
+	if fd < 0 {
+		return nil
+	}
+	err := unix.Close(fd)
+	if err == unix.EINTR { // Linux has closed it all the same
+		return nil
+	}
+	return err
+}
+
+const statMask = unix.STATX_BASIC_STATS
+
+// StatAt fills st for name in dir. A symbolic link is described, not followed.
+func StatAt(dir int, name string, st *Stat) error {
+	return statx(dir, name, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, st)
+}
+
+// StatHandle fills st for an open file or directory.
+func StatHandle(fd int, st *Stat) error {
+	return statx(fd, "", unix.AT_EMPTY_PATH, st)
+}
+
+func statx(dir int, name string, flags int, st *Stat) error {
+	var x unix.Statx_t
+	for {
+		err := unix.Statx(dir, name, flags, statMask, &x)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		break
+	}
+	*st = Stat{
+		Type:  uint32(x.Mode) & TypeMask,
+		Mode:  uint32(x.Mode) & 0o7777,
+		UID:   x.Uid,
+		GID:   x.Gid,
+		Nlink: x.Nlink,
+		Dev:   unix.Mkdev(x.Dev_major, x.Dev_minor),
+		Ino:   x.Ino,
+		Size:  int64(x.Size), Blocks: int64(x.Blocks),
+		Major: x.Rdev_major, Minor: x.Rdev_minor,
+		Mtime: Time{x.Mtime.Sec, x.Mtime.Nsec},
+		Ctime: Time{x.Ctime.Sec, x.Ctime.Nsec},
+	}
+	return nil
+}
+
+// ReadDir lists an open directory, sorted by name, without "." and "..". buf is working space (64 KiB is plenty).
+// When an error ends the listing early, what was read comes with it.
+func ReadDir(dir int, buf []byte) ([]DirEntry, error) {
+	var list []DirEntry
+	for {
+		n, err := unix.Getdents(dir, buf)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			sortEntries(list)
+			return list, err
+		}
+		if n == 0 {
+			sortEntries(list)
+			return list, nil
+		}
+		list = parseDirents(list, buf[:n])
+	}
+}
+
+// parseDirents reads the records of getdents64(2): inode u64, offset u64, length u16, type u8, name, NUL.
+func parseDirents(list []DirEntry, b []byte) []DirEntry {
+	const nameAt = 19
+	text := string(b) // one allocation; the names are parts of it
+	list = slices.Grow(list, len(b)/40)
+	for off := 0; off+nameAt <= len(b); {
+		length := int(binary.NativeEndian.Uint16(b[off+16:]))
+		end := bytes.IndexByte(b[off+nameAt:off+length], 0)
+		name := text[off+nameAt : off+nameAt+end]
+		if name != "." && name != ".." {
+			list = append(list, DirEntry{Name: name, Type: uint32(b[off+18]) << 12})
+		}
+		off += length
+	}
+	return list
+}
+
+func sortEntries(list []DirEntry) {
+	slices.SortFunc(list, func(a, b DirEntry) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// Link makes newName in newDir another name of oldName in oldDir. Symbolic links are linked themselves.
+func Link(oldDir int, oldName string, newDir int, newName string) error {
+	for {
+		if err := unix.Linkat(oldDir, oldName, newDir, newName, 0); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// Mkdir makes a directory.
+func Mkdir(dir int, name string, mode uint32) error { return unix.Mkdirat(dir, name, mode) }
+
+// MakeSymlink makes name in dir a symbolic link to target.
+func MakeSymlink(target string, dir int, name string) error { return unix.Symlinkat(target, dir, name) }
+
+// MakeNode makes a FIFO, a socket or a device. typ is one of the kinds of this package.
+func MakeNode(dir int, name string, typ, mode, major, minor uint32) error {
+	return unix.Mknodat(dir, name, typ|mode&0o777, int(unix.Mkdev(major, minor)))
+}
+
+// Readlink gives the target of a symbolic link; size is a hint for its length.
+func Readlink(dir int, name string, size int64) (string, error) {
+	buf := make([]byte, max(size, 63)+1)
+	for {
+		n, err := unix.Readlinkat(dir, name, buf)
+		if err != nil {
+			return "", err
+		}
+		if n < len(buf) {
+			return string(buf[:n]), nil
+		}
+		buf = make([]byte, 2*len(buf))
+	}
+}
+
+// Rename moves a name, replacing what newName was.
+func Rename(oldDir int, oldName string, newDir int, newName string) error {
+	return unix.Renameat(oldDir, oldName, newDir, newName)
+}
+
+// RenameNew moves a name and fails with EEXIST if newName exists. Where the file system cannot do that in one step, it
+// looks first: the caller must be the only one to make names there.
+func RenameNew(oldDir int, oldName string, newDir int, newName string) error {
+	err := unix.Renameat2(oldDir, oldName, newDir, newName, unix.RENAME_NOREPLACE)
+	if err != unix.EINVAL && err != unix.ENOSYS && err != unix.ENOTSUP {
+		return err
+	}
+	var st Stat
+	switch err := StatAt(newDir, newName, &st); err {
+	case nil:
+		return unix.EEXIST
+	case unix.ENOENT:
+		return unix.Renameat(oldDir, oldName, newDir, newName)
+	default:
+		return err
+	}
+}
+
+// Unlink removes a name that is not a directory.
+func Unlink(dir int, name string) error { return unix.Unlinkat(dir, name, 0) }
+
+// Rmdir removes an empty directory.
+func Rmdir(dir int, name string) error { return unix.Unlinkat(dir, name, unix.AT_REMOVEDIR) }
+
+// Read fills buf from offset off and returns how much was there: less than len(buf) only at the end of the file.
+func Read(fd int, buf []byte, off int64) (int, error) {
+	n := 0
+	for n < len(buf) {
+		m, err := unix.Pread(fd, buf[n:], off+int64(n))
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return n, err
+		}
+		if m == 0 {
+			break
+		}
+		n += m
+	}
+	return n, nil
+}
+
+// ReadSome is one read: 0 bytes mean the end of the file.
+func ReadSome(fd int, buf []byte, off int64) (int, error) {
+	for {
+		n, err := unix.Pread(fd, buf, off)
+		if err != unix.EINTR {
+			return max(n, 0), err
+		}
+	}
+}
+
+// Write writes all of buf at offset off.
+func Write(fd int, buf []byte, off int64) error {
+	for len(buf) > 0 {
+		n, err := unix.Pwrite(fd, buf, off)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		buf, off = buf[n:], off+int64(n)
+	}
+	return nil
+}
+
+// Truncate sets the size of an open file.
+func Truncate(fd int, size int64) error {
+	for {
+		if err := unix.Ftruncate(fd, size); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// NextData returns the next range [start, end) at or after off that is not a hole, for a file of the given size.
+// ok is false when nothing but a hole follows. A file system that knows no holes says that all is data.
+func NextData(fd int, off, size int64) (start, end int64, ok bool, err error) {
+	start, err = unix.Seek(fd, off, unix.SEEK_DATA)
+	switch err {
+	case nil:
+	case unix.ENXIO:
+		return 0, 0, false, nil
+	case unix.EINVAL, unix.ENOTSUP:
+		return off, size, off < size, nil
+	default:
+		return 0, 0, false, err
+	}
+	if start >= size {
+		return 0, 0, false, nil
+	}
+	end, err = unix.Seek(fd, start, unix.SEEK_HOLE)
+	if err == unix.ENXIO { // cut short meanwhile
+		return 0, 0, false, nil
+	}
+	return start, min(end, size), err == nil, err
+}
+
+// Clone makes dst share the content of src (a reflink). Both must be on one file system that can do that.
+func Clone(dst, src int) error { return unix.IoctlFileClone(dst, src) }
+
+// Chown sets the owner of an open file or directory.
+func Chown(fd int, uid, gid uint32) error { return unix.Fchown(fd, int(uid), int(gid)) }
+
+// ChownAt sets the owner of name in dir, of a symbolic link itself.
+func ChownAt(dir int, name string, uid, gid uint32) error {
+	return unix.Fchownat(dir, name, int(uid), int(gid), unix.AT_SYMLINK_NOFOLLOW)
+}
+
+// Chmod sets the mode of an open file or directory.
+func Chmod(fd int, mode uint32) error { return unix.Fchmod(fd, mode) }
+
+// ChmodAt sets the mode of name in dir, which the caller has just made and which is not a symbolic link.
+func ChmodAt(dir int, name string, mode uint32) error { return unix.Fchmodat(dir, name, mode, 0) }
+
+const utimeOmit = 0x3ffffffe
+
+// SetMtime sets the modification time of an open file or directory and leaves the access time.
+func SetMtime(fd int, t Time) error {
+	ts := [2]unix.Timespec{{Nsec: utimeOmit}, {Sec: t.Sec, Nsec: int64(t.Nsec)}}
+	_, _, e := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(fd), 0, uintptr(unsafe.Pointer(&ts)), 0, 0, 0)
+	if e != 0 {
+		return e
+	}
+	return nil
+}
+
+// SetMtimeAt sets the modification time of name in dir, of a symbolic link itself.
+func SetMtimeAt(dir int, name string, t Time) error {
+	ts := []unix.Timespec{{Nsec: utimeOmit}, {Sec: t.Sec, Nsec: int64(t.Nsec)}}
+	return unix.UtimesNanoAt(dir, name, ts, unix.AT_SYMLINK_NOFOLLOW)
+}
+
+// Xattrs gives every extended attribute of an open file or directory that can be read, sorted by name. A file system
+// without them has none.
+func Xattrs(fd int) ([]Xattr, error) {
+	return readXattrs(
+		func(b []byte) (int, error) { return unix.Flistxattr(fd, b) },
+		func(name string, b []byte) (int, error) { return unix.Fgetxattr(fd, name, b) })
+}
+
+// XattrsAt is Xattrs for a name that must not or cannot be opened: a symbolic link, a device, a pipe.
+func XattrsAt(dir int, name string) ([]Xattr, error) {
+	path := procPath(dir, name)
+	return readXattrs(
+		func(b []byte) (int, error) { return unix.Llistxattr(path, b) },
+		func(attr string, b []byte) (int, error) { return unix.Lgetxattr(path, attr, b) })
+}
+
+// procPath names an entry of an open directory for the calls that take no handle. The kernel resolves the first part
+// to the very directory that is open.
+func procPath(dir int, name string) string {
+	return "/proc/self/fd/" + strconv.Itoa(dir) + "/" + name
+}
+
+func readXattrs(list func([]byte) (int, error), get func(string, []byte) (int, error)) ([]Xattr, error) {
+	var small [256]byte
+	names, err := grow(small[:], list)
+	if err == unix.ENOTSUP || len(names) == 0 && err == nil {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var set []Xattr
+	var failed error
+	for name := range strings.SplitSeq(strings.TrimSuffix(string(names), "\x00"), "\x00") {
+		value, err := grow(nil, func(b []byte) (int, error) { return get(name, b) })
+		switch err {
+		case nil:
+			set = append(set, Xattr{name, value})
+		case unix.ENODATA: // gone since it was listed
+		case unix.ENOTSUP: // listed by a file system that cannot hand it out
+		default:
+			failed = errors.Join(failed, &os.PathError{Op: "getxattr", Path: name, Err: err})
+		}
+	}
+	slices.SortFunc(set, func(a, b Xattr) int { return strings.Compare(a.Name, b.Name) })
+	return set, failed
+}
+
+// grow calls read with buf, and with larger space for as long as it says ERANGE.
+func grow(buf []byte, read func([]byte) (int, error)) ([]byte, error) {
+	for {
+		n, err := read(buf)
+		switch {
+		case err == nil && (n <= len(buf) && len(buf) > 0 || n == 0):
+			return buf[:n:n], nil
+		case err == nil: // asked with no space: n is what is needed
+			buf = make([]byte, n)
+		case err == unix.ERANGE:
+			if n, err = read(nil); err != nil {
+				return nil, err
+			}
+			buf = make([]byte, n+64)
+		case err == unix.EINTR:
+		default:
+			return nil, err
+		}
+	}
+}
+
+// SetXattr sets one extended attribute of an open file or directory.
+func SetXattr(fd int, x Xattr) error { return unix.Fsetxattr(fd, x.Name, x.Value, 0) }
+
+// SetXattrAt sets one extended attribute of name in dir, of a symbolic link itself.
+func SetXattrAt(dir int, name string, x Xattr) error {
+	return unix.Lsetxattr(procPath(dir, name), x.Name, x.Value, 0)
+}
+
+// RemoveXattr removes one extended attribute of an open file or directory; it is no error if there is none.
+func RemoveXattr(fd int, name string) error {
+	err := unix.Fremovexattr(fd, name)
+	if err == unix.ENODATA || err == unix.ENOTSUP {
+		return nil
+	}
+	return err
+}
+
+// Sync makes an open file or directory durable.
+func Sync(fd int) error {
+	for {
+		err := unix.Fsync(fd)
+		if err == unix.EINVAL { // a file system on which this kind of file has nothing to sync
+			return nil
+		}
+		if err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// SyncFS makes everything on the file system that holds fd durable. See NeedsFsync for where it does not.
+func SyncFS(fd int) error { return unix.Syncfs(fd) }
+
+type kind struct {
+	name      string
+	linkLimit uint32
+	syncs     bool // syncfs(2) makes everything durable
+}
+
+// kinds are the file systems of which more is known than can be asked. Link limits: ext4 inode(5) and EXT4_LINK_MAX,
+// BTRFS_LINK_MAX, XFS_MAXLINK. The magic numbers are those of statfs(2).
+var kinds = map[uint64]kind{
+	0xef53:     {"ext4", 65000, true},
+	0x58465342: {"xfs", 1<<31 - 1, true},
+	0x9123683e: {"btrfs", 65535, true},
+	0x01021994: {"tmpfs", 0, true},
+	0x794c7630: {"overlay", 0, true},
+	0xf2f52010: {"f2fs", 0, true},
+	0xca451a4e: {"bcachefs", 0, true},
+	0x2fc12fc1: {"zfs", 0, true},
+	0x4d44:     {"vfat", 0, true},
+	0x2011bab0: {"exfat", 0, true},
+	0x7366746e: {"ntfs3", 1024, true},
+	0x65735546: {"fuse", 0, false},
+	0x6969:     {"nfs", 0, false},
+	0xff534d42: {"cifs", 0, false},
+	0xfe534d42: {"smb2", 0, false},
+	0x00c36400: {"ceph", 0, false},
+}
+
+// FileSystem describes the file system that holds fd.
+func FileSystem(fd int) (Space, error) {
+	var s unix.Statfs_t
+	for {
+		err := unix.Fstatfs(fd, &s)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return Space{}, err
+		}
+		break
+	}
+	magic := uint64(uint32(s.Type))
+	k, ok := kinds[magic]
+	if !ok {
+		k.name = "0x" + strconv.FormatUint(magic, 16)
+	}
+	sp := Space{Kind: k.name, LinkLimit: k.linkLimit, NeedsFsync: !k.syncs}
+	sp.ReadOnly = s.Flags&unix.ST_RDONLY != 0
+	sp.Free, sp.Total = s.Bavail*uint64(s.Frsize), s.Blocks*uint64(s.Frsize)
+	sp.Inodes, sp.FreeInodes = s.Files, s.Ffree
+	return sp, nil
+}
+
+// Umask reads the mask that the system takes off the mode of every file this process makes; unknown reports all bits.
+func Umask() uint32 {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0o777
+	}
+	_, rest, ok := strings.Cut(string(status), "\nUmask:")
+	if !ok {
+		return 0o777
+	}
+	line, _, _ := strings.Cut(rest, "\n")
+	mask, err := strconv.ParseUint(strings.TrimSpace(line), 8, 32)
+	if err != nil {
+		return 0o777
+	}
+	return uint32(mask)
+}
+
+// LockExclusive takes the lock on an open file, and reports false if another process has it. The system gives it back
+// when its owner ends, however that happens.
+func LockExclusive(fd int) (bool, error) {
+	for {
+		err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
+		if err == unix.EWOULDBLOCK {
+			return false, nil
+		}
+		if err != unix.EINTR {
+			return err == nil, err
+		}
+	}
+}
+
+// What an error means to a caller who goes on with other work. They look through wrapping.
+
+// IsGone reports that the name is not there, or not a directory any more.
+func IsGone(err error) bool { return is(err, unix.ENOENT, unix.ENOTDIR, unix.ELOOP, unix.ESTALE) }
+
+// IsNoSpace reports a full file system or an exhausted quota.
+func IsNoSpace(err error) bool { return is(err, unix.ENOSPC, unix.EDQUOT) }
+
+// IsLinkLimit reports an inode that can have no further name.
+func IsLinkLimit(err error) bool { return is(err, unix.EMLINK) }
+
+// IsRefused reports what this file system cannot do or these privileges do not allow.
+func IsRefused(err error) bool {
+	return is(err, unix.EPERM, unix.EACCES, unix.ENOTSUP, unix.ENOSYS, unix.EINVAL, unix.EOVERFLOW, unix.EXDEV,
+		unix.ENOTTY, unix.E2BIG, unix.ERANGE)
+}
+
+// IsNameRefused reports a name, or a size, that this file system cannot have.
+func IsNameRefused(err error) bool {
+	return is(err, unix.EINVAL, unix.EILSEQ, unix.ENAMETOOLONG, unix.EFBIG)
+}
+
+// IsExist reports a name that is taken.
+func IsExist(err error) bool { return is(err, unix.EEXIST, unix.ENOTEMPTY) }
+
+func is(err error, any ...unix.Errno) bool {
+	var e unix.Errno
+	return errors.As(err, &e) && slices.Contains(any, e)
+}

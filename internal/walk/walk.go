@@ -1,0 +1,208 @@
+// Package walk runs the work on a tree of directories on several workers, children before parents.
+//
+// A directory has a number of items. Workers take its items in chunks, which spreads one huge directory over all of
+// them, and the items that turn out to be directories become the next directories. The most recent directory comes
+// first, so that what is under way stays within the depth of the tree and not its breadth. When everything in and
+// below a directory is done, it is left: each directory after all of its children.
+//
+// Memory: one node for each directory that was entered and not yet left, that is, about depth × workers of them.
+package walk
+
+import (
+	"context"
+	"sync"
+)
+
+// chunk is the number of items a worker takes at a time: enough that the lock does not matter, few enough that a
+// directory of large files is spread.
+const chunk = 32
+
+// A Tree is what Run needs to know about directories of type D. The functions are called from several workers at
+// once, but Leave is called once for each directory, when nothing else uses it. An error from any of them ends the run.
+type Tree[D any] struct {
+	// Items does the work on items from to to-1 of a directory and returns those to descend into, in order.
+	Items func(worker int, dir D, from, to int) (descend []int, err error)
+	// Enter starts an item of a directory that Items wanted to descend into, and says how many items it has.
+	// ok is false if it cannot be entered; that is not an error of the run.
+	Enter func(worker int, parent D, item int) (dir D, items int, ok bool, err error)
+	// Leave ends a directory.
+	Leave func(worker int, dir D) error
+}
+
+type node[D any] struct {
+	dir      D
+	parent   *node[D]
+	items    int
+	next     int   // first item no worker has taken
+	descend  []int // directories nobody has entered yet are those from entered on
+	entered  int
+	busy     int // chunks and children under way
+	onStack  bool
+	complete bool
+}
+
+func (n *node[D]) claimable() bool { return n.next < n.items || n.entered < len(n.descend) }
+
+type walker[D any] struct {
+	tree  Tree[D]
+	mu    sync.Mutex
+	wake  sync.Cond
+	stack []*node[D] // directories with something to take; the most recent is last
+	live  int        // directories entered and not left
+	err   error
+}
+
+// Run works through the tree below root, which has been entered already, and leaves root last. It stops early when
+// ctx ends or a function of the tree fails, and returns that error; directories that were not left by then never are.
+func Run[D any](ctx context.Context, workers int, root D, items int, tree Tree[D]) error {
+	w := &walker[D]{tree: tree}
+	w.wake.L = &w.mu
+	w.live = 1
+	first := &node[D]{dir: root, items: items}
+	stop := context.AfterFunc(ctx, func() { w.fail(context.Cause(ctx)) })
+	defer stop()
+
+	if items == 0 {
+		return tree.Leave(0, root)
+	}
+	w.push(first)
+	var group sync.WaitGroup
+	for id := range max(workers, 1) {
+		group.Go(func() { w.work(id) })
+	}
+	group.Wait()
+	return w.err
+}
+
+func (w *walker[D]) fail(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil && err != nil {
+		w.err = err
+	}
+	w.wake.Broadcast()
+}
+
+func (w *walker[D]) push(n *node[D]) {
+	n.onStack = true
+	w.stack = append(w.stack, n)
+}
+
+func (w *walker[D]) work(id int) {
+	for {
+		n, from, to, child, ok := w.claim()
+		if !ok {
+			return
+		}
+		var err error
+		if child >= 0 {
+			err = w.enter(id, n, child)
+		} else {
+			err = w.do(id, n, from, to)
+		}
+		if err != nil {
+			w.fail(err)
+			return
+		}
+	}
+}
+
+// claim waits for work: a chunk of items of n, or a child (an item number, otherwise -1) to enter.
+func (w *walker[D]) claim() (n *node[D], from, to, child int, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for {
+		if w.err != nil || w.live == 0 {
+			return nil, 0, 0, -1, false
+		}
+		for len(w.stack) > 0 {
+			n = w.stack[len(w.stack)-1]
+			if n.claimable() {
+				break
+			}
+			n.onStack = false
+			w.stack[len(w.stack)-1] = nil
+			w.stack = w.stack[:len(w.stack)-1]
+		}
+		if len(w.stack) > 0 {
+			n.busy++
+			if n.next < n.items {
+				from, to = n.next, min(n.next+chunk, n.items)
+				n.next = to
+				return n, from, to, -1, true
+			}
+			child = n.descend[n.entered]
+			n.entered++
+			return n, 0, 0, child, true
+		}
+		w.wake.Wait()
+	}
+}
+
+func (w *walker[D]) do(id int, n *node[D], from, to int) error {
+	descend, err := w.tree.Items(id, n.dir, from, to)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	if len(descend) > 0 {
+		n.descend = append(n.descend, descend...)
+		if !n.onStack {
+			w.push(n)
+		}
+		w.wake.Broadcast()
+	}
+	w.mu.Unlock()
+	return w.done(id, n)
+}
+
+func (w *walker[D]) enter(id int, parent *node[D], item int) error {
+	dir, items, ok, err := w.tree.Enter(id, parent.dir, item)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return w.done(id, parent)
+	}
+	n := &node[D]{dir: dir, parent: parent, items: items}
+	w.mu.Lock()
+	w.live++
+	if items > 0 {
+		w.push(n)
+		w.wake.Broadcast()
+	}
+	w.mu.Unlock()
+	if items == 0 {
+		return w.leave(id, n)
+	}
+	return nil
+}
+
+// done ends a piece of work on n, and leaves n if that was the last.
+func (w *walker[D]) done(id int, n *node[D]) error {
+	w.mu.Lock()
+	n.busy--
+	last := n.busy == 0 && !n.claimable() && !n.complete
+	n.complete = n.complete || last
+	w.mu.Unlock()
+	if last {
+		return w.leave(id, n)
+	}
+	return nil
+}
+
+func (w *walker[D]) leave(id int, n *node[D]) error {
+	if err := w.tree.Leave(id, n.dir); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	w.live--
+	if w.live == 0 {
+		w.wake.Broadcast()
+	}
+	w.mu.Unlock()
+	if n.parent != nil {
+		return w.done(id, n.parent)
+	}
+	return nil
+}

@@ -1,0 +1,58 @@
+package index
+
+import "encoding/binary"
+
+const (
+	// largeSize is the size above which a file is worth a question before it is read: a smaller one is read in
+	// one piece anyway.
+	largeSize = 1 << 20
+
+	// bloomPerRecord and bloomProbes give one wrong "may hold" in about 120 questions.
+	bloomPerRecord = 10
+	bloomProbes    = 7
+)
+
+// sizeKey stands for a file's size and mtime in the Bloom filter; 0: the file is not in it.
+func sizeKey(size uint64, mtime Time) uint32 {
+	if size <= largeSize {
+		return 0
+	}
+	var b [20]byte
+	binary.BigEndian.PutUint64(b[:], size)
+	binary.BigEndian.PutUint64(b[8:], uint64(mtime.Sec))
+	binary.BigEndian.PutUint32(b[16:], mtime.Nsec)
+	return max(fingerprint(b[:]), 1)
+}
+
+// bloom is a Bloom filter over size keys: bit n is bit n%8 of byte n/8. Its length is a multiple of 8 bytes.
+type bloom []byte
+
+func newBloom(keys uint64) bloom {
+	return make(bloom, (keys*bloomPerRecord+63)/64*8)
+}
+
+// bit returns the place of probe i.
+func (b bloom) bit(key uint32, i uint64) (at uint64, mask byte) {
+	x := uint64(key) * 0x9E3779B97F4A7C15
+	n := (x>>32 + i*(x&0xFFFFFFFF|1)) % (uint64(len(b)) * 8)
+	return n / 8, 1 << (n % 8)
+}
+
+func (b bloom) add(key uint32) {
+	for i := range uint64(bloomProbes) {
+		at, mask := b.bit(key, i)
+		b[at] |= mask
+	}
+}
+
+func (b bloom) mayHold(key uint32) bool {
+	if len(b) == 0 {
+		return false
+	}
+	for i := range uint64(bloomProbes) {
+		if at, mask := b.bit(key, i); b[at]&mask == 0 {
+			return false
+		}
+	}
+	return true
+}

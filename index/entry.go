@@ -1,0 +1,142 @@
+package index
+
+// Type is the kind of file an Entry describes.
+type Type uint8
+
+// The kinds of file. The numbers are part of the catalog format.
+const (
+	File        Type = 1
+	Dir         Type = 2
+	Symlink     Type = 3
+	Fifo        Type = 4
+	Socket      Type = 5
+	CharDevice  Type = 6
+	BlockDevice Type = 7
+)
+
+// Hash is a BLAKE3-256 digest. The zero Hash stands for "none".
+type Hash [32]byte
+
+// Time is a point in time: seconds since 1970 (negative before) and the nanoseconds, 0 to 999,999,999, to add.
+type Time struct {
+	Sec  int64
+	Nsec uint32
+}
+
+// Flags say what is special about an entry. The bits are part of the catalog format.
+type Flags uint32
+
+const (
+	// Racy marks an entry that changed so close to the moment it was looked at that a later change could carry
+	// the same timestamps. The next run reads it again.
+	Racy Flags = 1 << iota
+	// Torn marks a file that went on changing while it was read, after every retry: what was read is stored.
+	Torn
+	// Unread marks a directory that could not be listed completely; entries below it may be missing.
+	Unread
+	// NotStored marks an entry that exists in the catalog only: the archive's file system or the privileges of the
+	// run could not hold it (a device made without root, a symlink on FAT).
+	NotStored
+	// OwnerNotHeld, ModeNotHeld, TimeNotHeld and XattrsNotHeld mark metadata that the stored file does not carry;
+	// the catalog has the true value.
+	OwnerNotHeld
+	ModeNotHeld
+	TimeNotHeld
+	XattrsNotHeld
+	// LinksNotHeld marks a name of a link group that the mirror could not keep together with the others, because
+	// of the file system's link limit.
+	LinksNotHeld
+)
+
+// allFlags has every bit that the format knows.
+const allFlags = LinksNotHeld<<1 - 1
+
+// NotHeld is the set of flags that say the mirror differs from the source and the catalog holds the truth.
+const NotHeld = NotStored | OwnerNotHeld | ModeNotHeld | TimeNotHeld | XattrsNotHeld | LinksNotHeld
+
+// DirID numbers the directories of one catalog in the order the run entered them. The root is 0.
+type DirID uint32
+
+// XattrRef says where a catalog keeps a set of extended attributes; 0 is the empty set.
+type XattrRef uint64
+
+// Xattr is one extended attribute. Name includes the namespace ("user.note", "system.posix_acl_access").
+type Xattr struct {
+	Name  string
+	Value []byte
+}
+
+// Entry is one name in a directory: everything the archive knows about it.
+type Entry struct {
+	// What the source held. The hash of a directory covers these fields of its entries.
+
+	Name      string // one path element, any bytes but '/' and NUL; "" for the root
+	Type      Type
+	Mode      uint32 // permission, setuid, setgid and sticky bits (07777)
+	UID, GID  uint32
+	Mtime     Time
+	Size      uint64 // File: bytes; Symlink: length of Target; otherwise 0
+	Nlink     uint32 // names of the inode in the source; 0 for directories
+	Hash      Hash   // File: of the content; Dir: of its record; otherwise zero
+	Target    string // Symlink: where it points
+	Major     uint32 // CharDevice, BlockDevice: the device number
+	Minor     uint32
+	XattrHash Hash // of the set of extended attributes; zero: none
+
+	// How to recognise it in the source, and where it is in the archive.
+
+	Dev    uint32 // number of the source file system within this catalog, 0 for the first
+	Ino    uint64 // inode number in the source; (Dev, Ino) names the link group if Nlink > 1
+	Ctime  Time
+	Stored uint64 // inode number in the archive; 0: unknown or NotStored
+	Flags  Flags
+	Xattrs XattrRef
+	Child  uint64 // Dir: position of its record, never 0
+	Below  Totals // Dir: of everything below it
+}
+
+// Linked reports whether the entry is one of several names of its inode.
+func (e *Entry) Linked() bool { return e.Type != Dir && e.Nlink > 1 }
+
+// Totals sums up everything below a directory, not counting the directory itself.
+type Totals struct {
+	Files uint64 // everything that is not a directory
+	Dirs  uint64
+	Bytes uint64 // of regular files, each name counted; modulo 2^64
+}
+
+// count adds one entry, with everything below it, to t.
+func (t *Totals) count(e *Entry) {
+	switch e.Type {
+	case Dir:
+		t.Files += e.Below.Files
+		t.Dirs += e.Below.Dirs + 1
+		t.Bytes += e.Below.Bytes
+	case File:
+		t.Files++
+		t.Bytes += e.Size
+	default:
+		t.Files++
+	}
+}
+
+// HashXattrs gives the hash that a catalog keeps of a set of extended attributes, which must be sorted by name. It is
+// zero for the empty set and for one that a catalog cannot hold.
+func HashXattrs(set []Xattr) Hash {
+	if len(set) == 0 {
+		return Hash{}
+	}
+	b, err := appendXattrs(nil, set)
+	if err != nil {
+		return Hash{}
+	}
+	return hashOf(b)
+}
+
+// Add adds the figures of other to c.
+func (c *Counts) Add(other *Counts) {
+	theirs := other.fields()
+	for i, field := range c.fields() {
+		*field += *theirs[i]
+	}
+}

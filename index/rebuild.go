@@ -1,0 +1,141 @@
+package index
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Rebuild makes the index at path anew from catalogs, given by their paths, the newest first. Every stored file is
+// in it once, at its location in the newest snapshot that holds it. Temporary files go into tmpdir. Catalogs that
+// cannot be read are all listed in the error, each as a *DamageError, and path is not touched then.
+func Rebuild(ctx context.Context, catalogs []string, tmpdir, path string) (err error) {
+	b := NewBuilder(tmpdir)
+	defer func() { err = errors.Join(err, b.Close()) }()
+	names, err := b.addCatalogs(ctx, catalogs)
+	if err != nil {
+		return err
+	}
+	return b.merge(ctx, nil, names, -1, path)
+}
+
+// addCatalogs adds what the catalogs hold and returns the names of their snapshots, in the same order.
+func (b *Builder) addCatalogs(ctx context.Context, paths []string) (names []string, err error) {
+	var bad []error
+	var newer *Catalog // the last good one
+	defer func() {
+		if newer != nil {
+			err = errors.Join(err, newer.Close())
+		}
+	}()
+	for i, path := range paths {
+		c, err := b.addCatalog(ctx, path, newer, uint32(i))
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err != nil {
+			bad = append(bad, err)
+			continue
+		}
+		names = append(names, c.Summary().Snapshot)
+		if newer != nil {
+			bad = append(bad, newer.Close())
+		}
+		newer = c
+	}
+	return names, errors.Join(bad...)
+}
+
+// addCatalog returns the catalog it has added, open, or an error.
+func (b *Builder) addCatalog(ctx context.Context, path string, newer *Catalog, number uint32) (*Catalog, error) {
+	c, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	r := rebuild{ctx: ctx, b: b, c: c, newer: newer, number: number}
+	if err := r.start(); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// rebuild adds the stored files of the catalog c that newer, the one handled before it, does not have under the
+// same path: most of two neighbouring snapshots is the same, and sorting it again would take a temporary file as
+// large as all catalogs together.
+type rebuild struct {
+	ctx    context.Context
+	b      *Builder
+	c      *Catalog
+	newer  *Catalog
+	number uint32
+}
+
+func (r *rebuild) start() error {
+	if name := r.c.Summary().Snapshot; !validName(name) {
+		return r.c.damaged(r.c.end, fmt.Errorf("snapshot %q: %w", name, errName))
+	}
+	var newer uint64
+	if r.newer != nil {
+		newer = r.newer.Root().Child
+	}
+	return r.dir(r.c.Root().Child, newer)
+}
+
+// dir adds the directory at pos; newer is the position of its namesake, 0 if there is none.
+func (r *rebuild) dir(pos, newer uint64) error {
+	if err := r.ctx.Err(); err != nil {
+		return err
+	}
+	rec, err := r.c.ReadDir(pos)
+	if err != nil {
+		return err
+	}
+	var names namesake
+	if newer != 0 {
+		rec, err := r.newer.ReadDir(newer)
+		if err != nil {
+			return err
+		}
+		names.cursor = rec.Cursor()
+	}
+	for i, e := range rec.Entries() {
+		other := names.find(e.Name)
+		switch {
+		case e.Type == Dir && other != nil && other.Type == Dir:
+			err = r.dir(e.Child, other.Child)
+		case e.Type == Dir:
+			err = r.dir(e.Child, 0)
+		case other == nil || !sameStored(e, other):
+			r.b.add(e, r.number, rec.id, uint32(i))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sameStored reports whether two entries make the same record, but for the location.
+func sameStored(a, b *Entry) bool {
+	return a.Type == b.Type && a.Stored == b.Stored && a.Hash == b.Hash && a.Size == b.Size && a.Mode == b.Mode &&
+		a.UID == b.UID && a.GID == b.GID && a.Mtime == b.Mtime && a.XattrHash == b.XattrHash
+}
+
+// namesake finds names, asked for in ascending order, in a record.
+type namesake struct {
+	cursor Cursor
+	e      Entry
+	more   bool
+	begun  bool
+}
+
+func (n *namesake) find(name string) *Entry {
+	for !n.begun || n.more && n.e.Name < name {
+		n.begun = true
+		n.more = n.cursor.Next(&n.e)
+	}
+	if n.more && n.e.Name == name {
+		return &n.e
+	}
+	return nil
+}

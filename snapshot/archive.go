@@ -1,0 +1,268 @@
+package snapshot
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"snapcopy/index"
+	"snapcopy/internal/atomicfile"
+	"snapcopy/internal/fsat"
+)
+
+// Errors that callers tell apart.
+var (
+	// ErrNotArchive is returned for a folder that exists and is neither an archive nor empty.
+	ErrNotArchive = errors.New("not an archive")
+	// ErrNoArchive is returned where there is no archive and none may be made.
+	ErrNoArchive = errors.New("there is no archive")
+	// ErrNewerFormat is returned for an archive that a newer version of the program has written.
+	ErrNewerFormat = errors.New("written by a newer version of snapcopy")
+	// ErrLocked is returned when another process is writing to the archive.
+	ErrLocked = errors.New("archive is locked")
+	// ErrNoHardLinks is returned where the archive's file system cannot make hard links.
+	ErrNoHardLinks = errors.New("file system cannot make hard links")
+	// ErrInsideArchive is returned for a source that is the archive or lies in it.
+	ErrInsideArchive = errors.New("source is inside the archive")
+	// ErrNoSnapshot is returned when a selector matches no snapshot.
+	ErrNoSnapshot = errors.New("no such snapshot")
+	// ErrClock is returned when the clock is behind the newest snapshot.
+	ErrClock = errors.New("clock is behind the newest snapshot")
+)
+
+// The layout of an archive.
+const (
+	metaDir     = ".snapcopy"
+	archiveFile = "archive.json"
+	lockFile    = "lock"
+	catalogsDir = "catalogs"
+	runsDir     = "runs"
+	indexFile   = "index"
+	workDir     = "work"
+	trashDir    = "trash"
+	latestLink  = "latest"
+	catalogExt  = ".cat"
+
+	formatVersion = 1
+	nameLayout    = "2006-01-02T150405Z"
+)
+
+// Archive is an open archive. Opening one takes no lock and changes nothing.
+type Archive struct {
+	Path string // absolute
+	Info Info
+
+	root   int // handle of the archive folder
+	meta   int // handle of .snapcopy
+	rootID fsat.Stat
+	anchor uint64 // inode number of .snapcopy: stored inode numbers hold for as long as it is the same
+}
+
+// Info is the content of archive.json.
+type Info struct {
+	Format       int          `json:"format"`
+	ID           string       `json:"id"`
+	Created      time.Time    `json:"created"`
+	Capabilities Capabilities `json:"capabilities"`
+}
+
+// Snapshot is a published snapshot.
+type Snapshot struct {
+	Name    string
+	Time    time.Time // start of the run, from the name
+	Catalog string    // path of the catalog file
+}
+
+// Create makes a new archive in a folder that is missing or empty.
+func Create(path string, now time.Time) (*Archive, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(abs, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	names, err := os.ReadDir(abs)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range names {
+		if foreign(n) {
+			return nil, fmt.Errorf("create archive %s: %w, and not empty: it holds %q", abs, ErrNotArchive, n.Name())
+		}
+	}
+	for _, d := range []string{"", catalogsDir, runsDir, workDir, trashDir} {
+		if err := os.Mkdir(filepath.Join(abs, metaDir, d), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
+	}
+	a := &Archive{Path: abs, root: fsat.NoDir, meta: fsat.NoDir}
+	if err := a.openHandles(); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	id := make([]byte, 16)
+	_, _ = rand.Read(id) // never fails
+	a.Info = Info{Format: formatVersion, ID: hex.EncodeToString(id), Created: now.UTC().Truncate(time.Second)}
+	if a.Info.Capabilities, err = a.probe(); err == nil {
+		err = a.writeInfo()
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("create archive %s: %w", abs, err), a.Close())
+	}
+	return a, nil
+}
+
+// foreign reports what a folder must not hold to become an archive: anything but what mkfs leaves at the top of a file
+// system and a creation that was cut short.
+func foreign(e os.DirEntry) bool { return e.Name() != "lost+found" && e.Name() != metaDir }
+
+// Open opens an existing archive.
+func Open(path string) (*Archive, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	text, err := os.ReadFile(filepath.Join(abs, metaDir, archiveFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		names, dirErr := os.ReadDir(abs)
+		switch {
+		case errors.Is(dirErr, fs.ErrNotExist) || dirErr == nil && !slices.ContainsFunc(names, foreign):
+			return nil, fmt.Errorf("open archive %s: %w", abs, ErrNoArchive)
+		case dirErr != nil:
+			return nil, fmt.Errorf("open archive: %w", dirErr)
+		}
+		return nil, fmt.Errorf("open archive %s: %w (no %s)", abs, ErrNotArchive, filepath.Join(metaDir, archiveFile))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open archive: %w", err)
+	}
+	a := &Archive{Path: abs, root: fsat.NoDir, meta: fsat.NoDir}
+	if err := json.Unmarshal(text, &a.Info); err != nil {
+		return nil, fmt.Errorf("open archive %s: %s: %w", abs, archiveFile, err)
+	}
+	if a.Info.Format > formatVersion {
+		return nil, fmt.Errorf("open archive %s: %w (format %d, this program knows %d)", abs, ErrNewerFormat,
+			a.Info.Format, formatVersion)
+	}
+	if a.Info.Format < 1 {
+		return nil, fmt.Errorf("open archive %s: %s has no format version", abs, archiveFile)
+	}
+	if err := a.openHandles(); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	return a, nil
+}
+
+func (a *Archive) openHandles() error {
+	var err error
+	if a.root, err = fsat.OpenRoot(a.Path); err != nil {
+		return &fs.PathError{Op: "open archive", Path: a.Path, Err: err}
+	}
+	if a.meta, err = fsat.OpenDir(a.root, metaDir); err != nil {
+		return &fs.PathError{Op: "open archive", Path: a.metaPath(), Err: err}
+	}
+	if err = fsat.StatHandle(a.root, &a.rootID); err != nil {
+		return &fs.PathError{Op: "stat", Path: a.Path, Err: err}
+	}
+	var st fsat.Stat
+	if err = fsat.StatHandle(a.meta, &st); err != nil {
+		return &fs.PathError{Op: "stat", Path: a.metaPath(), Err: err}
+	}
+	a.anchor = st.Ino
+	return nil
+}
+
+// Close releases the archive's handles.
+func (a *Archive) Close() error { return errors.Join(fsat.Close(a.meta), fsat.Close(a.root)) }
+
+func (a *Archive) metaPath(elem ...string) string {
+	return filepath.Join(append([]string{a.Path, metaDir}, elem...)...)
+}
+
+func (a *Archive) catalogPath(name string) string { return a.metaPath(catalogsDir, name+catalogExt) }
+func (a *Archive) reportPath(name string) string  { return a.metaPath(runsDir, name+".json") }
+
+// IndexPath is where the content-hash index is.
+func (a *Archive) IndexPath() string { return a.metaPath(indexFile) }
+
+// WorkPath is the folder for temporary files; whoever uses it holds the lock.
+func (a *Archive) WorkPath() string { return a.metaPath(workDir) }
+
+func (a *Archive) writeInfo() error {
+	text, err := json.MarshalIndent(a.Info, "", "  ")
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(a.metaPath(archiveFile), append(text, '\n'), 0o600)
+}
+
+// Snapshots lists the published snapshots, oldest first: the folders with a snapshot's name that have a catalog.
+func (a *Archive) Snapshots() ([]Snapshot, error) {
+	folders, err := names(a.Path)
+	if err != nil {
+		return nil, fmt.Errorf("list snapshots: %w", err)
+	}
+	catalogs, err := names(a.metaPath(catalogsDir))
+	if err != nil {
+		return nil, fmt.Errorf("list catalogs: %w", err)
+	}
+	var list []Snapshot
+	for _, name := range folders {
+		t, ok := parseName(name)
+		if !ok {
+			continue
+		}
+		if _, found := slices.BinarySearch(catalogs, name+catalogExt); found {
+			list = append(list, Snapshot{Name: name, Time: t, Catalog: a.catalogPath(name)})
+		}
+	}
+	return list, nil
+}
+
+// WithoutCatalog lists the folders that have a snapshot's name and no catalog: the catalog was lost.
+func (a *Archive) WithoutCatalog() ([]string, error) {
+	folders, err := names(a.Path)
+	if err != nil {
+		return nil, fmt.Errorf("list snapshots: %w", err)
+	}
+	var list []string
+	for _, name := range folders {
+		if _, ok := parseName(name); !ok {
+			continue
+		}
+		if _, err := os.Lstat(a.catalogPath(name)); errors.Is(err, fs.ErrNotExist) {
+			list = append(list, name)
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+func names(dir string) ([]string, error) {
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]string, len(list))
+	for i, e := range list {
+		out[i] = e.Name()
+	}
+	return out, nil
+}
+
+// OpenCatalog opens the catalog of s.
+func (s Snapshot) OpenCatalog() (*index.Catalog, error) { return index.Open(s.Catalog) }
+
+// parseName reads the time from a snapshot's name.
+func parseName(name string) (time.Time, bool) {
+	t, err := time.Parse(nameLayout, name)
+	return t, err == nil && t.Format(nameLayout) == name
+}

@@ -1,0 +1,490 @@
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"sync"
+	"time"
+
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
+)
+
+// dir is one directory of the source under way, with its counterparts in the previous snapshot and in the new one.
+type dir struct {
+	parent *dir
+	slot   int // its position in the parent's entries
+	depth  int
+	id     index.DirID
+	self   index.Entry // what is known of the directory itself
+	was    index.Entry // its entry in the previous snapshot; Type 0: none
+	source fsat.Stat
+	xattrs []fsat.Xattr
+	dev    uint32 // number of its file system in the catalog
+	opened time.Time
+
+	names []fsat.DirEntry
+	// entries goes with names: first the previous snapshot's entry (Type 0: none), then, once it was looked at, the
+	// new one (Type 0: not in the snapshot).
+	entries []index.Entry
+	fresh   []bool // goes with entries: stored in this run, so that the index has to learn of it
+
+	handles handles
+}
+
+func (d *dir) name() string { return d.self.Name }
+
+// path is the directory's path below the source; child adds one element. Paths are only made for people, patterns and
+// rare events: they are long.
+func (d *dir) path() string {
+	if d.parent == nil {
+		return ""
+	}
+	var parts []string
+	for at := d; at.parent != nil; at = at.parent {
+		parts = append(parts, at.self.Name)
+	}
+	var b strings.Builder
+	for i := len(parts) - 1; i >= 0; i-- {
+		b.WriteString(parts[i])
+		if i > 0 {
+			b.WriteByte('/')
+		}
+	}
+	return b.String()
+}
+
+func join(dir, name string) string {
+	if dir == "" {
+		return name
+	}
+	return dir + "/" + name
+}
+
+func (d *dir) child(name string) string { return join(d.path(), name) }
+
+// handles are the open directories of a dir. While the walk is far below a directory its handles are closed, so that a
+// deep tree does not use up the descriptors; acquire opens them again.
+type handles struct {
+	mu             sync.Mutex
+	users          int
+	open           bool
+	src, prev, dst int   // NoDir: there is none, or it cannot be opened
+	lost           error // why src cannot be opened any more
+}
+
+// liveDirs are the directories entered and not left, so that a run that ends early can close them.
+type liveDirs struct {
+	mu   sync.Mutex
+	dirs map[*dir]struct{}
+}
+
+func (l *liveDirs) add(d *dir) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.dirs == nil {
+		l.dirs = make(map[*dir]struct{})
+	}
+	l.dirs[d] = struct{}{}
+}
+
+func (l *liveDirs) remove(d *dir) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.dirs, d)
+}
+
+func (l *liveDirs) close() error {
+	var errs []error
+	for d := range l.dirs {
+		errs = append(errs, d.handles.close())
+	}
+	return errors.Join(errs...)
+}
+
+// openLevels is how many levels of directories above the one being read are kept open.
+const openLevels = 64
+
+func (h *handles) set(src, prev, dst int) { h.src, h.prev, h.dst, h.open = src, prev, dst, true }
+
+func (h *handles) close() error {
+	if !h.open {
+		return nil
+	}
+	h.open = false
+	return errors.Join(fsat.Close(h.src), fsat.Close(h.prev), fsat.Close(h.dst))
+}
+
+// acquire makes sure the directory's handles are open until release.
+func (d *dir) acquire() error {
+	h := &d.handles
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.open {
+		if err := d.reopen(); err != nil {
+			return err
+		}
+	}
+	h.users++
+	return nil
+}
+
+func (d *dir) release() {
+	d.handles.mu.Lock()
+	d.handles.users--
+	d.handles.mu.Unlock()
+}
+
+// suspend closes the handles of a directory that nobody is using at the moment.
+func (d *dir) suspend() error {
+	h := &d.handles
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.users > 0 {
+		return nil
+	}
+	return h.close()
+}
+
+// reopen opens the directory again from its parent, by name. The caller holds the lock.
+func (d *dir) reopen() error {
+	p := d.parent
+	if err := p.acquire(); err != nil {
+		return err
+	}
+	defer p.release()
+	src, err := d.openSource(p.handles.src, d.name())
+	d.handles.lost = err
+	return d.openStored(src, p.handles.prev, p.handles.dst, d.name())
+}
+
+// resume opens the handles of d from those of a directory directly below it, which costs the same at any depth.
+func (d *dir) resume(below *handles) error {
+	h := &d.handles
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.open || !below.open {
+		return nil
+	}
+	src, err := d.openSource(below.src, "..")
+	if err != nil {
+		return nil // the directory below was moved elsewhere: acquire goes by the names
+	}
+	return d.openStored(src, below.prev, below.dst, "..")
+}
+
+// openSource opens the directory in the source, and makes sure that it is still the one that was listed.
+func (d *dir) openSource(from int, name string) (int, error) {
+	fd, err := fsat.OpenDir(from, name)
+	if err != nil {
+		return fsat.NoDir, err
+	}
+	var st fsat.Stat
+	if err = fsat.StatHandle(fd, &st); err == nil && !st.SameFile(&d.source) {
+		err = errMoved
+	}
+	if err != nil {
+		return fsat.NoDir, errors.Join(err, fsat.Close(fd))
+	}
+	return fd, nil
+}
+
+var errMoved = errors.New("directory was moved while it was read")
+
+func (d *dir) openStored(src, prev, dst int, name string) error {
+	newPrev, newDst := fsat.NoDir, fsat.NoDir
+	var err error
+	if d.was.Type == index.Dir && prev >= 0 {
+		if newPrev, err = fsat.OpenDir(prev, name); err != nil {
+			newPrev = fsat.NoDir // links are then refused, and the files stored afresh
+		}
+	}
+	if dst >= 0 {
+		if newDst, err = fsat.OpenDir(dst, name); err != nil {
+			return errors.Join(fatal("open", d.path(), err), fsat.Close(src), fsat.Close(newPrev))
+		}
+	}
+	d.handles.set(src, newPrev, newDst)
+	return nil
+}
+
+// openTop starts the walk: the source's own folder, already open, and its counterparts.
+func (r *run) openTop(dst int) error {
+	d := &dir{self: index.Entry{Type: index.Dir}}
+	prev := fsat.NoDir
+	if r.previous != nil {
+		d.was = r.previous.Root()
+		var err error
+		if prev, err = fsat.OpenDir(r.archive.root, r.prevName); err != nil {
+			return errors.Join(&fs.PathError{Op: "open", Path: r.prevName, Err: err}, fsat.Close(dst))
+		}
+	}
+	src, err := fsat.OpenDir(r.source.fd, ".")
+	if err != nil {
+		return errors.Join(&fs.PathError{Op: "open", Path: r.report.Source, Err: err}, fsat.Close(prev), fsat.Close(dst))
+	}
+	d.handles.set(src, prev, dst)
+	r.top = d
+	r.live.add(d)
+	if r.catalog != nil {
+		if d.id, err = r.catalog.StartDir(0, ""); err != nil {
+			return fatal("write", "catalog", err)
+		}
+	}
+	if err := r.readDir(&r.workers[0], d); err != nil {
+		return fmt.Errorf("read source: %w", err)
+	}
+	return nil
+}
+
+// enter opens a directory that items has found, on both sides, and lists it.
+func (r *run) enter(id int, parent *dir, item int) (*dir, int, bool, error) {
+	w := &r.workers[id]
+	if err := parent.acquire(); err != nil {
+		return nil, 0, false, err
+	}
+	defer parent.release()
+	slot := &parent.entries[item]
+	d := &dir{parent: parent, slot: item, depth: parent.depth + 1}
+	if slot.Type == index.Dir {
+		d.was = *slot
+	}
+	d.self = index.Entry{Name: parent.names[item].Name, Type: index.Dir}
+	ok, err := r.openDir(w, d)
+	if err != nil || !ok {
+		return nil, 0, false, err
+	}
+	r.live.add(d)
+	if err := r.suspendAbove(d); err != nil {
+		return nil, 0, false, err
+	}
+	return d, len(d.names), true, nil
+}
+
+func (r *run) suspendAbove(d *dir) error {
+	if d.depth <= openLevels {
+		return nil
+	}
+	above := d
+	for range openLevels {
+		above = above.parent
+	}
+	if above.parent == nil {
+		return nil
+	}
+	return above.suspend()
+}
+
+// openDir opens one directory in the source, makes it in the mirror, and reads it. It returns false, with the slot of
+// the parent settled, if the directory is not to be entered.
+func (r *run) openDir(w *worker, d *dir) (bool, error) {
+	p, slot := d.parent, &d.parent.entries[d.slot]
+	src, err := fsat.OpenDir(p.handles.src, d.name())
+	if fsat.IsGone(err) {
+		return false, r.reconsider(w, p, d.slot)
+	}
+	if err != nil {
+		return r.unreadableDir(w, d, err)
+	}
+	d.handles.set(src, fsat.NoDir, fsat.NoDir)
+	rule, err := r.leaveOut(d, src)
+	if err != nil {
+		return false, errors.Join(r.failed(w, d, err), d.handles.close())
+	}
+	if rule != "" {
+		*slot = index.Entry{}
+		w.counts.Excluded++
+		r.tell(Item{Path: p.child(d.name()), Action: Excluded, Type: index.Dir, Rule: rule})
+		return false, d.handles.close()
+	}
+	if err := r.makeDir(d); err != nil {
+		return false, errors.Join(err, d.handles.close())
+	}
+	if d.was.Type == index.Dir && p.handles.prev >= 0 {
+		if fd, err := fsat.OpenDir(p.handles.prev, d.name()); err == nil {
+			d.handles.prev = fd // otherwise its files are stored afresh and counted as missing
+		}
+	}
+	if err := r.readDir(w, d); err != nil {
+		if isFatal(err) {
+			return false, errors.Join(err, d.handles.close())
+		}
+		d.self.Flags |= index.Unread
+		r.fail(w, p.child(d.name()), err)
+	}
+	return true, nil
+}
+
+// makeDir makes the directory in the mirror, open to us alone while it is filled.
+func (r *run) makeDir(d *dir) error {
+	if r.opt.DryRun {
+		return nil
+	}
+	if err := r.step("mkdir"); err != nil {
+		return fatal("make directory", d.path(), err)
+	}
+	dst := d.parent.handles.dst
+	if err := fsat.Mkdir(dst, d.name(), 0o700); err != nil {
+		return fatal("make directory", d.path(), err)
+	}
+	fd, err := fsat.OpenDir(dst, d.name())
+	if err != nil {
+		return fatal("open", d.path(), err)
+	}
+	d.handles.dst = fd
+	if d.id, err = r.catalog.StartDir(d.parent.id, d.name()); err != nil {
+		return fatal("write", "catalog", err)
+	}
+	return nil
+}
+
+// readDir looks at the open directory itself, lists it, and pairs the names with those of the previous snapshot.
+func (r *run) readDir(w *worker, d *dir) error {
+	d.opened = r.opt.now()
+	if err := fsat.StatHandle(d.handles.src, &d.source); err != nil {
+		return &fs.PathError{Op: "stat", Path: d.path(), Err: err}
+	}
+	d.dev = r.devices.number(d.source.Dev)
+	fillFromStat(&d.self, &d.source, d.dev)
+	if r.racy(&d.source, d.opened) {
+		d.self.Flags |= index.Racy
+	}
+	xattrErr := r.dirXattrs(d)
+	if r.opt.OneFileSystem && d.source.Dev != r.top.source.Dev { // an empty place for the other one to be mounted on
+		w.counts.Excluded++
+		r.tell(Item{Path: d.path(), Action: Excluded, Type: index.Dir, Rule: "--one-file-system"})
+		return xattrErr
+	}
+	list, err := fsat.ReadDir(d.handles.src, w.list)
+	d.names = distinct(list)
+	d.entries, d.fresh = make([]index.Entry, len(d.names)), make([]bool, len(d.names))
+	if err == nil {
+		err = xattrErr
+	}
+	if err != nil {
+		err = &fs.PathError{Op: "list", Path: d.path(), Err: err}
+	}
+	return errors.Join(err, r.pairWithPrevious(w, d))
+}
+
+// dirXattrs fills in the directory's extended attributes, from the previous snapshot if they cannot have changed.
+func (r *run) dirXattrs(d *dir) error {
+	if d.was.Type == index.Dir && r.unchangedInode(&d.was, &d.source) && !r.opt.IgnoreCtime {
+		if d.was.Xattrs == 0 {
+			return nil
+		}
+		set, err := r.previous.Xattrs(d.was.Xattrs)
+		if err != nil {
+			return fatal("read previous catalog", d.path(), err)
+		}
+		for _, x := range set {
+			d.xattrs = append(d.xattrs, fsat.Xattr(x))
+		}
+		return r.keepXattrs(&d.self, &d.was)
+	}
+	var err error
+	d.xattrs, err = fsat.Xattrs(d.handles.src)
+	return errors.Join(err, r.addXattrs(&d.self, d.xattrs))
+}
+
+// distinct drops names that a listing held twice because they were renamed meanwhile.
+func distinct(list []fsat.DirEntry) []fsat.DirEntry {
+	n := 0
+	for i := range list {
+		if i == 0 || list[i].Name != list[i-1].Name {
+			list[n] = list[i]
+			n++
+		}
+	}
+	return list[:n]
+}
+
+// pairWithPrevious puts the previous snapshot's entries into d.entries, by name, and counts those that are gone.
+func (r *run) pairWithPrevious(w *worker, d *dir) error {
+	if d.was.Type != index.Dir {
+		return nil
+	}
+	rec, err := r.previous.ReadDir(d.was.Child)
+	if err != nil {
+		return fatal("read previous catalog", d.path(), err)
+	}
+	var old index.Entry
+	i := 0
+	for cur := rec.Cursor(); cur.Next(&old); {
+		for i < len(d.names) && d.names[i].Name < old.Name {
+			i++
+		}
+		if i < len(d.names) && d.names[i].Name == old.Name {
+			d.entries[i] = old
+			continue
+		}
+		if d.self.Flags&index.Unread == 0 {
+			r.deleted(w, d, &old)
+		}
+	}
+	return nil
+}
+
+// unreadableDir stores a directory that may not be listed as an empty one, and says so.
+func (r *run) unreadableDir(w *worker, d *dir, cause error) (bool, error) {
+	p := d.parent
+	cause = &fs.PathError{Op: "open", Path: p.child(d.name()), Err: cause}
+	if err := fsat.StatAt(p.handles.src, d.name(), &d.source); err != nil || d.source.Type != fsat.Directory {
+		return false, r.failed(w, d, cause)
+	}
+	d.dev = r.devices.number(d.source.Dev)
+	fillFromStat(&d.self, &d.source, d.dev)
+	d.self.Flags |= index.Unread
+	d.was = index.Entry{}
+	d.handles.set(fsat.NoDir, fsat.NoDir, fsat.NoDir)
+	if err := r.makeDir(d); err != nil {
+		return false, err
+	}
+	r.fail(w, p.child(d.name()), cause)
+	return true, nil
+}
+
+// leave ends a directory: its record goes to the catalog, its metadata to the mirror, and its entry to the parent.
+func (r *run) leave(id int, d *dir) error {
+	w := &r.workers[id]
+	if err := d.acquire(); err != nil {
+		return err
+	}
+	defer r.live.remove(d)
+	n := 0
+	for i := range d.entries {
+		if d.entries[i].Type != 0 {
+			d.entries[n], d.fresh[n] = d.entries[i], d.fresh[i]
+			n++
+		}
+	}
+	d.entries = d.entries[:n]
+	if !r.opt.DryRun {
+		if err := r.recordDir(w, d); err != nil {
+			return errors.Join(err, d.handles.close())
+		}
+	}
+	w.counts.Dirs++
+	if d.parent == nil {
+		return d.handles.close()
+	}
+	err := d.parent.resume(&d.handles)
+	d.parent.entries[d.slot] = d.self
+	return errors.Join(err, d.handles.close())
+}
+
+func (r *run) recordDir(w *worker, d *dir) error {
+	var err error
+	d.self.Child, d.self.Hash, d.self.Below, err = r.catalog.AddDir(d.id, d.entries)
+	if err != nil {
+		return fatal("write", "catalog", err)
+	}
+	for i := range d.entries {
+		if d.fresh[i] {
+			r.additions.Add(&d.entries[i], d.id, uint32(i))
+		}
+	}
+	return r.finishDir(w, d)
+}

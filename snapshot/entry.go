@@ -1,0 +1,316 @@
+package snapshot
+
+import (
+	"fmt"
+	"io/fs"
+	"time"
+
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
+)
+
+// items deals with some of the names of a directory. Directories among them are returned, to be entered later.
+func (r *run) items(id int, d *dir, from, to int) ([]int, error) {
+	w := &r.workers[id]
+	if err := d.acquire(); err != nil {
+		return nil, err
+	}
+	defer d.release()
+	w.now = r.opt.now()
+	var descend []int
+	path := ""
+	if !r.opt.Exclude.Empty() {
+		path = d.path()
+	}
+	for i := from; i < to; i++ {
+		isDir, err := r.oneItem(w, d, i, path)
+		if err != nil {
+			return nil, err
+		}
+		if isDir {
+			descend = append(descend, i)
+		}
+	}
+	w.publishProgress(r.opt.Progress)
+	return descend, nil
+}
+
+// oneItem deals with one name; isDir says that it is a directory to enter.
+func (r *run) oneItem(w *worker, d *dir, i int, path string) (isDir bool, err error) {
+	name, kind := d.names[i].Name, d.names[i].Type
+	var st fsat.Stat
+	if kind != fsat.Directory {
+		if err := d.handles.lost; err != nil {
+			return false, r.notStored(w, d, i, err)
+		}
+		if err := fsat.StatAt(d.handles.src, name, &st); err != nil {
+			return false, r.notStored(w, d, i, err)
+		}
+		kind = st.Type
+	}
+	if !r.opt.Exclude.Empty() {
+		if rule, out := r.opt.Exclude.Match(join(path, name), kind == fsat.Directory); out {
+			return false, r.excluded(w, d, i, kind, rule.String())
+		}
+	}
+	if kind == fsat.Directory {
+		return true, nil
+	}
+	if kind == fsat.Regular && r.opt.ExcludeLarger > 0 && st.Size > r.opt.ExcludeLarger {
+		return false, r.excluded(w, d, i, kind, fmt.Sprintf("--exclude-larger-than %d", r.opt.ExcludeLarger))
+	}
+	return false, r.keep(w, d, i, &st)
+}
+
+// keep puts an entry that is not a directory into the snapshot: a link if it is unchanged, stored anew otherwise.
+func (r *run) keep(w *worker, d *dir, i int, st *fsat.Stat) error {
+	was := &d.entries[i]
+	if was.Type == 0 || !r.unchanged(was, st) || r.opt.IgnoreCtime && !sameXattrs(d.handles.src, was) {
+		return r.storeEntry(w, d, i, st)
+	}
+	if st.Nlink > 1 {
+		return r.keepLinked(w, d, i, st)
+	}
+	linked, err := r.linkPrevious(w, d, i, was)
+	if err != nil {
+		return err
+	}
+	if !linked {
+		return r.storeEntry(w, d, i, st)
+	}
+	return r.keptAsWas(w, d, i, st)
+}
+
+// keptAsWas turns the previous entry, to which a link was just made, into the new one.
+func (r *run) keptAsWas(w *worker, d *dir, i int, st *fsat.Stat) error {
+	e := &d.entries[i]
+	if err := r.keepXattrs(e, e); err != nil {
+		return err
+	}
+	e.Dev, e.Ino, e.Ctime, e.Nlink = d.dev, st.Ino, index.Time(st.Ctime), nlink(st)
+	e.Flags &= index.NotHeld
+	if r.racy(st, w.now) {
+		e.Flags |= index.Racy
+	}
+	if r.restat && !r.opt.DryRun {
+		var stored fsat.Stat
+		if err := fsat.StatAt(d.handles.dst, e.Name, &stored); err != nil {
+			return fatal("stat", d.child(e.Name), err)
+		}
+		e.Stored = stored.Ino
+		d.fresh[i] = true
+	}
+	r.settled(w, d, i, Unchanged, "")
+	return nil
+}
+
+// unchanged is the test that decides whether a file is read: it is not if everything the file system says of it is what
+// the previous snapshot recorded, and that was not so recent that a later change could look the same.
+func (r *run) unchanged(was *index.Entry, st *fsat.Stat) bool {
+	return r.unchangedInode(was, st) &&
+		was.Type == typeOf(st.Type) &&
+		(was.Type != index.File || was.Size == uint64(st.Size)) &&
+		was.Flags&(index.Racy|index.Torn|index.NotStored) == 0
+}
+
+// unchangedInode reports whether metadata and extended attributes are as they were: neither can change without the
+// change time.
+func (r *run) unchangedInode(was *index.Entry, st *fsat.Stat) bool {
+	return was.Mtime == index.Time(st.Mtime) &&
+		(was.Ctime == index.Time(st.Ctime) || r.opt.IgnoreCtime) &&
+		(was.Ino == st.Ino || r.opt.IgnoreInode) &&
+		was.Mode == st.Mode && was.UID == st.UID && was.GID == st.GID &&
+		was.Flags&(index.Racy|index.Unread) == 0
+}
+
+// clockMargin is more than the clock of a file system, which moves in ticks, can be behind the time of day; for whole
+// seconds, the clock is taken to have that resolution.
+const clockMargin = 50 * time.Millisecond
+
+// racy reports whether a change made after now could leave st's times as they are.
+func (r *run) racy(st *fsat.Stat, now time.Time) bool {
+	t := st.Ctime
+	if r.opt.IgnoreCtime {
+		t = st.Mtime
+	}
+	margin := clockMargin
+	if t.Nsec == 0 {
+		margin = 2 * time.Second
+	}
+	return !time.Unix(t.Sec, int64(t.Nsec)).Before(now.Add(-margin))
+}
+
+// sameXattrs compares extended attributes themselves, for sources whose change time says nothing.
+func sameXattrs(dir int, was *index.Entry) bool {
+	set, err := fsat.XattrsAt(dir, was.Name)
+	return err == nil && index.HashXattrs(xattrList(set)) == was.XattrHash
+}
+
+// notStored settles an entry that could not be looked at.
+func (r *run) notStored(w *worker, d *dir, i int, err error) error {
+	if isFatal(err) {
+		return err
+	}
+	was := d.entries[i]
+	d.entries[i] = index.Entry{}
+	name := d.names[i].Name
+	if fsat.IsGone(err) {
+		w.counts.Vanished++
+		if was.Type != 0 {
+			r.deleted(w, d, &was)
+		}
+		r.tell(Item{Path: d.child(name), Action: Vanished})
+		return nil
+	}
+	r.fail(w, d.child(name), err)
+	return nil
+}
+
+func (r *run) excluded(w *worker, d *dir, i int, kind uint32, rule string) error {
+	d.entries[i] = index.Entry{}
+	w.counts.Excluded++
+	if r.opt.Item != nil {
+		r.tell(Item{Path: d.child(d.names[i].Name), Action: Excluded, Type: typeOf(kind), Rule: rule})
+	}
+	return nil
+}
+
+// reconsider looks again at a name that was listed as a directory and cannot be opened as one.
+func (r *run) reconsider(w *worker, d *dir, i int) error {
+	var st fsat.Stat
+	if err := fsat.StatAt(d.handles.src, d.names[i].Name, &st); err != nil {
+		return r.notStored(w, d, i, err)
+	}
+	if st.Type == fsat.Directory { // swapped back and forth
+		return r.notStored(w, d, i, &fs.PathError{Op: "open", Path: d.names[i].Name, Err: errMoved})
+	}
+	if d.entries[i].Type == index.Dir {
+		d.entries[i] = index.Entry{}
+	}
+	return r.storeEntry(w, d, i, &st)
+}
+
+// settled counts an entry that is in the snapshot.
+func (r *run) settled(w *worker, d *dir, i int, a Action, was string) {
+	e := &d.entries[i]
+	w.counts.Files++
+	w.files++
+	if e.Type == index.File {
+		w.counts.BytesTotal += e.Size
+		w.bytes += e.Size
+	}
+	switch a {
+	case New:
+		w.counts.New++
+	case Changed, MetadataChanged:
+		w.counts.Changed++
+	case Moved:
+		w.counts.Moved++
+	case Unchanged:
+		w.counts.Unchanged++
+	}
+	w.notHeld.add(e.Flags)
+	if r.opt.Item != nil {
+		r.tell(Item{Path: d.child(e.Name), Action: a, Type: e.Type, Size: e.Size, Was: was})
+	}
+}
+
+// deleted counts what the previous snapshot has and the source has no more.
+func (r *run) deleted(w *worker, d *dir, was *index.Entry) {
+	n := uint64(1)
+	if was.Type == index.Dir {
+		n = was.Below.Files
+	}
+	w.counts.Deleted += n
+	if r.opt.Item != nil {
+		r.tell(Item{Path: d.child(was.Name), Action: Deleted, Type: was.Type, Size: was.Size})
+	}
+}
+
+// tell passes an item on to whoever is watching.
+func (r *run) tell(item Item) {
+	if r.opt.Item == nil {
+		return
+	}
+	r.itemLock.Lock()
+	defer r.itemLock.Unlock()
+	r.opt.Item(item)
+}
+
+// fillFromStat sets everything in e that the file system tells without opening the file.
+func fillFromStat(e *index.Entry, st *fsat.Stat, dev uint32) {
+	e.Type, e.Mode, e.UID, e.GID = typeOf(st.Type), st.Mode, st.UID, st.GID
+	e.Mtime, e.Ctime = index.Time(st.Mtime), index.Time(st.Ctime)
+	e.Nlink, e.Dev, e.Ino = nlink(st), dev, st.Ino
+	if e.Type == index.File {
+		e.Size = uint64(st.Size)
+	}
+	if e.Type == index.CharDevice || e.Type == index.BlockDevice {
+		e.Major, e.Minor = st.Major, st.Minor
+	}
+}
+
+// nlink is the number of names of an inode as the catalog has it: none for directories, whose count says nothing.
+func nlink(st *fsat.Stat) uint32 {
+	if st.Type == fsat.Directory {
+		return 0
+	}
+	return st.Nlink
+}
+
+var types = map[uint32]index.Type{
+	fsat.Regular: index.File, fsat.Directory: index.Dir, fsat.Symlink: index.Symlink, fsat.Fifo: index.Fifo,
+	fsat.Socket: index.Socket, fsat.CharDevice: index.CharDevice, fsat.BlockDevice: index.BlockDevice,
+}
+
+func typeOf(kind uint32) index.Type { return types[kind] }
+
+// keepXattrs gives e the extended attributes that the previous snapshot's entry was has.
+func (r *run) keepXattrs(e, was *index.Entry) error {
+	if was.Xattrs == 0 {
+		e.Xattrs, e.XattrHash = 0, index.Hash{}
+		return nil
+	}
+	if r.opt.DryRun {
+		return nil
+	}
+	ref, hash, ok := r.xattrRefs.get(was.Xattrs)
+	if !ok {
+		set, err := r.previous.Xattrs(was.Xattrs)
+		if err != nil {
+			return fatal("read previous catalog", e.Name, err)
+		}
+		if ref, hash, err = r.catalog.AddXattrs(set); err != nil {
+			return fatal("write", "catalog", err)
+		}
+		r.xattrRefs.put(was.Xattrs, ref, hash)
+	}
+	e.Xattrs, e.XattrHash = ref, hash
+	return nil
+}
+
+// addXattrs gives e a set of extended attributes.
+func (r *run) addXattrs(e *index.Entry, set []fsat.Xattr) error {
+	e.Xattrs, e.XattrHash = 0, index.Hash{}
+	if len(set) == 0 {
+		return nil
+	}
+	list := xattrList(set)
+	if r.catalog == nil {
+		e.XattrHash = index.HashXattrs(list)
+		return nil
+	}
+	var err error
+	if e.Xattrs, e.XattrHash, err = r.catalog.AddXattrs(list); err != nil {
+		return fatal("write", "catalog", err)
+	}
+	return nil
+}
+
+func xattrList(set []fsat.Xattr) []index.Xattr {
+	list := make([]index.Xattr, len(set))
+	for i, x := range set {
+		list[i] = index.Xattr(x)
+	}
+	return list
+}

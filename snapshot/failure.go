@@ -1,0 +1,54 @@
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"snapcopy/index"
+)
+
+// A fatalError is a failure of the archive: it ends the run. Failures to read the source never do.
+type fatalError struct{ err error }
+
+func (f *fatalError) Error() string { return f.err.Error() }
+func (f *fatalError) Unwrap() error { return f.err }
+
+func fatal(op, path string, err error) error {
+	return &fatalError{&fs.PathError{Op: op, Path: path, Err: err}}
+}
+
+func isFatal(err error) bool {
+	var f *fatalError
+	return errors.As(err, &f)
+}
+
+// fail notes that an entry could not be stored, or not completely.
+func (r *run) fail(w *worker, path string, err error) {
+	w.counts.Failed++
+	r.tally.mu.Lock()
+	if len(r.tally.failed) < maxListed {
+		r.tally.failed = append(r.tally.failed, FailedItem{path, cause(err).Error()})
+	}
+	r.tally.mu.Unlock()
+	r.tell(Item{Path: path, Action: Failed, Err: cause(err)})
+}
+
+// failed leaves the directory d, which could not be entered, out of the snapshot; an error of the archive is passed on.
+func (r *run) failed(w *worker, d *dir, err error) error {
+	if isFatal(err) {
+		return err
+	}
+	d.parent.entries[d.slot] = index.Entry{}
+	r.fail(w, d.parent.child(d.name()), err)
+	return nil
+}
+
+// cause drops the path that an error names, where the path is told beside it.
+func cause(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return fmt.Errorf("%s: %w", p.Op, p.Err)
+	}
+	return err
+}

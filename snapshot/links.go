@@ -1,0 +1,266 @@
+package snapshot
+
+import (
+	"sync"
+
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
+)
+
+// linkPrevious makes the entry a link to the file that the previous snapshot has under the same name. It returns false
+// if that cannot be: another file of this snapshot uses that inode, it is gone, or it can have no further name.
+func (r *run) linkPrevious(w *worker, d *dir, i int, was *index.Entry) (bool, error) {
+	if was.Flags&index.NotStored != 0 || !r.caps.HardLinks || !r.used.claim(was.Stored) {
+		return false, nil
+	}
+	return r.linkFrom(w, d, d.handles.prev, was.Name, d.names[i].Name, was)
+}
+
+// linkFrom makes name in the mirror of d a link to a stored file.
+func (r *run) linkFrom(w *worker, d *dir, from int, stored, name string, was *index.Entry) (bool, error) {
+	if from < 0 {
+		w.missing++
+		return false, nil
+	}
+	var err error
+	if !r.opt.DryRun {
+		if err = r.step("link"); err == nil {
+			err = fsat.Link(from, stored, d.handles.dst, name)
+		}
+	}
+	switch {
+	case err == nil:
+		if was.Type == index.File {
+			w.counts.BytesLinked += was.Size
+		}
+		return true, nil
+	case fsat.IsLinkLimit(err):
+		w.limit++
+		return false, nil
+	case fsat.IsGone(err):
+		w.missing++
+		return false, nil
+	case fsat.IsRefused(err): // another user's file where the system protects those, or an immutable one
+		return false, nil
+	}
+	return false, fatal("link", d.child(name), err)
+}
+
+// linkGroups remembers, for each inode of the source that has several names, the stored file of this snapshot, until
+// the last of its names was seen. Memory grows with the number of inodes of which some names are still to come.
+type linkGroups struct {
+	mu     sync.Mutex
+	groups map[inodeKey]*linkGroup
+}
+
+type inodeKey struct {
+	dev uint32
+	ino uint64
+}
+
+// linkGroup is one such inode. Its lock is held while one of its names is stored, so that the others wait for that.
+type linkGroup struct {
+	mu    sync.Mutex
+	left  int64 // names not seen yet
+	entry index.Entry
+	dir   string // where the stored file is, below the top of the mirror; entry.Type 0: not stored yet
+}
+
+func (g *linkGroups) init() { g.groups = make(map[inodeKey]*linkGroup) }
+
+// enter gives the group of an inode, locked.
+func (g *linkGroups) enter(key inodeKey, names uint32) *linkGroup {
+	g.mu.Lock()
+	group := g.groups[key]
+	if group == nil {
+		group = &linkGroup{left: int64(names)}
+		g.groups[key] = group
+	}
+	group.left--
+	if group.left <= 0 {
+		delete(g.groups, key)
+	}
+	g.mu.Unlock()
+	group.mu.Lock()
+	return group
+}
+
+func (g *linkGroup) leave() { g.mu.Unlock() }
+
+// keepLinked keeps an unchanged entry whose inode has several names.
+func (r *run) keepLinked(w *worker, d *dir, i int, st *fsat.Stat) error {
+	group := r.groups.enter(inodeKey{d.dev, st.Ino}, st.Nlink)
+	defer group.leave()
+	if group.entry.Type != 0 {
+		return r.joinGroup(w, d, i, st, group)
+	}
+	was := d.entries[i]
+	room, err := r.roomForGroup(d, i, st)
+	if err != nil {
+		return err
+	}
+	if room {
+		linked, err := r.linkPrevious(w, d, i, &was)
+		if err != nil {
+			return err
+		}
+		if linked {
+			if err := r.keptAsWas(w, d, i, st); err != nil {
+				return err
+			}
+			group.set(d, &d.entries[i])
+			return nil
+		}
+	} else {
+		w.limit++
+		r.used.claim(was.Stored) // nothing of this snapshot shall use it
+	}
+	return r.foundGroup(w, d, i, st, group)
+}
+
+// largeGroup is the number of names from which on it is worth asking whether the stored file has room for all of them.
+const largeGroup = 256
+
+// roomForGroup reports whether the stored file can take all names of a large link group: the group must not be torn in
+// two by the file system's link limit halfway.
+func (r *run) roomForGroup(d *dir, i int, st *fsat.Stat) (bool, error) {
+	if st.Nlink < largeGroup || r.caps.LinkLimit == 0 || d.handles.prev < 0 {
+		return true, nil
+	}
+	var stored fsat.Stat
+	if err := fsat.StatAt(d.handles.prev, d.names[i].Name, &stored); err != nil {
+		if fsat.IsGone(err) {
+			return true, nil // linking will say so
+		}
+		return false, fatal("stat", d.child(d.names[i].Name), err)
+	}
+	return uint64(stored.Nlink)+uint64(st.Nlink) <= uint64(r.caps.LinkLimit), nil
+}
+
+// storeLinked stores a new or changed entry whose inode has several names.
+func (r *run) storeLinked(w *worker, d *dir, i int, st *fsat.Stat) error {
+	group := r.groups.enter(inodeKey{d.dev, st.Ino}, st.Nlink)
+	defer group.leave()
+	if group.entry.Type != 0 {
+		return r.joinGroup(w, d, i, st, group)
+	}
+	return r.foundGroup(w, d, i, st, group)
+}
+
+// foundGroup stores the first name of a group, or the first after the stored file was full.
+func (r *run) foundGroup(w *worker, d *dir, i int, st *fsat.Stat, group *linkGroup) error {
+	ino := st.Ino
+	if err := r.storeOne(w, d, i, st); err != nil {
+		return err
+	}
+	if e := &d.entries[i]; e.Type != 0 && st.Ino == ino && e.Flags&index.Torn == 0 {
+		group.set(d, e)
+	}
+	return nil
+}
+
+func (g *linkGroup) set(d *dir, e *index.Entry) {
+	g.entry, g.dir = *e, d.path()
+}
+
+// joinGroup makes the entry a further name of the group's stored file.
+func (r *run) joinGroup(w *worker, d *dir, i int, st *fsat.Stat, group *linkGroup) error {
+	was := d.entries[i]
+	name := d.names[i].Name
+	if group.entry.Flags&index.NotStored == 0 {
+		linked, err := r.linkToGroup(w, d, name, &was, group)
+		if err != nil {
+			return err
+		}
+		if !linked {
+			if err := r.foundGroup(w, d, i, st, group); err != nil {
+				return err
+			}
+			d.entries[i].Flags |= index.LinksNotHeld
+			return nil
+		}
+	}
+	action := New
+	switch {
+	case was.Type != 0 && was.Stored == group.entry.Stored:
+		action = Unchanged
+	case was.Type != 0:
+		action = Changed
+	}
+	d.entries[i] = group.entry
+	d.entries[i].Name = name
+	r.settled(w, d, i, action, "")
+	return nil
+}
+
+func (r *run) linkToGroup(w *worker, d *dir, name string, was *index.Entry, group *linkGroup) (bool, error) {
+	if !r.caps.HardLinks {
+		return false, nil
+	}
+	if was.Type != 0 && was.Stored == group.entry.Stored && d.handles.prev >= 0 {
+		return r.linkFrom(w, d, d.handles.prev, was.Name, name, &group.entry)
+	}
+	if r.opt.DryRun {
+		return true, nil
+	}
+	linked := false
+	err := r.stored.in(workTreePath, group.dir, func(from int) (err error) {
+		linked, err = r.linkFrom(w, d, from, group.entry.Name, name, &group.entry)
+		return err
+	})
+	if err != nil && !isFatal(err) {
+		err = fatal("link", d.child(name), err)
+	}
+	return linked, err
+}
+
+// inodeSet is a set of inode numbers: the stored files that this snapshot uses already, so that no two files that were
+// separate in the source ever share one. Inode numbers come in dense ranges; a range of 4096 takes 512 bytes.
+type inodeSet struct {
+	shards [64]struct {
+		mu    sync.Mutex
+		pages map[uint64]*[64]uint64
+	}
+}
+
+// claim adds ino, and reports false if it was there. 0, which stands for an unknown inode, can be claimed often.
+func (s *inodeSet) claim(ino uint64) bool {
+	if ino == 0 {
+		return true
+	}
+	page := s.page(ino, true)
+	defer page.unlock()
+	word, bit := &page.bits[ino>>6&63], uint64(1)<<(ino&63)
+	if *word&bit != 0 {
+		return false
+	}
+	*word |= bit
+	return true
+}
+
+// has reports whether ino was claimed.
+func (s *inodeSet) has(ino uint64) bool {
+	page := s.page(ino, false)
+	defer page.unlock()
+	return page.bits != nil && page.bits[ino>>6&63]&(1<<(ino&63)) != 0
+}
+
+type lockedPage struct {
+	bits   *[64]uint64
+	unlock func()
+}
+
+func (s *inodeSet) page(ino uint64, add bool) lockedPage {
+	number := ino >> 12
+	shard := &s.shards[number%uint64(len(s.shards))]
+	shard.mu.Lock()
+	bits := shard.pages[number]
+	if bits == nil && add {
+		if shard.pages == nil {
+			shard.pages = make(map[uint64]*[64]uint64)
+		}
+		bits = new([64]uint64)
+		shard.pages[number] = bits
+	}
+	return lockedPage{bits, shard.mu.Unlock}
+}

@@ -1,0 +1,101 @@
+package snapshot
+
+import (
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"snapcopy/index"
+	"snapcopy/internal/exclude"
+)
+
+// Options are the choices for one run. The zero value is a plain snapshot of everything.
+type Options struct {
+	// Threads is the number of workers. 0: one for each processor, at least 2 (so that one can wait for the disk) and
+	// at most 16.
+	Threads int
+
+	Exclude          *exclude.Matcher // nil: nothing
+	ExcludeCaches    bool             // folders with a CACHEDIR.TAG
+	ExcludeIfPresent []string         // folders that hold one of these names
+	ExcludeLarger    int64            // regular files of more bytes than this; 0: no limit
+	OneFileSystem    bool             // do not go into other file systems mounted below the source
+
+	// IgnoreInode and IgnoreCtime leave the inode number and the change time out of the test for unchanged files, for
+	// sources where they are not stable (network mounts, FUSE).
+	IgnoreInode, IgnoreCtime bool
+
+	DryRun         bool // look and tell; change nothing
+	RequireArchive bool // fail where there is no archive instead of making one
+	AllowCopies    bool // go on where the archive's file system cannot make hard links: each snapshot is a full copy
+	AllowClockBack bool // go on when the clock is behind the newest snapshot; the new one is filed right after it
+
+	Now      func() time.Time // nil: the system's clock
+	Progress *Progress        // nil: nobody is watching
+	// Item, if set, is told what became of each entry. It is called from several workers, one call at a time.
+	Item func(Item)
+	// Fault, if set, is asked before each step that changes the archive, by the step's name; an error it returns takes
+	// the place of the step. For tests.
+	Fault func(step string) error
+}
+
+func (o *Options) threads() int {
+	if o.Threads > 0 {
+		return o.Threads
+	}
+	return min(max(runtime.GOMAXPROCS(0), 2), 16)
+}
+
+func (o *Options) now() time.Time {
+	if o.Now != nil {
+		return o.Now()
+	}
+	return time.Now()
+}
+
+// Action says what became of one entry.
+type Action string
+
+// The actions. MetadataChanged is counted with the changed ones.
+const (
+	New             Action = "new"
+	Changed         Action = "changed"
+	MetadataChanged Action = "metadata"
+	Moved           Action = "moved" // found stored under another name, by its content hash
+	Unchanged       Action = "unchanged"
+	Deleted         Action = "deleted" // in the previous snapshot and not in the source
+	Excluded        Action = "excluded"
+	Vanished        Action = "vanished" // gone between listing and reading
+	Failed          Action = "failed"
+)
+
+// Item is what became of one entry of the source.
+type Item struct {
+	Path   string // below the source, any bytes
+	Action Action
+	Type   index.Type
+	Size   uint64
+	Was    string // Moved: the path under which it was found
+	Rule   string // Excluded: what excluded it
+	Err    error  // Failed
+}
+
+// Phase is what a run is doing.
+type Phase int32
+
+// The phases of a run, in order.
+const (
+	Preparing Phase = iota
+	Copying
+	Syncing
+	Publishing
+	Finished
+)
+
+// Progress is what a run has done so far; it may be read while the run goes on.
+type Progress struct {
+	Phase                  atomic.Int32
+	Files, Bytes           atomic.Uint64 // looked at; bytes of those files
+	Read                   atomic.Uint64 // bytes read from the source
+	ExpectFiles, ExpectAll atomic.Uint64 // files and bytes of the previous snapshot; 0: nothing to compare with
+}

@@ -1,0 +1,233 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"snapcopy/index"
+	"snapcopy/internal/atomicfile"
+	"snapcopy/internal/fsat"
+)
+
+// publish makes the finished mirror a snapshot. Everything is durable before the rename that makes it visible; the
+// catalog takes its place first, so that there is no snapshot without one. What comes after the rename can be made up
+// for by the next run, and its failure is told in the report.
+func (r *run) publish(ctx context.Context) error {
+	if err := r.finishCatalog(); err != nil {
+		return fmt.Errorf("publish: finish catalog: %w", err)
+	}
+	r.phase(Syncing)
+	if err := r.makeDurable(); err != nil {
+		return fmt.Errorf("publish: sync: %w", err)
+	}
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	r.phase(Publishing)
+	if err := r.placeCatalog(); err != nil {
+		return fmt.Errorf("publish: catalog: %w", err)
+	}
+	if err := r.placeSnapshot(); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	r.published = true
+	r.afterwards("content-hash index", r.updateIndex)
+	r.afterwards("run report", func() error { return r.archive.writeReport(r.report) })
+	r.afterwards(latestLink, r.updateLatest)
+	r.phase(Finished)
+	return nil
+}
+
+func (r *run) finishCatalog() error {
+	rep := r.report
+	rep.End = r.opt.now().UTC()
+	host, _ := os.Hostname() // told to people only
+	root := r.top.self
+	root.Name = ""
+	return r.catalog.Finish(root, r.devices.list, index.Summary{
+		Snapshot:    rep.Snapshot,
+		Start:       timeOf(rep.Start),
+		End:         timeOf(rep.End),
+		Source:      rep.Source,
+		Host:        host,
+		Previous:    rep.Previous,
+		Anchor:      r.archive.anchor,
+		Granularity: 1,
+		Incomplete:  rep.Incomplete,
+		Counts:      rep.Counts,
+	})
+}
+
+// makeDurable brings the whole mirror and the catalog to the disk. Where that cannot be had in one call, each file was
+// synced when it was made.
+func (r *run) makeDurable() error {
+	if err := r.step("sync"); err != nil {
+		return err
+	}
+	if err := fsat.SyncFS(r.archive.root); err != nil {
+		return err
+	}
+	return r.catalogFile.Sync()
+}
+
+func (r *run) placeCatalog() error {
+	if err := r.step("catalog"); err != nil {
+		return err
+	}
+	if err := os.Rename(r.archive.metaPath(workDir, workCatalog), r.archive.catalogPath(r.report.Snapshot)); err != nil {
+		return err
+	}
+	return atomicfile.SyncDir(r.archive.metaPath(catalogsDir))
+}
+
+// placeSnapshot is the moment at which the snapshot comes to exist.
+func (r *run) placeSnapshot() error {
+	if err := r.step("publish"); err != nil {
+		return err
+	}
+	if err := fsat.RenameNew(r.work, workTree, r.archive.root, r.report.Snapshot); err != nil {
+		return &fs.PathError{Op: "rename to", Path: r.report.Snapshot, Err: err}
+	}
+	if mode := r.top.self.Mode; mode&0o700 != 0o700 {
+		if err := r.archive.setTopMode(r.report.Snapshot, mode); err != nil {
+			return err
+		}
+	}
+	return errors.Join(fsat.Sync(r.archive.root), fsat.Sync(r.work))
+}
+
+// setTopMode gives a snapshot's own folder the source's mode, which could not be set before it was moved into place.
+func (a *Archive) setTopMode(name string, mode uint32) error {
+	if err := fsat.ChmodAt(a.root, name, mode); err != nil && !fsat.IsRefused(err) {
+		return &fs.PathError{Op: "chmod", Path: name, Err: err}
+	}
+	return nil
+}
+
+func (r *run) afterwards(what string, do func() error) {
+	err := r.step(what)
+	if err == nil {
+		err = do()
+	}
+	if err != nil {
+		r.report.Unfinished = append(r.report.Unfinished, what+": "+err.Error())
+	}
+}
+
+// updateIndex adds what this run stored. A damaged index is dropped, for the next run to make anew.
+func (r *run) updateIndex() error {
+	if r.indexDamaged.Load() {
+		return os.Remove(r.archive.IndexPath())
+	}
+	if r.additions.Len() == 0 {
+		return nil
+	}
+	return r.additions.Merge(r.index, r.report.Snapshot, r.archive.IndexPath())
+}
+
+// updateLatest points the link at the new snapshot, in one step. A file system without symbolic links has none.
+func (r *run) updateLatest() error {
+	if !r.caps.Symlinks {
+		return nil
+	}
+	if err := fsat.Unlink(r.work, latestLink); err != nil && !fsat.IsGone(err) {
+		return err
+	}
+	if err := fsat.MakeSymlink(r.report.Snapshot, r.work, latestLink); err != nil {
+		return err
+	}
+	return errors.Join(fsat.Rename(r.work, latestLink, r.archive.root, latestLink), fsat.Sync(r.archive.root))
+}
+
+// abandon removes what an unsuccessful run has made, which gives the space back. If that fails too, the next run does
+// it.
+func (r *run) abandon(cause error) error {
+	if cause == nil || r.published || r.opt.DryRun || r.work < 0 || r.opt.Fault != nil && errors.Is(cause, errCrash) {
+		return nil
+	}
+	return errors.Join(removeTree(r.work, workTree), removeTree(r.work, workCatalog))
+}
+
+// errCrash, from a test's fault, stands for the end of the process: nothing is cleaned up.
+var errCrash = errors.New("crash")
+
+// recover makes up for a run that was cut short: it removes what was not published and finishes what was. The caller
+// holds the lock. It tells what it did.
+func (a *Archive) recover() (did []string, err error) {
+	for _, part := range []string{workDir, trashDir} {
+		fd, err := fsat.OpenDir(a.meta, part)
+		if err != nil {
+			return did, &fs.PathError{Op: "open", Path: a.metaPath(part), Err: err}
+		}
+		list, err := fsat.ReadDir(fd, make([]byte, listBuffer))
+		for _, e := range list {
+			if err == nil {
+				err = removeTree(fd, e.Name)
+			}
+		}
+		if err = errors.Join(err, fsat.Close(fd)); err != nil {
+			return did, fmt.Errorf("clean up %s: %w", part, err)
+		}
+		if len(list) > 0 && part == workDir {
+			did = append(did, "removed what an unfinished run had left")
+		}
+	}
+	orphans, err := a.removeOrphans()
+	if err != nil {
+		return did, err
+	}
+	return append(did, orphans...), a.finishTop()
+}
+
+// removeOrphans removes catalogs newer than every snapshot: their runs ended just before the snapshot took its place.
+func (a *Archive) removeOrphans() (did []string, err error) {
+	snapshots, err := a.Snapshots()
+	if err != nil {
+		return nil, err
+	}
+	newest := ""
+	if len(snapshots) > 0 {
+		newest = snapshots[len(snapshots)-1].Name
+	}
+	files, err := names(a.metaPath(catalogsDir))
+	if err != nil {
+		return nil, fmt.Errorf("list catalogs: %w", err)
+	}
+	for _, file := range files {
+		name, isCatalog := strings.CutSuffix(file, catalogExt)
+		if _, ok := parseName(name); !ok || !isCatalog || name <= newest {
+			continue
+		}
+		if _, err := os.Lstat(a.metaPath("..", name)); !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err := os.Remove(a.catalogPath(name)); err != nil {
+			return did, fmt.Errorf("clean up: %w", err)
+		}
+		did = append(did, "removed the catalog of "+name+", which was not published")
+	}
+	return did, nil
+}
+
+// finishTop sets the mode of the newest snapshot's folder, if its run ended between the rename and that.
+func (a *Archive) finishTop() error {
+	snapshots, err := a.Snapshots()
+	if err != nil || len(snapshots) == 0 {
+		return err
+	}
+	newest := snapshots[len(snapshots)-1]
+	c, err := newest.OpenCatalog()
+	if err != nil {
+		return nil // the run tells of it when it wants to compare
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	root := c.Root()
+	if root.Mode&0o700 == 0o700 || root.Flags&index.ModeNotHeld != 0 {
+		return nil
+	}
+	return a.setTopMode(newest.Name, root.Mode)
+}

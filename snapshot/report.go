@@ -1,0 +1,171 @@
+package snapshot
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"snapcopy/index"
+	"snapcopy/internal/atomicfile"
+)
+
+// maxListed is how many failed items a report names; the count is always exact.
+const maxListed = 1000
+
+// Report is what a run did. It is kept as .snapcopy/runs/NAME.json.
+type Report struct {
+	Snapshot   string       `json:"snapshot"`
+	Source     string       `json:"source"`
+	Archive    string       `json:"archive"`
+	Previous   string       `json:"previous,omitempty"`
+	Start      time.Time    `json:"start"`
+	End        time.Time    `json:"end"`
+	DryRun     bool         `json:"dry_run,omitempty"`
+	Created    bool         `json:"archive_created,omitempty"`
+	Incomplete bool         `json:"incomplete"`
+	Counts     index.Counts `json:"counts"`
+	Structure  uint64       `json:"structure_bytes"` // what the snapshot's folders take up
+	Failed     []FailedItem `json:"failed,omitempty"`
+
+	// What the mirror does not hold and the catalog does, by the number of entries.
+	NotHeld NotHeld `json:"not_held"`
+	// LinkLimit counts stored files that reached the file system's link limit and were stored afresh.
+	LinkLimit uint64 `json:"link_limit,omitempty"`
+	// Missing counts files that had to be stored again because the previous snapshot's copy was gone.
+	Missing uint64 `json:"missing_in_previous,omitempty"`
+	// SelfExcluded is the path of the archive below the source, which was left out.
+	SelfExcluded string `json:"archive_left_out,omitempty"`
+	// IndexRebuilt says why the content-hash index was made anew, if it was.
+	IndexRebuilt string `json:"index_rebuilt,omitempty"`
+	// PreviousUnusable says why the previous snapshot's catalog could not be used, if so.
+	PreviousUnusable string `json:"previous_unusable,omitempty"`
+	// Unfinished lists what failed after the snapshot was published; the next run makes up for it.
+	Unfinished []string `json:"unfinished,omitempty"`
+	// Recovered lists what an earlier run that was cut short had left.
+	Recovered []string `json:"recovered,omitempty"`
+}
+
+// NotHeld counts entries of which the mirror lacks something that the catalog has.
+type NotHeld struct {
+	Entries uint64 `json:"entries,omitempty"` // not in the mirror at all
+	Owners  uint64 `json:"owners,omitempty"`
+	Modes   uint64 `json:"modes,omitempty"`
+	Times   uint64 `json:"times,omitempty"`
+	Xattrs  uint64 `json:"xattrs,omitempty"`
+	Links   uint64 `json:"links,omitempty"`
+}
+
+func (n *NotHeld) add(f index.Flags) {
+	for _, c := range []struct {
+		flag  index.Flags
+		count *uint64
+	}{
+		{index.NotStored, &n.Entries}, {index.OwnerNotHeld, &n.Owners}, {index.ModeNotHeld, &n.Modes},
+		{index.TimeNotHeld, &n.Times}, {index.XattrsNotHeld, &n.Xattrs}, {index.LinksNotHeld, &n.Links},
+	} {
+		if f&c.flag != 0 {
+			*c.count++
+		}
+	}
+}
+
+// FailedItem is an entry that could not be stored, and why.
+type FailedItem struct {
+	Path  string
+	Error string
+}
+
+// MarshalJSON keeps names that are not UTF-8 in a field of their own.
+func (f FailedItem) MarshalJSON() ([]byte, error) {
+	v := struct {
+		Path   string `json:"path"`
+		Base64 string `json:"path_base64,omitempty"`
+		Error  string `json:"error"`
+	}{f.Path, "", f.Error}
+	if !utf8.ValidString(f.Path) {
+		v.Base64 = base64.StdEncoding.EncodeToString([]byte(f.Path))
+	}
+	return json.Marshal(v)
+}
+
+// UnmarshalJSON is the inverse of MarshalJSON.
+func (f *FailedItem) UnmarshalJSON(text []byte) error {
+	var v struct {
+		Path   string `json:"path"`
+		Base64 []byte `json:"path_base64"`
+		Error  string `json:"error"`
+	}
+	if err := json.Unmarshal(text, &v); err != nil {
+		return err
+	}
+	*f = FailedItem{v.Path, v.Error}
+	if v.Base64 != nil {
+		f.Path = string(v.Base64)
+	}
+	return nil
+}
+
+// ReadReport reads the report of a snapshot's run.
+func (a *Archive) ReadReport(name string) (*Report, error) {
+	text, err := os.ReadFile(a.reportPath(name))
+	if err != nil {
+		return nil, err
+	}
+	r := new(Report)
+	if err := json.Unmarshal(text, r); err != nil {
+		return nil, fmt.Errorf("run report %s: %w", name, err)
+	}
+	return r, nil
+}
+
+func (a *Archive) writeReport(r *Report) error {
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(a.reportPath(r.Snapshot), append(text, '\n'), 0o600)
+}
+
+// tally is what workers report while the walk goes on.
+type tally struct {
+	mu     sync.Mutex
+	failed []FailedItem
+}
+
+// sumUp adds up what the workers counted.
+func (r *run) sumUp() {
+	rep := r.report
+	rep.Failed = r.tally.failed
+	slices.SortFunc(rep.Failed, func(a, b FailedItem) int { return strings.Compare(a.Path, b.Path) })
+	for i := range r.workers {
+		w := &r.workers[i]
+		rep.Counts.Add(&w.counts)
+		rep.NotHeld.addAll(&w.notHeld)
+		rep.LinkLimit += w.limit
+		rep.Missing += w.missing
+		rep.Structure += w.structure
+	}
+	if moved := rep.Counts.Moved; moved > 0 { // gone from where they were, but not lost
+		rep.Counts.Deleted -= min(moved, rep.Counts.Deleted)
+	}
+	if r.additions != nil {
+		rep.Counts.Contents = uint64(r.additions.Len())
+	}
+	rep.Incomplete = rep.Counts.Failed > 0
+	rep.End = r.opt.now().UTC()
+}
+
+func (n *NotHeld) addAll(m *NotHeld) {
+	n.Entries += m.Entries
+	n.Owners += m.Owners
+	n.Modes += m.Modes
+	n.Times += m.Times
+	n.Xattrs += m.Xattrs
+	n.Links += m.Links
+}

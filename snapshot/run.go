@@ -1,0 +1,316 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"snapcopy/index"
+	"snapcopy/internal/exclude"
+	"snapcopy/internal/fsat"
+	"snapcopy/internal/walk"
+)
+
+// run is one snapshot under way.
+type run struct {
+	ctx     context.Context // of the whole run; copying a large file looks at it
+	opt     Options
+	archive *Archive
+	report  *Report
+	caps    Capabilities
+	source  *sourceRoot
+
+	previous *index.Catalog // nil: nothing to compare with
+	prevName string
+	index    *index.Index // nil: no usable index
+	restat   bool         // stored inode numbers of the previous catalog are of another file system
+
+	catalog     *index.Writer
+	catalogFile *os.File
+	additions   *index.Builder
+	devices     devices
+	xattrRefs   refCache
+
+	work     int // handle of .snapcopy/work
+	top      *dir
+	live     liveDirs
+	groups   linkGroups
+	used     inodeSet
+	stored   storedFiles
+	workers  []worker
+	umask    uint32
+	euid     uint32
+	egid     uint32
+	tally    tally
+	itemLock sync.Mutex
+
+	published    bool
+	indexDamaged atomic.Bool // found out while looking something up
+}
+
+// The names of the parts of a snapshot under construction in the work folder.
+const (
+	workTree    = "tree"
+	workCatalog = "catalog"
+)
+
+// Run takes one snapshot of source and publishes it in the archive at path, which is made if it is missing or an empty
+// folder. Nothing is visible in the archive until everything in the snapshot is durable; if Run fails, is cancelled or
+// the machine dies, there is no new snapshot and every earlier one is as it was.
+//
+// Files that cannot be read do not stop the run: they are listed in the report, which is then marked incomplete.
+// The report is returned with an error too, if there is anything to tell.
+func Run(ctx context.Context, source, path string, opt Options) (report *Report, err error) {
+	if opt.Progress == nil {
+		opt.Progress = new(Progress)
+	}
+	if opt.Exclude == nil {
+		opt.Exclude = exclude.New()
+	}
+	r := &run{ctx: ctx, opt: opt, work: fsat.NoDir, report: &Report{Start: opt.now().UTC(), DryRun: opt.DryRun}}
+	defer func() { err = errors.Join(err, r.close()) }()
+
+	if err := r.openSource(source, path); err != nil {
+		return nil, err
+	}
+	if err := r.openArchive(path); err != nil {
+		return nil, err
+	}
+	if !opt.DryRun {
+		lock, err := r.archive.Lock()
+		if err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, lock.Unlock()) }()
+		if err := r.cleanUp(); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.openPrevious(); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.abandon(err)) }()
+	if err := r.begin(); err != nil {
+		return nil, err
+	}
+	if err := r.mirror(ctx); err != nil {
+		return r.report, err
+	}
+	if opt.DryRun {
+		return r.report, nil
+	}
+	return r.report, r.publish(ctx)
+}
+
+// step marks a point where the archive is about to change, and where tests make things go wrong.
+func (r *run) step(name string) error {
+	if r.opt.Fault == nil {
+		return nil
+	}
+	return r.opt.Fault(name)
+}
+
+func (r *run) phase(p Phase) { r.opt.Progress.Phase.Store(int32(p)) }
+
+// openArchive opens the archive or makes it. A dry run never makes one: it goes on without.
+func (r *run) openArchive(path string) error {
+	a, err := Open(path)
+	if errors.Is(err, ErrNoArchive) && !r.opt.RequireArchive {
+		r.report.Created = true
+		if r.opt.DryRun {
+			r.report.Archive, err = filepath.Abs(path)
+			r.caps = Capabilities{HardLinks: true}
+			return err
+		}
+		if err := r.step("create"); err != nil {
+			return err
+		}
+		a, err = Create(path, r.opt.now())
+	}
+	if err != nil {
+		return err
+	}
+	r.archive, r.report.Archive, r.caps = a, a.Path, a.Info.Capabilities
+	return nil
+}
+
+// cleanUp removes what an earlier run that was cut short has left, finishes what it had published, and looks again at
+// what the file system can do.
+func (r *run) cleanUp() error {
+	recovered, err := r.archive.recover()
+	if err != nil {
+		return err
+	}
+	r.report.Recovered = recovered
+	if r.work, err = fsat.OpenDir(r.archive.meta, workDir); err != nil {
+		return &fs.PathError{Op: "open", Path: r.archive.WorkPath(), Err: err}
+	}
+	if r.caps, err = r.archive.probe(); err != nil {
+		return err
+	}
+	if !r.caps.HardLinks && !r.opt.AllowCopies {
+		return fmt.Errorf("archive %s: %w (%s)", r.archive.Path, ErrNoHardLinks, r.caps.FileSystem)
+	}
+	if r.caps != r.archive.Info.Capabilities {
+		r.archive.Info.Capabilities = r.caps
+		return r.archive.writeInfo()
+	}
+	return nil
+}
+
+// openPrevious finds the name of this snapshot and the snapshot to compare with. A previous catalog that cannot be used
+// costs time, never correctness: everything is then read again.
+func (r *run) openPrevious() error {
+	r.report.Snapshot = r.report.Start.Format(nameLayout)
+	if r.archive == nil {
+		return nil
+	}
+	snapshots, err := r.archive.Snapshots()
+	if err != nil {
+		return err
+	}
+	if len(snapshots) == 0 {
+		return nil
+	}
+	newest := snapshots[len(snapshots)-1]
+	if r.report.Snapshot, err = nameAfter(r.report.Start, newest, r.opt.AllowClockBack); err != nil {
+		return err
+	}
+	r.report.Previous, r.prevName = newest.Name, newest.Name
+	c, err := newest.OpenCatalog()
+	if errors.Is(err, index.ErrNewer) {
+		return fmt.Errorf("catalog of %s: %w", newest.Name, err)
+	}
+	if err != nil {
+		r.report.PreviousUnusable = err.Error()
+		return r.openIndex(snapshots)
+	}
+	r.previous = c
+	s := c.Summary()
+	r.restat = s.Anchor != r.archive.anchor
+	r.opt.Progress.ExpectFiles.Store(s.Counts.Files)
+	r.opt.Progress.ExpectAll.Store(s.Counts.BytesTotal)
+	return r.openIndex(snapshots)
+}
+
+// clockSlack is how far behind the newest snapshot the clock may be without anybody worrying: runs in quick succession,
+// and small corrections by a time server.
+const clockSlack = 2 * time.Minute
+
+// nameAfter gives the name of a snapshot started at start, which sorts after every other and is not taken.
+func nameAfter(start time.Time, newest Snapshot, allowBack bool) (string, error) {
+	next := newest.Time.Add(time.Second)
+	if start.Before(newest.Time.Add(-clockSlack)) && !allowBack {
+		return "", fmt.Errorf("%w: it says %s, and %s exists", ErrClock, start.Format(time.RFC3339), newest.Name)
+	}
+	if start.Truncate(time.Second).Before(next) {
+		return next.Format(nameLayout), nil
+	}
+	return start.Format(nameLayout), nil
+}
+
+// begin makes the empty top folder of the mirror and the files that record it.
+func (r *run) begin() error {
+	r.workers = newWorkers(r.opt.threads(), r.opt.Progress)
+	r.umask, r.euid, r.egid = fsat.Umask(), uint32(os.Geteuid()), uint32(os.Getegid())
+	r.groups.init()
+	if r.archive != nil {
+		r.stored.init(r.archive)
+	}
+	if r.opt.DryRun {
+		return r.openTop(fsat.NoDir)
+	}
+	if err := r.step("begin"); err != nil {
+		return err
+	}
+	var err error
+	r.catalogFile, err = os.OpenFile(r.archive.metaPath(workDir, workCatalog), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("begin catalog: %w", err)
+	}
+	if r.catalog, err = index.NewWriter(r.catalogFile); err != nil {
+		return fmt.Errorf("begin catalog: %w", err)
+	}
+	r.additions = index.NewBuilder(r.archive.WorkPath())
+	dst, err := r.makeTop()
+	if err != nil {
+		return fmt.Errorf("begin mirror: %w", err)
+	}
+	return r.openTop(dst)
+}
+
+// makeTop makes the folder that will become the snapshot. What the archive folder would hand down to it, a default ACL
+// and the set-group-ID bit, is taken off: the source alone says what is in a snapshot.
+func (r *run) makeTop() (int, error) {
+	if err := fsat.Mkdir(r.work, workTree, 0o700); err != nil {
+		return fsat.NoDir, err
+	}
+	dst, err := fsat.OpenDir(r.work, workTree)
+	if err != nil {
+		return fsat.NoDir, err
+	}
+	for _, acl := range []string{"system.posix_acl_default", "system.posix_acl_access"} {
+		if err := fsat.RemoveXattr(dst, acl); err != nil {
+			return fsat.NoDir, errors.Join(err, fsat.Close(dst))
+		}
+	}
+	var st fsat.Stat
+	if err := fsat.StatHandle(dst, &st); err != nil {
+		return fsat.NoDir, errors.Join(err, fsat.Close(dst))
+	}
+	if st.Mode != 0o700 && r.caps.Modes {
+		if err := fsat.Chmod(dst, 0o700); err != nil {
+			return fsat.NoDir, errors.Join(err, fsat.Close(dst))
+		}
+	}
+	if st.GID != r.egid && r.caps.Modes { // inherited; what is made in it would be, too
+		if err := fsat.Chown(dst, r.euid, r.egid); err != nil && !fsat.IsRefused(err) {
+			return fsat.NoDir, errors.Join(err, fsat.Close(dst))
+		}
+	}
+	return dst, nil
+}
+
+// mirror walks the source and fills the work tree and the catalog.
+func (r *run) mirror(ctx context.Context) error {
+	r.phase(Copying)
+	err := walk.Run(ctx, len(r.workers), r.top, len(r.top.names), walk.Tree[*dir]{
+		Items: r.items,
+		Enter: r.enter,
+		Leave: r.leave,
+	})
+	r.sumUp()
+	return err
+}
+
+func (r *run) close() error {
+	var errs []error
+	errs = append(errs, r.live.close())
+	if r.source != nil {
+		errs = append(errs, r.source.close())
+	}
+	errs = append(errs, r.stored.close())
+	if r.additions != nil {
+		errs = append(errs, r.additions.Close())
+	}
+	if r.catalogFile != nil {
+		errs = append(errs, r.catalogFile.Close())
+	}
+	if r.previous != nil {
+		errs = append(errs, r.previous.Close())
+	}
+	if r.index != nil {
+		errs = append(errs, r.index.Close())
+	}
+	errs = append(errs, fsat.Close(r.work))
+	if r.archive != nil {
+		errs = append(errs, r.archive.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,132 @@
+package snapshot
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Select finds the snapshot that a person means: a name, "latest", "latest~2" (two before it), an age ("3d": the last
+// one at or before that long ago), a date or a time in loc ("2026-11-20", "2026-11-20 18:00": the last one at or before
+// the end of that day, minute or second), or the beginning of a name that only one snapshot has. It fails with
+// ErrNoSnapshot.
+func (a *Archive) Select(selector string, now time.Time, loc *time.Location) (Snapshot, error) {
+	list, err := a.Snapshots()
+	if err != nil {
+		return Snapshot{}, err
+	}
+	return selectFrom(list, selector, now, loc)
+}
+
+func selectFrom(list []Snapshot, selector string, now time.Time, loc *time.Location) (Snapshot, error) {
+	if len(list) == 0 {
+		return Snapshot{}, fmt.Errorf("%w: the archive has none yet", ErrNoSnapshot)
+	}
+	for _, s := range list {
+		if s.Name == selector {
+			return s, nil
+		}
+	}
+	if back, ok := latestBack(selector); ok {
+		if back >= len(list) {
+			return Snapshot{}, fmt.Errorf("%w: %q: the archive has %d", ErrNoSnapshot, selector, len(list))
+		}
+		return list[len(list)-1-back], nil
+	}
+	if until, ok := timeMeant(selector, now, loc); ok {
+		return lastUntil(list, selector, until)
+	}
+	return byPrefix(list, selector)
+}
+
+func latestBack(selector string) (int, bool) {
+	rest, ok := strings.CutPrefix(selector, latestLink)
+	if !ok {
+		return 0, false
+	}
+	if rest == "" {
+		return 0, true
+	}
+	digits, ok := strings.CutPrefix(rest, "~")
+	n, err := strconv.ParseUint(digits, 10, 31)
+	return int(n), ok && err == nil
+}
+
+// The ways to write a date or a time, and how much later the moment meant ends.
+var timeLayouts = []struct {
+	layout string
+	end    func(time.Time) time.Time
+}{
+	{"2006-01-02", func(t time.Time) time.Time { return t.AddDate(0, 0, 1) }},
+	{"2006-01-02 15:04", func(t time.Time) time.Time { return t.Add(time.Minute) }},
+	{"2006-01-02T15:04", func(t time.Time) time.Time { return t.Add(time.Minute) }},
+	{"2006-01-02 15:04:05", func(t time.Time) time.Time { return t.Add(time.Second) }},
+	{"2006-01-02T15:04:05", func(t time.Time) time.Time { return t.Add(time.Second) }},
+	{time.RFC3339, func(t time.Time) time.Time { return t.Add(time.Second) }},
+}
+
+var age = regexp.MustCompile(`^([0-9]{1,6})(min|h|d|w|mo|y)$`)
+
+// timeMeant gives the moment before which a snapshot has to have started, to be at or before what the selector says.
+func timeMeant(selector string, now time.Time, loc *time.Location) (time.Time, bool) {
+	if m := age.FindStringSubmatch(selector); m != nil {
+		n, _ := strconv.Atoi(m[1]) // six digits
+		return before(now.In(loc), n, m[2]).Add(time.Second), true
+	}
+	for _, l := range timeLayouts {
+		if t, err := time.ParseInLocation(l.layout, selector, loc); err == nil {
+			return l.end(t), true
+		}
+	}
+	return time.Time{}, false
+}
+
+// before counts back in the calendar for days and more, and in time elapsed for less. A day that a month does not have
+// is its last one.
+func before(now time.Time, n int, unit string) time.Time {
+	switch unit {
+	case "min":
+		return now.Add(-time.Duration(n) * time.Minute)
+	case "h":
+		return now.Add(-time.Duration(n) * time.Hour)
+	case "d":
+		return now.AddDate(0, 0, -n)
+	case "w":
+		return now.AddDate(0, 0, -7*n)
+	case "y":
+		n *= 12
+	}
+	t := now.AddDate(0, -n, 0)
+	if t.Day() != now.Day() {
+		t = t.AddDate(0, 0, -t.Day())
+	}
+	return t
+}
+
+func lastUntil(list []Snapshot, selector string, until time.Time) (Snapshot, error) {
+	for i := len(list) - 1; i >= 0; i-- {
+		if list[i].Time.Before(until) {
+			return list[i], nil
+		}
+	}
+	return Snapshot{}, fmt.Errorf("%w: %q: the oldest is %s", ErrNoSnapshot, selector, list[0].Name)
+}
+
+func byPrefix(list []Snapshot, selector string) (Snapshot, error) {
+	var found []Snapshot
+	for _, s := range list {
+		if selector != "" && strings.HasPrefix(s.Name, selector) {
+			found = append(found, s)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return Snapshot{}, fmt.Errorf("%w: %q", ErrNoSnapshot, selector)
+	case 1:
+		return found[0], nil
+	}
+	return Snapshot{}, fmt.Errorf("%w: %q is the beginning of %d names, %s to %s", ErrNoSnapshot, selector, len(found),
+		found[0].Name, found[len(found)-1].Name)
+}

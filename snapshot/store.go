@@ -1,0 +1,409 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/zeebo/blake3"
+
+	"snapcopy/index"
+	"snapcopy/internal/filecopy"
+	"snapcopy/internal/fsat"
+)
+
+// maxTries is how often a file that changes while it is read is read before what was read is stored as it is.
+const maxTries = 3
+
+// errRetype says that a name was another kind of file by the time it was opened.
+var errRetype = errors.New("changed its type while it was read")
+
+// storeEntry puts an entry that is new or changed into the snapshot.
+func (r *run) storeEntry(w *worker, d *dir, i int, st *fsat.Stat) error {
+	if st.Nlink > 1 {
+		return r.storeLinked(w, d, i, st)
+	}
+	return r.storeOne(w, d, i, st)
+}
+
+// storeOne stores an entry with no regard to other names of its inode.
+func (r *run) storeOne(w *worker, d *dir, i int, st *fsat.Stat) error {
+	was := d.entries[i]
+	for range maxTries {
+		var err error
+		if st.Type == fsat.Regular {
+			err = r.storeFile(w, d, i, st, &was)
+		} else {
+			err = r.storeSpecial(w, d, i, st, &was)
+		}
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, errRetype) {
+			return r.notStoredAs(w, d, i, &was, err)
+		}
+		if err := fsat.StatAt(d.handles.src, d.names[i].Name, st); err != nil {
+			return r.notStoredAs(w, d, i, &was, err)
+		}
+	}
+	return r.notStoredAs(w, d, i, &was, errRetype)
+}
+
+func (r *run) notStoredAs(w *worker, d *dir, i int, was *index.Entry, err error) error {
+	d.entries[i] = *was
+	return r.notStored(w, d, i, err)
+}
+
+// file is a regular file being stored.
+type file struct {
+	w     *worker
+	d     *dir
+	slot  int
+	name  string
+	src   int
+	st    fsat.Stat    // of src, before its content is read
+	e     index.Entry  // becomes the new entry
+	was   *index.Entry // the previous entry of that name; Type 0: none
+	small []byte       // the content, if it fits the buffer
+
+	action Action
+	from   string // Moved: where it was found
+	fresh  bool   // the index has to learn of it
+}
+
+// storeFile stores one regular file. It is read once; if it changes meanwhile, again.
+func (r *run) storeFile(w *worker, d *dir, i int, st *fsat.Stat, was *index.Entry) (err error) {
+	name := d.names[i].Name
+	src, err := fsat.OpenFile(d.handles.src, name)
+	if err != nil {
+		return fmt.Errorf("open: %w", err)
+	}
+	defer func() { err = errors.Join(err, fsat.Close(src)) }()
+	f := file{w: w, d: d, slot: i, name: name, src: src, was: was}
+	if err := fsat.StatHandle(src, &f.st); err != nil {
+		return fmt.Errorf("stat: %w", err)
+	}
+	if f.st.Type != fsat.Regular {
+		return errRetype
+	}
+	for try := 1; ; try++ {
+		if err := r.storeVersion(&f); err != nil {
+			return err
+		}
+		var after fsat.Stat
+		if err := fsat.StatHandle(src, &after); err != nil {
+			return fmt.Errorf("stat: %w", err)
+		}
+		if after.SameVersion(&f.st) {
+			break
+		}
+		if try == maxTries {
+			f.e.Flags |= index.Torn | index.Racy
+			r.fail(w, d.child(name), errChanging)
+			break
+		}
+		if err := r.takeBack(&f); err != nil {
+			return err
+		}
+		f.st = after
+	}
+	*st = f.st
+	d.entries[i], d.fresh[i] = f.e, f.fresh
+	r.settled(w, d, i, f.action, f.from)
+	return nil
+}
+
+var errChanging = errors.New("it kept changing while it was read; what was read is stored")
+
+// takeBack removes the name just made, because the source changed meanwhile.
+func (r *run) takeBack(f *file) error {
+	if r.opt.DryRun {
+		return nil
+	}
+	if err := fsat.Unlink(f.d.handles.dst, f.name); err != nil {
+		return fatal("remove", f.d.child(f.name), err)
+	}
+	return nil
+}
+
+// storeVersion stores the file as it is now: a link to a stored file with the same content and metadata, a reflink of
+// one with the same content, or a copy.
+func (r *run) storeVersion(f *file) error {
+	f.e = index.Entry{Name: f.name}
+	fillFromStat(&f.e, &f.st, f.d.dev)
+	if r.racy(&f.st, f.w.now) {
+		f.e.Flags |= index.Racy
+	}
+	f.fresh, f.from, f.small = true, "", nil
+	set, err := fsat.Xattrs(f.src)
+	if err != nil {
+		r.fail(f.w, f.d.child(f.name), err)
+	}
+	if err := r.addXattrs(&f.e, set); err != nil {
+		return err
+	}
+	known, err := r.hashFirst(f)
+	if err != nil {
+		return err
+	}
+	if known {
+		linked, err := r.linkStored(f)
+		if err != nil || linked {
+			return err
+		}
+	}
+	return r.copyContent(f, set, known)
+}
+
+// hashFirst finds the content's hash before anything is written, where that may save writing it. A small file is read
+// into memory for that; a large one is only hashed, and read once more if it has to be copied after all, so it has to
+// look like one that is stored.
+func (r *run) hashFirst(f *file) (known bool, err error) {
+	if f.st.Size < int64(len(f.w.copier.Buf)) && f.st.Blocks*512 >= f.st.Size {
+		n, err := fsat.Read(f.src, f.w.copier.Buf, 0)
+		if err != nil {
+			return false, fmt.Errorf("read: %w", err)
+		}
+		if n < len(f.w.copier.Buf) {
+			f.small = f.w.copier.Buf[:n]
+			f.e.Size, f.e.Hash = uint64(n), blake3.Sum256(f.small)
+			r.read(f.w, n)
+			return true, nil
+		}
+	}
+	if !r.looksStored(f) {
+		return false, nil
+	}
+	return true, r.hashContent(f)
+}
+
+// looksStored reports whether the content of a file too large to hold in memory may be in the archive, in a form that
+// saves writing it.
+func (r *run) looksStored(f *file) bool {
+	if f.was.Type == index.File && f.was.Size == f.e.Size && (r.caps.Reflink || sameMetadata(f.was, &f.e)) {
+		return true
+	}
+	return r.index != nil && (r.caps.Reflink || r.index.MayHold(f.e.Size, f.e.Mtime))
+}
+
+func (r *run) hashContent(f *file) error {
+	n, hash, err := f.w.copier.Copy(r.ctx, filecopy.NoFile, f.src, f.st.Size, f.st.Blocks*512 < f.st.Size)
+	if err != nil {
+		return r.readFailed(f, err)
+	}
+	f.e.Size, f.e.Hash = uint64(n), hash
+	return nil
+}
+
+func (r *run) read(w *worker, n int) {
+	w.counts.BytesRead += uint64(n)
+	r.opt.Progress.Read.Add(uint64(n))
+}
+
+// sameMetadata reports whether a stored file with entry a can stand for e, if the contents are equal.
+func sameMetadata(a, e *index.Entry) bool {
+	return a.Type == e.Type && a.Mode == e.Mode && a.UID == e.UID && a.GID == e.GID && a.Mtime == e.Mtime &&
+		a.Size == e.Size && a.XattrHash == e.XattrHash && a.Flags&index.NotStored == 0
+}
+
+// linkStored links the file to a stored one with the same content and metadata, if there is one that no other file of
+// this snapshot uses: first the one it was in the previous snapshot, then any.
+func (r *run) linkStored(f *file) (bool, error) {
+	if f.was.Type == index.File && f.was.Hash == f.e.Hash && sameMetadata(f.was, &f.e) {
+		linked, err := r.linkPrevious(f.w, f.d, f.slot, f.was)
+		if err != nil || linked {
+			f.action = Unchanged
+			r.becomes(f, f.was)
+			return linked, err
+		}
+	}
+	found, from, err := r.linkByHash(f)
+	if err != nil || found == nil {
+		return false, err
+	}
+	f.action, f.from = Moved, from
+	r.becomes(f, found)
+	return true, nil
+}
+
+// becomes notes which stored file the entry is a name of.
+func (r *run) becomes(f *file, stored *index.Entry) {
+	f.e.Stored = stored.Stored
+	f.e.Flags |= stored.Flags & index.NotHeld
+}
+
+// copyContent stores the file as a new inode.
+func (r *run) copyContent(f *file, set []fsat.Xattr, known bool) (err error) {
+	f.action = New
+	if f.was.Type != 0 {
+		f.action = r.howChanged(f, known)
+	}
+	if r.opt.DryRun {
+		f.w.counts.BytesStored += f.e.Size
+		return nil
+	}
+	if err := r.step("create"); err != nil {
+		return fatal("create", f.d.child(f.name), err)
+	}
+	dst, err := fsat.Create(f.d.handles.dst, f.name, f.e.Mode&0o777)
+	if err != nil {
+		return r.refusedName(f, err)
+	}
+	defer func() {
+		if closeErr := fsat.Close(dst); closeErr != nil {
+			err = errors.Join(err, fatal("close", f.d.child(f.name), closeErr))
+		}
+	}()
+	if err := r.fill(f, dst, known); err != nil {
+		return errors.Join(err, r.takeBack(f))
+	}
+	if f.e.Flags, err = r.setMetadata(dst, &f.e, set, f.e.Mode&0o777); err != nil {
+		return fatal("set metadata of", f.d.child(f.name), err)
+	}
+	var stored fsat.Stat
+	if err := fsat.StatHandle(dst, &stored); err != nil {
+		return fatal("stat", f.d.child(f.name), err)
+	}
+	f.e.Stored = stored.Ino
+	f.e.Flags |= r.compareHeld(&f.e, &stored)
+	if r.caps.NeedsFsync {
+		if err := fsat.Sync(dst); err != nil {
+			return fatal("sync", f.d.child(f.name), err)
+		}
+	}
+	return nil
+}
+
+// howChanged tells a change of content from one of metadata alone, and both from a file that is stored again only
+// because no link could be made.
+func (r *run) howChanged(f *file, known bool) Action {
+	if !known || f.was.Type != index.File || f.was.Hash != f.e.Hash || f.was.Size != f.e.Size {
+		return Changed
+	}
+	if sameMetadata(f.was, &f.e) {
+		return Unchanged
+	}
+	return MetadataChanged
+}
+
+// fill writes the content into the new file: as a reflink of a stored file with the same content where the file system
+// can, otherwise as a copy.
+func (r *run) fill(f *file, dst int, known bool) error {
+	if known && r.caps.Reflink && f.e.Size > 0 {
+		cloned, err := r.cloneStored(f, dst)
+		if err != nil {
+			return err
+		}
+		if cloned {
+			f.w.counts.BytesLinked += f.e.Size
+			return nil
+		}
+	}
+	if f.small == nil && r.caps.Reflink && f.st.Dev == r.archive.rootID.Dev && fsat.Clone(dst, f.src) == nil {
+		return r.hashClone(f, dst)
+	}
+	if err := r.step("write"); err != nil {
+		return fatal("write", f.d.child(f.name), err)
+	}
+	if f.small != nil {
+		f.w.counts.BytesStored += f.e.Size
+		if err := fsat.Write(dst, f.small, 0); err != nil {
+			return fatal("write", f.d.child(f.name), err)
+		}
+		return nil
+	}
+	n, hash, err := f.w.copier.Copy(r.ctx, dst, f.src, f.st.Size, f.st.Blocks*512 < f.st.Size)
+	var writeErr *filecopy.WriteError
+	switch {
+	case errors.As(err, &writeErr):
+		return fatal("write", f.d.child(f.name), writeErr.Err)
+	case err != nil:
+		return r.readFailed(f, err)
+	}
+	f.w.counts.BytesStored += uint64(n)
+	f.e.Size, f.e.Hash = uint64(n), hash
+	return nil
+}
+
+// hashClone hashes a reflink of the source itself: what the source becomes meanwhile does not matter to it.
+func (r *run) hashClone(f *file, dst int) error {
+	n, hash, err := f.w.copier.Copy(r.ctx, filecopy.NoFile, dst, f.st.Size, f.st.Blocks*512 < f.st.Size)
+	if err != nil {
+		return r.readFailed(f, err)
+	}
+	f.w.counts.BytesLinked += uint64(n)
+	f.e.Size, f.e.Hash = uint64(n), hash
+	return nil
+}
+
+// readFailed tells a run that is being stopped from a file that cannot be read.
+func (r *run) readFailed(f *file, err error) error {
+	if r.ctx.Err() != nil {
+		return &fatalError{context.Cause(r.ctx)}
+	}
+	return fmt.Errorf("read: %w", err)
+}
+
+// refusedName settles a name that the archive's file system does not take; everything else that keeps a file from being
+// made is a failure of the archive.
+func (r *run) refusedName(f *file, err error) error {
+	if fsat.IsExist(err) {
+		return fmt.Errorf("store: the archive's file system takes this name for another one of the folder: %w", err)
+	}
+	if fsat.IsNameRefused(err) {
+		return fmt.Errorf("store: the archive's file system does not take this name: %w", err)
+	}
+	return fatal("create", f.d.child(f.name), err)
+}
+
+// storeSpecial stores a symbolic link, a FIFO, a socket or a device. Where the archive cannot hold it, the catalog does.
+func (r *run) storeSpecial(w *worker, d *dir, i int, st *fsat.Stat, was *index.Entry) error {
+	name := d.names[i].Name
+	e := index.Entry{Name: name}
+	fillFromStat(&e, st, d.dev)
+	if r.racy(st, w.now) {
+		e.Flags |= index.Racy
+	}
+	if e.Type == 0 {
+		return fmt.Errorf("unknown type %#o", st.Type)
+	}
+	if e.Type == index.Symlink {
+		var err error
+		if e.Target, err = fsat.Readlink(d.handles.src, name, st.Size); err != nil {
+			if !fsat.IsGone(err) {
+				return errRetype
+			}
+			return fmt.Errorf("read link: %w", err)
+		}
+		e.Size = uint64(len(e.Target))
+	}
+	set, err := fsat.XattrsAt(d.handles.src, name)
+	if err != nil {
+		r.fail(w, d.child(name), err)
+	}
+	if err := r.addXattrs(&e, set); err != nil {
+		return err
+	}
+	action := New
+	if was.Type != 0 {
+		action = Changed
+		if sameMetadata(was, &e) && was.Target == e.Target && was.Major == e.Major && was.Minor == e.Minor {
+			linked, err := r.linkPrevious(w, d, i, was)
+			if err != nil {
+				return err
+			}
+			if linked {
+				action = Unchanged
+				e.Stored, e.Flags = was.Stored, e.Flags|was.Flags&index.NotHeld
+			}
+		}
+	}
+	if action != Unchanged {
+		if err := r.makeSpecial(d, &e, set); err != nil {
+			return err
+		}
+	}
+	d.entries[i] = e
+	r.settled(w, d, i, action, "")
+	return nil
+}

@@ -1,0 +1,280 @@
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"sync"
+
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
+)
+
+// workTreePath is the mirror under construction, below the archive's folder.
+const workTreePath = metaDir + "/" + workDir + "/" + workTree
+
+// linkByHash looks in the whole archive for a stored file with the content and metadata of f that no other file of this
+// snapshot uses, and links to it. It returns that file's entry and the path it had.
+func (r *run) linkByHash(f *file) (found *index.Entry, from string, err error) {
+	if r.index == nil || !r.caps.HardLinks || r.restat {
+		return nil, "", nil
+	}
+	meta := index.MetaFingerprint(&f.e)
+	err = r.eachStored(f.e.Hash, func(loc index.Location) bool {
+		return loc.Meta == meta && !r.used.has(loc.Stored)
+	}, func(snapshot, dir string, e *index.Entry) (bool, error) {
+		if !sameMetadata(e, &f.e) {
+			return true, nil
+		}
+		if e.Ino != f.e.Ino && r.source.stillHas(dir, e) { // that file will want its own
+			return true, nil
+		}
+		if !r.used.claim(e.Stored) {
+			return true, nil
+		}
+		linked, err := r.linkStoredAt(f, snapshot, dir, e)
+		if err != nil || !linked {
+			return err == nil, err
+		}
+		found, from = e, join(dir, e.Name)
+		return false, nil
+	})
+	return found, from, err
+}
+
+// linkStoredAt links f to the stored file e of a snapshot, if that is still what the catalog says.
+func (r *run) linkStoredAt(f *file, snapshot, dir string, e *index.Entry) (linked bool, err error) {
+	err = r.stored.in(snapshot, dir, func(fd int) error {
+		var st fsat.Stat
+		if err := fsat.StatAt(fd, e.Name, &st); err != nil {
+			return err
+		}
+		if st.Ino != e.Stored || uint64(st.Size) != e.Size || st.Type != fsat.Regular {
+			return nil
+		}
+		linked, err = r.linkFrom(f.w, f.d, fd, e.Name, f.name, e)
+		return err
+	})
+	if err != nil && !isFatal(err) { // not there any more: as good as not found
+		return false, nil
+	}
+	return linked, err
+}
+
+// cloneStored makes dst, an empty file, share the content of a stored file with the hash of f.
+func (r *run) cloneStored(f *file, dst int) (cloned bool, err error) {
+	if f.was.Type == index.File && f.was.Hash == f.e.Hash && f.d.handles.prev >= 0 {
+		if cloned, err = cloneFrom(dst, f.d.handles.prev, f.name, f.e.Size); cloned || err != nil {
+			return cloned, err
+		}
+	}
+	if r.index == nil {
+		return false, nil
+	}
+	all := func(index.Location) bool { return true }
+	err = r.eachStored(f.e.Hash, all, func(snapshot, dir string, e *index.Entry) (bool, error) {
+		err := r.stored.in(snapshot, dir, func(fd int) (err error) {
+			cloned, err = cloneFrom(dst, fd, e.Name, f.e.Size)
+			return err
+		})
+		if isFatal(err) {
+			return false, err
+		}
+		return false, nil // one try: the rest would fail in the same way
+	})
+	return cloned, err
+}
+
+func cloneFrom(dst, dir int, name string, size uint64) (cloned bool, err error) {
+	src, err := fsat.OpenFile(dir, name)
+	if err != nil {
+		return false, nil // a copy will do
+	}
+	defer func() { err = errors.Join(err, fsat.Close(src)) }()
+	var st fsat.Stat
+	if err := fsat.StatHandle(src, &st); err != nil || uint64(st.Size) != size || st.Type != fsat.Regular {
+		return false, nil
+	}
+	if err := fsat.Clone(dst, src); err != nil {
+		if fsat.IsNoSpace(err) {
+			return false, fatal("reflink", name, err)
+		}
+		return false, nil
+	}
+	return true, nil
+}
+
+// eachStored visits the stored files with a content hash for which want is true, as the catalogs describe them, until
+// visit returns false or an error. What the index says wrongly is passed over: the catalogs decide.
+func (r *run) eachStored(hash index.Hash, want func(index.Location) bool,
+	visit func(snapshot, dir string, e *index.Entry) (bool, error)) error {
+	var visitErr error
+	err := r.index.Lookup(hash, func(loc index.Location) bool {
+		if !want(loc) {
+			return true
+		}
+		dir, e, err := r.stored.entry(loc)
+		if err != nil || e.Type != index.File || e.Hash != hash || e.Stored != loc.Stored {
+			return true
+		}
+		var next bool
+		next, visitErr = visit(loc.Snapshot, dir, &e)
+		return next && visitErr == nil
+	})
+	if visitErr != nil {
+		return visitErr
+	}
+	if errors.Is(err, index.ErrDamaged) { // finding nothing costs a copy; the next run makes the index anew
+		r.indexDamaged.Store(true)
+		return nil
+	}
+	if err != nil {
+		return fatal("read", indexFile, err)
+	}
+	return nil
+}
+
+// storedFiles gives access to stored files by snapshot and path: open catalogs, and open folders for linking.
+type storedFiles struct {
+	archive  *Archive
+	mu       sync.Mutex
+	catalogs map[string]*index.Catalog // nil value: there is none, or it cannot be used
+	order    []string                  // of catalogs, the oldest first
+	folders  folderCache
+}
+
+// maxCatalogs bounds the catalogs open at once; each caches some of its blocks.
+const maxCatalogs = 4
+
+func (s *storedFiles) init(a *Archive) {
+	s.archive, s.catalogs = a, make(map[string]*index.Catalog)
+	s.folders.init(a.root)
+}
+
+func (s *storedFiles) close() error {
+	var errs []error
+	for _, c := range s.catalogs {
+		if c != nil {
+			errs = append(errs, c.Close())
+		}
+	}
+	return errors.Join(append(errs, s.folders.close())...)
+}
+
+var errNoCatalog = errors.New("no usable catalog")
+
+// entry reads what a location of the index points to: the path of the folder and the entry in it.
+func (s *storedFiles) entry(loc index.Location) (dir string, e index.Entry, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, err := s.catalog(loc.Snapshot)
+	if err != nil {
+		return "", e, err
+	}
+	e, ok, err := c.At(loc.Dir, loc.Entry)
+	if err != nil || !ok {
+		return "", e, errors.Join(err, fs.ErrNotExist)
+	}
+	dir, err = c.Path(loc.Dir)
+	return dir, e, err
+}
+
+func (s *storedFiles) catalog(snapshot string) (*index.Catalog, error) {
+	c, known := s.catalogs[snapshot]
+	if known {
+		if c == nil {
+			return nil, errNoCatalog
+		}
+		return c, nil
+	}
+	if len(s.order) == maxCatalogs {
+		oldest := s.order[0]
+		s.order = s.order[1:]
+		if err := s.catalogs[oldest].Close(); err != nil {
+			return nil, err
+		}
+		delete(s.catalogs, oldest)
+	}
+	c, err := index.Open(s.archive.catalogPath(snapshot))
+	if err == nil {
+		if _, statErr := os.Lstat(s.archive.Path + "/" + snapshot); statErr != nil {
+			c, err = nil, errors.Join(statErr, c.Close())
+		}
+	}
+	if err != nil {
+		s.catalogs[snapshot] = nil
+		return nil, fmt.Errorf("catalog of %s: %w", snapshot, err)
+	}
+	s.catalogs[snapshot] = c
+	s.order = append(s.order, snapshot)
+	return c, nil
+}
+
+// in calls do with an open folder of a snapshot, or of the mirror under construction.
+func (s *storedFiles) in(top, dir string, do func(fd int) error) error {
+	return s.folders.in(join(top, dir), do)
+}
+
+// folderCache keeps the folders last used open. A path is walked element by element, so its length does not matter
+// and no symbolic link is followed.
+type folderCache struct {
+	mu    sync.Mutex
+	root  int
+	open  map[string]int
+	order []string
+}
+
+// maxFolders bounds the open folders of a cache.
+const maxFolders = 32
+
+func (c *folderCache) init(root int) { c.root, c.open = root, make(map[string]int) }
+
+func (c *folderCache) close() error {
+	var errs []error
+	for _, fd := range c.open {
+		errs = append(errs, fsat.Close(fd))
+	}
+	return errors.Join(errs...)
+}
+
+// in calls do with the folder at path; the folder stays open until do returns.
+func (c *folderCache) in(path string, do func(fd int) error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fd, ok := c.open[path]
+	if !ok {
+		var err error
+		if fd, err = openPath(c.root, path); err != nil {
+			return err
+		}
+		if len(c.order) == maxFolders {
+			oldest := c.order[0]
+			c.order = append(c.order[:0], c.order[1:]...)
+			if err := fsat.Close(c.open[oldest]); err != nil {
+				return errors.Join(err, fsat.Close(fd))
+			}
+			delete(c.open, oldest)
+		}
+		c.open[path] = fd
+		c.order = append(c.order, path)
+	}
+	return do(fd)
+}
+
+// openPath opens the folder at path below root, element by element.
+func openPath(root int, path string) (int, error) {
+	fd, err := fsat.OpenDir(root, ".")
+	if err != nil || path == "" {
+		return fd, err
+	}
+	for name := range strings.SplitSeq(path, "/") {
+		next, err := fsat.OpenDir(fd, name)
+		if err = errors.Join(err, fsat.Close(fd)); err != nil {
+			return fsat.NoDir, err
+		}
+		fd = next
+	}
+	return fd, nil
+}

@@ -1,0 +1,187 @@
+package snapshot
+
+import (
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
+)
+
+// This file holds what the run does to new inodes in the work tree. Nothing here reaches a stored file of a published
+// snapshot: each function gets an inode that this run has made.
+
+// setMetadata gives a new file its owner, extended attributes, mode and times, in the order in which none undoes
+// another: a change of owner clears capabilities and set-ID bits, an ACL changes the mode. made is the mode the file was
+// created with. What the file system or the privileges do not allow is returned as flags.
+func (r *run) setMetadata(fd int, e *index.Entry, set []fsat.Xattr, made uint32) (index.Flags, error) {
+	if err := r.step("metadata"); err != nil {
+		return e.Flags, err
+	}
+	flags := e.Flags
+	mode := e.Mode
+	if e.UID != r.euid || e.GID != r.egid {
+		switch err := fsat.Chown(fd, e.UID, e.GID); {
+		case fsat.IsRefused(err):
+			flags |= index.OwnerNotHeld
+			mode = r.safeMode(mode, &flags)
+		case err != nil:
+			return flags, err
+		}
+	}
+	for _, x := range set {
+		switch err := fsat.SetXattr(fd, x); {
+		case fsat.IsRefused(err) || fsat.IsNoSpace(err): // ENOSPC: larger than this file system lets one be
+			flags |= index.XattrsNotHeld
+		case err != nil:
+			return flags, err
+		}
+	}
+	if len(set) > 0 || made&^r.umask != mode {
+		switch err := fsat.Chmod(fd, mode); {
+		case fsat.IsRefused(err):
+			flags |= index.ModeNotHeld
+		case err != nil:
+			return flags, err
+		}
+	}
+	switch err := fsat.SetMtime(fd, fsat.Time(e.Mtime)); {
+	case fsat.IsRefused(err):
+		flags |= index.TimeNotHeld
+	case err != nil:
+		return flags, err
+	}
+	return flags, nil
+}
+
+// safeMode takes the set-ID bits off a mode when the file belongs to somebody else than it should: a set-user-ID
+// program of root's must not become one of the user who makes the snapshot.
+func (r *run) safeMode(mode uint32, flags *index.Flags) uint32 {
+	if mode&0o6000 != 0 {
+		*flags |= index.ModeNotHeld
+	}
+	return mode &^ 0o6000
+}
+
+// compareHeld looks at what a file system that cannot hold everything has made of an entry.
+func (r *run) compareHeld(e *index.Entry, stored *fsat.Stat) (flags index.Flags) {
+	if r.caps.exact() {
+		return 0
+	}
+	if stored.UID != e.UID || stored.GID != e.GID {
+		flags |= index.OwnerNotHeld
+	}
+	if stored.Mode != e.Mode {
+		flags |= index.ModeNotHeld
+	}
+	if index.Time(stored.Mtime) != e.Mtime {
+		flags |= index.TimeNotHeld
+	}
+	return flags
+}
+
+// makeSpecial makes a symbolic link, FIFO, socket or device in the mirror.
+func (r *run) makeSpecial(d *dir, e *index.Entry, set []fsat.Xattr) error {
+	if r.opt.DryRun {
+		return nil
+	}
+	if err := r.step("create"); err != nil {
+		return fatal("make", d.child(e.Name), err)
+	}
+	dst := d.handles.dst
+	var err error
+	switch e.Type {
+	case index.Symlink:
+		err = fsat.MakeSymlink(e.Target, dst, e.Name)
+	case index.Fifo:
+		err = fsat.MakeNode(dst, e.Name, fsat.Fifo, e.Mode, 0, 0)
+	case index.Socket:
+		err = fsat.MakeNode(dst, e.Name, fsat.Socket, e.Mode, 0, 0)
+	case index.CharDevice:
+		err = fsat.MakeNode(dst, e.Name, fsat.CharDevice, e.Mode, e.Major, e.Minor)
+	case index.BlockDevice:
+		err = fsat.MakeNode(dst, e.Name, fsat.BlockDevice, e.Mode, e.Major, e.Minor)
+	}
+	if fsat.IsRefused(err) || fsat.IsExist(err) || fsat.IsNameRefused(err) {
+		e.Flags |= index.NotStored
+		return nil
+	}
+	if err != nil {
+		return fatal("make", d.child(e.Name), err)
+	}
+	if err := r.setMetadataAt(dst, e, set); err != nil {
+		return fatal("set metadata of", d.child(e.Name), err)
+	}
+	var stored fsat.Stat
+	if err := fsat.StatAt(dst, e.Name, &stored); err != nil {
+		return fatal("stat", d.child(e.Name), err)
+	}
+	e.Stored = stored.Ino
+	if e.Type == index.Symlink {
+		stored.Mode = e.Mode // nobody can set it, and nothing looks at it
+	}
+	e.Flags |= r.compareHeld(e, &stored)
+	return nil
+}
+
+// setMetadataAt is setMetadata for what cannot be opened.
+func (r *run) setMetadataAt(dir int, e *index.Entry, set []fsat.Xattr) error {
+	mode := e.Mode
+	if e.UID != r.euid || e.GID != r.egid {
+		switch err := fsat.ChownAt(dir, e.Name, e.UID, e.GID); {
+		case fsat.IsRefused(err):
+			e.Flags |= index.OwnerNotHeld
+			mode = r.safeMode(mode, &e.Flags)
+		case err != nil:
+			return err
+		}
+	}
+	for _, x := range set {
+		switch err := fsat.SetXattrAt(dir, e.Name, x); {
+		case fsat.IsRefused(err) || fsat.IsNoSpace(err):
+			e.Flags |= index.XattrsNotHeld
+		case err != nil:
+			return err
+		}
+	}
+	if e.Type != index.Symlink {
+		switch err := fsat.ChmodAt(dir, e.Name, mode); {
+		case fsat.IsRefused(err):
+			e.Flags |= index.ModeNotHeld
+		case err != nil:
+			return err
+		}
+	}
+	switch err := fsat.SetMtimeAt(dir, e.Name, fsat.Time(e.Mtime)); {
+	case fsat.IsRefused(err):
+		e.Flags |= index.TimeNotHeld
+	case err != nil:
+		return err
+	}
+	return nil
+}
+
+// finishDir gives a directory of the mirror its metadata, when all its children are there. The snapshot's own top
+// folder must stay writable for us until it has its final place, because without privileges only then can it be moved.
+func (r *run) finishDir(w *worker, d *dir) error {
+	fd := d.handles.dst
+	e := d.self
+	if d.parent == nil {
+		e.Mode |= 0o700
+	}
+	var err error
+	if d.self.Flags, err = r.setMetadata(fd, &e, d.xattrs, 0); err != nil {
+		return fatal("set metadata of", d.path(), err)
+	}
+	var stored fsat.Stat
+	if err := fsat.StatHandle(fd, &stored); err != nil {
+		return fatal("stat", d.path(), err)
+	}
+	d.self.Stored = stored.Ino
+	d.self.Flags |= r.compareHeld(&e, &stored)
+	w.structure += uint64(stored.Blocks) * 512
+	w.notHeld.add(d.self.Flags)
+	if r.caps.NeedsFsync {
+		if err := fsat.Sync(fd); err != nil {
+			return fatal("sync", d.path(), err)
+		}
+	}
+	return nil
+}

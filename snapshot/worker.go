@@ -1,0 +1,98 @@
+package snapshot
+
+import (
+	"sync"
+	"time"
+
+	"snapcopy/index"
+	"snapcopy/internal/filecopy"
+)
+
+// Sizes of a worker's buffers. A file smaller than copyBuffer is read whole before anything is written.
+const (
+	copyBuffer = 1 << 20
+	listBuffer = 64 << 10
+)
+
+// worker is what one worker of the walk has to itself.
+type worker struct {
+	copier filecopy.Copier
+	list   []byte    // for reading directories
+	now    time.Time // before the entries being looked at were looked at
+
+	counts       index.Counts
+	notHeld      NotHeld
+	limit        uint64 // links that the file system's limit did not allow
+	missing      uint64 // links to what was not there
+	structure    uint64 // bytes of directories made
+	files, bytes uint64 // since progress was last published
+	_            [64]byte
+}
+
+func newWorkers(n int, progress *Progress) []worker {
+	list := make([]worker, n)
+	for i := range list {
+		w := &list[i]
+		w.list = make([]byte, listBuffer)
+		w.copier.Buf = make([]byte, copyBuffer)
+		w.copier.Tick = func(n int) {
+			w.counts.BytesRead += uint64(n)
+			progress.Read.Add(uint64(n))
+		}
+	}
+	return list
+}
+
+func (w *worker) publishProgress(p *Progress) {
+	p.Files.Add(w.files)
+	p.Bytes.Add(w.bytes)
+	w.files, w.bytes = 0, 0
+}
+
+// devices numbers the file systems of a source in the order in which they are met.
+type devices struct {
+	mu   sync.Mutex
+	list []uint64
+}
+
+func (d *devices) number(dev uint64) uint32 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i, known := range d.list {
+		if known == dev {
+			return uint32(i)
+		}
+	}
+	d.list = append(d.list, dev)
+	return uint32(len(d.list) - 1)
+}
+
+// refCache remembers where sets of extended attributes of the previous catalog are in the new one.
+type refCache struct {
+	mu   sync.Mutex
+	refs map[index.XattrRef]xattrSet
+}
+
+type xattrSet struct {
+	ref  index.XattrRef
+	hash index.Hash
+}
+
+// maxRefs bounds the cache; sets that fall out of it are written again.
+const maxRefs = 1 << 14
+
+func (c *refCache) get(old index.XattrRef) (index.XattrRef, index.Hash, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	set, ok := c.refs[old]
+	return set.ref, set.hash, ok
+}
+
+func (c *refCache) put(old, ref index.XattrRef, hash index.Hash) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.refs == nil || len(c.refs) >= maxRefs {
+		c.refs = make(map[index.XattrRef]xattrSet)
+	}
+	c.refs[old] = xattrSet{ref, hash}
+}

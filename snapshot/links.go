@@ -177,6 +177,8 @@ func (r *run) joinGroup(w *worker, d *dir, i int, st *fsat.Stat, group *linkGrou
 				return err
 			}
 			d.entries[i].Flags |= index.LinksNotHeld
+			group.entry.Flags |= index.LinksNotHeld
+			w.notHeld.Links++
 			return nil
 		}
 	}

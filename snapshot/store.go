@@ -320,7 +320,7 @@ func (r *run) fill(f *file, dst int, known bool) error {
 	case err != nil:
 		return r.readFailed(f, err)
 	}
-	f.w.counts.BytesStored += uint64(n)
+	f.w.counts.BytesStored += uint64(f.w.copier.Data)
 	f.e.Size, f.e.Hash = uint64(n), hash
 	return nil
 }

@@ -25,7 +25,9 @@ func (e *WriteError) Unwrap() error { return e.Err }
 type Copier struct {
 	Buf []byte
 	// Tick, if set, is told of every piece of content read.
-	Tick   func(bytes int)
+	Tick func(bytes int)
+	// Data is how much of the last file was data and not holes.
+	Data   int64
 	hasher *blake3.Hasher
 }
 
@@ -39,6 +41,7 @@ func (c *Copier) Copy(ctx context.Context, dst, src int, size int64, sparse bool
 		c.hasher = blake3.New()
 	}
 	c.hasher.Reset()
+	c.Data = 0
 	if sparse {
 		n, err = c.copySparse(ctx, dst, src, size)
 	}
@@ -106,6 +109,7 @@ func (c *Copier) copyRange(ctx context.Context, dst, src int, at, end int64) (in
 			}
 		}
 		at += int64(n)
+		c.Data += int64(n)
 		if c.Tick != nil {
 			c.Tick(n)
 		}

@@ -1,0 +1,171 @@
+// Package exclude decides which entries of a tree to leave out, by the rules of gitignore(5).
+//
+// Guarantees: for a tree walked from the top, the outcome is the one git reaches with the same patterns. That covers
+// `*`, `?`, `**`, anchoring, directory-only patterns, negation, bracket expressions with ranges and POSIX classes,
+// escapes, comments, trailing spaces, CR LF line ends and a UTF-8 byte order mark. Patterns and paths are bytes, not
+// text. A pattern git silently never matches never matches here either; Warnings tells about it.
+//
+// Differences from git, on purpose:
+//   - Letter case always counts (git follows core.ignoreCase).
+//   - `foo**/bar` means `foo*/bar`, as gitignore(5) says and git does since 2.52. Older versions also took it to match
+//     `foobar` and `foo/x/bar`; in an archiver that reading would leave out files nobody asked to leave out.
+//   - A pattern file of more than 100 MiB is an error (git ignores it since 2.45).
+//
+// Time: one Match costs at most (number of '/' in the path + 1) × len(path) × len(pattern) steps a pattern; there is no
+// exponential case. It allocates nothing.
+package exclude
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// maxFileSize is the size above which git, too, refuses to use a pattern file.
+const maxFileSize = 100 << 20
+
+// A Rule is one pattern and where it came from.
+type Rule struct {
+	Pattern string // as written, with its '!' and '/', without trailing spaces that do not count
+	Source  string // "--exclude", or the name of a pattern file
+	Line    int    // line in that file, from 1; 0 for a pattern given by itself
+}
+
+// String returns the rule in the form people know from their command line and from compilers:
+// `--exclude '*.o'` or `exclude.txt:3: *.o`. Patterns that are not printable text are quoted as Go strings.
+func (r *Rule) String() string {
+	pattern, printable := r.Pattern, isPrintable(r.Pattern)
+	if !printable {
+		pattern = strconv.Quote(pattern)
+	}
+	if r.Line > 0 {
+		return fmt.Sprintf("%s:%d: %s", r.Source, r.Line, pattern)
+	}
+	if printable {
+		pattern = "'" + strings.ReplaceAll(pattern, "'", `'\''`) + "'"
+	}
+	return r.Source + " " + pattern
+}
+
+func isPrintable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) })
+}
+
+// A Matcher holds patterns in two groups with git's precedence: single patterns (Add) win over pattern files (AddFile);
+// of several files the one added later wins; within a group or file the last pattern that matches decides.
+//
+// The zero value is ready to use and matches nothing. Any number of goroutines may call Match, Empty and Warnings at
+// once, as long as none calls Add or AddFile.
+type Matcher struct {
+	single   group
+	files    group
+	warnings []string
+}
+
+// New returns a Matcher without patterns.
+func New() *Matcher { return new(Matcher) }
+
+// Add appends one pattern to the group that wins over all files, as `git ls-files --exclude` does: the pattern is taken
+// verbatim, so '#' starts no comment and trailing spaces count. An empty pattern matches nothing. source and line only
+// describe the pattern; line is 0 where there is none. The error tells of a NUL byte, which no path can hold.
+func (m *Matcher) Add(pattern, source string, line int) error {
+	if strings.IndexByte(pattern, 0) >= 0 {
+		return fmt.Errorf("%s %q: pattern holds a NUL byte", source, pattern)
+	}
+	m.add(&m.single, Rule{Pattern: pattern, Source: source, Line: line})
+	return nil
+}
+
+// AddFile appends the patterns of one pattern file, one a line, as `git ls-files --exclude-from` does. name is used in
+// rules, warnings and errors. If reading fails, or the file is larger than 100 MiB, no pattern of it is added.
+func (m *Matcher) AddFile(name string, r io.Reader) error {
+	data, err := readAtMost(r, maxFileSize)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", name, err)
+	}
+	text := string(bytes.TrimPrefix(data, []byte("\xEF\xBB\xBF")))
+	number := 0
+	for line := range strings.SplitSeq(text, "\n") {
+		number++
+		if pattern, ok := m.patternOfLine(line, name, number); ok {
+			m.add(&m.files, Rule{Pattern: pattern, Source: name, Line: number})
+		}
+	}
+	return nil
+}
+
+func readAtMost(r io.Reader, limit int64) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = fmt.Errorf("larger than %d bytes, which no list of patterns is", limit)
+	}
+	return data, err
+}
+
+// patternOfLine returns the pattern that a line of a pattern file holds, ok false for blank lines and comments.
+// The order of the steps is git's and shows in lines such as "foo \r".
+func (m *Matcher) patternOfLine(line, name string, number int) (pattern string, ok bool) {
+	if strings.HasPrefix(line, "#") {
+		return "", false
+	}
+	line = strings.TrimSuffix(line, "\r")
+	if before, _, found := strings.Cut(line, "\x00"); found {
+		m.warnings = append(m.warnings, fmt.Sprintf("%s:%d: pattern is cut off at a NUL byte", name, number))
+		line = before
+	}
+	line = trimTrailingSpaces(line)
+	return line, line != ""
+}
+
+// trimTrailingSpaces removes the spaces at the end, except a first one that a backslash escapes.
+func trimTrailingSpaces(line string) string {
+	trimmed := strings.TrimRight(line, " ")
+	backslashes := len(trimmed) - len(strings.TrimRight(trimmed, `\`))
+	if backslashes%2 == 1 && len(trimmed) < len(line) {
+		return line[:len(trimmed)+1]
+	}
+	return trimmed
+}
+
+func (m *Matcher) add(g *group, rule Rule) {
+	if rule.Pattern == "" {
+		return
+	}
+	p, fault := parse(rule.Pattern)
+	if fault != "" {
+		m.warnings = append(m.warnings, fmt.Sprintf("%s: never matches: %s", &rule, fault))
+		return
+	}
+	g.add(rule, p)
+}
+
+// Empty reports whether no pattern can match anything, so that Match need not be called.
+func (m *Matcher) Empty() bool { return len(m.single.entries) == 0 && len(m.files.entries) == 0 }
+
+// Warnings returns one sentence for each pattern that git accepts silently although it cannot match, or is cut off at a
+// NUL byte, in the order added.
+func (m *Matcher) Warnings() []string { return m.warnings }
+
+// Match returns the rule that decides about path, and whether it excludes; a rule that re-includes ('!') comes with false;
+// nil means that no rule speaks about path. path is relative to the root of the walk, '/'-separated, without "." or
+// "..", without '/' at either end; "" (the root) is never excluded.
+//
+// Match looks at path alone. As in git, what is below an excluded directory cannot be re-included: a caller walks from
+// the top and does not enter excluded directories. The rule must not be modified.
+func (m *Matcher) Match(path string, isDir bool) (rule *Rule, excluded bool) {
+	if path == "" {
+		return nil, false
+	}
+	name := path[strings.LastIndexByte(path, '/')+1:]
+	e := m.single.match(path, name, isDir)
+	if e == nil {
+		e = m.files.match(path, name, isDir)
+	}
+	if e == nil {
+		return nil, false
+	}
+	return &e.rule, !e.negated
+}

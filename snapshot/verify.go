@@ -1,0 +1,571 @@
+package snapshot
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"snapcopy/index"
+	"snapcopy/internal/filecopy"
+	"snapcopy/internal/fsat"
+	"snapcopy/internal/walk"
+)
+
+// ErrDamage is what every finding of Verify wraps.
+var ErrDamage = errors.New("damage")
+
+// VerifyOptions are the choices for Verify.
+type VerifyOptions struct {
+	Threads      int
+	MetadataOnly bool      // do not read contents
+	Progress     *Progress // nil: nobody is watching
+	// Damage, if set, is told of each finding, one call at a time.
+	Damage func(Damage)
+}
+
+// Damage is something that is not as it was stored. Path is empty for what concerns a whole snapshot or the archive.
+type Damage struct {
+	Snapshot string
+	Path     string
+	Err      error
+}
+
+// VerifyReport says what was looked at. Stored files that several snapshots share are read once.
+type VerifyReport struct {
+	Snapshots  uint64 `json:"snapshots"`
+	Files      uint64 `json:"files"` // names looked at, directories not counted
+	Dirs       uint64 `json:"dirs"`
+	FilesRead  uint64 `json:"files_read"`
+	BytesRead  uint64 `json:"bytes_read"`
+	Damaged    uint64 `json:"damaged"`
+	Unreadable uint64 `json:"unreadable"` // could not be looked at for lack of permission
+}
+
+// Verify compares snapshots with their catalogs: every entry has to be there with the recorded type, metadata, extended
+// attributes and links, nothing else may be, and every content has to have the recorded hash. It checks the catalogs
+// and the content-hash index themselves, too. Nothing is changed, not even access times where that can be helped.
+// Findings are told and counted; an error means that the check could not be carried out.
+func (a *Archive) Verify(ctx context.Context, snapshots []Snapshot, opt VerifyOptions) (*VerifyReport, error) {
+	if opt.Progress == nil {
+		opt.Progress = new(Progress)
+	}
+	opt.Progress.Phase.Store(int32(Copying))
+	threads := (&Options{Threads: opt.Threads}).threads()
+	v := &verifier{ctx: ctx, archive: a, opt: opt, root: os.Geteuid() == 0, workers: newWorkers(threads, opt.Progress)}
+	v.expect(snapshots)
+	for _, s := range slices.Backward(snapshots) {
+		if err := v.snapshot(s); err != nil {
+			return &v.report, errors.Join(err, v.close())
+		}
+	}
+	err := v.wholeArchive()
+	opt.Progress.Phase.Store(int32(Finished))
+	return &v.report, errors.Join(err, v.close())
+}
+
+type verifier struct {
+	ctx     context.Context
+	archive *Archive
+	opt     VerifyOptions
+	root    bool
+	workers []worker
+
+	name    string         // of the snapshot being verified
+	catalog *index.Catalog // of it
+	newer   *index.Catalog // of the one verified before it; nil: none
+	sound   inodeSet       // stored files with the right content
+	used    inodeSet       // stored files met in this snapshot
+	groups  map[inodeKey]uint64
+	lock    sync.Mutex // of groups, the report and the Damage function
+	report  VerifyReport
+}
+
+func (v *verifier) close() error {
+	if v.newer == nil {
+		return nil
+	}
+	return v.newer.Close()
+}
+
+func (v *verifier) expect(snapshots []Snapshot) {
+	var files, size uint64
+	for _, s := range snapshots {
+		c, err := s.OpenCatalog()
+		if err != nil {
+			continue // told of when its turn comes
+		}
+		counts := c.Summary().Counts
+		files += counts.Files
+		size = max(size, counts.BytesTotal)
+		_ = c.Close() // only read
+	}
+	v.opt.Progress.ExpectFiles.Store(files)
+	v.opt.Progress.ExpectAll.Store(size)
+}
+
+func (v *verifier) damage(path string, err error) {
+	v.lock.Lock()
+	defer v.lock.Unlock()
+	if errors.Is(err, fs.ErrPermission) {
+		v.report.Unreadable++
+	} else {
+		v.report.Damaged++
+	}
+	if v.opt.Damage != nil {
+		v.opt.Damage(Damage{Snapshot: v.name, Path: path, Err: err})
+	}
+}
+
+func damagef(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", ErrDamage, fmt.Errorf(format, args...))
+}
+
+// snapshot verifies one snapshot.
+func (v *verifier) snapshot(s Snapshot) error {
+	v.name = s.Name
+	v.report.Snapshots++
+	c, err := s.OpenCatalog()
+	if err == nil {
+		if err = c.Check(v.ctx); err != nil {
+			err = errors.Join(err, c.Close())
+		}
+	}
+	if v.ctx.Err() != nil {
+		return context.Cause(v.ctx)
+	}
+	if err != nil {
+		v.damage("", fmt.Errorf("catalog: %w", err))
+		return nil
+	}
+	if v.catalog = c; c.Summary().Snapshot != s.Name {
+		v.damage("", damagef("the catalog is that of snapshot %q", c.Summary().Snapshot))
+	}
+	v.used, v.groups = inodeSet{}, make(map[inodeKey]uint64)
+	if err := v.tree(); err != nil {
+		return errors.Join(err, c.Close())
+	}
+	err = v.close()
+	v.newer = c
+	return err
+}
+
+func (v *verifier) tree() error {
+	root := v.catalog.Root()
+	fd, err := fsat.OpenDir(v.archive.root, v.name)
+	if err != nil {
+		v.damage("", damagef("open: %w", err))
+		return nil
+	}
+	top := &verifyDir{entry: root, fd: fd}
+	if v.newer != nil {
+		top.newer = v.newer.Root()
+	}
+	if err := v.read(&v.workers[0], top); err != nil {
+		return errors.Join(err, fsat.Close(fd))
+	}
+	return walk.Run(v.ctx, len(v.workers), top, len(top.entries), walk.Tree[*verifyDir]{
+		Items: v.items, Enter: v.enter, Leave: v.leave,
+	})
+}
+
+// verifyDir is a directory being verified. Its handle is closed while the walk is far below it.
+type verifyDir struct {
+	parent  *verifyDir
+	depth   int
+	entry   index.Entry
+	newer   index.Entry // the entry of that path in the snapshot verified before; Type 0: none
+	entries []index.Entry
+	known   []bool // goes with entries: the other snapshot has it with the same stored file and hash
+
+	mu    sync.Mutex
+	users int
+	fd    int
+}
+
+func (d *verifyDir) path() string {
+	if d.parent == nil {
+		return ""
+	}
+	var parts []string
+	for at := d; at.parent != nil; at = at.parent {
+		parts = append(parts, at.entry.Name)
+	}
+	slices.Reverse(parts)
+	return strings.Join(parts, "/")
+}
+
+func (d *verifyDir) acquire() (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.fd < 0 {
+		above, err := d.parent.acquire()
+		if err != nil {
+			return fsat.NoDir, err
+		}
+		d.fd, err = fsat.OpenDir(above, d.entry.Name)
+		d.parent.release()
+		if err != nil {
+			return fsat.NoDir, fmt.Errorf("open %q again: %w", d.path(), err)
+		}
+	}
+	d.users++
+	return d.fd, nil
+}
+
+func (d *verifyDir) release() {
+	d.mu.Lock()
+	d.users--
+	d.mu.Unlock()
+}
+
+func (d *verifyDir) suspend() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.users > 0 || d.fd < 0 {
+		return nil
+	}
+	fd := d.fd
+	d.fd = fsat.NoDir
+	return fsat.Close(fd)
+}
+
+func (v *verifier) enter(id int, parent *verifyDir, item int) (*verifyDir, int, bool, error) {
+	d := &verifyDir{parent: parent, depth: parent.depth + 1, entry: parent.entries[item], fd: fsat.NoDir}
+	above, err := parent.acquire()
+	if err != nil {
+		return nil, 0, false, err
+	}
+	d.fd, err = fsat.OpenDir(above, d.entry.Name)
+	parent.release()
+	if err != nil {
+		v.damage(d.path(), lookFailed("open", err))
+		return nil, 0, false, nil
+	}
+	if parent.newer.Type == index.Dir && v.newer != nil {
+		if rec, err := v.newer.ReadDir(parent.newer.Child); err == nil {
+			d.newer, _ = rec.Find(d.entry.Name)
+		}
+	}
+	if err := v.read(&v.workers[id], d); err != nil {
+		return nil, 0, false, errors.Join(err, fsat.Close(d.fd))
+	}
+	if d.depth > openLevels {
+		far := d
+		for range openLevels {
+			far = far.parent
+		}
+		if far.parent != nil {
+			if err := far.suspend(); err != nil {
+				return nil, 0, false, err
+			}
+		}
+	}
+	return d, len(d.entries), true, nil
+}
+
+// resume opens the parent's handle from the child's, which costs the same at any depth.
+func (v *verifier) leave(_ int, d *verifyDir) error {
+	if d.fd < 0 {
+		return nil
+	}
+	if p := d.parent; p != nil {
+		p.mu.Lock()
+		if p.fd < 0 {
+			if fd, err := fsat.OpenParent(d.fd); err == nil {
+				p.fd = fd
+			}
+		}
+		p.mu.Unlock()
+	}
+	return fsat.Close(d.fd)
+}
+
+// read loads a directory's entries from the catalog, and compares the directory itself and its listing with them.
+func (v *verifier) read(w *worker, d *verifyDir) error {
+	rec, err := v.catalog.ReadDir(d.entry.Child)
+	if err != nil {
+		return fmt.Errorf("catalog of %s: %w", v.name, err)
+	}
+	d.entries = make([]index.Entry, 0, rec.Len())
+	for _, e := range rec.Entries() {
+		d.entries = append(d.entries, *e)
+	}
+	v.pairWithNewer(d)
+	var st fsat.Stat
+	if err := fsat.StatHandle(d.fd, &st); err != nil {
+		v.damage(d.path(), lookFailed("stat", err))
+	} else if err := v.compare(&d.entry, &st); err != nil {
+		v.damage(d.path(), err)
+	} else if err := v.compareXattrs(&d.entry, func() ([]fsat.Xattr, error) { return fsat.Xattrs(d.fd) }); err != nil {
+		v.damage(d.path(), err)
+	}
+	list, err := fsat.ReadDir(d.fd, w.list)
+	if err != nil {
+		v.damage(d.path(), lookFailed("list", err))
+		return nil
+	}
+	for _, name := range list {
+		_, found := slices.BinarySearchFunc(d.entries, name.Name, func(e index.Entry, n string) int {
+			return strings.Compare(e.Name, n)
+		})
+		if !found {
+			v.damage(join(d.path(), name.Name), damagef("not in the catalog: added after the snapshot was made"))
+		}
+	}
+	v.lock.Lock()
+	v.report.Dirs++
+	v.lock.Unlock()
+	return nil
+}
+
+func (v *verifier) pairWithNewer(d *verifyDir) {
+	d.known = make([]bool, len(d.entries))
+	if v.newer == nil || d.newer.Type != index.Dir {
+		return
+	}
+	rec, err := v.newer.ReadDir(d.newer.Child)
+	if err != nil {
+		return // it was checked: a failure now means reading more, not less
+	}
+	i := 0
+	var other index.Entry
+	for cur := rec.Cursor(); cur.Next(&other); {
+		for i < len(d.entries) && d.entries[i].Name < other.Name {
+			i++
+		}
+		if i < len(d.entries) && d.entries[i].Name == other.Name {
+			e := &d.entries[i]
+			d.known[i] = e.Type == index.File && other.Type == index.File && e.Hash == other.Hash && e.Size == other.Size
+		}
+	}
+}
+
+func (v *verifier) items(id int, d *verifyDir, from, to int) (descend []int, err error) {
+	w := &v.workers[id]
+	fd, err := d.acquire()
+	if err != nil {
+		return nil, err
+	}
+	defer d.release()
+	var read, size uint64
+	for i := from; i < to; i++ {
+		e := &d.entries[i]
+		if e.Type == index.Dir {
+			descend = append(descend, i)
+			continue
+		}
+		w.files++
+		w.bytes += e.Size
+		if e.Flags&index.NotStored != 0 {
+			continue
+		}
+		wasRead, err := v.entry(w, fd, e, d.known[i])
+		if v.ctx.Err() != nil {
+			return nil, context.Cause(v.ctx)
+		}
+		if err != nil {
+			v.damage(join(d.path(), e.Name), err)
+		}
+		if wasRead {
+			read++
+			size += e.Size
+		}
+	}
+	v.lock.Lock()
+	v.report.Files += w.files
+	v.report.FilesRead += read
+	v.report.BytesRead += size
+	v.lock.Unlock()
+	w.publishProgress(v.opt.Progress)
+	return descend, nil
+}
+
+// entry verifies one entry that is not a directory, and says whether its content was read.
+func (v *verifier) entry(w *worker, dir int, e *index.Entry, known bool) (read bool, err error) {
+	var st fsat.Stat
+	if err := fsat.StatAt(dir, e.Name, &st); err != nil {
+		return false, lookFailed("stat", err)
+	}
+	if err := v.compare(e, &st); err != nil {
+		return false, err
+	}
+	if err := v.compareLinks(e, &st); err != nil {
+		return false, err
+	}
+	if e.Type == index.Symlink {
+		target, err := fsat.Readlink(dir, e.Name, st.Size)
+		if err != nil {
+			return false, lookFailed("read link", err)
+		}
+		if target != e.Target {
+			return false, damagef("points to %q, was %q", target, e.Target)
+		}
+	}
+	err = v.compareXattrs(e, func() ([]fsat.Xattr, error) { return fsat.XattrsAt(dir, e.Name) })
+	if err != nil || e.Type != index.File || v.opt.MetadataOnly || known && v.sound.has(st.Ino) {
+		return false, err
+	}
+	return true, v.content(w, dir, e)
+}
+
+func (v *verifier) content(w *worker, dir int, e *index.Entry) (err error) {
+	fd, err := fsat.OpenFile(dir, e.Name)
+	if err != nil {
+		return lookFailed("open", err)
+	}
+	defer func() { err = errors.Join(err, fsat.Close(fd)) }()
+	var st fsat.Stat
+	if err := fsat.StatHandle(fd, &st); err != nil {
+		return lookFailed("stat", err)
+	}
+	n, hash, err := w.copier.Copy(v.ctx, filecopy.NoFile, fd, st.Size, st.Blocks*512 < st.Size)
+	if err != nil {
+		return lookFailed("read", err)
+	}
+	if uint64(n) != e.Size || hash != e.Hash {
+		return damagef("content is not what was stored: hash %x, was %x", hash, e.Hash)
+	}
+	v.sound.claim(st.Ino)
+	return nil
+}
+
+// lookFailed says that something could not be looked at. Lack of permission is no damage.
+func lookFailed(op string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%s: %w", op, err)
+	case fsat.IsGone(err):
+		return damagef("missing: %s: %w", op, err)
+	}
+	return damagef("%s: %w", op, err)
+}
+
+// compare compares what the file system says of an entry with what was recorded, as far as the mirror could hold it.
+func (v *verifier) compare(e *index.Entry, st *fsat.Stat) error {
+	var wrong []string
+	differ := func(what string, is, was any) { wrong = append(wrong, fmt.Sprintf("%s is %v, was %v", what, is, was)) }
+	if typeOf(st.Type) != e.Type {
+		return damagef("its type is %#o, was %d", st.Type, e.Type)
+	}
+	if e.Flags&index.OwnerNotHeld == 0 && (st.UID != e.UID || st.GID != e.GID) {
+		differ("owner", fmt.Sprint(st.UID, ":", st.GID), fmt.Sprint(e.UID, ":", e.GID))
+	}
+	if e.Flags&index.ModeNotHeld == 0 && e.Type != index.Symlink && st.Mode != e.Mode {
+		differ("mode", fmt.Sprintf("%04o", st.Mode), fmt.Sprintf("%04o", e.Mode))
+	}
+	if e.Flags&index.TimeNotHeld == 0 && index.Time(st.Mtime) != e.Mtime {
+		differ("modification time", clock(index.Time(st.Mtime)), clock(e.Mtime))
+	}
+	if e.Type == index.File && uint64(st.Size) != e.Size {
+		differ("size", st.Size, e.Size)
+	}
+	if (e.Type == index.CharDevice || e.Type == index.BlockDevice) && (st.Major != e.Major || st.Minor != e.Minor) {
+		differ("device number", fmt.Sprint(st.Major, ":", st.Minor), fmt.Sprint(e.Major, ":", e.Minor))
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	return damagef("%s", strings.Join(wrong, "; "))
+}
+
+func clock(t index.Time) string {
+	return time.Unix(t.Sec, int64(t.Nsec)).UTC().Format("2006-01-02T15:04:05.999999999Z")
+}
+
+// compareLinks makes sure that names share a stored file exactly if they did in the source.
+func (v *verifier) compareLinks(e *index.Entry, st *fsat.Stat) error {
+	if e.Type != index.File && !e.Linked() {
+		return nil // unchanged symbolic links and special files share inodes across snapshots only
+	}
+	if !e.Linked() {
+		if !v.used.claim(st.Ino) {
+			return damagef("shares its stored file with another name of this snapshot; they were separate")
+		}
+		return nil
+	}
+	key := inodeKey{e.Dev, e.Ino}
+	v.lock.Lock()
+	ino, seen := v.groups[key]
+	if !seen {
+		v.groups[key] = st.Ino
+	}
+	v.lock.Unlock()
+	switch {
+	case !seen && !v.used.claim(st.Ino) && e.Flags&index.LinksNotHeld == 0:
+		return damagef("shares its stored file with another name of this snapshot; they were separate")
+	case seen && ino != st.Ino && e.Flags&index.LinksNotHeld == 0 && v.archive.Info.Capabilities.HardLinks:
+		return damagef("no longer shares its stored file with the other names it was a hard link of")
+	}
+	return nil
+}
+
+// compareXattrs compares extended attributes. Those that a security module puts on every file by itself, and without
+// root those that only root can see, do not count.
+func (v *verifier) compareXattrs(e *index.Entry, read func() ([]fsat.Xattr, error)) error {
+	if e.Flags&index.XattrsNotHeld != 0 {
+		return nil
+	}
+	set, err := read()
+	if err != nil {
+		return lookFailed("read extended attributes", err)
+	}
+	have := xattrList(set)
+	if index.HashXattrs(have) == e.XattrHash {
+		return nil
+	}
+	want, err := v.catalog.Xattrs(e.Xattrs)
+	if err != nil {
+		return damagef("catalog: %w", err)
+	}
+	for _, x := range want {
+		i := slices.IndexFunc(have, func(h index.Xattr) bool { return h.Name == x.Name })
+		switch {
+		case i < 0 && (v.root || !strings.HasPrefix(x.Name, "trusted.")):
+			return damagef("extended attribute %q is gone", x.Name)
+		case i >= 0 && !bytes.Equal(have[i].Value, x.Value):
+			return damagef("extended attribute %q has changed", x.Name)
+		}
+	}
+	for _, h := range have {
+		known := slices.ContainsFunc(want, func(x index.Xattr) bool { return x.Name == h.Name })
+		if !known && !strings.HasPrefix(h.Name, "security.") {
+			return damagef("extended attribute %q was added", h.Name)
+		}
+	}
+	return nil
+}
+
+// wholeArchive checks what belongs to no single snapshot.
+func (v *verifier) wholeArchive() error {
+	v.name = ""
+	lost, err := v.archive.WithoutCatalog()
+	if err != nil {
+		return err
+	}
+	for _, name := range lost {
+		v.name = name
+		v.damage("", damagef("its catalog is missing"))
+	}
+	v.name = ""
+	x, err := index.OpenIndex(v.archive.IndexPath())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // the next run makes it
+	}
+	if err == nil {
+		err = errors.Join(x.Check(v.ctx), x.Close())
+	}
+	if v.ctx.Err() != nil {
+		return context.Cause(v.ctx)
+	}
+	if err != nil {
+		v.damage("", fmt.Errorf("content-hash index: %w; \"index rebuild\" makes it anew", err))
+	}
+	return nil
+}

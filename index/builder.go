@@ -29,13 +29,14 @@ type Builder struct {
 	dir   string
 	buf   []record
 	runs  []*os.File
+	limit int // of records in memory
 	count int
 	large uint64
 	err   error
 }
 
 // NewBuilder returns an empty Builder that puts temporary files, if it needs any, into dir.
-func NewBuilder(dir string) *Builder { return &Builder{dir: dir} }
+func NewBuilder(dir string) *Builder { return &Builder{dir: dir, limit: runRecords} }
 
 // Add adds the entry at position pos of the record of directory dir. Anything but a regular file whose stored
 // inode is known is ignored. It does not keep e. An error of the temporary files is returned by Merge.
@@ -53,7 +54,7 @@ func (b *Builder) add(e *Entry, snapshot uint32, dir DirID, pos uint32) {
 		b.large++
 	}
 	b.buf = append(b.buf, r)
-	if len(b.buf) == runRecords && b.err == nil {
+	if len(b.buf) >= b.limit && b.err == nil {
 		b.err = b.spill()
 	}
 	if b.err != nil {
@@ -69,7 +70,7 @@ func (b *Builder) Len() int {
 }
 
 // Merge writes an index to path: all of old, which may be nil, and everything added, which belongs to snapshot.
-// A stored file that is in both, with the same content and metadata, keeps its old location. The file at path is
+// A stored file that is in both, with the same content and metadata, gets its new location. The file at path is
 // replaced at once and durably, or not at all; old goes on showing what it was opened with. Merge may be called
 // once.
 func (b *Builder) Merge(old *Index, snapshot string, path string) error {
@@ -98,13 +99,13 @@ func (b *Builder) merge(ctx context.Context, old *Index, names []string, number 
 	head := indexHeader{snapshots: names}
 	sources := make([]source, 0, len(b.runs)+2)
 	keys := b.large
-	if old != nil {
+	for _, s := range b.sources() {
+		sources = append(sources, withSnapshot(s, number))
+	}
+	if old != nil { // last: of a stored file in both, the merger keeps the first
 		keys += old.head.large
 		scan := indexScan{x: old}
 		sources = append(sources, func() (*record, error) { return scan.next(ctx) })
-	}
-	for _, s := range b.sources() {
-		sources = append(sources, withSnapshot(s, number))
 	}
 
 	f, err := atomicfile.Create(path, 0o600)
@@ -112,7 +113,7 @@ func (b *Builder) merge(ctx context.Context, old *Index, names []string, number 
 		return fmt.Errorf("write index %s: %w", path, err)
 	}
 	defer func() { err = errors.Join(err, f.Cleanup()) }()
-	if err := writeIndex(ctx, f.File, &head, keys, sources); err != nil {
+	if err := writeIndex(ctx, f.File, &head, newBloom(keys), sources); err != nil {
 		return fmt.Errorf("write index %s: %w", path, err)
 	}
 	if err := f.Commit(); err != nil {
@@ -339,14 +340,12 @@ type indexOut struct {
 	n    uint64 // number of the current page
 }
 
-// writeIndex writes a whole index to the empty file f. head has the snapshots; keys is how many records, at most,
-// go into the Bloom filter.
-func writeIndex(ctx context.Context, f *os.File, head *indexHeader, keys uint64, sources []source) error {
+// writeIndex writes a whole index to the empty file f. head has the snapshots, filter the right size.
+func writeIndex(ctx context.Context, f *os.File, head *indexHeader, filter bloom, sources []source) error {
 	m, err := newMerger(sources)
 	if err != nil {
 		return err
 	}
-	filter := newBloom(keys)
 	head.bloomBits = uint64(len(filter)) * 8
 	blank := head.encode()
 	out := indexOut{w: bufio.NewWriterSize(f, 1<<18), n: uint64(head.pages)}

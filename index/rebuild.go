@@ -7,11 +7,15 @@ import (
 )
 
 // Rebuild makes the index at path anew from catalogs, given by their paths, the newest first. Every stored file is
-// in it once, at its location in the newest snapshot that holds it. Temporary files go into tmpdir. Catalogs that
-// cannot be read are all listed in the error, each as a *DamageError, and path is not touched then.
+// in it once, at its location in the newest snapshot that holds it. Temporary files go into tmpdir. If catalogs
+// cannot be read, the error is the errors.Join of one error for each of them, and path is not touched.
 func Rebuild(ctx context.Context, catalogs []string, tmpdir, path string) (err error) {
 	b := NewBuilder(tmpdir)
-	defer func() { err = errors.Join(err, b.Close()) }()
+	defer func() {
+		if closeErr := b.Close(); closeErr != nil {
+			err = errors.Join(err, closeErr)
+		}
+	}()
 	names, err := b.addCatalogs(ctx, catalogs)
 	if err != nil {
 		return err
@@ -24,8 +28,11 @@ func (b *Builder) addCatalogs(ctx context.Context, paths []string) (names []stri
 	var bad []error
 	var newer *Catalog // the last good one
 	defer func() {
-		if newer != nil {
-			err = errors.Join(err, newer.Close())
+		if newer == nil {
+			return
+		}
+		if closeErr := newer.Close(); closeErr != nil {
+			err = errors.Join(err, closeErr)
 		}
 	}()
 	for i, path := range paths {

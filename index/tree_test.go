@@ -125,7 +125,7 @@ func makeTree(seed uint64, entries int) *node {
 	return root
 }
 
-var words = strings.Fields("go txt html json readme license index main config utils module package data test build core")
+var words = strings.Fields("go txt html json readme license index main config module package data build core")
 
 func (n *node) sort() {
 	slices.SortFunc(n.children, func(a, b *node) int { return strings.Compare(a.entry.Name, b.entry.Name) })
@@ -158,4 +158,11 @@ func tempCatalog(t testing.TB, root *node) *Catalog {
 	path := filepath.Join(t.TempDir(), "s.cat")
 	writeTree(t, path, root, []uint64{42}, Summary{Snapshot: "s"}, 2)
 	return openCatalog(t, path)
+}
+
+func writeFile(t testing.TB, path string, b []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
 }

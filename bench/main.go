@@ -6,15 +6,19 @@
 //	go run ./bench -works nothing -programs floor,cp -rounds 9
 //
 // Four works are measured: a first run, a run with nothing changed, one with 1 % of the files appended to, and one with
-// a large folder renamed. In every round each program does the work once, in rotating order, and is followed by
-// "sync -f" on its result inside the timed part, so that all are equally durable. What has to be changed in the source
-// is changed once a round, before the first program; each program compares with its own result of the round before.
-// Deleting old results is not timed and is made durable before the next program starts. All caches are warm: the source
-// is read before each work, and except in the first run, which starts from nothing, each program does one run that does
-// not count. snapcopy keeps all its snapshots in one archive, at most one for each run.
+// a large folder renamed. In every round each program does the work once, in rotating order, and is followed by "sync
+// -f" on its result inside the timed part, so that all are equally durable. What has to be changed in the source is
+// changed once a round, before the first program; each program compares with its own result of the round before. All
+// caches are warm: the source is read before each work, and except in the first run, which starts from nothing, each
+// program does one run that does not count. snapcopy keeps all its snapshots in one archive.
 //
-// Space for about four copies of the tree is needed in the scratch folder, whose file system is the one measured. The
-// scratch folder is emptied at the end, also after Ctrl-C. Owners and attributes are kept fully only when run as root.
+// Nothing is deleted before the end, results of first runs are only emptied: ext4 without a journal does not use again
+// an inode that was freed in the last minute, and looks at each of them for every file it makes; deleting a result
+// would make the next program many times slower. For the same reason the first measurement waits until a minute (-wait)
+// has passed since the start.
+//
+// Space for some six copies of the tree is needed in the scratch folder, whose file system is the one measured. The
+// scratch folder is removed at the end, also after Ctrl-C. Owners and attributes are kept fully only when run as root.
 package main
 
 import (
@@ -29,12 +33,15 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 )
 
 type options struct {
-	scratch  string   // an empty folder
-	sources  []string // folders whose entries make up the tree
-	files    int      // how many entries to take; 0: all
+	scratch  string        // an empty folder
+	wait     time.Duration // from the start to the first measurement, at least
+	settle   time.Duration // after each change of the source
+	sources  []string      // folders whose entries make up the tree
+	files    int           // how many entries to take; 0: all
 	rounds   int
 	workers  int
 	snapcopy string // the program to measure; empty: build it
@@ -62,12 +69,13 @@ func main() {
 	flag.StringVar(&o.snapcopy, "snapcopy", "", "the snapcopy program (default: build ./cmd/snapcopy)")
 	flag.StringVar(&works, "works", "first,nothing,1%,moved", "what to measure")
 	flag.StringVar(&programs, "programs", "snapcopy,rsync,cp,floor", "what to measure it with")
+	flag.DurationVar(&o.wait, "wait", 65*time.Second, "let so much time pass before the first measurement")
 	flag.Parse()
 	if flag.NArg() > 0 || o.rounds < 1 || o.workers < 1 || o.files < 0 {
 		flag.Usage()
 		os.Exit(64)
 	}
-	o.sources = sources(source, o.files)
+	o.sources, o.settle = sources(source, o.files), 2*time.Second
 	o.works, o.programs = strings.Split(works, ","), strings.Split(programs, ",")
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -106,6 +114,7 @@ func inScratch(ctx context.Context, dir string, o options) (table string, err er
 // measure does all works and returns the table.
 func measure(ctx context.Context, o options) (string, error) {
 	b := &bench{options: o, ctx: ctx, tree: filepath.Join(o.scratch, "tree"), base: filepath.Join(o.scratch, "base")}
+	start := time.Now()
 	programs, err := b.choose()
 	if err != nil {
 		return "", err
@@ -121,7 +130,7 @@ func measure(ctx context.Context, o options) (string, error) {
 	if b.facts, err = survey(b.tree); err != nil {
 		return "", err
 	}
-	if err := b.settle(); err != nil {
+	if err := errors.Join(b.settled(), b.pause(o.wait-time.Since(start))); err != nil {
 		return "", err
 	}
 	var rows []row

@@ -24,7 +24,8 @@ type program struct {
 // programs in the order of the table. The first word of a name chooses it.
 var programs = []program{
 	{"snapcopy", true, func(b *bench, _, archive string) []string {
-		return []string{b.binary.snapcopy, "snapshot", b.tree, archive, "--quiet", "--json", "--threads", strconv.Itoa(b.workers)}
+		return []string{b.binary.snapcopy, "snapshot", b.tree, archive, "--quiet", "--json",
+			"--threads", strconv.Itoa(b.workers)}
 	}},
 	{"rsync", false, func(b *bench, prev, next string) []string {
 		args := []string{"rsync", "-aHAX", "--numeric-ids"}

@@ -7,9 +7,13 @@ import (
 )
 
 // newBytes adds up the sizes of the regular files below root whose inodes are not in known, and adds these to known.
+// The records of an archive do not count.
 func newBytes(root string, known map[uint64]bool) (int64, error) {
 	var total int64
 	err := filepath.WalkDir(root, func(_ string, e fs.DirEntry, err error) error {
+		if err == nil && e.Name() == ".snapcopy" {
+			return filepath.SkipDir
+		}
 		if err != nil || !e.Type().IsRegular() {
 			return err
 		}

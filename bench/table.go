@@ -56,7 +56,7 @@ func megabytes(n int64) string {
 	return fmt.Sprintf("%.0f MiB", float64(n)/(1<<20))
 }
 
-// content says how much new content a result holds, found by comparing inodes with the result before, and what the
+// content says how much new content a result holds, found by comparing inodes with the results before, and what the
 // program itself says where that is something else.
 func content(r row) string {
 	if r.stored == nil {

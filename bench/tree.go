@@ -82,19 +82,22 @@ func (b *bench) copyNamed(from string, names []string, to string) error {
 	var packSays, unpackSays bytes.Buffer
 	pack.Stderr, unpack.Stderr = &packSays, &unpackSays
 	if err := errors.Join(pack.Start(), unpack.Run(), pack.Wait()); err != nil {
-		return fmt.Errorf("copy of %s: %w\n%s\n%s", from, err, lastLines(packSays.String(), 5), lastLines(unpackSays.String(), 5))
+		return fmt.Errorf("copy of %s: %w\n%s\n%s", from, err,
+			lastLines(packSays.String(), 5), lastLines(unpackSays.String(), 5))
 	}
 	return nil
 }
 
-// settle waits after the source was changed until that is durable, and until no program has to treat a file as one that
-// may change again within the same tick of the clock: that does not happen between two nights.
-func (b *bench) settle() error {
-	if _, err := b.run("sync", "-f", b.tree); err != nil {
-		return err
-	}
+// settled waits after the source was changed until that is durable, and until no program has to treat a file as one
+// that may change again within the same tick of the clock: that does not happen between two nights.
+func (b *bench) settled() error {
+	_, err := b.run("sync", "-f", b.tree)
+	return errors.Join(err, b.pause(b.settle))
+}
+
+func (b *bench) pause(d time.Duration) error {
 	select {
-	case <-time.After(2 * time.Second):
+	case <-time.After(d):
 		return nil
 	case <-b.ctx.Done():
 		return context.Cause(b.ctx)
@@ -171,14 +174,8 @@ func warm(root string) error {
 // onePercent appends to every hundredth file: other ones in each of a hundred rounds.
 func onePercent(b *bench, round int) error {
 	for _, path := range hundredth(b.facts.regular, round) {
-		info, err := os.Lstat(path)
-		if err != nil {
+		if err := makeWritable(path); err != nil {
 			return err
-		}
-		if info.Mode()&0o200 == 0 {
-			if err := os.Chmod(path, info.Mode()|0o200); err != nil {
-				return err
-			}
 		}
 		f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
 		if err != nil {
@@ -192,12 +189,30 @@ func onePercent(b *bench, round int) error {
 	return nil
 }
 
+func makeWritable(path string) error {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode()&0o200 != 0 {
+		return err
+	}
+	return os.Chmod(path, info.Mode()|0o200)
+}
+
 func hundredth(paths []string, round int) []string {
 	var some []string
 	for i := round % 100; i < len(paths); i += 100 {
 		some = append(some, paths[i])
 	}
 	return some
+}
+
+// empty frees the space of a result that shares no file with others, but not its inodes: see the package comment.
+func empty(root string) error {
+	return filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() {
+			return err
+		}
+		return errors.Join(makeWritable(path), os.Truncate(path, 0))
+	})
 }
 
 // renameFolder renames the large folder; in the next round, back.

@@ -65,7 +65,7 @@ func (b *bench) work(w work, programs []program) ([]row, error) {
 	var rows []row
 	for _, p := range programs {
 		if slices.Contains(w.programs, p.name) {
-			turns = append(turns, &turn{program: p, work: w, dir: filepath.Join(b.scratch, "results", p.name)})
+			turns = append(turns, &turn{program: p, work: w, dir: filepath.Join(b.scratch, w.name, p.name)})
 			rows = append(rows, row{work: w.title, program: p.name})
 		}
 	}
@@ -73,19 +73,18 @@ func (b *bench) work(w work, programs []program) ([]row, error) {
 	if err := warm(b.tree); err != nil {
 		return nil, err
 	}
-	if !w.first {
-		for _, t := range turns {
-			if err := t.begin(b); err != nil {
-				return nil, fmt.Errorf("%s: %w", t.name, err)
-			}
-			if err := t.do(b, new(row)); err != nil {
-				return nil, fmt.Errorf("%s: %w", t.name, err)
-			}
+	for _, t := range turns {
+		err := t.begin(b)
+		if err == nil && !w.first {
+			err = t.do(b, new(row)) // does not count
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", t.name, err)
 		}
 	}
 	for round := 1; round <= b.rounds; round++ {
 		if w.change != nil {
-			if err := errors.Join(w.change(b, round), b.settle()); err != nil {
+			if err := errors.Join(w.change(b, round), b.settled()); err != nil {
 				return nil, err
 			}
 		}
@@ -97,56 +96,55 @@ func (b *bench) work(w work, programs []program) ([]row, error) {
 			note("%s, round %d of %d: %.2f s %s", w.title, round, b.rounds, rows[k].seconds[round-1], rows[k].program)
 		}
 	}
-	for _, t := range turns {
-		if err := t.end(); err != nil {
-			return nil, err
-		}
-	}
 	return rows, nil
 }
 
 // turn is one program doing one work again and again.
 type turn struct {
 	program
-	work   work
-	dir    string // holds its results
-	newest int    // number of its newest result
+	work work
+	dir  string          // holds its results
+	n    int             // number of the newest
+	seen map[uint64]bool // inodes of all results so far, if it is of interest what is new
 }
 
-// begin lets a program have a result to compare with.
-func (t *turn) begin(b *bench) error {
-	if err := os.MkdirAll(t.dir, 0o755); err != nil {
-		return err
+func (t *turn) result(n int) string { return filepath.Join(t.dir, fmt.Sprint("result-", n)) }
+
+// paths are the results to compare with and to make. All snapshots of an archive are in one folder, through all works.
+func (t *turn) paths(b *bench) (prev, next string) {
+	switch {
+	case t.work.first:
+		return "", t.result(t.n + 1)
+	case t.archive:
+		archive := filepath.Join(b.scratch, "archive")
+		return archive, archive
+	default:
+		return t.result(t.n), t.result(t.n + 1)
 	}
-	if t.archive {
-		return nil // makes its own, and has it already in a second work
+}
+
+// begin makes a first result to compare with, for programs that keep no archive.
+func (t *turn) begin(b *bench) error {
+	if err := os.MkdirAll(t.dir, 0o755); err != nil || t.work.first || t.archive {
+		return err
 	}
 	if _, err := os.Stat(b.base); errors.Is(err, os.ErrNotExist) {
 		if _, err := b.run("cp", "-a", b.tree, b.base); err != nil {
 			return err
 		}
 	}
-	_, err := b.run("cp", "-al", b.base, t.result(0))
+	_, err := b.run("cp", "-al", b.base, t.result(t.n))
 	return err
 }
 
-func (t *turn) result(n int) string { return filepath.Join(t.dir, fmt.Sprint("result-", n)) }
-
 // do runs the program once, with nothing else under way, and enters in r what it took.
 func (t *turn) do(b *bench, r *row) error {
-	prev, next := t.result(t.newest), t.result(t.newest+1)
-	switch {
-	case t.work.first:
-		next = filepath.Join(t.dir, "first")
-		if err := os.MkdirAll(t.dir, 0o755); err != nil {
+	prev, next := t.paths(b)
+	if t.work.stored && t.seen == nil {
+		t.seen = map[uint64]bool{}
+		if _, err := newBytes(prev, t.seen); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
-	case t.archive:
-		prev, next = "", filepath.Join(t.dir, "archive")
-	}
-	before, err := t.inodes(prev, next)
-	if err != nil {
-		return err
 	}
 	if _, err := b.run("sync", "-f", b.scratch); err != nil {
 		return err
@@ -155,55 +153,24 @@ func (t *turn) do(b *bench, r *row) error {
 	if err != nil {
 		return err
 	}
+	t.n++
 	r.seconds, r.cpu, r.memory = append(r.seconds, m.Seconds), append(r.cpu, m.CPU), max(r.memory, m.Memory)
 	if t.work.stored {
-		if n, ok := reportedBytes(m.Output); ok && t.archive {
-			r.reported = append(r.reported, n)
+		newest := next
+		if t.archive {
+			newest = filepath.Join(next, "latest") + "/" // through the symbolic link
 		}
-		size, err := newBytes(t.newestTree(next), before)
+		size, err := newBytes(newest, t.seen)
 		if err != nil {
 			return err
 		}
 		r.stored = append(r.stored, size)
+		if n, ok := reportedBytes(m.Output); ok && t.archive {
+			r.reported = append(r.reported, n)
+		}
 	}
-	switch {
-	case t.work.first:
-		return remove(next)
-	case t.archive:
-		return nil
+	if t.work.first {
+		return empty(next)
 	}
-	t.newest++
-	return remove(prev)
-}
-
-// newestTree is the mirror in a result.
-func (t *turn) newestTree(result string) string {
-	if t.archive {
-		return filepath.Join(result, "latest") + "/" // through the symbolic link
-	}
-	return result
-}
-
-// inodes are those of the result before, if they will be asked for.
-func (t *turn) inodes(prev, next string) (map[uint64]bool, error) {
-	if !t.work.stored {
-		return nil, nil
-	}
-	if t.archive {
-		prev = next
-	}
-	inodes := map[uint64]bool{}
-	_, err := newBytes(t.newestTree(prev), inodes)
-	if t.archive && errors.Is(err, os.ErrNotExist) {
-		return inodes, nil // no snapshot yet
-	}
-	return inodes, err
-}
-
-// end deletes the results that no other work goes on from.
-func (t *turn) end() error {
-	if t.archive {
-		return nil
-	}
-	return remove(t.dir)
+	return nil
 }

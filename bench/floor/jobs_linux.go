@@ -1,8 +1,6 @@
 package main
 
-import (
-	"sync"
-)
+import "sync"
 
 // job is a directory to work on, or a big file in it.
 type job struct {

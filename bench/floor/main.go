@@ -9,8 +9,8 @@
 // listxattr, read, BLAKE3, create, write and utimensat for a regular file, and owner, mode or attributes only where
 // they differ from what a new file has. Hard-link groups of SRC are kept.
 //
-// It is no tool: it keeps no catalog, compares nothing, fills holes, ignores changes made while it runs, and stops at the
-// first error. PREV must be an earlier result that SRC still equals. It runs on Linux only.
+// It is no tool: it keeps no catalog, compares nothing, fills holes, ignores changes made while it runs, and stops at
+// the first error. PREV must be an earlier result that SRC still equals. It runs on Linux only.
 package main
 
 import (

@@ -55,7 +55,8 @@ func TestFailures(t *testing.T) {
 	if err := copyTree(src, prev, 2); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("copy onto an existing result: %v", err)
 	}
-	if err := copyTree(filepath.Join(src, "missing"), filepath.Join(t.TempDir(), "x"), 2); !errors.Is(err, fs.ErrNotExist) {
+	err = copyTree(filepath.Join(src, "missing"), filepath.Join(t.TempDir(), "x"), 2)
+	if !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("copy of nothing: %v", err)
 	}
 }

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+)
+
+// app is what the commands share.
+type app struct {
+	term *terminal
+	now  func() time.Time
+	loc  *time.Location // in which times are shown and read
+}
+
+// clockVariable stands in for the clock, for tests.
+const clockVariable = "SNAPCOPY_NOW"
+
+// newApp never returns nil.
+func newApp() (*app, error) {
+	a := &app{term: newTerminal(os.Stdout, os.Stderr), now: time.Now, loc: time.Local}
+	if text, ok := os.LookupEnv(clockVariable); ok {
+		t, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			return a, wrongUsage("%s=%q is not a time like 2006-01-02T15:04:05Z", clockVariable, text)
+		}
+		a.now = func() time.Time { return t }
+	}
+	return a, nil
+}
+
+// localTime is how times are shown; selectors take the same form.
+const localTime = "2006-01-02 15:04:05"
+
+func (a *app) local(t time.Time) string { return t.In(a.loc).Format(localTime) }
+
+func (a *app) localWithZone(t time.Time) string {
+	return t.In(a.loc).Format("Mon " + localTime + " MST")
+}
+
+// printf writes a result.
+func (a *app) printf(format string, args ...any) error {
+	_, err := fmt.Fprintf(a.term, format, args...)
+	return err
+}

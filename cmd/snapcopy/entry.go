@@ -1,0 +1,199 @@
+package main
+
+import (
+	stdhex "encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+
+	"snapcopy/index"
+)
+
+// typeNames are the words for the kinds of file in JSON.
+var typeNames = map[index.Type]string{
+	index.File: "file", index.Dir: "dir", index.Symlink: "symlink", index.Fifo: "fifo", index.Socket: "socket",
+	index.CharDevice: "char", index.BlockDevice: "block",
+}
+
+// entryName is a path as people see it: a folder's ends with a slash.
+func entryName(path string, t index.Type) string {
+	if path == "" {
+		path = "." // the root
+	}
+	if t == index.Dir {
+		path += "/"
+	}
+	return name(path)
+}
+
+func timeOf(t index.Time) time.Time { return time.Unix(t.Sec, int64(t.Nsec)).UTC() }
+
+// hex writes a hash; "" for none.
+func hex(h index.Hash) string {
+	if h == (index.Hash{}) {
+		return ""
+	}
+	return stdhex.EncodeToString(h[:])
+}
+
+// walkBelow calls visit for everything below the folder e, a folder before what is in it, in the order of the names.
+func walkBelow(c *index.Catalog, path string, e *index.Entry, visit func(path string, e *index.Entry) error) error {
+	r, err := c.ReadDir(e.Child)
+	if err != nil {
+		return err
+	}
+	var child index.Entry
+	for cur := r.Cursor(); cur.Next(&child); {
+		below := joinPath(path, child.Name)
+		if err := visit(below, &child); err != nil {
+			return err
+		}
+		if child.Type != index.Dir {
+			continue
+		}
+		if err := walkBelow(c, below, &child, visit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func joinPath(dir, name string) string {
+	if dir == "" {
+		return name
+	}
+	return dir + "/" + name
+}
+
+// entryObject is an entry as JSON.
+type entryObject struct {
+	Path      string        `json:"path"` // from the snapshot's root; "." is the root
+	PathRaw   []byte        `json:"path_base64,omitempty"`
+	Type      string        `json:"type"`
+	Mode      string        `json:"mode"` // octal
+	UID       uint32        `json:"uid"`
+	GID       uint32        `json:"gid"`
+	Mtime     string        `json:"mtime"`
+	Size      *uint64       `json:"size,omitempty"`
+	Hash      string        `json:"hash,omitempty"` // of a file's content; of a folder: of all below it
+	Target    *string       `json:"target,omitempty"`
+	TargetRaw []byte        `json:"target_base64,omitempty"`
+	Major     *uint32       `json:"major,omitempty"`
+	Minor     *uint32       `json:"minor,omitempty"`
+	Xattrs    []xattrObject `json:"xattrs,omitempty"`
+	XattrHash string        `json:"xattr_hash,omitempty"`
+	Nlink     uint32        `json:"nlink,omitempty"`
+	Device    *uint64       `json:"device,omitempty"` // of the source
+	Inode     uint64        `json:"inode,omitempty"`
+	Ctime     string        `json:"ctime,omitempty"`
+	Stored    uint64        `json:"stored_inode,omitempty"`
+	Flags     []string      `json:"flags,omitempty"`
+}
+
+type xattrObject struct {
+	Name    string `json:"name"`
+	NameRaw []byte `json:"name_base64,omitempty"`
+	Value   []byte `json:"value_base64"`
+}
+
+// entryJSON describes an entry as the source held it.
+func entryJSON(path string, e *index.Entry) entryObject {
+	if path == "" {
+		path = "."
+	}
+	v := entryObject{Path: path, PathRaw: raw(path), Type: typeNames[e.Type], Mode: fmt.Sprintf("%04o", e.Mode),
+		UID: e.UID, GID: e.GID, Mtime: timeJSON(e.Mtime), Hash: hex(e.Hash), XattrHash: hex(e.XattrHash),
+		Flags: flagNames(e.Flags)}
+	switch e.Type {
+	case index.File:
+		v.Size = &e.Size
+	case index.Symlink:
+		v.Target, v.TargetRaw = &e.Target, raw(e.Target)
+	case index.CharDevice, index.BlockDevice:
+		v.Major, v.Minor = &e.Major, &e.Minor
+	}
+	return v
+}
+
+func timeJSON(t index.Time) string { return timeOf(t).Format(time.RFC3339Nano) }
+
+// flagWords are the words for an entry's flags, for programs and for people.
+var flagWords = []struct {
+	flag  index.Flags
+	name  string
+	words string // "": of no interest
+}{
+	{index.Racy, "racy", ""},
+	{index.Torn, "torn", "changed while it was read"},
+	{index.Unread, "unread", "could not be listed completely"},
+	{index.NotStored, "not_stored", "in the catalog only"},
+	{index.OwnerNotHeld, "owner_not_held", ""},
+	{index.ModeNotHeld, "mode_not_held", ""},
+	{index.TimeNotHeld, "time_not_held", ""},
+	{index.XattrsNotHeld, "xattrs_not_held", ""},
+	{index.LinksNotHeld, "links_not_held", ""},
+}
+
+func flagNames(f index.Flags) (names []string) {
+	for _, w := range flagWords {
+		if f&w.flag != 0 {
+			names = append(names, w.name)
+		}
+	}
+	return names
+}
+
+// longLine describes an entry as ls -l does, with what it is called.
+func (a *app) longLine(shown string, e *index.Entry) string {
+	var b strings.Builder
+	size := fmt.Sprint(e.Size)
+	switch e.Type {
+	case index.CharDevice, index.BlockDevice:
+		size = fmt.Sprintf("%d, %d", e.Major, e.Minor)
+	case index.Dir:
+		size = "-"
+	}
+	fmt.Fprintf(&b, "%-11s %5d %5d %13s  %s  %s", modeString(e), e.UID, e.GID, size, a.local(timeOf(e.Mtime)), shown)
+	if e.Type == index.Symlink {
+		b.WriteString(" -> " + name(e.Target))
+	}
+	for _, w := range flagWords {
+		if e.Flags&w.flag != 0 && w.words != "" {
+			b.WriteString("  (" + w.words + ")")
+		}
+	}
+	return b.String()
+}
+
+var typeLetters = map[index.Type]byte{
+	index.File: '-', index.Dir: 'd', index.Symlink: 'l', index.Fifo: 'p', index.Socket: 's',
+	index.CharDevice: 'c', index.BlockDevice: 'b',
+}
+
+// modeString writes type and mode as ls does; a '+' tells of extended attributes, of which ACLs are a kind.
+func modeString(e *index.Entry) string {
+	s := []byte("?rwxrwxrwx")
+	s[0] = typeLetters[e.Type]
+	for i := range 9 {
+		if e.Mode&(1<<(8-i)) == 0 {
+			s[1+i] = '-'
+		}
+	}
+	special := func(bit uint32, at int, with, without byte) {
+		if e.Mode&bit == 0 {
+			return
+		}
+		if s[at] == 'x' {
+			s[at] = with
+		} else {
+			s[at] = without
+		}
+	}
+	special(0o4000, 3, 's', 'S')
+	special(0o2000, 6, 's', 'S')
+	special(0o1000, 9, 't', 'T')
+	if e.XattrHash != (index.Hash{}) {
+		s = append(s, '+')
+	}
+	return string(s)
+}

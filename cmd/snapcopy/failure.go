@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
+	"snapcopy/restore"
+	"snapcopy/snapshot"
+)
+
+// The exit statuses. 2 is what a crash of the Go runtime gives, 6 is kept for tripwires.
+const (
+	statusDone        = 0
+	statusFailed      = 1
+	statusIncomplete  = 3
+	statusDamage      = 4
+	statusLocked      = 5
+	statusNoSpace     = 7
+	statusUsage       = 64
+	statusInterrupted = 130
+)
+
+// A status is what a help text says about an exit status.
+type status struct {
+	code int
+	text string
+}
+
+var (
+	mayBeDone        = status{statusDone, "done"}
+	mayFail          = status{statusFailed, "failed"}
+	mayNotPublish    = status{statusFailed, "failed, nothing was published"}
+	mayBeIncomplete  = status{statusIncomplete, "done, but incomplete: some entries failed and are listed"}
+	mayPublishInPart = status{statusIncomplete, "published, but incomplete: some entries failed and are listed"}
+	mayFindDamage    = status{statusDamage, "damage found"}
+	mayBeLocked      = status{statusLocked, "another process is writing to the archive"}
+	mayLackSpace     = status{statusNoSpace, "no space left"}
+	mayBeMisused     = status{statusUsage, "wrong usage"}
+	mayBeInterrupted = status{statusInterrupted, "interrupted"}
+)
+
+// statusHelp is the part of a help text that lists exit statuses.
+func statusHelp(list ...status) string {
+	var b strings.Builder
+	for _, s := range append(list, mayBeMisused, mayBeInterrupted) {
+		fmt.Fprintf(&b, "  %-4d %s\n", s.code, s.text)
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// usageError is a mistake in the command line.
+type usageError struct {
+	command string // whose help to read, "snapcopy ls"; filled in on the way out
+	err     error
+}
+
+func (u *usageError) Error() string { return u.err.Error() }
+func (u *usageError) Unwrap() error { return u.err }
+
+func wrongUsage(format string, args ...any) error {
+	return &usageError{err: fmt.Errorf(format, args...)}
+}
+
+// told is an outcome that the command has already put into words; only the exit status is left to give.
+type told struct{ status int }
+
+func (t told) Error() string { return fmt.Sprintf("exit status %d", t.status) }
+
+// statusOf is the one place where errors become exit statuses.
+func statusOf(err error) int {
+	var usage *usageError
+	var t told
+	switch {
+	case err == nil:
+		return statusDone
+	case errors.As(err, &usage):
+		return statusUsage
+	case errors.As(err, &t):
+		return t.status
+	case errors.Is(err, context.Canceled):
+		return statusInterrupted
+	case errors.Is(err, snapshot.ErrLocked):
+		return statusLocked
+	case fsat.IsNoSpace(err):
+		return statusNoSpace
+	case errors.Is(err, index.ErrDamaged), errors.Is(err, snapshot.ErrDamage), errors.Is(err, restore.ErrDamaged):
+		return statusDamage
+	}
+	return statusFailed
+}
+
+// hints say what to do next about an error.
+var hints = []struct {
+	err  error
+	hint string
+}{
+	{snapshot.ErrNotArchive, "choose an archive, or a new or empty folder to make one in"},
+	{snapshot.ErrNoArchive, "is its disk mounted? `snapcopy snapshot SOURCE ARCHIVE` makes a new archive"},
+	{snapshot.ErrNewerFormat, "install the newest version of snapcopy; this one changes nothing there"},
+	{index.ErrNewer, "install the newest version of snapcopy; this one changes nothing there"},
+	{snapshot.ErrLocked, "try again when it has ended; a lock never outlives its process"},
+	{snapshot.ErrNoHardLinks, "choose another file system, or --allow-copies to store every snapshot as a full copy"},
+	{snapshot.ErrInsideArchive, "choose an archive that does not contain the source"},
+	{restore.ErrInsideArchive, "choose a folder outside the archive"},
+	{restore.ErrSameName, "restore them one after the other, each into a folder of its own"},
+	{errNotInSnapshot, "`snapcopy ls ARCHIVE@SNAPSHOT` shows what there is"},
+	{snapshot.ErrNoSnapshot, "`snapcopy list ARCHIVE` shows what there is"},
+	{snapshot.ErrClock, "set the clock right, or use --allow-clock-back to file the snapshot right after the newest one"},
+}
+
+func hintFor(err error) string {
+	for _, h := range hints {
+		if errors.Is(err, h.err) {
+			return h.hint
+		}
+	}
+	return ""
+}
+
+// sayInterrupted puts the signal in the place of the cancellation that it led to.
+func sayInterrupted(ctx context.Context, err error) error {
+	var signal interrupted
+	if ctx.Err() == nil || !errors.Is(err, context.Canceled) || errors.As(err, &signal) {
+		return err
+	}
+	return errors.Join(context.Cause(ctx), besideCancel(err))
+}
+
+// besideCancel gives what else went wrong, of several errors joined with a cancellation.
+func besideCancel(err error) error {
+	if j, ok := err.(interface{ Unwrap() []error }); ok {
+		var rest []error
+		for _, e := range j.Unwrap() {
+			rest = append(rest, besideCancel(e))
+		}
+		return errors.Join(rest...)
+	}
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// finish puts the outcome of a command into words and returns the exit status.
+func finish(a *app, err error) int {
+	if flushErr := a.term.flush(); flushErr != nil && err == nil {
+		err = fmt.Errorf("write output: %w", flushErr)
+	}
+	var t told
+	if err == nil || errors.As(err, &t) {
+		return statusOf(err)
+	}
+	for _, line := range errorLines(err) {
+		a.term.errorf("snapcopy: %s", line)
+	}
+	if hint := hintFor(err); hint != "" {
+		a.term.errorf("Hint: %s.", hint)
+	}
+	var usage *usageError
+	if errors.As(err, &usage) {
+		command := usage.command
+		if command == "" {
+			command = "snapcopy"
+		}
+		a.term.errorf("Hint: `%s --help` explains how to use it.", command)
+	}
+	return statusOf(err)
+}
+
+// errorLines makes an error safe to print: one line for each of several joined errors, and no byte of a name in it can
+// play with the terminal.
+func errorLines(err error) []string {
+	if j, ok := err.(interface{ Unwrap() []error }); ok {
+		list := j.Unwrap()
+		texts := make([]string, len(list))
+		for i, e := range list {
+			texts[i] = e.Error()
+		}
+		if err.Error() == strings.Join(texts, "\n") {
+			var lines []string
+			for _, e := range list {
+				lines = append(lines, errorLines(e)...)
+			}
+			return lines
+		}
+	}
+	return []string{printable(err.Error())}
+}

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"snapcopy/index"
+	"snapcopy/snapshot"
+)
+
+type listOptions struct{ json bool }
+
+func listCommand(a *app) *cobra.Command {
+	return command(a, &cobra.Command{
+		Use:   "list ARCHIVE",
+		Short: "List the snapshots of an archive",
+		Long: `List the snapshots of ARCHIVE, the oldest first: when each was taken (local time), what it holds, what
+was new against the one before, the bytes that it added, and its state.`,
+		Example: `  snapcopy list /backup/documents
+  snapcopy list --json /backup/documents`,
+	}, new(listOptions), mayBeDone, mayFail, mayFindDamage)
+}
+
+func (o *listOptions) AddFlags(f *pflag.FlagSet) {
+	f.BoolVar(&o.json, "json", false, "print one JSON object a line")
+}
+
+// snapshotLine is what list tells about one snapshot.
+type snapshotLine struct {
+	Name      string        `json:"snapshot"`
+	Time      time.Time     `json:"time,omitzero"`
+	State     string        `json:"state"` // complete, incomplete, damaged, newer, no catalog
+	Source    string        `json:"source,omitempty"`
+	SourceRaw []byte        `json:"source_base64,omitempty"`
+	Host      string        `json:"host,omitempty"`
+	HostRaw   []byte        `json:"host_base64,omitempty"`
+	Previous  string        `json:"previous,omitempty"`
+	End       *time.Time    `json:"end,omitempty"`
+	RootHash  string        `json:"root_hash,omitempty"`
+	Counts    *index.Counts `json:"counts,omitempty"`
+	Error     string        `json:"error,omitempty"`
+}
+
+const (
+	stateComplete   = "complete"
+	stateIncomplete = "incomplete"
+	stateDamaged    = "damaged"
+	stateNewer      = "newer"
+	stateNoCatalog  = "no catalog"
+)
+
+// Run lists the snapshots.
+func (o *listOptions) Run(_ context.Context, a *app, args []string) (err error) {
+	archive, err := snapshot.Open(args[0])
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, archive.Close()) }()
+	lines, err := snapshotLines(archive)
+	if err != nil {
+		return err
+	}
+	if o.json {
+		for i := range lines {
+			if err := a.printJSON(&lines[i]); err != nil {
+				return err
+			}
+		}
+	} else if err := a.printSnapshots(lines); err != nil {
+		return err
+	}
+	return a.tellDamage(lines)
+}
+
+func snapshotLines(archive *snapshot.Archive) ([]snapshotLine, error) {
+	snapshots, err := archive.Snapshots()
+	if err != nil {
+		return nil, err
+	}
+	var lines []snapshotLine
+	for _, s := range snapshots {
+		line, err := describe(s)
+		if err != nil {
+			return nil, err
+		}
+		lines = append(lines, line)
+	}
+	lost, err := archive.WithoutCatalog()
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range lost {
+		lines = append(lines, snapshotLine{Name: n, State: stateNoCatalog})
+	}
+	slices.SortFunc(lines, func(a, b snapshotLine) int { return strings.Compare(a.Name, b.Name) })
+	return lines, nil
+}
+
+// describe reads what a catalog says about its snapshot; that it is damaged is part of the answer.
+func describe(s snapshot.Snapshot) (snapshotLine, error) {
+	line := snapshotLine{Name: s.Name, Time: s.Time, State: stateComplete}
+	c, err := s.OpenCatalog()
+	switch {
+	case errors.Is(err, index.ErrDamaged):
+		line.State, line.Error = stateDamaged, err.Error()
+		return line, nil
+	case errors.Is(err, index.ErrNewer):
+		line.State, line.Error = stateNewer, err.Error()
+		return line, nil
+	case err != nil:
+		return line, err
+	}
+	sum, root := c.Summary(), c.Root()
+	if sum.Incomplete {
+		line.State = stateIncomplete
+	}
+	end := timeOf(sum.End)
+	line.Time, line.End = timeOf(sum.Start), &end
+	line.Source, line.SourceRaw = sum.Source, raw(sum.Source)
+	line.Host, line.HostRaw = sum.Host, raw(sum.Host)
+	line.Previous, line.RootHash, line.Counts = sum.Previous, hex(root.Hash), &sum.Counts
+	return line, c.Close()
+}
+
+func (a *app) printSnapshots(lines []snapshotLine) error {
+	if len(lines) == 0 {
+		a.term.errorf("There are no snapshots yet.")
+		return nil
+	}
+	rows := [][]string{{"SNAPSHOT", "LOCAL TIME", "FILES", "SIZE", "NEW", "CHANGED", "MOVED", "DELETED", "ADDED", "STATE"}}
+	for i := range lines {
+		l := &lines[i]
+		row := []string{l.Name, "", "", "", "", "", "", "", "", stateText(l)}
+		if !l.Time.IsZero() {
+			row[1] = a.local(l.Time)
+		}
+		if c := l.Counts; c != nil {
+			copy(row[2:], []string{count(c.Files), size(c.BytesTotal), count(c.New), count(c.Changed),
+				count(c.Moved), count(c.Deleted), size(c.BytesStored)})
+		}
+		rows = append(rows, row)
+	}
+	return a.printf("%s", table(rows, false, false, true, true, true, true, true, true, true))
+}
+
+func stateText(l *snapshotLine) string {
+	switch l.State {
+	case stateIncomplete:
+		return "incomplete: " + count(l.Counts.Failed) + " failed"
+	case stateDamaged:
+		return "catalog damaged"
+	case stateNewer:
+		return "written by a newer version"
+	case stateNoCatalog:
+		return "catalog lost"
+	}
+	return l.State
+}
+
+// tellDamage says how to go on if catalogs are damaged or lost.
+func (a *app) tellDamage(lines []snapshotLine) error {
+	var err error
+	for i := range lines {
+		l := &lines[i]
+		switch l.State {
+		case stateDamaged:
+			a.term.errorf("snapcopy: %s: %s", l.Name, printable(l.Error))
+			err = told{statusDamage}
+		case stateNoCatalog:
+			a.term.errorf("snapcopy: %s: its catalog is lost; its files can be copied as they are", l.Name)
+			err = told{statusDamage}
+		}
+	}
+	return err
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"os"
+	"slices"
+	"strings"
+
+	"snapcopy/snapshot"
+)
+
+// notes tells what is out of the ordinary.
+func (t *teller) notes(r *snapshot.Report) {
+	if r.Created {
+		verb := "Made"
+		if t.dryRun {
+			verb = "Would make"
+		}
+		t.notef("%s a new archive in %s.", verb, name(r.Archive))
+	}
+	for _, what := range r.Recovered {
+		t.notef("An earlier run was cut short: %s.", printable(what))
+	}
+	if r.IndexRebuilt != "" {
+		t.notef("The content-hash index was made anew: %s.", printable(r.IndexRebuilt))
+	}
+	if r.PreviousUnusable != "" {
+		t.notef("Warning: the catalog of the previous snapshot cannot be used, so every file was read: %s.",
+			printable(r.PreviousUnusable))
+	}
+	if r.SelfExcluded != "" {
+		t.notef("Left out the archive itself, which is in the source: %s", name(r.SelfExcluded))
+	}
+	if r.Missing > 0 {
+		t.notef("Warning: %s missing in the previous snapshot and stored again; `snapcopy verify` tells more.",
+			counted(r.Missing, "file was", "files were"))
+	}
+	if r.LinkLimit > 0 {
+		t.notef("%s the file system's limit of links and stored afresh.", counted(r.LinkLimit, "file reached", "files reached"))
+	}
+	if text := notHeld(&r.NotHeld); text != "" {
+		t.notef("%s cannot set everything in the archive. In the catalog only, from where restore brings it back: %s.",
+			whoMayNot("The file system"), text)
+	}
+	for _, what := range r.Unfinished {
+		t.errorf("Published, but not finished; the next run makes up for it: %s.", printable(what))
+	}
+}
+
+// notHeld says what the snapshot's folder lacks and the catalog has.
+func notHeld(n *snapshot.NotHeld) string {
+	return join(
+		lacking(n.Entries, ""),
+		lacking(n.Owners, "owners of"),
+		lacking(n.Modes, "modes of"),
+		lacking(n.Times, "times of"),
+		lacking(n.Xattrs, "extended attributes of"),
+		lacking(n.Links, "hard links of"),
+	)
+}
+
+// whoMayNot names what usually keeps owners and the like from being set.
+func whoMayNot(place string) string {
+	if os.Geteuid() > 0 {
+		return "A user who is not root"
+	}
+	return place
+}
+
+// lacking says what a number of entries lack; "" for none.
+func lacking(n uint64, what string) string {
+	if n == 0 {
+		return ""
+	}
+	return strings.TrimSpace(what + " " + counted(n, "entry", "entries"))
+}
+
+// join makes a list of the parts that are not empty.
+func join(parts ...string) string {
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), ", ")
+}

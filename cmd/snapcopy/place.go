@@ -1,0 +1,139 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"snapcopy/index"
+	"snapcopy/snapshot"
+)
+
+// splitPlace takes ARCHIVE@SNAPSHOT apart; selector is "" if none was given. The path of an archive may hold an '@'
+// itself: what exists as a whole is the archive alone, otherwise the last '@' after the path of an archive counts.
+func splitPlace(arg string) (archive, selector string, err error) {
+	if _, err := os.Stat(arg); err == nil {
+		return arg, "", nil
+	}
+	folder := -1 // the last '@' after an existing folder that is no archive
+	for i := len(arg) - 1; i > 0; i-- {
+		if arg[i] != '@' {
+			continue
+		}
+		if isArchive(arg[:i]) {
+			folder = i
+			break
+		}
+		if info, err := os.Stat(arg[:i]); folder < 0 && err == nil && info.IsDir() {
+			folder = i
+		}
+	}
+	if folder < 0 {
+		return arg, "", nil
+	}
+	if folder == len(arg)-1 {
+		return "", "", wrongUsage("name a snapshot after the @ of %s", name(arg))
+	}
+	return arg[:folder], arg[folder+1:], nil
+}
+
+func isArchive(path string) bool {
+	a, err := snapshot.Open(path)
+	if err != nil {
+		return false
+	}
+	return a.Close() == nil
+}
+
+// openSnapshot is a snapshot with its archive and its catalog.
+type openSnapshot struct {
+	snapshot.Snapshot
+	archive *snapshot.Archive
+	catalog *index.Catalog
+}
+
+// open opens the snapshot that ARCHIVE[@SNAPSHOT] means, the newest if none is named.
+func (a *app) open(arg string) (*openSnapshot, error) {
+	where, selector, err := splitPlace(arg)
+	if err != nil {
+		return nil, err
+	}
+	if selector == "" {
+		selector = "latest"
+	}
+	archive, err := snapshot.Open(where)
+	if err != nil {
+		return nil, err
+	}
+	s, err := a.openIn(archive, selector)
+	if err != nil {
+		return nil, errors.Join(err, archive.Close())
+	}
+	return s, nil
+}
+
+// openIn opens a snapshot of an archive.
+func (a *app) openIn(archive *snapshot.Archive, selector string) (*openSnapshot, error) {
+	s, err := archive.Select(selector, a.now(), a.loc)
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.OpenCatalog()
+	if err != nil {
+		return nil, fmt.Errorf("snapshot %s: %w", s.Name, err)
+	}
+	return &openSnapshot{s, archive, c}, nil
+}
+
+func (s *openSnapshot) close() error { return errors.Join(s.catalog.Close(), s.archive.Close()) }
+
+// dir is the snapshot's own folder.
+func (s *openSnapshot) dir() string { return filepath.Join(s.archive.Path, s.Name) }
+
+// errNotInSnapshot is returned for a PATH that a snapshot does not have.
+var errNotInSnapshot = errors.New("no such file or folder in snapshot")
+
+// find looks up a PATH from the command line; "" and "." are the snapshot's root.
+func (s *openSnapshot) find(arg string) (path string, e index.Entry, err error) {
+	candidates, err := pathCandidates(arg, s.catalog.Summary().Source)
+	if err != nil {
+		return "", index.Entry{}, err
+	}
+	for _, p := range candidates {
+		e, ok, err := s.catalog.Lookup(p)
+		if err != nil {
+			return "", index.Entry{}, err
+		}
+		if ok {
+			return p, e, nil
+		}
+	}
+	return "", index.Entry{}, fmt.Errorf("%w %s: %s", errNotInSnapshot, s.Name, name(arg))
+}
+
+// pathCandidates gives what a PATH from the command line can mean, below the snapshot's root: it counts from there
+// however it begins, or it is the path that the file had in the source.
+func pathCandidates(arg, source string) ([]string, error) {
+	if arg == "" {
+		return nil, wrongUsage("a PATH is empty")
+	}
+	slashed := path.Clean(filepath.ToSlash(arg))
+	if slashed == ".." || strings.HasPrefix(slashed, "../") {
+		return nil, wrongUsage("PATH %s leads out of the snapshot", name(arg))
+	}
+	list := []string{strings.TrimPrefix(strings.TrimPrefix(slashed, "."), "/")}
+	if strings.HasPrefix(slashed, ".") { // a name that begins with a dot
+		list[0] = strings.TrimPrefix(slashed, "./")
+	}
+	if slashed == "." {
+		list[0] = ""
+	}
+	source = filepath.ToSlash(source)
+	if rest, ok := strings.CutPrefix(slashed+"/", strings.TrimSuffix(source, "/")+"/"); ok && source != "" {
+		list = append(list, strings.TrimSuffix(rest, "/"))
+	}
+	return list, nil
+}

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"snapcopy/snapshot"
+)
+
+// A meter tells how far something is; its functions are called while the work goes on.
+type meter struct {
+	phase                    func() string
+	files, bytes             func() uint64
+	expectFiles, expectBytes func() uint64 // 0: nobody knows
+}
+
+var phaseNames = map[snapshot.Phase]string{
+	snapshot.Preparing: "Preparing", snapshot.Copying: "Copying", snapshot.Syncing: "Writing to disk",
+	snapshot.Publishing: "Publishing", snapshot.Finished: "Finished",
+}
+
+func runMeter(p *snapshot.Progress) meter {
+	return meter{
+		phase:       func() string { return phaseNames[snapshot.Phase(p.Phase.Load())] },
+		files:       p.Files.Load,
+		bytes:       p.Bytes.Load,
+		expectFiles: p.ExpectFiles.Load,
+		expectBytes: p.ExpectAll.Load,
+	}
+}
+
+const (
+	redrawEvery = 500 * time.Millisecond
+	lineEvery   = 30 * time.Second // where there is no terminal; shorter runs say nothing
+)
+
+// progress shows how far something is: as a bar on a terminal, otherwise as a line now and then.
+type progress struct {
+	done chan struct{}
+	wait sync.WaitGroup
+}
+
+func startProgress(a *app, m meter, quiet bool) *progress {
+	p := &progress{done: make(chan struct{})}
+	if quiet {
+		return p
+	}
+	every, show := lineEvery, func(v *view) { a.term.errorf("%s", v.line()) }
+	if a.term.width() > 0 {
+		colour := os.Getenv("NO_COLOR") == ""
+		every, show = redrawEvery, func(v *view) { a.term.drawBar(v.bar(a.term.width(), colour)) }
+	}
+	p.wait.Go(func() {
+		ticker := time.NewTicker(every)
+		defer ticker.Stop()
+		v := newView(m, time.Now())
+		for {
+			select {
+			case <-p.done:
+				a.term.drawBar("")
+				return
+			case now := <-ticker.C:
+				v.look(now)
+				show(v)
+			}
+		}
+	})
+	return p
+}
+
+func (p *progress) stop() {
+	close(p.done)
+	p.wait.Wait()
+}
+
+// view is what a meter said when it was looked at last, and how fast it moves.
+type view struct {
+	m       meter
+	begin   time.Time
+	now     time.Time
+	phase   string
+	files   uint64
+	bytes   uint64
+	done    float64 // 0 to 1; negative: nobody knows
+	samples []sample
+}
+
+type sample struct {
+	at    time.Time
+	done  float64
+	bytes uint64
+}
+
+// maxSamples bounds how far the speed looks back: half a minute at the bar's pace.
+const maxSamples = 60
+
+func newView(m meter, begin time.Time) *view { return &view{m: m, begin: begin, now: begin, done: -1} }
+
+func (v *view) look(now time.Time) {
+	v.now, v.phase, v.files, v.bytes = now, v.m.phase(), v.m.files(), v.m.bytes()
+	v.done = v.fraction()
+	v.samples = append(v.samples, sample{now, v.done, v.bytes})
+	if len(v.samples) > maxSamples {
+		v.samples = v.samples[1:]
+	}
+}
+
+// fraction weighs files and bytes alike: small files cost time by their number, large ones by their size. The source may
+// have grown since, so it never reaches the end by itself.
+func (v *view) fraction() float64 {
+	files, bytes := v.m.expectFiles(), v.m.expectBytes()
+	if files == 0 {
+		return -1
+	}
+	part := min(float64(v.files)/float64(files), 1)
+	if bytes > 0 {
+		part = (part + min(float64(v.bytes)/float64(bytes), 1)) / 2
+	}
+	return min(part, 0.999)
+}
+
+// left estimates the time until the end from the speed of late; negative: too early to say.
+func (v *view) left() time.Duration {
+	first, last := v.samples[0], v.samples[len(v.samples)-1]
+	span, moved := last.at.Sub(first.at), last.done-first.done
+	if v.done < 0 || first.done < 0 || span < 3*time.Second || moved <= 0 {
+		return -1
+	}
+	left := (1 - v.done) / moved * span.Seconds()
+	if left > 99*3600 {
+		return -1
+	}
+	return time.Duration(left * float64(time.Second))
+}
+
+// speed is in bytes a second, of late.
+func (v *view) speed() uint64 {
+	first, last := v.samples[0], v.samples[len(v.samples)-1]
+	if s := last.at.Sub(first.at).Seconds(); s > 0 {
+		return uint64(float64(last.bytes-first.bytes) / s)
+	}
+	return 0
+}
+
+// figures lists what there is to say, the most important first.
+func (v *view) figures() []string {
+	files := counted(v.files, "file", "files")
+	bytes := size(v.bytes)
+	if n := v.m.expectFiles(); n > 0 {
+		files = count(v.files) + " of " + counted(n, "file", "files")
+		bytes = size(v.bytes) + " of " + size(v.m.expectBytes())
+	}
+	when := clock(v.now.Sub(v.begin))
+	if left := v.left(); left >= 0 {
+		when = clock(left) + " left"
+	}
+	list := []string{files, bytes, when}
+	if len(v.samples) > 1 {
+		list = append(list, size(v.speed())+"/s")
+	}
+	return list
+}
+
+// line is for where there is no terminal.
+func (v *view) line() string {
+	parts := append([]string{}, v.figures()...)
+	if v.done >= 0 {
+		parts = append([]string{fmt.Sprintf("%.0f %%", v.done*100)}, parts...)
+	}
+	return v.phase + ": " + strings.Join(parts, ", ")
+}
+
+const (
+	barMost  = 30 // wider says no more
+	barLeast = 10
+)
+
+// bar fits on one line of a terminal: what does not fit is left out, the least important first. What is drawn keeps its
+// place while the figures grow.
+func (v *view) bar(width int, colour bool) string {
+	room := width - 1 // writing the last column would wrap on some terminals
+	begin, text := "", v.phase
+	if v.done >= 0 {
+		text += fmt.Sprintf(" %3.0f %%", v.done*100)
+		if space := min(width/4, barMost); space >= barLeast {
+			begin = drawn(v.done, space, colour) + "  "
+			room -= space + 2
+		}
+	}
+	for _, f := range v.figures() {
+		if len(text)+2+len(f) > room {
+			break
+		}
+		text += "  " + f
+	}
+	if len(text) > room {
+		return text[:max(min(room, len(text)), 0)]
+	}
+	return begin + text
+}
+
+// drawn is the bar itself, width columns wide.
+func drawn(done float64, width int, colour bool) string {
+	inner := width - 2
+	full := int(done * float64(inner))
+	filled, empty := strings.Repeat("#", full), strings.Repeat(".", inner-full)
+	if colour && full > 0 {
+		filled = "\x1b[32m" + filled + "\x1b[0m"
+	}
+	return "[" + filled + empty + "]"
+}

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "snapcopy",
+		Short: "Versioned snapshots of a folder, as plain folders",
+		Long: `snapcopy keeps versioned snapshots of a folder. Each snapshot is a complete, plain folder; what did not
+change since the one before is shared with it and costs no space. Catalogs beside the snapshots prove that
+every byte is still what was read.
+
+SNAPSHOT is a name or the beginning of one, "latest", "latest~2" (two before it), a date or a time
+("2026-11-20", "2026-11-20 18:00": the last snapshot at or before it) or an age ("3d", "12h").`,
+		Example: `  snapcopy snapshot ~/Documents /backup/documents
+  snapcopy list /backup/documents
+  snapcopy ls /backup/documents@latest letters
+  snapcopy restore /backup/documents@3d letters --to ~/restored`,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		Args:              cobra.ArbitraryArgs,
+		RunE:              unknownCommand,
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return &usageError{c.CommandPath(), err}
+	})
+	root.Version = thisVersion().String()
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetHelpCommand(helpCommand())
+	root.SetUsageTemplate(usageTemplate)
+	cobra.EnableCommandSorting = false // the usual ones first
+	root.SetOut(a.term)
+	root.AddCommand(
+		snapshotCommand(a), listCommand(a), lsCommand(a), diffCommand(a), restoreCommand(a), verifyCommand(a),
+		catalogCommand(a), indexCommand(a), completionCommand(a, root), versionCommand(a),
+	)
+	return root
+}
+
+// usageTemplate is what follows the description of a command. It ends with the exit statuses.
+const usageTemplate = `Usage:
+  {{if .HasAvailableSubCommands}}{{.CommandPath}} COMMAND ...{{else}}{{.UseLine}}{{end}}
+{{- if .HasAvailableSubCommands}}
+
+Commands:
+{{- range .Commands}}{{if .IsAvailableCommand}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}
+{{- end}}
+{{- if .HasExample}}
+
+Examples:
+{{.Example}}
+{{- end}}
+{{- if .HasAvailableLocalFlags}}
+
+Flags:
+{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}
+{{- end}}
+{{- with .Annotations.status}}
+
+Exit status:
+{{.}}
+{{- end}}
+{{- if .HasAvailableSubCommands}}
+
+"{{.CommandPath}} COMMAND --help" explains a command.
+{{- end}}
+`
+
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND...]",
+		Short: "Explain a command",
+		ValidArgsFunction: func(c *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			return commandsBelow(c.Root(), args), cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			of, rest, err := c.Root().Find(args)
+			if err == nil && len(rest) > 0 {
+				err = fmt.Errorf("there is no command %s", name(strings.Join(args, " ")))
+			}
+			if err != nil {
+				return &usageError{c.Root().CommandPath(), err}
+			}
+			of.InitDefaultHelpFlag()
+			return of.Help()
+		},
+	}
+}
+
+// commandsBelow completes the name of a command.
+func commandsBelow(root *cobra.Command, args []string) (names []cobra.Completion) {
+	c, rest, err := root.Find(args)
+	if err != nil || len(rest) > 0 {
+		return nil
+	}
+	for _, sub := range c.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, cobra.CompletionWithDesc(sub.Name(), sub.Short))
+		}
+	}
+	return names
+}
+
+// unknownCommand is what a command does that has others below it and is given none of them.
+func unknownCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		c.SetOut(os.Stderr)
+		return errors.Join(c.Help(), told{statusUsage})
+	}
+	text := fmt.Sprintf("there is no command %s", name(args[0]))
+	c.SuggestionsMinimumDistance = 2 // letters
+	if like := c.SuggestionsFor(args[0]); len(like) > 0 {
+		text += "; is it " + strings.Join(like, " or ") + "?"
+	}
+	return &usageError{c.CommandPath(), errors.New(text)}
+}
+
+// verb is one command: its choices, and what it does.
+type verb interface {
+	AddFlags(*pflag.FlagSet)
+	Run(ctx context.Context, a *app, args []string) error
+}
+
+// command completes c, which says how it is used and explained, with what v does. The arguments are those that c.Use
+// names; statuses are the exit statuses beside wrong usage and interruption.
+func command(a *app, c *cobra.Command, v verb, statuses ...status) *cobra.Command {
+	c.Annotations = map[string]string{"status": statusHelp(statuses...)}
+	c.Args = func(_ *cobra.Command, args []string) error { return checkArgs(c, args) }
+	c.RunE = func(_ *cobra.Command, args []string) error {
+		err := sayInterrupted(c.Context(), v.Run(c.Context(), a, args))
+		var usage *usageError
+		if errors.As(err, &usage) && usage.command == "" {
+			usage.command = c.CommandPath()
+		}
+		return err
+	}
+	c.ValidArgsFunction = completeArgs(a, c)
+	v.AddFlags(c.Flags())
+	return c
+}
+
+// argWords are the arguments that c.Use names: NAME is needed, [NAME] can be left out, [NAME...] can be given any number
+// of times.
+func argWords(c *cobra.Command) []string {
+	words := strings.Fields(c.Use)[1:]
+	for i, w := range words {
+		if strings.HasPrefix(w, "-") {
+			return words[:i]
+		}
+	}
+	return words
+}
+
+// checkArgs compares the number of arguments with those that c.Use names.
+func checkArgs(c *cobra.Command, args []string) error {
+	var needed []string
+	words := argWords(c)
+	most := len(words)
+	for _, w := range words {
+		if strings.HasSuffix(w, "...]") {
+			most = len(args)
+		} else if !strings.HasPrefix(w, "[") {
+			needed = append(needed, w)
+		}
+	}
+	switch {
+	case len(args) < len(needed):
+		missing := needed[len(args):]
+		verb := "is"
+		if len(missing) > 1 {
+			verb = "are"
+		}
+		return &usageError{c.CommandPath(), fmt.Errorf("%s %s missing", strings.Join(missing, " and "), verb)}
+	case len(args) > most:
+		return &usageError{c.CommandPath(), fmt.Errorf("one argument too many: %s", name(args[most]))}
+	}
+	return nil
+}

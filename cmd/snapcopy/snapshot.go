@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"snapcopy/internal/exclude"
+	"snapcopy/snapshot"
+)
+
+type snapshotOptions struct {
+	exclude        []string
+	excludeFrom    []string
+	excludeCaches  bool
+	excludePresent []string
+	excludeLarger  string
+	oneFileSystem  bool
+
+	dryRun         bool
+	requireArchive bool
+	allowCopies    bool
+	allowClockBack bool
+	ignoreInode    bool
+	ignoreCtime    bool
+
+	threads int
+	verbose int
+	quiet   bool
+	json    bool
+	log     string
+}
+
+func snapshotCommand(a *app) *cobra.Command {
+	return command(a, &cobra.Command{
+		Use:   "snapshot SOURCE ARCHIVE",
+		Short: "Take a snapshot of a folder",
+		Long: `Take a snapshot of the folder SOURCE and publish it in ARCHIVE as a new folder named after the time.
+What did not change since the previous snapshot is shared with it. ARCHIVE is made if it is missing or
+empty. If anything goes wrong, nothing is published and every earlier snapshot stays as it was.
+
+Patterns are those of .gitignore files. --exclude wins over --exclude-from; of several patterns that match,
+the last one decides.`,
+		Example: `  snapcopy snapshot ~/Documents /backup/documents
+  snapcopy snapshot --exclude '*.o' --exclude-caches --one-file-system / /backup/system
+  snapcopy snapshot --dry-run --exclude-from patterns.txt ~/src /backup/src`,
+	}, new(snapshotOptions), mayBeDone, mayNotPublish, mayPublishInPart, mayBeLocked, mayLackSpace)
+}
+
+func (o *snapshotOptions) AddFlags(f *pflag.FlagSet) {
+	f.SortFlags = false
+	f.StringArrayVar(&o.exclude, "exclude", nil, "leave out what matches `PATTERN` (can be repeated)")
+	f.StringArrayVar(&o.excludeFrom, "exclude-from", nil, "leave out what matches the patterns in `FILE` (can be repeated)")
+	f.BoolVar(&o.excludeCaches, "exclude-caches", false, "leave out folders that a CACHEDIR.TAG marks as caches")
+	f.StringArrayVar(&o.excludePresent, "exclude-if-present", nil, "leave out folders that hold `NAME` (can be repeated)")
+	f.StringVar(&o.excludeLarger, "exclude-larger-than", "", "leave out files larger than `SIZE` (4096, 100M, 1.5GiB)")
+	f.BoolVarP(&o.oneFileSystem, "one-file-system", "x", false, "do not enter other file systems mounted below SOURCE")
+	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "say what would be done; change nothing")
+	f.BoolVar(&o.requireArchive, "require-archive", false, "fail if there is no archive, instead of making one")
+	f.BoolVar(&o.allowCopies, "allow-copies", false, "go on where hard links cannot be made: every snapshot is a full copy")
+	f.BoolVar(&o.allowClockBack, "allow-clock-back", false, "go on when the clock is behind the newest snapshot")
+	f.BoolVar(&o.ignoreInode, "ignore-inode", false, "for sources whose inode numbers are not stable")
+	f.BoolVar(&o.ignoreCtime, "ignore-ctime", false, "for sources whose change times are not stable")
+	addThreads(f, &o.threads)
+	f.CountVarP(&o.verbose, "verbose", "v", "``a line for each entry that is not as it was, or is left out; -vv: for all")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors only")
+	f.BoolVar(&o.json, "json", false, "print the summary as a JSON object, and with -v or -n one for each entry before it")
+	f.StringVar(&o.log, "log", "", "append what is printed to `FILE`, with times")
+}
+
+// Run takes the snapshot and tells about it.
+func (o *snapshotOptions) Run(ctx context.Context, a *app, args []string) (err error) {
+	opt, err := o.options(a)
+	if err != nil {
+		return err
+	}
+	t, err := newTeller(a, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = t.end(err) }()
+	t.begin(args[0], args[1], opt.Exclude.Warnings())
+
+	opt.Item = t.itemHook()
+	opt.Progress = new(snapshot.Progress)
+	bar := startProgress(a, runMeter(opt.Progress), o.quiet)
+	report, err := snapshot.Run(ctx, args[0], args[1], opt)
+	bar.stop()
+	if err != nil {
+		return notPublished(ctx, err)
+	}
+	return t.report(report)
+}
+
+// notPublished says of an interruption what it did, or did not do.
+func notPublished(ctx context.Context, err error) error {
+	if ctx.Err() == nil || !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return errors.Join(fmt.Errorf("%w: nothing was published, and every earlier snapshot is as it was",
+		context.Cause(ctx)), besideCancel(err))
+}
+
+func (o *snapshotOptions) options(a *app) (snapshot.Options, error) {
+	opt := snapshot.Options{
+		Threads:          o.threads,
+		ExcludeCaches:    o.excludeCaches,
+		ExcludeIfPresent: o.excludePresent,
+		OneFileSystem:    o.oneFileSystem,
+		IgnoreInode:      o.ignoreInode,
+		IgnoreCtime:      o.ignoreCtime,
+		DryRun:           o.dryRun,
+		RequireArchive:   o.requireArchive,
+		AllowCopies:      o.allowCopies,
+		AllowClockBack:   o.allowClockBack,
+		Now:              a.now,
+	}
+	if o.quiet && o.verbose > 0 {
+		return opt, wrongUsage("--quiet and --verbose exclude each other")
+	}
+	if err := checkThreads(o.threads); err != nil {
+		return opt, err
+	}
+	if err := checkLeafNames(o.excludePresent); err != nil {
+		return opt, err
+	}
+	var err error
+	if o.excludeLarger != "" {
+		if opt.ExcludeLarger, err = parseSize(o.excludeLarger); err != nil {
+			return opt, wrongUsage("--exclude-larger-than: %w", err)
+		}
+	}
+	opt.Exclude, err = o.patterns()
+	return opt, err
+}
+
+func (o *snapshotOptions) patterns() (*exclude.Matcher, error) {
+	m := exclude.New()
+	for _, p := range o.exclude {
+		if err := m.Add(p, "--exclude", 0); err != nil {
+			return nil, &usageError{err: err}
+		}
+	}
+	for _, path := range o.excludeFrom {
+		if err := addPatternFile(m, path); err != nil {
+			return nil, fmt.Errorf("--exclude-from: %w", err)
+		}
+	}
+	return m, nil
+}
+
+func addPatternFile(m *exclude.Matcher, path string) (err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return m.AddFile(path, f)
+}

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"snapcopy/index"
+	"snapcopy/snapshot"
+)
+
+// summary is what a person reads at the end of a run.
+func summary(a *app, r *snapshot.Report) string {
+	c := &r.Counts
+	var b strings.Builder
+	line := func(label, format string, args ...any) {
+		fmt.Fprintf(&b, "  %-10s %s\n", label, fmt.Sprintf(format, args...))
+	}
+	took := duration(r.End.Sub(r.Start))
+	switch {
+	case r.DryRun:
+		fmt.Fprintf(&b, "Dry run, nothing was changed. A snapshot taken now, %s, would hold:\n", a.localWithZone(r.Start))
+	case r.Incomplete:
+		fmt.Fprintf(&b, "Incomplete snapshot %s, %s, took %s\n", r.Snapshot, a.localWithZone(r.Start), took)
+	default:
+		fmt.Fprintf(&b, "Snapshot %s, %s, took %s\n", r.Snapshot, a.localWithZone(r.Start), took)
+	}
+	line("files", "%s in %s, %s", count(c.Files), counted(c.Dirs, "folder", "folders"), size(c.BytesTotal))
+	line("", "%s", strings.Join(changes(c), ", "))
+	line("read", "%s", size(c.BytesRead))
+	line("stored", "%s", size(c.BytesStored))
+	line("saved", "%s by links", size(c.BytesLinked))
+	if !r.DryRun {
+		line("structure", "%s for the folders themselves", size(r.Structure))
+	}
+	return b.String()
+}
+
+// changes lists the counts of a run: the usual ones always, the others if there are any.
+func changes(c *index.Counts) []string {
+	parts := []string{
+		count(c.New) + " new", count(c.Changed) + " changed", count(c.Moved) + " moved",
+		count(c.Unchanged) + " unchanged", count(c.Deleted) + " deleted",
+	}
+	for _, o := range []struct {
+		n    uint64
+		what string
+	}{{c.Excluded, "left out"}, {c.Vanished, "vanished while the run went on"}} {
+		if o.n > 0 {
+			parts = append(parts, count(o.n)+" "+o.what)
+		}
+	}
+	return append(parts, count(c.Failed)+" failed")
+}

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"snapcopy/index"
+	"snapcopy/snapshot"
+)
+
+// teller puts a run into words: on the terminal, as JSON, and in the log.
+type teller struct {
+	app      *app
+	quiet    bool
+	json     bool
+	dryRun   bool
+	verbose  int
+	log      *logFile // nil: none
+	writeErr error    // the first failure to write an item
+}
+
+func newTeller(a *app, o *snapshotOptions) (*teller, error) {
+	t := &teller{app: a, quiet: o.quiet, json: o.json, dryRun: o.dryRun, verbose: o.verbose}
+	if o.dryRun && t.verbose == 0 && !o.quiet {
+		t.verbose = 1
+	}
+	if o.log != "" {
+		var err error
+		if t.log, err = openLog(o.log, a.now); err != nil {
+			return nil, fmt.Errorf("--log: %w", err)
+		}
+	}
+	return t, nil
+}
+
+// begin writes the head of the log, and warns of patterns that never match.
+func (t *teller) begin(source, archive string, warnings []string) {
+	t.log.printf("snapcopy %s: snapshot of %s in %s", thisVersion().Version, name(source), name(archive))
+	for _, w := range warnings {
+		t.notef("Warning: %s", printable(w))
+	}
+}
+
+// end writes how the run ended to the log and closes it. A log that could not be written is told of, and turns success
+// into an incomplete run: the snapshot is there, the record of it is not.
+func (t *teller) end(err error) error {
+	var told told
+	if err != nil && !errors.As(err, &told) {
+		for _, line := range errorLines(err) {
+			t.log.printf("Error: %s", line)
+		}
+	}
+	t.log.printf("ended with status %d", statusOf(err))
+	if logErr := t.log.close(); logErr != nil {
+		t.app.term.errorf("Warning: the log could not be written: %s", printable(logErr.Error()))
+		if err == nil {
+			err = toldIncomplete
+		}
+	}
+	return err
+}
+
+var toldIncomplete = told{statusIncomplete}
+
+// notef writes a line that is not a result.
+func (t *teller) notef(format string, args ...any) {
+	if !t.quiet {
+		t.app.term.errorf(format, args...)
+	}
+	t.log.printf(format, args...)
+}
+
+// itemHook returns what a run is to call for each entry; nil if nobody wants to know.
+func (t *teller) itemHook() func(snapshot.Item) {
+	if t.verbose == 0 {
+		return nil
+	}
+	return t.item
+}
+
+// item tells what became of one entry. Failed ones are told at the end, too, by name.
+func (t *teller) item(i snapshot.Item) {
+	if i.Action == snapshot.Unchanged && t.verbose < 2 {
+		return
+	}
+	line := itemLine(&i)
+	t.log.printf("%s", line)
+	var err error
+	if t.json {
+		err = t.app.printJSON(itemJSON(&i))
+	} else {
+		err = t.app.printf("%s\n", line)
+	}
+	if t.writeErr == nil {
+		t.writeErr = err
+	}
+}
+
+func itemLine(i *snapshot.Item) string {
+	text := fmt.Sprintf("%-9s  %s", i.Action, entryName(i.Path, i.Type))
+	switch {
+	case i.Err != nil:
+		return text + ": " + printable(i.Err.Error())
+	case i.Rule != "":
+		return text + "  (" + printable(i.Rule) + ")"
+	case i.Was != "":
+		return text + "  (was " + name(i.Was) + ")"
+	case i.Type == index.File && (i.Action == snapshot.New || i.Action == snapshot.Changed):
+		return text + "  (" + size(i.Size) + ")"
+	}
+	return text
+}
+
+type itemObject struct {
+	Action  snapshot.Action `json:"action"`
+	Path    string          `json:"path"`
+	PathRaw []byte          `json:"path_base64,omitempty"`
+	Type    string          `json:"type,omitempty"`
+	Size    *uint64         `json:"size,omitempty"`
+	Was     string          `json:"was,omitempty"`
+	WasRaw  []byte          `json:"was_base64,omitempty"`
+	Rule    string          `json:"rule,omitempty"`
+	RuleRaw []byte          `json:"rule_base64,omitempty"`
+	Error   string          `json:"error,omitempty"`
+}
+
+func itemJSON(i *snapshot.Item) itemObject {
+	v := itemObject{Action: i.Action, Path: i.Path, PathRaw: raw(i.Path), Type: typeNames[i.Type],
+		Was: i.Was, WasRaw: raw(i.Was), Rule: i.Rule, RuleRaw: raw(i.Rule)}
+	if i.Type == index.File {
+		v.Size = &i.Size
+	}
+	if i.Err != nil {
+		v.Error = i.Err.Error()
+	}
+	return v
+}
+
+// report tells about a finished run and gives its outcome.
+func (t *teller) report(r *snapshot.Report) error {
+	t.notes(r)
+	t.failed(r)
+	err := t.writeErr
+	if t.json {
+		err = errors.Join(err, t.app.printJSON(r))
+	}
+	for line := range strings.Lines(summary(t.app, r)) {
+		if !t.json && !t.quiet {
+			err = errors.Join(err, t.app.printf("%s", line))
+		}
+		t.log.printf("%s", strings.TrimSuffix(line, "\n"))
+	}
+	if err = errors.Join(err, t.app.term.flush()); err != nil {
+		t.notef("Warning: the output could not be written: %s", printable(errorLines(err)[0]))
+		return toldIncomplete
+	}
+	if r.Incomplete || len(r.Unfinished) > 0 {
+		return toldIncomplete
+	}
+	return nil
+}
+
+// maxFailedShown is how many failed entries are named if the user did not ask for all; it leaves the summary in sight.
+const maxFailedShown = 20
+
+func (t *teller) failed(r *snapshot.Report) {
+	total := r.Counts.Failed
+	if total == 0 {
+		return
+	}
+	shown := r.Failed
+	if t.verbose == 0 && len(shown) > maxFailedShown {
+		shown = shown[:maxFailedShown]
+	}
+	t.errorf("%s could not be stored:", counted(total, "entry", "entries"))
+	for _, f := range shown {
+		t.errorf("  %s: %s", name(f.Path), printable(f.Error))
+	}
+	if more := total - uint64(len(shown)); more > 0 {
+		where := ""
+		if !t.dryRun {
+			where = ", see " + name(r.Path())
+		}
+		t.errorf("  ... and %s more%s", count(more), where)
+	}
+}
+
+// errorf writes a line about a failure, which --quiet does not keep back.
+func (t *teller) errorf(format string, args ...any) {
+	t.app.term.errorf(format, args...)
+	t.log.printf(format, args...)
+}

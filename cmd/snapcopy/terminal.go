@@ -1,0 +1,88 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	"golang.org/x/term"
+)
+
+// terminal is where the program talks: results to stdout, all else to stderr. A progress bar on stderr gives way to
+// both. Its methods may be called from several goroutines.
+type terminal struct {
+	mu     sync.Mutex
+	out    *bufio.Writer
+	errOut io.Writer
+	width  func() int // of the terminal behind stderr; 0 if there is none
+	shared bool       // stdout is a terminal: results are shown at once, and the bar gives way
+	bar    bool       // one is drawn
+}
+
+func newTerminal(out, errOut *os.File) *terminal {
+	return &terminal{
+		out:    bufio.NewWriterSize(out, 64<<10),
+		errOut: errOut,
+		shared: term.IsTerminal(int(out.Fd())),
+		width: func() int {
+			if name := os.Getenv("TERM"); name == "dumb" || !term.IsTerminal(int(errOut.Fd())) || !canDraw(errOut) {
+				return 0
+			}
+			width, _, err := term.GetSize(int(errOut.Fd()))
+			if err != nil || width <= 0 {
+				return 80
+			}
+			return width
+		},
+	}
+}
+
+// Write writes results to stdout.
+func (t *terminal) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.shared {
+		return t.out.Write(p)
+	}
+	t.clear()
+	n, err := t.out.Write(p)
+	if err == nil {
+		err = t.out.Flush()
+	}
+	return n, err
+}
+
+func (t *terminal) flush() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.out.Flush()
+}
+
+// errorf writes one line to stderr. That it could not be written can be told nowhere.
+func (t *terminal) errorf(format string, args ...any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.clear()
+	_, _ = fmt.Fprintf(t.errOut, format+"\n", args...)
+}
+
+// drawBar shows a progress bar in the place of the one before; "" takes it away.
+func (t *terminal) drawBar(text string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.clear()
+	if text != "" {
+		_, _ = io.WriteString(t.errOut, text)
+		t.bar = true
+	}
+}
+
+// clear removes the bar from its line.
+func (t *terminal) clear() {
+	if t.bar {
+		_, _ = io.WriteString(t.errOut, "\r\x1b[K")
+		t.bar = false
+	}
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"snapcopy/snapshot"
+)
+
+type verifyOptions struct {
+	metadata bool
+	threads  int
+	quiet    bool
+	json     bool
+}
+
+func verifyCommand(a *app) *cobra.Command {
+	return command(a, &cobra.Command{
+		Use:   "verify ARCHIVE[@SNAPSHOT]",
+		Short: "Prove that snapshots are still what was stored",
+		Long: `Compare a snapshot, or all if none is named, with its catalog: every entry has to be there with its
+metadata, nothing else may be, and every content is read again and hashed. The catalogs and the content-hash
+index are checked, too. A stored file that several snapshots share is read once. Nothing is changed.`,
+		Example: `  snapcopy verify /backup/documents
+  snapcopy verify --metadata /backup/documents@latest`,
+	}, new(verifyOptions), mayBeDone, mayFail, mayBeIncomplete, mayFindDamage)
+}
+
+func (o *verifyOptions) AddFlags(f *pflag.FlagSet) {
+	f.BoolVar(&o.metadata, "metadata", false, "compare metadata only; do not read contents")
+	addThreads(f, &o.threads)
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "print damage and errors only")
+	f.BoolVar(&o.json, "json", false, "print one JSON object a finding, and one for the summary")
+}
+
+// Run verifies.
+func (o *verifyOptions) Run(ctx context.Context, a *app, args []string) (err error) {
+	if err := checkThreads(o.threads); err != nil {
+		return err
+	}
+	archive, list, err := a.openSome(args[0])
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, archive.Close()) }()
+
+	var writeErr error
+	opt := snapshot.VerifyOptions{Threads: o.threads, MetadataOnly: o.metadata, Progress: new(snapshot.Progress)}
+	opt.Damage = func(d snapshot.Damage) {
+		if err := o.finding(a, d); writeErr == nil {
+			writeErr = err
+		}
+	}
+	begin := time.Now()
+	bar := startProgress(a, verifyMeter(opt.Progress), o.quiet)
+	report, err := archive.Verify(ctx, list, opt)
+	bar.stop()
+	if err = errors.Join(err, writeErr); err != nil {
+		return err
+	}
+	if err := o.summary(a, report, time.Since(begin)); err != nil {
+		return err
+	}
+	switch {
+	case report.Damaged > 0:
+		return told{statusDamage}
+	case report.Unreadable > 0:
+		return told{statusIncomplete}
+	}
+	return nil
+}
+
+// openSome opens the archive of ARCHIVE[@SNAPSHOT] with the snapshot that is named, or all.
+func (a *app) openSome(arg string) (*snapshot.Archive, []snapshot.Snapshot, error) {
+	where, selector, err := splitPlace(arg)
+	if err != nil {
+		return nil, nil, err
+	}
+	archive, err := snapshot.Open(where)
+	if err != nil {
+		return nil, nil, err
+	}
+	if selector == "" {
+		list, err := archive.Snapshots()
+		if err != nil {
+			err = errors.Join(err, archive.Close())
+		}
+		return archive, list, err
+	}
+	s, err := archive.Select(selector, a.now(), a.loc)
+	if err != nil {
+		return nil, nil, errors.Join(err, archive.Close())
+	}
+	return archive, []snapshot.Snapshot{s}, nil
+}
+
+func verifyMeter(p *snapshot.Progress) meter {
+	m := runMeter(p)
+	m.phase = func() string { return "Verifying" }
+	return m
+}
+
+type findingObject struct {
+	Snapshot string `json:"snapshot,omitempty"` // none: the archive as a whole
+	Path     string `json:"path,omitempty"`     // none: the snapshot as a whole
+	PathRaw  []byte `json:"path_base64,omitempty"`
+	Error    string `json:"error"`
+}
+
+func (o *verifyOptions) finding(a *app, d snapshot.Damage) error {
+	if o.json {
+		return a.printJSON(findingObject{d.Snapshot, d.Path, raw(d.Path), d.Err.Error()})
+	}
+	where := "archive"
+	if d.Snapshot != "" {
+		where = d.Snapshot
+	}
+	if d.Path != "" {
+		where += "/" + d.Path
+	}
+	return a.printf("%s: %s\n", name(where), printable(d.Err.Error()))
+}
+
+func (o *verifyOptions) summary(a *app, r *snapshot.VerifyReport, took time.Duration) error {
+	if o.json {
+		return a.printJSON(r)
+	}
+	if o.quiet {
+		return nil
+	}
+	what := fmt.Sprintf("%s with %s", counted(r.Snapshots, "snapshot", "snapshots"), counted(r.Files, "file", "files"))
+	read := fmt.Sprintf("%s read", size(r.BytesRead))
+	if o.metadata {
+		read = "contents not read"
+	}
+	if err := a.printf("Verified %s, %s, in %s.\n", what, read, duration(took)); err != nil {
+		return err
+	}
+	if r.Unreadable > 0 {
+		err := a.printf("%s could not be looked at for lack of permission.\n", counted(r.Unreadable, "entry", "entries"))
+		if err != nil {
+			return err
+		}
+	}
+	if r.Damaged > 0 {
+		return a.printf("DAMAGE FOUND: %s.\n", counted(r.Damaged, "finding", "findings"))
+	}
+	return a.printf("No damage.\n")
+}

@@ -19,7 +19,9 @@ func ChownNode(fd int, uid, gid uint32) error {
 }
 
 // ChmodNode sets the mode. A symbolic link has none that could be set.
-func ChmodNode(fd int, mode uint32) error { return unix.Fchmodat(unix.AT_FDCWD, handlePath(fd), mode, 0) }
+func ChmodNode(fd int, mode uint32) error {
+	return unix.Fchmodat(unix.AT_FDCWD, handlePath(fd), mode, 0)
+}
 
 // SetMtimeNode sets the modification time and leaves the access time.
 func SetMtimeNode(fd int, t Time) error {

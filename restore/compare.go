@@ -1,0 +1,294 @@
+package restore
+
+import (
+	"io/fs"
+	"strings"
+
+	"snapcopy/index"
+)
+
+// Kind says how an entry differs between two snapshots.
+type Kind string
+
+// The kinds of change.
+const (
+	Added       Kind = "added"
+	Removed     Kind = "removed"
+	Changed     Kind = "changed"      // its content: bytes, link target or device number
+	Metadata    Kind = "metadata"     // nothing else than metadata
+	Moved       Kind = "moved"        // a regular file with this content had another path
+	TypeChanged Kind = "type_changed" // it was another kind of file
+)
+
+// Change is one difference. Old and New are valid until the function they were given to returns.
+type Change struct {
+	Path string // in the new snapshot; of what was removed, in the old one
+	Kind Kind
+	From string       // Moved: the path in the old snapshot
+	Old  *index.Entry // nil: Added
+	New  *index.Entry // nil: Removed
+	// Fields names the metadata that differs, for all kinds with Old and New: some of "mode", "owner", "mtime",
+	// "xattrs" and "links", in this order.
+	Fields []string
+}
+
+// Compare calls visit for every difference between two catalogs at path and below it, elements joined by '/', "" for
+// everything. The order is that of the paths, element by element and bytewise, each directory before what is in it; an
+// entry that takes the place of a directory comes before what the directory held. A directory that was added or removed
+// is reported with everything below it.
+//
+// A directory counts as changed only if its own metadata did: its time mostly does with its entries. Directories that
+// are equal in both are skipped with everything below them, so the work depends on the changes and not on the size.
+//
+// A regular file that is not empty, whose content is gone from one path and new at another, is reported as moved. Each
+// removed file stands for one added file at most; among several with the same content, equal names go first, then the
+// order of the paths. Beyond a million added and removed files the rest is reported as added and removed.
+//
+// An error of visit ends the comparison and is returned. If path is in neither catalog the error is a *[NotFoundError].
+func Compare(old, new *index.Catalog, path string, visit func(Change) error) error {
+	path = cleanPath(path)
+	start := pair{folder: folderOf(path)}
+	var err error
+	if start.old, start.oldAt, err = locate(old, path); err != nil {
+		return err
+	}
+	if start.new, start.newAt, err = locate(new, path); err != nil {
+		return err
+	}
+	if start.old == nil && start.new == nil {
+		return notFound(new, path, path)
+	}
+	c := comparison{old: old, new: new}
+	if err := c.findMoves(start); err != nil {
+		return err
+	}
+	c.visit = visit
+	return c.compare(start)
+}
+
+// Equal reports whether two catalogs describe the same tree: every entry with the same content and metadata.
+func Equal(a, b *index.Catalog) bool {
+	x, y := a.Root(), b.Root()
+	return x.Hash == y.Hash && len(metadataChanges(&x, &y)) == 0
+}
+
+// locate looks up a path; the entry is nil if there is none.
+func locate(c *index.Catalog, path string) (*index.Entry, place, error) {
+	if path == "" {
+		root := c.Root()
+		return &root, place{}, nil
+	}
+	folder, ok, err := c.Lookup(folderOf(path))
+	if err != nil || !ok || folder.Type != index.Dir {
+		return nil, place{}, err
+	}
+	rec, err := c.ReadDir(folder.Child)
+	if err != nil {
+		return nil, place{}, err
+	}
+	name := path[strings.LastIndexByte(path, '/')+1:]
+	for i, e := range rec.Entries() {
+		if e.Name == name {
+			return e, place{rec.ID(), uint32(i)}, nil
+		}
+	}
+	return nil, place{}, nil
+}
+
+func folderOf(path string) string { return path[:max(strings.LastIndexByte(path, '/'), 0)] }
+
+// comparison is the state of one Compare: first moves are collected and nothing is visited, then the other way round.
+type comparison struct {
+	old, new *index.Catalog
+	visit    func(Change) error
+	moves    moves
+	finding  bool
+}
+
+// pair is what has one name in the two catalogs; at least one of the entries is there.
+type pair struct {
+	folder   string
+	old, new *index.Entry // nil: not there
+	oldAt    place
+	newAt    place
+}
+
+func (p *pair) path() string {
+	if p.new != nil {
+		return join(p.folder, p.new.Name)
+	}
+	return join(p.folder, p.old.Name)
+}
+
+// place is where an entry is in its catalog.
+type place struct {
+	dir index.DirID
+	pos uint32
+}
+
+// compare reports on one name and everything below it.
+func (c *comparison) compare(p pair) error {
+	switch {
+	case p.new == nil:
+		if err := c.removed(&p); err != nil {
+			return err
+		}
+	case p.old == nil:
+		if err := c.added(&p); err != nil {
+			return err
+		}
+	default:
+		if err := c.both(&p); err != nil {
+			return err
+		}
+		if p.old.Type == index.Dir && p.new.Type == index.Dir && p.old.Hash == p.new.Hash {
+			return nil
+		}
+	}
+	return c.below(&p)
+}
+
+// both compares the two entries of one name, without what is below them.
+func (c *comparison) both(p *pair) error {
+	if c.finding {
+		if p.old.Type != p.new.Type { // what was a file may be found again elsewhere
+			c.moves.addRemoved(p.old, p.oldAt)
+		}
+		return nil
+	}
+	kind := Metadata
+	fields := metadataChanges(p.old, p.new)
+	switch {
+	case p.old.Type != p.new.Type:
+		kind = TypeChanged
+	case p.old.Type != index.Dir && !sameContent(p.old, p.new):
+		kind = Changed
+	case len(fields) == 0:
+		return nil
+	}
+	return c.visit(Change{Path: p.path(), Kind: kind, Old: p.old, New: p.new, Fields: fields})
+}
+
+func (c *comparison) removed(p *pair) error {
+	if c.finding {
+		c.moves.addRemoved(p.old, p.oldAt)
+		return nil
+	}
+	if p.old.Type == index.File && c.moves.isGone(p.oldAt) {
+		return nil
+	}
+	return c.visit(Change{Path: p.path(), Kind: Removed, Old: p.old})
+}
+
+func (c *comparison) added(p *pair) error {
+	if c.finding {
+		c.moves.addAdded(p.new, p.newAt)
+		return nil
+	}
+	if p.new.Type == index.File {
+		if from, ok := c.moves.cameFrom(p.newAt); ok {
+			return c.moved(p, from)
+		}
+	}
+	return c.visit(Change{Path: p.path(), Kind: Added, New: p.new})
+}
+
+func (c *comparison) moved(p *pair, from place) error {
+	was, ok, err := c.old.At(from.dir, from.pos)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return &fs.PathError{Op: "look up", Path: p.path(), Err: index.ErrDamaged}
+	}
+	dir, err := c.old.Path(from.dir)
+	if err != nil {
+		return err
+	}
+	return c.visit(Change{Path: p.path(), Kind: Moved, From: join(dir, was.Name), Old: &was, New: p.new,
+		Fields: metadataChanges(&was, p.new)})
+}
+
+// below compares what is in the directories of a pair, in lock step.
+func (c *comparison) below(p *pair) error {
+	a, err := openListing(c.old, p.old)
+	if err != nil {
+		return err
+	}
+	b, err := openListing(c.new, p.new)
+	if err != nil || a.rec == nil && b.rec == nil {
+		return err
+	}
+	folder := p.path()
+	for a.more || b.more {
+		next := pair{folder: folder}
+		takeOld := a.more && (!b.more || a.entry.Name <= b.entry.Name)
+		takeNew := b.more && (!a.more || b.entry.Name <= a.entry.Name)
+		if takeOld {
+			next.old, next.oldAt = &a.entry, a.place()
+		}
+		if takeNew {
+			next.new, next.newAt = &b.entry, b.place()
+		}
+		if err := c.compare(next); err != nil {
+			return err
+		}
+		if takeOld {
+			a.next()
+		}
+		if takeNew {
+			b.next()
+		}
+	}
+	return nil
+}
+
+// listing steps through the entries of a directory.
+type listing struct {
+	rec    *index.Record
+	cursor index.Cursor
+	entry  index.Entry
+	more   bool
+}
+
+// openListing gives an empty listing for what is not a directory.
+func openListing(c *index.Catalog, e *index.Entry) (l *listing, err error) {
+	l = new(listing)
+	if e == nil || e.Type != index.Dir {
+		return l, nil
+	}
+	if l.rec, err = c.ReadDir(e.Child); err != nil {
+		return l, err
+	}
+	l.cursor = l.rec.Cursor()
+	l.next()
+	return l, nil
+}
+
+func (l *listing) next() { l.more = l.cursor.Next(&l.entry) }
+
+func (l *listing) place() place { return place{l.rec.ID(), uint32(l.cursor.Pos())} }
+
+// sameContent compares two entries of one type.
+func sameContent(a, b *index.Entry) bool {
+	return a.Size == b.Size && a.Hash == b.Hash && a.Target == b.Target && a.Major == b.Major && a.Minor == b.Minor
+}
+
+func metadataChanges(a, b *index.Entry) (fields []string) {
+	if a.Mode != b.Mode {
+		fields = append(fields, "mode")
+	}
+	if a.UID != b.UID || a.GID != b.GID {
+		fields = append(fields, "owner")
+	}
+	if a.Mtime != b.Mtime {
+		fields = append(fields, "mtime")
+	}
+	if a.XattrHash != b.XattrHash {
+		fields = append(fields, "xattrs")
+	}
+	if a.Nlink != b.Nlink && a.Type != index.Dir && b.Type != index.Dir {
+		fields = append(fields, "links")
+	}
+	return fields
+}

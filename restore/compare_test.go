@@ -1,0 +1,366 @@
+package restore
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"snapcopy/index"
+)
+
+// tree is a model of a snapshot: entries by path, "" is the root. Parents are directories.
+type tree map[string]index.Entry
+
+// file puts a regular file and the directories above it into the tree. Equal contents have equal hashes.
+func (m tree) file(path, content string) tree {
+	e := index.Entry{Type: index.File, Mode: 0o644, Nlink: 1, Size: uint64(len(content))}
+	copy(e.Hash[:], content+"\x01")
+	return m.put(path, e)
+}
+
+func (m tree) put(path string, e index.Entry) tree {
+	m[path] = e
+	for path != "" {
+		path = folderOf(path)
+		if _, ok := m[path]; !ok {
+			m[path] = index.Entry{Type: index.Dir, Mode: 0o755}
+		}
+	}
+	return m
+}
+
+func (m tree) edit(path string, change func(*index.Entry)) tree {
+	e := m[path]
+	change(&e)
+	return m.put(path, e)
+}
+
+// catalog writes the tree as a catalog and opens it.
+func (m tree) catalog(t rapid.TB, dir, name string) *index.Catalog {
+	path := filepath.Join(dir, name)
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := index.NewWriter(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := m.write(w, "", 0)
+	if err == nil {
+		err = errors.Join(w.Finish(root, []uint64{1}, index.Summary{Snapshot: name}), f.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := index.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func (m tree) write(w *index.Writer, path string, parent index.DirID) (e index.Entry, err error) {
+	e = m[path]
+	id, err := w.StartDir(parent, path[strings.LastIndexByte(path, '/')+1:])
+	if err != nil {
+		return e, err
+	}
+	var entries []index.Entry
+	for child, c := range m {
+		if child == "" || folderOf(child) != path {
+			continue
+		}
+		if c.Type == index.Dir {
+			if c, err = m.write(w, child, id); err != nil {
+				return e, err
+			}
+		}
+		c.Name = child[strings.LastIndexByte(child, '/')+1:]
+		entries = append(entries, c)
+	}
+	slices.SortFunc(entries, func(a, b index.Entry) int { return cmp.Compare(a.Name, b.Name) })
+	e.Child, e.Hash, e.Below, err = w.AddDir(id, entries)
+	return e, err
+}
+
+// changes lists what Compare reports, a line each.
+func reported(t rapid.TB, a, b *index.Catalog, path string) (lines []string) {
+	err := Compare(a, b, path, func(c Change) error {
+		line := fmt.Sprintf("%s %s", c.Kind, c.Path)
+		if c.From != "" {
+			line += " from " + c.From
+		}
+		if len(c.Fields) > 0 {
+			line += " " + strings.Join(c.Fields, ",")
+		}
+		lines = append(lines, line)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lines
+}
+
+func TestCompare(t *testing.T) {
+	base := func() tree {
+		return tree{}.file("a/x", "one").file("a/y", "two").file("b/z", "three").file("empty", "")
+	}
+	symlink := index.Entry{Type: index.Symlink, Mode: 0o777, Nlink: 1, Size: 1, Target: "t"}
+	for _, c := range []struct {
+		name string
+		old  tree
+		new  tree
+		path string
+		want []string
+	}{
+		{"equal", base(), base(), "", nil},
+		{"content", base(), base().file("a/x", "ONE"), "", []string{"changed a/x"}},
+		{"metadata", base(), base().edit("a/y", func(e *index.Entry) {
+			e.Mode, e.UID, e.Mtime.Nsec, e.Nlink = 0o600, 5, 6, 2
+		}).edit("a", func(e *index.Entry) { e.Mtime.Sec = 9 }), "",
+			[]string{"metadata a mtime", "metadata a/y mode,owner,mtime,links"}},
+		{"root", base(), base().edit("", func(e *index.Entry) { e.GID = 7 }), "", []string{"metadata  owner"}},
+		{"added folder", base(), base().file("c/d/e", "new"), "", []string{"added c", "added c/d", "added c/d/e"}},
+		{"removed folder", base().file("c/d/e", "new"), base(), "", []string{"removed c", "removed c/d", "removed c/d/e"}},
+		{"moved folder", base().file("c/p", "p").file("c/q", "q"), base().file("d/p", "p").file("d/q", "q"), "",
+			[]string{"removed c", "added d", "moved d/p from c/p", "moved d/q from c/q"}},
+		{"empty files do not move", base(), tree{}.file("a/x", "one").file("a/y", "two").file("b/z", "three").
+			file("void", ""), "", []string{"removed empty", "added void"}},
+		{"one source, two copies", tree{}.file("a", "c"), tree{}.file("b", "c").file("x/a", "c"), "",
+			[]string{"added b", "added x", "moved x/a from a"}},
+		{"two sources, one left", tree{}.file("a", "c").file("b", "c"), tree{}.file("x", "c"), "",
+			[]string{"removed b", "moved x from a"}},
+		{"equal names first, then in order", tree{}.file("a", "c").file("m", "c"), tree{}.file("d/a", "c").file("z", "c"),
+			"", []string{"added d", "moved d/a from a", "moved z from m"}},
+		{"moved with metadata", tree{}.file("a", "c"), tree{}.file("b", "c").edit("b",
+			func(e *index.Entry) { e.Mode = 0o600 }), "", []string{"moved b from a mode"}},
+		{"file becomes folder that holds it", tree{}.file("0", "0").file("a", "c"),
+			tree{}.file("0", "0").file("a/copy", "c"), "a",
+			[]string{"type_changed a mode", "moved a/copy from a"}},
+		{"folder becomes symlink", tree{}.file("a/x", "c"), tree{}.put("a", symlink), "",
+			[]string{"type_changed a mode", "removed a/x"}},
+		{"symlink target", tree{}.put("l", symlink), tree{}.put("l", symlink).edit("l",
+			func(e *index.Entry) { e.Target = "u" }), "", []string{"changed l"}},
+		{"below a path", base().file("z", "z"), base().file("z", "Z").file("a/x", "ONE"), "/a/", []string{"changed a/x"}},
+		{"one file", base(), base().file("a/x", "ONE"), "a/x", []string{"changed a/x"}},
+		{"path only in old", base(), tree{}.file("b/z", "three"), "a", []string{"removed a", "removed a/x", "removed a/y"}},
+		{"path only in new", tree{}.file("b/z", "three"), base(), "a/x", []string{"added a/x"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			a, b := c.old.catalog(t, dir, "old"), c.new.catalog(t, dir, "new")
+			defer closeAll(t, a, b)
+			if got := reported(t, a, b, c.path); !slices.Equal(got, c.want) {
+				t.Errorf("got  %q\nwant %q", got, c.want)
+			}
+			if Equal(a, b) != (len(c.want) == 0) {
+				t.Errorf("Equal is %v", Equal(a, b))
+			}
+		})
+	}
+}
+
+func closeAll(t rapid.TB, list ...*index.Catalog) {
+	for _, c := range list {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// drawTree makes a small tree from few names and contents, so that paths and contents meet again in another one.
+func drawTree(t *rapid.T, label string) tree {
+	m := tree{"": {Type: index.Dir, Mode: rapid.SampledFrom([]uint32{0o755, 0o700}).Draw(t, label+" root")}}
+	names := []string{"a", "b", "c.", "c"}
+	for i := range rapid.IntRange(0, 12).Draw(t, label+" entries") {
+		var parts []string
+		for j := range rapid.IntRange(1, 3).Draw(t, fmt.Sprint(label, i, " depth")) {
+			parts = append(parts, rapid.SampledFrom(names).Draw(t, fmt.Sprint(label, i, " name ", j)))
+			if above := m[strings.Join(parts, "/")]; above.Type != 0 && above.Type != index.Dir {
+				break
+			}
+		}
+		path := strings.Join(parts, "/")
+		if m[path].Type != 0 {
+			continue
+		}
+		content := rapid.SampledFrom([]string{"", "1", "2", "33"}).Draw(t, fmt.Sprint(label, i, " content"))
+		switch rapid.SampledFrom([]string{"file", "file", "dir", "symlink"}).Draw(t, fmt.Sprint(label, i, " type")) {
+		case "file":
+			m.file(path, content)
+		case "dir":
+			m.put(path, index.Entry{Type: index.Dir, Mode: 0o755, UID: uint32(len(content))})
+		case "symlink":
+			m.put(path, index.Entry{Type: index.Symlink, Nlink: 1, Target: "t" + content, Size: uint64(1 + len(content))})
+		}
+	}
+	return m
+}
+
+// TestCompareAgainstModel: what is reported, a move taken for a removal and an addition, is exactly what differs; there
+// are as many moves as there can be; and the order is that of the paths.
+func TestCompareAgainstModel(t *testing.T) {
+	dir := t.TempDir()
+	rapid.Check(t, func(t *rapid.T) {
+		old, new := drawTree(t, "old"), drawTree(t, "new")
+		a, b := old.catalog(t, dir, "old"), new.catalog(t, dir, "new")
+		defer closeAll(t, a, b)
+		got := make(map[string]string)
+		moved := make(map[string]int)
+		last := ""
+		err := Compare(a, b, "", func(c Change) error {
+			if order := strings.ReplaceAll(c.Path, "/", "\x00"); order < last {
+				t.Fatalf("%q comes after %q", c.Path, last)
+			} else {
+				last = order
+			}
+			note := func(path, what string) {
+				if got[path] != "" {
+					t.Fatalf("%q is reported twice: %s, %s", path, got[path], what)
+				}
+				got[path] = what
+			}
+			switch c.Kind {
+			case Moved:
+				if _, there := new[c.From]; !there {
+					note(c.From, "removed")
+				} else if new[c.From].Type == index.File {
+					t.Fatalf("%q moved from %q, which is there", c.Path, c.From)
+				}
+				note(c.Path, "added")
+				moved[string(c.New.Hash[:4])]++
+				if c.Old.Hash != c.New.Hash || c.Old.Size == 0 || old[c.From].Hash != c.New.Hash {
+					t.Fatalf("move %+v", c)
+				}
+			default:
+				note(c.Path, string(c.Kind))
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, moves := differences(old, new)
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Fatalf("got  %v\nwant %v", got, want)
+		}
+		if fmt.Sprint(moved) != fmt.Sprint(moves) {
+			t.Fatalf("moves by content: got %v, want %v", moved, moves)
+		}
+	})
+}
+
+// differences is what Compare should find, the simple way.
+func differences(old, new tree) (kinds map[string]string, moves map[string]int) {
+	kinds, moves = make(map[string]string), make(map[string]int)
+	gone, came := make(map[string]int), make(map[string]int)
+	for path, a := range old {
+		b, there := new[path]
+		switch {
+		case !there:
+			kinds[path] = "removed"
+		case a.Type != b.Type:
+			kinds[path] = "type_changed"
+		case a.Hash != b.Hash || a.Target != b.Target:
+			kinds[path] = "changed"
+		case a.Mode != b.Mode || a.UID != b.UID:
+			kinds[path] = "metadata"
+		}
+		if a.Type == index.File && a.Size > 0 && a.Type != b.Type {
+			gone[string(a.Hash[:4])]++
+		}
+	}
+	for path, b := range new {
+		if _, there := old[path]; there {
+			continue
+		}
+		kinds[path] = "added"
+		if b.Type == index.File && b.Size > 0 {
+			came[string(b.Hash[:4])]++
+		}
+	}
+	for content, n := range came {
+		if n := min(n, gone[content]); n > 0 {
+			moves[content] = n
+		}
+	}
+	return kinds, moves
+}
+
+func TestCompareBeyondTheLimitOfMoves(t *testing.T) {
+	dir := t.TempDir()
+	old, new := tree{}, tree{}
+	for i := range 10 {
+		old.file(fmt.Sprintf("a/%d", i), fmt.Sprint("content ", i))
+		new.file(fmt.Sprintf("b/%d", i), fmt.Sprint("content ", i))
+	}
+	a, b := old.catalog(t, dir, "old"), new.catalog(t, dir, "new")
+	defer closeAll(t, a, b)
+	for _, limit := range []int{20, 12, 10, 1} {
+		counts := make(map[Kind]int)
+		c := comparison{old: a, new: b, moves: moves{limit: limit}, visit: func(c Change) error {
+			counts[c.Kind]++
+			return nil
+		}}
+		x, y := a.Root(), b.Root()
+		start := pair{old: &x, new: &y}
+		if err := errors.Join(c.findMoves(start), c.compare(start)); err != nil {
+			t.Fatal(err)
+		}
+		moved := max(limit-10, 0)
+		if counts[Moved] != moved || counts[Added] != 11-moved || counts[Removed] != 11-moved {
+			t.Errorf("limit %d: %v", limit, counts)
+		}
+	}
+}
+
+func TestCompareErrors(t *testing.T) {
+	dir := t.TempDir()
+	a := tree{}.file("a/file", "x").catalog(t, dir, "old")
+	b := tree{}.file("a/fine", "y").catalog(t, dir, "new")
+	defer closeAll(t, a, b)
+	stop := errors.New("enough")
+	calls := 0
+	if err := Compare(a, b, "", func(Change) error { calls++; return stop }); err != stop || calls != 1 {
+		t.Errorf("%d calls, then %v", calls, err)
+	}
+	var missing *NotFoundError
+	if err := Compare(a, b, "a/fime", nil); !errors.As(err, &missing) || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("error %v", err)
+	} else if !slices.Equal(missing.Nearest, []string{"a/fine"}) {
+		t.Errorf("nearest %q", missing.Nearest)
+	}
+}
+
+// TestChanges compares the count of changes with the textbook's recursion.
+func TestChanges(t *testing.T) {
+	var slow func(a, b string) int
+	slow = func(a, b string) int {
+		if a == "" || b == "" {
+			return len(a) + len(b)
+		}
+		if a[0] == b[0] {
+			return slow(a[1:], b[1:])
+		}
+		return 1 + min(slow(a[1:], b), slow(a, b[1:]), slow(a[1:], b[1:]))
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		word := rapid.StringMatching("[abc]{0,6}")
+		a, b := word.Draw(t, "a"), word.Draw(t, "b")
+		limit := rapid.IntRange(0, 7).Draw(t, "limit")
+		want := slow(a, b)
+		if got := changes(a, b, limit); want <= limit && got != want || want > limit && got <= limit {
+			t.Fatalf("%q to %q: %d, want %d (limit %d)", a, b, got, want, limit)
+		}
+	})
+}

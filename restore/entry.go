@@ -1,0 +1,249 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"snapcopy/index"
+	"snapcopy/internal/filecopy"
+	"snapcopy/internal/fsat"
+)
+
+// items restores some of the entries of a directory. Directories among them are returned, to be entered later.
+func (r *run) items(id int, d *dir, from, to int) (descend []int, err error) {
+	if d.selected != nil {
+		for i := from; i < to; i++ {
+			descend = append(descend, i)
+		}
+		return descend, nil
+	}
+	if err := d.acquire(); err != nil {
+		return nil, err
+	}
+	defer d.release()
+	w := &r.workers[id]
+	for left := to - from; left > 0; {
+		n := d.take(w, left)
+		left -= n
+		for i := range n {
+			e := &w.entries[i]
+			if e.Type == index.Dir {
+				descend = append(descend, w.pos[i])
+				continue
+			}
+			if err := r.restore(w, d, e); err != nil {
+				return nil, err
+			}
+			r.opt.Progress.Files.Add(1)
+		}
+	}
+	return descend, nil
+}
+
+// restore restores one entry that is not a directory.
+func (r *run) restore(w *worker, d *dir, e *index.Entry) error {
+	if e.Linked() {
+		return r.restoreLinked(w, d, e)
+	}
+	_, err := r.make(w, d, e)
+	if err != nil {
+		return r.failed(d, e, err)
+	}
+	return nil
+}
+
+// make makes an entry as an inode of its own.
+func (r *run) make(w *worker, d *dir, e *index.Entry) (made fsat.Stat, err error) {
+	set, err := w.xattrs.get(r.from.Catalog, e.Xattrs)
+	if err != nil {
+		return made, err
+	}
+	if e.Type == index.File {
+		made, err = r.makeFile(w, d, e, set)
+	} else {
+		made, err = r.makeSpecial(w, d, e, set)
+	}
+	if err == nil {
+		w.counts.Files++
+		r.told(d, e, Restored)
+	}
+	return made, err
+}
+
+// makeFile restores a regular file. If anything goes wrong nothing is left of it.
+func (r *run) makeFile(w *worker, d *dir, e *index.Entry, set []index.Xattr) (made fsat.Stat, err error) {
+	src, sparse, err := openStored(&d.handles, e)
+	if err != nil {
+		return made, err
+	}
+	defer func() { err = errors.Join(err, fsat.Close(src)) }()
+	if err := r.step("create"); err != nil {
+		return made, fmt.Errorf("create: %w", err)
+	}
+	dst, err := fsat.Create(d.handles.dst, e.Name, 0o600)
+	if err != nil {
+		return made, d.refused("create", err)
+	}
+	before := w.counts
+	if err = r.fill(w, e, dst, src, sparse); err == nil {
+		var s settled
+		s, err = r.setMetadata(w, inode{fd: dst}, e, set, setting{plain: d.plain})
+		made = s.stat
+	}
+	if closeErr := fsat.Close(dst); closeErr != nil { // some file systems report here that they could not write
+		err = errors.Join(err, fmt.Errorf("close: %w", closeErr))
+	}
+	if err != nil {
+		w.counts = before
+		if unlinkErr := fsat.Unlink(d.handles.dst, e.Name); unlinkErr != nil {
+			err = errors.Join(err, fmt.Errorf("remove what was restored: %w", unlinkErr))
+		}
+	}
+	return made, err
+}
+
+// openStored opens the stored file of an entry and makes sure that it can be the one.
+func openStored(h *handles, e *index.Entry) (fd int, sparse bool, err error) {
+	if h.src < 0 {
+		return fsat.NoDir, false, storedError(h.lost)
+	}
+	if fd, err = fsat.OpenFile(h.src, e.Name); err != nil {
+		return fsat.NoDir, false, storedError(fmt.Errorf("open stored file: %w", err))
+	}
+	var st fsat.Stat
+	if err = fsat.StatHandle(fd, &st); err != nil {
+		err = fmt.Errorf("stat stored file: %w", err)
+	} else if st.Type != fsat.Regular {
+		err = fmt.Errorf("%w: it is not a regular file", ErrDamaged)
+	} else if uint64(st.Size) != e.Size {
+		err = fmt.Errorf("%w: it has %d bytes instead of %d", ErrDamaged, st.Size, e.Size)
+	}
+	if err != nil {
+		return fsat.NoDir, false, errors.Join(err, fsat.Close(fd))
+	}
+	return fd, st.Blocks*512 < st.Size, nil
+}
+
+// storedError tells a stored file that is gone from one that these privileges do not reach.
+func storedError(err error) error {
+	if fsat.IsGone(err) {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return err
+}
+
+// Whether the target takes reflinks of stored files.
+const (
+	cloneUntried = iota
+	cloneWorks
+	cloneRefused
+)
+
+// fill writes the content into the new file dst, as a reflink where that is possible, and proves that it is what was
+// stored: by what was read on the way, or by reading the reflink.
+func (r *run) fill(w *worker, e *index.Entry, dst, src int, sparse bool) error {
+	cloned := r.clone(dst, src, e)
+	from, to := src, dst
+	if cloned {
+		from, to = dst, filecopy.NoFile
+	}
+	if err := r.step("write"); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	n, hash, err := w.copier.Copy(r.ctx, to, from, int64(e.Size), sparse)
+	var writeErr *filecopy.WriteError
+	switch {
+	case r.ctx.Err() != nil:
+		return context.Cause(r.ctx)
+	case errors.As(err, &writeErr):
+		return fmt.Errorf("write: %w", writeErr.Err)
+	case err != nil:
+		return fmt.Errorf("%w: read: %w", ErrDamaged, err)
+	case uint64(n) != e.Size:
+		return fmt.Errorf("%w: it has %d bytes instead of %d", ErrDamaged, n, e.Size)
+	case hash != e.Hash:
+		return errContent
+	}
+	if cloned {
+		w.counts.BytesCloned += e.Size
+	} else {
+		w.counts.BytesWritten += uint64(w.copier.Data)
+	}
+	return nil
+}
+
+var errContent = fmt.Errorf("%w: its content is not what was stored", ErrDamaged)
+
+// clone makes dst share the content of src, if the file systems can. One refusal at the start is taken for all.
+func (r *run) clone(dst, src int, e *index.Entry) bool {
+	if e.Size == 0 || r.clones.Load() == cloneRefused {
+		return false
+	}
+	if fsat.Clone(dst, src) == nil {
+		r.clones.Store(cloneWorks)
+		return true
+	}
+	r.clones.CompareAndSwap(cloneUntried, cloneRefused)
+	return false
+}
+
+// kinds are the kinds of file that are made by the catalog alone.
+var kinds = map[index.Type]uint32{
+	index.Symlink: fsat.Symlink, index.Fifo: fsat.Fifo, index.Socket: fsat.Socket, index.CharDevice: fsat.CharDevice,
+	index.BlockDevice: fsat.BlockDevice,
+}
+
+// makeSpecial restores a symbolic link, FIFO, socket or device, whether the archive's file system held it or not.
+func (r *run) makeSpecial(w *worker, d *dir, e *index.Entry, set []index.Xattr) (made fsat.Stat, err error) {
+	if err := r.step("create"); err != nil {
+		return made, fmt.Errorf("create: %w", err)
+	}
+	dst := d.handles.dst
+	if e.Type == index.Symlink {
+		err = fsat.MakeSymlink(e.Target, dst, e.Name)
+	} else {
+		err = fsat.MakeNode(dst, e.Name, kinds[e.Type], 0o600, e.Major, e.Minor)
+	}
+	if err != nil {
+		return made, d.refused("create", err)
+	}
+	fd, err := openMade(dst, e)
+	if err != nil {
+		return made, err
+	}
+	s, err := r.setMetadata(w, inode{fd: fd, node: true}, e, set, setting{plain: d.plain})
+	if err != nil {
+		err = errors.Join(err, fsat.Unlink(dst, e.Name))
+	}
+	return s.stat, errors.Join(err, fsat.Close(fd))
+}
+
+// openMade opens what was just made, and makes sure that nobody has put something else in its place.
+func openMade(dir int, e *index.Entry) (int, error) {
+	fd, err := fsat.OpenNode(dir, e.Name)
+	if err != nil {
+		return fsat.NoDir, fmt.Errorf("open in target: %w", err)
+	}
+	var st fsat.Stat
+	if err = fsat.StatHandle(fd, &st); err == nil && (st.Type != kinds[e.Type] || st.Nlink != 1) {
+		err = errReplaced
+	}
+	if err != nil {
+		return fsat.NoDir, errors.Join(err, fsat.Close(fd))
+	}
+	return fd, nil
+}
+
+var errReplaced = errors.New("it was replaced while it was restored")
+
+// refused says why a name could not be made in d.
+func (d *dir) refused(op string, err error) error {
+	if !fsat.IsExist(err) {
+		return fmt.Errorf("%s: %w", op, err)
+	}
+	if d.own {
+		return fmt.Errorf("%w: the target's file system takes this name for another one of the folder", ErrExists)
+	}
+	return ErrExists
+}

@@ -1,0 +1,322 @@
+package restore
+
+import (
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"strings"
+	"sync"
+
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
+)
+
+// linkGroups remembers, for each inode of the source that has several names, where the first of them was restored.
+type linkGroups struct {
+	mu      sync.Mutex
+	groups  map[groupKey]*linkGroup
+	counted bool // each name comes once, so that a group is done with after the last
+}
+
+// groupKey names an inode of the source, in one state of it: a file that changed while the snapshot was taken may have
+// been stored with a different state under each name. It is small because there can be many.
+type groupKey struct {
+	dev   uint32
+	ino   uint64
+	state uint64 // hash of an inodeState
+}
+
+// inodeState is what an inode can have only one of.
+type inodeState struct {
+	kind     index.Type
+	mode     uint32
+	uid, gid uint32
+	mtime    index.Time
+	size     uint64
+	content  index.Hash
+	xattrs   index.Hash
+}
+
+var stateSeed = maphash.MakeSeed()
+
+func keyOf(e *index.Entry) groupKey {
+	state := inodeState{e.Type, e.Mode, e.UID, e.GID, e.Mtime, e.Size, e.Hash, e.XattrHash}
+	return groupKey{e.Dev, e.Ino, maphash.Comparable(stateSeed, state)}
+}
+
+// linkGroup is one such inode. Its lock is held while one of its names is restored, so that the others wait for that.
+type linkGroup struct {
+	mu   sync.Mutex
+	left int64 // names not seen yet
+	dir  *dir  // where the restored one is; nil: none yet
+	name string
+	made madeInode
+	bad  uint64 // a stored inode with damaged content, which need not be read again; 0: none
+	err  error  // what is wrong with it
+}
+
+func (g *linkGroups) init(counted bool) {
+	g.groups, g.counted = make(map[groupKey]*linkGroup), counted
+}
+
+// enter gives the group of an entry, locked.
+func (g *linkGroups) enter(e *index.Entry) *linkGroup {
+	key := keyOf(e)
+	g.mu.Lock()
+	group := g.groups[key]
+	if group == nil {
+		group = &linkGroup{left: int64(e.Nlink)}
+		g.groups[key] = group
+	}
+	group.left--
+	if group.left <= 0 && g.counted {
+		delete(g.groups, key)
+	}
+	g.mu.Unlock()
+	group.mu.Lock()
+	return group
+}
+
+// restoreLinked restores one of several names of an inode: as a link to the one restored before, if there is one.
+func (r *run) restoreLinked(w *worker, d *dir, e *index.Entry) error {
+	group := r.groups.enter(e)
+	defer group.mu.Unlock()
+	apart := false
+	if group.dir != nil {
+		linked, err := r.linkToGroup(w, d, e.Name, group)
+		if err != nil {
+			return r.failed(d, e, err)
+		}
+		if linked {
+			w.counts.Files++
+			w.counts.Linked++
+			r.opt.Progress.Bytes.Add(sizeOf(e))
+			r.told(d, e, Linked)
+			return nil
+		}
+		apart = true // the target cannot do that, or not once more: the next names are linked to this one
+	}
+	if group.bad != 0 && group.bad == e.Stored {
+		return r.tryLate(d, e, group, group.err)
+	}
+	made, err := r.make(w, d, e)
+	if errors.Is(err, ErrDamaged) {
+		if errors.Is(err, errContent) {
+			group.bad, group.err = e.Stored, err
+		}
+		return r.tryLate(d, e, group, err)
+	}
+	if err != nil {
+		return r.failed(d, e, err)
+	}
+	if apart {
+		w.counts.NotHeld.Links++
+	}
+	group.dir, group.name, group.made = d, strings.Clone(e.Name), madeOf(&made)
+	return nil
+}
+
+func sizeOf(e *index.Entry) uint64 {
+	if e.Type == index.File {
+		return e.Size
+	}
+	return 0
+}
+
+// linkToGroup makes name in d a further name of what the group has; it returns false if the target does not allow that.
+func (r *run) linkToGroup(w *worker, d *dir, name string, group *linkGroup) (bool, error) {
+	from := d.handles.dst
+	if group.dir != d {
+		var err error
+		if from, err = w.folders.open(r, group.dir); err != nil {
+			return false, err
+		}
+	}
+	return r.link(from, group, d, d.handles.dst, name)
+}
+
+func (r *run) link(from int, group *linkGroup, d *dir, to int, name string) (bool, error) {
+	if err := r.step("link"); err != nil {
+		return false, fmt.Errorf("link: %w", err)
+	}
+	switch err := fsat.Link(from, group.name, to, name); {
+	case fsat.IsLinkLimit(err) || fsat.IsRefused(err):
+		return false, nil
+	case err != nil:
+		return false, d.refused("link", err)
+	}
+	var st fsat.Stat
+	err := fsat.StatAt(to, name, &st)
+	if err == nil && madeOf(&st) != group.made {
+		err = errors.Join(errReplaced, fsat.Unlink(to, name))
+	}
+	return err == nil, err
+}
+
+// madeInode tells an inode that this run has made from one that took its place, and perhaps its number.
+type madeInode struct {
+	id       inodeID
+	uid, gid uint32
+	size     int64
+	mtime    fsat.Time
+}
+
+func madeOf(st *fsat.Stat) madeInode { return madeInode{idOf(st), st.UID, st.GID, st.Size, st.Mtime} }
+
+// folderCache keeps open the folders to which links were made last. It belongs to one worker.
+type folderCache struct {
+	next int
+	list [4]struct {
+		dir *dir
+		fd  int
+	}
+}
+
+func (c *folderCache) open(r *run, d *dir) (int, error) {
+	for i := range c.list {
+		if c.list[i].dir == d {
+			return c.list[i].fd, nil
+		}
+	}
+	slot := &c.list[c.next]
+	c.next = (c.next + 1) % len(c.list)
+	if slot.dir != nil {
+		slot.dir = nil
+		if err := fsat.Close(slot.fd); err != nil {
+			return fsat.NoDir, err
+		}
+	}
+	fd, err := r.openTargetDir(d)
+	if err != nil {
+		return fsat.NoDir, err
+	}
+	slot.dir, slot.fd = d, fd
+	return fd, nil
+}
+
+func (c *folderCache) close() error {
+	var errs []error
+	for i := range c.list {
+		if c.list[i].dir != nil {
+			errs = append(errs, fsat.Close(c.list[i].fd))
+			c.list[i].dir = nil
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// lateWork is what can only be done when everything else is there.
+type lateWork struct {
+	mu    sync.Mutex
+	names []lateName
+	modes []lateMode
+}
+
+// lateName is a name of a link group whose stored file is damaged; another name of the group may be stored elsewhere.
+type lateName struct {
+	dir   *dir
+	entry index.Entry
+	group *linkGroup
+	err   error
+}
+
+// maxLate bounds the names kept; the ones beyond it fail at once.
+const maxLate = 10_000
+
+func (r *run) tryLate(d *dir, e *index.Entry, group *linkGroup, err error) error {
+	r.late.mu.Lock()
+	full := len(r.late.names) >= maxLate
+	if !full {
+		kept := *e
+		kept.Name = strings.Clone(e.Name)
+		kept.Target = ""
+		r.late.names = append(r.late.names, lateName{d, kept, group, err})
+	}
+	r.late.mu.Unlock()
+	if full || r.ends(err) {
+		return r.failed(d, e, err)
+	}
+	return nil
+}
+
+// linkLate links names whose own stored file is damaged to another name of their group, if one could be restored.
+func (r *run) linkLate() error {
+	w := &r.workers[0]
+	for len(r.late.names) > 0 {
+		n := &r.late.names[0]
+		err := n.err
+		if n.group.dir != nil {
+			var linked bool
+			if linked, err = r.linkIntoLeft(w, n); linked {
+				w.counts.Files++
+				w.counts.Linked++
+				r.told(n.dir, &n.entry, Linked)
+			} else {
+				err = errors.Join(n.err, err)
+			}
+		}
+		if err != nil {
+			if err := r.failed(n.dir, &n.entry, err); err != nil {
+				return err
+			}
+		}
+		r.late.names = r.late.names[1:]
+	}
+	return nil
+}
+
+// linkIntoLeft makes a name in a directory that has its metadata already, and gives that its time again.
+func (r *run) linkIntoLeft(w *worker, n *lateName) (linked bool, err error) {
+	to, err := r.openTargetDir(n.dir)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, fsat.Close(to)) }()
+	from, err := w.folders.open(r, n.group.dir)
+	if err != nil {
+		return false, err
+	}
+	if linked, err = r.link(from, n.group, n.dir, to, n.entry.Name); err != nil || !linked {
+		return linked, err
+	}
+	if n.dir.finish {
+		if err := fsat.SetMtime(to, fsat.Time(n.dir.entry.Mtime)); err != nil && !fsat.IsRefused(err) {
+			return linked, fmt.Errorf("set time of its folder: %w", err)
+		}
+	}
+	return linked, nil
+}
+
+// lateMode is the mode of a directory that could not be worked with once it had it.
+type lateMode struct {
+	dir  *dir
+	mode uint32
+}
+
+func (l *lateWork) closeMode(d *dir, mode uint32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.modes = append(l.modes, lateMode{d, mode})
+}
+
+// closeModes sets those modes, in the order in which the directories were left: what is in one comes before it.
+func (r *run) closeModes() error {
+	for _, m := range r.late.modes {
+		if err := r.closeMode(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) closeMode(m lateMode) (err error) {
+	fd, err := r.openTargetDir(m.dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, fsat.Close(fd)) }()
+	if err := fsat.Chmod(fd, m.mode); err != nil && !fsat.IsRefused(err) {
+		return fmt.Errorf("set mode of %q: %w", m.dir.path(), err)
+	}
+	return nil
+}

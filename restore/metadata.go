@@ -1,0 +1,184 @@
+package restore
+
+import (
+	"errors"
+	"fmt"
+
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
+)
+
+// This file holds what is done to inodes in the target. Each is one that this run has made, and is reached by its
+// handle: its name may have been given to something else meanwhile.
+
+// inode is a handle of one: of an open file or directory, or a node handle.
+type inode struct {
+	fd   int
+	node bool
+}
+
+func (n inode) chown(uid, gid uint32) error {
+	if n.node {
+		return fsat.ChownNode(n.fd, uid, gid)
+	}
+	return fsat.Chown(n.fd, uid, gid)
+}
+
+func (n inode) chmod(mode uint32) error {
+	if n.node {
+		return fsat.ChmodNode(n.fd, mode)
+	}
+	return fsat.Chmod(n.fd, mode)
+}
+
+func (n inode) setMtime(t index.Time) error {
+	if n.node {
+		return fsat.SetMtimeNode(n.fd, fsat.Time(t))
+	}
+	return fsat.SetMtime(n.fd, fsat.Time(t))
+}
+
+func (n inode) setXattr(x index.Xattr) error {
+	if n.node {
+		return fsat.SetXattrNode(n.fd, fsat.Xattr(x))
+	}
+	return fsat.SetXattr(n.fd, fsat.Xattr(x))
+}
+
+func (n inode) dropACL(name string) error {
+	remove := fsat.RemoveXattr
+	if n.node {
+		remove = fsat.RemoveXattrNode
+	}
+	if err := remove(n.fd, name); err != nil && !fsat.IsRefused(err) {
+		return fmt.Errorf("remove %s: %w", name, err)
+	}
+	return nil
+}
+
+const (
+	accessACL  = "system.posix_acl_access"
+	defaultACL = "system.posix_acl_default"
+	capability = "security.capability"
+)
+
+func (n inode) dropACLs(directory bool) error {
+	err := n.dropACL(accessACL)
+	if directory {
+		err = errors.Join(err, n.dropACL(defaultACL))
+	}
+	return err
+}
+
+// setting says how the metadata of an inode is to be set.
+type setting struct {
+	plain bool   // it belongs to us and has inherited nothing
+	keep  uint32 // mode bits it has to have for the time being
+}
+
+// settled is what has become of an inode.
+type settled struct {
+	stat fsat.Stat
+	mode uint32 // it is to have in the end
+}
+
+// setMetadata gives an inode everything that the catalog has of it, in the order in which none undoes another: a change
+// of owner clears capabilities and set-ID bits, an ACL changes the mode. What the target or the privileges do not allow
+// is counted, by looking at what the inode has come to be.
+func (r *run) setMetadata(w *worker, n inode, e *index.Entry, xattrs []index.Xattr, how setting) (s settled, err error) {
+	if err := r.step("metadata"); err != nil {
+		return s, err
+	}
+	var lacks NotHeld
+	s.mode = e.Mode
+	owned, err := r.setOwner(n, e, xattrs, how)
+	if err != nil {
+		return s, err
+	}
+	if !owned { // a set-user-ID program of root's must not become one of whoever restores it
+		s.mode &^= 0o6000
+	}
+	if !how.plain && e.Type != index.Symlink {
+		if err := n.dropACLs(e.Type == index.Dir); err != nil {
+			return s, err
+		}
+	}
+	for _, x := range xattrs {
+		if x.Name == capability && !owned {
+			lacks.Xattrs = 1
+			continue
+		}
+		if err := n.setXattr(x); fsat.IsRefused(err) || fsat.IsNoSpace(err) { // ENOSPC: larger than it may be here
+			lacks.Xattrs = 1
+		} else if err != nil {
+			return s, fmt.Errorf("set %s: %w", x.Name, err)
+		}
+	}
+	if e.Type != index.Symlink {
+		if err := n.chmod(s.mode | how.keep); err != nil && !fsat.IsRefused(err) {
+			return s, fmt.Errorf("chmod: %w", err)
+		}
+	}
+	if err := n.setMtime(e.Mtime); err != nil && !fsat.IsRefused(err) {
+		return s, fmt.Errorf("set time: %w", err)
+	}
+	st := &s.stat
+	if err := fsat.StatHandle(n.fd, st); err != nil {
+		return s, fmt.Errorf("stat: %w", err)
+	}
+	if st.UID != e.UID || st.GID != e.GID {
+		lacks.Owners = 1
+	}
+	if e.Type != index.Symlink && (st.Mode != s.mode|how.keep || s.mode != e.Mode) {
+		lacks.Modes = 1
+	}
+	if index.Time(st.Mtime) != e.Mtime {
+		lacks.Times = 1
+	}
+	w.counts.NotHeld.add(&lacks)
+	return s, nil
+}
+
+// sameID stands for an owner or a group that is left as it is.
+const sameID = ^uint32(0)
+
+// setOwner sets owner and group, or at least the group. owned is false if the inode belongs to somebody else than it
+// should, which some file systems let come about without an error.
+func (r *run) setOwner(n inode, e *index.Entry, xattrs []index.Xattr, how setting) (owned bool, err error) {
+	if how.plain && e.UID == r.euid && e.GID == r.egid {
+		return true, nil
+	}
+	err = n.chown(e.UID, e.GID)
+	if err == nil && (e.Mode&0o6000 != 0 || len(xattrs) > 0) {
+		var st fsat.Stat
+		err := fsat.StatHandle(n.fd, &st)
+		return st.UID == e.UID && st.GID == e.GID, err
+	}
+	if !fsat.IsRefused(err) {
+		return err == nil, err
+	}
+	if err = n.chown(sameID, e.GID); fsat.IsRefused(err) {
+		err = nil
+	}
+	return false, err
+}
+
+// xattrCache keeps the set that was asked for last: neighbours often have the same.
+type xattrCache struct {
+	ref index.XattrRef
+	set []index.Xattr
+}
+
+func (c *xattrCache) get(from *index.Catalog, ref index.XattrRef) ([]index.Xattr, error) {
+	if ref == 0 {
+		return nil, nil
+	}
+	if ref != c.ref {
+		set, err := from.Xattrs(ref)
+		if err != nil {
+			return nil, fmt.Errorf("%w: its catalog cannot be used: %w", ErrDamaged, err)
+		}
+		c.ref, c.set = ref, set
+	}
+	return c.set, nil
+}

@@ -1,0 +1,165 @@
+package restore
+
+import (
+	"cmp"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"snapcopy/index"
+)
+
+// NotFoundError says that a path is not in a snapshot. errors.Is finds fs.ErrNotExist in it.
+type NotFoundError struct {
+	Path     string
+	Snapshot string
+	Nearest  []string // paths that exist and look most like it, the best first; may be empty
+}
+
+func (e *NotFoundError) Error() string {
+	text := fmt.Sprintf("%q is not in snapshot %s", e.Path, e.Snapshot)
+	for i, path := range e.Nearest {
+		if i == 0 {
+			text += "; nearest:"
+		} else {
+			text += ","
+		}
+		text += fmt.Sprintf(" %q", path)
+	}
+	return text
+}
+
+func (e *NotFoundError) Unwrap() error { return fs.ErrNotExist }
+
+// selection is one path to restore.
+type selection struct {
+	folder string // of the snapshot, that holds the entry
+	entry  index.Entry
+}
+
+// selectPaths looks up the paths. It returns nil for the whole snapshot: no paths, or its root alone.
+func selectPaths(c *index.Catalog, paths []string) ([]selection, error) {
+	if len(paths) == 0 {
+		return nil, nil
+	}
+	list := make([]selection, 0, len(paths))
+	names := make(map[string]string, len(paths))
+	for _, path := range paths {
+		clean := cleanPath(path)
+		if clean == "" {
+			if len(paths) == 1 {
+				return nil, nil
+			}
+			return nil, fmt.Errorf("restore %q: the whole snapshot cannot be restored together with other paths", path)
+		}
+		e, ok, err := c.Lookup(clean)
+		if err != nil {
+			return nil, fmt.Errorf("look up %q: %w", path, err)
+		}
+		if !ok {
+			return nil, notFound(c, path, clean)
+		}
+		if other, taken := names[e.Name]; taken {
+			return nil, fmt.Errorf("%q and %q %w", other, path, ErrSameName)
+		}
+		names[e.Name] = path
+		folder := strings.TrimSuffix(strings.TrimSuffix(clean, e.Name), "/")
+		list = append(list, selection{folder, e})
+	}
+	return list, nil
+}
+
+// cleanPath drops empty elements and ".", so that "/a//b/" is "a/b". Elements ".." stay and are found nowhere.
+func cleanPath(path string) string {
+	parts := strings.Split(path, "/")
+	parts = slices.DeleteFunc(parts, func(s string) bool { return s == "" || s == "." })
+	return strings.Join(parts, "/")
+}
+
+// maxNearest is how many paths are proposed in place of one that is not there.
+const maxNearest = 3
+
+// notFound proposes names from the deepest directory on the way that exists.
+func notFound(c *index.Catalog, path, clean string) error {
+	missing := &NotFoundError{Path: path, Snapshot: c.Summary().Snapshot}
+	at := c.Root()
+	folder := ""
+	for name := range strings.SplitSeq(clean, "/") {
+		if at.Type != index.Dir {
+			missing.Nearest = []string{folder}
+			return missing
+		}
+		rec, err := c.ReadDir(at.Child)
+		if err != nil {
+			return fmt.Errorf("look up %q: %w", path, err)
+		}
+		next, ok := rec.Find(name)
+		if !ok {
+			for _, near := range nearest(rec, name) {
+				missing.Nearest = append(missing.Nearest, join(folder, near))
+			}
+			return missing
+		}
+		at, folder = next, join(folder, name)
+	}
+	return missing
+}
+
+// nearest finds the names of a record that take few changes to become name: at most a third of its letters.
+func nearest(rec *index.Record, name string) []string {
+	type candidate struct {
+		name string
+		cost int
+	}
+	var list []candidate
+	limit := max(len(name)/3, 1)
+	for _, e := range rec.Entries() {
+		if cost := changes(strings.ToLower(name), strings.ToLower(e.Name), limit); cost <= limit {
+			list = append(list, candidate{strings.Clone(e.Name), cost})
+			slices.SortStableFunc(list, func(a, b candidate) int { return cmp.Compare(a.cost, b.cost) })
+			list = list[:min(len(list), maxNearest)]
+		}
+	}
+	out := make([]string, len(list))
+	for i := range list {
+		out[i] = list[i].name
+	}
+	return out
+}
+
+// changes counts the bytes to insert, remove or replace to turn a into b; above limit it may stop counting.
+func changes(a, b string, limit int) int {
+	if d := len(a) - len(b); max(d, -d) > limit {
+		return limit + 1
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		least := row[0]
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+			least = min(least, row[j+1])
+		}
+		if least > limit {
+			return limit + 1
+		}
+	}
+	return row[len(b)]
+}
+
+func join(dir, name string) string {
+	if dir == "" {
+		return name
+	}
+	return dir + "/" + name
+}

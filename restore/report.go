@@ -1,0 +1,217 @@
+package restore
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"unicode/utf8"
+
+	"snapcopy/index"
+	"snapcopy/internal/filecopy"
+	"snapcopy/internal/fsat"
+)
+
+// maxListed is how many failed items a report names; the count is always exact.
+const maxListed = 1000
+
+// Report is what a restore did.
+type Report struct {
+	Snapshot string `json:"snapshot"`
+	Target   string `json:"target"` // absolute
+
+	Files        uint64 `json:"files"`         // entries made that are not directories
+	Dirs         uint64 `json:"dirs"`          // directories made
+	Existing     uint64 `json:"existing_dirs"` // directories that were there: entered, their metadata left as it is
+	Linked       uint64 `json:"linked"`        // of Files: made as a further name of one made before
+	BytesWritten uint64 `json:"bytes_written"`
+	BytesCloned  uint64 `json:"bytes_cloned"` // not written: they share the archive's space
+
+	// NotHeld counts entries that were restored without something, which the target or the privileges do not allow.
+	NotHeld NotHeld `json:"not_held"`
+
+	// FailedCount is the number of entries that were not restored: each item of Failed counts with what is below it.
+	FailedCount uint64 `json:"failed_count"`
+	// Damaged is how many of them the archive is to blame for: their error wraps ErrDamaged.
+	Damaged uint64 `json:"damaged"`
+	// Failed names the first 1000, sorted by path.
+	Failed []FailedItem `json:"failed,omitempty"`
+}
+
+// NotHeld counts restored entries by what they lack.
+type NotHeld struct {
+	Owners uint64 `json:"owners,omitempty"`
+	Modes  uint64 `json:"modes,omitempty"` // among them set-ID bits, which nobody gets without the owner they are for
+	Times  uint64 `json:"times,omitempty"`
+	Xattrs uint64 `json:"xattrs,omitempty"` // some of the entry's extended attributes or ACLs
+	Links  uint64 `json:"links,omitempty"`  // names restored as files of their own
+}
+
+// FailedItem is an entry that was not restored, and why.
+type FailedItem struct {
+	Path  string       // in the snapshot
+	Below index.Totals // what a directory would have held
+	Err   error
+}
+
+// MarshalJSON keeps names that are not UTF-8 in a field of their own.
+func (f FailedItem) MarshalJSON() ([]byte, error) {
+	v := struct {
+		Path    string `json:"path"`
+		Base64  string `json:"path_base64,omitempty"`
+		Error   string `json:"error"`
+		Damaged bool   `json:"damaged,omitempty"`
+	}{f.Path, "", f.Err.Error(), errors.Is(f.Err, ErrDamaged)}
+	if !utf8.ValidString(f.Path) {
+		v.Base64 = base64.StdEncoding.EncodeToString([]byte(f.Path))
+	}
+	return json.Marshal(v)
+}
+
+// Action says what became of one entry.
+type Action string
+
+// The actions.
+const (
+	Restored Action = "restored"
+	Linked   Action = "linked"  // made as a further name of an entry restored before
+	Entered  Action = "entered" // a directory that exists: left as it is, its entries are restored into it
+	Failed   Action = "failed"
+)
+
+// Item is what became of one entry of the snapshot.
+type Item struct {
+	Path   string // in the snapshot, any bytes
+	Action Action
+	Type   index.Type
+	Size   uint64
+	Err    error // Failed
+}
+
+// tally is what workers report while the walk goes on.
+type tally struct {
+	mu     sync.Mutex
+	failed []FailedItem
+	count  uint64
+	damage uint64
+}
+
+// worker is what one worker of the walk has to itself.
+type worker struct {
+	copier  filecopy.Copier
+	entries [chunk]index.Entry
+	pos     [chunk]int
+	folders folderCache
+	xattrs  xattrCache
+	counts  Report // its figures
+	_       [64]byte
+}
+
+// chunk is how many entries of a directory are decoded at a time.
+const chunk = 32
+
+// copyBuffer is the size of a worker's buffer for content.
+const copyBuffer = 1 << 20
+
+func newWorkers(n int, progress *Progress) []worker {
+	list := make([]worker, n)
+	for i := range list {
+		list[i].copier.Buf = make([]byte, copyBuffer)
+		list[i].copier.Tick = func(n int) { progress.Bytes.Add(uint64(n)) }
+	}
+	return list
+}
+
+// sumUp adds up what the workers counted.
+func (r *run) sumUp() {
+	rep := r.report
+	for i := range r.late.names { // of a run that ended early
+		n := &r.late.names[i]
+		r.note(n.dir, &n.entry, n.err)
+	}
+	for i := range r.workers {
+		c := &r.workers[i].counts
+		rep.Files += c.Files
+		rep.Dirs += c.Dirs
+		rep.Existing += c.Existing
+		rep.Linked += c.Linked
+		rep.BytesWritten += c.BytesWritten
+		rep.BytesCloned += c.BytesCloned
+		rep.NotHeld.add(&c.NotHeld)
+	}
+	rep.Failed, rep.FailedCount, rep.Damaged = r.tally.failed, r.tally.count, r.tally.damage
+	slices.SortFunc(rep.Failed, func(a, b FailedItem) int { return strings.Compare(a.Path, b.Path) })
+}
+
+func (n *NotHeld) add(m *NotHeld) {
+	n.Owners += m.Owners
+	n.Modes += m.Modes
+	n.Times += m.Times
+	n.Xattrs += m.Xattrs
+	n.Links += m.Links
+}
+
+// failed settles an entry that could not be restored: it is listed, unless the cause ends the run.
+func (r *run) failed(d *dir, e *index.Entry, err error) error {
+	if r.ends(err) {
+		return err
+	}
+	r.note(d, e, err)
+	return nil
+}
+
+// note puts an entry on the list of those that were not restored.
+func (r *run) note(d *dir, e *index.Entry, err error) {
+	item := FailedItem{Path: strings.Clone(d.child(e.Name)), Err: cause(err)}
+	entries := uint64(1)
+	if e.Type == index.Dir {
+		item.Below = e.Below
+		entries += e.Below.Files + e.Below.Dirs
+	}
+	r.tally.mu.Lock()
+	r.tally.count += entries
+	if errors.Is(err, ErrDamaged) {
+		r.tally.damage += entries
+	}
+	if len(r.tally.failed) < maxListed {
+		r.tally.failed = append(r.tally.failed, item)
+	}
+	r.tally.mu.Unlock()
+	r.tell(Item{Path: item.Path, Action: Failed, Type: e.Type, Size: e.Size, Err: item.Err})
+}
+
+// ends reports whether an error ends the run: it is being stopped, or nothing more can be written.
+func (r *run) ends(err error) bool {
+	return r.ctx.Err() != nil || fsat.IsNoSpace(err) || errors.Is(err, syscall.EROFS)
+}
+
+// cause drops the path that an error names, where the path is told beside it.
+func cause(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) && p == err {
+		return fmt.Errorf("%s: %w", p.Op, p.Err)
+	}
+	return err
+}
+
+// told tells what became of an entry of d that did not fail.
+func (r *run) told(d *dir, e *index.Entry, a Action) {
+	if r.opt.Item != nil {
+		r.tell(Item{Path: d.child(e.Name), Action: a, Type: e.Type, Size: e.Size})
+	}
+}
+
+// tell passes an item on to whoever is watching.
+func (r *run) tell(item Item) {
+	if r.opt.Item == nil {
+		return
+	}
+	r.itemLock.Lock()
+	defer r.itemLock.Unlock()
+	r.opt.Item(item)
+}

@@ -1,0 +1,261 @@
+// Package restore brings back what a snapshot holds, and tells how two snapshots differ.
+//
+// [Run] makes an exact copy of a snapshot, or of some paths in it: type, owner, mode, times, extended attributes, link
+// groups and devices come from the catalog, which holds the truth even where the archive's file system could not;
+// content comes from the stored files and is compared with the catalog's hash on the way. A stored file that is not what
+// was stored is never restored: it is listed as damaged, and everything else goes on.
+//
+// The archive is only read. In the target, existing names are never changed; only a folder that exists is entered.
+// Work goes by directory handles and leaf names, so no symbolic link that is put into the target leads it astray, and
+// no depth is too deep. Memory grows with the largest single directory, and with the number of inodes of which several
+// names are wanted and only some were made so far.
+//
+// [Compare] walks two catalogs and skips every directory that is equal in both.
+package restore
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
+	"snapcopy/internal/walk"
+)
+
+// Errors that callers tell apart with errors.Is. A path that is not in the snapshot is a *[NotFoundError].
+var (
+	// ErrDamaged says that a stored file is gone, cannot be read, or is not what was stored. Nothing is restored of it.
+	ErrDamaged = errors.New("stored file is damaged")
+	// ErrExists says that the target has an entry of that name already. It was not touched.
+	ErrExists = errors.New("exists already")
+	// ErrInsideArchive is returned for a target in the archive, which is only ever read.
+	ErrInsideArchive = errors.New("target is inside the archive")
+	// ErrSameName is returned for two paths that would get the same name in the target.
+	ErrSameName = errors.New("would both be restored under the same name")
+)
+
+// Source is a published snapshot to restore from.
+type Source struct {
+	Catalog *index.Catalog
+	Dir     string // the snapshot's folder, directly in the archive
+}
+
+// Options are the choices for one restore. The zero value is good.
+type Options struct {
+	// Threads is the number of workers. 0: one for each processor, at least 2 (so that one can wait for the disk) and
+	// at most 16.
+	Threads  int
+	Progress *Progress // nil: nobody is watching
+	// Item, if set, is told what became of each entry. It is called from several workers, one call at a time.
+	Item func(Item)
+	// Fault, if set, is asked before each step that changes the target, by the step's name; an error it returns takes
+	// the place of the step. For tests.
+	Fault func(step string) error
+}
+
+func (o *Options) threads() int {
+	if o.Threads > 0 {
+		return o.Threads
+	}
+	return min(max(runtime.GOMAXPROCS(0), 2), 16)
+}
+
+// Progress is what a restore has done so far; it may be read while it goes on.
+type Progress struct {
+	Files, Bytes             atomic.Uint64 // entries other than directories dealt with; bytes read of regular files
+	ExpectFiles, ExpectBytes atomic.Uint64 // what there is to restore; a link group's bytes count once for each name
+}
+
+// run is one restore under way.
+type run struct {
+	ctx    context.Context
+	from   Source
+	opt    Options
+	report *Report
+
+	snapshot int // handle of the snapshot's folder
+	target   int // handle of the target
+	whole    bool
+	top      *dir
+	live     liveDirs
+	groups   linkGroups
+	workers  []worker
+	euid     uint32
+	egid     uint32
+	clones   atomic.Int32 // whether the target takes reflinks of stored files: one of the states below
+	late     lateWork
+	tally    tally
+	itemLock sync.Mutex
+}
+
+// Run restores from a published snapshot into the folder to, which is made if it is missing, with its parents. Without
+// paths the whole snapshot goes into it, and the folder itself gets the metadata of the snapshot's root. Otherwise each
+// path, elements joined by '/', is restored under its last element's name, with everything below it.
+//
+// An entry that cannot be restored is listed in the report and stops nothing. Run itself fails if there is nothing
+// sensible to go on with: a path that is not in the snapshot or a target that cannot be used, both before anything is
+// written; a full file system; the end of ctx. What was restored until then is left, as the report returned with the
+// error says. When Run returns without an error, everything is on the disk.
+func Run(ctx context.Context, from Source, paths []string, to string, opt Options) (report *Report, err error) {
+	if opt.Progress == nil {
+		opt.Progress = new(Progress)
+	}
+	r := &run{ctx: ctx, from: from, opt: opt, snapshot: fsat.NoDir, target: fsat.NoDir,
+		euid: uint32(os.Geteuid()), egid: uint32(os.Getegid())}
+	r.report = &Report{Snapshot: from.Catalog.Summary().Snapshot}
+	defer func() { err = errors.Join(err, r.close()) }()
+
+	selected, err := selectPaths(from.Catalog, paths)
+	if err != nil {
+		return nil, err
+	}
+	r.whole = selected == nil
+	r.expect(selected)
+	if r.snapshot, err = fsat.OpenRoot(from.Dir); err != nil {
+		return nil, &fs.PathError{Op: "open snapshot", Path: from.Dir, Err: err}
+	}
+	if err := r.openTarget(to); err != nil {
+		return nil, err
+	}
+	r.groups.init(r.whole)
+	r.workers = newWorkers(opt.threads(), opt.Progress)
+	if err := r.openTop(selected); err != nil {
+		return nil, err
+	}
+	err = walk.Run(ctx, len(r.workers), r.top, r.top.items(), walk.Tree[*dir]{
+		Items: r.items,
+		Enter: r.enter,
+		Leave: r.leave,
+	})
+	if err == nil {
+		err = r.finish()
+	}
+	r.sumUp()
+	return r.report, err
+}
+
+// finish does what has to wait until everything else is there, and brings it all to the disk.
+func (r *run) finish() error {
+	if err := r.linkLate(); err != nil {
+		return err
+	}
+	if err := r.closeModes(); err != nil {
+		return err
+	}
+	if err := r.step("sync"); err != nil {
+		return err
+	}
+	if err := fsat.SyncFS(r.target); err != nil {
+		return &fs.PathError{Op: "sync", Path: r.report.Target, Err: err}
+	}
+	return nil
+}
+
+func (r *run) expect(selected []selection) {
+	var sum index.Totals
+	add := func(e *index.Entry) {
+		switch e.Type {
+		case index.Dir:
+			sum.Files += e.Below.Files
+			sum.Bytes += e.Below.Bytes
+		case index.File:
+			sum.Files++
+			sum.Bytes += e.Size
+		default:
+			sum.Files++
+		}
+	}
+	if selected == nil {
+		root := r.from.Catalog.Root()
+		add(&root)
+	}
+	for i := range selected {
+		add(&selected[i].entry)
+	}
+	r.opt.Progress.ExpectFiles.Store(sum.Files)
+	r.opt.Progress.ExpectBytes.Store(sum.Bytes)
+}
+
+// openTarget opens the folder to restore into and makes it if it is missing, for us alone until it gets its metadata.
+func (r *run) openTarget(to string) error {
+	abs, err := filepath.Abs(to)
+	if err != nil {
+		return err
+	}
+	r.report.Target = abs
+	if err := outsideArchive(abs, filepath.Dir(r.from.Dir)); err != nil {
+		return err
+	}
+	if err := r.step("target"); err != nil {
+		return &fs.PathError{Op: "make target", Path: abs, Err: err}
+	}
+	mode := fs.FileMode(0o777)
+	if r.whole {
+		mode = 0o700
+	}
+	if err := os.MkdirAll(filepath.Dir(abs), 0o777); err != nil {
+		return err
+	}
+	if err := os.Mkdir(abs, mode); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if r.target, err = fsat.OpenRoot(abs); err != nil {
+		return &fs.PathError{Op: "open target", Path: abs, Err: err}
+	}
+	return nil
+}
+
+// outsideArchive compares folders and not their names, so that links do not deceive it.
+func outsideArchive(target, archive string) error {
+	inside, err := os.Stat(archive)
+	if err != nil {
+		return err
+	}
+	at := target
+	for {
+		real, err := filepath.EvalSymlinks(at)
+		if err == nil {
+			at = real
+			break
+		}
+		if !errors.Is(err, fs.ErrNotExist) || at == filepath.Dir(at) {
+			return err
+		}
+		at = filepath.Dir(at)
+	}
+	for {
+		info, err := os.Stat(at)
+		if err != nil {
+			return err
+		}
+		if os.SameFile(info, inside) {
+			return &fs.PathError{Op: "restore to", Path: target, Err: ErrInsideArchive}
+		}
+		if at == filepath.Dir(at) {
+			return nil
+		}
+		at = filepath.Dir(at)
+	}
+}
+
+// step marks a point where the target is about to change, and where tests make things go wrong.
+func (r *run) step(name string) error {
+	if r.opt.Fault == nil {
+		return nil
+	}
+	return r.opt.Fault(name)
+}
+
+func (r *run) close() error {
+	errs := []error{r.live.close()}
+	for i := range r.workers {
+		errs = append(errs, r.workers[i].folders.close())
+	}
+	return errors.Join(append(errs, fsat.Close(r.target), fsat.Close(r.snapshot))...)
+}

@@ -1,0 +1,481 @@
+package restore
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"snapcopy/index"
+)
+
+func TestWholeSnapshotIsExact(t *testing.T) {
+	_, want, a := torture(t)
+	for _, threads := range []int{1, 4} {
+		to := filepath.Join(tempDir(t), "missing", "target")
+		rep := a.restore(nil, to, Options{Threads: threads})
+		wantFailed(t, rep)
+		sameTree(t, want, describe(t, to))
+		if n := int(rep.Files + rep.Dirs + 1); n != len(want) {
+			t.Errorf("report counts %d entries, the tree has %d", n, len(want))
+		}
+		if rep.NotHeld != (NotHeld{}) {
+			t.Errorf("not held: %+v", rep.NotHeld)
+		}
+	}
+}
+
+// The catalog, not the mirror, says what an entry is: whatever became of the mirror's metadata.
+func TestMetadataComesFromCatalog(t *testing.T) {
+	source, want, _ := torture(t)
+	a := archive(t, source)
+	mirror := builder{t, a.Dir}
+	mirror.mode("", 0o700)
+	mirror.mode("plain", 0o600)
+	mirror.mtime("plain", 5, 5)
+	mirror.check(unix.Removexattr(mirror.path("plain"), "user.note"))
+	for _, name := range []string{"fifo", "symlink", "socket"} {
+		mirror.check(os.Remove(mirror.path(name)))
+	}
+	to := filepath.Join(tempDir(t), "to")
+	wantFailed(t, a.restore(nil, to, Options{}))
+	sameTree(t, want, describe(t, to))
+}
+
+func TestPathsAreRestoredByTheirNames(t *testing.T) {
+	source, _, a := torture(t)
+	to := tempDir(t)
+	builder{t, to}.mode("", 0o705)
+	rep := a.restore([]string{"/b/", "a/group", "./names//new\nline"}, to, Options{})
+	wantFailed(t, rep)
+	if info, err := os.Stat(to); err != nil || info.Mode().Perm() != 0o705 {
+		t.Errorf("the target itself became %v, %v", info.Mode(), err)
+	}
+
+	list, err := os.ReadDir(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range list {
+		names = append(names, e.Name())
+	}
+	if want := []string{"b", "group", "new\nline"}; !slices.Equal(names, want) {
+		t.Fatalf("target holds %q, want %q", names, want)
+	}
+	// The link group reaches across the paths, and no further than what was asked for.
+	group, err1 := os.Stat(filepath.Join(to, "group"))
+	other, err2 := os.Stat(filepath.Join(to, "b/c/group"))
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	if !os.SameFile(group, other) {
+		t.Error("names of one link group became two files")
+	}
+	sameTree(t, without(describe(t, filepath.Join(source, "b")), " link="),
+		without(describe(t, filepath.Join(to, "b")), " link="))
+	if rep.Linked != 1 {
+		t.Errorf("linked %d, want 1", rep.Linked)
+	}
+}
+
+// without cuts each line off where a field begins, up to the next one.
+func without(lines []string, field string) []string {
+	for i, line := range lines {
+		if before, after, ok := strings.Cut(line, field); ok {
+			_, rest, _ := strings.Cut(after, `"`)
+			_, rest, _ = strings.Cut(rest, `"`)
+			lines[i] = before + rest
+		}
+	}
+	return lines
+}
+
+// A path inside another one is restored twice; all names of a link group become one file all the same.
+func TestOverlappingPathsKeepLinkGroups(t *testing.T) {
+	b := builder{t, filepath.Join(tempDir(t), "source")}
+	b.file("a/s/name", "x")
+	b.link("a/s/name", "a/other")
+	a := archive(t, b.root)
+	to := builder{t, tempDir(t)}
+	wantFailed(t, a.restore([]string{"a/s", "a"}, to.root, Options{Threads: 1}))
+	for _, name := range []string{"a/other", "a/s/name"} {
+		x, err1 := os.Stat(to.path("s/name"))
+		y, err2 := os.Stat(to.path(name))
+		if err := errors.Join(err1, err2); err != nil {
+			t.Fatal(err)
+		}
+		if !os.SameFile(x, y) {
+			t.Errorf("s/name and %s are two files", name)
+		}
+	}
+}
+
+func TestBadPathsWriteNothing(t *testing.T) {
+	b := builder{t, filepath.Join(tempDir(t), "source")}
+	b.file("documents/letter.txt", "x")
+	b.file("documents/latter.txt", "x")
+	b.file("other/letter.txt", "x")
+	a := archive(t, b.root)
+	for _, c := range []struct {
+		paths   []string
+		want    error
+		nearest []string
+	}{
+		{[]string{"documents/leter.txt"}, fs.ErrNotExist, []string{"documents/letter.txt", "documents/latter.txt"}},
+		{[]string{"Documents/letter.txt"}, fs.ErrNotExist, []string{"documents"}},
+		{[]string{"documents/letter.txt/x"}, fs.ErrNotExist, []string{"documents/letter.txt"}},
+		{[]string{"other", "../other"}, fs.ErrNotExist, nil},
+		{[]string{"documents/letter.txt", "other/letter.txt"}, ErrSameName, nil},
+		{[]string{"other", "other"}, ErrSameName, nil},
+	} {
+		to := filepath.Join(tempDir(t), "to")
+		_, err := Run(context.Background(), a.Source, c.paths, to, Options{})
+		if !errors.Is(err, c.want) {
+			t.Errorf("%q: error %v, want %v", c.paths, err, c.want)
+		}
+		var missing *NotFoundError
+		if errors.As(err, &missing) && !slices.Equal(missing.Nearest, c.nearest) {
+			t.Errorf("%q: nearest %q, want %q", c.paths, missing.Nearest, c.nearest)
+		}
+		if _, err := os.Lstat(to); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%q: the target was made", c.paths)
+		}
+	}
+	if _, err := Run(context.Background(), a.Source, []string{"/", "other"}, tempDir(t), Options{}); err == nil {
+		t.Error("the root together with a path was accepted")
+	}
+}
+
+func TestTargetInsideArchiveIsRefused(t *testing.T) {
+	b := builder{t, filepath.Join(tempDir(t), "source")}
+	b.file("file", "x")
+	a := archive(t, b.root)
+	before := describe(t, filepath.Dir(a.Dir))
+	link := filepath.Join(tempDir(t), "link")
+	b.check(os.Symlink(a.Dir, link))
+	for _, to := range []string{a.Dir, filepath.Join(a.Dir, "new", "x"), filepath.Dir(a.Dir), filepath.Join(link, "sub")} {
+		if _, err := Run(context.Background(), a.Source, nil, to, Options{}); !errors.Is(err, ErrInsideArchive) {
+			t.Errorf("%s: %v", to, err)
+		}
+	}
+	sameTree(t, before, describe(t, filepath.Dir(a.Dir)))
+}
+
+func TestDamagedStoredFiles(t *testing.T) {
+	b := builder{t, filepath.Join(tempDir(t), "source")}
+	for _, name := range []string{"flipped", "shorter", "longer", "gone", "symlink", "folder", "good"} {
+		b.file("dir/"+name, "content of "+name)
+	}
+	b.file("lost/file", "x")
+	b.file("lost/below/file", "x")
+	b.dir("lost/empty")
+	b.check(os.Symlink("x", b.path("lost/symlink")))
+	b.file("secret", "must not be read through a link")
+	a := archive(t, b.root)
+
+	m := builder{t, a.Dir}
+	m.check(os.WriteFile(m.path("dir/flipped"), []byte("kontent of flipped"), 0o644))
+	m.check(os.Truncate(m.path("dir/shorter"), 5))
+	m.check(os.WriteFile(m.path("dir/longer"), []byte("content of longer and more"), 0o644))
+	m.check(os.Remove(m.path("dir/gone")))
+	m.check(os.Remove(m.path("dir/symlink")))
+	m.check(os.Symlink("../secret", m.path("dir/symlink")))
+	m.check(os.Remove(m.path("dir/folder")))
+	m.dir("dir/folder")
+	m.check(os.RemoveAll(m.path("lost")))
+
+	to := filepath.Join(tempDir(t), "to")
+	rep := a.restore(nil, to, Options{})
+	want := []string{"dir/flipped", "dir/shorter", "dir/longer", "dir/gone", "dir/symlink", "dir/folder",
+		"lost/file", "lost/below/file"}
+	wantFailed(t, rep, slices.Clone(want)...)
+	if rep.FailedCount != 8 || rep.Damaged != 8 {
+		t.Errorf("failed %d, damaged %d, want 8 and 8", rep.FailedCount, rep.Damaged)
+	}
+	for _, f := range rep.Failed {
+		if !errors.Is(f.Err, ErrDamaged) {
+			t.Errorf("%s: %v does not wrap ErrDamaged", f.Path, f.Err)
+		}
+		if f.Path == "dir/shorter" && f.Err.Error() != "stored file is damaged: it has 5 bytes instead of 18" {
+			t.Errorf("%s: %v", f.Path, f.Err)
+		}
+	}
+	for _, name := range want {
+		b.check(os.Remove(b.path(name)))
+	}
+	restoreTimes(t, a, b.root)
+	sameTree(t, describe(t, b.root), describe(t, to))
+}
+
+// restoreTimes gives the directories of a tree the times that the catalog has of them.
+func restoreTimes(t *testing.T, a archived, root string) {
+	t.Helper()
+	b := builder{t, root}
+	e := a.Catalog.Root()
+	b.mtime("", e.Mtime.Sec, int64(e.Mtime.Nsec))
+	b.check(a.Catalog.Walk(func(dir string, _ *index.Record, e *index.Entry) error {
+		if e.Type == index.Dir {
+			b.mtime(join(dir, e.Name), e.Mtime.Sec, int64(e.Mtime.Nsec))
+		}
+		return nil
+	}))
+}
+
+// A name of a link group whose own stored file is lost is linked to another name of the group, and the folder it is put
+// into late has its time all the same.
+func TestLinkGroupSurvivesALostName(t *testing.T) {
+	b := builder{t, filepath.Join(tempDir(t), "source")}
+	b.file("a/first", "shared")
+	b.link("a/first", "b/second")
+	b.link("a/first", "c/third")
+	b.file("x/only", "both lost")
+	b.link("x/only", "y/only")
+	for _, dir := range []string{"a", "b", "c"} {
+		b.mtime(dir, 1_000_000_000, 9)
+	}
+	want := describe(t, b.root)
+	a := archive(t, b.root)
+	m := builder{t, a.Dir}
+	m.check(os.Remove(m.path("a/first")))
+	m.check(os.WriteFile(m.path("x/only"), []byte("both LOST"), 0o644))
+	var read int
+	opt := Options{Threads: 1, Fault: func(step string) error {
+		if step == "write" {
+			read++
+		}
+		return nil
+	}}
+	to := filepath.Join(tempDir(t), "to")
+	rep := a.restore(nil, to, opt)
+	wantFailed(t, rep, "x/only", "y/only")
+	if read != 2 {
+		t.Errorf("read %d files, want 2: a stored inode known to be damaged is not read again", read)
+	}
+	got := describe(t, to)
+	inGroup := func(lines []string) []string {
+		return slices.DeleteFunc(slices.Clone(lines), func(s string) bool {
+			return !strings.HasPrefix(s, `"/a`) && !strings.HasPrefix(s, `"/b`) && !strings.HasPrefix(s, `"/c`)
+		})
+	}
+	sameTree(t, inGroup(want), inGroup(got))
+}
+
+func TestExistingNamesAreNotTouched(t *testing.T) {
+	b := builder{t, filepath.Join(tempDir(t), "source")}
+	b.file("file", "new")
+	b.file("dir/inner", "new")
+	b.file("dir/taken", "new")
+	b.file("dir into link/file", "new")
+	b.file("dir into file/deep/file", "new")
+	b.check(os.Symlink("new", b.path("link")))
+	b.file("fresh/file", "new")
+	a := archive(t, b.root)
+
+	outside := builder{t, tempDir(t)}
+	outside.file("kept", "old")
+	target := builder{t, tempDir(t)}
+	target.file("file", "old")
+	target.file("dir/taken", "old")
+	target.mode("dir", 0o711)
+	target.mtime("dir/taken", 1, 1)
+	target.check(os.Symlink(outside.root, target.path("dir into link")))
+	target.file("dir into file", "old")
+	target.check(os.Symlink("old", target.path("link")))
+
+	rep := a.restore(nil, target.root, Options{})
+	wantFailed(t, rep, "file", "dir/taken", "dir into link", "dir into file", "link")
+	for _, f := range rep.Failed {
+		if !errors.Is(f.Err, ErrExists) {
+			t.Errorf("%s: %v", f.Path, f.Err)
+		}
+	}
+	if rep.FailedCount != 3+2+3 || rep.Damaged != 0 || rep.Existing != 1 {
+		t.Errorf("failed %d, damaged %d, existing %d", rep.FailedCount, rep.Damaged, rep.Existing)
+	}
+	for name, want := range map[string]string{"file": "old", "dir/taken": "old", "dir/inner": "new",
+		"dir into file": "old", "fresh/file": "new"} {
+		if got, err := os.ReadFile(target.path(name)); err != nil || string(got) != want {
+			t.Errorf("%s holds %q, %v; want %q", name, got, err, want)
+		}
+	}
+	info, err := os.Stat(target.path("dir"))
+	if err != nil || info.Mode().Perm() != 0o711 {
+		t.Errorf("existing folder became %v, %v", info.Mode(), err)
+	}
+	if list, err := os.ReadDir(outside.root); err != nil || len(list) != 1 {
+		t.Errorf("something was written through a symbolic link: %v, %v", list, err)
+	}
+}
+
+// A fault in any single step fails what it concerns and nothing else; a full disk ends the run.
+func TestEveryStepCanFail(t *testing.T) {
+	b := builder{t, filepath.Join(tempDir(t), "source")}
+	b.file("a/file", "x")
+	b.link("a/file", "b/link")
+	b.check(os.Symlink("x", b.path("symlink")))
+	b.dir("empty")
+	a := archive(t, b.root)
+	want := describe(t, b.root)
+	var steps []string
+	record := func(step string) error { steps = append(steps, step); return nil }
+	a.restore(nil, filepath.Join(tempDir(t), "to"), Options{Threads: 1, Fault: record})
+	for _, kind := range []string{"target", "mkdir", "create", "write", "metadata", "link", "sync"} {
+		if !slices.Contains(steps, kind) {
+			t.Errorf("no step %q", kind)
+		}
+	}
+	for i, step := range steps {
+		for _, fault := range []error{unix.EIO, unix.ENOSPC} {
+			t.Run(fmt.Sprintf("%d %s %v", i, step, fault), func(t *testing.T) {
+				n := -1
+				to := filepath.Join(tempDir(t), "to")
+				rep, err := Run(context.Background(), a.Source, nil, to, Options{Threads: 1, Fault: func(string) error {
+					if n++; n == i {
+						return fault
+					}
+					return nil
+				}})
+				if fault == unix.ENOSPC || step == "sync" || step == "target" {
+					if !errors.Is(err, fault) {
+						t.Fatalf("error %v, want %v", err, fault)
+					}
+					return
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if rep.FailedCount == 0 {
+					t.Fatal("nothing failed")
+				}
+				got := describe(t, to)
+				for _, f := range rep.Failed {
+					if !errors.Is(f.Err, fault) {
+						t.Errorf("%s: %v", f.Path, f.Err)
+					}
+				}
+				failed := int(rep.FailedCount)
+				if f := rep.Failed[0].Path; step == "metadata" && (f == "" || f == "a" || f == "b" || f == "empty") {
+					failed-- // it is there, with everything in it
+				}
+				if missing := len(want) - len(got); missing != failed {
+					t.Errorf("%d entries are missing, %d failed: %+v", missing, rep.FailedCount, rep.Failed)
+				}
+				if written := strings.Contains(strings.Join(got, ""), "size=1"); written != (rep.BytesWritten == 1) {
+					t.Errorf("%d bytes written; the file is there: %v", rep.BytesWritten, written)
+				}
+			})
+		}
+	}
+}
+
+func TestCancelledRunFailsNoFile(t *testing.T) {
+	_, _, a := torture(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	created := 0
+	before := openDescriptors(t)
+	rep, err := Run(ctx, a.Source, nil, filepath.Join(tempDir(t), "to"), Options{Fault: func(step string) error {
+		if step == "write" {
+			if created++; created == 5 {
+				cancel()
+			}
+		}
+		return nil
+	}, Threads: 1})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("error %v", err)
+	}
+	if errors.Is(err, ErrDamaged) || rep.FailedCount != 0 || rep.Files == 0 {
+		t.Errorf("%v; failed %d, restored %d", err, rep.FailedCount, rep.Files)
+	}
+	if after := openDescriptors(t); after != before {
+		t.Errorf("%d descriptors open before, %d after", before, after)
+	}
+}
+
+// What the target hands down to new files, a default ACL and its group, has no place in a restored tree.
+func TestTargetBequeathsNothing(t *testing.T) {
+	_, want, a := torture(t)
+	target := builder{t, tempDir(t)}
+	target.mode("", 0o2777)
+	target.xattr("", "system.posix_acl_default", acl(7))
+	if os.Geteuid() == 0 {
+		target.owner("", 0, 4321)
+	}
+	wantFailed(t, a.restore(nil, target.root, Options{}))
+	sameTree(t, want, describe(t, target.root))
+}
+
+// What a file system cannot hold is counted: here a time that most cannot, from a catalog made by hand.
+func TestTimesOutOfRangeAreCounted(t *testing.T) {
+	dir := tempDir(t)
+	far := index.Entry{Type: index.Symlink, Mode: 0o777, UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Nlink: 1,
+		Mtime: index.Time{Sec: 1 << 40}, Target: "x", Size: 1}
+	c := tree{}.put("far", far).catalog(t, dir, "catalog")
+	defer closeAll(t, c)
+	a := archived{Source{c, filepath.Join(dir, "archive", "snapshot")}, t}
+	to := builder{t, filepath.Join(dir, "to")}
+	to.check(os.MkdirAll(a.Dir, 0o755))
+	rep := a.restore([]string{"far"}, to.root, Options{})
+	info, err := os.Lstat(to.path("far"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if held := info.ModTime().Unix() == 1<<40; held != (rep.NotHeld.Times == 0) || rep.Files != 1 {
+		t.Errorf("time held: %v, report %+v", held, rep)
+	}
+}
+
+func TestDeepTree(t *testing.T) {
+	b := builder{t, filepath.Join(tempDir(t), "source")}
+	b.deep("deep", 3000)
+	a := archive(t, b.root)
+	to := filepath.Join(tempDir(t), "to")
+	items, most := 0, 0
+	rep := a.restore(nil, to, Options{Threads: 2, Item: func(Item) {
+		if items++; items%50 == 0 { // on the way down there are files, on the way up directories
+			most = max(most, openDescriptors(t))
+		}
+	}})
+	wantFailed(t, rep)
+	if limit := 2*2*(openLevels+4) + 40; most > limit {
+		t.Errorf("%d descriptors open at a time, limit %d", most, limit)
+	}
+	sameTree(t, describe(t, b.root), describe(t, to))
+}
+
+func TestItemsAndProgressAddUp(t *testing.T) {
+	_, _, a := torture(t)
+	counts := make(map[Action]uint64)
+	progress := new(Progress)
+	rep := a.restore(nil, filepath.Join(tempDir(t), "to"), Options{Progress: progress, Item: func(i Item) {
+		counts[i.Action]++
+	}})
+	if counts[Restored]+counts[Linked] != rep.Files+rep.Dirs || counts[Linked] != rep.Linked || rep.Linked == 0 {
+		t.Errorf("items %v, report %+v", counts, rep)
+	}
+	if p := progress; p.Files.Load() != p.ExpectFiles.Load() || p.Files.Load() != rep.Files {
+		t.Errorf("progress %d of %d files, restored %d", p.Files.Load(), p.ExpectFiles.Load(), rep.Files)
+	}
+}
+
+func TestReportAsJSON(t *testing.T) {
+	rep := Report{FailedCount: 1, Failed: []FailedItem{{Path: "\xff", Err: fmt.Errorf("%w: x", ErrDamaged)}}}
+	text, err := json.Marshal(rep)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `"failed":[{"path":"\ufffd","path_base64":"/w==","error":"stored file is damaged: x","damaged":true}]`
+	if !bytes.Contains(text, []byte(want)) {
+		t.Errorf("%s does not contain %s", text, want)
+	}
+}

@@ -1,0 +1,144 @@
+package restore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"snapcopy/index"
+)
+
+// The user and the groups of the helper process.
+const (
+	helperUser  = 1000
+	helperGroup = 1001
+	helperOther = 1002 // a further group
+	helperEnv   = "SNAPCOPY_RESTORE_HELPER"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(helperEnv) != "" {
+		if err := helper(os.Args[1], os.Args[2], os.Args[3]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	status := m.Run()
+	if err := removeTortured(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		status = 1
+	}
+	os.Exit(status)
+}
+
+// helper is a restore without privileges, in a process of its own.
+func helper(catalog, dir, to string) (err error) {
+	if err := errors.Join(syscall.Setgroups([]int{helperOther}), syscall.Setgid(helperGroup),
+		syscall.Setuid(helperUser)); err != nil {
+		return err
+	}
+	c, err := index.Open(catalog)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	rep, err := Run(context.Background(), Source{c, dir}, nil, to, Options{Threads: 1}) // the order of names matters
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(rep)
+}
+
+func TestWithoutPrivileges(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to make files of several users")
+	}
+	b := builder{t, filepath.Join(tempDir(t), "source")}
+	b.file("closed/group", "first name is in a folder that nobody can enter in the end")
+	b.link("closed/group", "open/group")
+	b.file("closed/inner/file", "x")
+	b.file("mine", "x")
+	b.owner("mine", helperUser, helperGroup)
+	b.mode("mine", 0o6755)
+	b.file("root's", "x")
+	b.mode("root's", 0o4755)
+	b.xattr("root's", "security.capability", netBind)
+	b.file("my group's", "x")
+	b.owner("my group's", 0, helperOther)
+	b.mode("my group's", 0o2755)
+	b.file("trusted", "x")
+	b.owner("trusted", helperUser, helperGroup)
+	b.xattr("trusted", "trusted.note", "x")
+	b.file("secret", "x")
+	b.mode("secret", 0o600)
+	b.check(syscall.Mknod(b.path("device"), syscall.S_IFCHR|0o666, 0x103))
+	for _, name := range []string{"closed/inner", "closed"} {
+		b.owner(name, 0, helperOther)
+		b.mode(name, 0o070)
+	}
+	a := archive(t, b.root)
+	archiveDir := filepath.Dir(a.Dir)
+	catalog := filepath.Join(archiveDir, ".snapcopy", "catalogs", filepath.Base(a.Dir)+".cat")
+	for _, path := range []string{filepath.Dir(filepath.Dir(archiveDir)), archiveDir,
+		filepath.Join(archiveDir, ".snapcopy"), filepath.Dir(catalog), catalog} {
+		b.check(os.Chmod(path, 0o755))
+	}
+	target := builder{t, tempDir(t)}
+	target.owner("", helperUser, helperGroup)
+
+	var rep struct {
+		Report
+		Failed []struct{ Path, Error string } `json:"failed"`
+	}
+	runHelper(t, &rep, catalog, a.Dir, target.root)
+	if len(rep.Failed) != 2 || rep.Failed[0].Path != "device" || rep.Failed[1].Path != "secret" || rep.Damaged != 0 {
+		t.Errorf("failed: %+v", rep.Failed)
+	}
+	// Not ours: the root folder and all of it but "mine" and "trusted".
+	if rep.NotHeld != (NotHeld{Owners: 8, Modes: 2, Xattrs: 2}) {
+		t.Errorf("not held: %+v", rep.NotHeld)
+	}
+	got := strings.Join(describe(t, target.root), "\n")
+	for _, want := range []string{
+		`"/mine" type=8000 mode=6755 owner=1000:1001`,
+		`"/root's" type=8000 mode=0755 owner=1000:1001`,
+		`"/my group's" type=8000 mode=0755 owner=1000:1002`,
+		`"/trusted" type=8000 mode=0644 owner=1000:1001`,
+		`"/closed" type=4000 mode=0070 owner=1000:1002`,
+		`"/closed/inner" type=4000 mode=0070 owner=1000:1002`,
+		`link="/closed/group"`,
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	if n := strings.Count(got, `link="/closed/group"`); n != 2 {
+		t.Errorf("the link group has %d names", n)
+	}
+}
+
+func runHelper(t *testing.T, result any, args ...string) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self, args...)
+	cmd.Env = append(os.Environ(), helperEnv+"=1")
+	cmd.Stderr = os.Stderr
+	text, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, result); err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+}

@@ -14,6 +14,17 @@ const (
 	BlockDevice Type = 7
 )
 
+var typeNames = [...]string{"unknown kind of file", "file", "folder", "symbolic link", "FIFO", "socket",
+	"character device", "block device"}
+
+// String names the kind for people.
+func (t Type) String() string {
+	if int(t) >= len(typeNames) {
+		return typeNames[0]
+	}
+	return typeNames[t]
+}
+
 // Hash is a BLAKE3-256 digest. The zero Hash stands for "none".
 type Hash [32]byte
 

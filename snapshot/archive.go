@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"snapcopy/index"
@@ -107,16 +108,31 @@ func Create(path string, now time.Time) (*Archive, error) {
 	if err := a.openHandles(); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
-	id := make([]byte, 16)
-	_, _ = rand.Read(id) // never fails
-	a.Info = Info{Format: formatVersion, ID: hex.EncodeToString(id), Created: now.UTC().Truncate(time.Second)}
-	if a.Info.Capabilities, err = a.probe(); err == nil {
-		err = a.writeInfo()
-	}
-	if err != nil {
+	if err := a.initialize(now); err != nil {
 		return nil, errors.Join(fmt.Errorf("create archive %s: %w", abs, err), a.Close())
 	}
 	return a, nil
+}
+
+// initialize finds out what the file system can do and writes archive.json, which makes the folder an archive. Another
+// process may be about to do the same: the one that has the lock does it.
+func (a *Archive) initialize(now time.Time) (err error) {
+	lock, err := a.Lock()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Unlock()) }()
+	if other, err := Open(a.Path); err == nil {
+		a.Info = other.Info
+		return other.Close()
+	}
+	id := make([]byte, 16)
+	_, _ = rand.Read(id) // never fails
+	a.Info = Info{Format: formatVersion, ID: hex.EncodeToString(id), Created: now.UTC().Truncate(time.Second)}
+	if a.Info.Capabilities, err = a.probe(); err != nil {
+		return err
+	}
+	return a.writeInfo()
 }
 
 // foreign reports what a folder must not hold to become an archive: anything but what mkfs leaves at the top of a file
@@ -241,6 +257,28 @@ func (a *Archive) WithoutCatalog() ([]string, error) {
 			list = append(list, name)
 		} else if err != nil {
 			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// WithoutFolder lists the snapshots that were published, as their run reports say, and of which only the catalog is
+// left: the folder was removed by hand, or lost.
+func (a *Archive) WithoutFolder() ([]string, error) {
+	catalogs, err := names(a.metaPath(catalogsDir))
+	if err != nil {
+		return nil, fmt.Errorf("list catalogs: %w", err)
+	}
+	var list []string
+	for _, file := range catalogs {
+		name, isCatalog := strings.CutSuffix(file, catalogExt)
+		if _, ok := parseName(name); !ok || !isCatalog {
+			continue
+		}
+		_, folderErr := os.Lstat(filepath.Join(a.Path, name))
+		_, reportErr := os.Lstat(a.reportPath(name))
+		if errors.Is(folderErr, fs.ErrNotExist) && reportErr == nil {
+			list = append(list, name)
 		}
 	}
 	return list, nil

@@ -16,7 +16,6 @@ import (
 type dir struct {
 	parent *dir
 	slot   int // its position in the parent's entries
-	depth  int
 	id     index.DirID
 	self   index.Entry // what is known of the directory itself
 	was    index.Entry // its entry in the previous snapshot; Type 0: none
@@ -32,6 +31,9 @@ type dir struct {
 	fresh   []bool // goes with entries: stored in this run, so that the index has to learn of it
 
 	handles handles
+
+	pathOnce sync.Once
+	kept     string
 }
 
 func (d *dir) name() string { return d.self.Name }
@@ -56,6 +58,12 @@ func (d *dir) path() string {
 	return b.String()
 }
 
+// sharedPath is path, made once for all who keep it.
+func (d *dir) sharedPath() string {
+	d.pathOnce.Do(func() { d.kept = d.path() })
+	return d.kept
+}
+
 func join(dir, name string) string {
 	if dir == "" {
 		return name
@@ -65,7 +73,7 @@ func join(dir, name string) string {
 
 func (d *dir) child(name string) string { return join(d.path(), name) }
 
-// handles are the open directories of a dir. While the walk is far below a directory its handles are closed, so that a
+// handles are the open directories of a dir. While the walk is far from a directory its handles are closed, so that a
 // deep tree does not use up the descriptors; acquire opens them again.
 type handles struct {
 	mu             sync.Mutex
@@ -104,9 +112,6 @@ func (l *liveDirs) close() error {
 	return errors.Join(errs...)
 }
 
-// openLevels is how many levels of directories above the one being read are kept open.
-const openLevels = 64
-
 func (h *handles) set(src, prev, dst int) { h.src, h.prev, h.dst, h.open = src, prev, dst, true }
 
 func (h *handles) close() error {
@@ -118,17 +123,26 @@ func (h *handles) close() error {
 }
 
 // acquire makes sure the directory's handles are open until release.
-func (d *dir) acquire() error {
+func (r *run) acquire(d *dir) error {
+	reopened, err := r.open(d)
+	if err != nil || !reopened {
+		return err
+	}
+	return r.opened.add(d)
+}
+
+func (r *run) open(d *dir) (reopened bool, err error) {
 	h := &d.handles
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.open {
-		if err := d.reopen(); err != nil {
-			return err
+		if err := r.reopen(d); err != nil {
+			return false, err
 		}
+		reopened = true
 	}
 	h.users++
-	return nil
+	return reopened, nil
 }
 
 func (d *dir) release() {
@@ -137,47 +151,83 @@ func (d *dir) release() {
 	d.handles.mu.Unlock()
 }
 
-// suspend closes the handles of a directory that nobody is using at the moment.
-func (d *dir) suspend() error {
+// suspend closes the handles of a directory, unless somebody is using them.
+func (d *dir) suspend() (done bool, err error) {
 	h := &d.handles
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.users > 0 {
-		return nil
+		return false, nil
 	}
-	return h.close()
+	return true, h.close()
 }
 
-// reopen opens the directory again from its parent, by name. The caller holds the lock.
-func (d *dir) reopen() error {
-	p := d.parent
-	if err := p.acquire(); err != nil {
-		return err
-	}
-	defer p.release()
-	src, err := d.openSource(p.handles.src, d.name())
+// reopen opens the directory again, by the names from the top. That takes long where it is deep, but leaves no other
+// handle open. The caller holds the lock.
+func (r *run) reopen(d *dir) error {
+	path := d.path()
+	src, err := d.openSource(func() (int, error) { return openPath(r.source.fd, path) })
 	d.handles.lost = err
-	return d.openStored(src, p.handles.prev, p.handles.dst, d.name())
+	dst := fsat.NoDir
+	if !r.opt.DryRun {
+		if dst, err = openPath(r.work, join(workTree, path)); err != nil {
+			return errors.Join(fatal("open", path, err), fsat.Close(src))
+		}
+	}
+	d.handles.set(src, r.reopenPrevious(d, path), dst)
+	return nil
+}
+
+// reopenPrevious opens the directory in the previous snapshot. Where that fails, the files are stored afresh.
+func (r *run) reopenPrevious(d *dir, path string) int {
+	if d.was.Type != index.Dir {
+		return fsat.NoDir
+	}
+	fd, err := openPath(r.archive.root, join(r.prevName, path))
+	if err != nil {
+		return fsat.NoDir
+	}
+	return fd
 }
 
 // resume opens the handles of d from those of a directory directly below it, which costs the same at any depth.
-func (d *dir) resume(below *handles) error {
+func (r *run) resume(d *dir, below *handles) error {
+	resumed, err := r.openFrom(d, below)
+	if err != nil || !resumed {
+		return err
+	}
+	return r.opened.add(d)
+}
+
+func (r *run) openFrom(d *dir, below *handles) (opened bool, err error) {
 	h := &d.handles
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.open || !below.open {
-		return nil
+		return false, nil
 	}
-	src, err := d.openSource(below.src, "..")
+	src, err := d.openSource(func() (int, error) { return fsat.OpenDir(below.src, "..") })
 	if err != nil {
-		return nil // the directory below was moved elsewhere: acquire goes by the names
+		return false, nil // the directory below was moved elsewhere: acquire goes by the names
 	}
-	return d.openStored(src, below.prev, below.dst, "..")
+	prev, dst := fsat.NoDir, fsat.NoDir
+	if below.prev < 0 { // the directory below is new, this one need not be
+		prev = r.reopenPrevious(d, d.path())
+	} else if prev, err = fsat.OpenDir(below.prev, ".."); err != nil {
+		prev = fsat.NoDir
+	}
+	if below.dst >= 0 {
+		if dst, err = fsat.OpenDir(below.dst, ".."); err != nil {
+			return false, errors.Join(fatal("open", d.path(), err), fsat.Close(src), fsat.Close(prev))
+		}
+	}
+	h.set(src, prev, dst)
+	return true, nil
 }
 
 // openSource opens the directory in the source, and makes sure that it is still the one that was listed.
-func (d *dir) openSource(from int, name string) (int, error) {
-	fd, err := fsat.OpenDir(from, name)
+func (d *dir) openSource(open func() (int, error)) (int, error) {
+	fd, err := open()
 	if err != nil {
 		return fsat.NoDir, err
 	}
@@ -192,23 +242,6 @@ func (d *dir) openSource(from int, name string) (int, error) {
 }
 
 var errMoved = errors.New("directory was moved while it was read")
-
-func (d *dir) openStored(src, prev, dst int, name string) error {
-	newPrev, newDst := fsat.NoDir, fsat.NoDir
-	var err error
-	if d.was.Type == index.Dir && prev >= 0 {
-		if newPrev, err = fsat.OpenDir(prev, name); err != nil {
-			newPrev = fsat.NoDir // links are then refused, and the files stored afresh
-		}
-	}
-	if dst >= 0 {
-		if newDst, err = fsat.OpenDir(dst, name); err != nil {
-			return errors.Join(fatal("open", d.path(), err), fsat.Close(src), fsat.Close(newPrev))
-		}
-	}
-	d.handles.set(src, newPrev, newDst)
-	return nil
-}
 
 // openTop starts the walk: the source's own folder, already open, and its counterparts.
 func (r *run) openTop(dst int) error {
@@ -242,14 +275,19 @@ func (r *run) openTop(dst int) error {
 // enter opens a directory that items has found, on both sides, and lists it.
 func (r *run) enter(id int, parent *dir, item int) (*dir, int, bool, error) {
 	w := &r.workers[id]
-	if err := parent.acquire(); err != nil {
+	if err := r.acquire(parent); err != nil {
 		return nil, 0, false, err
 	}
 	defer parent.release()
 	slot := &parent.entries[item]
-	d := &dir{parent: parent, slot: item, depth: parent.depth + 1}
-	if slot.Type == index.Dir {
+	d := &dir{parent: parent, slot: item}
+	switch slot.Type {
+	case 0:
+	case index.Dir:
 		d.was = *slot
+	default: // a folder has taken its place
+		r.gone.add(parent, slot, r.opt.Item != nil)
+		*slot = index.Entry{}
 	}
 	d.self = index.Entry{Name: parent.names[item].Name, Type: index.Dir}
 	ok, err := r.openDir(w, d)
@@ -257,24 +295,10 @@ func (r *run) enter(id int, parent *dir, item int) (*dir, int, bool, error) {
 		return nil, 0, false, err
 	}
 	r.live.add(d)
-	if err := r.suspendAbove(d); err != nil {
+	if err := r.opened.add(d); err != nil {
 		return nil, 0, false, err
 	}
 	return d, len(d.names), true, nil
-}
-
-func (r *run) suspendAbove(d *dir) error {
-	if d.depth <= openLevels {
-		return nil
-	}
-	above := d
-	for range openLevels {
-		above = above.parent
-	}
-	if above.parent == nil {
-		return nil
-	}
-	return above.suspend()
 }
 
 // openDir opens one directory in the source, makes it in the mirror, and reads it. It returns false, with the slot of
@@ -300,7 +324,7 @@ func (r *run) openDir(w *worker, d *dir) (bool, error) {
 		return false, d.handles.close()
 	}
 	if err := r.makeDir(d); err != nil {
-		return false, errors.Join(err, d.handles.close())
+		return false, errors.Join(r.failed(w, d, err), d.handles.close())
 	}
 	if d.was.Type == index.Dir && p.handles.prev >= 0 {
 		if fd, err := fsat.OpenDir(p.handles.prev, d.name()); err == nil {
@@ -327,7 +351,7 @@ func (r *run) makeDir(d *dir) error {
 	}
 	dst := d.parent.handles.dst
 	if err := fsat.Mkdir(dst, d.name(), 0o700); err != nil {
-		return fatal("make directory", d.path(), err)
+		return r.refusedName("make directory", d.path(), err)
 	}
 	fd, err := fsat.OpenDir(dst, d.name())
 	if err != nil {
@@ -342,7 +366,7 @@ func (r *run) makeDir(d *dir) error {
 
 // readDir looks at the open directory itself, lists it, and pairs the names with those of the previous snapshot.
 func (r *run) readDir(w *worker, d *dir) error {
-	d.opened = r.opt.now()
+	d.opened = time.Now()
 	if err := fsat.StatHandle(d.handles.src, &d.source); err != nil {
 		return &fs.PathError{Op: "stat", Path: d.path(), Err: err}
 	}
@@ -366,7 +390,7 @@ func (r *run) readDir(w *worker, d *dir) error {
 	if err != nil {
 		err = &fs.PathError{Op: "list", Path: d.path(), Err: err}
 	}
-	return errors.Join(err, r.pairWithPrevious(w, d))
+	return errors.Join(err, r.pairWithPrevious(d))
 }
 
 // dirXattrs fills in the directory's extended attributes, from the previous snapshot if they cannot have changed.
@@ -376,13 +400,13 @@ func (r *run) dirXattrs(d *dir) error {
 			return nil
 		}
 		set, err := r.previous.Xattrs(d.was.Xattrs)
-		if err != nil {
-			return fatal("read previous catalog", d.path(), err)
+		if err == nil {
+			for _, x := range set {
+				d.xattrs = append(d.xattrs, fsat.Xattr(x))
+			}
+			return r.addXattrs(&d.self, d.xattrs)
 		}
-		for _, x := range set {
-			d.xattrs = append(d.xattrs, fsat.Xattr(x))
-		}
-		return r.keepXattrs(&d.self, &d.was)
+		r.previousUnusable(err)
 	}
 	var err error
 	d.xattrs, err = fsat.Xattrs(d.handles.src)
@@ -401,14 +425,16 @@ func distinct(list []fsat.DirEntry) []fsat.DirEntry {
 	return list[:n]
 }
 
-// pairWithPrevious puts the previous snapshot's entries into d.entries, by name, and counts those that are gone.
-func (r *run) pairWithPrevious(w *worker, d *dir) error {
+// pairWithPrevious puts the previous snapshot's entries into d.entries, by name, and notes those that are gone.
+func (r *run) pairWithPrevious(d *dir) error {
 	if d.was.Type != index.Dir {
 		return nil
 	}
 	rec, err := r.previous.ReadDir(d.was.Child)
 	if err != nil {
-		return fatal("read previous catalog", d.path(), err)
+		r.previousUnusable(err) // as if the directory were new: everything in it is read again
+		d.was = index.Entry{}
+		return nil
 	}
 	var old index.Entry
 	i := 0
@@ -421,7 +447,7 @@ func (r *run) pairWithPrevious(w *worker, d *dir) error {
 			continue
 		}
 		if d.self.Flags&index.Unread == 0 {
-			r.deleted(w, d, &old)
+			r.gone.add(d, &old, r.opt.Item != nil)
 		}
 	}
 	return nil
@@ -440,7 +466,7 @@ func (r *run) unreadableDir(w *worker, d *dir, cause error) (bool, error) {
 	d.was = index.Entry{}
 	d.handles.set(fsat.NoDir, fsat.NoDir, fsat.NoDir)
 	if err := r.makeDir(d); err != nil {
-		return false, err
+		return false, errors.Join(r.failed(w, d, err), d.handles.close())
 	}
 	r.fail(w, p.child(d.name()), cause)
 	return true, nil
@@ -449,10 +475,11 @@ func (r *run) unreadableDir(w *worker, d *dir, cause error) (bool, error) {
 // leave ends a directory: its record goes to the catalog, its metadata to the mirror, and its entry to the parent.
 func (r *run) leave(id int, d *dir) error {
 	w := &r.workers[id]
-	if err := d.acquire(); err != nil {
+	if err := r.acquire(d); err != nil {
 		return err
 	}
 	defer r.live.remove(d)
+	r.opened.remove(d)
 	n := 0
 	for i := range d.entries {
 		if d.entries[i].Type != 0 {
@@ -470,7 +497,7 @@ func (r *run) leave(id int, d *dir) error {
 	if d.parent == nil {
 		return d.handles.close()
 	}
-	err := d.parent.resume(&d.handles)
+	err := r.resume(d.parent, &d.handles)
 	d.parent.entries[d.slot] = d.self
 	return errors.Join(err, d.handles.close())
 }

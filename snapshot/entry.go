@@ -12,11 +12,11 @@ import (
 // items deals with some of the names of a directory. Directories among them are returned, to be entered later.
 func (r *run) items(id int, d *dir, from, to int) ([]int, error) {
 	w := &r.workers[id]
-	if err := d.acquire(); err != nil {
+	if err := r.acquire(d); err != nil {
 		return nil, err
 	}
 	defer d.release()
-	w.now = r.opt.now()
+	w.now = time.Now() // the file system's clock, whatever the time of the run is said to be
 	var descend []int
 	path := ""
 	if !r.opt.Exclude.Empty() {
@@ -65,7 +65,17 @@ func (r *run) oneItem(w *worker, d *dir, i int, path string) (isDir bool, err er
 // keep puts an entry that is not a directory into the snapshot: a link if it is unchanged, stored anew otherwise.
 func (r *run) keep(w *worker, d *dir, i int, st *fsat.Stat) error {
 	was := &d.entries[i]
+	if was.Type == index.Dir { // what was below it is gone
+		r.gone.add(d, was, r.opt.Item != nil)
+		*was = index.Entry{}
+	}
 	if was.Type == 0 || !r.unchanged(was, st) || r.opt.IgnoreCtime && !sameXattrs(d.handles.src, was) {
+		return r.storeEntry(w, d, i, st)
+	}
+	if known, err := r.keepXattrs(was, was); err != nil || !known {
+		if err != nil {
+			return err
+		}
 		return r.storeEntry(w, d, i, st)
 	}
 	if st.Nlink > 1 {
@@ -84,25 +94,22 @@ func (r *run) keep(w *worker, d *dir, i int, st *fsat.Stat) error {
 // keptAsWas turns the previous entry, to which a link was just made, into the new one.
 func (r *run) keptAsWas(w *worker, d *dir, i int, st *fsat.Stat) error {
 	e := &d.entries[i]
-	if err := r.keepXattrs(e, e); err != nil {
-		return err
-	}
 	e.Dev, e.Ino, e.Ctime, e.Nlink = d.dev, st.Ino, index.Time(st.Ctime), nlink(st)
-	e.Flags &= index.NotHeld
+	e.Flags &= ofStored
 	if r.racy(st, w.now) {
 		e.Flags |= index.Racy
 	}
-	if r.restat && !r.opt.DryRun {
-		var stored fsat.Stat
-		if err := fsat.StatAt(d.handles.dst, e.Name, &stored); err != nil {
-			return fatal("stat", d.child(e.Name), err)
-		}
-		e.Stored = stored.Ino
-		d.fresh[i] = true
+	var err error
+	if e.Stored, err = r.linkedInode(d, e.Name, e); err != nil {
+		return err
 	}
+	d.fresh[i] = r.restat
 	r.settled(w, d, i, Unchanged, "")
 	return nil
 }
+
+// ofStored are the flags that go with a stored file. Whether links are held is a matter of each snapshot.
+const ofStored = index.NotHeld &^ index.LinksNotHeld
 
 // unchanged is the test that decides whether a file is read: it is not if everything the file system says of it is what
 // the previous snapshot recorded, and that was not so recent that a later change could look the same.
@@ -110,7 +117,8 @@ func (r *run) unchanged(was *index.Entry, st *fsat.Stat) bool {
 	return r.unchangedInode(was, st) &&
 		was.Type == typeOf(st.Type) &&
 		(was.Type != index.File || was.Size == uint64(st.Size)) &&
-		was.Flags&(index.Racy|index.Torn|index.NotStored) == 0
+		was.Flags&(index.Racy|index.Torn|index.NotStored) == 0 &&
+		!r.couldHoldMore(was)
 }
 
 // unchangedInode reports whether metadata and extended attributes are as they were: neither can change without the
@@ -157,7 +165,7 @@ func (r *run) notStored(w *worker, d *dir, i int, err error) error {
 	if fsat.IsGone(err) {
 		w.counts.Vanished++
 		if was.Type != 0 {
-			r.deleted(w, d, &was)
+			r.gone.add(d, &was, r.opt.Item != nil)
 		}
 		r.tell(Item{Path: d.child(name), Action: Vanished})
 		return nil
@@ -184,10 +192,7 @@ func (r *run) reconsider(w *worker, d *dir, i int) error {
 	if st.Type == fsat.Directory { // swapped back and forth
 		return r.notStored(w, d, i, &fs.PathError{Op: "open", Path: d.names[i].Name, Err: errMoved})
 	}
-	if d.entries[i].Type == index.Dir {
-		d.entries[i] = index.Entry{}
-	}
-	return r.storeEntry(w, d, i, &st)
+	return r.keep(w, d, i, &st)
 }
 
 // settled counts an entry that is in the snapshot.
@@ -212,18 +217,6 @@ func (r *run) settled(w *worker, d *dir, i int, a Action, was string) {
 	w.notHeld.add(e.Flags)
 	if r.opt.Item != nil {
 		r.tell(Item{Path: d.child(e.Name), Action: a, Type: e.Type, Size: e.Size, Was: was})
-	}
-}
-
-// deleted counts what the previous snapshot has and the source has no more.
-func (r *run) deleted(w *worker, d *dir, was *index.Entry) {
-	n := uint64(1)
-	if was.Type == index.Dir {
-		n = was.Below.Files
-	}
-	w.counts.Deleted += n
-	if r.opt.Item != nil {
-		r.tell(Item{Path: d.child(was.Name), Action: Deleted, Type: was.Type, Size: was.Size})
 	}
 }
 
@@ -265,28 +258,30 @@ var types = map[uint32]index.Type{
 
 func typeOf(kind uint32) index.Type { return types[kind] }
 
-// keepXattrs gives e the extended attributes that the previous snapshot's entry was has.
-func (r *run) keepXattrs(e, was *index.Entry) error {
+// keepXattrs gives e the extended attributes that the previous snapshot's entry was has. It returns false if the
+// previous catalog cannot tell them.
+func (r *run) keepXattrs(e, was *index.Entry) (bool, error) {
 	if was.Xattrs == 0 {
 		e.Xattrs, e.XattrHash = 0, index.Hash{}
-		return nil
+		return true, nil
 	}
 	if r.opt.DryRun {
-		return nil
+		return true, nil
 	}
 	ref, hash, ok := r.xattrRefs.get(was.Xattrs)
 	if !ok {
 		set, err := r.previous.Xattrs(was.Xattrs)
 		if err != nil {
-			return fatal("read previous catalog", e.Name, err)
+			r.previousUnusable(err)
+			return false, nil
 		}
 		if ref, hash, err = r.catalog.AddXattrs(set); err != nil {
-			return fatal("write", "catalog", err)
+			return false, fatal("write", "catalog", err)
 		}
 		r.xattrRefs.put(was.Xattrs, ref, hash)
 	}
 	e.Xattrs, e.XattrHash = ref, hash
-	return nil
+	return true, nil
 }
 
 // addXattrs gives e a set of extended attributes.

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"strings"
 	"sync"
 
 	"snapcopy/index"
@@ -10,10 +11,41 @@ import (
 // linkPrevious makes the entry a link to the file that the previous snapshot has under the same name. It returns false
 // if that cannot be: another file of this snapshot uses that inode, it is gone, or it can have no further name.
 func (r *run) linkPrevious(w *worker, d *dir, i int, was *index.Entry) (bool, error) {
-	if was.Flags&index.NotStored != 0 || !r.caps.HardLinks || !r.used.claim(was.Stored) {
+	if was.Flags&index.NotStored != 0 || !r.caps.HardLinks {
+		return false, nil
+	}
+	ino, err := r.storedInode(d.handles.prev, was)
+	if err != nil {
+		w.missing++
+		return false, nil
+	}
+	if !r.used.claim(ino) {
 		return false, nil
 	}
 	return r.linkFrom(w, d, d.handles.prev, was.Name, d.names[i].Name, was)
+}
+
+// storedInode gives the inode number of a stored file: the recorded one, or in an archive that was copied to another
+// file system the present one.
+func (r *run) storedInode(dir int, e *index.Entry) (uint64, error) {
+	if !r.restat || dir < 0 {
+		return e.Stored, nil
+	}
+	var st fsat.Stat
+	err := fsat.StatAt(dir, e.Name, &st)
+	return st.Ino, err
+}
+
+// linkedInode gives the inode number of the stored file that name in the mirror of d has just become a name of.
+func (r *run) linkedInode(d *dir, name string, stored *index.Entry) (uint64, error) {
+	if !r.restat || r.opt.DryRun {
+		return stored.Stored, nil
+	}
+	var st fsat.Stat
+	if err := fsat.StatAt(d.handles.dst, name, &st); err != nil {
+		return 0, fatal("stat", d.child(name), err)
+	}
+	return st.Ino, nil
 }
 
 // linkFrom makes name in the mirror of d a link to a stored file.
@@ -153,14 +185,22 @@ func (r *run) foundGroup(w *worker, d *dir, i int, st *fsat.Stat, group *linkGro
 	if err := r.storeOne(w, d, i, st); err != nil {
 		return err
 	}
-	if e := &d.entries[i]; e.Type != 0 && st.Ino == ino && e.Flags&index.Torn == 0 {
+	e := &d.entries[i]
+	switch {
+	case e.Type == 0:
+	case st.Ino == ino && e.Flags&index.Torn == 0:
 		group.set(d, e)
+	case e.Linked(): // what was read is a state that no other name will be found in
+		e.Flags |= index.LinksNotHeld
+		w.notHeld.Links++
 	}
 	return nil
 }
 
+// set notes where the group's stored file is. The names are copied: they are parts of whole listings and records.
 func (g *linkGroup) set(d *dir, e *index.Entry) {
-	g.entry, g.dir = *e, d.path()
+	g.entry, g.dir = *e, d.sharedPath()
+	g.entry.Name, g.entry.Target = strings.Clone(e.Name), strings.Clone(e.Target)
 }
 
 // joinGroup makes the entry a further name of the group's stored file.
@@ -176,16 +216,22 @@ func (r *run) joinGroup(w *worker, d *dir, i int, st *fsat.Stat, group *linkGrou
 			if err := r.foundGroup(w, d, i, st, group); err != nil {
 				return err
 			}
-			d.entries[i].Flags |= index.LinksNotHeld
 			group.entry.Flags |= index.LinksNotHeld
-			w.notHeld.Links++
+			if e := &d.entries[i]; e.Type != 0 && e.Flags&index.LinksNotHeld == 0 {
+				e.Flags |= index.LinksNotHeld
+				w.notHeld.Links++
+			}
 			return nil
 		}
 	}
 	action := New
 	switch {
+	case was.Type == 0 && r.moved.has(group.entry.Stored):
+		action = Moved
 	case was.Type != 0 && was.Stored == group.entry.Stored:
 		action = Unchanged
+	case was.Type == index.File && was.Hash == group.entry.Hash:
+		action = MetadataChanged
 	case was.Type != 0:
 		action = Changed
 	}
@@ -203,6 +249,9 @@ func (r *run) linkToGroup(w *worker, d *dir, name string, was *index.Entry, grou
 		return r.linkFrom(w, d, d.handles.prev, was.Name, name, &group.entry)
 	}
 	if r.opt.DryRun {
+		if group.entry.Type == index.File {
+			w.counts.BytesLinked += group.entry.Size
+		}
 		return true, nil
 	}
 	linked := false

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"snapcopy/internal/atomicfile"
 	"snapcopy/internal/fsat"
 )
 
@@ -20,6 +21,9 @@ func (a *Archive) Lock() (*Lock, error) {
 	f, err := os.OpenFile(a.metaPath(lockFile), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock archive: %w", err)
+	}
+	if err := atomicfile.Inherit(f); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock archive: %w", err), f.Close())
 	}
 	ok, err := fsat.LockExclusive(int(f.Fd()))
 	if err != nil {
@@ -38,7 +42,9 @@ func (a *Archive) Lock() (*Lock, error) {
 }
 
 // Unlock gives the lock back.
-func (l *Lock) Unlock() error { return l.file.Close() }
+func (l *Lock) Unlock() error {
+	return errors.Join(fsat.Unlock(int(l.file.Fd())), l.file.Close())
+}
 
 func writeAt(f *os.File, text string) error {
 	_, err := f.WriteAt([]byte(text), 0)

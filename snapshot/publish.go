@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"snapcopy/index"
@@ -35,6 +36,7 @@ func (r *run) publish(ctx context.Context) error {
 		return fmt.Errorf("publish: %w", err)
 	}
 	r.published = true
+	r.afterwards("sync of the folders", r.settleSnapshot)
 	r.afterwards("content-hash index", r.updateIndex)
 	r.afterwards("run report", func() error { return r.archive.writeReport(r.report) })
 	r.afterwards(latestLink, r.updateLatest)
@@ -92,12 +94,16 @@ func (r *run) placeSnapshot() error {
 	if err := fsat.RenameNew(r.work, workTree, r.archive.root, r.report.Snapshot); err != nil {
 		return &fs.PathError{Op: "rename to", Path: r.report.Snapshot, Err: err}
 	}
+	return nil
+}
+
+// settleSnapshot makes the snapshot's name durable: until then a power cut may still take the whole snapshot away.
+func (r *run) settleSnapshot() error {
+	var err error
 	if mode := r.top.self.Mode; mode&0o700 != 0o700 {
-		if err := r.archive.setTopMode(r.report.Snapshot, mode); err != nil {
-			return err
-		}
+		err = r.archive.setTopMode(r.report.Snapshot, mode)
 	}
-	return errors.Join(fsat.Sync(r.archive.root), fsat.Sync(r.work))
+	return errors.Join(err, fsat.Sync(r.archive.root), fsat.Sync(r.work))
 }
 
 // setTopMode gives a snapshot's own folder the source's mode, which could not be set before it was moved into place.
@@ -118,15 +124,21 @@ func (r *run) afterwards(what string, do func() error) {
 	}
 }
 
-// updateIndex adds what this run stored. A damaged index is dropped, for the next run to make anew.
+// updateIndex adds what this run stored. An index that turns out to be damaged is made anew.
 func (r *run) updateIndex() error {
-	if r.indexDamaged.Load() {
-		return os.Remove(r.archive.IndexPath())
+	var err error
+	if r.additions.Len() > 0 && !r.indexDamaged.Load() {
+		err = r.additions.Merge(r.index, r.report.Snapshot, r.archive.IndexPath())
 	}
-	if r.additions.Len() == 0 {
-		return nil
+	if !r.indexDamaged.Load() && !errors.Is(err, index.ErrDamaged) {
+		return err
 	}
-	return r.additions.Merge(r.index, r.report.Snapshot, r.archive.IndexPath())
+	snapshots, err := r.archive.Snapshots()
+	if err != nil {
+		return err
+	}
+	r.report.IndexRebuilt = "it was damaged; files moved in this run may have been stored again"
+	return r.archive.rebuildIndex(r.ctx, snapshots)
 }
 
 // updateLatest points the link at the new snapshot, in one step. A file system without symbolic links has none.
@@ -149,7 +161,8 @@ func (r *run) abandon(cause error) error {
 	if cause == nil || r.published || r.opt.DryRun || r.work < 0 || r.opt.Fault != nil && errors.Is(cause, errCrash) {
 		return nil
 	}
-	return errors.Join(removeTree(r.work, workTree), removeTree(r.work, workCatalog))
+	_, err := r.archive.removeOrphans()
+	return errors.Join(err, removeTree(r.work, workTree), removeTree(r.work, workCatalog))
 }
 
 // errCrash, from a test's fault, stands for the end of the process: nothing is cleaned up.
@@ -176,6 +189,9 @@ func (a *Archive) recover() (did []string, err error) {
 			did = append(did, "removed what an unfinished run had left")
 		}
 	}
+	if err := a.removePending(); err != nil {
+		return did, fmt.Errorf("clean up: %w", err)
+	}
 	orphans, err := a.removeOrphans()
 	if err != nil {
 		return did, err
@@ -183,7 +199,27 @@ func (a *Archive) recover() (did []string, err error) {
 	return append(did, orphans...), a.finishTop()
 }
 
-// removeOrphans removes catalogs newer than every snapshot: their runs ended just before the snapshot took its place.
+// removePending removes files that were about to take the place of others.
+func (a *Archive) removePending() error {
+	for _, dir := range []string{a.metaPath(), a.metaPath(runsDir)} {
+		files, err := names(dir)
+		if err != nil {
+			return err
+		}
+		for _, name := range files {
+			if !atomicfile.IsPending(name) {
+				continue
+			}
+			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// removeOrphans removes catalogs newer than every snapshot, if there is no report of their runs: those ended just before
+// the snapshot took its place. With a report there was a snapshot, and somebody has removed it; verify tells of that.
 func (a *Archive) removeOrphans() (did []string, err error) {
 	snapshots, err := a.Snapshots()
 	if err != nil {
@@ -202,7 +238,9 @@ func (a *Archive) removeOrphans() (did []string, err error) {
 		if _, ok := parseName(name); !ok || !isCatalog || name <= newest {
 			continue
 		}
-		if _, err := os.Lstat(a.metaPath("..", name)); !errors.Is(err, fs.ErrNotExist) {
+		_, folderErr := os.Lstat(filepath.Join(a.Path, name))
+		_, reportErr := os.Lstat(a.reportPath(name))
+		if !errors.Is(folderErr, fs.ErrNotExist) || !errors.Is(reportErr, fs.ErrNotExist) {
 			continue
 		}
 		if err := os.Remove(a.catalogPath(name)); err != nil {

@@ -1,10 +1,10 @@
 package snapshot
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -47,6 +47,8 @@ type Report struct {
 	PreviousUnusable string `json:"previous_unusable,omitempty"`
 	// Unfinished lists what failed after the snapshot was published; the next run makes up for it.
 	Unfinished []string `json:"unfinished,omitempty"`
+	// OtherSource is the source of the previous snapshot, if that was another one.
+	OtherSource string `json:"previous_source,omitempty"`
 	// Recovered lists what an earlier run that was cut short had left.
 	Recovered []string `json:"recovered,omitempty"`
 }
@@ -81,35 +83,75 @@ type FailedItem struct {
 	Error string
 }
 
-// MarshalJSON keeps names that are not UTF-8 in a field of their own.
-func (f FailedItem) MarshalJSON() ([]byte, error) {
-	v := struct {
-		Path   string `json:"path"`
-		Base64 string `json:"path_base64,omitempty"`
-		Error  string `json:"error"`
-	}{f.Path, "", f.Error}
-	if !utf8.ValidString(f.Path) {
-		v.Base64 = base64.StdEncoding.EncodeToString([]byte(f.Path))
+// bytesIfNeeded returns a name that JSON cannot hold, for the field beside it, and nil for all others.
+func bytesIfNeeded(name string) []byte {
+	if utf8.ValidString(name) {
+		return nil
 	}
-	return json.Marshal(v)
+	return []byte(name)
 }
+
+func (f FailedItem) object() failedObject {
+	return failedObject{f.Path, bytesIfNeeded(f.Path), f.Error}
+}
+
+type failedObject struct {
+	Path  string `json:"path"`
+	Raw   []byte `json:"path_base64,omitempty"`
+	Error string `json:"error"`
+}
+
+// MarshalJSON keeps names that are not UTF-8 in a field of their own.
+func (f FailedItem) MarshalJSON() ([]byte, error) { return json.Marshal(f.object()) }
 
 // UnmarshalJSON is the inverse of MarshalJSON.
 func (f *FailedItem) UnmarshalJSON(text []byte) error {
-	var v struct {
-		Path   string `json:"path"`
-		Base64 []byte `json:"path_base64"`
-		Error  string `json:"error"`
-	}
+	var v failedObject
 	if err := json.Unmarshal(text, &v); err != nil {
 		return err
 	}
 	*f = FailedItem{v.Path, v.Error}
-	if v.Base64 != nil {
-		f.Path = string(v.Base64)
+	if v.Raw != nil {
+		f.Path = string(v.Raw)
 	}
 	return nil
 }
+
+// plainReport is a Report without its methods.
+type plainReport Report
+
+type reportObject struct {
+	*plainReport
+	SourceRaw  []byte `json:"source_base64,omitempty"`
+	ArchiveRaw []byte `json:"archive_base64,omitempty"`
+	SelfRaw    []byte `json:"archive_left_out_base64,omitempty"`
+}
+
+// MarshalJSON keeps names that are not UTF-8 in fields of their own.
+func (r *Report) MarshalJSON() ([]byte, error) {
+	return json.Marshal(reportObject{(*plainReport)(r), bytesIfNeeded(r.Source), bytesIfNeeded(r.Archive),
+		bytesIfNeeded(r.SelfExcluded)})
+}
+
+// UnmarshalJSON is the inverse of MarshalJSON.
+func (r *Report) UnmarshalJSON(text []byte) error {
+	v := reportObject{plainReport: (*plainReport)(r)}
+	if err := json.Unmarshal(text, &v); err != nil {
+		return err
+	}
+	for _, field := range []struct {
+		raw  []byte
+		name *string
+	}{{v.SourceRaw, &r.Source}, {v.ArchiveRaw, &r.Archive}, {v.SelfRaw, &r.SelfExcluded}} {
+		if field.raw != nil {
+			*field.name = string(field.raw)
+		}
+	}
+	return nil
+}
+
+// Path is where the report is kept.
+func (r *Report) Path() string { return filepath.Join(r.Archive, metaDir, runsDir, r.Snapshot+".json") }
 
 // ReadReport reads the report of a snapshot's run.
 func (a *Archive) ReadReport(name string) (*Report, error) {
@@ -150,9 +192,6 @@ func (r *run) sumUp() {
 		rep.LinkLimit += w.limit
 		rep.Missing += w.missing
 		rep.Structure += w.structure
-	}
-	if moved := rep.Counts.Moved; moved > 0 { // gone from where they were, but not lost
-		rep.Counts.Deleted -= min(moved, rep.Counts.Deleted)
 	}
 	if r.additions != nil {
 		rep.Counts.Contents = uint64(r.additions.Len())

@@ -7,11 +7,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"snapcopy/index"
+	"snapcopy/internal/atomicfile"
 	"snapcopy/internal/exclude"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/walk"
@@ -40,8 +42,11 @@ type run struct {
 	work     int // handle of .snapcopy/work
 	top      *dir
 	live     liveDirs
+	opened   openDirs[*dir] // all but the top, which stays open
 	groups   linkGroups
 	used     inodeSet
+	moved    inodeSet // stored files found under another name
+	gone     goneList
 	stored   storedFiles
 	workers  []worker
 	umask    uint32
@@ -182,21 +187,36 @@ func (r *run) openPrevious() error {
 	if r.report.Snapshot, err = nameAfter(r.report.Start, newest, r.opt.AllowClockBack); err != nil {
 		return err
 	}
-	r.report.Previous, r.prevName = newest.Name, newest.Name
-	c, err := newest.OpenCatalog()
-	if errors.Is(err, index.ErrNewer) {
-		return fmt.Errorf("catalog of %s: %w", newest.Name, err)
+	for _, s := range slices.Backward(snapshots) {
+		r.previous, err = s.OpenCatalog()
+		if errors.Is(err, index.ErrNewer) {
+			return fmt.Errorf("catalog of %s: %w", s.Name, err)
+		}
+		if err != nil {
+			r.previous = nil
+			r.previousUnusable(err)
+			continue
+		}
+		r.report.Previous, r.prevName = s.Name, s.Name
+		summary := r.previous.Summary()
+		if summary.Source != r.report.Source {
+			r.report.OtherSource = summary.Source
+		}
+		r.restat = summary.Anchor != r.archive.anchor
+		r.opt.Progress.ExpectFiles.Store(summary.Counts.Files)
+		r.opt.Progress.ExpectAll.Store(summary.Counts.BytesTotal)
+		break
 	}
-	if err != nil {
-		r.report.PreviousUnusable = err.Error()
-		return r.openIndex(snapshots)
-	}
-	r.previous = c
-	s := c.Summary()
-	r.restat = s.Anchor != r.archive.anchor
-	r.opt.Progress.ExpectFiles.Store(s.Counts.Files)
-	r.opt.Progress.ExpectAll.Store(s.Counts.BytesTotal)
 	return r.openIndex(snapshots)
+}
+
+// previousUnusable notes the first reason for which something of the previous snapshot's catalog cannot be used.
+func (r *run) previousUnusable(err error) {
+	r.tally.mu.Lock()
+	defer r.tally.mu.Unlock()
+	if r.report.PreviousUnusable == "" {
+		r.report.PreviousUnusable = err.Error()
+	}
 }
 
 // clockSlack is how far behind the newest snapshot the clock may be without anybody worrying: runs in quick succession,
@@ -232,6 +252,9 @@ func (r *run) begin() error {
 	var err error
 	r.catalogFile, err = os.OpenFile(r.archive.metaPath(workDir, workCatalog), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
+		return fmt.Errorf("begin catalog: %w", err)
+	}
+	if err := atomicfile.Inherit(r.catalogFile); err != nil {
 		return fmt.Errorf("begin catalog: %w", err)
 	}
 	if r.catalog, err = index.NewWriter(r.catalogFile); err != nil {
@@ -285,6 +308,9 @@ func (r *run) mirror(ctx context.Context) error {
 		Enter: r.enter,
 		Leave: r.leave,
 	})
+	if err == nil {
+		r.countDeleted()
+	}
 	r.sumUp()
 	return err
 }

@@ -31,15 +31,18 @@ func (r *run) storeOne(w *worker, d *dir, i int, st *fsat.Stat) error {
 	was := d.entries[i]
 	for range maxTries {
 		var err error
-		if st.Type == fsat.Regular {
+		switch st.Type {
+		case fsat.Regular:
 			err = r.storeFile(w, d, i, st, &was)
-		} else {
+		case fsat.Directory:
+			err = errRetype // too late to go into it
+		default:
 			err = r.storeSpecial(w, d, i, st, &was)
 		}
 		if err == nil {
 			return nil
 		}
-		if !errors.Is(err, errRetype) {
+		if isFatal(err) || !errors.Is(err, errRetype) && !fsat.IsGone(err) {
 			return r.notStoredAs(w, d, i, &was, err)
 		}
 		if err := fsat.StatAt(d.handles.src, d.names[i].Name, st); err != nil {
@@ -66,6 +69,7 @@ type file struct {
 	was   *index.Entry // the previous entry of that name; Type 0: none
 	small []byte       // the content, if it fits the buffer
 
+	stored uint64 // bytes of new content that this version took
 	action Action
 	from   string // Moved: where it was found
 	fresh  bool   // the index has to learn of it
@@ -92,7 +96,7 @@ func (r *run) storeFile(w *worker, d *dir, i int, st *fsat.Stat, was *index.Entr
 		}
 		var after fsat.Stat
 		if err := fsat.StatHandle(src, &after); err != nil {
-			return fmt.Errorf("stat: %w", err)
+			return errors.Join(fmt.Errorf("stat: %w", err), r.takeBack(&f))
 		}
 		if after.SameVersion(&f.st) {
 			break
@@ -115,8 +119,14 @@ func (r *run) storeFile(w *worker, d *dir, i int, st *fsat.Stat, was *index.Entr
 
 var errChanging = errors.New("it kept changing while it was read; what was read is stored")
 
+func (r *run) tookUp(f *file, size uint64) {
+	f.stored = size
+	f.w.counts.BytesStored += size
+}
+
 // takeBack removes the name just made, because the source changed meanwhile.
 func (r *run) takeBack(f *file) error {
+	f.w.counts.BytesStored -= f.stored
 	if r.opt.DryRun {
 		return nil
 	}
@@ -134,9 +144,10 @@ func (r *run) storeVersion(f *file) error {
 	if r.racy(&f.st, f.w.now) {
 		f.e.Flags |= index.Racy
 	}
-	f.fresh, f.from, f.small = true, "", nil
+	f.fresh, f.from, f.small, f.stored = true, "", nil, 0
 	set, err := fsat.Xattrs(f.src)
 	if err != nil {
+		f.e.Flags |= index.Racy // the next run tries again
 		r.fail(f.w, f.d.child(f.name), err)
 	}
 	if err := r.addXattrs(&f.e, set); err != nil {
@@ -160,7 +171,7 @@ func (r *run) storeVersion(f *file) error {
 // look like one that is stored.
 func (r *run) hashFirst(f *file) (known bool, err error) {
 	if f.st.Size < int64(len(f.w.copier.Buf)) && f.st.Blocks*512 >= f.st.Size {
-		n, err := fsat.Read(f.src, f.w.copier.Buf, 0)
+		n, err := readSmall(f.src, f.w.copier.Buf, f.st.Size)
 		if err != nil {
 			return false, fmt.Errorf("read: %w", err)
 		}
@@ -177,10 +188,21 @@ func (r *run) hashFirst(f *file) (known bool, err error) {
 	return true, r.hashContent(f)
 }
 
+// readSmall reads a whole file of about the given size. When one call brings just that, the size is not asked for a
+// second time: the look at the file that follows would show a longer one.
+func readSmall(src int, buf []byte, size int64) (int, error) {
+	n, err := fsat.ReadSome(src, buf, 0)
+	if err != nil || int64(n) == size {
+		return n, err
+	}
+	rest, err := fsat.Read(src, buf[n:], int64(n))
+	return n + rest, err
+}
+
 // looksStored reports whether the content of a file too large to hold in memory may be in the archive, in a form that
 // saves writing it.
 func (r *run) looksStored(f *file) bool {
-	if f.was.Type == index.File && f.was.Size == f.e.Size && (r.caps.Reflink || sameMetadata(f.was, &f.e)) {
+	if f.was.Type == index.File && f.was.Size == f.e.Size && (r.caps.Reflink || r.standsFor(f.was, &f.e)) {
 		return true
 	}
 	return r.index != nil && (r.caps.Reflink || r.index.MayHold(f.e.Size, f.e.Mtime))
@@ -200,21 +222,31 @@ func (r *run) read(w *worker, n int) {
 	r.opt.Progress.Read.Add(uint64(n))
 }
 
-// sameMetadata reports whether a stored file with entry a can stand for e, if the contents are equal.
-func sameMetadata(a, e *index.Entry) bool {
+// standsFor reports whether a stored file with entry a can be e too, if the contents are equal.
+func (r *run) standsFor(a, e *index.Entry) bool {
+	return sameRecord(a, e) && a.Flags&index.NotStored == 0 && !r.couldHoldMore(a)
+}
+
+func sameRecord(a, e *index.Entry) bool {
 	return a.Type == e.Type && a.Mode == e.Mode && a.UID == e.UID && a.GID == e.GID && a.Mtime == e.Mtime &&
-		a.Size == e.Size && a.XattrHash == e.XattrHash && a.Flags&index.NotStored == 0
+		a.Size == e.Size && a.XattrHash == e.XattrHash
+}
+
+// couldHoldMore reports whether a stored file lacks something that this run, with other privileges than the one that
+// stored it, could give to a new one.
+func (r *run) couldHoldMore(a *index.Entry) bool {
+	lacks := a.Flags & (index.OwnerNotHeld | index.ModeNotHeld)
+	return lacks != 0 && r.caps.Owners && r.caps.Modes
 }
 
 // linkStored links the file to a stored one with the same content and metadata, if there is one that no other file of
 // this snapshot uses: first the one it was in the previous snapshot, then any.
 func (r *run) linkStored(f *file) (bool, error) {
-	if f.was.Type == index.File && f.was.Hash == f.e.Hash && sameMetadata(f.was, &f.e) {
+	if f.was.Type == index.File && f.was.Hash == f.e.Hash && r.standsFor(f.was, &f.e) {
 		linked, err := r.linkPrevious(f.w, f.d, f.slot, f.was)
 		if err != nil || linked {
 			f.action = Unchanged
-			r.becomes(f, f.was)
-			return linked, err
+			return linked, errors.Join(err, r.becomes(f, f.was))
 		}
 	}
 	found, from, err := r.linkByHash(f)
@@ -222,14 +254,19 @@ func (r *run) linkStored(f *file) (bool, error) {
 		return false, err
 	}
 	f.action, f.from = Moved, from
-	r.becomes(f, found)
-	return true, nil
+	if from == f.d.child(f.name) { // it was there before, only not in the previous snapshot
+		f.action, f.from = Unchanged, ""
+	} else {
+		r.moved.claim(found.Stored)
+	}
+	return true, r.becomes(f, found)
 }
 
 // becomes notes which stored file the entry is a name of.
-func (r *run) becomes(f *file, stored *index.Entry) {
-	f.e.Stored = stored.Stored
-	f.e.Flags |= stored.Flags & index.NotHeld
+func (r *run) becomes(f *file, stored *index.Entry) (err error) {
+	f.e.Stored, err = r.linkedInode(f.d, f.name, stored)
+	f.e.Flags |= stored.Flags & ofStored
+	return err
 }
 
 // copyContent stores the file as a new inode.
@@ -239,15 +276,19 @@ func (r *run) copyContent(f *file, set []fsat.Xattr, known bool) (err error) {
 		f.action = r.howChanged(f, known)
 	}
 	if r.opt.DryRun {
-		f.w.counts.BytesStored += f.e.Size
+		r.tookUp(f, f.e.Size)
 		return nil
 	}
 	if err := r.step("create"); err != nil {
 		return fatal("create", f.d.child(f.name), err)
 	}
-	dst, err := fsat.Create(f.d.handles.dst, f.name, f.e.Mode&0o777)
+	made := f.e.Mode & 0o777
+	if len(set) > 0 {
+		made |= 0o600 // the owner may set extended attributes only on what he may write to
+	}
+	dst, err := fsat.Create(f.d.handles.dst, f.name, made)
 	if err != nil {
-		return r.refusedName(f, err)
+		return r.refusedName("create", f.d.child(f.name), err)
 	}
 	defer func() {
 		if closeErr := fsat.Close(dst); closeErr != nil {
@@ -257,7 +298,7 @@ func (r *run) copyContent(f *file, set []fsat.Xattr, known bool) (err error) {
 	if err := r.fill(f, dst, known); err != nil {
 		return errors.Join(err, r.takeBack(f))
 	}
-	if f.e.Flags, err = r.setMetadata(dst, &f.e, set, f.e.Mode&0o777); err != nil {
+	if f.e.Flags, err = r.setMetadata(dst, &f.e, set, made); err != nil {
 		return fatal("set metadata of", f.d.child(f.name), err)
 	}
 	var stored fsat.Stat
@@ -280,7 +321,7 @@ func (r *run) howChanged(f *file, known bool) Action {
 	if !known || f.was.Type != index.File || f.was.Hash != f.e.Hash || f.was.Size != f.e.Size {
 		return Changed
 	}
-	if sameMetadata(f.was, &f.e) {
+	if r.standsFor(f.was, &f.e) {
 		return Unchanged
 	}
 	return MetadataChanged
@@ -306,9 +347,9 @@ func (r *run) fill(f *file, dst int, known bool) error {
 		return fatal("write", f.d.child(f.name), err)
 	}
 	if f.small != nil {
-		f.w.counts.BytesStored += f.e.Size
+		r.tookUp(f, f.e.Size)
 		if err := fsat.Write(dst, f.small, 0); err != nil {
-			return fatal("write", f.d.child(f.name), err)
+			return r.writeFailed(f, err)
 		}
 		return nil
 	}
@@ -316,11 +357,11 @@ func (r *run) fill(f *file, dst int, known bool) error {
 	var writeErr *filecopy.WriteError
 	switch {
 	case errors.As(err, &writeErr):
-		return fatal("write", f.d.child(f.name), writeErr.Err)
+		return r.writeFailed(f, writeErr.Err)
 	case err != nil:
 		return r.readFailed(f, err)
 	}
-	f.w.counts.BytesStored += uint64(f.w.copier.Data)
+	r.tookUp(f, uint64(f.w.copier.Data))
 	f.e.Size, f.e.Hash = uint64(n), hash
 	return nil
 }
@@ -336,6 +377,14 @@ func (r *run) hashClone(f *file, dst int) error {
 	return nil
 }
 
+// writeFailed settles a file that is too large for the archive's file system; any other failure is one of the archive.
+func (r *run) writeFailed(f *file, err error) error {
+	if fsat.IsTooLarge(err) {
+		return fmt.Errorf("store: the archive's file system takes no file of this size: %w", err)
+	}
+	return fatal("write", f.d.child(f.name), err)
+}
+
 // readFailed tells a run that is being stopped from a file that cannot be read.
 func (r *run) readFailed(f *file, err error) error {
 	if r.ctx.Err() != nil {
@@ -346,14 +395,15 @@ func (r *run) readFailed(f *file, err error) error {
 
 // refusedName settles a name that the archive's file system does not take; everything else that keeps a file from being
 // made is a failure of the archive.
-func (r *run) refusedName(f *file, err error) error {
+func (r *run) refusedName(op, path string, err error) error {
 	if fsat.IsExist(err) {
 		return fmt.Errorf("store: the archive's file system takes this name for another one of the folder: %w", err)
 	}
 	if fsat.IsNameRefused(err) {
-		return fmt.Errorf("store: the archive's file system does not take this name: %w", err)
+		// Not wrapped: it would be taken for one that says what became of the source's file.
+		return fmt.Errorf("store: the archive's file system does not take this name: %v", err)
 	}
-	return fatal("create", f.d.child(f.name), err)
+	return fatal(op, path, err)
 }
 
 // storeSpecial stores a symbolic link, a FIFO, a socket or a device. Where the archive cannot hold it, the catalog does.
@@ -379,28 +429,36 @@ func (r *run) storeSpecial(w *worker, d *dir, i int, st *fsat.Stat, was *index.E
 	}
 	set, err := fsat.XattrsAt(d.handles.src, name)
 	if err != nil {
+		e.Flags |= index.Racy // the next run tries again
 		r.fail(w, d.child(name), err)
 	}
 	if err := r.addXattrs(&e, set); err != nil {
 		return err
 	}
 	action := New
+	alike := sameRecord(was, &e) && was.Target == e.Target && was.Major == e.Major && was.Minor == e.Minor
 	if was.Type != 0 {
 		action = Changed
-		if sameMetadata(was, &e) && was.Target == e.Target && was.Major == e.Major && was.Minor == e.Minor {
+		if alike && r.standsFor(was, &e) {
 			linked, err := r.linkPrevious(w, d, i, was)
 			if err != nil {
 				return err
 			}
 			if linked {
 				action = Unchanged
-				e.Stored, e.Flags = was.Stored, e.Flags|was.Flags&index.NotHeld
+				e.Flags |= was.Flags & ofStored
+				if e.Stored, err = r.linkedInode(d, name, was); err != nil {
+					return err
+				}
 			}
 		}
 	}
 	if action != Unchanged {
 		if err := r.makeSpecial(d, &e, set); err != nil {
 			return err
+		}
+		if e.Flags&was.Flags&index.NotStored != 0 && alike {
+			action = Unchanged // and still not to be had in the mirror
 		}
 	}
 	d.entries[i] = e

@@ -18,20 +18,18 @@ const workTreePath = metaDir + "/" + workDir + "/" + workTree
 // linkByHash looks in the whole archive for a stored file with the content and metadata of f that no other file of this
 // snapshot uses, and links to it. It returns that file's entry and the path it had.
 func (r *run) linkByHash(f *file) (found *index.Entry, from string, err error) {
-	if r.index == nil || !r.caps.HardLinks || r.restat {
+	if r.index == nil || !r.caps.HardLinks {
 		return nil, "", nil
 	}
 	meta := index.MetaFingerprint(&f.e)
-	err = r.eachStored(f.e.Hash, func(loc index.Location) bool {
-		return loc.Meta == meta && !r.used.has(loc.Stored)
+	lookup := func(visit func(index.Location) bool) error { return r.index.LookupMeta(f.e.Hash, meta, visit) }
+	err = r.eachStored(f.e.Hash, lookup, func(loc index.Location) bool {
+		return r.restat || !r.used.has(loc.Stored)
 	}, func(snapshot, dir string, e *index.Entry) (bool, error) {
-		if !sameMetadata(e, &f.e) {
+		if !r.standsFor(e, &f.e) {
 			return true, nil
 		}
 		if e.Ino != f.e.Ino && r.source.stillHas(dir, e) { // that file will want its own
-			return true, nil
-		}
-		if !r.used.claim(e.Stored) {
 			return true, nil
 		}
 		linked, err := r.linkStoredAt(f, snapshot, dir, e)
@@ -51,7 +49,10 @@ func (r *run) linkStoredAt(f *file, snapshot, dir string, e *index.Entry) (linke
 		if err := fsat.StatAt(fd, e.Name, &st); err != nil {
 			return err
 		}
-		if st.Ino != e.Stored || uint64(st.Size) != e.Size || st.Type != fsat.Regular {
+		if st.Ino != e.Stored && !r.restat || uint64(st.Size) != e.Size || st.Type != fsat.Regular {
+			return nil
+		}
+		if !r.used.claim(st.Ino) {
 			return nil
 		}
 		linked, err = r.linkFrom(f.w, f.d, fd, e.Name, f.name, e)
@@ -73,8 +74,9 @@ func (r *run) cloneStored(f *file, dst int) (cloned bool, err error) {
 	if r.index == nil {
 		return false, nil
 	}
+	lookup := func(visit func(index.Location) bool) error { return r.index.Lookup(f.e.Hash, visit) }
 	all := func(index.Location) bool { return true }
-	err = r.eachStored(f.e.Hash, all, func(snapshot, dir string, e *index.Entry) (bool, error) {
+	err = r.eachStored(f.e.Hash, lookup, all, func(snapshot, dir string, e *index.Entry) (bool, error) {
 		err := r.stored.in(snapshot, dir, func(fd int) (err error) {
 			cloned, err = cloneFrom(dst, fd, e.Name, f.e.Size)
 			return err
@@ -106,12 +108,12 @@ func cloneFrom(dst, dir int, name string, size uint64) (cloned bool, err error) 
 	return true, nil
 }
 
-// eachStored visits the stored files with a content hash for which want is true, as the catalogs describe them, until
-// visit returns false or an error. What the index says wrongly is passed over: the catalogs decide.
-func (r *run) eachStored(hash index.Hash, want func(index.Location) bool,
+// eachStored visits the stored files that a lookup of a content hash finds and for which want is true, as the catalogs
+// describe them, until visit returns false or an error. What the index says wrongly is passed over: the catalogs decide.
+func (r *run) eachStored(hash index.Hash, lookup func(func(index.Location) bool) error, want func(index.Location) bool,
 	visit func(snapshot, dir string, e *index.Entry) (bool, error)) error {
 	var visitErr error
-	err := r.index.Lookup(hash, func(loc index.Location) bool {
+	err := lookup(func(loc index.Location) bool {
 		if !want(loc) {
 			return true
 		}
@@ -214,7 +216,10 @@ func (s *storedFiles) catalog(snapshot string) (*index.Catalog, error) {
 
 // in calls do with an open folder of a snapshot, or of the mirror under construction.
 func (s *storedFiles) in(top, dir string, do func(fd int) error) error {
-	return s.folders.in(join(top, dir), do)
+	if dir != "" {
+		top = join(top, dir)
+	}
+	return s.folders.in(top, do)
 }
 
 // folderCache keeps the folders last used open. A path is walked element by element, so its length does not matter

@@ -20,15 +20,16 @@ func (r *run) setMetadata(fd int, e *index.Entry, set []fsat.Xattr, made uint32)
 	if e.UID != r.euid || e.GID != r.egid {
 		switch err := fsat.Chown(fd, e.UID, e.GID); {
 		case fsat.IsRefused(err):
-			flags |= index.OwnerNotHeld
-			mode = r.safeMode(mode, &flags)
+			var lost index.Flags
+			mode, lost = safeMode(e)
+			flags |= lost
 		case err != nil:
 			return flags, err
 		}
 	}
 	for _, x := range set {
 		switch err := fsat.SetXattr(fd, x); {
-		case fsat.IsRefused(err) || fsat.IsNoSpace(err): // ENOSPC: larger than this file system lets one be
+		case fsat.IsRefused(err) || fsat.IsNoSpace(err) && r.hasSpace():
 			flags |= index.XattrsNotHeld
 		case err != nil:
 			return flags, err
@@ -51,13 +52,25 @@ func (r *run) setMetadata(fd int, e *index.Entry, set []fsat.Xattr, made uint32)
 	return flags, nil
 }
 
-// safeMode takes the set-ID bits off a mode when the file belongs to somebody else than it should: a set-user-ID
-// program of root's must not become one of the user who makes the snapshot.
-func (r *run) safeMode(mode uint32, flags *index.Flags) uint32 {
-	if mode&0o6000 != 0 {
-		*flags |= index.ModeNotHeld
+// safeMode gives the mode for a file that belongs to us though it should belong to somebody else. It has no set-ID
+// bits: a set-user-ID program of root's must not become one of the user who makes the snapshot. And it lets us read: what
+// we could read as one of the group, or of the others, must not be closed to us now that we own it.
+func safeMode(e *index.Entry) (uint32, index.Flags) {
+	mode := e.Mode&^0o6000 | 0o400
+	if e.Type == index.Dir {
+		mode |= 0o500
 	}
-	return mode &^ 0o6000
+	if mode != e.Mode {
+		return mode, index.OwnerNotHeld | index.ModeNotHeld
+	}
+	return mode, index.OwnerNotHeld
+}
+
+// hasSpace tells a full file system from one that says so of an extended attribute larger than it lets one be.
+func (r *run) hasSpace() bool {
+	const enough = 1 << 20
+	space, err := fsat.FileSystem(r.work)
+	return err == nil && space.Free >= enough && (space.Inodes == 0 || space.FreeInodes > 0)
 }
 
 // compareHeld looks at what a file system that cannot hold everything has made of an entry.
@@ -80,6 +93,11 @@ func (r *run) compareHeld(e *index.Entry, stored *fsat.Stat) (flags index.Flags)
 // makeSpecial makes a symbolic link, FIFO, socket or device in the mirror.
 func (r *run) makeSpecial(d *dir, e *index.Entry, set []fsat.Xattr) error {
 	if r.opt.DryRun {
+		return nil
+	}
+	// Not even tried where the probe has failed: what the error is then depends on the file system.
+	if e.Type == index.Symlink && !r.caps.Symlinks || e.Type != index.Symlink && !r.caps.Specials {
+		e.Flags |= index.NotStored
 		return nil
 	}
 	if err := r.step("create"); err != nil {
@@ -127,15 +145,16 @@ func (r *run) setMetadataAt(dir int, e *index.Entry, set []fsat.Xattr) error {
 	if e.UID != r.euid || e.GID != r.egid {
 		switch err := fsat.ChownAt(dir, e.Name, e.UID, e.GID); {
 		case fsat.IsRefused(err):
-			e.Flags |= index.OwnerNotHeld
-			mode = r.safeMode(mode, &e.Flags)
+			var lost index.Flags
+			mode, lost = safeMode(e)
+			e.Flags |= lost
 		case err != nil:
 			return err
 		}
 	}
 	for _, x := range set {
 		switch err := fsat.SetXattrAt(dir, e.Name, x); {
-		case fsat.IsRefused(err) || fsat.IsNoSpace(err):
+		case fsat.IsRefused(err) || fsat.IsNoSpace(err) && r.hasSpace():
 			e.Flags |= index.XattrsNotHeld
 		case err != nil:
 			return err
@@ -167,7 +186,7 @@ func (r *run) finishDir(w *worker, d *dir) error {
 		e.Mode |= 0o700
 	}
 	var err error
-	if d.self.Flags, err = r.setMetadata(fd, &e, d.xattrs, 0); err != nil {
+	if d.self.Flags, err = r.setMetadata(fd, &e, d.xattrs, 0o700); err != nil {
 		return fatal("set metadata of", d.path(), err)
 	}
 	var stored fsat.Stat

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -77,12 +78,13 @@ type verifier struct {
 	root    bool
 	workers []worker
 
-	name    string         // of the snapshot being verified
-	catalog *index.Catalog // of it
-	newer   *index.Catalog // of the one verified before it; nil: none
-	sound   inodeSet       // stored files with the right content
-	used    inodeSet       // stored files met in this snapshot
-	groups  map[inodeKey]uint64
+	name    string               // of the snapshot being verified
+	catalog *index.Catalog       // of it
+	newer   *index.Catalog       // of the one verified before it; nil: none
+	sound   inodeSet             // stored files with the right content
+	opened  openDirs[*verifyDir] // all but the top, which stays open
+	used    inodeSet             // stored files met in this snapshot
+	groups  map[groupKey]uint64
 	lock    sync.Mutex // of groups, the report and the Damage function
 	report  VerifyReport
 }
@@ -147,7 +149,7 @@ func (v *verifier) snapshot(s Snapshot) error {
 	if v.catalog = c; c.Summary().Snapshot != s.Name {
 		v.damage("", damagef("the catalog is that of snapshot %q", c.Summary().Snapshot))
 	}
-	v.used, v.groups = inodeSet{}, make(map[inodeKey]uint64)
+	v.used, v.groups = inodeSet{}, make(map[groupKey]uint64)
 	if err := v.tree(); err != nil {
 		return errors.Join(err, c.Close())
 	}
@@ -170,15 +172,22 @@ func (v *verifier) tree() error {
 	if err := v.read(&v.workers[0], top); err != nil {
 		return errors.Join(err, fsat.Close(fd))
 	}
-	return walk.Run(v.ctx, len(v.workers), top, len(top.entries), walk.Tree[*verifyDir]{
+	err = walk.Run(v.ctx, len(v.workers), top, len(top.entries), walk.Tree[*verifyDir]{
 		Items: v.items, Enter: v.enter, Leave: v.leave,
 	})
+	if err != nil { // some were never left
+		err = errors.Join(err, top.close())
+		for _, d := range v.opened.list {
+			err = errors.Join(err, d.close())
+		}
+	}
+	v.opened.list = nil
+	return err
 }
 
-// verifyDir is a directory being verified. Its handle is closed while the walk is far below it.
+// verifyDir is a directory being verified. Its handle is closed while the walk is far from it.
 type verifyDir struct {
 	parent  *verifyDir
-	depth   int
 	entry   index.Entry
 	newer   index.Entry // the entry of that path in the snapshot verified before; Type 0: none
 	entries []index.Entry
@@ -201,22 +210,28 @@ func (d *verifyDir) path() string {
 	return strings.Join(parts, "/")
 }
 
-func (d *verifyDir) acquire() (int, error) {
+func (v *verifier) acquire(d *verifyDir) (int, error) {
+	fd, reopened, err := v.open(d)
+	if err != nil || !reopened {
+		return fd, err
+	}
+	return fd, v.opened.add(d)
+}
+
+// open opens the directory again, if need be, by the names from the top: opening each folder from the one above would
+// leave all of them open.
+func (v *verifier) open(d *verifyDir) (fd int, reopened bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.fd < 0 {
-		above, err := d.parent.acquire()
+		fd, err := openPath(v.archive.root, join(v.name, d.path()))
 		if err != nil {
-			return fsat.NoDir, err
+			return fsat.NoDir, false, fmt.Errorf("open %q again: %w", d.path(), err)
 		}
-		d.fd, err = fsat.OpenDir(above, d.entry.Name)
-		d.parent.release()
-		if err != nil {
-			return fsat.NoDir, fmt.Errorf("open %q again: %w", d.path(), err)
-		}
+		d.fd, reopened = fd, true
 	}
 	d.users++
-	return d.fd, nil
+	return d.fd, reopened, nil
 }
 
 func (d *verifyDir) release() {
@@ -225,27 +240,34 @@ func (d *verifyDir) release() {
 	d.mu.Unlock()
 }
 
-func (d *verifyDir) suspend() error {
+// suspend closes the handle, unless somebody is using it.
+func (d *verifyDir) suspend() (done bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.users > 0 || d.fd < 0 {
-		return nil
+	if d.users > 0 {
+		return false, nil
 	}
+	return true, d.close()
+}
+
+func (d *verifyDir) close() error {
 	fd := d.fd
 	d.fd = fsat.NoDir
 	return fsat.Close(fd)
 }
 
 func (v *verifier) enter(id int, parent *verifyDir, item int) (*verifyDir, int, bool, error) {
-	d := &verifyDir{parent: parent, depth: parent.depth + 1, entry: parent.entries[item], fd: fsat.NoDir}
-	above, err := parent.acquire()
+	d := &verifyDir{parent: parent, entry: parent.entries[item], fd: fsat.NoDir}
+	above, err := v.acquire(parent)
 	if err != nil {
 		return nil, 0, false, err
 	}
 	d.fd, err = fsat.OpenDir(above, d.entry.Name)
+	if err != nil {
+		v.closedDir(above, d, err)
+	}
 	parent.release()
 	if err != nil {
-		v.damage(d.path(), lookFailed("open", err))
 		return nil, 0, false, nil
 	}
 	if parent.newer.Type == index.Dir && v.newer != nil {
@@ -256,35 +278,50 @@ func (v *verifier) enter(id int, parent *verifyDir, item int) (*verifyDir, int, 
 	if err := v.read(&v.workers[id], d); err != nil {
 		return nil, 0, false, errors.Join(err, fsat.Close(d.fd))
 	}
-	if d.depth > openLevels {
-		far := d
-		for range openLevels {
-			far = far.parent
-		}
-		if far.parent != nil {
-			if err := far.suspend(); err != nil {
-				return nil, 0, false, err
-			}
-		}
+	if err := v.opened.add(d); err != nil {
+		return nil, 0, false, err
 	}
 	return d, len(d.entries), true, nil
 }
 
-// resume opens the parent's handle from the child's, which costs the same at any depth.
+// leave opens the parent's handle from the child's, which costs the same at any depth.
 func (v *verifier) leave(_ int, d *verifyDir) error {
-	if d.fd < 0 {
-		return nil
+	v.opened.remove(d)
+	d.mu.Lock()
+	opened := d.fd >= 0 && d.parent != nil && d.parent.openFrom(d.fd)
+	err := d.close()
+	d.mu.Unlock()
+	if opened {
+		err = errors.Join(err, v.opened.add(d.parent))
 	}
-	if p := d.parent; p != nil {
-		p.mu.Lock()
-		if p.fd < 0 {
-			if fd, err := fsat.OpenParent(d.fd); err == nil {
-				p.fd = fd
-			}
-		}
-		p.mu.Unlock()
+	return err
+}
+
+func (d *verifyDir) openFrom(below int) (opened bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.fd >= 0 {
+		return false
 	}
-	return fsat.Close(d.fd)
+	fd, err := fsat.OpenParent(below)
+	if err != nil {
+		return false // the names will do
+	}
+	d.fd = fd
+	return true
+}
+
+// closedDir settles a directory that cannot be opened. One that could not be listed in the source either has nothing
+// recorded in it, so that only the directory itself is compared.
+func (v *verifier) closedDir(above int, d *verifyDir, cause error) {
+	var st fsat.Stat
+	if d.entry.Flags&index.Unread == 0 || !errors.Is(cause, fs.ErrPermission) {
+		v.damage(d.path(), lookFailed("open", cause))
+	} else if err := fsat.StatAt(above, d.entry.Name, &st); err != nil {
+		v.damage(d.path(), lookFailed("stat", err))
+	} else if err := v.compare(&d.entry, &st); err != nil {
+		v.damage(d.path(), err)
+	}
 }
 
 // read loads a directory's entries from the catalog, and compares the directory itself and its listing with them.
@@ -349,7 +386,7 @@ func (v *verifier) pairWithNewer(d *verifyDir) {
 
 func (v *verifier) items(id int, d *verifyDir, from, to int) (descend []int, err error) {
 	w := &v.workers[id]
-	fd, err := d.acquire()
+	fd, err := v.acquire(d)
 	if err != nil {
 		return nil, err
 	}
@@ -452,7 +489,7 @@ func (v *verifier) compare(e *index.Entry, st *fsat.Stat) error {
 	var wrong []string
 	differ := func(what string, is, was any) { wrong = append(wrong, fmt.Sprintf("%s is %v, was %v", what, is, was)) }
 	if typeOf(st.Type) != e.Type {
-		return damagef("its type is %#o, was %d", st.Type, e.Type)
+		return damagef("it is a %s, was a %s", typeOf(st.Type), e.Type)
 	}
 	if e.Flags&index.OwnerNotHeld == 0 && (st.UID != e.UID || st.GID != e.GID) {
 		differ("owner", fmt.Sprint(st.UID, ":", st.GID), fmt.Sprint(e.UID, ":", e.GID))
@@ -479,6 +516,12 @@ func clock(t index.Time) string {
 	return time.Unix(t.Sec, int64(t.Nsec)).UTC().Format("2006-01-02T15:04:05.999999999Z")
 }
 
+// groupKey is a link group, or a part of one that could not be kept together: then its stored file tells the parts apart.
+type groupKey struct {
+	inode inodeKey
+	part  uint64
+}
+
 // compareLinks makes sure that names share a stored file exactly if they did in the source.
 func (v *verifier) compareLinks(e *index.Entry, st *fsat.Stat) error {
 	if e.Type != index.File && !e.Linked() {
@@ -490,7 +533,10 @@ func (v *verifier) compareLinks(e *index.Entry, st *fsat.Stat) error {
 		}
 		return nil
 	}
-	key := inodeKey{e.Dev, e.Ino}
+	key := groupKey{inode: inodeKey{e.Dev, e.Ino}}
+	if e.Flags&index.LinksNotHeld != 0 {
+		key.part = st.Ino
+	}
 	v.lock.Lock()
 	ino, seen := v.groups[key]
 	if !seen {
@@ -498,9 +544,9 @@ func (v *verifier) compareLinks(e *index.Entry, st *fsat.Stat) error {
 	}
 	v.lock.Unlock()
 	switch {
-	case !seen && !v.used.claim(st.Ino) && e.Flags&index.LinksNotHeld == 0:
+	case !seen && !v.used.claim(st.Ino):
 		return damagef("shares its stored file with another name of this snapshot; they were separate")
-	case seen && ino != st.Ino && e.Flags&index.LinksNotHeld == 0 && v.archive.Info.Capabilities.HardLinks:
+	case seen && ino != st.Ino && v.archive.Info.Capabilities.HardLinks:
 		return damagef("no longer shares its stored file with the other names it was a hard link of")
 	}
 	return nil
@@ -553,7 +599,20 @@ func (v *verifier) wholeArchive() error {
 		v.name = name
 		v.damage("", damagef("its catalog is missing"))
 	}
+	gone, err := v.archive.WithoutFolder()
+	if err != nil {
+		return err
+	}
+	for _, name := range gone {
+		v.name = name
+		v.damage("", damagef("the snapshot is gone, only its catalog (%s) is left", v.archive.catalogPath(name)))
+	}
 	v.name = ""
+	if target, err := os.Readlink(filepath.Join(v.archive.Path, latestLink)); err == nil {
+		if _, err := os.Lstat(filepath.Join(v.archive.Path, target)); err != nil {
+			v.damage("", damagef("%q points to %q, which is not there", latestLink, target))
+		}
+	}
 	x, err := index.OpenIndex(v.archive.IndexPath())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // the next run makes it

@@ -27,6 +27,9 @@ func (t *teller) notes(r *snapshot.Report) {
 		t.notef("Warning: the catalog of the previous snapshot cannot be used, so every file was read: %s.",
 			printable(r.PreviousUnusable))
 	}
+	if r.OtherSource != "" {
+		t.notef("Note: the previous snapshot was of another source, %s.", name(r.OtherSource))
+	}
 	if r.SelfExcluded != "" {
 		t.notef("Left out the archive itself, which is in the source: %s", name(r.SelfExcluded))
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -182,6 +183,8 @@ func checkArgs(c *cobra.Command, args []string) error {
 			verb = "are"
 		}
 		return &usageError{c.CommandPath(), fmt.Errorf("%s %s missing", strings.Join(missing, " and "), verb)}
+	case slices.Contains(args, "") && !strings.HasPrefix(c.Use, "ls"):
+		return &usageError{c.CommandPath(), errors.New("an argument is empty; is a variable in the script unset?")}
 	case len(args) > most:
 		return &usageError{c.CommandPath(), fmt.Errorf("one argument too many: %s", name(args[most]))}
 	}

@@ -18,7 +18,7 @@ type snapshotOptions struct {
 	excludeFrom    []string
 	excludeCaches  bool
 	excludePresent []string
-	excludeLarger  string
+	excludeLarger  sizeFlag
 	oneFileSystem  bool
 
 	dryRun         bool
@@ -57,7 +57,7 @@ func (o *snapshotOptions) AddFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.excludeFrom, "exclude-from", nil, "leave out what matches the patterns in `FILE` (can be repeated)")
 	f.BoolVar(&o.excludeCaches, "exclude-caches", false, "leave out folders that a CACHEDIR.TAG marks as caches")
 	f.StringArrayVar(&o.excludePresent, "exclude-if-present", nil, "leave out folders that hold `NAME` (can be repeated)")
-	f.StringVar(&o.excludeLarger, "exclude-larger-than", "", "leave out files larger than `SIZE` (4096, 100M, 1.5GiB)")
+	f.Var(&o.excludeLarger, "exclude-larger-than", "leave out files larger than `SIZE` (4096; 100M is 100,000,000; 1.5GiB)")
 	f.BoolVarP(&o.oneFileSystem, "one-file-system", "x", false, "do not enter other file systems mounted below SOURCE")
 	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "say what would be done; change nothing")
 	f.BoolVar(&o.requireArchive, "require-archive", false, "fail if there is no archive, instead of making one")
@@ -129,11 +129,7 @@ func (o *snapshotOptions) options(a *app) (snapshot.Options, error) {
 		return opt, err
 	}
 	var err error
-	if o.excludeLarger != "" {
-		if opt.ExcludeLarger, err = parseSize(o.excludeLarger); err != nil {
-			return opt, wrongUsage("--exclude-larger-than: %w", err)
-		}
-	}
+	opt.ExcludeLarger = int64(o.excludeLarger)
 	opt.Exclude, err = o.patterns()
 	return opt, err
 }

@@ -53,6 +53,24 @@ func parseSize(s string) (int64, error) {
 	return int64(n), nil
 }
 
+// sizeFlag is the value of a flag that takes a size.
+type sizeFlag int64
+
+func (v *sizeFlag) Set(s string) error {
+	n, err := parseSize(s)
+	*v = sizeFlag(n)
+	return err
+}
+
+func (v *sizeFlag) String() string {
+	if *v == 0 {
+		return ""
+	}
+	return size(uint64(*v))
+}
+
+func (v *sizeFlag) Type() string { return "SIZE" }
+
 // duration writes a time span for people: 0.4 s, 12 s, 3 min 20 s, 2 h 5 min.
 func duration(d time.Duration) string {
 	switch {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 )
 
 // File is a new file that has no name yet. Write to it, then Commit; Cleanup removes it unless it was committed.
@@ -16,13 +17,24 @@ type File struct {
 	done bool
 }
 
+// IsPending reports whether a name is one that Create gives to a file before it is committed. Where such a file is found
+// and nobody is writing, its owner was cut short, and it can be removed.
+func IsPending(name string) bool {
+	return strings.HasPrefix(name, ".") && strings.HasSuffix(name, pendingExt)
+}
+
+const pendingExt = ".tmp"
+
 // Create starts a new file that will replace path, in the same folder.
 func Create(path string, mode os.FileMode) (*File, error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*"+pendingExt)
 	if err != nil {
 		return nil, err
 	}
 	pending := &File{File: f, path: path}
+	if err := Inherit(f); err != nil {
+		return nil, errors.Join(err, pending.Cleanup())
+	}
 	if err := f.Chmod(mode); err != nil && !errors.Is(err, os.ErrPermission) {
 		return nil, errors.Join(err, pending.Cleanup())
 	}

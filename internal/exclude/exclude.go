@@ -5,10 +5,11 @@
 // escapes, comments, trailing spaces, CR LF line ends and a UTF-8 byte order mark. Patterns and paths are bytes, not
 // text. A pattern git silently never matches never matches here either; Warnings tells about it.
 //
+// `**` right after a literal beginning, as in `foo**/bar`, also matches `foobar` and `foo/x/bar`. That is not what
+// gitignore(5) says, but what git does (2.39 was compared; a change of it has been discussed).
+//
 // Differences from git, on purpose:
 //   - Letter case always counts (git follows core.ignoreCase).
-//   - `foo**/bar` means `foo*/bar`, as gitignore(5) says and git does since 2.52. Older versions also took it to match
-//     `foobar` and `foo/x/bar`; in an archiver that reading would leave out files nobody asked to leave out.
 //   - A pattern file of more than 100 MiB is an error (git ignores it since 2.45).
 //
 // Time: one Match costs at most (number of '/' in the path + 1) × len(path) × len(pattern) steps a pattern; there is no

@@ -65,11 +65,13 @@ func compile(text string, nameOnly bool) (ops []op, fault string) {
 
 // stars classifies the run of '*' at text[i:] and returns how many bytes of the pattern it takes up. Two or more are
 // special only if they fill a path component; an escaped slash counts as one for that, but does not join the `**/`.
+// Right after a literal beginning they are taken for the start of a component, since git compares that beginning by
+// itself.
 func stars(text string, i int, nameOnly bool) (kind opKind, n int) {
 	rest := strings.TrimLeft(text[i:], "*")
 	n = len(text) - i - len(rest)
 	switch {
-	case n == 1 || nameOnly || i > 0 && text[i-1] != '/':
+	case n == 1 || nameOnly || i > 0 && text[i-1] != '/' && strings.ContainsAny(text[:i], "*?[\\"):
 		return opStar, n
 	case strings.HasPrefix(rest, "/"):
 		return opDirs, n + 1

@@ -41,9 +41,12 @@ func parse(text string) (p pattern, fault string) {
 }
 
 // impossibleComponent looks for path components that no path in a tree has. Patterns with brackets or escapes are left
-// alone: a slash in there is not always a separator.
+// alone: a slash in there is not always a separator. So are those with `**` after a literal beginning: it can take a
+// slash away.
 func impossibleComponent(text string) (fault string) {
-	if strings.ContainsAny(text, `[\`) {
+	literal := text[:strings.IndexAny(text+"*", "*?")]
+	odd := literal != "" && !strings.HasSuffix(literal, "/") && strings.HasPrefix(text[len(literal):], "**")
+	if odd || strings.ContainsAny(text, `[\`) {
 		return ""
 	}
 	for component := range strings.SplitSeq(text, "/") {

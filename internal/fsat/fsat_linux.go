@@ -351,6 +351,10 @@ func procPath(dir int, name string) string {
 	return "/proc/self/fd/" + strconv.Itoa(dir) + "/" + name
 }
 
+// xfsACL begins the names under which XFS shows root a file's ACLs a second time, in its own form. They come and go with
+// the POSIX ACLs, and mean nothing elsewhere; attr's xattr.conf skips them too.
+const xfsACL = "trusted.SGI_ACL_"
+
 func readXattrs(list func([]byte) (int, error), get func(string, []byte) (int, error)) ([]Xattr, error) {
 	var small [256]byte
 	names, err := grow(small[:], list)
@@ -363,6 +367,9 @@ func readXattrs(list func([]byte) (int, error), get func(string, []byte) (int, e
 	var set []Xattr
 	var failed error
 	for name := range strings.SplitSeq(strings.TrimSuffix(string(names), "\x00"), "\x00") {
+		if strings.HasPrefix(name, xfsACL) {
+			continue
+		}
 		value, err := grow(nil, func(b []byte) (int, error) { return get(name, b) })
 		switch err {
 		case nil:
@@ -515,6 +522,9 @@ func LockExclusive(fd int) (bool, error) {
 	}
 }
 
+// Unlock gives the lock back at once, also when a copy of the handle still exists in a process just being started.
+func Unlock(fd int) error { return unix.Flock(fd, unix.LOCK_UN) }
+
 // What an error means to a caller who goes on with other work. They look through wrapping.
 
 // IsGone reports that the name is not there, or not a directory any more.
@@ -532,10 +542,14 @@ func IsRefused(err error) bool {
 		unix.ENOTTY, unix.E2BIG, unix.ERANGE)
 }
 
-// IsNameRefused reports a name, or a size, that this file system cannot have.
+// IsNameRefused reports, of an attempt to make something in an open directory, a name that this file system cannot have.
+// ENOENT is what exfat-fuse says.
 func IsNameRefused(err error) bool {
-	return is(err, unix.EINVAL, unix.EILSEQ, unix.ENAMETOOLONG, unix.EFBIG)
+	return is(err, unix.EINVAL, unix.EILSEQ, unix.ENAMETOOLONG, unix.ENOENT)
 }
+
+// IsTooLarge reports a size that a file cannot have on this file system.
+func IsTooLarge(err error) bool { return is(err, unix.EFBIG) }
 
 // IsExist reports a name that is taken.
 func IsExist(err error) bool { return is(err, unix.EEXIST, unix.ENOTEMPTY) }

@@ -95,6 +95,8 @@ func FileSystem(fd int) (Space, error) { return Space{}, errors.ErrUnsupported }
 
 func LockExclusive(fd int) (bool, error) { return false, errors.ErrUnsupported }
 
+func Unlock(fd int) error { return errors.ErrUnsupported }
+
 func Umask() uint32 { return 0o777 }
 
 func IsGone(err error) bool { return errors.Is(err, fs.ErrNotExist) }
@@ -108,5 +110,7 @@ func IsRefused(err error) bool {
 }
 
 func IsNameRefused(error) bool { return false }
+
+func IsTooLarge(error) bool { return false }
 
 func IsExist(err error) bool { return errors.Is(err, fs.ErrExist) }

@@ -1,0 +1,24 @@
+package atomicfile
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// Inherit gives a new file the owner of its folder, if the process may do that. So a run by root leaves nothing behind
+// that the owner of the folder cannot use.
+func Inherit(f *os.File) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	dir, err := os.Stat(filepath.Dir(f.Name()))
+	if err != nil {
+		return err
+	}
+	owner, ok := dir.Sys().(*syscall.Stat_t)
+	if !ok || owner.Uid == 0 {
+		return nil
+	}
+	return f.Chown(int(owner.Uid), int(owner.Gid))
+}

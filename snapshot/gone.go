@@ -1,0 +1,62 @@
+package snapshot
+
+import (
+	"sync"
+
+	"snapcopy/index"
+)
+
+// goneList collects what the previous snapshot has and the source has no more under that name. Only at the end of the
+// walk is it known what of it was found elsewhere.
+type goneList struct {
+	mu   sync.Mutex
+	list []gone
+}
+
+type gone struct {
+	kind   index.Type
+	stored uint64 // of a file
+	child  uint64 // of a directory: its record in the previous catalog
+	size   uint64
+	path   string // if somebody wants to be told
+}
+
+func (g *goneList) add(d *dir, was *index.Entry, named bool) {
+	e := gone{kind: was.Type, stored: was.Stored, child: was.Child, size: was.Size}
+	if named {
+		e.path = d.child(was.Name)
+	}
+	g.mu.Lock()
+	g.list = append(g.list, e)
+	g.mu.Unlock()
+}
+
+// countDeleted counts the files that are gone and were not found under another name.
+func (r *run) countDeleted() {
+	for _, g := range r.gone.list {
+		r.countGone(g)
+	}
+}
+
+func (r *run) countGone(g gone) {
+	if g.kind != index.Dir {
+		if g.stored == 0 || !r.moved.has(g.stored) {
+			r.workers[0].counts.Deleted++
+			r.tell(Item{Path: g.path, Action: Deleted, Type: g.kind, Size: g.size})
+		}
+		return
+	}
+	r.tell(Item{Path: g.path, Action: Deleted, Type: g.kind})
+	rec, err := r.previous.ReadDir(g.child)
+	if err != nil {
+		r.previousUnusable(err)
+		return
+	}
+	for _, e := range rec.Entries() {
+		below := gone{kind: e.Type, stored: e.Stored, child: e.Child, size: e.Size}
+		if r.opt.Item != nil {
+			below.path = join(g.path, e.Name)
+		}
+		r.countGone(below)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -79,8 +80,9 @@ type handles struct {
 	mu             sync.Mutex
 	users          int
 	open           bool
-	src, prev, dst int   // NoDir: there is none, or it cannot be opened
-	lost           error // why src cannot be opened any more
+	src, prev, dst int    // NoDir: there is none, or it cannot be opened
+	lost           error  // why src cannot be opened any more
+	children       []*dir // entered and not left
 }
 
 // liveDirs are the directories entered and not left, so that a run that ends early can close them.
@@ -145,6 +147,35 @@ func (r *run) open(d *dir) (reopened bool, err error) {
 	return reopened, nil
 }
 
+// reopen opens the directory again, from one below it if one is open. The caller holds the lock.
+func (r *run) reopen(d *dir) error {
+	for _, child := range d.handles.children {
+		if done, err := r.openFromChild(d, child); err != nil || done {
+			return err
+		}
+	}
+	return r.openByPath(d)
+}
+
+func (r *run) openFromChild(d, child *dir) (done bool, err error) {
+	child.handles.mu.Lock()
+	defer child.handles.mu.Unlock()
+	return r.openFrom(d, &child.handles)
+}
+
+func (d *dir) addChild(child *dir) {
+	d.handles.mu.Lock()
+	defer d.handles.mu.Unlock()
+	d.handles.children = append(d.handles.children, child)
+}
+
+func (d *dir) removeChild(child *dir) {
+	d.handles.mu.Lock()
+	defer d.handles.mu.Unlock()
+	i := slices.Index(d.handles.children, child)
+	d.handles.children = slices.Delete(d.handles.children, i, i+1)
+}
+
 func (d *dir) release() {
 	d.handles.mu.Lock()
 	d.handles.users--
@@ -162,9 +193,9 @@ func (d *dir) suspend() (done bool, err error) {
 	return true, h.close()
 }
 
-// reopen opens the directory again, by the names from the top. That takes long where it is deep, but leaves no other
-// handle open. The caller holds the lock.
-func (r *run) reopen(d *dir) error {
+// openByPath opens the directory by the names from the top. That takes long where it is deep, but leaves no other handle
+// open.
+func (r *run) openByPath(d *dir) error {
 	path := d.path()
 	src, err := d.openSource(func() (int, error) { return openPath(r.source.fd, path) })
 	d.handles.lost = err
@@ -192,17 +223,18 @@ func (r *run) reopenPrevious(d *dir, path string) int {
 
 // resume opens the handles of d from those of a directory directly below it, which costs the same at any depth.
 func (r *run) resume(d *dir, below *handles) error {
+	d.handles.mu.Lock()
 	resumed, err := r.openFrom(d, below)
+	d.handles.mu.Unlock()
 	if err != nil || !resumed {
 		return err
 	}
 	return r.opened.add(d)
 }
 
+// openFrom opens what is closed of d, if below is open. The caller holds the lock.
 func (r *run) openFrom(d *dir, below *handles) (opened bool, err error) {
 	h := &d.handles
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	if h.open || !below.open {
 		return false, nil
 	}
@@ -295,6 +327,7 @@ func (r *run) enter(id int, parent *dir, item int) (*dir, int, bool, error) {
 		return nil, 0, false, err
 	}
 	r.live.add(d)
+	parent.addChild(d)
 	if err := r.opened.add(d); err != nil {
 		return nil, 0, false, err
 	}
@@ -497,6 +530,7 @@ func (r *run) leave(id int, d *dir) error {
 	if d.parent == nil {
 		return d.handles.close()
 	}
+	d.parent.removeChild(d)
 	err := r.resume(d.parent, &d.handles)
 	d.parent.entries[d.slot] = d.self
 	return errors.Join(err, d.handles.close())

@@ -191,11 +191,13 @@ type verifyDir struct {
 	entry   index.Entry
 	newer   index.Entry // the entry of that path in the snapshot verified before; Type 0: none
 	entries []index.Entry
-	known   []bool // goes with entries: the other snapshot has it with the same stored file and hash
+	known   []bool              // goes with entries: the other snapshot has it with the same stored file and hash
+	dirs    map[int]index.Entry // the other snapshot's entries of folders that both have, by the position in entries
 
-	mu    sync.Mutex
-	users int
-	fd    int
+	mu       sync.Mutex
+	users    int
+	fd       int
+	children []*verifyDir // entered and not left
 }
 
 func (d *verifyDir) path() string {
@@ -218,20 +220,34 @@ func (v *verifier) acquire(d *verifyDir) (int, error) {
 	return fd, v.opened.add(d)
 }
 
-// open opens the directory again, if need be, by the names from the top: opening each folder from the one above would
-// leave all of them open.
 func (v *verifier) open(d *verifyDir) (fd int, reopened bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.fd < 0 {
-		fd, err := openPath(v.archive.root, join(v.name, d.path()))
-		if err != nil {
+		if d.fd, err = v.reopen(d); err != nil {
 			return fsat.NoDir, false, fmt.Errorf("open %q again: %w", d.path(), err)
 		}
-		d.fd, reopened = fd, true
+		reopened = true
 	}
 	d.users++
 	return d.fd, reopened, nil
+}
+
+// reopen opens the directory from one below it if one is open, otherwise by the names from the top: opening each folder
+// from the one above would leave all of them open.
+func (v *verifier) reopen(d *verifyDir) (int, error) {
+	for _, child := range d.children {
+		child.mu.Lock()
+		fd, err := fsat.NoDir, error(nil)
+		if child.fd >= 0 {
+			fd, err = fsat.OpenParent(child.fd)
+		}
+		child.mu.Unlock()
+		if err == nil && fd >= 0 {
+			return fd, nil
+		}
+	}
+	return openPath(v.archive.root, join(v.name, d.path()))
 }
 
 func (d *verifyDir) release() {
@@ -270,14 +286,13 @@ func (v *verifier) enter(id int, parent *verifyDir, item int) (*verifyDir, int, 
 	if err != nil {
 		return nil, 0, false, nil
 	}
-	if parent.newer.Type == index.Dir && v.newer != nil {
-		if rec, err := v.newer.ReadDir(parent.newer.Child); err == nil {
-			d.newer, _ = rec.Find(d.entry.Name)
-		}
-	}
+	d.newer = parent.dirs[item]
 	if err := v.read(&v.workers[id], d); err != nil {
 		return nil, 0, false, errors.Join(err, fsat.Close(d.fd))
 	}
+	parent.mu.Lock()
+	parent.children = append(parent.children, d)
+	parent.mu.Unlock()
 	if err := v.opened.add(d); err != nil {
 		return nil, 0, false, err
 	}
@@ -288,26 +303,31 @@ func (v *verifier) enter(id int, parent *verifyDir, item int) (*verifyDir, int, 
 func (v *verifier) leave(_ int, d *verifyDir) error {
 	v.opened.remove(d)
 	d.mu.Lock()
-	opened := d.fd >= 0 && d.parent != nil && d.parent.openFrom(d.fd)
-	err := d.close()
+	d.users++ // nobody else closes it now
+	fd := d.fd
 	d.mu.Unlock()
-	if opened {
-		err = errors.Join(err, v.opened.add(d.parent))
+	if d.parent != nil && d.parent.resume(d, fd) {
+		if err := v.opened.add(d.parent); err != nil {
+			return errors.Join(err, d.close())
+		}
 	}
-	return err
+	return d.close()
 }
 
-func (d *verifyDir) openFrom(below int) (opened bool) {
+// resume ends a child, and opens the directory from it if it was closed.
+func (d *verifyDir) resume(child *verifyDir, fd int) (opened bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.fd >= 0 {
+	i := slices.Index(d.children, child)
+	d.children = slices.Delete(d.children, i, i+1)
+	if d.fd >= 0 || fd < 0 {
 		return false
 	}
-	fd, err := fsat.OpenParent(below)
+	up, err := fsat.OpenParent(fd)
 	if err != nil {
 		return false // the names will do
 	}
-	d.fd = fd
+	d.fd = up
 	return true
 }
 
@@ -371,6 +391,7 @@ func (v *verifier) pairWithNewer(d *verifyDir) {
 	if err != nil {
 		return // it was checked: a failure now means reading more, not less
 	}
+	d.dirs = make(map[int]index.Entry)
 	i := 0
 	var other index.Entry
 	for cur := rec.Cursor(); cur.Next(&other); {
@@ -379,6 +400,9 @@ func (v *verifier) pairWithNewer(d *verifyDir) {
 		}
 		if i < len(d.entries) && d.entries[i].Name == other.Name {
 			e := &d.entries[i]
+			if e.Type == index.Dir && other.Type == index.Dir {
+				d.dirs[i] = other
+			}
 			d.known[i] = e.Type == index.File && other.Type == index.File && e.Hash == other.Hash && e.Size == other.Size
 		}
 	}

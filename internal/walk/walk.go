@@ -71,6 +71,8 @@ func Run[D any](ctx context.Context, workers int, root D, items int, tree Tree[D
 		group.Go(func() { w.work(id) })
 	}
 	group.Wait()
+	w.mu.Lock() // ctx may end just now
+	defer w.mu.Unlock()
 	return w.err
 }
 

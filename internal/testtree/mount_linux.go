@@ -1,0 +1,142 @@
+package testtree
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func run(name string, args ...string) error {
+	out, err := exec.Command(name, args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// A Disk is a file system of its own for one test, on a sparse file.
+type Disk struct {
+	Path  string // where it is mounted
+	image string
+	kind  string
+	t     testing.TB
+}
+
+var makers = map[string][]string{
+	"ext4":  {"mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=1,nodiscard", "-O", "^resize_inode"},
+	"xfs":   {"mkfs.xfs", "-q", "-f"},
+	"btrfs": {"mkfs.btrfs", "-q", "-f"},
+	"vfat":  {"mkfs.vfat"},
+	"exfat": {"mkfs.exfat"},
+}
+
+// NewDisk makes a file system of a kind (ext4, xfs, btrfs, vfat, exfat) and size and mounts it. The test is skipped,
+// with the reason, where that cannot be done.
+func NewDisk(t testing.TB, kind string, size int64, extra ...string) *Disk {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("mounting a file system needs root")
+	}
+	maker := makers[kind]
+	if _, err := exec.LookPath(maker[0]); err != nil {
+		t.Skipf("no %s on this machine", maker[0])
+	}
+	folder := t.TempDir()
+	d := &Disk{Path: filepath.Join(folder, "disk"), image: filepath.Join(folder, "image"), kind: kind, t: t}
+	f, err := os.Create(d.image)
+	if err == nil {
+		err = errors.Join(f.Truncate(size), f.Close(), os.Mkdir(d.Path, 0o755))
+	}
+	if err == nil {
+		err = run(maker[0], append(append(maker[1:len(maker):len(maker)], extra...), d.image)...)
+	}
+	if err != nil {
+		t.Fatalf("testtree: %v", err)
+	}
+	if err := d.mount(""); err != nil {
+		t.Skipf("cannot mount %s here: %v", kind, err)
+	}
+	t.Cleanup(func() {
+		if err := d.Unmount(); err != nil {
+			t.Errorf("testtree: %v", err)
+		}
+	})
+	return d
+}
+
+// mount asks the kernel, and where that does not know the file system, a program that does.
+func (d *Disk) mount(options string) error {
+	err := run("mount", "-o", "loop"+options, d.image, d.Path)
+	if err != nil && d.kind == "exfat" && options == "" {
+		if program, lookErr := exec.LookPath("mount.exfat-fuse"); lookErr == nil {
+			return d.mountByProgram(program)
+		}
+	}
+	return err
+}
+
+// mountByProgram uses a program that wants a block device.
+func (d *Disk) mountByProgram(program string) error {
+	out, err := exec.Command("losetup", "--find", "--show", d.image).Output()
+	if err != nil {
+		return fmt.Errorf("losetup: %w", err)
+	}
+	device := strings.TrimSpace(string(out))
+	// Detached at once, the device goes away with the last who uses it, which is the program.
+	return errors.Join(run(program, device, d.Path), run("losetup", "--detach", device))
+}
+
+// Unmount takes the file system away; it is no error if it is not mounted.
+func (d *Disk) Unmount() error {
+	if mounted, err := isMount(d.Path); err != nil || !mounted {
+		return err
+	}
+	return run("umount", d.Path)
+}
+
+// Remount mounts the file system again, after Unmount or after its power was cut. options may be empty.
+func (d *Disk) Remount(options string) {
+	d.t.Helper()
+	if options != "" {
+		options = "," + options
+	}
+	if err := errors.Join(d.Unmount(), d.mount(options)); err != nil {
+		d.t.Fatalf("testtree: %v", err)
+	}
+}
+
+func isMount(path string) (bool, error) {
+	text, err := os.ReadFile("/proc/self/mounts")
+	return strings.Contains(string(text), " "+path+" "), err
+}
+
+// Tmpfs mounts a file system in memory at path for the rest of the test. The test is skipped where that cannot be done.
+func Tmpfs(t testing.TB, path, options string) {
+	t.Helper()
+	mount(t, path, "-t", "tmpfs", "-o", options, "tmpfs", path)
+}
+
+// Bind makes the folder from appear at path, too, for the rest of the test.
+func Bind(t testing.TB, from, path string) {
+	t.Helper()
+	mount(t, path, "--bind", from, path)
+}
+
+func mount(t testing.TB, path string, args ...string) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("mounting a file system needs root")
+	}
+	if err := run("mount", args...); err != nil {
+		t.Skipf("cannot mount here: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := run("umount", path); err != nil {
+			t.Errorf("testtree: %v", err)
+		}
+	})
+}

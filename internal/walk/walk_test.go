@@ -1,0 +1,247 @@
+package walk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// tree is a directory in memory: some of its items are directories.
+type tree struct {
+	parent *tree
+	items  []*tree // nil: no directory
+
+	mu      sync.Mutex
+	done    []int // how often each item was worked on
+	entered int
+	left    int
+	below   int // children entered and not left
+}
+
+func grow(rng *rand.Rand, depth, width int) *tree {
+	t := &tree{}
+	for range rng.IntN(width + 1) {
+		var child *tree
+		if depth > 0 && rng.IntN(3) == 0 {
+			child = grow(rng, depth-1, width)
+			child.parent = t
+		}
+		t.items = append(t.items, child)
+	}
+	t.done = make([]int, len(t.items))
+	return t
+}
+
+func (t *tree) each(do func(*tree)) {
+	do(t)
+	for _, child := range t.items {
+		if child != nil {
+			child.each(do)
+		}
+	}
+}
+
+// walkAll walks a tree and counts what is called for each directory; most is the most directories live at once.
+func walkAll(t *testing.T, root *tree, workers int) (most int64) {
+	t.Helper()
+	root.entered = 1
+	live := atomic.Int64{}
+	peak := atomic.Int64{}
+	live.Add(1)
+	err := Run(context.Background(), workers, root, len(root.items), Tree[*tree]{
+		Items: func(worker int, d *tree, from, to int) (descend []int, err error) {
+			if worker < 0 || worker >= workers || from >= to || to > len(d.items) {
+				t.Errorf("worker %d of %d: items %d to %d of %d", worker, workers, from, to, len(d.items))
+			}
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			if d.left > 0 {
+				t.Error("an item is worked on after its directory was left")
+			}
+			for i := from; i < to; i++ {
+				d.done[i]++
+				if d.items[i] != nil {
+					descend = append(descend, i)
+				}
+			}
+			return descend, nil
+		},
+		Enter: func(_ int, parent *tree, item int) (*tree, int, bool, error) {
+			d := parent.items[item]
+			parent.mu.Lock()
+			parent.below++
+			parent.mu.Unlock()
+			d.mu.Lock()
+			d.entered++
+			d.mu.Unlock()
+			for n := live.Add(1); ; {
+				if p := peak.Load(); n <= p || peak.CompareAndSwap(p, n) {
+					break
+				}
+			}
+			return d, len(d.items), true, nil
+		},
+		Leave: func(_ int, d *tree) error {
+			d.mu.Lock()
+			d.left++
+			if d.below != 0 {
+				t.Error("a directory is left before a child of it")
+			}
+			d.mu.Unlock()
+			if p := d.parent; p != nil {
+				p.mu.Lock()
+				p.below--
+				p.mu.Unlock()
+			}
+			live.Add(-1)
+			return nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	root.each(func(d *tree) {
+		if d.entered != 1 || d.left != 1 {
+			t.Errorf("a directory was entered %d times, left %d times", d.entered, d.left)
+		}
+		for _, n := range d.done {
+			if n != 1 {
+				t.Errorf("an item was worked on %d times", n)
+			}
+		}
+	})
+	return peak.Load()
+}
+
+// Guards: each item is worked on once, each directory entered and left once, children before parents.
+func TestEverythingOnce(t *testing.T) {
+	for seed := range uint64(30) {
+		for _, workers := range []int{1, 2, 8} {
+			walkAll(t, grow(rand.New(rand.NewPCG(seed, 1)), 4, 24), workers)
+		}
+	}
+	walkAll(t, &tree{}, 4)
+	walkAll(t, &tree{items: make([]*tree, 1000), done: make([]int, 1000)}, 4)
+}
+
+// Guards: what is under way stays within depth times workers, not the breadth of the tree.
+func TestBounded(t *testing.T) {
+	const width, depth = 12, 4
+	var wide func(depth int, parent *tree) *tree
+	wide = func(depth int, parent *tree) *tree {
+		d := &tree{parent: parent, items: make([]*tree, width), done: make([]int, width)}
+		if depth > 0 {
+			for i := range d.items {
+				d.items[i] = wide(depth-1, d)
+			}
+		}
+		return d
+	}
+	for _, workers := range []int{1, 4} {
+		if most := walkAll(t, wide(depth, nil), workers); most > int64(workers*(depth+1)+1) {
+			t.Errorf("%d workers: %d directories at once", workers, most)
+		}
+	}
+}
+
+// Guards: a deep chain needs no more than its depth, and no recursion that would end the program.
+func TestDeepChain(t *testing.T) {
+	root := &tree{items: make([]*tree, 1), done: make([]int, 1)}
+	at := root
+	for range 20_000 {
+		next := &tree{parent: at, items: make([]*tree, 1), done: make([]int, 1)}
+		at.items[0] = next
+		at = next
+	}
+	walkAll(t, root, 3)
+}
+
+// Guards: an error of any function ends the walk with that error, and nothing is called afterwards.
+func TestErrors(t *testing.T) {
+	failure := errors.New("failure")
+	for _, where := range []string{"items", "enter", "leave"} {
+		for _, workers := range []int{1, 4} {
+			root := grow(rand.New(rand.NewPCG(3, 3)), 5, 30)
+			var calls atomic.Int64
+			at := func(name string) error {
+				if name == where && calls.Add(1) == 3 {
+					return failure
+				}
+				return nil
+			}
+			var over atomic.Bool
+			err := Run(context.Background(), workers, root, len(root.items), Tree[*tree]{
+				Items: func(_ int, d *tree, from, to int) (descend []int, err error) {
+					if over.Load() {
+						t.Error("called after Run has returned")
+					}
+					for i := from; i < to; i++ {
+						if d.items[i] != nil {
+							descend = append(descend, i)
+						}
+					}
+					return descend, at("items")
+				},
+				Enter: func(_ int, parent *tree, item int) (*tree, int, bool, error) {
+					return parent.items[item], len(parent.items[item].items), true, at("enter")
+				},
+				Leave: func(int, *tree) error { return at("leave") },
+			})
+			over.Store(true)
+			if !errors.Is(err, failure) {
+				t.Errorf("%s, %d workers: %v", where, workers, err)
+			}
+		}
+	}
+}
+
+// Guards: a directory that cannot be entered is passed over, and its parent is still left.
+func TestNotEntered(t *testing.T) {
+	left := 0
+	err := Run(context.Background(), 2, 0, 5, Tree[int]{
+		Items: func(_, _, from, to int) ([]int, error) { return []int{0, 3}, nil },
+		Enter: func(int, int, int) (int, int, bool, error) { return 0, 0, false, nil },
+		Leave: func(_, dir int) error { left++; return nil },
+	})
+	if err != nil || left != 1 {
+		t.Errorf("left %d times, %v", left, err)
+	}
+}
+
+// Guards: the end of the context ends the walk, soon and with the cause, whatever the workers are doing.
+func TestCancel(t *testing.T) {
+	cause := errors.New("stopped")
+	for round := range 200 {
+		ctx, cancel := context.WithCancelCause(context.Background())
+		var n atomic.Int64
+		err := Run(ctx, 4, 0, 1000, Tree[int]{
+			Items: func(_, _, from, to int) ([]int, error) {
+				if n.Add(1) == int64(round%40) {
+					go cancel(cause) // also while the last items are worked on
+				}
+				return nil, nil
+			},
+			Enter: func(int, int, int) (int, int, bool, error) { return 0, 0, false, nil },
+			Leave: func(_, _ int) error { return nil },
+		})
+		if err != nil && !errors.Is(err, cause) {
+			t.Errorf("round %d: %v", round, err)
+		}
+		cancel(nil)
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	time.AfterFunc(10*time.Millisecond, func() { cancel(cause) })
+	err := Run(ctx, 2, 0, 1, Tree[int]{ // a tree without end
+		Items: func(_, _, _, _ int) ([]int, error) { return []int{0}, nil },
+		Enter: func(_, parent, _ int) (int, int, bool, error) { return parent + 1, 1, true, nil },
+		Leave: func(_, _ int) error { return nil },
+	})
+	if !errors.Is(err, cause) {
+		t.Error(fmt.Errorf("endless tree: %w", err))
+	}
+}

@@ -1,0 +1,175 @@
+package snapshot
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// job is a run in a process of its own.
+type job struct {
+	Source, Archive string
+	Threads         int
+	Loop            bool   // run again and again, until killed
+	Descriptors     uint64 // limit; 0: none
+	FileSize        uint64 // limit; 0: none
+	AllowCopies     bool
+	AllowClockBack  bool
+	Verify          bool
+}
+
+// result is what a job prints.
+type result struct {
+	Report  *Report
+	Err     string
+	Damaged []string
+	Most    int // descriptors open at once, as seen at some of the steps
+}
+
+// helper does a job in the process started for it.
+func helper(text string) int {
+	var j job
+	if err := json.Unmarshal([]byte(text), &j); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	signal.Ignore(unix.SIGXFSZ)
+	for what, limit := range map[int]uint64{unix.RLIMIT_NOFILE: j.Descriptors, unix.RLIMIT_FSIZE: j.FileSize} {
+		if limit > 0 {
+			if err := unix.Setrlimit(what, &unix.Rlimit{Cur: limit, Max: limit}); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				return 2
+			}
+		}
+	}
+	out := j.do()
+	if err := json.NewEncoder(os.Stdout).Encode(out); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	return 0
+}
+
+func (j *job) do() (out result) {
+	opt := Options{Threads: j.Threads, AllowCopies: j.AllowCopies, AllowClockBack: j.AllowClockBack || j.Loop}
+	if j.Descriptors > 0 {
+		var mu sync.Mutex
+		calls := 0
+		opt.Fault = func(step string) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if calls++; calls%64 == 0 { // each look costs more than the step
+				if list, err := os.ReadDir("/proc/self/fd"); err == nil {
+					out.Most = max(out.Most, len(list))
+				}
+			}
+			return nil
+		}
+	}
+	for {
+		var err error
+		out.Report, err = Run(context.Background(), j.Source, j.Archive, opt)
+		if err != nil {
+			out.Err = err.Error()
+			return out
+		}
+		if !j.Loop {
+			break
+		}
+	}
+	if !j.Verify {
+		return out
+	}
+	a, err := Open(j.Archive)
+	if err == nil {
+		var list []Snapshot
+		if list, err = a.Snapshots(); err == nil {
+			_, err = a.Verify(context.Background(), list, VerifyOptions{Threads: j.Threads, Damage: func(d Damage) {
+				out.Damaged = append(out.Damaged, fmt.Sprintf("%s %.200q %v", d.Snapshot, d.Path, d.Err))
+			}})
+		}
+		err = errors.Join(err, a.Close())
+	}
+	if err != nil {
+		out.Err = err.Error()
+	}
+	return out
+}
+
+// command prepares a process for a job, as the user nobody if that is wanted.
+func (j job) command(t *testing.T, asNobody bool) *exec.Cmd {
+	t.Helper()
+	text, err := json.Marshal(j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), "SNAPSHOT_TEST_JOB="+string(text))
+	if asNobody {
+		needRoot(t)
+		cmd.Path = readable(t, self)
+		cmd.Dir = "/"
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	}
+	return cmd
+}
+
+const nobody = 65534
+
+// readable gives the test program a name by which anybody can run it.
+func readable(t *testing.T, program string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "snapshot-test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	path := dir + "/program"
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if os.Link(program, path) == nil {
+		return path
+	}
+	content, err := os.ReadFile(program)
+	if err = errors.Join(err, os.WriteFile(path, content, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// run does the job in a process of its own and returns what came of it.
+func (j job) run(t *testing.T, asNobody bool) result {
+	t.Helper()
+	cmd := j.command(t, asNobody)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("helper: %v\n%s", err, stderr.String())
+	}
+	var r result
+	if err := json.Unmarshal(out, &r); err != nil {
+		t.Fatalf("helper printed %s: %v", strconv.Quote(string(out)), err)
+	}
+	return r
+}

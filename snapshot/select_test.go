@@ -1,0 +1,208 @@
+package snapshot
+
+import (
+	"errors"
+	"sync"
+	"testing"
+	"time"
+)
+
+func snapshotsNamed(t *testing.T, names ...string) (list []Snapshot) {
+	t.Helper()
+	for _, n := range names {
+		at, ok := parseName(n)
+		if !ok {
+			t.Fatalf("%q is no name of a snapshot", n)
+		}
+		list = append(list, Snapshot{Name: n, Time: at})
+	}
+	return list
+}
+
+// Guards: what a person types finds the snapshot that is meant, dates being those of the clock on the wall.
+func TestSelect(t *testing.T) {
+	list := snapshotsNamed(t, "2025-12-31T233000Z", "2026-03-29T003000Z", "2026-11-19T230000Z", "2026-11-20T170059Z",
+		"2026-11-20T170100Z", "2026-11-22T020000Z")
+	berlin := time.FixedZone("one hour east", 3600)
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		selector string
+		want     string // "": none
+		loc      *time.Location
+	}{
+		{"latest", "2026-11-22T020000Z", time.UTC},
+		{"latest~0", "2026-11-22T020000Z", time.UTC},
+		{"latest~2", "2026-11-20T170059Z", time.UTC},
+		{"latest~5", "2025-12-31T233000Z", time.UTC},
+		{"latest~6", "", time.UTC},
+		{"latest~", "", time.UTC},
+		{"latest~-1", "", time.UTC},
+		{"latest2", "", time.UTC},
+		{"2026-11-20T170059Z", "2026-11-20T170059Z", time.UTC},
+		{"2026-11-20", "2026-11-20T170100Z", time.UTC},
+		{"2026-11-19", "2026-11-19T230000Z", time.UTC},
+		{"2026-11-19", "2026-03-29T003000Z", berlin}, // 23:00 UTC is the 20th there
+		{"2026-11-18", "2026-03-29T003000Z", time.UTC},
+		{"2025-12-31", "2025-12-31T233000Z", time.UTC},
+		{"2025-12-31", "", berlin},
+		{"2026-11-20 17:00", "2026-11-20T170059Z", time.UTC},
+		{"2026-11-20T17:00", "2026-11-20T170059Z", time.UTC},
+		{"2026-11-20 18:00", "2026-11-20T170059Z", berlin},
+		{"2026-11-20 17:00:59", "2026-11-20T170059Z", time.UTC},
+		{"2026-11-20 17:00:58", "2026-11-19T230000Z", time.UTC},
+		{"2026-11-20T18:01:00+01:00", "2026-11-20T170100Z", time.UTC},
+		{"2026-11-20T17:01:00Z", "2026-11-20T170100Z", berlin},
+		{"1d", "2026-11-22T020000Z", time.UTC},
+		{"2d", "2026-11-20T170100Z", time.UTC},
+		{"34h", "2026-11-22T020000Z", time.UTC},
+		{"35h", "2026-11-20T170100Z", time.UTC},
+		{"10min", "2026-11-22T020000Z", time.UTC},
+		{"1w", "2026-03-29T003000Z", time.UTC},
+		{"7mo", "2026-03-29T003000Z", time.UTC},
+		{"9mo", "2025-12-31T233000Z", time.UTC},
+		{"1y", "", time.UTC},
+		{"0d", "2026-11-22T020000Z", time.UTC},
+		{"2026-03", "2026-03-29T003000Z", time.UTC},
+		{"2025", "2025-12-31T233000Z", time.UTC},
+		{"2026-11-2", "", time.UTC}, // three begin so
+		{"2026-11-20T1701", "2026-11-20T170100Z", time.UTC},
+		{"", "", time.UTC},
+		{"yesterday", "", time.UTC},
+		{"3x", "", time.UTC},
+	} {
+		got, err := selectFrom(list, c.selector, now, c.loc)
+		if got.Name != c.want || (err == nil) != (c.want != "") || err != nil && !errors.Is(err, ErrNoSnapshot) {
+			t.Errorf("%q in %v: %q, %v; want %q", c.selector, c.loc, got.Name, err, c.want)
+		}
+	}
+	if _, err := selectFrom(nil, "latest", now, time.UTC); !errors.Is(err, ErrNoSnapshot) {
+		t.Errorf("empty archive: %v", err)
+	}
+}
+
+// Guards: a month ago is in the month before, also on a day which that month does not have.
+func TestMonthsBefore(t *testing.T) {
+	for _, c := range []struct {
+		now  string
+		n    int
+		unit string
+		want string
+	}{
+		{"2026-03-31", 1, "mo", "2026-02-28"},
+		{"2024-03-31", 1, "mo", "2024-02-29"},
+		{"2026-05-31", 1, "mo", "2026-04-30"},
+		{"2026-01-15", 2, "mo", "2025-11-15"},
+		{"2024-02-29", 1, "y", "2023-02-28"},
+		{"2026-11-23", 2, "w", "2026-11-09"},
+		{"2026-03-01", 1, "d", "2026-02-28"},
+	} {
+		now, err := time.Parse(time.DateOnly, c.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := before(now, c.n, c.unit).Format(time.DateOnly); got != c.want {
+			t.Errorf("%d%s before %s: %s, want %s", c.n, c.unit, c.now, got, c.want)
+		}
+	}
+}
+
+// Guards: only what this program would write is the name of a snapshot.
+func TestParseName(t *testing.T) {
+	for _, name := range []string{"2026-11-23T020000Z", "0001-01-01T000000Z", "9999-12-31T235959Z"} {
+		if at, ok := parseName(name); !ok || at.Format(nameLayout) != name {
+			t.Errorf("%q: %v, %v", name, at, ok)
+		}
+	}
+	for _, name := range []string{"", "latest", "2026-11-23", "2026-11-23T020000", "2026-11-23T02:00:00Z", "2026-02-30T000000Z",
+		"2026-11-23T020000.5Z", "2026-11-23T250000Z", "x2026-11-23T020000Z", "2026-11-23T020000Zx", "lost+found"} {
+		if _, ok := parseName(name); ok {
+			t.Errorf("%q is taken for a snapshot", name)
+		}
+	}
+}
+
+// Guards: a new name sorts after every other; a clock that went back far is refused unless that is wanted.
+func TestNameAfter(t *testing.T) {
+	newest := snapshotsNamed(t, "2026-11-23T020000Z")[0]
+	for _, c := range []struct {
+		after time.Duration
+		back  bool
+		want  string
+	}{
+		{time.Hour, false, "2026-11-23T030000Z"},
+		{1500 * time.Millisecond, false, "2026-11-23T020001Z"},
+		{time.Second, false, "2026-11-23T020001Z"},
+		{999 * time.Millisecond, false, "2026-11-23T020001Z"},
+		{0, false, "2026-11-23T020001Z"},
+		{-time.Minute, false, "2026-11-23T020001Z"},
+		{-clockSlack, false, "2026-11-23T020001Z"},
+		{-clockSlack - time.Second, false, ""},
+		{-clockSlack - time.Second, true, "2026-11-23T020001Z"},
+		{-10000 * time.Hour, true, "2026-11-23T020001Z"},
+	} {
+		got, err := nameAfter(newest.Time.Add(c.after), newest, c.back)
+		if got != c.want || (err != nil) != (c.want == "") || err != nil && !errors.Is(err, ErrClock) {
+			t.Errorf("%v after, back %v: %q, %v; want %q", c.after, c.back, got, err, c.want)
+		}
+	}
+}
+
+// Guards: of many who want an inode exactly one gets it; the unknown inode is nobody's.
+func TestInodeSet(t *testing.T) {
+	var s inodeSet
+	inodes := []uint64{1, 63, 64, 4095, 4096, 1 << 20, 1<<32 + 5, 1<<63 + 7, 1<<64 - 1}
+	for _, ino := range inodes {
+		if s.has(ino) {
+			t.Errorf("%d is there from the start", ino)
+		}
+		won := make(chan bool, 8)
+		var group sync.WaitGroup
+		for range cap(won) {
+			group.Go(func() { won <- s.claim(ino) })
+		}
+		group.Wait()
+		close(won)
+		n := 0
+		for ok := range won {
+			if ok {
+				n++
+			}
+		}
+		if n != 1 || !s.has(ino) {
+			t.Errorf("%d was claimed %d times", ino, n)
+		}
+	}
+	for _, ino := range []uint64{2, 62, 65, 4094, 4097, 1 << 33, 1 << 63} {
+		if s.has(ino) {
+			t.Errorf("%d was never claimed", ino)
+		}
+	}
+	if !s.claim(0) || !s.claim(0) {
+		t.Error("0 stands for an unknown inode")
+	}
+}
+
+// Guards: a lock is held by one only, also within one process, and is free again when given back.
+func TestLock(t *testing.T) {
+	a, err := Create(t.TempDir()+"/archive", time.Now())
+	if err != nil {
+		t.Skipf("no archive here: %v", err)
+	}
+	defer func() {
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for range 3 {
+		lock, err := a.Lock()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.Lock(); !errors.Is(err, ErrLocked) {
+			t.Errorf("second lock: %v", err)
+		}
+		if err := lock.Unlock(); err != nil {
+			t.Error(err)
+		}
+	}
+}

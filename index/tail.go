@@ -13,7 +13,7 @@ type Summary struct {
 	Source      string // absolute path of the source, bytes as they are
 	Host        string
 	Previous    string // snapshot it was compared with, "" if none
-	Anchor      uint64 // inode number of the archive's .snapcopy folder; stored inode numbers hold while it is the same
+	Anchor      uint64 // identity of the archive's .snapcopy folder; stored inode numbers hold while it is the same
 	Granularity uint64 // of the source's timestamps, in nanoseconds
 	Incomplete  bool
 	Counts      Counts

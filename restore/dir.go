@@ -522,6 +522,11 @@ func (r *run) finishDir(w *worker, d *dir) error {
 	if err != nil {
 		return r.failed(above, &e, fmt.Errorf("set metadata: %w", err))
 	}
+	if r.fsync {
+		if err := fsat.Sync(d.handles.dst); err != nil {
+			return r.failed(above, &e, fmt.Errorf("sync: %w", err))
+		}
+	}
 	if how.keep != 0 {
 		r.late.closeMode(d, set.mode)
 	}

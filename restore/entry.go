@@ -91,6 +91,9 @@ func (r *run) makeFile(w *worker, d *dir, e *index.Entry, set []index.Xattr) (ma
 		s, err = r.setMetadata(w, inode{fd: dst}, e, set, setting{plain: d.plain})
 		made = s.stat
 	}
+	if err == nil && r.fsync {
+		err = fsat.Sync(dst)
+	}
 	if closeErr := fsat.Close(dst); closeErr != nil { // some file systems report here that they could not write
 		err = errors.Join(err, fmt.Errorf("close: %w", closeErr))
 	}

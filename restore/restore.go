@@ -79,8 +79,9 @@ type run struct {
 	opt    Options
 	report *Report
 
-	snapshot int // handle of the snapshot's folder
-	target   int // handle of the target
+	snapshot int  // handle of the snapshot's folder
+	target   int  // handle of the target
+	fsync    bool // each file and folder has to be synced by itself
 	whole    bool
 	top      *dir
 	live     liveDirs
@@ -123,6 +124,11 @@ func Run(ctx context.Context, from Source, paths []string, to string, opt Option
 	if err := r.openTarget(to); err != nil {
 		return nil, err
 	}
+	space, err := fsat.FileSystem(r.target)
+	if err != nil {
+		return nil, &fs.PathError{Op: "statfs", Path: to, Err: err}
+	}
+	r.fsync = space.NeedsFsync
 	r.groups.init(r.whole)
 	r.workers = newWorkers(opt.threads(), opt.Progress)
 	if err := r.openTop(selected); err != nil {

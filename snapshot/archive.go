@@ -63,7 +63,7 @@ type Archive struct {
 	root   int // handle of the archive folder
 	meta   int // handle of .snapcopy
 	rootID fsat.Stat
-	anchor uint64 // inode number of .snapcopy: stored inode numbers hold for as long as it is the same
+	anchor uint64 // identity of .snapcopy: stored inode numbers hold for as long as it is the same
 }
 
 // Info is the content of archive.json.
@@ -191,8 +191,15 @@ func (a *Archive) openHandles() error {
 	if err = fsat.StatHandle(a.meta, &st); err != nil {
 		return &fs.PathError{Op: "stat", Path: a.metaPath(), Err: err}
 	}
-	a.anchor = st.Ino
+	a.anchor = anchorOf(&st)
 	return nil
+}
+
+// anchorOf makes one number of what tells a folder from a copy of it: its inode number and the time it was made, which no
+// program can copy. (Two new file systems may well give the same number to the same folder.)
+func anchorOf(st *fsat.Stat) uint64 {
+	const odd = 0x9e3779b97f4a7c15 // spreads the bits: 2^64 divided by the golden ratio
+	return st.Ino ^ (uint64(st.Btime.Sec)*1_000_000_000+uint64(st.Btime.Nsec))*odd
 }
 
 // Close releases the archive's handles.

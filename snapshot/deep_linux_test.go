@@ -143,7 +143,7 @@ func TestWorkerAheadInDeepTree(t *testing.T) {
 func TestWideFolder(t *testing.T) {
 	needRoot(t)
 	l := inMemory(t)
-	const n = 20_000
+	const n = 6_000
 	fd, err := unix.Open(l.src, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	for i := range n {
 		if err == nil && i%20 == 0 {

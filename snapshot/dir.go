@@ -254,6 +254,7 @@ func (r *run) openFrom(d *dir, below *handles) (opened bool, err error) {
 		}
 	}
 	h.set(src, prev, dst)
+	h.lost = nil
 	return true, nil
 }
 
@@ -533,7 +534,9 @@ func (r *run) leave(id int, d *dir) error {
 	d.parent.removeChild(d)
 	err := r.resume(d.parent, &d.handles)
 	d.parent.entries[d.slot] = d.self
-	return errors.Join(err, d.handles.close())
+	err = errors.Join(err, d.handles.close())
+	d.release() // another worker may have found it in use; closed, it is forgotten
+	return err
 }
 
 func (r *run) recordDir(w *worker, d *dir) error {

@@ -94,7 +94,7 @@ func (r *run) keep(w *worker, d *dir, i int, st *fsat.Stat) error {
 // keptAsWas turns the previous entry, to which a link was just made, into the new one.
 func (r *run) keptAsWas(w *worker, d *dir, i int, st *fsat.Stat) error {
 	e := &d.entries[i]
-	e.Dev, e.Ino, e.Ctime, e.Nlink = d.dev, st.Ino, index.Time(st.Ctime), nlink(st)
+	e.Dev, e.Ino, e.Ctime, e.Nlink = r.device(d, st), st.Ino, index.Time(st.Ctime), nlink(st)
 	e.Flags &= ofStored
 	if r.racy(st, w.now) {
 		e.Flags |= index.Racy

@@ -52,6 +52,11 @@ func (r *run) tryIndex(snapshots []Snapshot) (reason string, err error) {
 	if x != nil {
 		covered = x.Snapshots()
 	}
+	for _, name := range covered {
+		if !slices.ContainsFunc(snapshots, func(s Snapshot) bool { return s.Name == name }) {
+			return "snapshot " + name + ", to which it points, is gone", x.Close()
+		}
+	}
 	for _, s := range snapshots {
 		if slices.Contains(covered, s.Name) {
 			continue

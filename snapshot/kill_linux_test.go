@@ -24,13 +24,15 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	l.build("file big 0644 random=8000000:7\ndir d 0755\nfile d/x 0600 x\nlink d/y d/x")
 	rng := rand.New(rand.NewPCG(1, 2))
 	published := 0
-	for round := range 12 {
+	const rounds = 12
+	for round := 0; round < rounds || published == 0 && round < 5*rounds; round++ {
 		j := job{Source: l.src, Archive: l.arch, Threads: 2, Loop: true}
 		cmd := j.command(t, false)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Duration(20+rng.IntN(180)) * time.Millisecond)
+		// A slow machine gets more time, until something is published.
+		time.Sleep(time.Duration(20+rng.IntN(180)) * time.Millisecond * time.Duration(1+round/rounds))
 		if err := cmd.Process.Kill(); err != nil {
 			t.Error(err)
 		}

@@ -121,7 +121,7 @@ func (g *linkGroup) leave() { g.mu.Unlock() }
 
 // keepLinked keeps an unchanged entry whose inode has several names.
 func (r *run) keepLinked(w *worker, d *dir, i int, st *fsat.Stat) error {
-	group := r.groups.enter(inodeKey{d.dev, st.Ino}, st.Nlink)
+	group := r.groups.enter(inodeKey{r.device(d, st), st.Ino}, st.Nlink)
 	defer group.leave()
 	if group.entry.Type != 0 {
 		return r.joinGroup(w, d, i, st, group)
@@ -145,7 +145,9 @@ func (r *run) keepLinked(w *worker, d *dir, i int, st *fsat.Stat) error {
 		}
 	} else {
 		w.limit++
-		r.used.claim(was.Stored) // nothing of this snapshot shall use it
+		if ino, err := r.storedInode(d.handles.prev, &was); err == nil {
+			r.used.claim(ino) // nothing of this snapshot shall use it
+		}
 	}
 	return r.foundGroup(w, d, i, st, group)
 }
@@ -171,7 +173,7 @@ func (r *run) roomForGroup(d *dir, i int, st *fsat.Stat) (bool, error) {
 
 // storeLinked stores a new or changed entry whose inode has several names.
 func (r *run) storeLinked(w *worker, d *dir, i int, st *fsat.Stat) error {
-	group := r.groups.enter(inodeKey{d.dev, st.Ino}, st.Nlink)
+	group := r.groups.enter(inodeKey{r.device(d, st), st.Ino}, st.Nlink)
 	defer group.leave()
 	if group.entry.Type != 0 {
 		return r.joinGroup(w, d, i, st, group)
@@ -190,11 +192,43 @@ func (r *run) foundGroup(w *worker, d *dir, i int, st *fsat.Stat, group *linkGro
 	case e.Type == 0:
 	case st.Ino == ino && e.Flags&index.Torn == 0:
 		group.set(d, e)
-	case e.Linked(): // what was read is a state that no other name will be found in
+	default: // what was read is a state that no other name will be found in
+		w.markApart(e)
+	}
+	return nil
+}
+
+// storeApart stores an entry for itself, though its inode may have other names.
+func (r *run) storeApart(w *worker, d *dir, i int, st *fsat.Stat) error {
+	if err := r.storeOne(w, d, i, st); err != nil {
+		return err
+	}
+	w.markApart(&d.entries[i])
+	return nil
+}
+
+// markApart notes that an entry does not share its stored file with the other names of its inode, if it has any.
+func (w *worker) markApart(e *index.Entry) {
+	if e.Type != 0 && e.Linked() && e.Flags&index.LinksNotHeld == 0 {
 		e.Flags |= index.LinksNotHeld
 		w.notHeld.Links++
 	}
-	return nil
+}
+
+// sameState reports whether an inode still is as it was when the group's first name was stored. Its change time may have
+// moved: that happens with every name made or removed.
+func (g *linkGroup) sameState(st *fsat.Stat) bool {
+	e := &g.entry
+	return e.Type == typeOf(st.Type) && e.Mode == st.Mode && e.UID == st.UID && e.GID == st.GID &&
+		e.Mtime == index.Time(st.Mtime) && (e.Type != index.File || e.Size == uint64(st.Size))
+}
+
+// device numbers the file system of an entry: its folder's, unless something is mounted over the entry itself.
+func (r *run) device(d *dir, st *fsat.Stat) uint32 {
+	if st.Dev == d.source.Dev {
+		return d.dev
+	}
+	return r.devices.number(st.Dev)
 }
 
 // set notes where the group's stored file is. The names are copied: they are parts of whole listings and records.
@@ -207,6 +241,9 @@ func (g *linkGroup) set(d *dir, e *index.Entry) {
 func (r *run) joinGroup(w *worker, d *dir, i int, st *fsat.Stat, group *linkGroup) error {
 	was := d.entries[i]
 	name := d.names[i].Name
+	if !group.sameState(st) { // the number belongs to another inode by now, or this one has changed
+		return r.storeApart(w, d, i, st)
+	}
 	if group.entry.Flags&index.NotStored == 0 {
 		linked, err := r.linkToGroup(w, d, name, &was, group)
 		if err != nil {
@@ -217,10 +254,7 @@ func (r *run) joinGroup(w *worker, d *dir, i int, st *fsat.Stat, group *linkGrou
 				return err
 			}
 			group.entry.Flags |= index.LinksNotHeld
-			if e := &d.entries[i]; e.Type != 0 && e.Flags&index.LinksNotHeld == 0 {
-				e.Flags |= index.LinksNotHeld
-				w.notHeld.Links++
-			}
+			w.markApart(&d.entries[i])
 			return nil
 		}
 	}
@@ -228,7 +262,7 @@ func (r *run) joinGroup(w *worker, d *dir, i int, st *fsat.Stat, group *linkGrou
 	switch {
 	case was.Type == 0 && r.moved.has(group.entry.Stored):
 		action = Moved
-	case was.Type != 0 && was.Stored == group.entry.Stored:
+	case was.Type != 0 && was.Stored == group.entry.Stored && !r.restat:
 		action = Unchanged
 	case was.Type == index.File && was.Hash == group.entry.Hash:
 		action = MetadataChanged
@@ -245,7 +279,7 @@ func (r *run) linkToGroup(w *worker, d *dir, name string, was *index.Entry, grou
 	if !r.caps.HardLinks {
 		return false, nil
 	}
-	if was.Type != 0 && was.Stored == group.entry.Stored && d.handles.prev >= 0 {
+	if was.Type != 0 && was.Stored == group.entry.Stored && d.handles.prev >= 0 && !r.restat {
 		return r.linkFrom(w, d, d.handles.prev, was.Name, name, &group.entry)
 	}
 	if r.opt.DryRun {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"snapcopy/index"
 	"snapcopy/internal/atomicfile"
@@ -100,10 +101,19 @@ func (r *run) placeSnapshot() error {
 // settleSnapshot makes the snapshot's name durable: until then a power cut may still take the whole snapshot away.
 func (r *run) settleSnapshot() error {
 	var err error
-	if mode := r.top.self.Mode; mode&0o700 != 0o700 {
+	if mode := topMode(&r.top.self); mode&0o700 != 0o700 {
 		err = r.archive.setTopMode(r.report.Snapshot, mode)
 	}
 	return errors.Join(err, fsat.Sync(r.archive.root), fsat.Sync(r.work))
+}
+
+// topMode is the mode that a snapshot's own folder gets, with what could not be held taken into account.
+func topMode(root *index.Entry) uint32 {
+	if root.Flags&index.OwnerNotHeld != 0 {
+		mode, _ := safeMode(root)
+		return mode
+	}
+	return root.Mode
 }
 
 // setTopMode gives a snapshot's own folder the source's mode, which could not be set before it was moved into place.
@@ -196,7 +206,7 @@ func (a *Archive) recover() (did []string, err error) {
 	if err != nil {
 		return did, err
 	}
-	return append(did, orphans...), a.finishTop()
+	return append(did, orphans...), a.finishNewest()
 }
 
 // removePending removes files that were about to take the place of others.
@@ -251,8 +261,9 @@ func (a *Archive) removeOrphans() (did []string, err error) {
 	return did, nil
 }
 
-// finishTop sets the mode of the newest snapshot's folder, if its run ended between the rename and that.
-func (a *Archive) finishTop() error {
+// finishNewest makes up for what the newest snapshot's run did not get to after publishing it: the mode of its own folder
+// and the run report.
+func (a *Archive) finishNewest() (err error) {
 	snapshots, err := a.Snapshots()
 	if err != nil || len(snapshots) == 0 {
 		return err
@@ -264,8 +275,31 @@ func (a *Archive) finishTop() error {
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
 	root := c.Root()
-	if root.Mode&0o700 == 0o700 || root.Flags&index.ModeNotHeld != 0 {
-		return nil
+	mode := topMode(&root)
+	var st fsat.Stat
+	if err := fsat.StatAt(a.root, newest.Name, &st); err != nil {
+		return &fs.PathError{Op: "stat", Path: newest.Name, Err: err}
 	}
-	return a.setTopMode(newest.Name, root.Mode)
+	if mode&0o700 != 0o700 && st.Mode == mode|0o700 {
+		err = a.setTopMode(newest.Name, mode)
+	}
+	return errors.Join(err, a.missingReport(newest.Name, c.Summary()))
+}
+
+// missingReport writes the report of a run that ended between publishing and that, as far as the catalog knows it.
+func (a *Archive) missingReport(name string, s index.Summary) error {
+	if _, err := os.Lstat(a.reportPath(name)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return a.writeReport(&Report{
+		Snapshot:   name,
+		Source:     s.Source,
+		Archive:    a.Path,
+		Previous:   s.Previous,
+		Start:      time.Unix(s.Start.Sec, int64(s.Start.Nsec)).UTC(),
+		End:        time.Unix(s.End.Sec, int64(s.End.Nsec)).UTC(),
+		Incomplete: s.Incomplete,
+		Counts:     s.Counts,
+		Unfinished: []string{"the run ended before it had written its report; this one was made from the catalog"},
+	})
 }

@@ -23,7 +23,7 @@ func (r *run) storeEntry(w *worker, d *dir, i int, st *fsat.Stat) error {
 	if st.Nlink > 1 {
 		return r.storeLinked(w, d, i, st)
 	}
-	return r.storeOne(w, d, i, st)
+	return r.storeApart(w, d, i, st) // it may get a second name while it is read
 }
 
 // storeOne stores an entry with no regard to other names of its inode.
@@ -69,10 +69,13 @@ type file struct {
 	was   *index.Entry // the previous entry of that name; Type 0: none
 	small []byte       // the content, if it fits the buffer
 
-	stored uint64 // bytes of new content that this version took
-	action Action
-	from   string // Moved: where it was found
-	fresh  bool   // the index has to learn of it
+	sparse    bool   // st says, or the file system, that there are holes
+	stored    uint64 // bytes of new content that this version took
+	linked    uint64 // bytes of content that this version shares
+	action    Action
+	from      string // Moved: where it was found
+	movedFrom uint64 // Moved: the stored file
+	fresh     bool   // the index has to learn of it
 }
 
 // storeFile stores one regular file. It is read once; if it changes meanwhile, again.
@@ -111,6 +114,9 @@ func (r *run) storeFile(w *worker, d *dir, i int, st *fsat.Stat, was *index.Entr
 		}
 		f.st = after
 	}
+	if f.movedFrom != 0 {
+		r.moved.claim(f.movedFrom)
+	}
 	*st = f.st
 	d.entries[i], d.fresh[i] = f.e, f.fresh
 	r.settled(w, d, i, f.action, f.from)
@@ -124,9 +130,15 @@ func (r *run) tookUp(f *file, size uint64) {
 	f.w.counts.BytesStored += size
 }
 
+func (r *run) shares(f *file, size uint64) {
+	f.linked = size
+	f.w.counts.BytesLinked += size
+}
+
 // takeBack removes the name just made, because the source changed meanwhile.
 func (r *run) takeBack(f *file) error {
 	f.w.counts.BytesStored -= f.stored
+	f.w.counts.BytesLinked -= f.linked
 	if r.opt.DryRun {
 		return nil
 	}
@@ -140,11 +152,12 @@ func (r *run) takeBack(f *file) error {
 // one with the same content, or a copy.
 func (r *run) storeVersion(f *file) error {
 	f.e = index.Entry{Name: f.name}
-	fillFromStat(&f.e, &f.st, f.d.dev)
+	fillFromStat(&f.e, &f.st, r.device(f.d, &f.st))
 	if r.racy(&f.st, f.w.now) {
 		f.e.Flags |= index.Racy
 	}
-	f.fresh, f.from, f.small, f.stored = true, "", nil, 0
+	f.fresh, f.from, f.small, f.stored, f.linked, f.movedFrom = true, "", nil, 0, 0, 0
+	f.sparse = fsat.HasHoles(f.src, f.st.Size)
 	set, err := fsat.Xattrs(f.src)
 	if err != nil {
 		f.e.Flags |= index.Racy // the next run tries again
@@ -170,7 +183,7 @@ func (r *run) storeVersion(f *file) error {
 // into memory for that; a large one is only hashed, and read once more if it has to be copied after all, so it has to
 // look like one that is stored.
 func (r *run) hashFirst(f *file) (known bool, err error) {
-	if f.st.Size < int64(len(f.w.copier.Buf)) && f.st.Blocks*512 >= f.st.Size {
+	if f.st.Size < int64(len(f.w.copier.Buf)) && !f.sparse {
 		n, err := readSmall(f.src, f.w.copier.Buf, f.st.Size)
 		if err != nil {
 			return false, fmt.Errorf("read: %w", err)
@@ -209,7 +222,7 @@ func (r *run) looksStored(f *file) bool {
 }
 
 func (r *run) hashContent(f *file) error {
-	n, hash, err := f.w.copier.Copy(r.ctx, filecopy.NoFile, f.src, f.st.Size, f.st.Blocks*512 < f.st.Size)
+	n, hash, err := f.w.copier.Copy(r.ctx, filecopy.NoFile, f.src, f.st.Size, f.sparse)
 	if err != nil {
 		return r.readFailed(f, err)
 	}
@@ -257,13 +270,14 @@ func (r *run) linkStored(f *file) (bool, error) {
 	if from == f.d.child(f.name) { // it was there before, only not in the previous snapshot
 		f.action, f.from = Unchanged, ""
 	} else {
-		r.moved.claim(found.Stored)
+		f.movedFrom = found.Stored
 	}
 	return true, r.becomes(f, found)
 }
 
 // becomes notes which stored file the entry is a name of.
 func (r *run) becomes(f *file, stored *index.Entry) (err error) {
+	f.linked = f.e.Size // linkFrom has counted it
 	f.e.Stored, err = r.linkedInode(f.d, f.name, stored)
 	f.e.Flags |= stored.Flags & ofStored
 	return err
@@ -336,7 +350,7 @@ func (r *run) fill(f *file, dst int, known bool) error {
 			return err
 		}
 		if cloned {
-			f.w.counts.BytesLinked += f.e.Size
+			r.shares(f, f.e.Size)
 			return nil
 		}
 	}
@@ -353,7 +367,7 @@ func (r *run) fill(f *file, dst int, known bool) error {
 		}
 		return nil
 	}
-	n, hash, err := f.w.copier.Copy(r.ctx, dst, f.src, f.st.Size, f.st.Blocks*512 < f.st.Size)
+	n, hash, err := f.w.copier.Copy(r.ctx, dst, f.src, f.st.Size, f.sparse)
 	var writeErr *filecopy.WriteError
 	switch {
 	case errors.As(err, &writeErr):
@@ -368,11 +382,11 @@ func (r *run) fill(f *file, dst int, known bool) error {
 
 // hashClone hashes a reflink of the source itself: what the source becomes meanwhile does not matter to it.
 func (r *run) hashClone(f *file, dst int) error {
-	n, hash, err := f.w.copier.Copy(r.ctx, filecopy.NoFile, dst, f.st.Size, f.st.Blocks*512 < f.st.Size)
+	n, hash, err := f.w.copier.Copy(r.ctx, filecopy.NoFile, dst, f.st.Size, f.sparse)
 	if err != nil {
 		return r.readFailed(f, err)
 	}
-	f.w.counts.BytesLinked += uint64(n)
+	r.shares(f, uint64(n))
 	f.e.Size, f.e.Hash = uint64(n), hash
 	return nil
 }
@@ -410,7 +424,7 @@ func (r *run) refusedName(op, path string, err error) error {
 func (r *run) storeSpecial(w *worker, d *dir, i int, st *fsat.Stat, was *index.Entry) error {
 	name := d.names[i].Name
 	e := index.Entry{Name: name}
-	fillFromStat(&e, st, d.dev)
+	fillFromStat(&e, st, r.device(d, st))
 	if r.racy(st, w.now) {
 		e.Flags |= index.Racy
 	}

@@ -193,6 +193,9 @@ func (r *run) finishDir(w *worker, d *dir) error {
 	if err := fsat.StatHandle(fd, &stored); err != nil {
 		return fatal("stat", d.path(), err)
 	}
+	if d.parent == nil && topMode(&d.self) != d.self.Mode {
+		d.self.Flags |= index.ModeNotHeld
+	}
 	d.self.Stored = stored.Ino
 	d.self.Flags |= r.compareHeld(&e, &stored)
 	w.structure += uint64(stored.Blocks) * 512

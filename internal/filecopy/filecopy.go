@@ -69,8 +69,8 @@ func (c *Copier) copySparse(ctx context.Context, dst, src int, size int64) (int6
 		if at, err = c.copyRange(ctx, dst, src, start, end); err != nil {
 			return at, err
 		}
-		if at < end {
-			return at, nil
+		if at < end { // shorter than expected
+			break
 		}
 	}
 	if dst == NoFile {

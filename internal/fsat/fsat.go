@@ -43,6 +43,7 @@ type Stat struct {
 	Minor    uint32
 	Mtime    Time
 	Ctime    Time
+	Btime    Time // when it was made; zero where the file system does not keep that
 }
 
 // SameFile reports whether a and b describe one inode.

@@ -72,7 +72,7 @@ func Close(fd int) error {
 	return err
 }
 
-const statMask = unix.STATX_BASIC_STATS
+const statMask = unix.STATX_BASIC_STATS | unix.STATX_BTIME
 
 // StatAt fills st for name in dir. A symbolic link is described, not followed.
 func StatAt(dir int, name string, st *Stat) error {
@@ -108,6 +108,7 @@ func statx(dir int, name string, flags int, st *Stat) error {
 		Major: x.Rdev_major, Minor: x.Rdev_minor,
 		Mtime: Time{x.Mtime.Sec, x.Mtime.Nsec},
 		Ctime: Time{x.Ctime.Sec, x.Ctime.Nsec},
+		Btime: Time{x.Btime.Sec, x.Btime.Nsec},
 	}
 	return nil
 }
@@ -292,6 +293,15 @@ func NextData(fd int, off, size int64) (start, end int64, ok bool, err error) {
 		return 0, 0, false, nil
 	}
 	return start, min(end, size), err == nil, err
+}
+
+// HasHoles reports whether a file of the given size has holes, as far as its file system tells.
+func HasHoles(fd int, size int64) bool {
+	if size == 0 {
+		return false
+	}
+	hole, err := unix.Seek(fd, 0, unix.SEEK_HOLE)
+	return err == nil && hole < size
 }
 
 // Clone makes dst share the content of src (a reflink). Both must be on one file system that can do that.

@@ -95,6 +95,8 @@ func FileSystem(fd int) (Space, error) { return Space{}, errors.ErrUnsupported }
 
 func LockExclusive(fd int) (bool, error) { return false, errors.ErrUnsupported }
 
+func HasHoles(fd int, size int64) bool { return false }
+
 func Unlock(fd int) error { return errors.ErrUnsupported }
 
 func Umask() uint32 { return 0o777 }

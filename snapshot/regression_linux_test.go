@@ -1,0 +1,82 @@
+package snapshot
+
+import (
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+)
+
+// Guards: the index does not point to snapshots that were removed, so a move is found among those that are left.
+func TestMoveAfterOldestSnapshotWasRemoved(t *testing.T) {
+	l := newLab(t)
+	l.build("file a 0644 random=300000:1")
+	first := l.run().Snapshot
+	l.build("file b 0644 x")
+	l.run()
+	for _, part := range []string{l.path(first), l.path(metaDir, catalogsDir, first+catalogExt), l.path(metaDir, runsDir, first+".json")} {
+		if err := os.RemoveAll(part); err != nil {
+			t.Fatal(err)
+		}
+	}
+	delete(l.taken, first)
+	if err := os.Rename(filepath.Join(l.src, "a"), filepath.Join(l.src, "c")); err != nil {
+		t.Fatal(err)
+	}
+	r := l.run()
+	if r.Counts.Moved != 1 || r.Counts.BytesStored != 0 || r.IndexRebuilt == "" {
+		t.Errorf("moved %d, stored %d, index: %q", r.Counts.Moved, r.Counts.BytesStored, r.IndexRebuilt)
+	}
+	l.intact()
+	l.verify()
+}
+
+// Guards: a file that gets a second name while it is copied leaves a snapshot that agrees with its catalog.
+func TestSecondNameWhileCopied(t *testing.T) {
+	l := newLab(t)
+	l.build("file a1 0644 random=3000000:1\ndir sub 0755")
+	var once sync.Once
+	l.opt.Fault = func(step string) (err error) {
+		if step == "write" {
+			once.Do(func() { err = os.Link(filepath.Join(l.src, "a1"), filepath.Join(l.src, "sub", "a2")) })
+		}
+		return err
+	}
+	l.opt.Threads = 1
+	l.runChanging()
+	l.verify()
+}
+
+// Guards: an extended attribute, or anything else, of a folder without any permission is there too.
+func TestFolderOfModeZero(t *testing.T) {
+	l := newLab(t)
+	l.build("dir none 0000\ndir empty 0700")
+	l.run()
+	l.intact()
+	l.verify()
+}
+
+// Guards: a published snapshot whose report could not be written gets one from its catalog, and a snapshot that somebody
+// removed is told of, not taken for one that was never published.
+func TestReportIsMadeUpFor(t *testing.T) {
+	l := newLab(t)
+	l.build("file a 0644 x")
+	name := l.run().Snapshot
+	report := l.path(metaDir, runsDir, name+".json")
+	if err := os.Remove(report); err != nil {
+		t.Fatal(err)
+	}
+	l.run()
+	if _, err := os.Stat(report); err != nil {
+		t.Fatal(err)
+	}
+	newest := l.run().Snapshot
+	if err := os.RemoveAll(l.path(newest)); err != nil {
+		t.Fatal(err)
+	}
+	delete(l.taken, newest)
+	l.run()
+	if _, err := os.Stat(l.path(metaDir, catalogsDir, newest+catalogExt)); err != nil {
+		t.Errorf("the last record of a published snapshot is gone: %v", err)
+	}
+}

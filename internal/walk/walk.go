@@ -37,6 +37,7 @@ type node[D any] struct {
 	descend  []int // directories nobody has entered yet are those from entered on
 	entered  int
 	busy     int // chunks and children under way
+	chunks   int // the chunks among them
 	onStack  bool
 	complete bool
 }
@@ -117,20 +118,12 @@ func (w *walker[D]) claim() (n *node[D], from, to, child int, ok bool) {
 		if w.err != nil || w.live == 0 {
 			return nil, 0, 0, -1, false
 		}
-		for len(w.stack) > 0 {
-			n = w.stack[len(w.stack)-1]
-			if n.claimable() {
-				break
-			}
-			n.onStack = false
-			w.stack[len(w.stack)-1] = nil
-			w.stack = w.stack[:len(w.stack)-1]
-		}
-		if len(w.stack) > 0 {
+		if n = w.choose(); n != nil {
 			n.busy++
 			if n.next < n.items {
 				from, to = n.next, min(n.next+chunk, n.items)
 				n.next = to
+				n.chunks++
 				return n, from, to, -1, true
 			}
 			child = n.descend[n.entered]
@@ -141,12 +134,32 @@ func (w *walker[D]) claim() (n *node[D], from, to, child int, ok bool) {
 	}
 }
 
+// choose gives the most recent directory with something to take. One whose items nobody else is working on comes first:
+// a file system lets only one at a time change a directory, so two workers in one mostly wait for each other.
+func (w *walker[D]) choose() *node[D] {
+	for len(w.stack) > 0 && !w.stack[len(w.stack)-1].claimable() {
+		w.stack[len(w.stack)-1].onStack = false
+		w.stack[len(w.stack)-1] = nil
+		w.stack = w.stack[:len(w.stack)-1]
+	}
+	for i := len(w.stack) - 1; i >= 0; i-- {
+		if n := w.stack[i]; n.claimable() && (n.chunks == 0 || n.next == n.items) {
+			return n
+		}
+	}
+	if len(w.stack) == 0 {
+		return nil
+	}
+	return w.stack[len(w.stack)-1]
+}
+
 func (w *walker[D]) do(id int, n *node[D], from, to int) error {
 	descend, err := w.tree.Items(id, n.dir, from, to)
 	if err != nil {
 		return err
 	}
 	w.mu.Lock()
+	n.chunks--
 	if len(descend) > 0 {
 		n.descend = append(n.descend, descend...)
 		if !n.onStack {

@@ -157,6 +157,9 @@ func (c *Catalog) readRecord(pos uint64) (r *Record, next uint64, err error) {
 		return nil, 0, err
 	}
 	r, err = decodeRecord(body, pos)
+	if err == nil && uint64(r.id) >= c.tail.dirs.rows {
+		err = fmt.Errorf("directory %d: %w", r.id, errNoDir)
+	}
 	if err != nil {
 		return nil, 0, c.damagedAt(&c.tail.records, pos-1, err)
 	}

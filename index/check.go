@@ -151,9 +151,6 @@ func (t *treeCheck) dir(ctx context.Context, e *Entry, parent DirID) error {
 }
 
 func (t *treeCheck) record(r *Record, e *Entry, parent DirID) error {
-	if uint64(r.id) >= t.c.tail.dirs.rows {
-		return errNoDir
-	}
 	row, err := t.c.row(r.id)
 	if err != nil {
 		return err

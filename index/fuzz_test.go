@@ -142,6 +142,9 @@ func FuzzCatalogStreams(f *testing.F) {
 		f.Add(streams[0], streams[1], uint32(c.Dirs()), streams[2], root.Child, root.Hash[:], uint64(root.Xattrs),
 			root.Below.Files, root.Below.Dirs, root.Below.Bytes)
 	}
+	rec, _, totals := new(scratch).encode(1, []Entry{{Name: "a", Type: File, Nlink: 1}}) // the table has only directory 0
+	f.Add(rec, []byte{0, 0}, uint32(1), []byte(nil), uint64(1), []byte(nil), uint64(0),
+		totals.Files, totals.Dirs, totals.Bytes)
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, records, rows []byte, count uint32, xattrs []byte, child uint64, hash []byte,
 		ref, files, dirs, size uint64) {

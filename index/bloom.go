@@ -12,15 +12,14 @@ const (
 	bloomProbes    = 7
 )
 
-// sizeKey stands for a file's size and mtime in the Bloom filter; 0: the file is not in it.
-func sizeKey(size uint64, mtime Time) uint32 {
+// sizeKey stands for a file's size and metadata in the Bloom filter; 0: the file is not in it.
+func sizeKey(size uint64, meta uint32) uint32 {
 	if size <= largeSize {
 		return 0
 	}
-	var b [20]byte
+	var b [12]byte
 	binary.BigEndian.PutUint64(b[:], size)
-	binary.BigEndian.PutUint64(b[8:], uint64(mtime.Sec))
-	binary.BigEndian.PutUint32(b[16:], mtime.Nsec)
+	binary.BigEndian.PutUint32(b[8:], meta)
 	return max(fingerprint(b[:]), 1)
 }
 

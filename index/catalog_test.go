@@ -251,15 +251,15 @@ func TestGoldenRecord(t *testing.T) {
 		{Name: "dev", Type: CharDevice, Mode: 0o620, GID: 5, Nlink: 1, Major: 136, Minor: 3, Ino: 9},
 		{Name: "dir", Type: Dir, Mode: 0o1777, Mtime: Time{-1, 999_999_999}, Hash: Hash{1}, Child: 300,
 			Ctime: Time{0, 1}, Below: Totals{1, 2, 3}},
-		{Name: "file", Type: File, Mode: 0o644, UID: 1000, GID: 1000, Mtime: Time{1, 2}, Size: 300, Nlink: 2,
+		{Name: "file", Type: File, Mode: 0o644, UID: 1000, GID: 1000, Mtime: Time{1, 2}, Attrs: 0x50, Size: 300, Nlink: 2,
 			Hash: Hash{2}, XattrHash: Hash{3}, Dev: 1, Ino: 4, Ctime: Time{3, 4}, Stored: 5, Flags: Racy, Xattrs: 6},
 		{Name: "link", Type: Symlink, Mode: 0o777, Nlink: 1, Target: "dir", Size: 3},
 	}
 	zeros := strings.Repeat("00", 31)
-	public := "03646576" + "6190" + "00" + "05" + "00" + "00000000" + "01" + "8801" + "03" +
-		"03646972" + "23ff" + "00" + "00" + "01" + "3b9ac9ff" + "01" + zeros +
-		"0466696c65" + "91a4" + "e807" + "e807" + "02" + "00000002" + "02" + "ac02" + "02" + zeros + "03" + zeros +
-		"046c696e6b" + "31ff" + "00" + "00" + "00" + "00000000" + "01" + "03646972"
+	public := "03646576" + "6190" + "00" + "05" + "00" + "00000000" + "00" + "01" + "8801" + "03" +
+		"03646972" + "23ff" + "00" + "00" + "01" + "3b9ac9ff" + "00" + "01" + zeros +
+		"0466696c65" + "91a4" + "e807" + "e807" + "02" + "00000002" + "50" + "02" + "ac02" + "02" + zeros + "03" + zeros +
+		"046c696e6b" + "31ff" + "00" + "00" + "00" + "00000000" + "00" + "01" + "03646972"
 	private := "00" + "09" + "00" + "00000000" + "00" + "00" +
 		"00" + "00" + "02" + "00000001" + "00" + "00" + "ac02" + "01" + "02" + "03" +
 		"01" + "04" + "04" + "00000004" + "05" + "01" + "06" +
@@ -310,7 +310,7 @@ func TestGoldenCatalog(t *testing.T) {
 		t.Errorf("root %+v\nsummary %+v\ndevices %v", c.Root(), c.Summary(), c.Devices())
 	}
 	equalTree(t, c, root)
-	const want = "cc3c3a0a96a36238a4b60d741aee697cfd79978a60afdec4541739bfd97029fd"
+	const want = "94c153bfecaf2fea2b2a6175e390af7233207cd2460fecba81f4a79c8a3e066e"
 	if got := fmt.Sprintf("%x", c.Root().Hash); got != want {
 		t.Errorf("root hash %s, want %s", got, want)
 	}
@@ -327,7 +327,8 @@ func goldenTree() *node {
 	root := &node{entry: Entry{Type: Dir, Mode: 0o755, Stored: 77}, xattrs: []Xattr{{"user.root", []byte("yes")}}}
 	for typ := File; typ <= BlockDevice; typ++ {
 		n := &node{entry: Entry{Name: fmt.Sprintf("%d\xfe", typ), Type: typ, Mode: 0o640, UID: 1, GID: 2,
-			Mtime: Time{int64(typ) * 1e9, 3}, Ctime: Time{4, 5}, Dev: 1, Ino: 6, Stored: 7, Flags: Torn}}
+			Mtime: Time{int64(typ) * 1e9, 3}, Ctime: Time{4, 5}, Dev: 1, Ino: 6, Stored: 7, Flags: Torn,
+			Attrs: 1 << typ & KnownAttrs}}
 		switch typ {
 		case File:
 			n.entry.Size, n.entry.Hash = 8, Hash{9}

@@ -57,10 +57,17 @@ const (
 	// LinksNotHeld marks a name of a link group that the mirror could not keep together with the others, because
 	// of the file system's link limit.
 	LinksNotHeld
+	// ZeroHash marks a file with a long run of zeros, whose Hash leaves them out (see docs/format.md): it is not the
+	// BLAKE3 hash that other programs compute.
+	ZeroHash
+	// AtLinkLimit marks a file stored anew because the stored one could take no further name, and WasMissing one
+	// stored anew because the stored one was gone.
+	AtLinkLimit
+	WasMissing
 )
 
 // allFlags has every bit that the format knows.
-const allFlags = LinksNotHeld<<1 - 1
+const allFlags = WasMissing<<1 - 1
 
 // NotHeld is the set of flags that say the mirror differs from the source and the catalog holds the truth.
 const NotHeld = NotStored | OwnerNotHeld | ModeNotHeld | TimeNotHeld | XattrsNotHeld | LinksNotHeld
@@ -86,6 +93,7 @@ type Entry struct {
 	Mode      uint32 // permission, setuid, setgid and sticky bits (07777)
 	UID, GID  uint32
 	Mtime     Time
+	Attrs     Attrs
 	Size      uint64 // File: bytes; Symlink: length of Target; otherwise 0
 	Nlink     uint32 // names of the inode in the source; 0 for directories
 	Hash      Hash   // File: of the content; Dir: of its record; otherwise zero
@@ -104,6 +112,28 @@ type Entry struct {
 	Xattrs XattrRef
 	Child  uint64 // Dir: position of its record, never 0
 	Below  Totals // Dir: of everything below it
+}
+
+// Attrs are the file attributes that chattr(1) shows and changes, with the bits of ioctl_iflags(2).
+type Attrs uint32
+
+// KnownAttrs are those that say something about the file and not about how its file system stores it at the moment.
+const KnownAttrs Attrs = 0x1 | 0x2 | 0x4 | 0x8 | 0x10 | 0x20 | 0x40 | 0x80 | 0x400 | 0x4000 | 0x8000 | 0x10000 |
+	0x20000 | 0x800000 | 0x2000000 | 0x20000000 | 0x40000000
+
+// attrLetters goes with the bits, as chattr(1) and lsattr(1) have them.
+var attrLetters = [32]byte{0: 's', 1: 'u', 2: 'c', 3: 'S', 4: 'i', 5: 'a', 6: 'd', 7: 'A', 10: 'm', 14: 'j', 15: 't',
+	16: 'D', 17: 'T', 23: 'C', 25: 'x', 29: 'P', 30: 'F'}
+
+// String gives the letters of lsattr(1), in the order of the bits.
+func (a Attrs) String() string {
+	var b []byte
+	for i, letter := range attrLetters {
+		if a&(1<<i) != 0 && letter != 0 {
+			b = append(b, letter)
+		}
+	}
+	return string(b)
 }
 
 // Linked reports whether the entry is one of several names of its inode.

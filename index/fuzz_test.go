@@ -271,7 +271,7 @@ func fuzzIndex(t *testing.T, path string, b []byte) {
 		err := x.Lookup(h, func(Location) bool { return true })
 		refusedOrSound(t, err, x.LookupMeta(h, 7, func(Location) bool { return true }))
 	}
-	x.MayHold(largeSize+1, Time{})
+	x.MayHold(&Entry{Size: largeSize + 1})
 	if err := x.Check(context.Background()); err != nil {
 		refusedOrSound(t, err)
 		return

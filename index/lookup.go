@@ -250,11 +250,11 @@ func (x *Index) location(r *record) Location {
 	}
 }
 
-// MayHold reports whether a stored file may have this size and mtime. False is certain: the content of such a
-// file is new unless its mtime was changed. The answer is true for every size up to 1 MiB, which the index does
-// not track, and wrongly true in about one of a hundred other cases.
-func (x *Index) MayHold(size uint64, mtime Time) bool {
-	key := sizeKey(size, mtime)
+// MayHold reports whether a stored file may have the size and the metadata of e, whatever its content. False is
+// certain. The answer is true for every size up to 1 MiB, which the index does not track, and wrongly true in about
+// one of a hundred other cases.
+func (x *Index) MayHold(e *Entry) bool {
+	key := sizeKey(e.Size, MetaFingerprint(e))
 	return key == 0 || x.bloom.mayHold(key)
 }
 

@@ -39,12 +39,13 @@ const (
 
 func makeRecord(e *Entry, snapshot uint32, dir DirID, pos uint32) (r record) {
 	copy(r[:], e.Hash[:hashSize])
-	binary.BigEndian.PutUint32(r[metaAt:], MetaFingerprint(e))
+	meta := MetaFingerprint(e)
+	binary.BigEndian.PutUint32(r[metaAt:], meta)
 	binary.BigEndian.PutUint64(r[storedAt:], e.Stored)
 	binary.BigEndian.PutUint32(r[snapshotAt:], snapshot)
 	binary.BigEndian.PutUint32(r[dirAt:], uint32(dir))
 	binary.BigEndian.PutUint32(r[entryAt:], pos)
-	binary.BigEndian.PutUint32(r[sizeKeyAt:], sizeKey(e.Size, e.Mtime))
+	binary.BigEndian.PutUint32(r[sizeKeyAt:], sizeKey(e.Size, meta))
 	return r
 }
 

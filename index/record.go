@@ -20,7 +20,7 @@ const headerRoom = 7 * binary.MaxVarintLen64
 
 // minPublic and minPrivate are the least bytes that an entry takes; they bound the count a record may claim.
 const (
-	minPublic  = 1 + 1 + 2 + 1 + 1 + 1 + 4 + 1
+	minPublic  = 1 + 1 + 2 + 1 + 1 + 1 + 4 + 1 + 1
 	minPrivate = 1 + 1 + 1 + 4 + 1 + 1
 )
 
@@ -36,7 +36,7 @@ func (e *Entry) validate(root bool) error {
 		return errName
 	case e.Type < File || e.Type > BlockDevice || root && e.Type != Dir:
 		return errType
-	case e.Mode&^modeBits != 0 || e.Flags&^allFlags != 0:
+	case e.Mode&^modeBits != 0 || e.Flags&^allFlags != 0 || e.Attrs&^KnownAttrs != 0:
 		return errType
 	case e.Mtime.Nsec >= 1e9 || e.Ctime.Nsec >= 1e9:
 		return errRange
@@ -59,6 +59,7 @@ func appendPublic(b []byte, e *Entry) []byte {
 	b = appendUvarint(b, uint64(e.UID))
 	b = appendUvarint(b, uint64(e.GID))
 	b = appendTime(b, e.Mtime)
+	b = appendUvarint(b, uint64(e.Attrs))
 	if e.Type != Dir {
 		b = appendUvarint(b, uint64(e.Nlink))
 	}
@@ -113,6 +114,7 @@ func decodeEntry(e *Entry, pub, priv *decoder, root bool) error {
 	e.UID = pub.uvarint32()
 	e.GID = pub.uvarint32()
 	e.Mtime = pub.time()
+	e.Attrs = Attrs(pub.uvarint32())
 	if e.Type != Dir {
 		e.Nlink = pub.uvarint32()
 	}

@@ -53,6 +53,7 @@ func TestRecordDecoderRefuses(t *testing.T) {
 		"name dot dot":     {encodeAny(0, file(func(e *Entry) { e.Name = ".." })), errName},
 		"no name":          {encodeAny(0, file(func(e *Entry) { e.Name = "" }), plain), errName},
 		"type 0":           {encodeAny(0, file(func(e *Entry) { e.Type = 0 })), errType},
+		"attribute":        {encodeAny(0, file(func(e *Entry) { e.Attrs = 0x80000 })), errType},
 		"reserved flag":    {encodeAny(0, file(func(e *Entry) { e.Flags = allFlags + 1 })), errType},
 		"mtime":            {encodeAny(0, file(func(e *Entry) { e.Mtime.Nsec = 1e9 })), errRange},
 		"ctime":            {encodeAny(0, file(func(e *Entry) { e.Ctime.Nsec = 1e9 })), errRange},

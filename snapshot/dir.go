@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
@@ -23,7 +22,6 @@ type dir struct {
 	source fsat.Stat
 	xattrs []fsat.Xattr
 	dev    uint32 // number of its file system in the catalog
-	opened time.Time
 
 	names []fsat.DirEntry
 	// entries goes with names: first the previous snapshot's entry (Type 0: none), then, once it was looked at, the
@@ -400,26 +398,25 @@ func (r *run) makeDir(d *dir) error {
 
 // readDir looks at the open directory itself, lists it, and pairs the names with those of the previous snapshot.
 func (r *run) readDir(w *worker, d *dir) error {
-	d.opened = time.Now()
 	if err := fsat.StatHandle(d.handles.src, &d.source); err != nil {
 		return &fs.PathError{Op: "stat", Path: d.path(), Err: err}
 	}
 	d.dev = r.devices.number(d.source.Dev)
 	fillFromStat(&d.self, &d.source, d.dev)
-	if r.racy(&d.source, d.opened) {
+	if r.racy(&d.source) {
 		d.self.Flags |= index.Racy
 	}
-	xattrErr := r.dirXattrs(d)
+	metaErr := r.dirMetadata(d)
 	if r.opt.OneFileSystem && d.source.Dev != r.top.source.Dev { // an empty place for the other one to be mounted on
 		w.counts.Excluded++
 		r.tell(Item{Path: d.path(), Action: Excluded, Type: index.Dir, Rule: "--one-file-system"})
-		return xattrErr
+		return metaErr
 	}
 	list, err := fsat.ReadDir(d.handles.src, w.list)
 	d.names = distinct(list)
 	d.entries, d.fresh = make([]index.Entry, len(d.names)), make([]bool, len(d.names))
 	if err == nil {
-		err = xattrErr
+		err = metaErr
 	}
 	if err != nil {
 		err = &fs.PathError{Op: "list", Path: d.path(), Err: err}
@@ -427,9 +424,11 @@ func (r *run) readDir(w *worker, d *dir) error {
 	return errors.Join(err, r.pairWithPrevious(d))
 }
 
-// dirXattrs fills in the directory's extended attributes, from the previous snapshot if they cannot have changed.
-func (r *run) dirXattrs(d *dir) error {
+// dirMetadata fills in the directory's file attributes and extended attributes, from the previous snapshot if they
+// cannot have changed.
+func (r *run) dirMetadata(d *dir) error {
 	if d.was.Type == index.Dir && r.unchangedInode(&d.was, &d.source) && !r.opt.IgnoreCtime {
+		d.self.Attrs = d.was.Attrs
 		if d.was.Xattrs == 0 {
 			return nil
 		}
@@ -442,9 +441,11 @@ func (r *run) dirXattrs(d *dir) error {
 		}
 		r.previousUnusable(err)
 	}
+	attrs, attrsErr := fsat.Attrs(d.handles.src)
+	d.self.Attrs = knownAttrs(attrs)
 	var err error
 	d.xattrs, err = fsat.Xattrs(d.handles.src)
-	return errors.Join(err, r.addXattrs(&d.self, d.xattrs))
+	return errors.Join(err, attrsErr, r.addXattrs(&d.self, d.xattrs))
 }
 
 // distinct drops names that a listing held twice because they were renamed meanwhile.

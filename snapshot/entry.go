@@ -16,7 +16,6 @@ func (r *run) items(id int, d *dir, from, to int) ([]int, error) {
 		return nil, err
 	}
 	defer d.release()
-	w.now = time.Now() // the file system's clock, whatever the time of the run is said to be
 	var descend []int
 	path := ""
 	if !r.opt.Exclude.Empty() {
@@ -65,6 +64,7 @@ func (r *run) oneItem(w *worker, d *dir, i int, path string) (isDir bool, err er
 // keep puts an entry that is not a directory into the snapshot: a link if it is unchanged, stored anew otherwise.
 func (r *run) keep(w *worker, d *dir, i int, st *fsat.Stat) error {
 	was := &d.entries[i]
+	w.notLinked = 0
 	if was.Type == index.Dir { // what was below it is gone
 		r.gone.add(d, was, r.opt.Item != nil)
 		*was = index.Entry{}
@@ -96,7 +96,7 @@ func (r *run) keptAsWas(w *worker, d *dir, i int, st *fsat.Stat) error {
 	e := &d.entries[i]
 	e.Dev, e.Ino, e.Ctime, e.Nlink = r.device(d, st), st.Ino, index.Time(st.Ctime), nlink(st)
 	e.Flags &= ofStored
-	if r.racy(st, w.now) {
+	if r.racy(st) {
 		e.Flags |= index.Racy
 	}
 	var err error
@@ -109,7 +109,7 @@ func (r *run) keptAsWas(w *worker, d *dir, i int, st *fsat.Stat) error {
 }
 
 // ofStored are the flags that go with a stored file. Whether links are held is a matter of each snapshot.
-const ofStored = index.NotHeld &^ index.LinksNotHeld
+const ofStored = index.NotHeld&^index.LinksNotHeld | index.ZeroHash
 
 // unchanged is the test that decides whether a file is read: it is not if everything the file system says of it is what
 // the previous snapshot recorded, and that was not so recent that a later change could look the same.
@@ -135,8 +135,10 @@ func (r *run) unchangedInode(was *index.Entry, st *fsat.Stat) bool {
 // seconds, the clock is taken to have that resolution.
 const clockMargin = 50 * time.Millisecond
 
-// racy reports whether a change made after now could leave st's times as they are.
-func (r *run) racy(st *fsat.Stat, now time.Time) bool {
+// racy reports whether a change made after the run has looked could leave st's times as they are. That goes for all that
+// changed since the run began: a program that writes through a mapping moves the times only with its first write to a
+// page, until the page has gone to the disk (see devices.number).
+func (r *run) racy(st *fsat.Stat) bool {
 	t := st.Ctime
 	if r.opt.IgnoreCtime {
 		t = st.Mtime
@@ -145,7 +147,7 @@ func (r *run) racy(st *fsat.Stat, now time.Time) bool {
 	if t.Nsec == 0 {
 		margin = 2 * time.Second
 	}
-	return !time.Unix(t.Sec, int64(t.Nsec)).Before(now.Add(-margin))
+	return !time.Unix(t.Sec, int64(t.Nsec)).Before(r.began.Add(-margin))
 }
 
 // sameXattrs compares extended attributes themselves, for sources whose change time says nothing.
@@ -234,6 +236,7 @@ func (r *run) tell(item Item) {
 func fillFromStat(e *index.Entry, st *fsat.Stat, dev uint32) {
 	e.Type, e.Mode, e.UID, e.GID = typeOf(st.Type), st.Mode, st.UID, st.GID
 	e.Mtime, e.Ctime = index.Time(st.Mtime), index.Time(st.Ctime)
+	e.Attrs = knownAttrs(st.Attrs)
 	e.Nlink, e.Dev, e.Ino = nlink(st), dev, st.Ino
 	if e.Type == index.File {
 		e.Size = uint64(st.Size)
@@ -242,6 +245,9 @@ func fillFromStat(e *index.Entry, st *fsat.Stat, dev uint32) {
 		e.Major, e.Minor = st.Major, st.Minor
 	}
 }
+
+// knownAttrs drops what only says how the source's file system stores a file.
+func knownAttrs(attrs uint32) index.Attrs { return index.Attrs(attrs) & index.KnownAttrs }
 
 // nlink is the number of names of an inode as the catalog has it: none for directories, whose count says nothing.
 func nlink(st *fsat.Stat) uint32 {

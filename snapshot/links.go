@@ -16,7 +16,7 @@ func (r *run) linkPrevious(w *worker, d *dir, i int, was *index.Entry) (bool, er
 	}
 	ino, err := r.storedInode(d.handles.prev, was)
 	if err != nil {
-		w.missing++
+		w.isMissing()
 		return false, nil
 	}
 	if !r.used.claim(ino) {
@@ -51,7 +51,7 @@ func (r *run) linkedInode(d *dir, name string, stored *index.Entry) (uint64, err
 // linkFrom makes name in the mirror of d a link to a stored file.
 func (r *run) linkFrom(w *worker, d *dir, from int, stored, name string, was *index.Entry) (bool, error) {
 	if from < 0 {
-		w.missing++
+		w.isMissing()
 		return false, nil
 	}
 	var err error
@@ -67,10 +67,10 @@ func (r *run) linkFrom(w *worker, d *dir, from int, stored, name string, was *in
 		}
 		return true, nil
 	case fsat.IsLinkLimit(err):
-		w.limit++
+		w.isFull()
 		return false, nil
 	case fsat.IsGone(err):
-		w.missing++
+		w.isMissing()
 		return false, nil
 	case fsat.IsRefused(err): // another user's file where the system protects those, or an immutable one
 		return false, nil
@@ -144,7 +144,7 @@ func (r *run) keepLinked(w *worker, d *dir, i int, st *fsat.Stat) error {
 			return nil
 		}
 	} else {
-		w.limit++
+		w.isFull()
 		if ino, err := r.storedInode(d.handles.prev, &was); err == nil {
 			r.used.claim(ino) // nothing of this snapshot shall use it
 		}
@@ -321,6 +321,15 @@ func (s *inodeSet) claim(ino uint64) bool {
 	}
 	*word |= bit
 	return true
+}
+
+// release takes a claim back.
+func (s *inodeSet) release(ino uint64) {
+	page := s.page(ino, false)
+	defer page.unlock()
+	if page.bits != nil {
+		page.bits[ino>>6&63] &^= 1 << (ino & 63)
+	}
 }
 
 // has reports whether ino was claimed.

@@ -61,6 +61,7 @@ type NotHeld struct {
 	Times   uint64 `json:"times,omitempty"`
 	Xattrs  uint64 `json:"xattrs,omitempty"`
 	Links   uint64 `json:"links,omitempty"`
+	Space   uint64 `json:"preallocated_space,omitempty"` // nor has the catalog it
 }
 
 func (n *NotHeld) add(f index.Flags) {
@@ -207,4 +208,5 @@ func (n *NotHeld) addAll(m *NotHeld) {
 	n.Times += m.Times
 	n.Xattrs += m.Xattrs
 	n.Links += m.Links
+	n.Space += m.Space
 }

@@ -32,6 +32,7 @@ type run struct {
 	prevName string
 	index    *index.Index // nil: no usable index
 	restat   bool         // stored inode numbers of the previous catalog are of another file system
+	began    time.Time    // by the clock of the file systems, whatever the time of the run is said to be
 
 	catalog     *index.Writer
 	catalogFile *os.File
@@ -78,7 +79,8 @@ func Run(ctx context.Context, source, path string, opt Options) (report *Report,
 	if opt.Exclude == nil {
 		opt.Exclude = exclude.New()
 	}
-	r := &run{ctx: ctx, opt: opt, work: fsat.NoDir, report: &Report{Start: opt.now().UTC(), DryRun: opt.DryRun}}
+	r := &run{ctx: ctx, opt: opt, work: fsat.NoDir, began: time.Now(),
+		report: &Report{Start: opt.now().UTC(), DryRun: opt.DryRun}}
 	defer func() { err = errors.Join(err, r.close()) }()
 
 	if err := r.openSource(source, path); err != nil {

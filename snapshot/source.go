@@ -71,6 +71,26 @@ func sourceOutside(source int, archive string) error {
 	return errors.Join(err, fsat.Close(fd))
 }
 
+// settle writes to the disk, once in a run and before the first file is read, what programs have changed on a file
+// system of the source. Until its page has gone to the disk, a change through a mapping (mmap) can follow an earlier one
+// without moving the file's times. After this, every change shows in times later than the beginning of the run, which
+// are racy. A file that is not read needs nothing of the kind: it was settled when it was.
+func (d *devices) settle(dev uint64, fd int) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.settled[dev] {
+		return nil
+	}
+	if d.settled == nil {
+		d.settled = make(map[uint64]bool)
+	}
+	d.settled[dev] = true
+	if err := fsat.SyncFS(fd); err != nil && !fsat.IsRefused(err) {
+		return fmt.Errorf("sync the source's file system: %w", err)
+	}
+	return nil
+}
+
 // stillHas reports whether the source has a file where the previous entry e was that may still be that one.
 func (s *sourceRoot) stillHas(dir string, e *index.Entry) bool {
 	var st fsat.Stat

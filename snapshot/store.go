@@ -69,13 +69,21 @@ type file struct {
 	was   *index.Entry // the previous entry of that name; Type 0: none
 	small []byte       // the content, if it fits the buffer
 
-	sparse    bool   // st says, or the file system, that there are holes
-	stored    uint64 // bytes of new content that this version took
-	linked    uint64 // bytes of content that this version shares
+	sparse bool // st says, or the file system, that there are holes
+	version
+}
+
+// version is what becomes of one version of a file.
+type version struct {
+	data      int64  // bytes of content that are not holes
+	stored    uint64 // bytes of new content that it took
+	linked    uint64 // bytes of content that it shares
+	shared    bool   // it is a name of a file stored before
 	action    Action
 	from      string // Moved: where it was found
 	movedFrom uint64 // Moved: the stored file
 	fresh     bool   // the index has to learn of it
+	failed    error  // what could not be read of it, though its content was
 }
 
 // storeFile stores one regular file. It is read once; if it changes meanwhile, again.
@@ -93,6 +101,9 @@ func (r *run) storeFile(w *worker, d *dir, i int, st *fsat.Stat, was *index.Entr
 	if f.st.Type != fsat.Regular {
 		return errRetype
 	}
+	if err := r.devices.settle(f.st.Dev, src); err != nil {
+		r.fail(w, d.child(name), err)
+	}
 	for try := 1; ; try++ {
 		if err := r.storeVersion(&f); err != nil {
 			return err
@@ -106,13 +117,16 @@ func (r *run) storeFile(w *worker, d *dir, i int, st *fsat.Stat, was *index.Entr
 		}
 		if try == maxTries {
 			f.e.Flags |= index.Torn | index.Racy
-			r.fail(w, d.child(name), errChanging)
+			f.failed = errors.Join(f.failed, errChanging)
 			break
 		}
 		if err := r.takeBack(&f); err != nil {
 			return err
 		}
 		f.st = after
+	}
+	if f.failed != nil {
+		r.fail(w, d.child(name), f.failed)
 	}
 	if f.movedFrom != 0 {
 		r.moved.claim(f.movedFrom)
@@ -139,6 +153,9 @@ func (r *run) shares(f *file, size uint64) {
 func (r *run) takeBack(f *file) error {
 	f.w.counts.BytesStored -= f.stored
 	f.w.counts.BytesLinked -= f.linked
+	if f.shared {
+		r.used.release(f.e.Stored)
+	}
 	if r.opt.DryRun {
 		return nil
 	}
@@ -153,15 +170,16 @@ func (r *run) takeBack(f *file) error {
 func (r *run) storeVersion(f *file) error {
 	f.e = index.Entry{Name: f.name}
 	fillFromStat(&f.e, &f.st, r.device(f.d, &f.st))
-	if r.racy(&f.st, f.w.now) {
+	if r.racy(&f.st) {
 		f.e.Flags |= index.Racy
 	}
-	f.fresh, f.from, f.small, f.stored, f.linked, f.movedFrom = true, "", nil, 0, 0, 0
+	f.small, f.version = nil, version{fresh: true}
 	f.sparse = fsat.HasHoles(f.src, f.st.Size)
 	set, err := fsat.Xattrs(f.src)
-	if err != nil {
+	attrs, attrsErr := fsat.Attrs(f.src)
+	f.e.Attrs = knownAttrs(attrs)
+	if f.failed = errors.Join(err, attrsErr); f.failed != nil {
 		f.e.Flags |= index.Racy // the next run tries again
-		r.fail(f.w, f.d.child(f.name), err)
 	}
 	if err := r.addXattrs(&f.e, set); err != nil {
 		return err
@@ -190,7 +208,7 @@ func (r *run) hashFirst(f *file) (known bool, err error) {
 		}
 		if n < len(f.w.copier.Buf) {
 			f.small = f.w.copier.Buf[:n]
-			f.e.Size, f.e.Hash = uint64(n), blake3.Sum256(f.small)
+			f.e.Size, f.e.Hash, f.data = uint64(n), blake3.Sum256(f.small), int64(n)
 			r.read(f.w, n)
 			return true, nil
 		}
@@ -213,12 +231,14 @@ func readSmall(src int, buf []byte, size int64) (int, error) {
 }
 
 // looksStored reports whether the content of a file too large to hold in memory may be in the archive, in a form that
-// saves writing it.
+// saves writing it. One that turns out to be there although it did not look so is read only once for that, too: see
+// shareLate.
 func (r *run) looksStored(f *file) bool {
-	if f.was.Type == index.File && f.was.Size == f.e.Size && (r.caps.Reflink || r.standsFor(f.was, &f.e)) {
+	if f.was.Type == index.File && f.was.Size == f.e.Size && f.was.Mtime == f.e.Mtime &&
+		(r.caps.Reflink || r.standsFor(f.was, &f.e)) {
 		return true
 	}
-	return r.index != nil && (r.caps.Reflink || r.index.MayHold(f.e.Size, f.e.Mtime))
+	return r.index != nil && r.index.MayHold(&f.e)
 }
 
 func (r *run) hashContent(f *file) error {
@@ -226,8 +246,17 @@ func (r *run) hashContent(f *file) error {
 	if err != nil {
 		return r.readFailed(f, err)
 	}
-	f.e.Size, f.e.Hash = uint64(n), hash
+	f.content(n, hash)
 	return nil
+}
+
+// content notes what the worker's copier has found out about the content.
+func (f *file) content(size int64, hash index.Hash) {
+	f.e.Size, f.e.Hash, f.data = uint64(size), hash, f.w.copier.Data
+	f.e.Flags &^= index.ZeroHash
+	if f.w.copier.ZeroHash {
+		f.e.Flags |= index.ZeroHash
+	}
 }
 
 func (r *run) read(w *worker, n int) {
@@ -257,9 +286,15 @@ func (r *run) couldHoldMore(a *index.Entry) bool {
 func (r *run) linkStored(f *file) (bool, error) {
 	if f.was.Type == index.File && f.was.Hash == f.e.Hash && r.standsFor(f.was, &f.e) {
 		linked, err := r.linkPrevious(f.w, f.d, f.slot, f.was)
-		if err != nil || linked {
+		if err != nil {
+			return false, err
+		}
+		if linked {
 			f.action = Unchanged
-			return linked, errors.Join(err, r.becomes(f, f.was))
+			if f.was.Attrs != f.e.Attrs { // which no stored file has
+				f.action = MetadataChanged
+			}
+			return true, r.becomes(f, f.was)
 		}
 	}
 	found, from, err := r.linkByHash(f)
@@ -277,7 +312,7 @@ func (r *run) linkStored(f *file) (bool, error) {
 
 // becomes notes which stored file the entry is a name of.
 func (r *run) becomes(f *file, stored *index.Entry) (err error) {
-	f.linked = f.e.Size // linkFrom has counted it
+	f.shared, f.linked = true, f.e.Size // linkFrom has counted it
 	f.e.Stored, err = r.linkedInode(f.d, f.name, stored)
 	f.e.Flags |= stored.Flags & ofStored
 	return err
@@ -309,7 +344,11 @@ func (r *run) copyContent(f *file, set []fsat.Xattr, known bool) (err error) {
 			err = errors.Join(err, fatal("close", f.d.child(f.name), closeErr))
 		}
 	}()
-	if err := r.fill(f, dst, known); err != nil {
+	err = r.fill(f, dst, known)
+	if err == nil {
+		err = r.keepSpace(f, dst)
+	}
+	if err != nil {
 		return errors.Join(err, r.takeBack(f))
 	}
 	if f.e.Flags, err = r.setMetadata(dst, &f.e, set, made); err != nil {
@@ -321,6 +360,7 @@ func (r *run) copyContent(f *file, set []fsat.Xattr, known bool) (err error) {
 	}
 	f.e.Stored = stored.Ino
 	f.e.Flags |= r.compareHeld(&f.e, &stored)
+	f.e.Flags |= f.w.notLinked
 	if r.caps.NeedsFsync {
 		if err := fsat.Sync(dst); err != nil {
 			return fatal("sync", f.d.child(f.name), err)
@@ -375,8 +415,41 @@ func (r *run) fill(f *file, dst int, known bool) error {
 	case err != nil:
 		return r.readFailed(f, err)
 	}
-	r.tookUp(f, uint64(f.w.copier.Data))
-	f.e.Size, f.e.Hash = uint64(n), hash
+	f.content(n, hash)
+	if !known {
+		shared, err := r.shareLate(f, dst)
+		if err != nil || shared {
+			return err
+		}
+	}
+	r.tookUp(f, uint64(f.data))
+	return nil
+}
+
+// shareLate makes a copy share the content of a stored file after all, now that its hash is known.
+func (r *run) shareLate(f *file, dst int) (bool, error) {
+	if !r.caps.Reflink || f.e.Size == 0 {
+		return false, nil
+	}
+	cloned, err := r.cloneStored(f, dst)
+	if cloned {
+		r.shares(f, f.e.Size)
+	}
+	return cloned, err
+}
+
+// keepSpace gives the new file what space the source's has beyond its content.
+func (r *run) keepSpace(f *file, dst int) error {
+	held, err := filecopy.KeepPreallocated(dst, f.src, &f.st, f.data)
+	var writeErr *filecopy.WriteError
+	switch {
+	case errors.As(err, &writeErr):
+		return r.writeFailed(f, writeErr.Err)
+	case err != nil:
+		return r.readFailed(f, err)
+	case !held:
+		f.w.notHeld.Space++
+	}
 	return nil
 }
 
@@ -387,7 +460,7 @@ func (r *run) hashClone(f *file, dst int) error {
 		return r.readFailed(f, err)
 	}
 	r.shares(f, uint64(n))
-	f.e.Size, f.e.Hash = uint64(n), hash
+	f.content(n, hash)
 	return nil
 }
 
@@ -425,7 +498,7 @@ func (r *run) storeSpecial(w *worker, d *dir, i int, st *fsat.Stat, was *index.E
 	name := d.names[i].Name
 	e := index.Entry{Name: name}
 	fillFromStat(&e, st, r.device(d, st))
-	if r.racy(st, w.now) {
+	if r.racy(st) {
 		e.Flags |= index.Racy
 	}
 	if e.Type == 0 {
@@ -468,6 +541,7 @@ func (r *run) storeSpecial(w *worker, d *dir, i int, st *fsat.Stat, was *index.E
 		}
 	}
 	if action != Unchanged {
+		e.Flags |= w.notLinked
 		if err := r.makeSpecial(d, &e, set); err != nil {
 			return err
 		}

@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"sync"
-	"time"
 
 	"snapcopy/index"
 	"snapcopy/internal/filecopy"
@@ -17,8 +16,9 @@ const (
 // worker is what one worker of the walk has to itself.
 type worker struct {
 	copier filecopy.Copier
-	list   []byte    // for reading directories
-	now    time.Time // before the entries being looked at were looked at
+	list   []byte // for reading directories
+	// notLinked says why the entry at hand was not linked to a stored file: a matter of that file's state.
+	notLinked index.Flags
 
 	counts       index.Counts
 	notHeld      NotHeld
@@ -43,6 +43,18 @@ func newWorkers(n int, progress *Progress) []worker {
 	return list
 }
 
+// isFull notes a stored file that can take no further name.
+func (w *worker) isFull() {
+	w.limit++
+	w.notLinked |= index.AtLinkLimit
+}
+
+// isMissing notes a stored file that is gone.
+func (w *worker) isMissing() {
+	w.missing++
+	w.notLinked |= index.WasMissing
+}
+
 func (w *worker) publishProgress(p *Progress) {
 	p.Files.Add(w.files)
 	p.Bytes.Add(w.bytes)
@@ -51,8 +63,9 @@ func (w *worker) publishProgress(p *Progress) {
 
 // devices numbers the file systems of a source in the order in which they are met.
 type devices struct {
-	mu   sync.Mutex
-	list []uint64
+	mu      sync.Mutex
+	list    []uint64
+	settled map[uint64]bool
 }
 
 func (d *devices) number(dev uint64) uint32 {

@@ -1,13 +1,12 @@
 // Package filecopy moves the content of one open file into another and hashes it on the way: each byte is read once,
 // holes stay holes.
 //
-// The hash is BLAKE3-256 of the whole content, in which a hole counts as zeros, as every other program sees it.
+// The hash is BLAKE3-256 of the whole content, in which a hole counts as zeros, as every other program sees it; only of
+// a file with gigabytes of nothing but zeros it is another one, that leaves them out (docs/format.md has the rule).
 package filecopy
 
 import (
 	"context"
-
-	"github.com/zeebo/blake3"
 
 	"snapcopy/internal/fsat"
 )
@@ -27,20 +26,17 @@ type Copier struct {
 	// Tick, if set, is told of every piece of content read.
 	Tick func(bytes int)
 	// Data is how much of the last file was data and not holes.
-	Data   int64
-	hasher *blake3.Hasher
+	Data int64
+	// ZeroHash says that the last hash leaves segments of zeros out.
+	ZeroHash bool
+	hash     contentHash
 }
-
-var zeros [64 << 10]byte
 
 // Copy copies src to dst, an empty file, and returns the number of bytes in src and their hash. size is the size src
 // is expected to have; the content is read to its end, wherever that is. sparse says that there may be holes, which are
 // then looked for.
 func (c *Copier) Copy(ctx context.Context, dst, src int, size int64, sparse bool) (n int64, hash [32]byte, err error) {
-	if c.hasher == nil {
-		c.hasher = blake3.New()
-	}
-	c.hasher.Reset()
+	c.hash.reset(segmentSize)
 	c.Data = 0
 	if sparse {
 		n, err = c.copySparse(ctx, dst, src, size)
@@ -48,7 +44,7 @@ func (c *Copier) Copy(ctx context.Context, dst, src int, size int64, sparse bool
 	if err == nil {
 		n, err = c.copyRange(ctx, dst, src, n, -1)
 	}
-	c.hasher.Sum(hash[:0])
+	hash, c.ZeroHash = c.hash.sum()
 	return n, hash, err
 }
 
@@ -63,7 +59,7 @@ func (c *Copier) copySparse(ctx context.Context, dst, src int, size int64) (int6
 		if !ok {
 			start, end = size, size
 		}
-		if err := c.hashZeros(ctx, start-at); err != nil {
+		if err := c.hash.writeZeros(ctx, start-at); err != nil {
 			return at, err
 		}
 		if at, err = c.copyRange(ctx, dst, src, start, end); err != nil {
@@ -100,9 +96,7 @@ func (c *Copier) copyRange(ctx context.Context, dst, src int, at, end int64) (in
 		if n == 0 {
 			return at, nil
 		}
-		if _, err := c.hasher.Write(buf[:n]); err != nil {
-			return at, err
-		}
+		c.hash.write(buf[:n])
 		if dst != NoFile {
 			if err := fsat.Write(dst, buf[:n], at); err != nil {
 				return at, &WriteError{err}
@@ -115,18 +109,4 @@ func (c *Copier) copyRange(ctx context.Context, dst, src int, at, end int64) (in
 		}
 	}
 	return at, nil
-}
-
-func (c *Copier) hashZeros(ctx context.Context, n int64) error {
-	for n > 0 {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		piece := min(n, int64(len(zeros)))
-		if _, err := c.hasher.Write(zeros[:piece]); err != nil {
-			return err
-		}
-		n -= piece
-	}
-	return nil
 }

@@ -44,7 +44,12 @@ type Stat struct {
 	Mtime    Time
 	Ctime    Time
 	Btime    Time // when it was made; zero where the file system does not keep that
+	// Attrs are the file attributes of ioctl_iflags(2) that this call tells; those in AttrsTold are known, set or not.
+	Attrs, AttrsTold uint32
 }
+
+// NoDump is the attribute of files that a backup may leave out (chattr +d).
+const NoDump = 0x40
 
 // SameFile reports whether a and b describe one inode.
 func (a *Stat) SameFile(b *Stat) bool { return a.Dev == b.Dev && a.Ino == b.Ino }
@@ -54,6 +59,9 @@ func (a *Stat) SameFile(b *Stat) bool { return a.Dev == b.Dev && a.Ino == b.Ino 
 func (a *Stat) SameVersion(b *Stat) bool {
 	return a.SameFile(b) && a.Size == b.Size && a.Mtime == b.Mtime && a.Ctime == b.Ctime && a.Type == b.Type
 }
+
+// Range is a part of a file: from offset Start to before End.
+type Range struct{ Start, End int64 }
 
 // DirEntry is one name of a directory listing. Type is 0 where the file system does not tell it.
 type DirEntry struct {

@@ -109,6 +109,8 @@ func statx(dir int, name string, flags int, st *Stat) error {
 		Mtime: Time{x.Mtime.Sec, x.Mtime.Nsec},
 		Ctime: Time{x.Ctime.Sec, x.Ctime.Nsec},
 		Btime: Time{x.Btime.Sec, x.Btime.Nsec},
+		// statx(2) numbers these as ioctl_iflags(2) does.
+		Attrs: uint32(x.Attributes&x.Attributes_mask) & sharedAttrs, AttrsTold: uint32(x.Attributes_mask) & sharedAttrs,
 	}
 	return nil
 }

@@ -97,6 +97,16 @@ func LockExclusive(fd int) (bool, error) { return false, errors.ErrUnsupported }
 
 func HasHoles(fd int, size int64) bool { return false }
 
+func Attrs(fd int) (uint32, error) { return 0, errors.ErrUnsupported }
+
+func SetAttrs(fd int, attrs, mask uint32) error { return errors.ErrUnsupported }
+
+func Preallocated(fd int) ([]Range, error) { return nil, errors.ErrUnsupported }
+
+func Preallocate(fd int, r Range) error { return errors.ErrUnsupported }
+
+func KeepsSpaceBeyondEnd(fd int) bool { return false }
+
 func Unlock(fd int) error { return errors.ErrUnsupported }
 
 func Umask() uint32 { return 0o777 }

@@ -1,0 +1,148 @@
+package filecopy
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+
+	"github.com/zeebo/blake3"
+)
+
+// segmentSize is the length of the aligned pieces of a file that the hash leaves out if they consist of zeros.
+const segmentSize = 1 << 30
+
+// hashContext sets hashes that leave out segments apart from plain ones. See docs/format.md.
+const hashContext = "snapcopy 2026-11-23 content without segments of zeros"
+
+// contentHash is the hash of a file's content, which is written from its beginning on.
+type contentHash struct {
+	segment int64
+	plain   *blake3.Hasher
+	runs    *blake3.Hasher // nil until a segment is left out
+	at      int64
+	// idle: the segment at hand has only zeros so far, which plain has not seen.
+	idle   bool
+	first  int64 // number of the first segment of the run of zeros just seen
+	length int64 // of that run, in segments; 0: there is none
+}
+
+func (h *contentHash) reset(segment int64) {
+	if h.plain == nil {
+		h.plain = blake3.New()
+	}
+	h.plain.Reset()
+	*h = contentHash{segment: segment, plain: h.plain, idle: true}
+}
+
+var zeros [64 << 10]byte
+
+// write adds what comes next. The hasher's own errors cannot happen.
+func (h *contentHash) write(b []byte) {
+	for len(b) > 0 {
+		piece := b[:min(int64(len(b)), h.segment-h.at%h.segment)]
+		b = b[len(piece):]
+		if h.idle && !allZero(piece) {
+			h.plainZeros(h.at % h.segment)
+			h.idle = false
+		}
+		if !h.idle {
+			_, _ = h.plain.Write(piece)
+		}
+		h.advance(int64(len(piece)))
+	}
+}
+
+// writeZeros adds n zeros, which take no time where they fill segments.
+func (h *contentHash) writeZeros(ctx context.Context, n int64) error {
+	for n > 0 {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		piece := min(n, h.segment-h.at%h.segment)
+		if !h.idle {
+			piece = min(piece, int64(len(zeros)))
+			_, _ = h.plain.Write(zeros[:piece])
+		}
+		if whole := n / h.segment; whole > 0 && h.at%h.segment == 0 {
+			h.leaveOut(h.at/h.segment, whole)
+			h.at += whole * h.segment
+			n -= whole * h.segment
+			continue
+		}
+		h.advance(piece)
+		n -= piece
+	}
+	return nil
+}
+
+// advance counts bytes, and ends a segment.
+func (h *contentHash) advance(n int64) {
+	h.at += n
+	if h.at%h.segment != 0 {
+		return
+	}
+	if h.idle {
+		h.leaveOut(h.at/h.segment-1, 1)
+	}
+	h.idle = true
+}
+
+// leaveOut notes segments of zeros.
+func (h *contentHash) leaveOut(first, segments int64) {
+	if h.length > 0 && h.first+h.length == first {
+		h.length += segments
+		return
+	}
+	h.endRun()
+	h.first, h.length = first, segments
+}
+
+func (h *contentHash) endRun() {
+	if h.length == 0 {
+		return
+	}
+	if h.runs == nil {
+		h.runs = blake3.NewDeriveKey(hashContext)
+	}
+	h.add(h.first)
+	h.add(h.length)
+	h.length = 0
+}
+
+func (h *contentHash) add(n int64) {
+	_, _ = h.runs.Write(binary.BigEndian.AppendUint64(nil, uint64(n)))
+}
+
+func (h *contentHash) plainZeros(n int64) {
+	for n > 0 {
+		piece := min(n, int64(len(zeros)))
+		_, _ = h.plain.Write(zeros[:piece])
+		n -= piece
+	}
+}
+
+// sum gives the hash, and whether segments were left out.
+func (h *contentHash) sum() (hash [32]byte, zeroHash bool) {
+	if h.idle {
+		h.plainZeros(h.at % h.segment)
+	}
+	h.endRun()
+	h.plain.Sum(hash[:0])
+	if h.runs == nil {
+		return hash, false
+	}
+	h.add(h.at)
+	_, _ = h.runs.Write(hash[:])
+	h.runs.Sum(hash[:0])
+	return hash, true
+}
+
+func allZero(b []byte) bool {
+	for len(b) > len(zeros) {
+		if !bytes.Equal(b[:len(zeros)], zeros[:]) {
+			return false
+		}
+		b = b[len(zeros):]
+	}
+	return bytes.Equal(b, zeros[:len(b)])
+}

@@ -28,7 +28,7 @@ type Change struct {
 	Old  *index.Entry // nil: Added
 	New  *index.Entry // nil: Removed
 	// Fields names the metadata that differs, for all kinds with Old and New: some of "mode", "owner", "mtime",
-	// "xattrs" and "links", in this order.
+	// "xattrs", "attributes" (those of chattr) and "links", in this order.
 	Fields []string
 }
 
@@ -286,6 +286,9 @@ func metadataChanges(a, b *index.Entry) (fields []string) {
 	}
 	if a.XattrHash != b.XattrHash {
 		fields = append(fields, "xattrs")
+	}
+	if a.Attrs != b.Attrs {
+		fields = append(fields, "attributes")
 	}
 	if a.Nlink != b.Nlink && a.Type != index.Dir && b.Type != index.Dir {
 		fields = append(fields, "links")

@@ -427,6 +427,11 @@ func (r *run) enterDir(w *worker, d *dir) error {
 	if err := r.startDir(d); err != nil {
 		return err
 	}
+	if d.finish {
+		if err := r.startAttrs(dst, &d.entry); err != nil {
+			return err
+		}
+	}
 	if !d.finish {
 		w.counts.Existing++
 		r.told(d.parent, &d.entry, Entered)
@@ -527,6 +532,7 @@ func (r *run) finishDir(w *worker, d *dir) error {
 			return r.failed(above, &e, fmt.Errorf("sync: %w", err))
 		}
 	}
+	r.lockLater(d, "", &e, &set.stat)
 	if how.keep != 0 {
 		r.late.closeMode(d, set.mode)
 	}

@@ -73,7 +73,7 @@ func (r *run) make(w *worker, d *dir, e *index.Entry) (made fsat.Stat, err error
 
 // makeFile restores a regular file. If anything goes wrong nothing is left of it.
 func (r *run) makeFile(w *worker, d *dir, e *index.Entry, set []index.Xattr) (made fsat.Stat, err error) {
-	src, sparse, err := openStored(&d.handles, e)
+	src, stored, err := openStored(&d.handles, e)
 	if err != nil {
 		return made, err
 	}
@@ -86,10 +86,14 @@ func (r *run) makeFile(w *worker, d *dir, e *index.Entry, set []index.Xattr) (ma
 		return made, d.refused("create", err)
 	}
 	before := w.counts
-	if err = r.fill(w, e, dst, src, sparse); err == nil {
+	if err = r.startAttrs(dst, e); err == nil {
+		err = r.fill(w, e, dst, src, &stored)
+	}
+	if err == nil {
 		var s settled
 		s, err = r.setMetadata(w, inode{fd: dst}, e, set, setting{plain: d.plain})
 		made = s.stat
+		r.lockLater(d, e.Name, e, &made)
 	}
 	if err == nil && r.fsync {
 		err = fsat.Sync(dst)
@@ -107,14 +111,13 @@ func (r *run) makeFile(w *worker, d *dir, e *index.Entry, set []index.Xattr) (ma
 }
 
 // openStored opens the stored file of an entry and makes sure that it can be the one.
-func openStored(h *handles, e *index.Entry) (fd int, sparse bool, err error) {
+func openStored(h *handles, e *index.Entry) (fd int, st fsat.Stat, err error) {
 	if h.src < 0 {
-		return fsat.NoDir, false, storedError(h.lost)
+		return fsat.NoDir, st, storedError(h.lost)
 	}
 	if fd, err = fsat.OpenFile(h.src, e.Name); err != nil {
-		return fsat.NoDir, false, storedError(fmt.Errorf("open stored file: %w", err))
+		return fsat.NoDir, st, storedError(fmt.Errorf("open stored file: %w", err))
 	}
-	var st fsat.Stat
 	if err = fsat.StatHandle(fd, &st); err != nil {
 		err = fmt.Errorf("stat stored file: %w", err)
 	} else if st.Type != fsat.Regular {
@@ -123,9 +126,9 @@ func openStored(h *handles, e *index.Entry) (fd int, sparse bool, err error) {
 		err = fmt.Errorf("%w: it has %d bytes instead of %d", ErrDamaged, st.Size, e.Size)
 	}
 	if err != nil {
-		return fsat.NoDir, false, errors.Join(err, fsat.Close(fd))
+		return fsat.NoDir, st, errors.Join(err, fsat.Close(fd))
 	}
-	return fd, st.Blocks*512 < st.Size, nil
+	return fd, st, nil
 }
 
 // storedError tells a stored file that is gone from one that these privileges do not reach.
@@ -145,7 +148,7 @@ const (
 
 // fill writes the content into the new file dst, as a reflink where that is possible, and proves that it is what was
 // stored: by what was read on the way, or by reading the reflink.
-func (r *run) fill(w *worker, e *index.Entry, dst, src int, sparse bool) error {
+func (r *run) fill(w *worker, e *index.Entry, dst, src int, stored *fsat.Stat) error {
 	cloned := r.clone(dst, src, e)
 	from, to := src, dst
 	if cloned {
@@ -154,7 +157,7 @@ func (r *run) fill(w *worker, e *index.Entry, dst, src int, sparse bool) error {
 	if err := r.step("write"); err != nil {
 		return fmt.Errorf("write: %w", err)
 	}
-	n, hash, err := w.copier.Copy(r.ctx, to, from, int64(e.Size), sparse)
+	n, hash, err := w.copier.Copy(r.ctx, to, from, int64(e.Size), fsat.HasHoles(src, stored.Size))
 	var writeErr *filecopy.WriteError
 	switch {
 	case r.ctx.Err() != nil:
@@ -167,6 +170,13 @@ func (r *run) fill(w *worker, e *index.Entry, dst, src int, sparse bool) error {
 		return fmt.Errorf("%w: it has %d bytes instead of %d", ErrDamaged, n, e.Size)
 	case hash != e.Hash:
 		return errContent
+	}
+	held, err := filecopy.KeepPreallocated(dst, src, stored, w.copier.Data)
+	if err != nil {
+		return fmt.Errorf("allocate: %w", err)
+	}
+	if !held {
+		w.counts.NotHeld.Space++
 	}
 	if cloned {
 		w.counts.BytesCloned += e.Size

@@ -210,6 +210,7 @@ type lateWork struct {
 	mu    sync.Mutex
 	names []lateName
 	modes []lateMode
+	attrs []lateAttrs
 }
 
 // lateName is a name of a link group whose stored file is damaged; another name of the group may be stored elsewhere.

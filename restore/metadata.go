@@ -119,12 +119,24 @@ func (r *run) setMetadata(w *worker, n inode, e *index.Entry, xattrs []index.Xat
 			return s, fmt.Errorf("chmod: %w", err)
 		}
 	}
+	if r.opt.Attrs && !n.node {
+		held, err := r.setAttrs(n, e)
+		if err != nil {
+			return s, err
+		}
+		if !held {
+			lacks.Attrs = 1
+		}
+	}
 	if err := n.setMtime(e.Mtime); err != nil && !fsat.IsRefused(err) {
 		return s, fmt.Errorf("set time: %w", err)
 	}
 	st := &s.stat
 	if err := fsat.StatHandle(n.fd, st); err != nil {
 		return s, fmt.Errorf("stat: %w", err)
+	}
+	if r.opt.Attrs && n.node && !inheritedAttrs(e, st) {
+		lacks.Attrs = 1
 	}
 	if st.UID != e.UID || st.GID != e.GID {
 		lacks.Owners = 1

@@ -50,6 +50,8 @@ type NotHeld struct {
 	Times  uint64 `json:"times,omitempty"`
 	Xattrs uint64 `json:"xattrs,omitempty"` // some of the entry's extended attributes or ACLs
 	Links  uint64 `json:"links,omitempty"`  // names restored as files of their own
+	Attrs  uint64 `json:"attributes,omitempty"`
+	Space  uint64 `json:"preallocated_space,omitempty"`
 }
 
 // FailedItem is an entry that was not restored, and why.
@@ -154,6 +156,8 @@ func (n *NotHeld) add(m *NotHeld) {
 	n.Times += m.Times
 	n.Xattrs += m.Xattrs
 	n.Links += m.Links
+	n.Attrs += m.Attrs
+	n.Space += m.Space
 }
 
 // failed settles an entry that could not be restored: it is listed, unless the cause ends the run.

@@ -50,7 +50,10 @@ type Source struct {
 type Options struct {
 	// Threads is the number of workers. 0: one for each processor, at least 2 (so that one can wait for the disk) and
 	// at most 16.
-	Threads  int
+	Threads int
+	// Attrs sets the file attributes that the source had (chattr): exactly those, where the target's file system can.
+	// Otherwise new files and folders have what they inherit.
+	Attrs    bool
 	Progress *Progress // nil: nobody is watching
 	// Item, if set, is told what became of each entry. It is called from several workers, one call at a time.
 	Item func(Item)
@@ -152,6 +155,9 @@ func (r *run) finish() error {
 		return err
 	}
 	if err := r.closeModes(); err != nil {
+		return err
+	}
+	if err := r.lockAll(); err != nil {
 		return err
 	}
 	if err := r.step("sync"); err != nil {

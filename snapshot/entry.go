@@ -58,6 +58,15 @@ func (r *run) oneItem(w *worker, d *dir, i int, path string) (isDir bool, err er
 	if kind == fsat.Regular && r.opt.ExcludeLarger > 0 && st.Size > r.opt.ExcludeLarger {
 		return false, r.excluded(w, d, i, kind, fmt.Sprintf("--exclude-larger-than %d", r.opt.ExcludeLarger))
 	}
+	if r.opt.RespectNoDump {
+		out, err := noDumpAt(d.handles.src, name, &st)
+		if err != nil {
+			return false, r.notStored(w, d, i, err)
+		}
+		if out {
+			return false, r.excluded(w, d, i, kind, ruleNoDump)
+		}
+	}
 	return false, r.keep(w, d, i, &st)
 }
 

@@ -20,6 +20,7 @@ type Options struct {
 	ExcludeIfPresent []string         // folders that hold one of these names
 	ExcludeLarger    int64            // regular files of more bytes than this; 0: no limit
 	OneFileSystem    bool             // do not go into other file systems mounted below the source
+	RespectNoDump    bool             // leave out what has the attribute "d" (chattr +d), folders with all below them
 
 	// IgnoreInode and IgnoreCtime leave the inode number and the change time out of the test for unchanged files, for
 	// sources where they are not stable (network mounts, FUSE).

@@ -49,6 +49,7 @@ type run struct {
 	moved    inodeSet // stored files found under another name
 	gone     goneList
 	stored   storedFiles
+	recent   recentContents
 	workers  []worker
 	umask    uint32
 	euid     uint32

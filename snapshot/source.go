@@ -113,6 +113,11 @@ func (r *run) leaveOut(d *dir, src int) (rule string, err error) {
 		r.tally.mu.Unlock()
 		return "the archive itself", nil
 	}
+	if r.opt.RespectNoDump {
+		if out, err := noDump(src, &st); err != nil || out {
+			return ruleNoDump, err
+		}
+	}
 	if r.opt.ExcludeCaches {
 		if is, err := isCache(src); err != nil || is {
 			return "--exclude-caches", err
@@ -128,6 +133,30 @@ func (r *run) leaveOut(d *dir, src int) (rule string, err error) {
 		}
 	}
 	return "", nil
+}
+
+const ruleNoDump = "--respect-nodump"
+
+// noDump reports whether an open file or directory is not to be dumped.
+func noDump(fd int, st *fsat.Stat) (bool, error) {
+	if st.AttrsTold&fsat.NoDump != 0 {
+		return st.Attrs&fsat.NoDump != 0, nil
+	}
+	attrs, err := fsat.Attrs(fd)
+	return attrs&fsat.NoDump != 0, err
+}
+
+// noDumpAt is noDump for a name; it opens regular files only, and only where the file system leaves no other way.
+func noDumpAt(dir int, name string, st *fsat.Stat) (out bool, err error) {
+	if st.AttrsTold&fsat.NoDump != 0 || st.Type != fsat.Regular {
+		return st.Attrs&fsat.NoDump != 0, nil
+	}
+	fd, err := fsat.OpenFile(dir, name)
+	if err != nil {
+		return false, nil // it will be told of when the file itself is read
+	}
+	out, err = noDump(fd, st)
+	return out, errors.Join(err, fsat.Close(fd))
 }
 
 // cacheTag begins the file CACHEDIR.TAG of a cache folder (https://bford.info/cachedir/).

@@ -131,6 +131,9 @@ func (r *run) storeFile(w *worker, d *dir, i int, st *fsat.Stat, was *index.Entr
 	if f.movedFrom != 0 {
 		r.moved.claim(f.movedFrom)
 	}
+	if r.caps.Reflink && !f.shared && f.e.Size >= worthSharing && !r.opt.DryRun {
+		r.recent.add(d, &f.e)
+	}
 	*st = f.st
 	d.entries[i], d.fresh[i] = f.e, f.fresh
 	r.settled(w, d, i, f.action, f.from)
@@ -138,6 +141,10 @@ func (r *run) storeFile(w *worker, d *dir, i int, st *fsat.Stat, was *index.Entr
 }
 
 var errChanging = errors.New("it kept changing while it was read; what was read is stored")
+
+// worthSharing is the size from which on sharing the blocks of a file of this run, which mostly have to be written to
+// the disk for that, saves more than it costs.
+const worthSharing = 4 << 10
 
 func (r *run) tookUp(f *file, size uint64) {
 	f.stored = size

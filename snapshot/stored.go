@@ -71,6 +71,15 @@ func (r *run) cloneStored(f *file, dst int) (cloned bool, err error) {
 			return cloned, err
 		}
 	}
+	if dir, name, ok := r.recent.find(&f.e.Hash); ok {
+		err := r.stored.in(workTreePath, dir, func(fd int) (err error) {
+			cloned, err = cloneFrom(dst, fd, name, f.e.Size)
+			return err
+		})
+		if cloned || isFatal(err) {
+			return cloned, err
+		}
+	}
 	if r.index == nil {
 		return false, nil
 	}

@@ -14,6 +14,11 @@ func exportB3sum(a *app, _ *index.Catalog, each entryVisitor) error {
 		if e.Type != index.File {
 			return nil
 		}
+		if e.Flags&index.ZeroHash != 0 {
+			left++
+			a.term.errorf("gigabytes of zeros in it, which its hash leaves out: %s", name(path))
+			return nil
+		}
 		line, ok := b3sumLine(path, hex(e.Hash))
 		if !ok {
 			left++

@@ -23,7 +23,8 @@ func catalogCommand(a *app) *cobra.Command {
 
   json   one object a line: the snapshot, then every entry with everything that is known about it
   mtree  an mtree(5) specification, for bsdtar and mtree
-  b3sum  the BLAKE3 hashes of the files, for b3sum --check in the snapshot's folder or in the source`,
+  b3sum  the BLAKE3 hashes of the files, for b3sum --check in the snapshot's folder or in the source; what such a
+         list cannot hold, odd names and files with gigabytes of zeros, is named and left out`,
 		Example: `  snapcopy catalog /backup/documents@latest > catalog.json
   snapcopy catalog /backup/documents --format b3sum | (cd ~/Documents && b3sum --quiet --check)
   snapcopy catalog /backup/documents --format mtree | mtree -p ~/Documents`,

@@ -173,6 +173,8 @@ func (a *app) fieldChange(field string, old, young *index.Entry) string {
 		return "time " + from + " -> " + to
 	case "xattrs":
 		return "extended attributes"
+	case "attributes":
+		return fmt.Sprintf("attributes %s -> %s", attrLetters(old.Attrs), attrLetters(young.Attrs))
 	case "links":
 		return "hard links"
 	}

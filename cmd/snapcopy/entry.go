@@ -74,6 +74,7 @@ type entryObject struct {
 	UID       uint32        `json:"uid"`
 	GID       uint32        `json:"gid"`
 	Mtime     string        `json:"mtime"`
+	Attrs     string        `json:"attributes,omitempty"` // letters of lsattr
 	Size      *uint64       `json:"size,omitempty"`
 	Hash      string        `json:"hash,omitempty"` // of a file's content; of a folder: of all below it
 	Target    *string       `json:"target,omitempty"`
@@ -102,7 +103,7 @@ func entryJSON(path string, e *index.Entry) entryObject {
 		path = "."
 	}
 	v := entryObject{Path: path, PathRaw: raw(path), Type: typeNames[e.Type], Mode: fmt.Sprintf("%04o", e.Mode),
-		UID: e.UID, GID: e.GID, Mtime: timeJSON(e.Mtime), Hash: hex(e.Hash), XattrHash: hex(e.XattrHash),
+		UID: e.UID, GID: e.GID, Mtime: timeJSON(e.Mtime), Attrs: e.Attrs.String(), Hash: hex(e.Hash), XattrHash: hex(e.XattrHash),
 		Flags: flagNames(e.Flags)}
 	switch e.Type {
 	case index.File:
@@ -132,6 +133,9 @@ var flagWords = []struct {
 	{index.TimeNotHeld, "time_not_held", ""},
 	{index.XattrsNotHeld, "xattrs_not_held", ""},
 	{index.LinksNotHeld, "links_not_held", ""},
+	{index.ZeroHash, "zero_hash", ""},
+	{index.AtLinkLimit, "at_link_limit", ""},
+	{index.WasMissing, "was_missing", ""},
 }
 
 func flagNames(f index.Flags) (names []string) {
@@ -141,6 +145,14 @@ func flagNames(f index.Flags) (names []string) {
 		}
 	}
 	return names
+}
+
+// attrLetters are the letters of lsattr, "-" for none.
+func attrLetters(a index.Attrs) string {
+	if a == 0 {
+		return "-"
+	}
+	return a.String()
 }
 
 // longLine describes an entry as ls -l does, with what it is called.
@@ -156,6 +168,9 @@ func (a *app) longLine(shown string, e *index.Entry) string {
 	fmt.Fprintf(&b, "%-11s %5d %5d %13s  %s  %s", modeString(e), e.UID, e.GID, size, a.local(timeOf(e.Mtime)), shown)
 	if e.Type == index.Symlink {
 		b.WriteString(" -> " + name(e.Target))
+	}
+	if e.Attrs != 0 {
+		b.WriteString("  (attributes " + e.Attrs.String() + ")")
 	}
 	for _, w := range flagWords {
 		if e.Flags&w.flag != 0 && w.words != "" {

@@ -44,6 +44,10 @@ func (t *teller) notes(r *snapshot.Report) {
 		t.notef("%s cannot set everything in the archive. In the catalog only, from where restore brings it back: %s.",
 			whoMayNot("The file system"), text)
 	}
+	if n := r.NotHeld.Space; n > 0 {
+		t.notef("Space allocated and not written is not kept of %s: the archive has no room for it, or cannot hold it.",
+			counted(n, "file", "files"))
+	}
 	for _, what := range r.Unfinished {
 		t.errorf("Published, but not finished; the next run makes up for it: %s.", printable(what))
 	}

@@ -15,6 +15,7 @@ import (
 
 type restoreOptions struct {
 	to      string
+	flags   bool
 	threads int
 	verbose bool
 	quiet   bool
@@ -39,6 +40,7 @@ restored. What exists in DIR is never changed: a name that is taken is told of a
 func (o *restoreOptions) AddFlags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.StringVar(&o.to, "to", "", "restore into `DIR`, which is made if it is missing")
+	f.BoolVar(&o.flags, "flags", false, "set file attributes (chattr) too: immutable, append-only, no dump and so on")
 	addThreads(f, &o.threads)
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "a line for each entry")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors only")
@@ -61,7 +63,7 @@ func (o *restoreOptions) Run(ctx context.Context, a *app, args []string) (err er
 	}
 
 	var writeErr error
-	opt := restore.Options{Threads: o.threads, Progress: new(restore.Progress)}
+	opt := restore.Options{Threads: o.threads, Attrs: o.flags, Progress: new(restore.Progress)}
 	if o.verbose {
 		opt.Item = func(i restore.Item) {
 			if err := o.item(a, &i); writeErr == nil {
@@ -217,5 +219,7 @@ func notRestored(n *restore.NotHeld) string {
 		lacking(n.Times, "times of"),
 		lacking(n.Xattrs, "extended attributes of"),
 		lacking(n.Links, "hard links of"),
+		lacking(n.Attrs, "file attributes of"),
+		lacking(n.Space, "preallocated space of"),
 	)
 }

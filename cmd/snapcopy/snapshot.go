@@ -20,6 +20,7 @@ type snapshotOptions struct {
 	excludePresent []string
 	excludeLarger  sizeFlag
 	oneFileSystem  bool
+	respectNoDump  bool
 
 	dryRun         bool
 	requireArchive bool
@@ -59,6 +60,7 @@ func (o *snapshotOptions) AddFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.excludePresent, "exclude-if-present", nil, "leave out folders that hold `NAME` (can be repeated)")
 	f.Var(&o.excludeLarger, "exclude-larger-than", "leave out files larger than `SIZE` (4096; 100M is 100,000,000; 1.5GiB)")
 	f.BoolVarP(&o.oneFileSystem, "one-file-system", "x", false, "do not enter other file systems mounted below SOURCE")
+	f.BoolVar(&o.respectNoDump, "respect-nodump", false, "leave out what has the attribute d (chattr +d), with all below it")
 	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "say what would be done; change nothing")
 	f.BoolVar(&o.requireArchive, "require-archive", false, "fail if there is no archive, instead of making one")
 	f.BoolVar(&o.allowCopies, "allow-copies", false, "go on where hard links cannot be made: every snapshot is a full copy")
@@ -111,6 +113,7 @@ func (o *snapshotOptions) options(a *app) (snapshot.Options, error) {
 		ExcludeCaches:    o.excludeCaches,
 		ExcludeIfPresent: o.excludePresent,
 		OneFileSystem:    o.oneFileSystem,
+		RespectNoDump:    o.respectNoDump,
 		IgnoreInode:      o.ignoreInode,
 		IgnoreCtime:      o.ignoreCtime,
 		DryRun:           o.dryRun,

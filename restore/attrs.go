@@ -1,0 +1,124 @@
+package restore
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
+)
+
+// The file attributes (chattr) that need a time of their own.
+const (
+	// lockingAttrs, immutable and append-only, keep an inode from being worked with: they come when all else is done.
+	lockingAttrs index.Attrs = 0x10 | 0x20
+	// earlyAttrs, how content is stored and how names are compared, are for what is empty: compressed, not compressed,
+	// no copy on write, case folding.
+	earlyAttrs index.Attrs = 0x4 | 0x400 | 0x800000 | 0x40000000
+)
+
+// startAttrs sets those attributes that only an empty file or directory takes. What is refused is counted at the end.
+func (r *run) startAttrs(fd int, e *index.Entry) error {
+	if early := e.Attrs & earlyAttrs; r.opt.Attrs && early != 0 {
+		if err := fsat.SetAttrs(fd, uint32(early), uint32(early)); err != nil && !fsat.IsRefused(err) {
+			return fmt.Errorf("set attributes: %w", err)
+		}
+	}
+	return nil
+}
+
+// inheritedAttrs reports whether an inode that cannot be opened, and whose attributes nobody can set, has them from the
+// folder it was made in.
+func inheritedAttrs(e *index.Entry, st *fsat.Stat) bool {
+	return e.Attrs == index.Attrs(st.Attrs)&index.KnownAttrs
+}
+
+// setAttrs sets the attributes of an open inode that is finished, but for those that lock it. held is false if it does
+// not have them all.
+func (r *run) setAttrs(n inode, e *index.Entry) (held bool, err error) {
+	want, mask := e.Attrs&^lockingAttrs, index.KnownAttrs&^lockingAttrs
+	if err := fsat.SetAttrs(n.fd, uint32(want), uint32(mask)); err == nil {
+		return true, nil
+	} else if !fsat.IsRefused(err) {
+		return false, fmt.Errorf("set attributes: %w", err)
+	}
+	for bit := index.Attrs(1); bit != 0; bit <<= 1 { // one that the file system does not know must not cost the others
+		if mask&bit == 0 {
+			continue
+		}
+		if err := fsat.SetAttrs(n.fd, uint32(want), uint32(bit)); err != nil && !fsat.IsRefused(err) {
+			return false, fmt.Errorf("set attributes: %w", err)
+		}
+	}
+	has, err := fsat.Attrs(n.fd)
+	return index.Attrs(has)&mask == want, err
+}
+
+// lateAttrs are the locking attributes of an inode.
+type lateAttrs struct {
+	dir   *dir
+	name  string // "": the directory itself
+	attrs index.Attrs
+	made  madeInode
+}
+
+// lockLater remembers the locking attributes of an entry that was made in d, or of d itself.
+func (r *run) lockLater(d *dir, name string, e *index.Entry, made *fsat.Stat) {
+	if !r.opt.Attrs || e.Attrs&lockingAttrs == 0 {
+		return
+	}
+	r.late.mu.Lock()
+	defer r.late.mu.Unlock()
+	r.late.attrs = append(r.late.attrs, lateAttrs{d, strings.Clone(name), e.Attrs & lockingAttrs, madeOf(made)})
+}
+
+// lockAll sets the locking attributes, in the order in which the inodes were finished: what is in a directory comes
+// before it.
+func (r *run) lockAll() error {
+	for _, l := range r.late.attrs {
+		held, err := r.lock(l)
+		if err != nil {
+			return fmt.Errorf("set attributes of %q: %w", l.path(), err)
+		}
+		if !held {
+			r.workers[0].counts.NotHeld.Attrs++
+		}
+	}
+	return nil
+}
+
+func (l *lateAttrs) path() string {
+	if l.name == "" {
+		return l.dir.path()
+	}
+	return l.dir.child(l.name)
+}
+
+// lock sets them if the inode still is the one that was made: in a folder of somebody else's it may have been replaced.
+func (r *run) lock(l lateAttrs) (held bool, err error) {
+	fd, err := r.openTargetDir(l.dir)
+	if err != nil {
+		return false, err
+	}
+	if l.name != "" {
+		file, err := fsat.OpenFile(fd, l.name)
+		if err = errors.Join(err, fsat.Close(fd)); err != nil {
+			return false, errors.Join(err, fsat.Close(file))
+		}
+		fd = file
+	}
+	defer func() { err = errors.Join(err, fsat.Close(fd)) }()
+	var st fsat.Stat
+	if err := fsat.StatHandle(fd, &st); err != nil {
+		return false, err
+	}
+	if idOf(&st) != l.made.id {
+		return false, errReplaced
+	}
+	err = fsat.SetAttrs(fd, uint32(l.attrs), uint32(lockingAttrs))
+	if fsat.IsRefused(err) {
+		return false, nil
+	}
+	return err == nil, err
+}

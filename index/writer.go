@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"math"
 	"sync"
 
@@ -215,8 +216,20 @@ func (w *Writer) checkDir(id DirID, entries []Entry) error {
 	return nil
 }
 
+// grow makes room for about as much as the entries take, so that a huge directory is not copied again and again.
+func (s *scratch) grow(entries []Entry) {
+	const public, private = 60, 30
+	size := headerRoom + len(entries)*(public+private)
+	for i := range entries {
+		size += len(entries[i].Name) + len(entries[i].Target)
+	}
+	s.rec = slices.Grow(s.rec[:0], size)
+	s.priv = slices.Grow(s.priv[:0], len(entries)*private)
+}
+
 // encode returns the whole record, which stays valid until the next use of s.
 func (s *scratch) encode(id DirID, entries []Entry) (rec []byte, h Hash, t Totals) {
+	s.grow(entries)
 	pub := append(s.rec[:0], make([]byte, headerRoom)...) // the header is put in front of the public section later
 	priv := s.priv[:0]
 	for i := range entries {

@@ -479,6 +479,7 @@ func (r *run) pairWithPrevious(d *dir) error {
 		}
 		if i < len(d.names) && d.names[i].Name == old.Name {
 			d.entries[i] = old
+			d.entries[i].Name, d.entries[i].Target = d.names[i].Name, strings.Clone(old.Target) // keep nothing of the record
 			continue
 		}
 		if d.self.Flags&index.Unread == 0 {

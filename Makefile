@@ -7,7 +7,7 @@ FUZZ    ?= 2000x
 # The linter's version is pinned: a new one must not turn an old commit red.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build test lint fuzz cross bench check clean
+.PHONY: build test lint fuzz cross bench fidelity check clean
 
 build:
 	$(GO) build -o $(BIN) ./cmd/snapcopy
@@ -41,6 +41,10 @@ cross:
 # Compares with rsync, cp and the bare system calls; see bench/ for its options.
 bench:
 	$(GO) run ./bench $(BENCHFLAGS)
+
+# What snapcopy and other tools keep and lose: the tables of docs/fidelity.md. Needs root.
+fidelity:
+	$(GO) run ./bench/fidelity $(FIDELITYFLAGS)
 
 check: build lint cross fuzz test
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -26,10 +27,20 @@ func OpenDir(dir int, name string) (int, error) {
 // OpenParent opens the directory above dir.
 func OpenParent(dir int) (int, error) { return OpenDir(dir, "..") }
 
+// leaseTime is a little more than the kernel gives the owner of a lease to end it (fs.lease-break-time, 45 s unless set).
+const leaseTime = 50 * time.Second
+
 // OpenFile opens a file for reading, without changing its access time where that is permitted. It does not wait for
-// the other end of a pipe.
+// the other end of a pipe, but for a program that has a lease on the file, as file servers do: the first try asks for it.
 func OpenFile(dir int, name string) (int, error) {
-	return openQuiet(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY)
+	const flags = unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_NOCTTY
+	fd, err := openQuiet(dir, name, flags)
+	for wait, end := time.Millisecond, time.Now().Add(leaseTime); err == unix.EAGAIN && time.Now().Before(end); {
+		time.Sleep(wait)
+		wait = min(2*wait, time.Second)
+		fd, err = openQuiet(dir, name, flags)
+	}
+	return fd, err
 }
 
 // Create makes a new regular file, open for reading and writing. It fails if the name exists.

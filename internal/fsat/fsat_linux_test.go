@@ -1,0 +1,139 @@
+package fsat
+
+import (
+	"os"
+	"os/signal"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func openDir(t *testing.T, path string) int {
+	t.Helper()
+	fd, err := OpenRoot(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := Close(fd); err != nil {
+			t.Error(err)
+		}
+	})
+	return fd
+}
+
+// Guards: a file that a file server has a lease on is read as soon as the server has given it back.
+func TestOpenFileWaitsForLease(t *testing.T) {
+	dir := t.TempDir()
+	f, err := os.Create(filepath.Join(dir, "leased"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	broken := make(chan os.Signal, 1)
+	signal.Notify(broken, unix.SIGIO)
+	defer signal.Stop(broken)
+	if _, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
+		t.Skip("no leases here: ", err)
+	}
+	given := make(chan error, 1)
+	go func() {
+		<-broken
+		time.Sleep(50 * time.Millisecond)
+		_, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_UNLCK)
+		given <- err
+	}()
+	fd, err := OpenFile(openDir(t, dir), "leased")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Close(fd); err != nil {
+		t.Error(err)
+	}
+	select {
+	case err := <-given:
+		if err != nil {
+			t.Error(err)
+		}
+	default:
+		t.Error("opened although the lease was not given back")
+	}
+}
+
+// Guards: space that is allocated and was never written is found, also beyond the end; what was written is not.
+func TestPreallocated(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	const mib = 1 << 20
+	fd := int(f.Fd())
+	if err := Preallocate(fd, Range{0, 4 * mib}); err != nil {
+		t.Skip("no preallocation here: ", err)
+	}
+	if _, err := f.WriteAt(make([]byte, mib), mib); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	var st Stat
+	if err := StatHandle(fd, &st); err != nil || st.Size != 2*mib {
+		t.Fatalf("size %d, %v", st.Size, err)
+	}
+	list, err := Preallocated(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all int64
+	for _, r := range list {
+		if r.Start < 2*mib && r.End > mib {
+			t.Errorf("what was written counts as not written: %v", r)
+		}
+		all += r.End - r.Start
+	}
+	if all != 3*mib {
+		t.Errorf("%d bytes in %v", all, list)
+	}
+}
+
+// Guards: only the attributes asked for change, and the stat tells of them.
+func TestAttrs(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f")
+	if err := os.WriteFile(path, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	fd, err := OpenFile(openDir(t, dir), "f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := Close(fd); err != nil {
+			t.Error(err)
+		}
+	}()
+	before, err := Attrs(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const noAtime = 0x80
+	if err := SetAttrs(fd, NoDump|noAtime, NoDump|noAtime); IsRefused(err) {
+		t.Skip("no file attributes here: ", err)
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	if err := SetAttrs(fd, 0, noAtime); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Attrs(fd); err != nil || got != before|NoDump {
+		t.Errorf("attributes %#x, %v; they were %#x", got, err, before)
+	}
+	var st Stat
+	if err := StatHandle(fd, &st); err != nil || st.AttrsTold&NoDump == 0 || st.Attrs&NoDump == 0 {
+		t.Errorf("stat tells %#x of %#x, %v", st.Attrs, st.AttrsTold, err)
+	}
+}

@@ -28,7 +28,7 @@ func summary(a *app, r *snapshot.Report) string {
 	line("", "%s", strings.Join(changes(c), ", "))
 	line("read", "%s", size(c.BytesRead))
 	line("stored", "%s", size(c.BytesStored))
-	line("saved", "%s by links", size(c.BytesLinked))
+	line("saved", "%s by sharing", size(c.BytesLinked))
 	if !r.DryRun {
 		line("structure", "%s for the folders themselves", size(r.Structure))
 	}

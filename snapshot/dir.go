@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"strings"
 	"sync"
 
 	"snapcopy/index"
+	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/fsat"
 )
 
@@ -72,127 +72,25 @@ func join(dir, name string) string {
 
 func (d *dir) child(name string) string { return join(d.path(), name) }
 
-// handles are the open directories of a dir. While the walk is far from a directory its handles are closed, so that a
-// deep tree does not use up the descriptors; acquire opens them again.
+// handles are the open directories of a dir. While the walk is far from a directory they are closed, so that a deep
+// tree does not use up the descriptors; whoever uses them acquires them.
 type handles struct {
-	mu             sync.Mutex
-	users          int
-	open           bool
-	src, prev, dst int    // NoDir: there is none, or it cannot be opened
-	lost           error  // why src cannot be opened any more
-	children       []*dir // entered and not left
+	dirhandles.Dir[*dir]
+	src, prev, dst int   // NoDir: there is none, or it cannot be opened
+	lost           error // why src cannot be opened any more
 }
 
-// liveDirs are the directories entered and not left, so that a run that ends early can close them.
-type liveDirs struct {
-	mu   sync.Mutex
-	dirs map[*dir]struct{}
-}
+func (h *handles) set(src, prev, dst int) { h.src, h.prev, h.dst = src, prev, dst }
 
-func (l *liveDirs) add(d *dir) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.dirs == nil {
-		l.dirs = make(map[*dir]struct{})
-	}
-	l.dirs[d] = struct{}{}
-}
-
-func (l *liveDirs) remove(d *dir) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.dirs, d)
-}
-
-func (l *liveDirs) close() error {
-	var errs []error
-	for d := range l.dirs {
-		errs = append(errs, d.handles.close())
-	}
-	return errors.Join(errs...)
-}
-
-func (h *handles) set(src, prev, dst int) { h.src, h.prev, h.dst, h.open = src, prev, dst, true }
-
-func (h *handles) close() error {
-	if !h.open {
-		return nil
-	}
-	h.open = false
-	return errors.Join(fsat.Close(h.src), fsat.Close(h.prev), fsat.Close(h.dst))
-}
-
-// acquire makes sure the directory's handles are open until release.
-func (r *run) acquire(d *dir) error {
-	reopened, err := r.open(d)
-	if err != nil || !reopened {
-		return err
-	}
-	return r.opened.add(d)
-}
-
-func (r *run) open(d *dir) (reopened bool, err error) {
+func (d *dir) closeHandles() error {
 	h := &d.handles
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !h.open {
-		if err := r.reopen(d); err != nil {
-			return false, err
-		}
-		reopened = true
-	}
-	h.users++
-	return reopened, nil
+	err := errors.Join(fsat.Close(h.src), fsat.Close(h.prev), fsat.Close(h.dst))
+	h.set(fsat.NoDir, fsat.NoDir, fsat.NoDir)
+	return err
 }
 
-// reopen opens the directory again, from one below it if one is open. The caller holds the lock.
-func (r *run) reopen(d *dir) error {
-	for _, child := range d.handles.children {
-		if done, err := r.openFromChild(d, child); err != nil || done {
-			return err
-		}
-	}
-	return r.openByPath(d)
-}
-
-func (r *run) openFromChild(d, child *dir) (done bool, err error) {
-	child.handles.mu.Lock()
-	defer child.handles.mu.Unlock()
-	return r.openFrom(d, &child.handles)
-}
-
-func (d *dir) addChild(child *dir) {
-	d.handles.mu.Lock()
-	defer d.handles.mu.Unlock()
-	d.handles.children = append(d.handles.children, child)
-}
-
-func (d *dir) removeChild(child *dir) {
-	d.handles.mu.Lock()
-	defer d.handles.mu.Unlock()
-	i := slices.Index(d.handles.children, child)
-	d.handles.children = slices.Delete(d.handles.children, i, i+1)
-}
-
-func (d *dir) release() {
-	d.handles.mu.Lock()
-	d.handles.users--
-	d.handles.mu.Unlock()
-}
-
-// suspend closes the handles of a directory, unless somebody is using them.
-func (d *dir) suspend() (done bool, err error) {
-	h := &d.handles
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.users > 0 {
-		return false, nil
-	}
-	return true, h.close()
-}
-
-// openByPath opens the directory by the names from the top. That takes long where it is deep, but leaves no other handle
-// open.
+// openByPath opens the directory by the names from the top. That takes long where it is deep, but leaves no other
+// handle open.
 func (r *run) openByPath(d *dir) error {
 	path := d.path()
 	src, err := d.openSource(func() (int, error) { return openPath(r.source.fd, path) })
@@ -203,56 +101,42 @@ func (r *run) openByPath(d *dir) error {
 			return errors.Join(fatal("open", path, err), fsat.Close(src))
 		}
 	}
-	d.handles.set(src, r.reopenPrevious(d, path), dst)
+	d.handles.set(src, r.reopenPrevious(d), dst)
 	return nil
 }
 
 // reopenPrevious opens the directory in the previous snapshot. Where that fails, the files are stored afresh.
-func (r *run) reopenPrevious(d *dir, path string) int {
+func (r *run) reopenPrevious(d *dir) int {
 	if d.was.Type != index.Dir {
 		return fsat.NoDir
 	}
-	fd, err := openPath(r.archive.root, join(r.prevName, path))
+	fd, err := openPath(r.archive.root, join(r.prevName, d.path()))
 	if err != nil {
 		return fsat.NoDir
 	}
 	return fd
 }
 
-// resume opens the handles of d from those of a directory directly below it, which costs the same at any depth.
-func (r *run) resume(d *dir, below *handles) error {
-	d.handles.mu.Lock()
-	resumed, err := r.openFrom(d, below)
-	d.handles.mu.Unlock()
-	if err != nil || !resumed {
-		return err
-	}
-	return r.opened.add(d)
-}
-
-// openFrom opens what is closed of d, if below is open. The caller holds the lock.
-func (r *run) openFrom(d *dir, below *handles) (opened bool, err error) {
-	h := &d.handles
-	if h.open || !below.open {
-		return false, nil
-	}
-	src, err := d.openSource(func() (int, error) { return fsat.OpenDir(below.src, "..") })
+// openFrom opens the directory from one directly below it.
+func (r *run) openFrom(d, child *dir) (done bool, err error) {
+	below := &child.handles
+	src, err := d.openSource(func() (int, error) { return fsat.OpenParent(below.src) })
 	if err != nil {
-		return false, nil // the directory below was moved elsewhere: acquire goes by the names
+		return false, nil // the directory below was moved elsewhere: the names will do
 	}
 	prev, dst := fsat.NoDir, fsat.NoDir
 	if below.prev < 0 { // the directory below is new, this one need not be
-		prev = r.reopenPrevious(d, d.path())
-	} else if prev, err = fsat.OpenDir(below.prev, ".."); err != nil {
+		prev = r.reopenPrevious(d)
+	} else if prev, err = fsat.OpenParent(below.prev); err != nil {
 		prev = fsat.NoDir
 	}
 	if below.dst >= 0 {
-		if dst, err = fsat.OpenDir(below.dst, ".."); err != nil {
+		if dst, err = fsat.OpenParent(below.dst); err != nil {
 			return false, errors.Join(fatal("open", d.path(), err), fsat.Close(src), fsat.Close(prev))
 		}
 	}
-	h.set(src, prev, dst)
-	h.lost = nil
+	d.handles.set(src, prev, dst)
+	d.handles.lost = nil
 	return true, nil
 }
 
@@ -291,7 +175,7 @@ func (r *run) openTop(dst int) error {
 	}
 	d.handles.set(src, prev, dst)
 	r.top = d
-	r.live.add(d)
+	r.dirs.Start(&d.handles.Dir, d)
 	if r.catalog != nil {
 		if d.id, err = r.catalog.StartDir(0, ""); err != nil {
 			return fatal("write", "catalog", err)
@@ -304,14 +188,14 @@ func (r *run) openTop(dst int) error {
 }
 
 // enter opens a directory that items has found, on both sides, and lists it.
-func (r *run) enter(id int, parent *dir, item int) (*dir, int, bool, error) {
+func (r *run) enter(id int, parent *dir, item int) (d *dir, items int, ok bool, err error) {
 	w := &r.workers[id]
-	if err := r.acquire(parent); err != nil {
+	if err := parent.handles.Acquire(); err != nil {
 		return nil, 0, false, err
 	}
-	defer parent.release()
+	defer func() { err = errors.Join(err, parent.handles.Release()) }()
 	slot := &parent.entries[item]
-	d := &dir{parent: parent, slot: item}
+	d = &dir{parent: parent, slot: item}
 	switch slot.Type {
 	case 0:
 	case index.Dir:
@@ -321,16 +205,10 @@ func (r *run) enter(id int, parent *dir, item int) (*dir, int, bool, error) {
 		*slot = index.Entry{}
 	}
 	d.self = index.Entry{Name: parent.names[item].Name, Type: index.Dir}
-	ok, err := r.openDir(w, d)
-	if err != nil || !ok {
+	if ok, err = r.openDir(w, d); err != nil || !ok {
 		return nil, 0, false, err
 	}
-	r.live.add(d)
-	parent.addChild(d)
-	if err := r.opened.add(d); err != nil {
-		return nil, 0, false, err
-	}
-	return d, len(d.names), true, nil
+	return d, len(d.names), true, d.handles.Enter(&parent.handles.Dir, d)
 }
 
 // openDir opens one directory in the source, makes it in the mirror, and reads it. It returns false, with the slot of
@@ -347,16 +225,16 @@ func (r *run) openDir(w *worker, d *dir) (bool, error) {
 	d.handles.set(src, fsat.NoDir, fsat.NoDir)
 	rule, err := r.leaveOut(d, src)
 	if err != nil {
-		return false, errors.Join(r.failed(w, d, err), d.handles.close())
+		return false, errors.Join(r.failed(w, d, err), d.closeHandles())
 	}
 	if rule != "" {
 		*slot = index.Entry{}
 		w.counts.Excluded++
 		r.tell(Item{Path: p.child(d.name()), Action: Excluded, Type: index.Dir, Rule: rule})
-		return false, d.handles.close()
+		return false, d.closeHandles()
 	}
 	if err := r.makeDir(d); err != nil {
-		return false, errors.Join(r.failed(w, d, err), d.handles.close())
+		return false, errors.Join(r.failed(w, d, err), d.closeHandles())
 	}
 	if d.was.Type == index.Dir && p.handles.prev >= 0 {
 		if fd, err := fsat.OpenDir(p.handles.prev, d.name()); err == nil {
@@ -365,7 +243,7 @@ func (r *run) openDir(w *worker, d *dir) (bool, error) {
 	}
 	if err := r.readDir(w, d); err != nil {
 		if isFatal(err) {
-			return false, errors.Join(err, d.handles.close())
+			return false, errors.Join(err, d.closeHandles())
 		}
 		d.self.Flags |= index.Unread
 		r.fail(w, p.child(d.name()), err)
@@ -502,20 +380,19 @@ func (r *run) unreadableDir(w *worker, d *dir, cause error) (bool, error) {
 	d.was = index.Entry{}
 	d.handles.set(fsat.NoDir, fsat.NoDir, fsat.NoDir)
 	if err := r.makeDir(d); err != nil {
-		return false, errors.Join(r.failed(w, d, err), d.handles.close())
+		return false, errors.Join(r.failed(w, d, err), d.closeHandles())
 	}
 	r.fail(w, p.child(d.name()), cause)
 	return true, nil
 }
 
 // leave ends a directory: its record goes to the catalog, its metadata to the mirror, and its entry to the parent.
-func (r *run) leave(id int, d *dir) error {
+func (r *run) leave(id int, d *dir) (err error) {
 	w := &r.workers[id]
-	if err := r.acquire(d); err != nil {
+	if err := d.handles.Acquire(); err != nil {
 		return err
 	}
-	defer r.live.remove(d)
-	r.opened.remove(d)
+	defer func() { err = errors.Join(err, d.handles.Release()) }()
 	n := 0
 	for i := range d.entries {
 		if d.entries[i].Type != 0 {
@@ -526,19 +403,14 @@ func (r *run) leave(id int, d *dir) error {
 	d.entries = d.entries[:n]
 	if !r.opt.DryRun {
 		if err := r.recordDir(w, d); err != nil {
-			return errors.Join(err, d.handles.close())
+			return err
 		}
 	}
 	w.counts.Dirs++
-	if d.parent == nil {
-		return d.handles.close()
+	if d.parent != nil {
+		d.parent.entries[d.slot] = d.self
 	}
-	d.parent.removeChild(d)
-	err := r.resume(d.parent, &d.handles)
-	d.parent.entries[d.slot] = d.self
-	err = errors.Join(err, d.handles.close())
-	d.release() // another worker may have found it in use; closed, it is forgotten
-	return err
+	return d.handles.Leave()
 }
 
 func (r *run) recordDir(w *worker, d *dir) error {

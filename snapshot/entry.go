@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"time"
@@ -10,13 +11,12 @@ import (
 )
 
 // items deals with some of the names of a directory. Directories among them are returned, to be entered later.
-func (r *run) items(id int, d *dir, from, to int) ([]int, error) {
+func (r *run) items(id int, d *dir, from, to int) (descend []int, err error) {
 	w := &r.workers[id]
-	if err := r.acquire(d); err != nil {
+	if err := d.handles.Acquire(); err != nil {
 		return nil, err
 	}
-	defer d.release()
-	var descend []int
+	defer func() { err = errors.Join(err, d.handles.Release()) }()
 	path := ""
 	if !r.opt.Exclude.Empty() {
 		path = d.path()

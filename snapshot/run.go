@@ -14,6 +14,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/atomicfile"
+	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/exclude"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/walk"
@@ -42,8 +43,7 @@ type run struct {
 
 	work     int // handle of .snapcopy/work
 	top      *dir
-	live     liveDirs
-	opened   openDirs[*dir] // all but the top, which stays open
+	dirs     dirhandles.Set[*dir]
 	groups   linkGroups
 	used     inodeSet
 	moved    inodeSet // stored files found under another name
@@ -243,6 +243,7 @@ func (r *run) begin() error {
 	r.workers = newWorkers(r.opt.threads(), r.opt.Progress)
 	r.umask, r.euid, r.egid = fsat.Umask(), uint32(os.Geteuid()), uint32(os.Getegid())
 	r.groups.init()
+	r.dirs.Open, r.dirs.OpenFrom, r.dirs.Close = r.openByPath, r.openFrom, (*dir).closeHandles
 	if r.archive != nil {
 		r.stored.init(r.archive)
 	}
@@ -320,7 +321,7 @@ func (r *run) mirror(ctx context.Context) error {
 
 func (r *run) close() error {
 	var errs []error
-	errs = append(errs, r.live.close())
+	errs = append(errs, r.dirs.CloseAll())
 	if r.source != nil {
 		errs = append(errs, r.source.close())
 	}

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"snapcopy/index"
+	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/filecopy"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/walk"
@@ -58,6 +59,7 @@ func (a *Archive) Verify(ctx context.Context, snapshots []Snapshot, opt VerifyOp
 	opt.Progress.Phase.Store(int32(Copying))
 	threads := (&Options{Threads: opt.Threads}).threads()
 	v := &verifier{ctx: ctx, archive: a, opt: opt, root: os.Geteuid() == 0, workers: newWorkers(threads, opt.Progress)}
+	v.dirs.Open, v.dirs.OpenFrom, v.dirs.Close = v.openByPath, (*verifyDir).openFrom, (*verifyDir).closeHandle
 	v.expect(snapshots)
 	for _, s := range slices.Backward(snapshots) {
 		if err := v.snapshot(s); err != nil {
@@ -76,12 +78,12 @@ type verifier struct {
 	root    bool
 	workers []worker
 
-	name    string               // of the snapshot being verified
-	catalog *index.Catalog       // of it
-	newer   *index.Catalog       // of the one verified before it; nil: none
-	sound   inodeSet             // stored files with the right content
-	opened  openDirs[*verifyDir] // all but the top, which stays open
-	used    inodeSet             // stored files met in this snapshot
+	name    string         // of the snapshot being verified
+	catalog *index.Catalog // of it
+	newer   *index.Catalog // of the one verified before it; nil: none
+	sound   inodeSet       // stored files with the right content
+	dirs    dirhandles.Set[*verifyDir]
+	used    inodeSet // stored files met in this snapshot
 	groups  map[groupKey]uint64
 	lock    sync.Mutex // of groups, the report and the Damage function
 	report  VerifyReport
@@ -170,17 +172,11 @@ func (v *verifier) tree() error {
 	if err := v.read(&v.workers[0], top); err != nil {
 		return errors.Join(err, fsat.Close(fd))
 	}
+	v.dirs.Start(&top.Dir, top)
 	err = walk.Run(v.ctx, len(v.workers), top, len(top.entries), walk.Tree[*verifyDir]{
 		Items: v.items, Enter: v.enter, Leave: v.leave,
 	})
-	if err != nil { // some were never left
-		err = errors.Join(err, top.close())
-		for _, d := range v.opened.list {
-			err = errors.Join(err, d.close())
-		}
-	}
-	v.opened.list = nil
-	return err
+	return errors.Join(err, v.dirs.CloseAll())
 }
 
 // read loads a directory's entries from the catalog, and compares the directory itself and its listing with them.
@@ -249,11 +245,10 @@ func (v *verifier) pairWithNewer(d *verifyDir) {
 
 func (v *verifier) items(id int, d *verifyDir, from, to int) (descend []int, err error) {
 	w := &v.workers[id]
-	fd, err := v.acquire(d)
-	if err != nil {
+	if err := d.Acquire(); err != nil {
 		return nil, err
 	}
-	defer d.release()
+	defer func() { err = errors.Join(err, d.Release()) }()
 	var read, size uint64
 	for i := from; i < to; i++ {
 		e := &d.entries[i]
@@ -266,7 +261,7 @@ func (v *verifier) items(id int, d *verifyDir, from, to int) (descend []int, err
 		if e.Flags&index.NotStored != 0 {
 			continue
 		}
-		wasRead, err := v.entry(w, fd, e, d.known[i])
+		wasRead, err := v.entry(w, d.fd, e, d.known[i])
 		if v.ctx.Err() != nil {
 			return nil, context.Cause(v.ctx)
 		}

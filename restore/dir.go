@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"snapcopy/index"
+	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/fsat"
 )
 
@@ -17,8 +18,7 @@ import (
 // the folder of the snapshot that holds the path with the target.
 type dir struct {
 	parent   *dir
-	name     string // its own; "" for the top and a base
-	depth    int
+	name     string      // its own; "" for the top and a base
 	selected []selection // the top's, if only some paths are wanted
 	base     *selection  // a base's
 	entry    index.Entry // the metadata it gets
@@ -79,110 +79,89 @@ func (d *dir) take(w *worker, n int) int {
 	return min(n, chunk)
 }
 
-// path is the directory's path in the snapshot; child adds one element. They are made for people only.
+// path is the directory's path in the snapshot; child adds one element.
 func (d *dir) path() string {
-	var parts []string
-	at := d
-	for ; at.parent != nil && at.base == nil; at = at.parent {
-		parts = append(parts, at.name)
+	names, above := d.names()
+	if above.base != nil && above.base.folder != "" {
+		names = slices.Insert(names, 0, above.base.folder)
 	}
-	if at.base != nil && at.base.folder != "" {
-		parts = append(parts, at.base.folder)
+	return strings.Join(names, "/")
+}
+
+// names are the elements of the directory's path in the target, where above, the top or a base, is the target itself.
+func (d *dir) names() (names []string, above *dir) {
+	for above = d; above.parent != nil && above.base == nil; above = above.parent {
+		names = append(names, above.name)
 	}
-	slices.Reverse(parts)
-	return strings.Join(parts, "/")
+	slices.Reverse(names)
+	return names, above
 }
 
 func (d *dir) child(name string) string { return join(d.path(), name) }
 
-// handles are the two open directories of a dir. While the walk is far below a directory its handles are closed, so
-// that a deep tree does not use up the descriptors; acquire opens them again.
+// handles are the two open directories of a dir. While the walk is far from a directory they are closed, so that a deep
+// tree does not use up the descriptors; whoever uses them acquires them.
 type handles struct {
-	mu    sync.Mutex
-	users int
-	open  bool
-	src   int   // in the snapshot; NoDir: there is none
-	lost  error // why there is none
-	dst   int   // in the target
+	dirhandles.Dir[*dir]
+	src  int   // in the snapshot; NoDir: there is none
+	lost error // why there is none
+	dst  int   // in the target
 }
 
-func (h *handles) set(src int, lost error, dst int) {
-	h.src, h.lost, h.dst, h.open = src, lost, dst, true
-}
+func (h *handles) set(src int, lost error, dst int) { h.src, h.lost, h.dst = src, lost, dst }
 
-func (h *handles) close() error {
-	if !h.open {
-		return nil
-	}
-	h.open = false
-	return errors.Join(fsat.Close(h.src), fsat.Close(h.dst))
-}
-
-// openLevels is how many levels of directories above the one being filled are kept open.
-const openLevels = 24
-
-// acquire makes sure the directory's handles are open until release.
-func (d *dir) acquire() error {
+func (d *dir) closeHandles() error {
 	h := &d.handles
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !h.open {
-		if err := d.parent.acquire(); err != nil {
-			return err
-		}
-		defer d.parent.release()
-		if err := d.open(&d.parent.handles); err != nil {
-			return err
-		}
-	}
-	h.users++
-	return nil
+	err := errors.Join(fsat.Close(h.src), fsat.Close(h.dst))
+	h.src, h.dst = fsat.NoDir, fsat.NoDir
+	return err
 }
 
-func (d *dir) release() {
-	d.handles.mu.Lock()
-	d.handles.users--
-	d.handles.mu.Unlock()
-}
-
-// suspend closes the handles of a directory that nobody is using at the moment.
-func (d *dir) suspend() error {
-	h := &d.handles
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.users > 0 {
-		return nil
-	}
-	return h.close()
-}
-
-// open opens both directories from those of the parent. The caller has the parent's, and sees that nobody else opens d.
-func (d *dir) open(parent *handles) error {
-	dst, err := d.openIn(parent.dst)
+// openByPath opens the directory by the names from the top. That takes long where it is deep, but leaves no other
+// handle open.
+func (r *run) openByPath(d *dir) error {
+	names, _ := d.names()
+	dst, err := d.same(openPath(r.target, strings.Join(names, "/")))
 	if err != nil {
 		return err
 	}
-	src, lost := fsat.NoDir, parent.lost
-	if parent.src >= 0 {
-		src, lost = d.openStored(parent.src)
-	}
+	src, lost := r.openStoredByPath(d)
 	d.handles.set(src, lost, dst)
 	return nil
 }
 
-// openStored opens the directory of the snapshot. That there is none concerns only what has its content there.
-func (d *dir) openStored(parent int) (int, error) {
-	var fd int
-	var err error
-	if d.base != nil {
-		fd, err = openPath(parent, d.base.folder)
-	} else {
-		fd, err = fsat.OpenDir(parent, d.name)
+// openStoredByPath opens the directory of the snapshot. One that was not there once is not looked for again.
+func (r *run) openStoredByPath(d *dir) (int, error) {
+	if err := d.handles.lost; err != nil {
+		return fsat.NoDir, err
 	}
+	return stored(openPath(r.snapshot, d.path()))
+}
+
+// stored adds to an error what could not be opened. That concerns only what has its content there.
+func stored(fd int, err error) (int, error) {
 	if err != nil {
 		return fsat.NoDir, fmt.Errorf("open stored folder: %w", err)
 	}
 	return fd, nil
+}
+
+// openFrom opens the directory from one directly below it.
+func (r *run) openFrom(d, child *dir) (done bool, err error) {
+	below := &child.handles
+	dst, err := d.same(fsat.OpenParent(below.dst))
+	if err != nil {
+		return false, nil // the directory below was moved elsewhere: the names will do
+	}
+	var src int
+	var lost error
+	if below.src < 0 { // the one below is not in the snapshot, this one may be
+		src, lost = r.openStoredByPath(d)
+	} else if src, err = fsat.OpenParent(below.src); err != nil {
+		return false, fsat.Close(dst)
+	}
+	d.handles.set(src, lost, dst)
+	return true, nil
 }
 
 // openPath opens the folder at path below a directory, element by element.
@@ -203,17 +182,8 @@ func openPath(root int, path string) (int, error) {
 
 var errMoved = errors.New("folder was moved or replaced while it was filled")
 
-// openIn opens the directory of the target again, and makes sure that it is the same.
-func (d *dir) openIn(parent int) (int, error) {
-	name := d.name
-	if d.base != nil {
-		name = "."
-	}
-	return d.openSame(parent, name)
-}
-
-func (d *dir) openSame(from int, name string) (int, error) {
-	fd, err := fsat.OpenDir(from, name)
+// same makes sure that what was opened in the target is the directory that was entered, and closes it if not.
+func (d *dir) same(fd int, err error) (int, error) {
 	if err != nil {
 		return fsat.NoDir, &fs.PathError{Op: "open in target", Path: d.path(), Err: err}
 	}
@@ -227,76 +197,28 @@ func (d *dir) openSame(from int, name string) (int, error) {
 	return fd, nil
 }
 
-// resume opens the handles of d from those of a directory directly below it, which costs the same at any depth.
-func (d *dir) resume(below *handles) error {
-	h := &d.handles
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.open || below.src < 0 {
-		return nil
-	}
-	dst, err := d.openSame(below.dst, "..")
-	if err != nil {
-		return nil // the directory below was moved elsewhere: acquire goes by the names
-	}
-	src, err := fsat.OpenParent(below.src)
-	if err != nil {
-		return fsat.Close(dst)
-	}
-	h.set(src, nil, dst)
-	return nil
-}
-
 // openTargetDir opens the directory in the target for a caller who may come after it was left, and who closes it.
 func (r *run) openTargetDir(d *dir) (int, error) {
 	if d.parent == nil || d.base != nil {
 		return fsat.OpenDir(r.target, ".")
 	}
-	h := &d.handles
-	h.mu.Lock()
-	if h.open {
-		defer h.mu.Unlock()
-		return fsat.OpenDir(h.dst, ".")
+	fd := fsat.NoDir
+	open, err := d.handles.IfOpen(func() (err error) {
+		fd, err = fsat.OpenDir(d.handles.dst, ".")
+		return err
+	})
+	if open {
+		return fd, err
 	}
-	h.mu.Unlock()
 	parent, err := r.openTargetDir(d.parent)
 	if err != nil {
 		return fsat.NoDir, err
 	}
-	fd, err := d.openSame(parent, d.name)
+	fd, err = d.same(fsat.OpenDir(parent, d.name))
 	if closeErr := fsat.Close(parent); closeErr != nil {
 		return fsat.NoDir, errors.Join(closeErr, fsat.Close(fd))
 	}
 	return fd, err
-}
-
-// liveDirs are the directories entered and not left, so that a run that ends early can close them.
-type liveDirs struct {
-	mu   sync.Mutex
-	dirs map[*dir]struct{}
-}
-
-func (l *liveDirs) add(d *dir) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.dirs == nil {
-		l.dirs = make(map[*dir]struct{})
-	}
-	l.dirs[d] = struct{}{}
-}
-
-func (l *liveDirs) remove(d *dir) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.dirs, d)
-}
-
-func (l *liveDirs) close() error {
-	var errs []error
-	for d := range l.dirs {
-		errs = append(errs, d.handles.close())
-	}
-	return errors.Join(errs...)
 }
 
 // openTop starts the walk at the target.
@@ -332,7 +254,8 @@ func (r *run) openTop(selected []selection) error {
 		return errors.Join(&fs.PathError{Op: "open", Path: r.report.Target, Err: err}, fsat.Close(src))
 	}
 	d.handles.set(src, nil, dst)
-	r.live.add(d)
+	r.dirs.Open, r.dirs.OpenFrom, r.dirs.Close = r.openByPath, r.openFrom, (*dir).closeHandles
+	r.dirs.Start(&d.handles.Dir, d)
 	return nil
 }
 
@@ -346,16 +269,16 @@ func (r *run) readRecord(d *dir) error {
 }
 
 // enter makes a directory that items has found, or enters it if it exists.
-func (r *run) enter(id int, parent *dir, item int) (*dir, int, bool, error) {
-	if err := parent.acquire(); err != nil {
+func (r *run) enter(id int, parent *dir, item int) (d *dir, items int, ok bool, err error) {
+	if err := parent.handles.Acquire(); err != nil {
 		return nil, 0, false, err
 	}
-	defer parent.release()
-	d := &dir{parent: parent, depth: parent.depth + 1}
-	var err error
+	defer func() { err = errors.Join(err, parent.handles.Release()) }()
+	d = &dir{parent: parent}
+	d.handles.set(fsat.NoDir, nil, fsat.NoDir)
 	if parent.selected != nil {
 		d.base, d.own, d.inode = &parent.selected[item], parent.own, parent.inode
-		err = d.open(&parent.handles)
+		err = r.openByPath(d)
 	} else {
 		d.entry = parent.at(item)
 		d.entry.Name = strings.Clone(d.entry.Name) // the record need not stay in memory for it
@@ -363,7 +286,7 @@ func (r *run) enter(id int, parent *dir, item int) (*dir, int, bool, error) {
 		err = r.enterDir(&r.workers[id], d)
 	}
 	if err != nil {
-		err = errors.Join(err, d.handles.close())
+		err = errors.Join(err, d.closeHandles())
 		if d.base != nil {
 			return nil, 0, false, err
 		}
@@ -374,22 +297,7 @@ func (r *run) enter(id int, parent *dir, item int) (*dir, int, bool, error) {
 		}
 		return nil, 0, false, r.failed(parent, &d.entry, err)
 	}
-	r.live.add(d)
-	return d, d.items(), true, r.suspendAbove(d)
-}
-
-func (r *run) suspendAbove(d *dir) error {
-	if d.depth <= openLevels {
-		return nil
-	}
-	above := d
-	for range openLevels {
-		above = above.parent
-	}
-	if above.parent == nil {
-		return nil
-	}
-	return above.suspend()
+	return d, d.items(), true, d.handles.Enter(&parent.handles.Dir, d)
 }
 
 // enterDir makes the directory, open to us alone while it is filled, and opens both sides.
@@ -421,7 +329,7 @@ func (r *run) enterDir(w *worker, d *dir) error {
 	}
 	src, lost := fsat.NoDir, p.handles.lost
 	if p.handles.src >= 0 {
-		src, lost = d.openStored(p.handles.src)
+		src, lost = stored(fsat.OpenDir(p.handles.src, d.name))
 	}
 	d.handles.set(src, lost, dst)
 	if err := r.startDir(d); err != nil {
@@ -487,29 +395,18 @@ func (r *run) checkNew(fd int) error {
 }
 
 // leave ends a directory: it gets its metadata now that nothing in it changes any more.
-func (r *run) leave(id int, d *dir) error {
-	w := &r.workers[id]
-	if err := d.acquire(); err != nil {
+func (r *run) leave(id int, d *dir) (err error) {
+	if err := d.handles.Acquire(); err != nil {
 		return err
 	}
-	defer r.live.remove(d)
+	defer func() { err = errors.Join(err, d.handles.Release()) }()
 	if d.finish {
-		if err := r.finishDir(w, d); err != nil {
-			return errors.Join(err, d.close())
+		if err := r.finishDir(&r.workers[id], d); err != nil {
+			return err
 		}
 	}
 	d.rec, d.cursor, d.xattrs = nil, index.Cursor{}, nil
-	if d.parent == nil {
-		return d.close()
-	}
-	return errors.Join(d.parent.resume(&d.handles), d.close())
-}
-
-// close closes the handles of a directory that was left.
-func (d *dir) close() error {
-	d.handles.mu.Lock()
-	defer d.handles.mu.Unlock()
-	return d.handles.close()
+	return d.handles.Leave()
 }
 
 func (r *run) finishDir(w *worker, d *dir) error {

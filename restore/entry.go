@@ -18,10 +18,10 @@ func (r *run) items(id int, d *dir, from, to int) (descend []int, err error) {
 		}
 		return descend, nil
 	}
-	if err := d.acquire(); err != nil {
+	if err := d.handles.Acquire(); err != nil {
 		return nil, err
 	}
-	defer d.release()
+	defer func() { err = errors.Join(err, d.handles.Release()) }()
 	w := &r.workers[id]
 	for left := to - from; left > 0; {
 		n := d.take(w, left)

@@ -10,6 +10,9 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"snapcopy/internal/dirhandles"
+	"snapcopy/internal/fsat"
 )
 
 // once returns a fault that calls do before the n-th step of a kind, counted from 1, and fails no step.
@@ -33,7 +36,7 @@ func TestPlantedSymlinkLeadsNowhere(t *testing.T) {
 	b.file("dir/sub/more/file", "x")
 	b.check(os.Symlink("x", b.path("dir/sub/symlink")))
 	b.check(unix.Mkfifo(b.path("dir/sub/fifo"), 0o666))
-	b.deep("dir/deep", openLevels+5)
+	b.deep("dir/deep", dirhandles.MaxIdle+5)
 	a := archive(t, b.root)
 	for _, planted := range []string{"dir", "dir/sub", "dir/sub/more", "dir/sub/file", "dir/sub/fifo", "dir/deep"} {
 		t.Run(planted, func(t *testing.T) {
@@ -71,7 +74,7 @@ func TestPlantedSymlinkLeadsNowhere(t *testing.T) {
 // into gets neither entries nor metadata.
 func TestMovedFolderLeadsNowhere(t *testing.T) {
 	b := builder{t, filepath.Join(tempDir(t), "source")}
-	b.deep("deep", openLevels+20)
+	b.deep("deep", dirhandles.MaxIdle+20)
 	a := archive(t, b.root)
 	outside := builder{t, tempDir(t)}
 	outside.mode("", 0o700)
@@ -81,7 +84,7 @@ func TestMovedFolderLeadsNowhere(t *testing.T) {
 		if step != "mkdir" {
 			return nil
 		}
-		if steps++; steps != openLevels+15 {
+		if steps++; steps != dirhandles.MaxIdle+15 {
 			return nil
 		}
 		return os.Rename(filepath.Join(to, "deep/0/1/2"), outside.path("moved"))
@@ -155,11 +158,11 @@ func TestSwappedFolderIsNotFilled(t *testing.T) {
 	if d.handles.dst, err = openForTest(to.path("mine")); err != nil {
 		t.Fatal(err)
 	}
-	d.handles.src, d.handles.open = -1, true
+	d.handles.src = fsat.NoDir
 	if err := r.startDir(d); !errors.Is(err, errMoved) {
 		t.Errorf("error %v", err)
 	}
-	b.check(d.handles.close())
+	b.check(d.closeHandles())
 	if info, err := os.Stat(to.path("mine")); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("our folder became %v, %v", info.Mode(), err)
 	}

@@ -24,6 +24,7 @@ import (
 	"sync/atomic"
 
 	"snapcopy/index"
+	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/walk"
 )
@@ -87,7 +88,7 @@ type run struct {
 	fsync    bool // each file and folder has to be synced by itself
 	whole    bool
 	top      *dir
-	live     liveDirs
+	dirs     dirhandles.Set[*dir]
 	groups   linkGroups
 	workers  []worker
 	euid     uint32
@@ -265,7 +266,7 @@ func (r *run) step(name string) error {
 }
 
 func (r *run) close() error {
-	errs := []error{r.live.close()}
+	errs := []error{r.dirs.CloseAll()}
 	for i := range r.workers {
 		errs = append(errs, r.workers[i].folders.close())
 	}

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"snapcopy/index"
+	"snapcopy/internal/dirhandles"
 )
 
 func TestWholeSnapshotIsExact(t *testing.T) {
@@ -447,7 +448,7 @@ func TestDeepTree(t *testing.T) {
 		}
 	}})
 	wantFailed(t, rep)
-	if limit := 2*2*(openLevels+4) + 40; most > limit {
+	if limit := 2*(dirhandles.MaxIdle+2*2) + 40; most > limit {
 		t.Errorf("%d descriptors open at a time, limit %d", most, limit)
 	}
 	sameTree(t, describe(t, b.root), describe(t, to))

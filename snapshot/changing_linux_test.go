@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"snapcopy/index"
+	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/testtree"
 )
 
@@ -96,6 +97,28 @@ func TestSourceChangesMeanwhile(t *testing.T) {
 			l.intact()
 			l.verify()
 		})
+	}
+}
+
+// Guards: of a folder that was taken away while the walk was far below it, the folders not entered yet are told of with
+// the reason, or have vanished with it.
+func TestFolderLostMeanwhile(t *testing.T) {
+	const levels = dirhandles.MaxIdle + 5
+	for _, c := range []struct{ instead, failed string }{
+		{"dir p 0755\ndir p/z 0755", errMoved.Error()},
+		{"", ""},
+	} {
+		l := newLab(t)
+		l.build("dir p 0755\ndir p/a 0755\ndir p/z 0755\nfile p/z/f 0644 x")
+		deepTree(t, filepath.Join(l.src, "p", "a"), levels, 0)
+		l.at("mkdir", levels+1, "mv p/a ../a\nmv p ../p\n"+c.instead)
+		rep := l.runChanging()
+		if c.failed == "" && (rep.Counts.Vanished != 1 || len(rep.Failed) > 0) {
+			t.Errorf("%d vanished, failed: %v", rep.Counts.Vanished, rep.Failed)
+		}
+		if c.failed != "" && (len(rep.Failed) != 1 || rep.Failed[0] != (FailedItem{"p/z", c.failed})) {
+			t.Errorf("failed: %v", rep.Failed)
+		}
 	}
 }
 

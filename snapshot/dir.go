@@ -215,6 +215,9 @@ func (r *run) enter(id int, parent *dir, item int) (d *dir, items int, ok bool, 
 // the parent settled, if the directory is not to be entered.
 func (r *run) openDir(w *worker, d *dir) (bool, error) {
 	p, slot := d.parent, &d.parent.entries[d.slot]
+	if err := p.handles.lost; err != nil {
+		return false, r.notStored(w, p, d.slot, err)
+	}
 	src, err := fsat.OpenDir(p.handles.src, d.name())
 	if fsat.IsGone(err) {
 		return false, r.reconsider(w, p, d.slot)

@@ -50,7 +50,8 @@ type Dir[D any] struct {
 	mu       sync.Mutex
 	open     bool
 	users    int
-	children []*Dir[D] // entered and not left
+	children []*Dir[D]  // entered and not left
+	room     [2]*Dir[D] // for children: there are seldom more than a few, and directories are many
 }
 
 // Start enters the top, whose handles the caller has opened. They stay open until it is left.
@@ -67,6 +68,9 @@ func (d *Dir[D]) Enter(parent *Dir[D], of D) error {
 	full := d.set.rest(d)
 	d.mu.Unlock()
 	parent.mu.Lock()
+	if parent.children == nil {
+		parent.children = parent.room[:0]
+	}
 	parent.children = append(parent.children, d)
 	parent.mu.Unlock()
 	return d.set.trim(full)

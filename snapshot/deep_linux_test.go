@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"snapcopy/internal/rmtree"
 	"snapcopy/internal/testtree"
 )
 
@@ -100,7 +101,7 @@ func removeDeep(dir string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(removeTree(fd, filepath.Base(dir)), unix.Close(fd))
+	return errors.Join(rmtree.Remove(fd, filepath.Base(dir)), unix.Close(fd))
 }
 
 // Guards: a worker that gets far ahead of another one deep in the tree does not open every folder above it.

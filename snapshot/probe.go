@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/rmtree"
 )
 
 // Capabilities is what the archive's file system can hold, as found by trying.
@@ -44,13 +45,13 @@ func (a *Archive) probe() (c Capabilities, err error) {
 	}
 	defer func() { err = errors.Join(err, fsat.Close(work)) }()
 	const folder = "probe"
-	if err := removeTree(work, folder); err != nil {
+	if err := rmtree.Remove(work, folder); err != nil {
 		return c, fmt.Errorf("probe: %w", err)
 	}
 	if err := fsat.Mkdir(work, folder, 0o700); err != nil {
 		return c, fmt.Errorf("probe: make folder: %w", err)
 	}
-	defer func() { err = errors.Join(err, removeTree(work, folder)) }()
+	defer func() { err = errors.Join(err, rmtree.Remove(work, folder)) }()
 	dir, err := fsat.OpenDir(work, folder)
 	if err != nil {
 		return c, fmt.Errorf("probe: %w", err)

@@ -13,6 +13,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/atomicfile"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/rmtree"
 )
 
 // publish makes the finished mirror a snapshot. Everything is durable before the rename that makes it visible; the
@@ -172,7 +173,7 @@ func (r *run) abandon(cause error) error {
 		return nil
 	}
 	_, err := r.archive.removeOrphans()
-	return errors.Join(err, removeTree(r.work, workTree), removeTree(r.work, workCatalog))
+	return errors.Join(err, rmtree.Remove(r.work, workTree), rmtree.Remove(r.work, workCatalog))
 }
 
 // errCrash, from a test's fault, stands for the end of the process: nothing is cleaned up.
@@ -189,7 +190,7 @@ func (a *Archive) recover() (did []string, err error) {
 		list, err := fsat.ReadDir(fd, make([]byte, listBuffer))
 		for _, e := range list {
 			if err == nil {
-				err = removeTree(fd, e.Name)
+				err = rmtree.Remove(fd, e.Name)
 			}
 		}
 		if err = errors.Join(err, fsat.Close(fd)); err != nil {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func run(name string, args ...string) error {
@@ -95,7 +96,18 @@ func (d *Disk) Unmount() error {
 	if mounted, err := isMount(d.Path); err != nil || !mounted {
 		return err
 	}
-	return run("umount", d.Path)
+	return unmount(d.Path)
+}
+
+// unmount waits a little: a program that another test has just started has our open files until it runs.
+func unmount(path string) error {
+	for try := 1; ; try++ {
+		err := run("umount", path)
+		if err == nil || try == 20 || !strings.Contains(err.Error(), "busy") {
+			return err
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
 }
 
 // Remount mounts the file system again, after Unmount or after its power was cut. options may be empty.
@@ -135,7 +147,7 @@ func mount(t testing.TB, path string, args ...string) {
 		t.Skipf("cannot mount here: %v", err)
 	}
 	t.Cleanup(func() {
-		if err := run("umount", path); err != nil {
+		if err := unmount(path); err != nil {
 			t.Errorf("testtree: %v", err)
 		}
 	})

@@ -43,37 +43,66 @@ func (r *run) items(id int, d *dir, from, to int) (descend []int, err error) {
 
 // restore restores one entry that is not a directory.
 func (r *run) restore(w *worker, d *dir, e *index.Entry) error {
-	if e.Linked() {
-		return r.restoreLinked(w, d, e)
+	path := ""
+	if !r.opt.Exclude.Empty() {
+		path = d.child(e.Name)
+		if _, out := r.opt.Exclude.Match(path, false); out {
+			w.counts.Excluded++
+			return nil
+		}
 	}
-	_, err := r.make(w, d, e)
+	if !d.own {
+		taken, err := r.restoreTaken(w, d, e)
+		if taken || err != nil {
+			return r.settle(d, e, err)
+		}
+	}
+	if e.Linked() {
+		return r.restoreLinked(w, d, e, nil)
+	}
+	_, err := r.make(w, d, e, nil)
+	return r.settle(d, e, err)
+}
+
+func (r *run) settle(d *dir, e *index.Entry, err error) error {
 	if err != nil {
 		return r.failed(d, e, err)
 	}
 	return nil
 }
 
-// make makes an entry as an inode of its own.
-func (r *run) make(w *worker, d *dir, e *index.Entry) (made fsat.Stat, err error) {
+// make makes an entry as an inode of its own, in the place of what over describes if that is not nil.
+func (r *run) make(w *worker, d *dir, e *index.Entry, over *fsat.Stat) (made fsat.Stat, err error) {
 	set, err := w.xattrs.get(r.from.Catalog, e.Xattrs)
 	if err != nil {
 		return made, err
 	}
-	if e.Type == index.File {
-		made, err = r.makeFile(w, d, e, set)
-	} else {
-		made, err = r.makeSpecial(w, d, e, set)
+	before := w.counts
+	switch {
+	case r.opt.DryRun:
+		err = r.checkStored(d, e)
+	case e.Type == index.File:
+		made, err = r.makeFile(w, d, e, set, over)
+	default:
+		made, err = r.makeSpecial(w, d, e, set, over)
 	}
-	if err == nil {
-		w.counts.Files++
-		r.told(d, e, Restored)
+	if err != nil {
+		w.counts = before
+		return made, err
 	}
-	return made, err
+	action := Restored
+	if over != nil {
+		w.counts.Replaced++
+		action = Replaced
+	}
+	w.counts.Files++
+	r.told(d, e, action)
+	return made, nil
 }
 
 // makeFile restores a regular file. If anything goes wrong nothing is left of it.
-func (r *run) makeFile(w *worker, d *dir, e *index.Entry, set []index.Xattr) (made fsat.Stat, err error) {
-	src, stored, err := openStored(&d.handles, e)
+func (r *run) makeFile(w *worker, d *dir, e *index.Entry, set []index.Xattr, over *fsat.Stat) (made fsat.Stat, err error) {
+	src, stored, err := r.openStored(d, e)
 	if err != nil {
 		return made, err
 	}
@@ -81,37 +110,78 @@ func (r *run) makeFile(w *worker, d *dir, e *index.Entry, set []index.Xattr) (ma
 	if err := r.step("create"); err != nil {
 		return made, fmt.Errorf("create: %w", err)
 	}
-	dst, err := fsat.Create(d.handles.dst, e.Name, 0o600)
+	p, err := r.newFile(w, d.handles.dst)
 	if err != nil {
 		return made, d.refused("create", err)
 	}
-	before := w.counts
-	if err = r.startAttrs(dst, e); err == nil {
-		err = r.fill(w, e, dst, src, &stored)
+	defer func() { err = errors.Join(err, p.end()) }()
+	if err := r.startAttrs(p.fd, e); err != nil {
+		return made, err
 	}
-	if err == nil {
-		var s settled
-		s, err = r.setMetadata(w, inode{fd: dst}, e, set, setting{plain: d.plain})
-		made = s.stat
-		r.lockLater(d, e.Name, e, &made)
+	if err := r.fill(w, e, p.fd, src, &stored); err != nil {
+		return made, err
 	}
-	if err == nil && r.fsync {
-		err = fsat.Sync(dst)
-	}
-	if closeErr := fsat.Close(dst); closeErr != nil { // some file systems report here that they could not write
-		err = errors.Join(err, fmt.Errorf("close: %w", closeErr))
-	}
+	s, err := r.setMetadata(w, inode{fd: p.fd}, e, set, setting{plain: d.plain})
 	if err != nil {
-		w.counts = before
-		if unlinkErr := fsat.Unlink(d.handles.dst, e.Name); unlinkErr != nil {
-			err = errors.Join(err, fmt.Errorf("remove what was restored: %w", unlinkErr))
+		return made, err
+	}
+	if r.fsync || r.opt.Verify {
+		if err := fsat.Sync(p.fd); err != nil {
+			return made, fmt.Errorf("sync: %w", err)
 		}
 	}
-	return made, err
+	if r.opt.Verify {
+		if err := r.readBack(w, e, p.fd); err != nil {
+			return made, err
+		}
+	}
+	if err := r.publish(w, d, e, &p, over); err != nil {
+		return made, err
+	}
+	r.lockLater(d, e.Name, e, &s.stat)
+	return s.stat, nil
+}
+
+// readBack compares what has come to the disk with what was to be written.
+func (r *run) readBack(w *worker, e *index.Entry, fd int) error {
+	if err := fsat.DropCache(fd); err != nil {
+		return fmt.Errorf("read back: %w", err)
+	}
+	tick := w.copier.Tick
+	w.copier.Tick = nil // it has been counted
+	n, hash, err := w.copier.Copy(r.ctx, filecopy.NoFile, fd, int64(e.Size), fsat.HasHoles(fd, int64(e.Size)))
+	w.copier.Tick = tick
+	if err != nil {
+		return fmt.Errorf("read back: %w", err)
+	}
+	if uint64(n) != e.Size || hash != e.Hash {
+		return errReadBack
+	}
+	w.counts.BytesVerified += e.Size
+	return nil
+}
+
+var errReadBack = errors.New("what was written reads back as something else: the target's disk or memory is at fault")
+
+// publish gives what was made its name, and keeps what it replaces if that is wanted.
+func (r *run) publish(w *worker, d *dir, e *index.Entry, p *pending, over *fsat.Stat) error {
+	if over != nil {
+		if err := r.step("replace"); err != nil {
+			return fmt.Errorf("replace: %w", err)
+		}
+		if err := r.keepAside(w, p.dir, e.Name, over, true); err != nil {
+			return err
+		}
+	}
+	if err := p.publish(w, e.Name, over != nil && over.Type != fsat.Directory); err != nil {
+		return d.refused("create", err)
+	}
+	return nil
 }
 
 // openStored opens the stored file of an entry and makes sure that it can be the one.
-func openStored(h *handles, e *index.Entry) (fd int, st fsat.Stat, err error) {
+func (r *run) openStored(d *dir, e *index.Entry) (fd int, st fsat.Stat, err error) {
+	h := &d.handles
 	if h.src < 0 {
 		return fsat.NoDir, st, storedError(h.lost)
 	}
@@ -129,6 +199,18 @@ func openStored(h *handles, e *index.Entry) (fd int, st fsat.Stat, err error) {
 		return fsat.NoDir, st, errors.Join(err, fsat.Close(fd))
 	}
 	return fd, st, nil
+}
+
+// checkStored is what a dry run does in place of making a file: it sees to what can be seen without reading.
+func (r *run) checkStored(d *dir, e *index.Entry) error {
+	if e.Type != index.File {
+		return nil
+	}
+	fd, _, err := r.openStored(d, e)
+	if err != nil {
+		return err
+	}
+	return fsat.Close(fd)
 }
 
 // storedError tells a stored file that is gone from one that these privileges do not reach.
@@ -208,33 +290,25 @@ var kinds = map[index.Type]uint32{
 }
 
 // makeSpecial restores a symbolic link, FIFO, socket or device, whether the archive's file system held it or not.
-func (r *run) makeSpecial(w *worker, d *dir, e *index.Entry, set []index.Xattr) (made fsat.Stat, err error) {
+func (r *run) makeSpecial(w *worker, d *dir, e *index.Entry, set []index.Xattr, over *fsat.Stat) (made fsat.Stat, err error) {
 	if err := r.step("create"); err != nil {
 		return made, fmt.Errorf("create: %w", err)
 	}
-	dst := d.handles.dst
-	if e.Type == index.Symlink {
-		err = fsat.MakeSymlink(e.Target, dst, e.Name)
-	} else {
-		err = fsat.MakeNode(dst, e.Name, kinds[e.Type], 0o600, e.Major, e.Minor)
-	}
+	p, err := r.newSpecial(w, d.handles.dst, e)
 	if err != nil {
 		return made, d.refused("create", err)
 	}
-	fd, err := openMade(dst, e)
+	defer func() { err = errors.Join(err, p.end()) }()
+	s, err := r.setMetadata(w, inode{fd: p.fd, node: true}, e, set, setting{plain: d.plain})
 	if err != nil {
 		return made, err
 	}
-	s, err := r.setMetadata(w, inode{fd: fd, node: true}, e, set, setting{plain: d.plain})
-	if err != nil {
-		err = errors.Join(err, fsat.Unlink(dst, e.Name))
-	}
-	return s.stat, errors.Join(err, fsat.Close(fd))
+	return s.stat, r.publish(w, d, e, &p, over)
 }
 
 // openMade opens what was just made, and makes sure that nobody has put something else in its place.
-func openMade(dir int, e *index.Entry) (int, error) {
-	fd, err := fsat.OpenNode(dir, e.Name)
+func openMade(dir int, name string, e *index.Entry) (int, error) {
+	fd, err := fsat.OpenNode(dir, name)
 	if err != nil {
 		return fsat.NoDir, fmt.Errorf("open in target: %w", err)
 	}

@@ -152,7 +152,7 @@ func TestSwappedFolderIsNotFilled(t *testing.T) {
 	to := builder{t, tempDir(t)}
 	to.file("mine/diary", "x")
 	to.mode("mine", 0o700)
-	d := &dir{parent: &dir{}, name: "dir", finish: true}
+	d := &dir{parent: &dir{}, name: "dir", own: true}
 	r := &run{from: a.Source}
 	var err error
 	if d.handles.dst, err = openForTest(to.path("mine")); err != nil {
@@ -183,11 +183,11 @@ func TestReplacedSpecialFile(t *testing.T) {
 	to.check(os.Link(to.path("other"), to.path("fifo")))
 	fd, err := openForTest(to.root)
 	to.check(err)
-	if _, err := openMade(fd, &e); !errors.Is(err, errReplaced) {
+	if _, err := openMade(fd, "fifo", &e); !errors.Is(err, errReplaced) {
 		t.Errorf("a link to another pipe: %v", err)
 	}
 	to.check(errors.Join(os.Remove(to.path("fifo")), os.Symlink("other", to.path("fifo"))))
-	if _, err := openMade(fd, &e); !errors.Is(err, errReplaced) {
+	if _, err := openMade(fd, "fifo", &e); !errors.Is(err, errReplaced) {
 		t.Errorf("a symbolic link: %v", err)
 	}
 	to.check(unix.Close(fd))

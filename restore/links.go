@@ -15,7 +15,8 @@ import (
 type linkGroups struct {
 	mu      sync.Mutex
 	groups  map[groupKey]*linkGroup
-	counted bool // each name comes once, so that a group is done with after the last
+	kept    map[inodeID]groupKey // inodes of the target that were as in the snapshot, and are those of a group
+	counted bool                 // each name comes once, so that a group is done with after the last
 }
 
 // groupKey names an inode of the source, in one state of it: a file that changed while the snapshot was taken may have
@@ -56,8 +57,22 @@ type linkGroup struct {
 }
 
 func (g *linkGroups) init(counted bool) {
-	g.groups, g.counted = make(map[groupKey]*linkGroup), counted
+	g.groups, g.kept, g.counted = make(map[groupKey]*linkGroup), make(map[inodeID]groupKey), counted
 }
+
+// claim makes an inode of the target that of the group of e, unless it is another group's.
+func (g *linkGroups) claim(id inodeID, e *index.Entry) bool {
+	key := keyOf(e)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if other, taken := g.kept[id]; taken && other != key {
+		return false
+	}
+	g.kept[id] = key
+	return true
+}
+
+func cloneName(e *index.Entry) string { return strings.Clone(e.Name) }
 
 // enter gives the group of an entry, locked.
 func (g *linkGroups) enter(e *index.Entry) *linkGroup {
@@ -77,19 +92,27 @@ func (g *linkGroups) enter(e *index.Entry) *linkGroup {
 	return group
 }
 
-// restoreLinked restores one of several names of an inode: as a link to the one restored before, if there is one.
-func (r *run) restoreLinked(w *worker, d *dir, e *index.Entry) error {
+// restoreLinked restores one of several names of an inode: as a link to the one restored before, if there is one. over
+// describes what has the name and is to be replaced, if that is not nil.
+func (r *run) restoreLinked(w *worker, d *dir, e *index.Entry, over *fsat.Stat) error {
 	group := r.groups.enter(e)
 	defer group.mu.Unlock()
+	return r.restoreInGroup(w, d, e, over, group)
+}
+
+func (r *run) restoreInGroup(w *worker, d *dir, e *index.Entry, over *fsat.Stat, group *linkGroup) error {
 	apart := false
 	if group.dir != nil {
-		linked, err := r.linkToGroup(w, d, e.Name, group)
+		linked, err := r.linkToGroup(w, d, e.Name, over, group)
 		if err != nil {
 			return r.failed(d, e, err)
 		}
 		if linked {
 			w.counts.Files++
 			w.counts.Linked++
+			if over != nil {
+				w.counts.Replaced++
+			}
 			r.opt.Progress.Bytes.Add(sizeOf(e))
 			r.told(d, e, Linked)
 			return nil
@@ -99,7 +122,7 @@ func (r *run) restoreLinked(w *worker, d *dir, e *index.Entry) error {
 	if group.bad != 0 && group.bad == e.Stored {
 		return r.tryLate(d, e, group, group.err)
 	}
-	made, err := r.make(w, d, e)
+	made, err := r.make(w, d, e, over)
 	if errors.Is(err, ErrDamaged) {
 		if errors.Is(err, errContent) {
 			group.bad, group.err = e.Stored, err
@@ -112,7 +135,7 @@ func (r *run) restoreLinked(w *worker, d *dir, e *index.Entry) error {
 	if apart {
 		w.counts.NotHeld.Links++
 	}
-	group.dir, group.name, group.made = d, strings.Clone(e.Name), madeOf(&made)
+	group.dir, group.name, group.made = d, cloneName(e), madeOf(&made)
 	return nil
 }
 
@@ -124,7 +147,10 @@ func sizeOf(e *index.Entry) uint64 {
 }
 
 // linkToGroup makes name in d a further name of what the group has; it returns false if the target does not allow that.
-func (r *run) linkToGroup(w *worker, d *dir, name string, group *linkGroup) (bool, error) {
+func (r *run) linkToGroup(w *worker, d *dir, name string, over *fsat.Stat, group *linkGroup) (bool, error) {
+	if r.opt.DryRun {
+		return true, nil
+	}
 	from := d.handles.dst
 	if group.dir != d {
 		var err error
@@ -132,7 +158,18 @@ func (r *run) linkToGroup(w *worker, d *dir, name string, group *linkGroup) (boo
 			return false, err
 		}
 	}
-	return r.link(from, group, d, d.handles.dst, name)
+	if over == nil {
+		return r.link(from, group, d, d.handles.dst, name)
+	}
+	linked, err := r.link(from, group, d, d.handles.dst, w.temp)
+	if err != nil || !linked {
+		return linked, err
+	}
+	p := pending{dir: d.handles.dst, fd: fsat.NoDir, temp: w.temp}
+	if err = r.keepAside(w, p.dir, name, over, true); err == nil {
+		err = p.publish(w, name, over.Type != fsat.Directory)
+	}
+	return err == nil, errors.Join(err, p.end())
 }
 
 func (r *run) link(from int, group *linkGroup, d *dir, to int, name string) (bool, error) {
@@ -211,6 +248,8 @@ type lateWork struct {
 	names []lateName
 	modes []lateMode
 	attrs []lateAttrs
+	// folders of the snapshot that were made on the way to a path, each after the one above it
+	folders []string
 }
 
 // lateName is a name of a link group whose stored file is damaged; another name of the group may be stored elsewhere.

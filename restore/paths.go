@@ -38,8 +38,9 @@ type selection struct {
 	entry  index.Entry
 }
 
-// selectPaths looks up the paths. It returns nil for the whole snapshot: no paths, or its root alone.
-func selectPaths(c *index.Catalog, paths []string) ([]selection, error) {
+// selectPaths looks up the paths. It returns nil for the whole snapshot: no paths, or its root alone. Unless they keep
+// their places, no two may have the same last element.
+func selectPaths(c *index.Catalog, paths []string, inPlace bool) ([]selection, error) {
 	if len(paths) == 0 {
 		return nil, nil
 	}
@@ -60,12 +61,29 @@ func selectPaths(c *index.Catalog, paths []string) ([]selection, error) {
 		if !ok {
 			return nil, notFound(c, path, clean)
 		}
-		if other, taken := names[e.Name]; taken {
+		as := e.Name
+		if inPlace {
+			as = clean
+		}
+		if other, taken := names[as]; taken {
+			if inPlace {
+				continue // named twice
+			}
 			return nil, fmt.Errorf("%q and %q %w", other, path, ErrSameName)
 		}
-		names[e.Name] = path
+		names[as] = path
 		folder := strings.TrimSuffix(strings.TrimSuffix(clean, e.Name), "/")
 		list = append(list, selection{folder, e})
+	}
+	if inPlace { // what lies in another path is restored with that
+		list = slices.DeleteFunc(list, func(s selection) bool {
+			for folder := s.folder; folder != ""; folder = folderOf(folder) {
+				if _, taken := names[folder]; taken {
+					return true
+				}
+			}
+			return false
+		})
 	}
 	return list, nil
 }

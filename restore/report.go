@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -24,13 +25,26 @@ const maxListed = 1000
 type Report struct {
 	Snapshot string `json:"snapshot"`
 	Target   string `json:"target"` // absolute
+	DryRun   bool   `json:"dry_run,omitempty"`
+	Resumed  bool   `json:"resumed,omitempty"` // it went on with a restore that was cut short
 
-	Files        uint64 `json:"files"`         // entries made that are not directories
-	Dirs         uint64 `json:"dirs"`          // directories made
-	Existing     uint64 `json:"existing_dirs"` // directories that were there: entered, their metadata left as it is
-	Linked       uint64 `json:"linked"`        // of Files: made as a further name of one made before
-	BytesWritten uint64 `json:"bytes_written"`
-	BytesCloned  uint64 `json:"bytes_cloned"` // not written: they share the archive's space
+	Files         uint64 `json:"files"`         // entries made that are not directories
+	Dirs          uint64 `json:"dirs"`          // directories made
+	Existing      uint64 `json:"existing_dirs"` // directories that were there: entered, their metadata left as it is
+	Linked        uint64 `json:"linked"`        // of Files: made as a further name of one made before
+	Replaced      uint64 `json:"replaced"`      // of Files: took the place of something else
+	Unchanged     uint64 `json:"unchanged"`     // entries that were as in the snapshot: left alone
+	Metadata      uint64 `json:"metadata"`      // entries of which only the metadata was set
+	Deleted       uint64 `json:"deleted"`       // names removed, because the snapshot has them not; a directory is one
+	KeptAside     uint64 `json:"kept_aside"`    // names renamed, because something took their place or they were to go
+	Excluded      uint64 `json:"excluded"`      // names left out
+	BytesWritten  uint64 `json:"bytes_written"`
+	BytesCloned   uint64 `json:"bytes_cloned"`   // not written: they share the archive's space
+	BytesVerified uint64 `json:"bytes_verified"` // read back from the target
+
+	// Spared names folders in which nothing was deleted: another file system is mounted there, of which the snapshot
+	// knows nothing.
+	Spared []string `json:"spared,omitempty"`
 
 	// NotHeld counts entries that were restored without something, which the target or the privileges do not allow.
 	NotHeld NotHeld `json:"not_held"`
@@ -82,7 +96,12 @@ type Action string
 const (
 	Restored Action = "restored"
 	Linked   Action = "linked"  // made as a further name of an entry restored before
-	Entered  Action = "entered" // a directory that exists: left as it is, its entries are restored into it
+	Entered  Action = "entered" // a directory that exists: its entries are restored into it
+	Replaced Action = "replaced"
+	Updated  Action = "metadata"  // nothing but its metadata was set
+	Same     Action = "unchanged" // it was as in the snapshot
+	Deleted  Action = "deleted"   // the snapshot has it not
+	Aside    Action = "aside"     // kept under another name
 	Failed   Action = "failed"
 )
 
@@ -110,6 +129,7 @@ type worker struct {
 	pos     [chunk]int
 	folders folderCache
 	xattrs  xattrCache
+	temp    string // name of what it has under construction
 	counts  Report // its figures
 	_       [64]byte
 }
@@ -122,7 +142,9 @@ const copyBuffer = 1 << 20
 
 func newWorkers(n int, progress *Progress) []worker {
 	list := make([]worker, n)
+	run := rand.Uint64()
 	for i := range list {
+		list[i].temp = fmt.Sprintf("%s%016x-%d", tempPrefix, run, i)
 		list[i].copier.Buf = make([]byte, copyBuffer)
 		list[i].copier.Tick = func(n int) { progress.Bytes.Add(uint64(n)) }
 	}
@@ -142,6 +164,13 @@ func (r *run) sumUp() {
 		rep.Dirs += c.Dirs
 		rep.Existing += c.Existing
 		rep.Linked += c.Linked
+		rep.Replaced += c.Replaced
+		rep.Unchanged += c.Unchanged
+		rep.Metadata += c.Metadata
+		rep.Deleted += c.Deleted
+		rep.KeptAside += c.KeptAside
+		rep.Excluded += c.Excluded
+		rep.BytesVerified += c.BytesVerified
 		rep.BytesWritten += c.BytesWritten
 		rep.BytesCloned += c.BytesCloned
 		rep.NotHeld.add(&c.NotHeld)
@@ -208,6 +237,16 @@ func (r *run) told(d *dir, e *index.Entry, a Action) {
 	if r.opt.Item != nil {
 		r.tell(Item{Path: d.child(e.Name), Action: a, Type: e.Type, Size: e.Size})
 	}
+}
+
+// spared notes a folder in which nothing is deleted.
+func (r *run) spared(d *dir) {
+	if !r.opt.Delete {
+		return
+	}
+	r.tally.mu.Lock()
+	defer r.tally.mu.Unlock()
+	r.report.Spared = append(r.report.Spared, d.parent.child(d.name))
 }
 
 // tell passes an item on to whoever is watching.

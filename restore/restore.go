@@ -16,15 +16,18 @@ package restore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"snapcopy/index"
 	"snapcopy/internal/dirhandles"
+	"snapcopy/internal/exclude"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/walk"
 )
@@ -41,6 +44,18 @@ var (
 	ErrSameName = errors.New("would both be restored under the same name")
 )
 
+// A SpaceError says that the target cannot hold what is to be restored. errors.Is finds ENOSPC in it.
+type SpaceError struct {
+	Target     string
+	Need, Free uint64 // bytes
+}
+
+func (e *SpaceError) Error() string {
+	return fmt.Sprintf("%s has %d bytes free, and the files to be restored have %d", e.Target, e.Free, e.Need)
+}
+
+func (e *SpaceError) Unwrap() error { return syscall.ENOSPC }
+
 // Source is a published snapshot to restore from.
 type Source struct {
 	Catalog *index.Catalog
@@ -52,6 +67,26 @@ type Options struct {
 	// Threads is the number of workers. 0: one for each processor, at least 2 (so that one can wait for the disk) and
 	// at most 16.
 	Threads int
+	// Overwrite says what becomes of what exists in the target and is not as in the snapshot.
+	Overwrite Overwrite
+	// Delete removes from the directories of the target that are in the snapshot what is not. It spares what Exclude
+	// matches, what a directory of the snapshot that could not be read may have held, and other file systems mounted in
+	// the target.
+	Delete bool
+	// BackupSuffix, if set, keeps what is replaced or deleted under its name with the suffix, and a number if need be.
+	BackupSuffix string
+	// Exclude leaves out what it matches. nil: nothing.
+	Exclude *exclude.Matcher
+	// InPlace restores each path to its place below the target and not under its last element. Folders on the way that
+	// are missing are made as in the snapshot.
+	InPlace bool
+	// IgnoreSpace begins even if the sizes of all files add up to more than the target has room for. Holes and link groups
+	// may make it fit.
+	IgnoreSpace bool
+	// Verify reads every file back from the disk after it was written.
+	Verify bool
+	// DryRun changes nothing, and tells what would be done.
+	DryRun bool
 	// Attrs sets the file attributes that the source had (chattr): exactly those, where the target's file system can.
 	// Otherwise new files and folders have what they inherit.
 	Attrs    bool
@@ -94,6 +129,10 @@ type run struct {
 	euid     uint32
 	egid     uint32
 	clones   atomic.Int32 // whether the target takes reflinks of stored files: one of the states below
+	named    atomic.Bool  // the target knows no files without a name
+	devices  []uint64     // of the source, as the catalog numbers them
+	resumed  bool         // the target is that of this restore, cut short before
+	noted    bool         // the target has the note that the restore is not finished
 	late     lateWork
 	tally    tally
 	itemLock sync.Mutex
@@ -111,12 +150,15 @@ func Run(ctx context.Context, from Source, paths []string, to string, opt Option
 	if opt.Progress == nil {
 		opt.Progress = new(Progress)
 	}
-	r := &run{ctx: ctx, from: from, opt: opt, snapshot: fsat.NoDir, target: fsat.NoDir,
+	if opt.Exclude == nil {
+		opt.Exclude = exclude.New()
+	}
+	r := &run{ctx: ctx, from: from, opt: opt, snapshot: fsat.NoDir, target: fsat.NoDir, devices: from.Catalog.Devices(),
 		euid: uint32(os.Geteuid()), egid: uint32(os.Getegid())}
 	r.report = &Report{Snapshot: from.Catalog.Summary().Snapshot}
 	defer func() { err = errors.Join(err, r.close()) }()
 
-	selected, err := selectPaths(from.Catalog, paths)
+	selected, err := selectPaths(from.Catalog, paths, opt.InPlace)
 	if err != nil {
 		return nil, err
 	}
@@ -128,11 +170,6 @@ func Run(ctx context.Context, from Source, paths []string, to string, opt Option
 	if err := r.openTarget(to); err != nil {
 		return nil, err
 	}
-	space, err := fsat.FileSystem(r.target)
-	if err != nil {
-		return nil, &fs.PathError{Op: "statfs", Path: to, Err: err}
-	}
-	r.fsync = space.NeedsFsync
 	r.groups.init(r.whole)
 	r.workers = newWorkers(opt.threads(), opt.Progress)
 	if err := r.openTop(selected); err != nil {
@@ -152,10 +189,19 @@ func Run(ctx context.Context, from Source, paths []string, to string, opt Option
 
 // finish does what has to wait until everything else is there, and brings it all to the disk.
 func (r *run) finish() error {
+	if r.opt.DryRun {
+		return nil
+	}
 	if err := r.linkLate(); err != nil {
 		return err
 	}
+	if err := r.finishFolders(); err != nil {
+		return err
+	}
 	if err := r.closeModes(); err != nil {
+		return err
+	}
+	if err := r.endNote(); err != nil {
 		return err
 	}
 	if err := r.lockAll(); err != nil {
@@ -208,6 +254,12 @@ func (r *run) openTarget(to string) error {
 	if err := r.step("target"); err != nil {
 		return &fs.PathError{Op: "make target", Path: abs, Err: err}
 	}
+	if r.opt.DryRun {
+		if r.target, err = fsat.OpenRoot(abs); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return &fs.PathError{Op: "open target", Path: abs, Err: err}
+		}
+		return nil
+	}
 	mode := fs.FileMode(0o777)
 	if r.whole {
 		mode = 0o700
@@ -220,6 +272,25 @@ func (r *run) openTarget(to string) error {
 	}
 	if r.target, err = fsat.OpenRoot(abs); err != nil {
 		return &fs.PathError{Op: "open target", Path: abs, Err: err}
+	}
+	return nil
+}
+
+// lookAtSpace asks what the target's file system is like and, if nothing is in the target, whether it can hold everything.
+// What may share the archive's blocks, or exists already, needs no space that could be told.
+func (r *run) lookAtSpace(empty bool) error {
+	space, err := fsat.FileSystem(r.target)
+	if err != nil {
+		return &fs.PathError{Op: "statfs", Path: r.report.Target, Err: err}
+	}
+	r.fsync = space.NeedsFsync
+	var from, to fsat.Stat
+	if err := errors.Join(fsat.StatHandle(r.snapshot, &from), fsat.StatHandle(r.target, &to)); err != nil {
+		return &fs.PathError{Op: "stat", Path: r.report.Target, Err: err}
+	}
+	need := r.opt.Progress.ExpectBytes.Load()
+	if empty && from.Dev != to.Dev && !r.opt.IgnoreSpace && need > space.Free {
+		return &SpaceError{Target: r.report.Target, Need: need, Free: space.Free}
 	}
 	return nil
 }

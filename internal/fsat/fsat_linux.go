@@ -53,6 +53,37 @@ func Create(dir int, name string, mode uint32) (int, error) {
 	}
 }
 
+// CreateUnnamed makes a regular file in dir that has no name yet, open for reading and writing: if it never gets one, it
+// goes away with its handle. Where the file system cannot do that the error is one that IsRefused or IsUnnamedRefused
+// reports.
+func CreateUnnamed(dir int, mode uint32) (int, error) {
+	for {
+		fd, err := unix.Openat(dir, ".", unix.O_RDWR|unix.O_TMPFILE|unix.O_CLOEXEC, mode)
+		if err != unix.EINTR {
+			return fd, err
+		}
+	}
+}
+
+// IsUnnamedRefused reports a file system that knows no files without a name.
+func IsUnnamedRefused(err error) bool {
+	return IsRefused(err) || is(err, unix.EISDIR, unix.ENOENT)
+}
+
+// LinkUnnamed gives a file of CreateUnnamed its name.
+func LinkUnnamed(fd int, dir int, name string) error {
+	err := unix.Linkat(fd, "", dir, name, unix.AT_EMPTY_PATH)
+	if err == unix.ENOENT || err == unix.EPERM { // without the privilege for that
+		err = unix.Linkat(unix.AT_FDCWD, handlePath(fd), dir, name, unix.AT_SYMLINK_FOLLOW)
+	}
+	return err
+}
+
+// Exchange swaps two names in one step.
+func Exchange(oldDir int, oldName string, newDir int, newName string) error {
+	return unix.Renameat2(oldDir, oldName, newDir, newName, unix.RENAME_EXCHANGE)
+}
+
 // openQuiet opens with O_NOATIME, which only the owner of a file and root may use, and without it where refused.
 func openQuiet(dir int, name string, flags int) (int, error) {
 	fd, err := open(dir, name, flags|unix.O_NOATIME)
@@ -444,6 +475,9 @@ func RemoveXattr(fd int, name string) error {
 	}
 	return err
 }
+
+// DropCache makes the system forget what it holds in memory of an open file, so that reading it asks the disk.
+func DropCache(fd int) error { return unix.Fadvise(fd, 0, 0, unix.FADV_DONTNEED) }
 
 // Sync makes an open file or directory durable.
 func Sync(fd int) error {

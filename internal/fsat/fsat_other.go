@@ -97,6 +97,18 @@ func LockExclusive(fd int) (bool, error) { return false, errors.ErrUnsupported }
 
 func HasHoles(fd int, size int64) bool { return false }
 
+func CreateUnnamed(dir int, mode uint32) (int, error) { return NoDir, errors.ErrUnsupported }
+
+func IsUnnamedRefused(err error) bool { return IsRefused(err) }
+
+func LinkUnnamed(fd int, dir int, name string) error { return errors.ErrUnsupported }
+
+func Exchange(oldDir int, oldName string, newDir int, newName string) error {
+	return errors.ErrUnsupported
+}
+
+func DropCache(fd int) error { return errors.ErrUnsupported }
+
 func Attrs(fd int) (uint32, error) { return 0, errors.ErrUnsupported }
 
 func SetAttrs(fd int, attrs, mask uint32) error { return errors.ErrUnsupported }

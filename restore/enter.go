@@ -1,0 +1,380 @@
+package restore
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
+)
+
+// openTop starts the walk at the target.
+func (r *run) openTop(selected []selection) error {
+	d := &dir{selected: selected}
+	r.top = d
+	if r.whole {
+		var err error
+		d.entry, d.finish = r.from.Catalog.Root(), true
+		if err = r.readRecord(d); err != nil {
+			return err
+		}
+		if d.xattrs, err = r.from.Catalog.Xattrs(d.entry.Xattrs); err != nil {
+			return err
+		}
+	}
+	src, err := fsat.OpenDir(r.snapshot, ".")
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: r.from.Dir, Err: err}
+	}
+	dst := fsat.NoDir
+	if r.target == fsat.NoDir { // a dry run that has found nothing
+		d.missing, d.own = true, true
+	} else if dst, err = r.lookAtTarget(d); err != nil {
+		return errors.Join(err, fsat.Close(src))
+	}
+	d.handles.set(src, nil, dst)
+	r.dirs.Open, r.dirs.OpenFrom, r.dirs.Close = r.openByPath, r.openFrom, (*dir).closeHandles
+	r.dirs.Start(&d.handles.Dir, d)
+	return nil
+}
+
+// lookAtTarget opens the top in the target, and finds out whether anything is in it.
+func (r *run) lookAtTarget(d *dir) (dst int, err error) {
+	var st fsat.Stat
+	if err := fsat.StatHandle(r.target, &st); err != nil {
+		return fsat.NoDir, &fs.PathError{Op: "stat", Path: r.report.Target, Err: err}
+	}
+	d.inode = idOf(&st)
+	list, err := fsat.ReadDir(r.target, make([]byte, 64<<10))
+	if err != nil {
+		return fsat.NoDir, &fs.PathError{Op: "list", Path: r.report.Target, Err: err}
+	}
+	d.own = len(list) == 0
+	if err := r.lookAtSpace(d.own); err != nil {
+		return fsat.NoDir, err
+	}
+	if err := r.begin(d, list); err != nil {
+		return fsat.NoDir, err
+	}
+	if dst, err = fsat.OpenDir(r.target, "."); err != nil {
+		return fsat.NoDir, &fs.PathError{Op: "open", Path: r.report.Target, Err: err}
+	}
+	return dst, nil
+}
+
+func (r *run) readRecord(d *dir) error {
+	rec, err := r.from.Catalog.ReadDir(d.entry.Child)
+	if err != nil {
+		return fmt.Errorf("%w: its catalog cannot be used: %w", ErrDamaged, err)
+	}
+	d.rec, d.cursor = rec, rec.Cursor()
+	return nil
+}
+
+// enter makes a directory that items has found, or enters it if it exists.
+func (r *run) enter(id int, parent *dir, item int) (d *dir, items int, ok bool, err error) {
+	if err := parent.handles.Acquire(); err != nil {
+		return nil, 0, false, err
+	}
+	defer func() { err = errors.Join(err, parent.handles.Release()) }()
+	d = &dir{parent: parent}
+	d.handles.set(fsat.NoDir, nil, fsat.NoDir)
+	if parent.selected != nil {
+		err = r.enterBase(d, item)
+	} else {
+		d.entry = parent.at(item)
+		d.entry.Name = strings.Clone(d.entry.Name) // the record need not stay in memory for it
+		d.name = d.entry.Name
+		err = r.enterDir(&r.workers[id], d)
+	}
+	if err != nil {
+		err = errors.Join(err, d.closeHandles())
+		if d.base != nil {
+			return nil, 0, false, err
+		}
+		if d.own && d.finish && !d.missing { // nothing is left of what could not be restored, if it is empty
+			if rmErr := fsat.Rmdir(parent.handles.dst, d.name); rmErr != nil && !fsat.IsExist(rmErr) {
+				err = errors.Join(err, fmt.Errorf("remove folder: %w", rmErr))
+			}
+		}
+		return nil, 0, false, r.failed(parent, &d.entry, err)
+	}
+	return d, d.items(), true, d.handles.Enter(&parent.handles.Dir, d)
+}
+
+// enterDir finds or makes the directory, and opens both sides.
+func (r *run) enterDir(w *worker, d *dir) error {
+	if err := r.readRecord(d); err != nil {
+		return err
+	}
+	var err error
+	if d.xattrs, err = w.xattrs.get(r.from.Catalog, d.entry.Xattrs); err != nil {
+		return err
+	}
+	if err := r.findDir(w, d); err != nil {
+		return err
+	}
+	p := d.parent
+	src, lost := fsat.NoDir, p.handles.lost
+	if p.handles.src >= 0 {
+		src, lost = stored(fsat.OpenDir(p.handles.src, d.name))
+	}
+	dst := fsat.NoDir
+	if !d.missing {
+		if dst, err = r.openFound(d); err != nil {
+			return errors.Join(err, fsat.Close(src))
+		}
+	}
+	d.handles.set(src, lost, dst)
+	if d.missing {
+		return nil
+	}
+	if err := r.startDir(d); err != nil {
+		return err
+	}
+	if d.own {
+		return r.startAttrs(dst, &d.entry)
+	}
+	w.counts.Existing++
+	r.told(d.parent, &d.entry, Entered)
+	return nil
+}
+
+// findDir makes the directory, open to us alone while it is filled, unless it exists.
+func (r *run) findDir(w *worker, d *dir) error {
+	p := d.parent
+	if r.opt.DryRun && p.missing {
+		d.missing, d.own = true, true
+		return nil
+	}
+	var st fsat.Stat
+	if !p.own { // it may be there
+		err := fsat.StatAt(p.handles.dst, d.name, &st)
+		if err == nil && st.Type == fsat.Directory {
+			d.finish, d.update = r.resumed, r.opt.Overwrite != OverwriteNever
+			d.spared = p.spared
+			if st.Dev != p.inode.dev && p.base == nil && d.entry.Dev == p.entry.Dev {
+				d.spared = true
+				r.spared(d)
+			}
+			return nil
+		}
+		if err != nil && !fsat.IsGone(err) {
+			return fmt.Errorf("stat in target: %w", err)
+		}
+		if err == nil {
+			if err := r.clearWay(w, d, &st); err != nil {
+				return err
+			}
+		}
+	}
+	d.own, d.finish = true, true
+	if r.opt.DryRun {
+		d.missing = true
+		return nil
+	}
+	if err := r.step("mkdir"); err != nil {
+		return fmt.Errorf("make folder: %w", err)
+	}
+	if err := fsat.Mkdir(p.handles.dst, d.name, 0o700); err != nil {
+		d.finish = false // nothing was made that would have to be removed
+		return p.refused("make folder", err)
+	}
+	return nil
+}
+
+// clearWay removes or renames what is no directory and has the name of one.
+func (r *run) clearWay(w *worker, d *dir, st *fsat.Stat) error {
+	if r.opt.Overwrite == OverwriteNever {
+		return fmt.Errorf("%w and is not a folder", ErrExists)
+	}
+	w.counts.Replaced++
+	if r.opt.DryRun {
+		return nil
+	}
+	return r.keepAside(w, d.parent.handles.dst, d.name, st, false)
+}
+
+// openFound opens the directory in the target. One that is to get its metadata anew need not let us in as it is.
+func (r *run) openFound(d *dir) (int, error) {
+	dir := d.parent.handles.dst
+	fd, err := fsat.OpenDir(dir, d.name)
+	if errors.Is(err, fs.ErrPermission) && (d.update || d.finish) {
+		if err = r.letIn(dir, d.name); err == nil {
+			fd, err = fsat.OpenDir(dir, d.name)
+		}
+	}
+	if err != nil {
+		return fsat.NoDir, fmt.Errorf("open in target: %w", err)
+	}
+	return fd, nil
+}
+
+func (r *run) letIn(dir int, name string) error {
+	node, err := fsat.OpenNode(dir, name)
+	if err != nil {
+		return err
+	}
+	var st fsat.Stat
+	if err = fsat.StatHandle(node, &st); err == nil && st.Type == fsat.Directory {
+		err = fsat.ChmodNode(node, 0o700)
+	}
+	return errors.Join(err, fsat.Close(node))
+}
+
+// startDir takes off a new directory what it has inherited: the snapshot alone says what is in the target.
+func (r *run) startDir(d *dir) error {
+	dst := d.handles.dst
+	var st fsat.Stat
+	if err := fsat.StatHandle(dst, &st); err != nil {
+		return fmt.Errorf("stat: %w", err)
+	}
+	d.inode = idOf(&st)
+	if !d.own {
+		if d.update && r.euid != 0 && st.Mode&0o700 != 0o700 { // it gets its mode in the end
+			if err := fsat.Chmod(dst, st.Mode|0o700); err != nil && !fsat.IsRefused(err) {
+				return fmt.Errorf("chmod: %w", err)
+			}
+		}
+		return nil
+	}
+	if !d.parent.plain {
+		if err := r.checkNew(dst); err != nil {
+			return err
+		}
+		if err := (inode{fd: dst}).dropACLs(true); err != nil {
+			return err
+		}
+		if st.UID != r.euid || st.GID != r.egid {
+			if err := fsat.Chown(dst, r.euid, r.egid); err != nil && !fsat.IsRefused(err) {
+				return fmt.Errorf("chown: %w", err)
+			}
+		}
+		if err := fsat.Chmod(dst, 0o700); err != nil && !fsat.IsRefused(err) {
+			return fmt.Errorf("chmod: %w", err)
+		}
+		if err := fsat.StatHandle(dst, &st); err != nil {
+			return fmt.Errorf("stat: %w", err)
+		}
+	}
+	d.plain = st.UID == r.euid && st.GID == r.egid && st.Mode == 0o700
+	return nil
+}
+
+// checkNew makes sure that a directory just made is the one that was opened, as far as it matters: where others may
+// change names, they could have put a folder of ours in its place, and it must not get new contents and metadata.
+func (r *run) checkNew(fd int) error {
+	list, err := fsat.ReadDir(fd, make([]byte, 4096))
+	if err != nil {
+		return fmt.Errorf("list: %w", err)
+	}
+	if len(list) > 0 {
+		return errMoved
+	}
+	return nil
+}
+
+// leave ends a directory: it gets its metadata now that nothing in it changes any more.
+func (r *run) leave(id int, d *dir) (err error) {
+	if err := d.handles.Acquire(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.handles.Release()) }()
+	w := &r.workers[id]
+	if err := r.deleteOthers(w, d); err != nil {
+		return err
+	}
+	switch {
+	case r.opt.DryRun:
+		if d.missing && d.parent != nil && d.base == nil {
+			w.counts.Dirs++
+			r.told(d.parent, &d.entry, Restored)
+		}
+	case d.finish:
+		err = r.finishDir(w, d)
+	case d.update:
+		err = r.updateDir(w, d)
+	}
+	if err != nil {
+		return err
+	}
+	d.rec, d.cursor, d.xattrs = nil, index.Cursor{}, nil
+	return d.handles.Leave()
+}
+
+func (r *run) finishDir(w *worker, d *dir) error {
+	e := d.entry
+	e.Below = index.Totals{} // what is in it has been accounted for
+	how := setting{plain: d.plain}
+	if r.euid != 0 && e.Mode&0o500 != 0o500 {
+		how.keep = 0o700 // names in it may still be linked to, and folders in it have to be closed first
+	}
+	set, err := r.setMetadata(w, inode{fd: d.handles.dst}, &e, d.xattrs, how)
+	if err != nil {
+		return r.failed(d.above(), &e, fmt.Errorf("set metadata: %w", err))
+	}
+	if r.fsync {
+		if err := fsat.Sync(d.handles.dst); err != nil {
+			return r.failed(d.above(), &e, fmt.Errorf("sync: %w", err))
+		}
+	}
+	r.lockLater(d, "", &e, &set.stat)
+	if how.keep != 0 {
+		r.late.closeMode(d, set.mode)
+	}
+	if d.parent != nil {
+		w.counts.Dirs++
+		r.told(d.parent, &e, Restored)
+	}
+	return nil
+}
+
+// updateDir gives a directory that existed the metadata of the snapshot, if it has another.
+func (r *run) updateDir(w *worker, d *dir) error {
+	e := d.entry
+	e.Below = index.Totals{}
+	same, err := r.sameDir(&e, d.handles.dst)
+	if err != nil {
+		return r.failed(d.above(), &e, err)
+	}
+	if same {
+		return nil
+	}
+	s, err := r.updateInode(w, d.handles.dst, &e, d.xattrs)
+	if err != nil {
+		return r.failed(d.above(), &e, fmt.Errorf("set metadata: %w", err))
+	}
+	r.lockLater(d, "", &e, &s.stat)
+	if d.parent != nil {
+		w.counts.Metadata++
+		r.told(d.parent, &e, Updated)
+	}
+	return nil
+}
+
+func (r *run) sameDir(e *index.Entry, fd int) (bool, error) {
+	var st fsat.Stat
+	if err := fsat.StatHandle(fd, &st); err != nil {
+		return false, fmt.Errorf("stat: %w", err)
+	}
+	if r.isRecorded(e, &st) {
+		return true, nil
+	}
+	if !sameMetadata(e, &st) {
+		return false, nil
+	}
+	set, err := fsat.Xattrs(fd)
+	if err != nil {
+		return false, fmt.Errorf("read extended attributes: %w", err)
+	}
+	if !r.opt.Attrs {
+		return index.HashXattrs(xattrList(set)) == e.XattrHash, nil
+	}
+	attrs, err := fsat.Attrs(fd)
+	if err != nil {
+		return false, fmt.Errorf("read attributes: %w", err)
+	}
+	return index.HashXattrs(xattrList(set)) == e.XattrHash && index.Attrs(attrs)&index.KnownAttrs == e.Attrs, nil
+}

@@ -1,0 +1,96 @@
+package restore
+
+import (
+	"errors"
+	"fmt"
+
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
+)
+
+// pending is an inode under construction. It gets its name when it is finished, so that nobody sees half of it, what it
+// replaces is there until then, and an interruption leaves nothing under a name of the snapshot.
+type pending struct {
+	dir  int
+	fd   int    // of the inode itself
+	temp string // "": it has no name at all
+}
+
+// tempPrefix begins the names of what is under construction, where it has to have one.
+const tempPrefix = ".snapcopy-restore-"
+
+// newFile makes a regular file without a name or, where the file system knows none such, with a temporary one.
+func (r *run) newFile(w *worker, dir int) (p pending, err error) {
+	p = pending{dir: dir}
+	if !r.named.Load() {
+		p.fd, err = fsat.CreateUnnamed(dir, 0o600)
+		if !fsat.IsUnnamedRefused(err) {
+			return p, err
+		}
+		r.named.Store(true)
+	}
+	p.temp = w.temp
+	p.fd, err = fsat.Create(dir, p.temp, 0o600)
+	return p, err
+}
+
+// newSpecial makes a symbolic link, FIFO, socket or device under a temporary name.
+func (r *run) newSpecial(w *worker, dir int, e *index.Entry) (p pending, err error) {
+	p = pending{dir: dir, temp: w.temp}
+	if e.Type == index.Symlink {
+		err = fsat.MakeSymlink(e.Target, dir, p.temp)
+	} else {
+		err = fsat.MakeNode(dir, p.temp, kinds[e.Type], 0o600, e.Major, e.Minor)
+	}
+	if err != nil {
+		return p, err
+	}
+	if p.fd, err = openMade(dir, p.temp, e); err != nil {
+		p.temp = "" // not ours
+	}
+	return p, err
+}
+
+// publish gives the inode its name. over says that it replaces what has that name now; otherwise a name that is taken is
+// an error that fsat.IsExist reports.
+func (p *pending) publish(w *worker, name string, over bool) error {
+	switch {
+	case p.temp == "" && !over:
+		return fsat.LinkUnnamed(p.fd, p.dir, name)
+	case p.temp == "":
+		if err := fsat.LinkUnnamed(p.fd, p.dir, w.temp); err != nil {
+			return err
+		}
+		p.temp = w.temp
+	}
+	if over {
+		err := fsat.Rename(p.dir, p.temp, p.dir, name)
+		if err == nil {
+			p.temp = ""
+		}
+		return err
+	}
+	err := fsat.RenameNew(p.dir, p.temp, p.dir, name)
+	if err == nil {
+		p.temp = ""
+	}
+	return err
+}
+
+// end closes the inode, and takes the temporary name away if it still has that.
+func (p *pending) end() error {
+	var err error
+	if p.temp != "" {
+		if err = fsat.Unlink(p.dir, p.temp); err != nil && !fsat.IsGone(err) {
+			err = fmt.Errorf("remove what was begun: %w", err)
+		} else {
+			err = nil
+		}
+	}
+	closeErr := fsat.Close(p.fd)
+	p.fd = fsat.NoDir
+	if closeErr != nil { // some file systems report here that they could not write
+		err = errors.Join(err, fmt.Errorf("close: %w", closeErr))
+	}
+	return err
+}

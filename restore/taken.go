@@ -1,0 +1,262 @@
+package restore
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"snapcopy/index"
+	"snapcopy/internal/filecopy"
+	"snapcopy/internal/fsat"
+)
+
+// Overwrite says what becomes of an entry of the target that is not as the snapshot has it.
+type Overwrite uint8
+
+// The ways to go about it. In all of them, what is as in the snapshot is known by its inode and change time where it is
+// the very file the snapshot was made of, and otherwise by comparing contents.
+const (
+	OverwriteNever   Overwrite = iota // it is left, and told of as failed
+	OverwriteChanged                  // it is made as in the snapshot
+	OverwriteAlways                   // everything is made anew, even what is as in the snapshot
+)
+
+// difference is how an entry of the target differs from the snapshot's.
+type difference uint8
+
+const (
+	noDifference difference = iota
+	otherMetadata
+	otherContent // or another kind of file, or link group
+)
+
+// restoreTaken settles an entry whose name is taken in the target; taken is false if it is not.
+func (r *run) restoreTaken(w *worker, d *dir, e *index.Entry) (taken bool, err error) {
+	var st fsat.Stat
+	err = fsat.StatAt(d.handles.dst, e.Name, &st)
+	if fsat.IsGone(err) {
+		return false, nil
+	}
+	if err != nil {
+		return true, fmt.Errorf("stat in target: %w", err)
+	}
+	if e.Linked() {
+		return true, r.linkedTaken(w, d, e, &st)
+	}
+	diff, err := r.compare(w, d, e, &st)
+	if err != nil {
+		return true, err
+	}
+	return true, r.settleTaken(w, d, e, &st, diff, nil)
+}
+
+// settleTaken does what the options say about an entry that differs as diff says, or not at all.
+func (r *run) settleTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat, diff difference, group *linkGroup) error {
+	switch {
+	case diff == noDifference && r.opt.Overwrite != OverwriteAlways:
+		w.counts.Unchanged++
+		r.opt.Progress.Bytes.Add(sizeOf(e))
+		r.told(d, e, Same)
+		return nil
+	case r.opt.Overwrite == OverwriteNever:
+		return fmt.Errorf("%w and differs", ErrExists)
+	case diff == otherMetadata && r.opt.Overwrite == OverwriteChanged && st.Type == fsat.Regular && st.Nlink == 1:
+		return r.update(w, d, e)
+	case group != nil:
+		return r.restoreInGroup(w, d, e, st, group)
+	}
+	_, err := r.make(w, d, e, st)
+	return err
+}
+
+// linkedTaken is restoreTaken for one of several names of an inode. The inode that the first name has, or is given, is
+// that of all the others; no other group may have it.
+func (r *run) linkedTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat) error {
+	group := r.groups.enter(e)
+	defer group.mu.Unlock()
+	if group.dir != nil {
+		diff := otherContent
+		if group.made.id == idOf(st) {
+			diff = noDifference
+		}
+		return r.settleTaken(w, d, e, st, diff, group)
+	}
+	diff, err := r.compare(w, d, e, st)
+	if err != nil {
+		return err
+	}
+	if diff == noDifference && r.opt.Overwrite != OverwriteAlways && r.groups.claim(idOf(st), e) {
+		group.dir, group.name, group.made = d, cloneName(e), madeOf(st)
+	} else if diff == noDifference {
+		diff = otherContent
+	}
+	return r.settleTaken(w, d, e, st, diff, group)
+}
+
+// compare finds out how an entry of the target differs from the snapshot's. It reads content only where nothing else
+// tells.
+func (r *run) compare(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (difference, error) {
+	if st.Type != kindOf(e.Type) || !e.Linked() && st.Nlink != 1 && e.Type != index.Dir {
+		return otherContent, nil
+	}
+	if r.isRecorded(e, st) {
+		return noDifference, nil
+	}
+	meta := sameMetadata(e, st)
+	if !meta && r.opt.Overwrite == OverwriteNever || r.opt.Overwrite == OverwriteAlways {
+		return otherContent, nil
+	}
+	if e.Type == index.File {
+		return r.compareFile(w, d, e, st, meta)
+	}
+	set, err := fsat.XattrsAt(d.handles.dst, e.Name)
+	if err != nil {
+		return otherContent, fmt.Errorf("read extended attributes in target: %w", err)
+	}
+	same := meta && index.HashXattrs(xattrList(set)) == e.XattrHash
+	switch e.Type {
+	case index.Symlink:
+		target, err := fsat.Readlink(d.handles.dst, e.Name, st.Size)
+		if err != nil {
+			return otherContent, fmt.Errorf("read link in target: %w", err)
+		}
+		same = same && target == e.Target
+	case index.CharDevice, index.BlockDevice:
+		same = same && st.Major == e.Major && st.Minor == e.Minor
+	}
+	if !same {
+		return otherContent, nil
+	}
+	return noDifference, nil
+}
+
+// isRecorded reports whether the target has the very inode that the snapshot was made of, not changed since: its change
+// time would tell.
+func (r *run) isRecorded(e *index.Entry, st *fsat.Stat) bool {
+	return int(e.Dev) < len(r.devices) && r.devices[e.Dev] == st.Dev && e.Ino == st.Ino &&
+		e.Ctime == index.Time(st.Ctime) && sameMetadata(e, st) && (e.Type != index.File || e.Size == uint64(st.Size)) &&
+		e.Flags&(index.Racy|index.Torn) == 0
+}
+
+func sameMetadata(e *index.Entry, st *fsat.Stat) bool {
+	return (e.Mode == st.Mode || e.Type == index.Symlink) && e.UID == st.UID && e.GID == st.GID &&
+		e.Mtime == index.Time(st.Mtime)
+}
+
+func (r *run) compareFile(w *worker, d *dir, e *index.Entry, st *fsat.Stat, meta bool) (diff difference, err error) {
+	if uint64(st.Size) != e.Size {
+		return otherContent, nil
+	}
+	fd, err := fsat.OpenFile(d.handles.dst, e.Name)
+	if err != nil {
+		return otherContent, fmt.Errorf("open in target: %w", err)
+	}
+	defer func() { err = errors.Join(err, fsat.Close(fd)) }()
+	set, err := fsat.Xattrs(fd)
+	if err != nil {
+		return otherContent, fmt.Errorf("read extended attributes in target: %w", err)
+	}
+	attrs, err := fsat.Attrs(fd)
+	if err != nil {
+		return otherContent, fmt.Errorf("read attributes in target: %w", err)
+	}
+	if index.HashXattrs(xattrList(set)) != e.XattrHash ||
+		r.opt.Attrs && index.Attrs(attrs)&index.KnownAttrs != e.Attrs {
+		meta = false
+	}
+	if !meta && r.opt.Overwrite == OverwriteNever {
+		return otherContent, nil
+	}
+	tick := w.copier.Tick
+	w.copier.Tick = nil // it is counted when it is settled
+	_, hash, err := w.copier.Copy(r.ctx, filecopy.NoFile, fd, st.Size, fsat.HasHoles(fd, st.Size))
+	w.copier.Tick = tick
+	switch {
+	case err != nil:
+		return otherContent, fmt.Errorf("read in target: %w", err)
+	case hash != e.Hash:
+		return otherContent, nil
+	case !meta:
+		return otherMetadata, nil
+	}
+	return noDifference, nil
+}
+
+// update sets the metadata of a file of the target whose content is right. The inode has this one name: one that a
+// stranger has linked into the target from elsewhere has more, and is replaced instead.
+func (r *run) update(w *worker, d *dir, e *index.Entry) (err error) {
+	if r.opt.DryRun {
+		w.counts.Metadata++
+		r.told(d, e, Updated)
+		return nil
+	}
+	if err := r.step("update"); err != nil {
+		return fmt.Errorf("update: %w", err)
+	}
+	want, err := w.xattrs.get(r.from.Catalog, e.Xattrs)
+	if err != nil {
+		return err
+	}
+	fd, err := fsat.OpenFile(d.handles.dst, e.Name)
+	if err != nil {
+		return fmt.Errorf("open in target: %w", err)
+	}
+	defer func() { err = errors.Join(err, fsat.Close(fd)) }()
+	var st fsat.Stat
+	if err := fsat.StatHandle(fd, &st); err != nil {
+		return fmt.Errorf("stat: %w", err)
+	}
+	if st.Type != fsat.Regular || st.Nlink != 1 {
+		return errReplaced
+	}
+	before := w.counts
+	s, err := r.updateInode(w, fd, e, want)
+	if err != nil {
+		w.counts = before
+		return err
+	}
+	r.lockLater(d, e.Name, e, &s.stat)
+	w.counts.Metadata++
+	r.opt.Progress.Bytes.Add(e.Size)
+	r.told(d, e, Updated)
+	return nil
+}
+
+// updateInode takes off an existing file or directory the extended attributes that it should not have, and sets the rest.
+func (r *run) updateInode(w *worker, fd int, e *index.Entry, want []index.Xattr) (s settled, err error) {
+	has, err := fsat.Xattrs(fd)
+	if err != nil {
+		return s, fmt.Errorf("read extended attributes: %w", err)
+	}
+	for _, x := range has {
+		wanted := slices.ContainsFunc(want, func(y index.Xattr) bool { return x.Name == y.Name })
+		if wanted || x.Name == accessACL || x.Name == defaultACL { // ACLs come off anyway
+			continue
+		}
+		if err := fsat.RemoveXattr(fd, x.Name); fsat.IsRefused(err) {
+			w.counts.NotHeld.Xattrs++
+		} else if err != nil {
+			return s, fmt.Errorf("remove %s: %w", x.Name, err)
+		}
+	}
+	return r.setMetadata(w, inode{fd: fd}, e, want, setting{})
+}
+
+// kindOf is the inverse of what the catalog calls a kind of file.
+func kindOf(t index.Type) uint32 {
+	switch t {
+	case index.File:
+		return fsat.Regular
+	case index.Dir:
+		return fsat.Directory
+	}
+	return kinds[t]
+}
+
+func xattrList(set []fsat.Xattr) []index.Xattr {
+	list := make([]index.Xattr, len(set))
+	for i, x := range set {
+		list[i] = index.Xattr(x)
+	}
+	return list
+}

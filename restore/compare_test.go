@@ -45,7 +45,12 @@ func (m tree) edit(path string, change func(*index.Entry)) tree {
 
 // catalog writes the tree as a catalog and opens it.
 func (m tree) catalog(t rapid.TB, dir, name string) *index.Catalog {
-	path := filepath.Join(dir, name)
+	return m.catalogOf(t, dir, index.Summary{Snapshot: name})
+}
+
+// catalogOf writes the tree as the catalog of the snapshot that s tells of.
+func (m tree) catalogOf(t rapid.TB, dir string, s index.Summary) *index.Catalog {
+	path := filepath.Join(dir, s.Snapshot)
 	f, err := os.Create(path)
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +61,7 @@ func (m tree) catalog(t rapid.TB, dir, name string) *index.Catalog {
 	}
 	root, err := m.write(w, "", 0)
 	if err == nil {
-		err = errors.Join(w.Finish(root, []uint64{1}, index.Summary{Snapshot: name}), f.Close())
+		err = errors.Join(w.Finish(root, []uint64{1}, s), f.Close())
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,384 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"snapcopy/index"
+)
+
+// Reason says why an entry of a snapshot is, or is not, a name of a file that was stored before.
+type Reason string
+
+// The reasons for which an entry is shared with an earlier snapshot.
+const (
+	Unchanged Reason = "unchanged" // it is the stored file that the previous snapshot has under this path
+	Renamed   Reason = "moved"     // the previous snapshot has it under another path
+	NewName   Reason = "new_name"  // a further name of a link group, the others of which were there
+	Returned  Reason = "returned"  // an older snapshot has it, and the previous one has not
+)
+
+// The reasons for which an entry was stored anew.
+const (
+	FirstSnapshot   Reason = "first_snapshot"    // there was nothing to share with
+	FirstSeen       Reason = "first_seen"        // the previous snapshot has no such path
+	OtherContent    Reason = "content_changed"   // bytes, link target or device number
+	OtherMetadata   Reason = "metadata_changed"  // which a stored file has for all its names
+	OtherType       Reason = "type_changed"      // it was another kind of file
+	LinkLimit       Reason = "link_limit"        // the stored file could take no further name
+	StoredMissing   Reason = "stored_missing"    // the stored file was gone from the archive
+	ChangedMeantime Reason = "changed_meanwhile" // it went on changing while it was read
+	InCatalogOnly   Reason = "not_stored"        // the archive could not hold it; the catalog does
+	WasInCatalog    Reason = "was_not_stored"    // the archive could not hold it before
+	HoldsMore       Reason = "holds_more"        // the stored file lacks an owner or a mode that this run could set
+	TakenByOther    Reason = "taken_by_other"    // another file of this snapshot is a name of the stored one
+	PreviousGone    Reason = "previous_gone"     // the snapshot that the run compared with was removed since
+	PreviousUnread  Reason = "previous_unusable" // the previous catalog cannot be used, or could not at that time
+	ArchiveCopied   Reason = "archive_copied"    // the archive was copied in between: inode numbers say nothing
+	NoHardLinks     Reason = "no_hard_links"     // the archive's file system has none
+	NotLinked       Reason = "not_linked"        // no link could be made, and the catalogs do not say why
+)
+
+// Shared reports whether the reason is one for which an entry is shared.
+func (r Reason) Shared() bool { return r == Unchanged || r == Renamed || r == NewName || r == Returned }
+
+// Ref is a published snapshot by its name and the path of its catalog.
+type Ref struct{ Name, Catalog string }
+
+// Explanation says why one entry is, or is not, shared with an earlier snapshot. Directories are made anew in each
+// snapshot: their Reason is about themselves, and Below about what is in them.
+type Explanation struct {
+	Path     string
+	Reason   Reason
+	Entry    index.Entry
+	Old      *index.Entry // what the previous snapshot has under the path; nil: nothing
+	Fields   []string     // metadata that differs from Old, as in a [Change]
+	Previous string       // the snapshot compared with, "" if none
+
+	// With is the snapshot that a shared entry shares its stored file with, and From the path there.
+	With, From string
+	// Since is the oldest of the snapshots that have the stored file one after another, and Snapshots how many of them
+	// there are, this one not counted.
+	Since     string
+	Snapshots int
+	// SameContent is a path of the previous snapshot with the content of a file that is not shared, Apart the metadata
+	// in which they differ. By is the path of the file that took the stored one.
+	SameContent string
+	Apart       []string
+	By          string
+
+	Below *Below // of a directory
+}
+
+// Below counts what is below a directory, without directories, by reason. Bytes are those of regular files.
+type Below struct {
+	Shared, Stored           uint64
+	SharedBytes, StoredBytes uint64
+	ByReason                 map[Reason]uint64
+}
+
+// Explainer explains the entries of one snapshot. It reads catalogs only.
+type Explainer struct {
+	// NoLinks says that the archive's file system has no hard links, so that nothing is ever shared.
+	NoLinks bool
+
+	catalog  *index.Catalog
+	previous *index.Catalog // nil: there is none
+	lost     Reason         // why previous is not what the run compared with; "": it is
+	older    []Ref          // the oldest first
+}
+
+// NewExplainer opens what the snapshot of a catalog is compared with: the snapshot that its run has compared it with,
+// or if that is gone or unusable, the newest one before it. snapshots are all of the archive, the oldest first.
+func NewExplainer(c *index.Catalog, snapshots []Ref) (*Explainer, error) {
+	s := c.Summary()
+	x := &Explainer{catalog: c}
+	x.older = snapshots[:0:0]
+	for _, r := range snapshots {
+		if r.Name < s.Snapshot {
+			x.older = append(x.older, r)
+		}
+	}
+	named := slices.IndexFunc(x.older, func(r Ref) bool { return r.Name == s.Previous })
+	switch {
+	case named >= 0:
+		x.older = x.older[:named+1]
+	case s.Previous != "":
+		x.lost = PreviousGone
+	case len(x.older) > 0:
+		x.lost = PreviousUnread
+	}
+	for _, r := range slices.Backward(x.older) {
+		var err error
+		if x.previous, err = index.Open(r.Catalog); err == nil {
+			return x, nil
+		}
+		if !unusable(err) {
+			return nil, fmt.Errorf("catalog of %s: %w", r.Name, err)
+		}
+		x.lost = PreviousUnread
+	}
+	return x, nil
+}
+
+// unusable reports whether a catalog cannot be used as it is, which is no reason not to look at the others.
+func unusable(err error) bool {
+	return errors.Is(err, index.ErrDamaged) || errors.Is(err, index.ErrNewer) || errors.Is(err, fs.ErrNotExist)
+}
+
+// Close closes what NewExplainer has opened.
+func (x *Explainer) Close() error {
+	if x.previous == nil {
+		return nil
+	}
+	return x.previous.Close()
+}
+
+// Explain explains the entry at path, elements joined by '/', "" for the whole snapshot. If there is none the error is
+// a *[NotFoundError]. A file takes some milliseconds if it is shared with the previous snapshot under its path.
+// Otherwise that snapshot's whole catalog is looked through, and what changed from each older one to the next. Memory:
+// 100 bytes for each entry below a directory that is not shared under its path, at most for a million of them; the rest
+// is not looked for under other paths.
+func (x *Explainer) Explain(ctx context.Context, path string) (*Explanation, error) {
+	clean := cleanPath(path)
+	e, ok, err := x.catalog.Lookup(clean)
+	if err != nil {
+		return nil, fmt.Errorf("look up %q: %w", path, err)
+	}
+	if !ok {
+		return nil, notFound(x.catalog, path, clean)
+	}
+	ex := &Explanation{Path: clean, Entry: e}
+	if x.previous != nil {
+		ex.Previous = x.previous.Summary().Snapshot
+		if ex.Old, _, err = locate(x.previous, clean); err != nil {
+			return nil, err
+		}
+	}
+	if ex.Old != nil {
+		ex.Fields = metadataChanges(ex.Old, &e)
+	}
+	if e.Type == index.Dir {
+		return ex, x.directory(ctx, ex)
+	}
+	return ex, x.entry(ctx, ex)
+}
+
+// judge gives the reason that the two entries of one path tell by themselves; old is nil if there is none. It is not
+// known yet whether the stored file was there under another path.
+func (x *Explainer) judge(e, old *index.Entry) Reason {
+	switch {
+	case e.Flags&index.NotStored != 0:
+		return InCatalogOnly
+	case x.previous == nil && x.lost == "":
+		return FirstSnapshot
+	case x.sameStored(e, old):
+		return Unchanged
+	case e.Flags&index.AtLinkLimit != 0:
+		return LinkLimit
+	case e.Flags&index.WasMissing != 0:
+		return StoredMissing
+	case e.Flags&index.Torn != 0:
+		return ChangedMeantime
+	case x.lost != "":
+		return x.lost
+	case old == nil:
+		return FirstSeen
+	case old.Type != e.Type:
+		return OtherType
+	case !sameContent(old, e):
+		return OtherContent
+	case storedApart(old, e):
+		return OtherMetadata
+	case x.NoLinks:
+		return NoHardLinks
+	case x.copied():
+		return ArchiveCopied
+	case old.Flags&index.NotStored != 0:
+		return WasInCatalog
+	case old.Flags&^e.Flags&(index.OwnerNotHeld|index.ModeNotHeld) != 0:
+		return HoldsMore
+	}
+	return NotLinked
+}
+
+// comparable reports whether inode numbers say which entries of the two snapshots share a stored file. A file system
+// without hard links makes them up.
+func (x *Explainer) comparable() bool { return x.previous != nil && !x.NoLinks && !x.copied() }
+
+// copied reports whether the archive has other inode numbers than when the previous snapshot was made.
+func (x *Explainer) copied() bool {
+	return x.previous != nil && x.previous.Summary().Anchor != x.catalog.Summary().Anchor
+}
+
+func (x *Explainer) sameStored(e, old *index.Entry) bool {
+	return old != nil && old.Type == e.Type && e.Stored != 0 && e.Stored == old.Stored && x.comparable()
+}
+
+// storedApart reports whether metadata differ that a stored file has only once, for all its names. What chattr sets is
+// in the catalog only.
+func storedApart(a, b *index.Entry) bool {
+	return a.Mode != b.Mode || a.UID != b.UID || a.GID != b.GID || a.Mtime != b.Mtime || a.XattrHash != b.XattrHash
+}
+
+// entry explains what is not a directory.
+func (x *Explainer) entry(ctx context.Context, ex *Explanation) error {
+	e := &ex.Entry
+	ex.Reason = x.judge(e, ex.Old)
+	if ex.Reason == Unchanged {
+		return x.since(ex, ex.Previous, ex.Path)
+	}
+	if x.previous == nil || ex.Reason == InCatalogOnly {
+		return nil
+	}
+	was := newSearch()
+	if x.comparable() {
+		was.addStored(e.Stored)
+	}
+	was.addContent(e)
+	if err := was.in(ctx, x.previous); err != nil {
+		return err
+	}
+	if from := was.stored[e.Stored]; from != "" {
+		return x.shared(ex, from)
+	}
+	older, err := x.returned(ctx, ex)
+	if older || err != nil {
+		return err
+	}
+	if ex.SameContent = was.contents[e.Hash]; ex.SameContent != "" {
+		same, ok, err := x.previous.Lookup(ex.SameContent)
+		if err != nil {
+			return err
+		}
+		if ok {
+			ex.Apart = metadataChanges(&same, e)
+		}
+	}
+	if ex.Reason != NotLinked {
+		return nil
+	}
+	now := newSearch()
+	now.addStored(ex.Old.Stored)
+	if err := now.in(ctx, x.catalog); err != nil {
+		return err
+	}
+	if ex.By = now.stored[ex.Old.Stored]; ex.By != "" {
+		ex.Reason = TakenByOther
+	}
+	return nil
+}
+
+// shared explains an entry whose stored file the previous snapshot has under the path from.
+func (x *Explainer) shared(ex *Explanation, from string) error {
+	ex.Reason = Renamed
+	now, ok, err := x.catalog.Lookup(from)
+	if err != nil {
+		return err
+	}
+	if ok && now.Stored == ex.Entry.Stored {
+		ex.Reason = NewName
+	}
+	return x.since(ex, ex.Previous, from)
+}
+
+// returned looks for the stored file in snapshots before the previous one.
+func (x *Explainer) returned(ctx context.Context, ex *Explanation) (bool, error) {
+	if ex.Entry.Stored == 0 || !x.comparable() {
+		return false, nil
+	}
+	was := newSearch()
+	was.addStored(ex.Entry.Stored)
+	with, err := x.inOlder(ctx, was)
+	if err != nil || with == "" {
+		return false, err
+	}
+	ex.Reason = Returned
+	return true, x.since(ex, with, was.stored[ex.Entry.Stored])
+}
+
+// inOlder looks for stored files in the snapshots before the previous one, the newest first, until all were found, and
+// gives the last one it looked into if they were. In each only what differs from the next one is gone through.
+func (x *Explainer) inOlder(ctx context.Context, s *search) (with string, err error) {
+	newer := x.previous
+	defer func() { err = errors.Join(err, x.closeOlder(newer)) }()
+	for _, r := range slices.Backward(x.older) {
+		if s.missing() == 0 {
+			break
+		}
+		if r.Name >= x.previous.Summary().Snapshot {
+			continue
+		}
+		c, err := index.Open(r.Catalog)
+		if err == nil && c.Summary().Anchor == x.catalog.Summary().Anchor {
+			if err = s.differing(ctx, c, newer); err == nil {
+				c, newer = newer, c
+			}
+		}
+		if c != nil {
+			err = errors.Join(err, x.closeOlder(c))
+		}
+		if err != nil && !unusable(err) {
+			return "", err
+		}
+		if s.missing() == 0 {
+			with = r.Name
+		}
+	}
+	return with, nil
+}
+
+func (x *Explainer) closeOlder(c *index.Catalog) error {
+	if c == x.previous {
+		return nil
+	}
+	return c.Close()
+}
+
+// since finds out for how long the stored file of a shared entry has been there: snapshot with has it, as from.
+func (x *Explainer) since(ex *Explanation, with, from string) error {
+	ex.With, ex.From = with, from
+	for _, r := range slices.Backward(x.older) {
+		if r.Name > with {
+			continue
+		}
+		same, err := x.holds(r, from, &ex.Entry)
+		if err != nil {
+			return err
+		}
+		if !same {
+			return nil
+		}
+		ex.Since = r.Name
+		ex.Snapshots++
+	}
+	return nil
+}
+
+// holds reports whether a snapshot has the stored file of e under a path. One whose catalog cannot be used has nothing.
+func (x *Explainer) holds(r Ref, path string, e *index.Entry) (same bool, err error) {
+	err = x.inCatalog(r, func(c *index.Catalog) error {
+		was, ok, err := c.Lookup(path)
+		same = ok && was.Type == e.Type && was.Stored == e.Stored
+		return err
+	})
+	return same, err
+}
+
+// inCatalog calls do with the catalog of an older snapshot, unless it cannot be used or has other inode numbers.
+func (x *Explainer) inCatalog(r Ref, do func(*index.Catalog) error) (err error) {
+	c, err := index.Open(r.Catalog)
+	if err == nil {
+		if c.Summary().Anchor == x.catalog.Summary().Anchor {
+			err = do(c)
+		}
+		err = errors.Join(err, c.Close())
+	}
+	if unusable(err) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,173 @@
+package restore
+
+import (
+	"context"
+
+	"snapcopy/index"
+)
+
+// directory explains a directory and counts what is below it.
+func (x *Explainer) directory(ctx context.Context, ex *Explanation) error {
+	e, old := &ex.Entry, ex.Old
+	switch {
+	case x.previous == nil && x.lost == "":
+		ex.Reason = FirstSnapshot
+	case old == nil && x.lost != "":
+		ex.Reason = x.lost
+	case old == nil:
+		ex.Reason = FirstSeen
+	case old.Type != index.Dir:
+		ex.Reason = OtherType
+	case len(ex.Fields) > 0:
+		ex.Reason = OtherMetadata
+	case old.Hash != e.Hash:
+		ex.Reason = OtherContent
+	default:
+		ex.Reason = Unchanged
+	}
+	d := descent{ctx: ctx, x: x, below: &Below{ByReason: make(map[Reason]uint64)}}
+	ex.Below = d.below
+	if err := d.dir(e, old); err != nil {
+		return err
+	}
+	was := newSearch()
+	if ex.Reason == FirstSeen {
+		was.addContent(e)
+	}
+	if err := d.resolve(was); err != nil {
+		return err
+	}
+	if from := was.contents[e.Hash]; from != "" {
+		ex.Reason, ex.With, ex.From = Renamed, ex.Previous, from
+	}
+	return nil
+}
+
+// descent goes through a directory of a snapshot and its counterpart in the previous one.
+type descent struct {
+	ctx   context.Context
+	x     *Explainer
+	below *Below
+	open  []doubtful
+}
+
+// doubtful is an entry that is not shared with the one of its path. reason holds if it is not shared at all.
+type doubtful struct {
+	reason Reason
+	file   bool
+	stored uint64
+	was    uint64 // NotLinked: the stored file that the previous snapshot has under the path
+	size   uint64
+	hash   index.Hash
+}
+
+func (b *Below) count(reason Reason, n uint64) {
+	b.ByReason[reason]++
+	if reason.Shared() {
+		b.Shared++
+		b.SharedBytes += n
+	} else {
+		b.Stored++
+		b.StoredBytes += n
+	}
+}
+
+// dir counts what is below e; old is nil or what the previous snapshot has in its place. Equal directories are gone
+// through, too: what they hold may have been stored anew.
+func (d *descent) dir(e, old *index.Entry) error {
+	if d.ctx.Err() != nil {
+		return context.Cause(d.ctx)
+	}
+	now, err := openListing(d.x.catalog, e)
+	if err != nil {
+		return err
+	}
+	was, err := openListing(d.x.previous, old)
+	if err != nil {
+		return err
+	}
+	for ; now.more; now.next() {
+		for was.more && was.entry.Name < now.entry.Name {
+			was.next()
+		}
+		var counterpart *index.Entry
+		if was.more && was.entry.Name == now.entry.Name {
+			counterpart = &was.entry
+		}
+		if now.entry.Type == index.Dir {
+			err = d.dir(&now.entry, counterpart)
+		} else {
+			d.entry(&now.entry, counterpart)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *descent) entry(e, old *index.Entry) {
+	reason := d.x.judge(e, old)
+	size := uint64(0)
+	if e.Type == index.File {
+		size = e.Size
+	}
+	final := reason == Unchanged || reason == InCatalogOnly || !d.x.comparable()
+	if final || len(d.open) >= maxMoveCandidates {
+		d.below.count(reason, size)
+		return
+	}
+	o := doubtful{reason: reason, file: e.Type == index.File, stored: e.Stored, size: size, hash: e.Hash}
+	if reason == NotLinked {
+		o.was = old.Stored
+	}
+	d.open = append(d.open, o)
+}
+
+// resolve finds out which of the entries in doubt are shared with files of other paths, and counts them.
+func (d *descent) resolve(was *search) error {
+	now := newSearch()
+	for i := range d.open {
+		was.addStored(d.open[i].stored)
+		now.addStored(d.open[i].was)
+	}
+	if d.x.previous != nil {
+		if err := was.in(d.ctx, d.x.previous); err != nil {
+			return err
+		}
+	}
+	if err := now.in(d.ctx, d.x.catalog); err != nil {
+		return err
+	}
+	still, err := was.still(d.ctx, d.x.catalog)
+	if err != nil {
+		return err
+	}
+	older := newSearch()
+	for i := range d.open {
+		if o := &d.open[i]; was.stored[o.stored] == "" {
+			older.addStored(o.stored)
+		}
+	}
+	if d.x.previous != nil {
+		if _, err := d.x.inOlder(d.ctx, older); err != nil {
+			return err
+		}
+	}
+	for i := range d.open {
+		o := &d.open[i]
+		reason := o.reason
+		switch {
+		case still[o.stored]:
+			reason = NewName
+		case was.stored[o.stored] != "":
+			reason = Renamed
+		case older.stored[o.stored] != "":
+			reason = Returned
+		case reason == NotLinked && now.stored[o.was] != "":
+			reason = TakenByOther
+		}
+		d.below.count(reason, o.size)
+	}
+	return nil
+}

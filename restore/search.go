@@ -1,0 +1,134 @@
+package restore
+
+import (
+	"context"
+
+	"snapcopy/index"
+)
+
+// search looks for stored files, and for contents, in a whole catalog. It keeps the first path of each; "" is none yet.
+type search struct {
+	stored   map[uint64]string
+	contents map[index.Hash]string
+}
+
+func newSearch() *search {
+	return &search{make(map[uint64]string), make(map[index.Hash]string)}
+}
+
+func (s *search) addStored(ino uint64) {
+	if ino != 0 {
+		s.stored[ino] = ""
+	}
+}
+
+// addContent looks for what e holds, unless it is empty, which says nothing.
+func (s *search) addContent(e *index.Entry) {
+	if e.Type == index.File && e.Size > 0 || e.Type == index.Dir && e.Below != (index.Totals{}) {
+		s.contents[e.Hash] = ""
+	}
+}
+
+// missing is how many of the stored files were not found yet.
+func (s *search) missing() (n int) {
+	for _, path := range s.stored {
+		if path == "" {
+			n++
+		}
+	}
+	return n
+}
+
+func (s *search) in(ctx context.Context, c *index.Catalog) error {
+	if len(s.stored) == 0 && len(s.contents) == 0 {
+		return nil
+	}
+	return c.Walk(func(dir string, _ *index.Record, e *index.Entry) error {
+		if e.Type == index.Dir && ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		s.look(dir, e)
+		return nil
+	})
+}
+
+// differing looks into those directories of c that are not the same in another catalog.
+func (s *search) differing(ctx context.Context, c, other *index.Catalog) error {
+	here, there := c.Root(), other.Root()
+	return walkDiffering(ctx, c, other, "", &here, &there, func(dir string, e *index.Entry) error {
+		s.look(dir, e)
+		return nil
+	})
+}
+
+func (s *search) look(dir string, e *index.Entry) {
+	if path, wanted := s.stored[e.Stored]; wanted && path == "" && e.Type != index.Dir {
+		s.stored[e.Stored] = join(dir, e.Name)
+	}
+	if e.Type != index.File && e.Type != index.Dir {
+		return
+	}
+	if path, wanted := s.contents[e.Hash]; wanted && path == "" {
+		s.contents[e.Hash] = join(dir, e.Name)
+	}
+}
+
+// walkDiffering calls visit for every entry of those directories at e and below it that are not the same in another
+// catalog, where there is in its place; nil: nothing.
+func walkDiffering(ctx context.Context, c, other *index.Catalog, dir string, e, there *index.Entry,
+	visit func(dir string, e *index.Entry) error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if there != nil && there.Type == index.Dir && there.Hash == e.Hash {
+		return nil
+	}
+	a, err := openListing(c, e)
+	if err != nil {
+		return err
+	}
+	b, err := openListing(other, there)
+	if err != nil {
+		return err
+	}
+	for ; a.more; a.next() {
+		if err := visit(dir, &a.entry); err != nil {
+			return err
+		}
+		if a.entry.Type != index.Dir {
+			continue
+		}
+		for b.more && b.entry.Name < a.entry.Name {
+			b.next()
+		}
+		there = nil
+		if b.more && b.entry.Name == a.entry.Name {
+			there = &b.entry
+		}
+		if err := walkDiffering(ctx, c, other, join(dir, a.entry.Name), &a.entry, there, visit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// still tells which of the stored files that were found are in another catalog under the same path.
+func (s *search) still(ctx context.Context, c *index.Catalog) (map[uint64]bool, error) {
+	still := make(map[uint64]bool)
+	found := false
+	for _, path := range s.stored {
+		found = found || path != ""
+	}
+	if !found {
+		return still, nil
+	}
+	return still, c.Walk(func(dir string, _ *index.Record, e *index.Entry) error {
+		if e.Type == index.Dir && ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if path := s.stored[e.Stored]; path != "" && path == join(dir, e.Name) {
+			still[e.Stored] = true
+		}
+		return nil
+	})
+}

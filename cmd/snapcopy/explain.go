@@ -1,0 +1,300 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"snapcopy/index"
+	"snapcopy/restore"
+	"snapcopy/snapshot"
+)
+
+type explainOptions struct{ json bool }
+
+func explainCommand(a *app) *cobra.Command {
+	return command(a, &cobra.Command{
+		Use:   "explain ARCHIVE[@SNAPSHOT] PATH [PATH...]",
+		Short: "Say why a file is, or is not, shared with the previous snapshot",
+		Long: `Say for each PATH of a snapshot, the latest if none is named, whether it is a name of a file that was stored
+before, and since when, or why it was stored anew: it is new, its content or which metadata changed, the file
+system's link limit was reached, it changed while it was read, and so on. For a folder that is counted for
+everything below it. Everything comes from the catalogs.`,
+		Example: `  snapcopy explain /backup/documents letters/draft.txt
+  snapcopy explain /backup/documents@2026-11-20 letters photos
+  snapcopy explain --json /backup/documents .`,
+	}, new(explainOptions), mayBeDone, mayFail, mayFindDamage)
+}
+
+func (o *explainOptions) AddFlags(f *pflag.FlagSet) {
+	f.BoolVar(&o.json, "json", false, "print one JSON object a line")
+}
+
+// Run explains. Every path is looked up before anything is said.
+func (o *explainOptions) Run(ctx context.Context, a *app, args []string) (err error) {
+	s, err := a.open(args[0])
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	paths, err := s.pathsMeant(args[1:])
+	if err != nil {
+		return err
+	}
+	x, err := s.explainer()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, x.Close()) }()
+	list := make([]*restore.Explanation, len(paths))
+	for i, path := range paths {
+		if list[i], err = x.Explain(ctx, path); err != nil {
+			return err
+		}
+	}
+	for _, ex := range list {
+		if o.json {
+			err = a.printJSON(explanationJSON(s.Name, ex))
+		} else {
+			err = a.printExplanation(ex)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// explainer opens what explanations of the snapshot are drawn from.
+func (s *openSnapshot) explainer() (*restore.Explainer, error) {
+	refs, err := catalogRefs(s.archive)
+	if err != nil {
+		return nil, err
+	}
+	x, err := restore.NewExplainer(s.catalog, refs)
+	if err != nil {
+		return nil, err
+	}
+	x.NoLinks = !s.archive.Info.Capabilities.HardLinks
+	return x, nil
+}
+
+// catalogRefs lists the snapshots of an archive, the oldest first.
+func catalogRefs(archive *snapshot.Archive) ([]restore.Ref, error) {
+	list, err := archive.Snapshots()
+	refs := make([]restore.Ref, len(list))
+	for i, s := range list {
+		refs[i] = restore.Ref{Name: s.Name, Catalog: s.Catalog}
+	}
+	return refs, err
+}
+
+// reasons lists the reasons in the order in which they are counted: in words for one entry, and what many are called.
+var reasons = []struct {
+	reason restore.Reason
+	one    string
+	many   string
+}{
+	{restore.Unchanged, "unchanged", "unchanged"},
+	{restore.Renamed, "moved", "moved"},
+	{restore.NewName, "a further name of a link group", "with a further name"},
+	{restore.Returned, "back as it was in an older snapshot", "as in an older snapshot"},
+	{restore.FirstSnapshot, "there was no snapshot before", "no snapshot before"},
+	{restore.FirstSeen, "first seen", "first seen"},
+	{restore.OtherContent, "its content changed", "content changed"},
+	{restore.OtherMetadata, "only metadata changed, which a stored file has for all its names", "only metadata changed"},
+	{restore.OtherType, "it was another kind of file", "another kind of file before"},
+	{restore.LinkLimit, "the stored file could take no further name (the file system's link limit)", "at the link limit"},
+	{restore.StoredMissing, "the stored file was gone from the archive", "stored file was gone"},
+	{restore.ChangedMeantime, "it went on changing while it was read", "changed while they were read"},
+	{restore.InCatalogOnly, "the archive cannot hold it; the catalog does", "in the catalog only"},
+	{restore.WasInCatalog, "the archive could not hold it before", "not held by the archive before"},
+	{restore.HoldsMore, "the stored file lacks an owner or a mode that could now be set", "now with owner or mode"},
+	{restore.TakenByOther, "another file of this snapshot is a name of the stored one", "stored file taken by another"},
+	{restore.PreviousGone, "the snapshot it was compared with was removed since", "previous snapshot removed since"},
+	{restore.PreviousUnread, "the previous catalog cannot be used, or could not when the snapshot was taken",
+		"previous catalog not usable"},
+	{restore.ArchiveCopied, "the archive was copied in between, and inode numbers say nothing",
+		"not known, the archive was copied in between"},
+	{restore.NotLinked, "no link could be made; the catalogs do not say why", "not linked for another reason"},
+	{restore.NoHardLinks, "the archive's file system has no hard links", "no hard links there"},
+}
+
+func reasonWords(r restore.Reason) (one, many string) {
+	for _, w := range reasons {
+		if w.reason == r {
+			return w.one, w.many
+		}
+	}
+	return string(r), string(r)
+}
+
+func (a *app) printExplanation(ex *restore.Explanation) error {
+	var parts []string
+	switch {
+	case ex.Entry.Type == index.Dir:
+		parts = append(a.folderReason(ex), belowWords(ex.Below)...)
+	case ex.Reason.Shared():
+		parts = a.sharedReason(ex)
+		parts[0] = "shared: " + parts[0]
+	case ex.Reason == restore.InCatalogOnly || ex.Reason == restore.ArchiveCopied:
+		parts = a.storedReason(ex)
+	default:
+		parts = a.storedReason(ex)
+		parts[0] = "stored anew: " + parts[0]
+	}
+	return a.printf("%s: %s\n", entryName(ex.Path, ex.Entry.Type), strings.Join(parts, "\n  "))
+}
+
+func (a *app) sharedReason(ex *restore.Explanation) []string {
+	one, _ := reasonWords(ex.Reason)
+	if ex.From != ex.Path {
+		was := "was "
+		if ex.Reason == restore.NewName {
+			was = "like "
+		}
+		one += fmt.Sprintf(", %s%s in snapshot %s", was, name(ex.From), ex.With)
+	}
+	parts := []string{one}
+	if ex.Old != nil {
+		for _, f := range ex.Fields {
+			parts = append(parts, a.fieldChange(f, ex.Old, &ex.Entry)+", which is no matter of the stored file")
+		}
+	}
+	return append(parts, sinceWords(ex))
+}
+
+func sinceWords(ex *restore.Explanation) string {
+	if ex.Snapshots == 1 {
+		return "the stored file is that of snapshot " + ex.Since
+	}
+	return fmt.Sprintf("the stored file is that of the %s snapshots since %s", count(uint64(ex.Snapshots)), ex.Since)
+}
+
+func (a *app) storedReason(ex *restore.Explanation) []string {
+	one, _ := reasonWords(ex.Reason)
+	if changes := a.explainedChanges(ex); len(changes) > 0 {
+		one += " (" + strings.Join(changes, ", ") + ")"
+	}
+	parts := []string{one}
+	if ex.By != "" {
+		parts = append(parts, "that is "+name(ex.By))
+	}
+	if ex.SameContent != "" && ex.SameContent != ex.Path {
+		text := fmt.Sprintf("%s has its content in snapshot %s", name(ex.SameContent), ex.Previous)
+		if len(ex.Apart) > 0 {
+			text += ", with other metadata: " + strings.Join(ex.Apart, ", ")
+		}
+		parts = append(parts, text)
+	}
+	if ex.Previous != "" && ex.Reason != restore.FirstSnapshot {
+		parts = append(parts, "compared with "+ex.Previous)
+	}
+	return parts
+}
+
+// explainedChanges says how an entry differs from what the previous snapshot has under its path.
+func (a *app) explainedChanges(ex *restore.Explanation) (list []string) {
+	if ex.Old == nil {
+		return nil
+	}
+	c := restore.Change{Kind: restore.Metadata, Old: ex.Old, New: &ex.Entry, Fields: ex.Fields}
+	switch {
+	case ex.Old.Type != ex.Entry.Type:
+		c.Kind = restore.TypeChanged
+	case ex.Entry.Type != index.Dir && ex.Reason == restore.OtherContent:
+		c.Kind = restore.Changed
+	}
+	return a.changeDetails(&c)
+}
+
+// folderReason is about a folder itself, which every snapshot has anew.
+func (a *app) folderReason(ex *restore.Explanation) []string {
+	one, _ := reasonWords(ex.Reason)
+	switch ex.Reason {
+	case restore.Unchanged:
+		one = "nothing in it changed"
+	case restore.OtherContent:
+		one = "itself unchanged, with changes below"
+	case restore.OtherMetadata:
+		one = "its own metadata changed"
+	case restore.Renamed:
+		one = fmt.Sprintf("moved, was %s in snapshot %s", name(ex.From+"/"), ex.With)
+	}
+	if changes := a.explainedChanges(ex); len(changes) > 0 {
+		one += " (" + strings.Join(changes, ", ") + ")"
+	}
+	if ex.Previous == "" {
+		return []string{one}
+	}
+	return []string{one, "compared with " + ex.Previous}
+}
+
+func belowWords(b *restore.Below) (lines []string) {
+	line := func(word string, shared bool, files, bytes uint64) {
+		var list []string
+		for _, r := range reasons {
+			if n := b.ByReason[r.reason]; n > 0 && r.reason.Shared() == shared {
+				list = append(list, count(n)+" "+r.many)
+			}
+		}
+		if files > 0 {
+			lines = append(lines, fmt.Sprintf("%-11s  %s, %s: %s", word, counted(files, "file", "files"), size(bytes),
+				strings.Join(list, ", ")))
+		}
+	}
+	line("shared", true, b.Shared, b.SharedBytes)
+	line("stored anew", false, b.Stored, b.StoredBytes)
+	return lines
+}
+
+type explanationObject struct {
+	Snapshot    string         `json:"snapshot"`
+	Path        string         `json:"path"`
+	PathRaw     []byte         `json:"path_base64,omitempty"`
+	Reason      restore.Reason `json:"reason"`
+	Shared      bool           `json:"shared"`
+	Previous    string         `json:"previous,omitempty"`
+	With        string         `json:"shared_with,omitempty"`
+	From        string         `json:"from,omitempty"`
+	FromRaw     []byte         `json:"from_base64,omitempty"`
+	Since       string         `json:"since,omitempty"`
+	Snapshots   int            `json:"snapshots,omitempty"`
+	Fields      []string       `json:"fields,omitempty"`
+	SameContent string         `json:"same_content,omitempty"`
+	SameRaw     []byte         `json:"same_content_base64,omitempty"`
+	Apart       []string       `json:"same_content_fields,omitempty"`
+	By          string         `json:"taken_by,omitempty"`
+	ByRaw       []byte         `json:"taken_by_base64,omitempty"`
+	Old         *entryObject   `json:"old,omitempty"`
+	New         *entryObject   `json:"new"`
+	Below       *belowObject   `json:"below,omitempty"`
+}
+
+type belowObject struct {
+	Shared      uint64                    `json:"shared"`
+	SharedBytes uint64                    `json:"shared_bytes"`
+	Stored      uint64                    `json:"stored_anew"`
+	StoredBytes uint64                    `json:"stored_anew_bytes"`
+	ByReason    map[restore.Reason]uint64 `json:"by_reason"`
+}
+
+func explanationJSON(snapshot string, ex *restore.Explanation) explanationObject {
+	young := entryJSON(ex.Path, &ex.Entry)
+	v := explanationObject{Snapshot: snapshot, Path: young.Path, PathRaw: raw(young.Path), Reason: ex.Reason,
+		Shared: ex.Reason.Shared() && ex.Entry.Type != index.Dir, Previous: ex.Previous, With: ex.With, From: ex.From,
+		FromRaw: raw(ex.From), Since: ex.Since, Snapshots: ex.Snapshots, Fields: ex.Fields, SameContent: ex.SameContent,
+		SameRaw: raw(ex.SameContent), Apart: ex.Apart, By: ex.By, ByRaw: raw(ex.By), New: &young}
+	if ex.Old != nil {
+		old := entryJSON(ex.Path, ex.Old)
+		v.Old = &old
+	}
+	if b := ex.Below; b != nil {
+		v.Below = &belowObject{b.Shared, b.SharedBytes, b.Stored, b.StoredBytes, b.ByReason}
+	}
+	return v
+}

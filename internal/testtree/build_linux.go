@@ -25,14 +25,18 @@ import (
 //	char NAME MODE MAJOR:MINOR | block NAME MODE MAJOR:MINOR [OPTION…]
 //	write NAME CONTENT | append NAME CONTENT   changes the content in place
 //	set NAME [OPTION…]                     changes metadata
+//	truncate NAME BYTES                    cuts the content or adds a hole
 //	unset NAME XATTR                       removes an extended attribute
+//	noacl NAME                             removes the ACLs
 //	rm NAME                                removes a name and everything below it
 //	mv NAME NEW
+//	chattr NAME CHANGE…                    as chattr takes them: +i, -a, =d
+//	swap NAME OTHER                        two names exchange what they name, in one step
 //	cp NAME NEW                            like cp -a: content and metadata, on new inodes
 //
 // Options: mode=0644, mtime=SECONDS.NANOSECONDS, owner=UID:GID, random=BYTES:SEED (content), hole=BYTES (a hole at the
-// end), at=OFFSET:TEXT (content there, holes around it), acl=ENTRIES or default=ENTRIES as setfacl -m takes them, and
-// xattr.NAME=VALUE.
+// end), at=OFFSET:TEXT (content there, holes around it), reserve=OFFSET:BYTES (blocks without content, which do not
+// make the file longer), acl=ENTRIES or default=ENTRIES as setfacl -m takes them, and xattr.NAME=VALUE.
 //
 // Modification times of directories are set when the whole script has been carried out.
 func Build(t testing.TB, dir, script string) {
@@ -107,7 +111,7 @@ func (b *builder) do(words []string) error {
 			return err
 		}
 		return b.create(verb, path, rest)
-	case "symlink", "link", "write", "append", "unset", "mv", "cp":
+	case "symlink", "link", "write", "append", "truncate", "chattr", "unset", "mv", "swap", "cp":
 		if err := need(1); err != nil {
 			return err
 		}
@@ -122,14 +126,27 @@ func (b *builder) do(words []string) error {
 		return os.Link(filepath.Join(b.root, rest[0]), path)
 	case "write", "append":
 		return change(path, verb, rest[0])
+	case "truncate":
+		size, err := strconv.ParseInt(rest[0], 10, 64)
+		if err != nil {
+			return err
+		}
+		return os.Truncate(path, size)
 	case "set":
 		return b.options(path, rest)
+	case "chattr":
+		return run("chattr", append(rest, path)...)
+	case "noacl":
+		return run("setfacl", "-b", path)
 	case "unset":
 		return unix.Lremovexattr(path, rest[0])
 	case "rm":
 		return os.RemoveAll(path)
 	case "mv":
 		return os.Rename(path, filepath.Join(b.root, rest[0]))
+	case "swap":
+		other := filepath.Join(b.root, rest[0])
+		return unix.Renameat2(unix.AT_FDCWD, path, unix.AT_FDCWD, other, unix.RENAME_EXCHANGE)
 	case "cp":
 		return run("cp", "-a", "--reflink=never", path, filepath.Join(b.root, rest[0]))
 	}
@@ -176,7 +193,11 @@ func (b *builder) create(verb, path string, rest []string) error {
 	return b.options(path, append(rest, fmt.Sprintf("mode=%o", mode)))
 }
 
-var optionNames = []string{"mode=", "mtime=", "owner=", "random=", "hole=", "at=", "acl=", "default=", "xattr."}
+// optionNames are in the order in which options are applied, in which none undoes another: content, owner, attributes,
+// mode, time.
+var optionNames = []string{
+	"random=", "hole=", "at=", "reserve=", "owner=", "xattr.", "mode=", "acl=", "default=", "mtime=",
+}
 
 func isOption(word string) bool {
 	for _, name := range optionNames {
@@ -187,9 +208,8 @@ func isOption(word string) bool {
 	return false
 }
 
-// options applies options in the order in which none undoes another: content, owner, attributes, mode, time.
 func (b *builder) options(path string, words []string) error {
-	for _, prefix := range []string{"random=", "hole=", "at=", "owner=", "xattr.", "mode=", "acl=", "default=", "mtime="} {
+	for _, prefix := range optionNames {
 		for _, word := range words {
 			if !isOption(word) {
 				return fmt.Errorf("%q is no option", word)
@@ -238,6 +258,15 @@ func (b *builder) option(path, name, value string) error {
 		}
 		_, err = f.WriteAt([]byte(text), n)
 		return errors.Join(err, f.Close())
+	case "reserve=":
+		if err := two("%d:%d"); err != nil {
+			return err
+		}
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		return errors.Join(unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, x, y), f.Close())
 	case "owner=":
 		if err := two("%d:%d"); err != nil {
 			return err

@@ -1,10 +1,10 @@
 package testtree
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
+	"bytes"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"os"
 	"slices"
@@ -28,7 +28,9 @@ type Item struct {
 	Xattrs  string // all of them, POSIX ACLs among them
 	Group   string // the first path that shares the inode; empty: no other does
 
-	Ino uint64 // not compared
+	// Not compared.
+	Dev, Ino  uint64
+	Allocated int64 // bytes of blocks, as the file system counts them
 }
 
 // Field names parts of an item that a comparison leaves out.
@@ -58,44 +60,73 @@ func Take(t testing.TB, dir string) Tree {
 	return tree
 }
 
+// Seen keeps what was read of each inode, so that trees that share many can be compared in little time. It is good for
+// as long as nothing is changed.
+type Seen map[[2]uint64]Item
+
+// TakeAll is Take with a memory.
+func TakeAll(t testing.TB, dir string, seen Seen) Tree {
+	t.Helper()
+	tree, err := read(dir, seen)
+	if err != nil {
+		t.Fatalf("testtree: %v", err)
+	}
+	return tree
+}
+
 // Read is Take for those who handle errors themselves.
-func Read(dir string) (Tree, error) {
+func Read(dir string) (Tree, error) { return read(dir, nil) }
+
+func read(dir string, seen Seen) (Tree, error) {
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: dir, Err: err}
 	}
-	r := reader{fd: fd, tree: make(Tree), first: make(map[[2]uint64]string)}
+	r := reader{fd: fd, tree: make(Tree), seen: seen, buf: make([]byte, 64<<10), value: make([]byte, 64<<10)}
 	err = errors.Join(r.item(".", "."), r.below(""))
 	if err = errors.Join(err, unix.Close(r.fd)); err != nil {
 		return nil, err
 	}
-	for _, paths := range r.groups() {
-		for _, p := range paths {
-			it := r.tree[p]
-			it.Group = paths[0]
-			r.tree[p] = it
+	r.tree.group()
+	return r.tree, nil
+}
+
+// group says of each item which others share its inode.
+func (tree Tree) group() {
+	first := make(map[[2]uint64]string)
+	count := make(map[[2]uint64]int)
+	for path, it := range tree {
+		key := [2]uint64{it.Dev, it.Ino}
+		if f, ok := first[key]; !ok || path < f {
+			first[key] = path
+		}
+		count[key]++
+	}
+	for path, it := range tree {
+		it.Group = ""
+		if key := [2]uint64{it.Dev, it.Ino}; count[key] > 1 && it.Type != "dir" {
+			it.Group = first[key]
+		}
+		tree[path] = it
+	}
+}
+
+// Remove takes the paths for which out is true from the tree, and with them what they had in common with others.
+func (tree Tree) Remove(out func(path string) bool) {
+	for path := range tree {
+		if out(path) {
+			delete(tree, path)
 		}
 	}
-	return r.tree, nil
+	tree.group()
 }
 
 // reader walks with one open directory at a time.
 type reader struct {
-	fd    int
-	tree  Tree
-	first map[[2]uint64]string
-	names map[[2]uint64][]string
-}
-
-func (r *reader) groups() map[string][]string {
-	out := make(map[string][]string)
-	for _, paths := range r.names {
-		if len(paths) > 1 {
-			slices.Sort(paths)
-			out[paths[0]] = paths
-		}
-	}
-	return out
+	fd         int
+	tree       Tree
+	seen       Seen
+	buf, value []byte
 }
 
 func (r *reader) below(path string) error {
@@ -156,9 +187,17 @@ func (r *reader) item(name, path string) error {
 	if err := unix.Fstatat(r.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return &os.PathError{Op: "stat", Path: path, Err: err}
 	}
+	key := [2]uint64{st.Dev, st.Ino}
+	if it, known := r.seen[key]; known {
+		it.Path = path
+		r.tree[path] = it
+		return nil
+	}
 	it := Item{
 		Path: path, Type: kinds[st.Mode&unix.S_IFMT], Mode: st.Mode & 0o7777,
-		Owner: fmt.Sprint(st.Uid, ":", st.Gid), Mtime: fmt.Sprintf("%d.%09d", st.Mtim.Sec, st.Mtim.Nsec), Ino: st.Ino,
+		Owner: fmt.Sprint(st.Uid, ":", st.Gid), Mtime: fmt.Sprintf("%d.%09d", st.Mtim.Sec, st.Mtim.Nsec),
+		Dev: st.Dev, Ino: st.Ino,
+		Allocated: st.Blocks * 512,
 	}
 	var err error
 	switch it.Type {
@@ -176,17 +215,13 @@ func (r *reader) item(name, path string) error {
 	if err != nil {
 		return &os.PathError{Op: "read", Path: path, Err: err}
 	}
-	if it.Xattrs, err = xattrs(fmt.Sprintf("/proc/self/fd/%d/%s", r.fd, name)); err != nil {
+	if it.Xattrs, err = r.xattrs(fmt.Sprintf("/proc/self/fd/%d/%s", r.fd, name)); err != nil {
 		return &os.PathError{Op: "xattrs", Path: path, Err: err}
 	}
-	if it.Type != "dir" {
-		if r.names == nil {
-			r.names = make(map[[2]uint64][]string)
-		}
-		key := [2]uint64{st.Dev, st.Ino}
-		r.names[key] = append(r.names[key], path)
-	}
 	r.tree[path] = it
+	if r.seen != nil {
+		r.seen[key] = it
+	}
 	return nil
 }
 
@@ -199,17 +234,62 @@ func (r *reader) content(name string, st *unix.Stat_t) (hash, holes string, err 
 	}
 	f := os.NewFile(uintptr(fd), name)
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if st.Blocks*512 < st.Size {
+	if st.Size > 0 { // the number of blocks tells nothing: some file systems set aside more than they use
 		if holes, err = dataMap(f, st.Size); err != nil {
 			return "", "", err
 		}
 	}
-	h := sha256.New()
+	if st.Size > huge {
+		hash, err = hashPieces(f, st.Size)
+		return hash, holes, err
+	}
+	h := newHash()
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return "", "", err
 	}
-	_, err = io.Copy(h, f)
-	return hex.EncodeToString(h.Sum(nil)), holes, err
+	_, err = io.CopyBuffer(h, onlyReader{f}, r.buf)
+	return fmt.Sprintf("%016x", h.Sum64()), holes, err
+}
+
+// seed makes hashes differ from process to process: they are for comparing within one, and quick.
+var seed = maphash.MakeSeed()
+
+func newHash() *maphash.Hash {
+	h := new(maphash.Hash)
+	h.SetSeed(seed)
+	return h
+}
+
+// onlyReader hides that a file would choose a buffer of its own.
+type onlyReader struct{ io.Reader }
+
+// huge is the size from which on the zeros of a file are not hashed.
+const huge = 256 << 10
+
+// hashPieces hashes the number and the content of each piece that is not all zeros, so that it does not matter whether
+// those are data or holes.
+func hashPieces(f *os.File, size int64) (string, error) {
+	h := newHash()
+	buf, zeros := make([]byte, piece), make([]byte, piece)
+	for at := int64(0); at < size; {
+		start, err := f.Seek(at, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) {
+			break
+		}
+		if err != nil {
+			return "", err
+		}
+		at = start / piece * piece
+		n, err := f.ReadAt(buf, at)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return "", err
+		}
+		if !bytes.Equal(buf[:n], zeros[:n]) {
+			fmt.Fprintf(h, "%d:%d:%s", at/piece, n, buf[:n])
+		}
+		at += piece
+	}
+	return fmt.Sprintf("pieces %016x", h.Sum64()), nil
 }
 
 // dataMap lists the runs of pieces that hold data.
@@ -236,9 +316,8 @@ func dataMap(f *os.File, size int64) (string, error) {
 	return "data in " + strings.Join(runs, ","), nil
 }
 
-func xattrs(path string) (string, error) {
-	buf := make([]byte, 64<<10)
-	n, err := unix.Llistxattr(path, buf)
+func (r *reader) xattrs(path string) (string, error) {
+	n, err := unix.Llistxattr(path, r.buf)
 	if errors.Is(err, unix.ENOTSUP) || n == 0 && err == nil {
 		return "", nil
 	}
@@ -246,16 +325,15 @@ func xattrs(path string) (string, error) {
 		return "", err
 	}
 	var list []string
-	value := make([]byte, 64<<10)
-	for name := range strings.SplitSeq(strings.TrimSuffix(string(buf[:n]), "\x00"), "\x00") {
+	for name := range strings.SplitSeq(strings.TrimSuffix(string(r.buf[:n]), "\x00"), "\x00") {
 		if strings.HasPrefix(name, "trusted.SGI_ACL_") { // how XFS shows the ACLs once more
 			continue
 		}
-		m, err := unix.Lgetxattr(path, name, value)
+		m, err := unix.Lgetxattr(path, name, r.value)
 		if err != nil {
 			return "", err
 		}
-		list = append(list, fmt.Sprintf("%s=%q", name, value[:m]))
+		list = append(list, fmt.Sprintf("%s=%q", name, r.value[:m]))
 	}
 	slices.Sort(list)
 	return strings.Join(list, " "), nil

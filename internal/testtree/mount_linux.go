@@ -35,19 +35,43 @@ var makers = map[string][]string{
 	"exfat": {"mkfs.exfat"},
 }
 
-// NewDisk makes a file system of a kind (ext4, xfs, btrfs, vfat, exfat) and size and mounts it. The test is skipped,
-// with the reason, where that cannot be done.
+// NewDisk makes a file system of a kind (ext4, xfs, btrfs, vfat, exfat) and size and mounts it for one test. The test
+// is skipped, with the reason, where that cannot be done.
 func NewDisk(t testing.TB, kind string, size int64, extra ...string) *Disk {
 	t.Helper()
+	d, err := MakeDisk(t.TempDir(), kind, size, extra...)
+	var impossible *ImpossibleError
+	if errors.As(err, &impossible) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatalf("testtree: %v", err)
+	}
+	d.t = t
+	t.Cleanup(func() {
+		if err := d.Unmount(); err != nil {
+			t.Errorf("testtree: %v", err)
+		}
+	})
+	return d
+}
+
+// An ImpossibleError says why a file system cannot be mounted on this machine, or by this user.
+type ImpossibleError struct{ Reason string }
+
+func (e *ImpossibleError) Error() string { return e.Reason }
+
+// MakeDisk is NewDisk for a file system that several tests share: image and mount point are in folder, and Unmount is
+// up to the caller.
+func MakeDisk(folder, kind string, size int64, extra ...string) (*Disk, error) {
 	if os.Geteuid() != 0 {
-		t.Skip("mounting a file system needs root")
+		return nil, &ImpossibleError{"mounting a file system needs root"}
 	}
 	maker := makers[kind]
 	if _, err := exec.LookPath(maker[0]); err != nil {
-		t.Skipf("no %s on this machine", maker[0])
+		return nil, &ImpossibleError{"no " + maker[0] + " on this machine"}
 	}
-	folder := t.TempDir()
-	d := &Disk{Path: filepath.Join(folder, "disk"), image: filepath.Join(folder, "image"), kind: kind, t: t}
+	d := &Disk{Path: filepath.Join(folder, "disk"), image: filepath.Join(folder, "image"), kind: kind}
 	f, err := os.Create(d.image)
 	if err == nil {
 		err = errors.Join(f.Truncate(size), f.Close(), os.Mkdir(d.Path, 0o755))
@@ -56,17 +80,12 @@ func NewDisk(t testing.TB, kind string, size int64, extra ...string) *Disk {
 		err = run(maker[0], append(append(maker[1:len(maker):len(maker)], extra...), d.image)...)
 	}
 	if err != nil {
-		t.Fatalf("testtree: %v", err)
+		return nil, err
 	}
 	if err := d.mount(""); err != nil {
-		t.Skipf("cannot mount %s here: %v", kind, err)
+		return nil, &ImpossibleError{fmt.Sprintf("cannot mount %s here: %v", kind, err)}
 	}
-	t.Cleanup(func() {
-		if err := d.Unmount(); err != nil {
-			t.Errorf("testtree: %v", err)
-		}
-	})
-	return d
+	return d, nil
 }
 
 // mount asks the kernel, and where that does not know the file system, a program that does.

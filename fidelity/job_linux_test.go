@@ -1,0 +1,142 @@
+package fidelity
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"snapcopy/index"
+	"snapcopy/restore"
+	"snapcopy/snapshot"
+)
+
+// nobody is a user without privileges.
+const nobody = 65534
+
+const jobVariable = "FIDELITY_TEST_JOB"
+
+// job is a run, or with To a restore, by the user nobody in a process of its own.
+type job struct {
+	Source, Archive string
+	To, Snapshot    string
+	FailAt          string // the step that fails
+}
+
+type jobResult struct {
+	Report   *snapshot.Report
+	Restored restore.NotHeld
+	Failed   []string
+	Err      string
+}
+
+func doJob(text string) int {
+	var j job
+	err := json.Unmarshal([]byte(text), &j)
+	var out jobResult
+	if err == nil {
+		out = j.do()
+		err = json.NewEncoder(os.Stdout).Encode(out)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+var errWanted = errors.New("this step fails")
+
+func (j *job) do() (out jobResult) {
+	var err error
+	if j.To != "" {
+		err = j.restore(&out)
+	} else {
+		out.Report, err = snapshot.Run(context.Background(), j.Source, j.Archive, snapshot.Options{
+			Fault: func(step string) error {
+				if step == j.FailAt {
+					return errWanted
+				}
+				return nil
+			}})
+	}
+	if err != nil {
+		out.Err = err.Error()
+	}
+	return out
+}
+
+func (j *job) restore(out *jobResult) error {
+	c, err := index.Open(filepath.Join(j.Archive, ".snapcopy", "catalogs", j.Snapshot+".cat"))
+	if err != nil {
+		return err
+	}
+	rep, err := restore.Run(context.Background(), restore.Source{Catalog: c, Dir: filepath.Join(j.Archive, j.Snapshot)},
+		nil, j.To, restore.Options{})
+	if err == nil {
+		out.Restored = rep.NotHeld
+		for _, f := range rep.Failed {
+			out.Failed = append(out.Failed, f.Path)
+		}
+	}
+	return errors.Join(err, c.Close())
+}
+
+// run does the job.
+func (j job) run(t *testing.T) (r jobResult) {
+	t.Helper()
+	needRoot(t)
+	text, err := json.Marshal(j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stderr bytes.Buffer
+	cmd := exec.Command(readableProgram(t))
+	cmd.Env = append(os.Environ(), jobVariable+"="+string(text))
+	cmd.Dir, cmd.Stderr = "/", &stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	out, err := cmd.Output()
+	if err == nil {
+		err = json.Unmarshal(out, &r)
+	}
+	if err != nil {
+		t.Fatalf("job: %v\n%s%s", err, out, stderr.String())
+	}
+	return r
+}
+
+// readableProgram gives this test program a name by which anybody can run it.
+func readableProgram(t *testing.T) string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "fidelity-program")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "program")
+	if os.Link(self, path) == nil {
+		return path
+	}
+	content, err := os.ReadFile(self)
+	if err = errors.Join(err, os.WriteFile(path, content, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

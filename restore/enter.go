@@ -311,6 +311,9 @@ func (r *run) finishDir(w *worker, d *dir) error {
 	if r.euid != 0 && e.Mode&0o500 != 0o500 {
 		how.keep = 0o700 // names in it may still be linked to, and folders in it have to be closed first
 	}
+	if d.parent == nil && r.unfinished() && r.euid != 0 {
+		how.keep = 0o700 // the note is in it until the end
+	}
 	set, err := r.setMetadata(w, inode{fd: d.handles.dst}, &e, d.xattrs, how)
 	if err != nil {
 		return r.failed(d.above(), &e, fmt.Errorf("set metadata: %w", err))

@@ -342,6 +342,11 @@ func (l *lateWork) closeMode(d *dir, mode uint32) {
 // closeModes sets those modes, in the order in which the directories were left: what is in one comes before it.
 func (r *run) closeModes() error {
 	for _, m := range r.late.modes {
+		if m.dir == r.top {
+			if err := r.endNote(); err != nil {
+				return err
+			}
+		}
 		if err := r.closeMode(m); err != nil {
 			return err
 		}

@@ -58,9 +58,12 @@ func readNote(dir int) (text string, err error) {
 	return string(buf[:n]), err
 }
 
-// endNote takes the note away, before the top gets its metadata.
+// unfinished reports whether the target has the note.
+func (r *run) unfinished() bool { return (r.noted || r.resumed) && !r.opt.DryRun }
+
+// endNote takes the note away. Only modes and attributes that would keep it there are set after that.
 func (r *run) endNote() error {
-	if !r.noted && !r.resumed || r.opt.DryRun {
+	if !r.unfinished() {
 		return nil
 	}
 	if err := fsat.Unlink(r.target, unfinishedName); err != nil && !fsat.IsGone(err) {
@@ -69,5 +72,6 @@ func (r *run) endNote() error {
 	if err := fsat.SetMtime(r.target, fsat.Time(r.top.entry.Mtime)); err != nil && !fsat.IsRefused(err) {
 		return fmt.Errorf("set time of target: %w", err)
 	}
+	r.noted, r.resumed = false, false
 	return nil
 }

@@ -26,7 +26,8 @@ type Report struct {
 	Snapshot string `json:"snapshot"`
 	Target   string `json:"target"` // absolute
 	DryRun   bool   `json:"dry_run,omitempty"`
-	Resumed  bool   `json:"resumed,omitempty"` // it went on with a restore that was cut short
+	OldTree  string `json:"old_tree,omitempty"` // of Swap: where the tree is that was in the target's place
+	Resumed  bool   `json:"resumed,omitempty"`  // it went on with a restore that was cut short
 
 	Files         uint64 `json:"files"`         // entries made that are not directories
 	Dirs          uint64 `json:"dirs"`          // directories made

@@ -155,7 +155,7 @@ func Run(ctx context.Context, from Source, paths []string, to string, opt Option
 	}
 	r := &run{ctx: ctx, from: from, opt: opt, snapshot: fsat.NoDir, target: fsat.NoDir, devices: from.Catalog.Devices(),
 		euid: uint32(os.Geteuid()), egid: uint32(os.Getegid())}
-	r.report = &Report{Snapshot: from.Catalog.Summary().Snapshot}
+	r.report = &Report{Snapshot: from.Catalog.Summary().Snapshot, DryRun: opt.DryRun}
 	defer func() { err = errors.Join(err, r.close()) }()
 
 	selected, err := selectPaths(from.Catalog, paths, opt.InPlace)

@@ -4,43 +4,86 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"snapcopy/internal/exclude"
 	"snapcopy/restore"
 )
 
 type restoreOptions struct {
 	to      string
-	flags   bool
+	inPlace bool
+	swapDir string
+	at      string
+
+	exclude       []string
+	overwrite     string
+	delete        bool
+	deleteUnsaved bool
+	backupSuffix  string
+	flags         bool
+	verify        bool
+	ignoreSpace   bool
+	dryRun        bool
+
 	threads int
 	verbose bool
 	quiet   bool
 	json    bool
 }
 
+// overwrites are the values of --overwrite.
+var overwrites = map[string]restore.Overwrite{
+	"never": restore.OverwriteNever, "changed": restore.OverwriteChanged, "always": restore.OverwriteAlways,
+}
+
 func restoreCommand(a *app) *cobra.Command {
 	c := command(a, &cobra.Command{
-		Use:   "restore ARCHIVE[@SNAPSHOT] [PATH...] --to DIR",
+		Use:   "restore ARCHIVE[@SNAPSHOT] [PATH...]",
 		Short: "Bring back a snapshot, or parts of it",
-		Long: `Restore a snapshot, the latest if none is named, into the folder DIR: without PATH its contents, otherwise each
-PATH under its own name, as cp does. Everything is as it was in the source: types, owners, modes, times, extended
-attributes, ACLs, hard links, holes. Contents are compared with their hashes on the way; what is damaged is never
-restored. What exists in DIR is never changed: a name that is taken is told of as failed.`,
+		Long: `Restore a snapshot, the latest if none is named: everything or each PATH, which may be a pattern with *, ? and **.
+
+  --to DIR    into a folder: without PATH the snapshot's contents, otherwise each PATH under its own name, as cp does
+  --in-place  to where it came from
+
+Everything is as it was in the source: types, owners, modes, times, extended attributes, ACLs, hard links, holes.
+Contents are compared with their hashes on the way; what is damaged is never restored.
+
+What exists and differs is left alone and listed as failed, unless --overwrite=changed (or always) says otherwise; what
+is as in the snapshot is not written again. --delete makes the restored folders an exact mirror. A restore that was
+interrupted goes on when it is started again.
+
+--swap DIR restores everything beside DIR and exchanges the two in one step; the old tree is kept beside it.`,
 		Example: `  snapcopy restore /backup/documents@3d letters/draft.txt --to ~/restored
-  snapcopy restore '/backup/documents@2026-11-20 18:00' --to /srv/documents`,
+  snapcopy restore /backup/documents --at '2026-11-20 18:00' letters --in-place --overwrite=changed
+  snapcopy restore /backup/site@latest~1 --swap /srv/site`,
 	}, new(restoreOptions), mayBeDone, mayFail, mayBeIncomplete, mayFindDamage, mayLackSpace)
 	completeFolder(c, "to")
+	completeFolder(c, "swap")
+	completeFlag(c, "overwrite", []string{"never", "changed", "always"})
 	return c
 }
 
 func (o *restoreOptions) AddFlags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.StringVar(&o.to, "to", "", "restore into `DIR`, which is made if it is missing")
+	f.BoolVar(&o.inPlace, "in-place", false, "restore to where the snapshot was taken of")
+	f.StringVar(&o.swapDir, "swap", "", "restore everything beside `DIR`, and then exchange the two in one step")
+	f.StringVar(&o.at, "at", "", "restore the last snapshot at or before `TIME` (a date, a time or an age)")
+	f.StringArrayVar(&o.exclude, "exclude", nil, "leave out what matches `PATTERN`, as in .gitignore (can be repeated)")
+	f.StringVar(&o.overwrite, "overwrite", "never", "what exists and differs: `WHEN` is never, changed or always")
+	f.BoolVar(&o.delete, "delete", false, "delete from the restored folders what the snapshot does not have")
+	f.BoolVar(&o.deleteUnsaved, "delete-unsaved", false, "with --delete: also what the snapshot left out or could not read")
+	f.StringVar(&o.backupSuffix, "backup-suffix", "", "keep what is replaced or deleted, with `SUFFIX` added to its name")
 	f.BoolVar(&o.flags, "flags", false, "set file attributes (chattr) too: immutable, append-only, no dump and so on")
+	f.BoolVar(&o.verify, "verify", false, "read every file back from the disk after it was written")
+	f.BoolVar(&o.ignoreSpace, "ignore-space", false, "begin even if the target seems to have too little room")
+	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "say what would be done; change nothing")
 	addThreads(f, &o.threads)
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "a line for each entry")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors only")
@@ -49,22 +92,32 @@ func (o *restoreOptions) AddFlags(f *pflag.FlagSet) {
 
 // Run restores.
 func (o *restoreOptions) Run(ctx context.Context, a *app, args []string) (err error) {
-	if err := o.check(); err != nil {
+	if err := o.check(args); err != nil {
 		return err
 	}
-	s, err := a.open(args[0])
+	place := args[0]
+	if o.at != "" {
+		place += "@" + o.at
+	}
+	s, err := a.open(place)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
+	if err := o.mayDelete(s); err != nil {
+		return err
+	}
 	paths, err := s.pathsMeant(args[1:])
+	if err != nil {
+		return err
+	}
+	opt, err := o.options()
 	if err != nil {
 		return err
 	}
 
 	var writeErr error
-	opt := restore.Options{Threads: o.threads, Attrs: o.flags, Progress: new(restore.Progress)}
-	if o.verbose {
+	if o.verbose || o.dryRun {
 		opt.Item = func(i restore.Item) {
 			if err := o.item(a, &i); writeErr == nil {
 				writeErr = err
@@ -73,14 +126,15 @@ func (o *restoreOptions) Run(ctx context.Context, a *app, args []string) (err er
 	}
 	begin := time.Now()
 	bar := startProgress(a, restoreMeter(opt.Progress), o.quiet)
-	report, err := restore.Run(ctx, restore.Source{Catalog: s.catalog, Dir: s.dir()}, paths, o.to, opt)
+	report, err := o.restore(ctx, a, s, paths, opt)
 	bar.stop()
 	if report != nil {
 		o.failed(a, report)
 	}
 	if err != nil {
-		if report != nil {
-			err = fmt.Errorf("%w; what was restored until then is left in %s", err, report.Target)
+		if report != nil && !errors.Is(err, restore.ErrIncomplete) {
+			err = fmt.Errorf("%w; what was restored until then is left in %s, and the same command goes on from there",
+				err, report.Target)
 		}
 		return err
 	}
@@ -96,14 +150,81 @@ func (o *restoreOptions) Run(ctx context.Context, a *app, args []string) (err er
 	return nil
 }
 
-func (o *restoreOptions) check() error {
-	if o.to == "" {
-		return wrongUsage("--to DIR is missing: where to restore to")
+func (o *restoreOptions) restore(ctx context.Context, a *app, s *openSnapshot, paths []string,
+	opt restore.Options) (*restore.Report, error) {
+	from := restore.Source{Catalog: s.catalog, Dir: s.dir()}
+	switch {
+	case o.swapDir != "":
+		return restore.Swap(ctx, from, o.swapDir, opt, a.now())
+	case o.inPlace:
+		return restore.Run(ctx, from, paths, s.catalog.Summary().Source, opt)
 	}
-	if o.quiet && o.verbose {
+	return restore.Run(ctx, from, paths, o.to, opt)
+}
+
+func (o *restoreOptions) options() (restore.Options, error) {
+	opt := restore.Options{
+		Threads: o.threads, Progress: new(restore.Progress), Exclude: exclude.New(),
+		Overwrite: overwrites[o.overwrite], Delete: o.delete, BackupSuffix: o.backupSuffix, InPlace: o.inPlace,
+		Verify: o.verify, IgnoreSpace: o.ignoreSpace, DryRun: o.dryRun, Attrs: o.flags,
+	}
+	for _, p := range o.exclude {
+		if err := opt.Exclude.Add(p, "--exclude", 0); err != nil {
+			return opt, &usageError{err: err}
+		}
+	}
+	return opt, nil
+}
+
+func (o *restoreOptions) check(args []string) error {
+	places := 0
+	for _, given := range []bool{o.to != "", o.inPlace, o.swapDir != ""} {
+		if given {
+			places++
+		}
+	}
+	_, known := overwrites[o.overwrite]
+	switch {
+	case places == 0:
+		return wrongUsage("where to restore to is missing: --to DIR, --in-place or --swap DIR")
+	case places > 1:
+		return wrongUsage("--to, --in-place and --swap exclude each other")
+	case !known:
+		return wrongUsage("--overwrite %s: there are never, changed and always", name(o.overwrite))
+	case o.swapDir != "" && (len(args) > 1 || o.delete || o.dryRun || o.backupSuffix != "" || len(o.exclude) > 0):
+		return wrongUsage("--swap restores a whole snapshot: it takes no PATH, --exclude, --delete, --backup-suffix or --dry-run")
+	case o.deleteUnsaved && !o.delete:
+		return wrongUsage("--delete-unsaved has a meaning with --delete only")
+	case strings.Contains(o.backupSuffix, "/"):
+		return wrongUsage("--backup-suffix %s: a name cannot have a slash", name(o.backupSuffix))
+	case o.at != "" && strings.Contains(args[0], "@") && !isFolder(args[0]):
+		return wrongUsage("--at and @SNAPSHOT exclude each other")
+	case o.quiet && o.verbose:
 		return wrongUsage("--quiet and --verbose exclude each other")
 	}
 	return checkThreads(o.threads)
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// mayDelete sees to it that --delete does not remove what the snapshot was not meant to hold, or failed to.
+func (o *restoreOptions) mayDelete(s *openSnapshot) error {
+	sum := s.catalog.Summary()
+	if !o.delete || o.deleteUnsaved {
+		return nil
+	}
+	if n := sum.Counts.Excluded; n > 0 && len(o.exclude) == 0 {
+		return fmt.Errorf("the snapshot left out %s, which --delete would remove: give the same patterns with --exclude, "+
+			"or --delete-unsaved", counted(n, "entry", "entries"))
+	}
+	if n := sum.Counts.Failed; n > 0 {
+		return fmt.Errorf("the snapshot is incomplete: %s could not be read, and --delete would remove them; "+
+			"--delete-unsaved allows that", counted(n, "entry", "entries"))
+	}
+	return nil
 }
 
 // pathsMeant turns each PATH of the command line into one of the snapshot. One that is in neither form it may have is
@@ -113,7 +234,15 @@ func (s *openSnapshot) pathsMeant(args []string) ([]string, error) {
 	for _, arg := range args {
 		path, _, err := s.find(arg)
 		if errors.Is(err, errNotInSnapshot) {
-			path, err = strings.TrimSuffix(arg, "/"), nil
+			var found []string
+			if found, err = restore.Glob(s.catalog, arg); err != nil {
+				return nil, err
+			}
+			paths = append(paths, found...)
+			if len(found) > 0 {
+				continue
+			}
+			path = strings.TrimSuffix(arg, "/")
 		}
 		if err != nil {
 			return nil, err
@@ -188,7 +317,13 @@ type restoreReport struct {
 }
 
 func (o *restoreOptions) summary(a *app, r *restore.Report, took time.Duration) error {
+	for _, path := range r.Spared {
+		a.term.errorf("Nothing was deleted in %s, where another file system is mounted now.", name(path))
+	}
 	if !o.quiet {
+		if r.Resumed {
+			a.term.errorf("Went on with a restore that was cut short.")
+		}
 		if text := notRestored(&r.NotHeld); text != "" {
 			a.term.errorf("%s cannot set everything there. Not restored: %s.", whoMayNot("The file system"), text)
 		}
@@ -199,7 +334,11 @@ func (o *restoreOptions) summary(a *app, r *restore.Report, took time.Duration) 
 	case o.quiet:
 		return nil
 	}
-	text := fmt.Sprintf("Restored %s and %s from %s to %s in %s", counted(r.Files, "file", "files"),
+	verb := "Restored"
+	if r.DryRun {
+		verb = "Would restore"
+	}
+	text := fmt.Sprintf(verb+" %s and %s from %s to %s in %s", counted(r.Files, "file", "files"),
 		counted(r.Dirs, "folder", "folders"), r.Snapshot, name(r.Target), duration(took))
 	text += ": " + size(r.BytesWritten) + " written"
 	if r.BytesCloned > 0 {
@@ -208,7 +347,25 @@ func (o *restoreOptions) summary(a *app, r *restore.Report, took time.Duration) 
 	if r.Linked > 0 {
 		text += ", " + counted(r.Linked, "hard link", "hard links")
 	}
-	return a.printf("%s.\n", text)
+	for _, c := range []struct {
+		n    uint64
+		what string
+	}{{r.Replaced, "replaced"}, {r.Metadata, "with other metadata only"}, {r.Unchanged, "unchanged"},
+		{r.Deleted, "deleted"}, {r.KeptAside, "kept aside"}, {r.Excluded, "left out"}} {
+		if c.n > 0 {
+			text += fmt.Sprintf(", %s %s", count(c.n), c.what)
+		}
+	}
+	if r.BytesVerified > 0 {
+		text += ", " + size(r.BytesVerified) + " read back"
+	}
+	if err := a.printf("%s.\n", text); err != nil {
+		return err
+	}
+	if r.OldTree != "" {
+		return a.printf("The old tree is kept in %s; remove it when nobody needs it.\n", name(r.OldTree))
+	}
+	return nil
 }
 
 // notRestored says what restored entries lack.

@@ -110,7 +110,7 @@ func (r *run) makeFile(w *worker, d *dir, e *index.Entry, set []index.Xattr, ove
 	if err := r.step("create"); err != nil {
 		return made, fmt.Errorf("create: %w", err)
 	}
-	p, err := r.newFile(w, d.handles.dst)
+	p, err := r.newFile(w, d, e.Name)
 	if err != nil {
 		return made, d.refused("create", err)
 	}
@@ -201,6 +201,12 @@ func (r *run) openStored(d *dir, e *index.Entry) (fd int, st fsat.Stat, err erro
 	return fd, st, nil
 }
 
+// hasHoles asks only where it can be: a small file with all its blocks is worth no system call.
+func hasHoles(fd int, st *fsat.Stat) bool {
+	const small = 1 << 20
+	return (st.Blocks*512 < st.Size || st.Size > small) && fsat.HasHoles(fd, st.Size)
+}
+
 // checkStored is what a dry run does in place of making a file: it sees to what can be seen without reading.
 func (r *run) checkStored(d *dir, e *index.Entry) error {
 	if e.Type != index.File {
@@ -239,7 +245,7 @@ func (r *run) fill(w *worker, e *index.Entry, dst, src int, stored *fsat.Stat) e
 	if err := r.step("write"); err != nil {
 		return fmt.Errorf("write: %w", err)
 	}
-	n, hash, err := w.copier.Copy(r.ctx, to, from, int64(e.Size), fsat.HasHoles(src, stored.Size))
+	n, hash, err := w.copier.Copy(r.ctx, to, from, int64(e.Size), hasHoles(src, stored))
 	var writeErr *filecopy.WriteError
 	switch {
 	case r.ctx.Err() != nil:

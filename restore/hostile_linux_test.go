@@ -197,11 +197,13 @@ func openForTest(path string) (int, error) {
 	return unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 }
 
-// A file grows or shrinks between being opened and being read.
+// A stored file shrinks, is written to or grows between being opened and being read. What was stored is restored, or
+// nothing.
 func TestStoredFileChangesWhileItIsRead(t *testing.T) {
 	b := builder{t, filepath.Join(tempDir(t), "source")}
 	b.file("grows", "content")
 	b.file("shrinks", "content")
+	b.file("spoilt", "content")
 	a := archive(t, b.root)
 	change := 0
 	rep := a.restore(nil, filepath.Join(tempDir(t), "to"), Options{Threads: 1, Fault: func(step string) error {
@@ -209,11 +211,11 @@ func TestStoredFileChangesWhileItIsRead(t *testing.T) {
 			return nil
 		}
 		change++
-		return os.WriteFile(filepath.Join(a.Dir, []string{"grows", "shrinks"}[change-1]),
-			[]byte([]string{"content and more", "cont"}[change-1]), 0o644)
+		return os.WriteFile(filepath.Join(a.Dir, []string{"grows", "shrinks", "spoilt"}[change-1]),
+			[]byte([]string{"content and more", "cont", "CONTENT"}[change-1]), 0o644)
 	}})
-	wantFailed(t, rep, "grows", "shrinks")
-	if rep.Damaged != 2 || rep.Files != 0 {
+	wantFailed(t, rep, "shrinks", "spoilt")
+	if rep.Damaged != 2 || rep.Files != 1 {
 		t.Errorf("damaged %d, files %d", rep.Damaged, rep.Files)
 	}
 	if i := slices.IndexFunc(rep.Failed, func(f FailedItem) bool { return !errors.Is(f.Err, ErrDamaged) }); i >= 0 {

@@ -14,14 +14,28 @@ type pending struct {
 	dir  int
 	fd   int    // of the inode itself
 	temp string // "": it has no name at all
+	// placed: temp is the name it is to have.
+	placed bool
 }
 
 // tempPrefix begins the names of what is under construction, where it has to have one.
 const tempPrefix = ".snapcopy-restore-"
 
-// newFile makes a regular file without a name or, where the file system knows none such, with a temporary one.
-func (r *run) newFile(w *worker, dir int) (p pending, err error) {
+// unfinishedMode is the mode of a file that has its name already and not yet its content: see newFile and leftOver.
+const unfinishedMode = 0
+
+// newFile makes a regular file without a name or, where the file system knows none such, with a temporary one. In a
+// folder of which a note says that it is not finished it has its own name at once: that is quicker.
+func (r *run) newFile(w *worker, d *dir, name string) (p pending, err error) {
+	dir := d.handles.dst
 	p = pending{dir: dir}
+	if d.own && r.noted {
+		p.fd, err = fsat.Create(dir, name, unfinishedMode)
+		if err == nil {
+			p.temp, p.placed = name, true
+		}
+		return p, err
+	}
 	if !r.named.Load() {
 		p.fd, err = fsat.CreateUnnamed(dir, 0o600)
 		if !fsat.IsUnnamedRefused(err) {
@@ -55,6 +69,9 @@ func (r *run) newSpecial(w *worker, dir int, e *index.Entry) (p pending, err err
 // an error that fsat.IsExist reports.
 func (p *pending) publish(w *worker, name string, over bool) error {
 	switch {
+	case p.placed:
+		p.temp = ""
+		return nil
 	case p.temp == "" && !over:
 		return fsat.LinkUnnamed(p.fd, p.dir, name)
 	case p.temp == "":

@@ -147,6 +147,7 @@ func newWorkers(n int, progress *Progress) []worker {
 	for i := range list {
 		list[i].temp = fmt.Sprintf("%s%016x-%d", tempPrefix, run, i)
 		list[i].copier.Buf = make([]byte, copyBuffer)
+		list[i].copier.Exact = true // sizes are compared before
 		list[i].copier.Tick = func(n int) { progress.Bytes.Add(uint64(n)) }
 	}
 	return list

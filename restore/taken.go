@@ -58,7 +58,7 @@ func (r *run) settleTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat, diff
 		r.opt.Progress.Bytes.Add(sizeOf(e))
 		r.told(d, e, Same)
 		return nil
-	case r.opt.Overwrite == OverwriteNever:
+	case r.opt.Overwrite == OverwriteNever && !r.leftOver(e, st):
 		return fmt.Errorf("%w and differs", ErrExists)
 	case diff == otherMetadata && r.opt.Overwrite == OverwriteChanged && st.Type == fsat.Regular && st.Nlink == 1:
 		return r.update(w, d, e)
@@ -67,6 +67,13 @@ func (r *run) settleTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat, diff
 	}
 	_, err := r.make(w, d, e, st)
 	return err
+}
+
+// leftOver reports whether an entry that differs is what a restore that was cut short has left, and nobody's work: it has
+// the mode of a file without content, or the time of a finished one, whose content did not come to the disk.
+func (r *run) leftOver(e *index.Entry, st *fsat.Stat) bool {
+	return r.resumed && st.Type == kindOf(e.Type) &&
+		(st.Mode == unfinishedMode && st.UID == r.euid || e.Mtime == index.Time(st.Mtime))
 }
 
 // linkedTaken is restoreTaken for one of several names of an inode. The inode that the first name has, or is given, is

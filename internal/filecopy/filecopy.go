@@ -25,6 +25,8 @@ type Copier struct {
 	Buf []byte
 	// Tick, if set, is told of every piece of content read.
 	Tick func(bytes int)
+	// Exact says that src ends where it is expected to, so that it need not be asked for more.
+	Exact bool
 	// Data is how much of the last file was data and not holes.
 	Data int64
 	// ZeroHash says that the last hash leaves segments of zeros out.
@@ -41,8 +43,12 @@ func (c *Copier) Copy(ctx context.Context, dst, src int, size int64, sparse bool
 	if sparse {
 		n, err = c.copySparse(ctx, dst, src, size)
 	}
+	end := int64(-1)
+	if c.Exact {
+		end = size
+	}
 	if err == nil {
-		n, err = c.copyRange(ctx, dst, src, n, -1)
+		n, err = c.copyRange(ctx, dst, src, n, end)
 	}
 	hash, c.ZeroHash = c.hash.sum()
 	return n, hash, err

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"sort"
 	"strings"
-	"sync"
 )
 
 // Catalog is an open catalog. Its methods may be called from several goroutines.
@@ -398,79 +397,6 @@ func (c *Catalog) At(dir DirID, pos uint32) (Entry, bool, error) {
 	}
 	e, ok := r.At(int(pos))
 	return e, ok, nil
-}
-
-// block is a decompressed block; rows only of the directory table.
-type block struct {
-	raw  []byte
-	rows []row
-}
-
-type blockKey struct {
-	kind   byte
-	number int
-}
-
-// blockCache keeps the blocks used last: 32 of 128 KiB.
-type blockCache struct {
-	sync.Mutex
-	clock uint64
-	slots [32]struct {
-		key  blockKey
-		used uint64
-		b    *block
-	}
-}
-
-func (c *blockCache) get(key blockKey) *block {
-	c.Lock()
-	defer c.Unlock()
-	for i := range c.slots {
-		if s := &c.slots[i]; s.key == key && s.b != nil {
-			c.clock++
-			s.used = c.clock
-			return s.b
-		}
-	}
-	return nil
-}
-
-func (c *blockCache) put(key blockKey, b *block) {
-	c.Lock()
-	defer c.Unlock()
-	oldest := &c.slots[0]
-	for i := range c.slots {
-		if c.slots[i].used < oldest.used {
-			oldest = &c.slots[i]
-		}
-	}
-	c.clock++
-	oldest.key, oldest.used, oldest.b = key, c.clock, b
-}
-
-// recordCache keeps the records that Dir returned last.
-type recordCache struct {
-	sync.Mutex
-	next    int
-	records [4]*Record
-}
-
-func (c *recordCache) get(id DirID) *Record {
-	c.Lock()
-	defer c.Unlock()
-	for _, r := range c.records {
-		if r != nil && r.id == id {
-			return r
-		}
-	}
-	return nil
-}
-
-func (c *recordCache) put(r *Record) {
-	c.Lock()
-	defer c.Unlock()
-	c.records[c.next] = r
-	c.next = (c.next + 1) % len(c.records)
 }
 
 // preadFile returns exactly n bytes at offset; a file that ends before is damaged.

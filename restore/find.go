@@ -1,0 +1,250 @@
+package restore
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"snapcopy/index"
+	"snapcopy/internal/exclude"
+)
+
+// ErrPattern is wrapped by the error for a pattern that can match nothing.
+var ErrPattern = errors.New("pattern can match nothing")
+
+// Query says what to find. An entry has to meet all of it; the zero value is met by everything.
+type Query struct {
+	// Patterns are those of .gitignore files: one without a slash is compared with names, others with whole paths; `**`
+	// stands for any folders; a slash at the end wants folders. The last one that matches decides, and one that begins
+	// with '!' takes back what those before it have found. None: everything matches.
+	Patterns []string
+	FoldCase bool         // letters count whatever their case
+	Types    []index.Type // one of these; none: any
+
+	// Limits of the size, of regular files only, and of the time of modification, both included.
+	MinSize, MaxSize *uint64
+	After, Before    *index.Time
+}
+
+// Match is a path that meets a query, and the snapshots in which it does.
+type Match struct {
+	Path        string
+	First, Last string
+	Snapshots   int          // at most those from First to Last
+	Entry       *index.Entry // as Last has it; valid until the visit ends
+}
+
+// Find calls visit for every path that meets the query in at least one snapshot, in the order of the paths, a folder
+// before what is in it. A directory that is equal in several snapshots is gone through once, so the work is that of the
+// newest snapshot and of what changed since the others; below the folders with which a single pattern begins, only
+// those. Memory is bounded by the directories on the way from the top, and by 15 MiB or 128 KiB for each snapshot.
+//
+// An error of visit ends it and is returned.
+func (h *History) Find(ctx context.Context, q Query, visit func(Match) error) error {
+	f := finder{h: h, ctx: ctx, q: &q, visit: visit}
+	if err := f.compile(); err != nil {
+		return err
+	}
+	top := q.start()
+	return h.without(func() error {
+		start, err := h.at(ctx, top, nil)
+		if err != nil {
+			return err
+		}
+		return f.folder(top, sameFolders(start))
+	})
+}
+
+// finder is one Find.
+type finder struct {
+	h       *History
+	ctx     context.Context
+	q       *Query
+	visit   func(Match) error
+	matcher *exclude.Matcher // nil: everything matches
+	paths   bool             // some pattern is about paths
+	told    bool
+	last    string // the path told last; if the search has to begin anew, what comes before it is told already
+}
+
+func (f *finder) compile() error {
+	if len(f.q.Patterns) == 0 {
+		return nil
+	}
+	f.matcher = exclude.New()
+	for _, p := range f.q.Patterns {
+		f.paths = f.paths || strings.Contains(strings.TrimSuffix(p, "/"), "/")
+		if f.q.FoldCase {
+			p = strings.ToLower(p)
+		}
+		if err := f.matcher.Add(p, "pattern", 0); err != nil {
+			return fmt.Errorf("%w: %w", ErrPattern, err)
+		}
+	}
+	if warnings := f.matcher.Warnings(); len(warnings) > 0 {
+		return fmt.Errorf("%w: %s", ErrPattern, strings.Join(warnings, "; "))
+	}
+	return nil
+}
+
+// start is the folder that everything lies in which a single pattern can match.
+func (q *Query) start() string {
+	if len(q.Patterns) != 1 || q.FoldCase {
+		return ""
+	}
+	parts := strings.Split(strings.Trim(q.Patterns[0], "/"), "/")
+	n := slices.IndexFunc(parts, func(s string) bool { return strings.ContainsAny(s, `*?[\!`) })
+	if n < 0 {
+		n = len(parts)
+	}
+	return strings.Join(parts[:min(n, len(parts)-1)], "/")
+}
+
+// open is a directory that is equal in several snapshots, being gone through.
+type open struct {
+	sameFolder
+	listing
+}
+
+// folder goes through one folder in all its forms.
+func (f *finder) folder(path string, forms []sameFolder) error {
+	if f.ctx.Err() != nil {
+		return context.Cause(f.ctx)
+	}
+	list, err := f.open(forms)
+	if err != nil {
+		return err
+	}
+	for {
+		name, ok := firstName(list)
+		if !ok {
+			return nil
+		}
+		if err := f.entry(path, name, list); err != nil {
+			return err
+		}
+		for _, o := range list {
+			if o.more && o.entry.Name == name {
+				o.next()
+			}
+		}
+	}
+}
+
+func (f *finder) open(forms []sameFolder) ([]*open, error) {
+	list := make([]*open, len(forms))
+	for i, form := range forms {
+		rec, err := f.h.read(form.in, form.child)
+		if err != nil {
+			return nil, err
+		}
+		list[i] = &open{sameFolder: form, listing: listing{rec: rec, cursor: rec.Cursor()}}
+		list[i].next()
+	}
+	return list, nil
+}
+
+func firstName(list []*open) (name string, ok bool) {
+	for _, o := range list {
+		if o.more && (!ok || o.entry.Name < name) {
+			name, ok = o.entry.Name, true
+		}
+	}
+	return name, ok
+}
+
+// entry deals with one name in all forms of its folder.
+func (f *finder) entry(folder, name string, list []*open) error {
+	var m Match
+	var below []sighting
+	first, last := -1, -1
+	for _, o := range list {
+		if !o.more || o.entry.Name != name {
+			continue
+		}
+		if f.meets(folder, &o.entry) {
+			m.Snapshots += len(o.snapshots)
+			if n := o.snapshots[0]; first < 0 || n < first {
+				first = n
+			}
+			if n := o.snapshots[len(o.snapshots)-1]; n > last {
+				last, m.Entry = n, &o.entry
+			}
+		}
+		if o.entry.Type == index.Dir {
+			if below == nil {
+				below = make([]sighting, len(f.h.past))
+			}
+			for _, n := range o.snapshots {
+				below[n] = sighting{&o.entry, o.in}
+			}
+		}
+	}
+	if first >= 0 {
+		m.Path, m.First, m.Last = join(folder, name), f.h.past[first].name, f.h.past[last].name
+		if err := f.tell(m); err != nil {
+			return err
+		}
+	}
+	if below == nil {
+		return nil
+	}
+	return f.folder(join(folder, name), sameFolders(below))
+}
+
+func (f *finder) tell(m Match) error {
+	if f.told && comparePaths(m.Path, f.last) <= 0 {
+		return nil
+	}
+	f.told, f.last = true, m.Path
+	return f.visit(m)
+}
+
+// comparePaths compares element by element, so that a folder comes right before what is in it.
+func comparePaths(a, b string) int {
+	for i := range min(len(a), len(b)) {
+		if a[i] == b[i] {
+			continue
+		}
+		if a[i] == '/' {
+			return -1
+		}
+		if b[i] == '/' {
+			return 1
+		}
+		return cmp.Compare(a[i], b[i])
+	}
+	return cmp.Compare(len(a), len(b))
+}
+
+// meets reports whether an entry meets the query.
+func (f *finder) meets(folder string, e *index.Entry) bool {
+	q := f.q
+	if len(q.Types) > 0 && !slices.Contains(q.Types, e.Type) {
+		return false
+	}
+	if (q.MinSize != nil || q.MaxSize != nil) && (e.Type != index.File ||
+		q.MinSize != nil && e.Size < *q.MinSize || q.MaxSize != nil && e.Size > *q.MaxSize) {
+		return false
+	}
+	if q.After != nil && earlier(e.Mtime, *q.After) || q.Before != nil && earlier(*q.Before, e.Mtime) {
+		return false
+	}
+	if f.matcher == nil {
+		return true
+	}
+	path := e.Name
+	if f.paths {
+		path = join(folder, e.Name)
+	}
+	if q.FoldCase {
+		path = strings.ToLower(path)
+	}
+	_, found := f.matcher.Match(path, e.Type == index.Dir)
+	return found
+}
+
+func earlier(a, b index.Time) bool { return a.Sec < b.Sec || a.Sec == b.Sec && a.Nsec < b.Nsec }

@@ -1,0 +1,371 @@
+package restore
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"snapcopy/index"
+)
+
+// History is the catalogs of an archive's snapshots side by side, the oldest first. Questions about all of them are
+// answered from the records on the way, and a directory that is equal in several snapshots is read once. Its methods
+// may be called one at a time.
+type History struct {
+	past     []past
+	unusable []Unusable
+}
+
+// allBlocks is how many blocks of 128 KiB all catalogs together keep in memory, as long as that is one for each.
+const allBlocks = 120
+
+type past struct {
+	name    string
+	catalog *index.Catalog
+}
+
+// Unusable is a snapshot whose catalog cannot be read, or not all of it: answers do without what it holds.
+type Unusable struct {
+	Snapshot string
+	Err      error
+}
+
+// OpenHistory opens the catalogs of snapshots, given the oldest first. Damaged ones are left out and listed.
+func OpenHistory(ctx context.Context, refs []Ref) (*History, error) {
+	h := new(History)
+	catalogs, errs := make([]*index.Catalog, len(refs)), make([]error, len(refs))
+	err := parallel(ctx, len(refs), func(i int) error {
+		if catalogs[i], errs[i] = index.Open(refs[i].Catalog); errs[i] == nil {
+			catalogs[i].KeepBlocks(allBlocks / len(refs))
+		}
+		return nil
+	})
+	for i, r := range refs {
+		switch {
+		case catalogs[i] != nil:
+			h.past = append(h.past, past{r.Name, catalogs[i]})
+		case unusable(errs[i]):
+			h.unusable = append(h.unusable, Unusable{r.Name, errs[i]})
+		case errs[i] != nil:
+			err = errors.Join(err, fmt.Errorf("catalog of %s: %w", r.Name, errs[i]))
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, h.Close())
+	}
+	return h, nil
+}
+
+// Close closes the catalogs.
+func (h *History) Close() error {
+	var errs []error
+	for _, p := range h.past {
+		errs = append(errs, p.catalog.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Unusable lists the snapshots that answers so far did without, wholly or in part.
+func (h *History) Unusable() []Unusable { return h.unusable }
+
+// Len is the number of snapshots that can be used.
+func (h *History) Len() int { return len(h.past) }
+
+// Newest is the name of the newest of them, "" if there are none.
+func (h *History) Newest() string {
+	if len(h.past) == 0 {
+		return ""
+	}
+	return h.past[len(h.past)-1].name
+}
+
+// Source is the path that the newest of them was taken of.
+func (h *History) Source() string {
+	if len(h.past) == 0 {
+		return ""
+	}
+	return h.past[len(h.past)-1].catalog.Summary().Source
+}
+
+// parallel calls do for 0 to n-1, in as many goroutines as there are processors. After an error it starts no more.
+func parallel(ctx context.Context, n int, do func(i int) error) error {
+	var mu sync.Mutex
+	var failed error
+	next := 0
+	take := func() (int, bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		if failed == nil && ctx.Err() != nil {
+			failed = context.Cause(ctx)
+		}
+		next++
+		return next - 1, next <= n && failed == nil
+	}
+	var group sync.WaitGroup
+	for range min(n, runtime.GOMAXPROCS(0)) {
+		group.Go(func() {
+			for i, ok := take(); ok; i, ok = take() {
+				if err := do(i); err != nil {
+					mu.Lock()
+					failed = cmp.Or(failed, err)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	group.Wait()
+	return failed
+}
+
+// sighting is what one snapshot has under a path. Its positions are those of the catalog in.
+type sighting struct {
+	*index.Entry // nil: nothing
+	in           int
+}
+
+// roots gives the top directories.
+func (h *History) roots() []sighting {
+	list := make([]sighting, len(h.past))
+	for i := range h.past {
+		e := h.past[i].catalog.Root()
+		list[i] = sighting{&e, i}
+	}
+	return list
+}
+
+// missed is told which record lacks the next name of a path, for the snapshots in which that is so; nil stands for a
+// folder that is something else.
+type missed func(rec *index.Record, folder, name string, snapshots []int)
+
+// badCatalog says that a catalog cannot be read where it has to be.
+type badCatalog struct {
+	in  int
+	err error
+}
+
+func (b *badCatalog) Error() string { return b.err.Error() }
+func (b *badCatalog) Unwrap() error { return b.err }
+
+// without calls do, and leaves out each snapshot whose catalog turns out to be damaged on the way: do then begins anew.
+func (h *History) without(do func() error) error {
+	for {
+		err := do()
+		var bad *badCatalog
+		if !errors.As(err, &bad) {
+			return err
+		}
+		if err := h.drop(bad.in, bad.err); err != nil {
+			return err
+		}
+	}
+}
+
+// drop leaves out a snapshot.
+func (h *History) drop(i int, cause error) error {
+	h.unusable = append(h.unusable, Unusable{h.past[i].name, cause})
+	err := h.past[i].catalog.Close()
+	h.past = slices.Delete(h.past, i, i+1)
+	return err
+}
+
+// at gives what each snapshot has under a path.
+func (h *History) at(ctx context.Context, path string, miss missed) ([]sighting, error) {
+	list := h.roots()
+	if path == "" {
+		return list, nil
+	}
+	folder := ""
+	for name := range strings.SplitSeq(path, "/") {
+		groups := sameFolders(list)
+		for i, s := range list {
+			if s.Entry != nil && s.Type != index.Dir && miss != nil {
+				miss(nil, folder, name, []int{i})
+			}
+		}
+		next := make([]sighting, len(list))
+		var mu sync.Mutex
+		err := parallel(ctx, len(groups), func(i int) error {
+			g := &groups[i]
+			rec, err := h.read(g.in, g.child)
+			if err != nil {
+				return err
+			}
+			e, ok := rec.Find(name)
+			if !ok {
+				if miss != nil {
+					mu.Lock()
+					defer mu.Unlock()
+					miss(rec, folder, name, g.snapshots)
+				}
+				return nil
+			}
+			own := kept(&e)
+			for _, s := range g.snapshots {
+				next[s] = sighting{own, g.in}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		list, folder = next, join(folder, name)
+	}
+	return list, nil
+}
+
+// sameFolder is a directory that is equal in several snapshots: where to read it, and in which it is.
+type sameFolder struct {
+	in        int
+	child     uint64
+	snapshots []int
+}
+
+// sameFolders groups those sightings that are directories.
+func sameFolders(list []sighting) (groups []sameFolder) {
+	byHash := make(map[index.Hash]int)
+	for i, s := range list {
+		if s.Entry == nil || s.Type != index.Dir {
+			continue
+		}
+		g, ok := byHash[s.Hash]
+		if !ok {
+			g = len(groups)
+			byHash[s.Hash] = g
+			groups = append(groups, sameFolder{in: s.in, child: s.Child})
+		}
+		groups[g].snapshots = append(groups[g].snapshots, i)
+		if s.in > groups[g].in { // few catalogs are read from if the newest come first
+			groups[g].in, groups[g].child = s.in, s.Child
+		}
+	}
+	return groups
+}
+
+// kept copies an entry out of its record.
+func kept(e *index.Entry) *index.Entry {
+	own := *e
+	own.Name, own.Target = strings.Clone(e.Name), strings.Clone(e.Target)
+	return &own
+}
+
+// read reads a record of one of the catalogs.
+func (h *History) read(in int, child uint64) (*index.Record, error) {
+	rec, err := h.past[in].catalog.ReadDir(child)
+	if unusable(err) {
+		err = &badCatalog{in, err}
+	}
+	return rec, err
+}
+
+// Sighting is a path with the snapshots that have it.
+type Sighting struct {
+	Path        string
+	First, Last string
+	Snapshots   int
+}
+
+// Seen tells which snapshots have a path; ok is false if none has.
+func (h *History) Seen(ctx context.Context, path string) (s Sighting, ok bool, err error) {
+	err = h.without(func() error {
+		s, ok, err = h.seen(ctx, path)
+		return err
+	})
+	return s, ok, err
+}
+
+func (h *History) seen(ctx context.Context, path string) (s Sighting, ok bool, err error) {
+	list, err := h.at(ctx, cleanPath(path), nil)
+	if err != nil {
+		return s, false, err
+	}
+	s.Path = path
+	for i := range list {
+		if list[i].Entry == nil {
+			continue
+		}
+		if s.Snapshots == 0 {
+			s.First = h.past[i].name
+		}
+		s.Last = h.past[i].name
+		s.Snapshots++
+	}
+	return s, s.Snapshots > 0, nil
+}
+
+// NowhereError says that a path is in no snapshot. errors.Is finds fs.ErrNotExist in it.
+type NowhereError struct {
+	Path    string
+	Nearest []Sighting // what looks most like it, and where that is; may be empty
+}
+
+func (e *NowhereError) Error() string {
+	text := fmt.Sprintf("%q is in no snapshot", e.Path)
+	for i, near := range e.Nearest {
+		if i == 0 {
+			text += "; nearest:"
+		} else {
+			text += ","
+		}
+		text += fmt.Sprintf(" %q (%s)", near.Path, near.span())
+	}
+	return text
+}
+
+func (e *NowhereError) Unwrap() error { return fs.ErrNotExist }
+
+// span says which snapshots have it.
+func (s *Sighting) span() string {
+	if s.Snapshots == 1 {
+		return "in snapshot " + s.First
+	}
+	return fmt.Sprintf("in %d snapshots, %s to %s", s.Snapshots, s.First, s.Last)
+}
+
+// nowhere proposes names in the place of a path that no snapshot has, those of the newest snapshots first.
+func (h *History) nowhere(ctx context.Context, path, clean string) error {
+	type proposal struct {
+		newest int
+		names  []string
+	}
+	var list []proposal
+	_, err := h.at(ctx, clean, func(rec *index.Record, folder, name string, snapshots []int) {
+		p := proposal{newest: slices.Max(snapshots)}
+		if rec == nil {
+			p.names = []string{folder}
+		} else {
+			for _, near := range nearest(rec, name) {
+				p.names = append(p.names, join(folder, near))
+			}
+		}
+		list = append(list, p)
+	})
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(list, func(a, b proposal) int { return cmp.Compare(b.newest, a.newest) })
+	var names []string
+	for _, p := range list {
+		for _, n := range p.names {
+			if !slices.Contains(names, n) && len(names) < maxNearest {
+				names = append(names, n)
+			}
+		}
+	}
+	missing := &NowhereError{Path: path}
+	for _, n := range names {
+		s, ok, err := h.seen(ctx, n)
+		if err != nil {
+			return err
+		}
+		if ok {
+			missing.Nearest = append(missing.Nearest, s)
+		}
+	}
+	return missing
+}

@@ -1,0 +1,204 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// history opens all snapshots of a series.
+func (s *series) history() *History {
+	s.t.Helper()
+	h, err := OpenHistory(context.Background(), s.refs())
+	s.check(err)
+	s.t.Cleanup(func() { s.check(h.Close()) })
+	return h
+}
+
+func day(snapshot string) string {
+	return strings.TrimSuffix(strings.TrimPrefix(snapshot, "2026-11-"), "T020000Z")
+}
+
+// versionLines gives the versions of a path, a line each.
+func versionLines(t *testing.T, h *History, path string) (lines []string) {
+	t.Helper()
+	list, err := h.Versions(context.Background(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range list {
+		line := fmt.Sprintf("%s %s-%s (%d) %d", v.Path, day(v.First), day(v.Last), v.Snapshots, v.Entry.Size)
+		if v.From != "" {
+			line += " was " + v.From
+		}
+		if v.Gone != "" {
+			line += " gone " + day(v.Gone)
+		}
+		if v.To != "" {
+			line += " to " + v.To
+		}
+		var kinds []string
+		for kind, n := range v.Changes {
+			kinds = append(kinds, fmt.Sprintf("%s=%d", kind, n))
+		}
+		slices.Sort(kinds)
+		lines = append(lines, strings.Join(append([]string{line}, kinds...), " "))
+	}
+	return lines
+}
+
+func wantVersions(t *testing.T, h *History, path string, want ...string) {
+	t.Helper()
+	if diff := cmp.Diff(want, versionLines(t, h, path)); diff != "" {
+		t.Errorf("versions of %q (-want +got):\n%s", path, diff)
+	}
+}
+
+func TestVersions(t *testing.T) {
+	s := newSeries(t)
+	s.file("docs/a", "1")
+	s.file("docs/other", "never changes")
+	s.file("x/plan", "the plan")
+	s.snap() // 20
+	s.snap()
+	s.file("docs/a", "22")
+	s.snap() // 22
+	s.mode("docs/a", 0o600)
+	s.link("docs/a", "hard") // no version of its own
+	s.snap()                 // 23
+	s.check(os.Remove(s.path("hard")))
+	s.snap() // 24
+	s.check(os.Rename(s.path("docs/a"), s.path("b")))
+	s.snap() // 25
+	s.file("docs/a", "another")
+	s.snap() // 26
+	s.file("b", "4444")
+	s.snap() // 27
+	s.check(os.Remove(s.path("docs/a")))
+	s.check(os.Rename(s.path("b"), s.path("x/plan")))
+	s.snap() // 28
+	h := s.history()
+
+	wantVersions(t, h, "docs/a",
+		"docs/a 20-21 (2) 1",
+		"docs/a 22-22 (1) 2",
+		"docs/a 23-24 (2) 2 gone 25 to b",
+		"docs/a 26-27 (2) 7 gone 28")
+	wantVersions(t, h, "/b/",
+		"docs/a 20-21 (2) 1",
+		"docs/a 22-22 (1) 2",
+		"docs/a 23-24 (2) 2",
+		"b 25-26 (2) 2 was docs/a",
+		"b 27-27 (1) 4 gone 28 to x/plan")
+	wantVersions(t, h, "x/plan", "x/plan 20-27 (8) 8", "x/plan 28-28 (1) 4")
+	wantVersions(t, h, "docs/other", "docs/other 20-28 (9) 13")
+	wantVersions(t, h, "docs",
+		"docs 20-21 (2) 0 added=3",
+		"docs 22-22 (1) 0 changed=1",
+		"docs 23-23 (1) 0 metadata=1",
+		"docs 24-24 (1) 0 metadata=1",
+		"docs 25-25 (1) 0 metadata=1 removed=1",
+		"docs 26-27 (2) 0 added=1 metadata=1",
+		"docs 28-28 (1) 0 metadata=1 removed=1")
+	if h.Unusable() != nil {
+		t.Errorf("unusable: %v", h.Unusable())
+	}
+}
+
+func TestVersionsOfFolder(t *testing.T) {
+	s := newSeries(t)
+	s.file("old/name/x", "x")
+	s.file("keep", "k")
+	s.snap() // 20
+	s.file("old/name/y", "y")
+	s.snap() // 21
+	s.check(os.Rename(s.path("old/name"), s.path("new")))
+	s.snap() // 22
+	s.check(os.RemoveAll(s.path("new")))
+	s.file("new", "a file now")
+	s.snap() // 23
+	wantVersions(t, s.history(), "new",
+		"old/name 20-20 (1) 0 added=2",
+		"old/name 21-21 (1) 0 added=1 metadata=1",
+		"new 22-22 (1) 0 was old/name",
+		"new 23-23 (1) 10")
+	wantVersions(t, s.history(), "", " 20-20 (1) 0 added=5", " 21-21 (1) 0 added=1 metadata=1",
+		" 22-22 (1) 0 added=1 metadata=2 moved=2 removed=1", " 23-23 (1) 0 metadata=1 removed=2 type_changed=1")
+}
+
+// Among several files with the content, the one that is gone is what a file was called before.
+func TestVersionsRenameAmongCopies(t *testing.T) {
+	s := newSeries(t)
+	for _, name := range []string{"a/f", "b/f", "c/g"} {
+		s.file(name, "same")
+	}
+	s.file("empty", "")
+	s.snap()
+	s.check(os.Rename(s.path("c/g"), s.path("d")))
+	s.check(os.Rename(s.path("b/f"), s.path("f")))
+	s.check(os.Rename(s.path("empty"), s.path("void")))
+	s.file("copy", "same")
+	s.snap()
+	h := s.history()
+	wantVersions(t, h, "f", "b/f 20-20 (1) 4", "f 21-21 (1) 4 was b/f")
+	wantVersions(t, h, "void", "void 21-21 (1) 0")
+	wantVersions(t, h, "a/f", "a/f 20-21 (2) 4")
+}
+
+func TestVersionsOfDamaged(t *testing.T) {
+	s := newSeries(t)
+	s.file("f", "1")
+	s.snap()
+	second := s.snap()
+	s.file("f", "22")
+	s.snap()
+	catalog := filepath.Join(s.archive, ".snapcopy", "catalogs", second+".cat")
+	content, err := os.ReadFile(catalog)
+	s.check(err)
+	for _, at := range []int{30, len(content) - 3} { // a record, and the footer
+		damaged := slices.Clone(content)
+		damaged[at] ^= 1
+		s.check(os.WriteFile(catalog, damaged, 0o600))
+		h := s.history()
+		wantVersions(t, h, "f", "f 20-20 (1) 1", "f 22-22 (1) 2")
+		if list := h.Unusable(); len(list) != 1 || list[0].Snapshot != second {
+			t.Errorf("damage at %d: unusable: %v", at, list)
+		}
+	}
+}
+
+func TestVersionsNowhere(t *testing.T) {
+	s := newSeries(t)
+	s.file("docs/letter", "x")
+	s.file("docs/old letter", "x")
+	s.snap()
+	s.check(os.Remove(s.path("docs/old letter")))
+	s.snap()
+	h := s.history()
+	for path, want := range map[string]string{
+		"docs/lettr":       `"docs/lettr" is in no snapshot; nearest: "docs/letter" (in 2 snapshots, 20 to 21)`,
+		"docs/old letters": `"docs/old letters" is in no snapshot; nearest: "docs/old letter" (in snapshot 20)`,
+		"docs/letter/x":    `"docs/letter/x" is in no snapshot; nearest: "docs/letter" (in 2 snapshots, 20 to 21)`,
+		"nothing like it":  `"nothing like it" is in no snapshot`,
+	} {
+		_, err := h.Versions(context.Background(), path)
+		var nowhere *NowhereError
+		if !errors.As(err, &nowhere) {
+			t.Errorf("%s: error %v", path, err)
+			continue
+		}
+		if got := strings.NewReplacer("2026-11-", "", "T020000Z", "").Replace(err.Error()); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	if seen, ok, err := h.Seen(context.Background(), "docs/old letter"); !ok || err != nil || seen.Snapshots != 1 {
+		t.Errorf("Seen = %v %v %v", seen, ok, err)
+	}
+}

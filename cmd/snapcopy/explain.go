@@ -11,7 +11,6 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/restore"
-	"snapcopy/snapshot"
 )
 
 type explainOptions struct{ json bool }
@@ -81,16 +80,6 @@ func (s *openSnapshot) explainer() (*restore.Explainer, error) {
 	}
 	x.NoLinks = !s.archive.Info.Capabilities.HardLinks
 	return x, nil
-}
-
-// catalogRefs lists the snapshots of an archive, the oldest first.
-func catalogRefs(archive *snapshot.Archive) ([]restore.Ref, error) {
-	list, err := archive.Snapshots()
-	refs := make([]restore.Ref, len(list))
-	for i, s := range list {
-		refs[i] = restore.Ref{Name: s.Name, Catalog: s.Catalog}
-	}
-	return refs, err
 }
 
 // reasons lists the reasons in the order in which they are counted: in words for one entry, and what many are called.

@@ -229,7 +229,7 @@ func TestErrorLines(t *testing.T) {
 // Each command's help has an example and lists the exit statuses.
 func TestHelp(t *testing.T) {
 	for _, args := range [][]string{
-		{"snapshot"}, {"list"}, {"ls"}, {"diff"}, {"explain"}, {"restore"}, {"verify"}, {"catalog"},
+		{"snapshot"}, {"list"}, {"ls"}, {"diff"}, {"explain"}, {"versions"}, {"find"}, {"restore"}, {"verify"}, {"catalog"},
 		{"index", "rebuild"}, {"completion"}, {"version"},
 	} {
 		a, out, _ := testApp(t)

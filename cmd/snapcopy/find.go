@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"snapcopy/index"
+	"snapcopy/restore"
+)
+
+type findOptions struct {
+	types         []string
+	sizes         []string
+	after, before string
+	anyCase       bool
+	long          bool
+	json          bool
+}
+
+func findCommand(a *app) *cobra.Command {
+	c := command(a, &cobra.Command{
+		Use:   "find ARCHIVE [PATTERN...]",
+		Short: "Search all snapshots",
+		Long: `Print every path that matches a PATTERN in some snapshot, with the first and the last snapshot in which it does.
+Patterns are those of .gitignore files: one without a slash is compared with names, others with whole paths from
+the top of the snapshot; ** stands for any folders; a slash at the end wants folders; a pattern that begins with !
+takes back what those before it have found. Without PATTERN everything matches that the flags ask for.
+
+TIME is a date or a time ("2026-11-20", "2026-11-20 18:00") or an age ("3d", "12h").`,
+		Example: `  snapcopy find /backup/documents '*.odt'
+  snapcopy find /backup/documents 'letters/**/draft*' '!*.bak'
+  snapcopy find /backup/documents --type file --size +1GiB --modified-after 30d`,
+	}, new(findOptions), mayBeDone, mayFail, mayFindDamage)
+	completeFlag(c, "type", findTypes)
+	return c
+}
+
+func (o *findOptions) AddFlags(f *pflag.FlagSet) {
+	f.SortFlags = false
+	f.StringSliceVar(&o.types, "type", nil, "`TYPE` of entry: "+strings.Join(findTypes, ", ")+" (can be repeated)")
+	f.StringArrayVar(&o.sizes, "size", nil,
+		"files of this `SIZE` (4096; 1.5GiB), +SIZE: at least, -SIZE: at most (can be repeated)")
+	f.StringVar(&o.after, "modified-after", "", "modified at or after `TIME`")
+	f.StringVar(&o.before, "modified-before", "", "modified at or before `TIME`")
+	f.BoolVarP(&o.anyCase, "ignore-case", "i", false, "letters match whatever their case")
+	f.BoolVarP(&o.long, "long", "l", false, "with mode, owner, group, size and time of change in the last snapshot")
+	f.BoolVar(&o.json, "json", false, "print one JSON object a line")
+}
+
+// findTypes are the words for --type, in the order of the types.
+var findTypes = []string{"file", "dir", "symlink", "fifo", "socket", "char", "block"}
+
+// query puts the flags into one.
+func (o *findOptions) query(a *app, patterns []string) (q restore.Query, err error) {
+	q.Patterns, q.FoldCase = patterns, o.anyCase
+	for _, word := range o.types {
+		t := index.Type(0)
+		for i, w := range findTypes {
+			if w == word {
+				t = index.Type(i + 1)
+			}
+		}
+		if t == 0 {
+			return q, wrongUsage("--type %s: there are %s", name(word), strings.Join(findTypes, ", "))
+		}
+		q.Types = append(q.Types, t)
+	}
+	for _, text := range o.sizes {
+		if err := addSize(&q, text); err != nil {
+			return q, err
+		}
+	}
+	if o.after != "" {
+		from, _, err := a.timeSpan("--modified-after", o.after)
+		if err != nil {
+			return q, err
+		}
+		q.After = &index.Time{Sec: from.Unix(), Nsec: uint32(from.Nanosecond())}
+	}
+	if o.before != "" {
+		_, to, err := a.timeSpan("--modified-before", o.before)
+		if err != nil {
+			return q, err
+		}
+		q.Before = &index.Time{Sec: to.Unix(), Nsec: uint32(to.Nanosecond())}
+	}
+	return q, nil
+}
+
+// addSize reads +1M, -10K or 4096.
+func addSize(q *restore.Query, text string) error {
+	digits := strings.TrimLeft(text, "+-")
+	var n uint64
+	if digits != "0" {
+		parsed, err := parseSize(digits)
+		if err != nil || len(text)-len(digits) > 1 {
+			return wrongUsage("--size %s: not a size like 4096, +1.5GiB or -10K", name(text))
+		}
+		n = uint64(parsed)
+	}
+	if text[0] != '-' {
+		q.MinSize = &n
+	}
+	if text[0] != '+' {
+		q.MaxSize = &n
+	}
+	return nil
+}
+
+// Run searches.
+func (o *findOptions) Run(ctx context.Context, a *app, args []string) error {
+	q, err := o.query(a, args[1:])
+	if err != nil {
+		return err
+	}
+	return a.withHistory(ctx, args[0], func(h *restore.History) error {
+		found := uint64(0)
+		err := h.Find(ctx, q, func(m restore.Match) error {
+			found++
+			return o.print(a, &m)
+		})
+		if errors.Is(err, restore.ErrPattern) {
+			return wrongUsage("%w", err)
+		}
+		if err == nil && !o.json {
+			a.term.errorf("%s in %s.", counted(found, "match", "matches"), counted(uint64(h.Len()), "snapshot", "snapshots"))
+		}
+		return err
+	})
+}
+
+type matchObject struct {
+	Path      string      `json:"path"`
+	PathRaw   []byte      `json:"path_base64,omitempty"`
+	First     string      `json:"first"`
+	Last      string      `json:"last"`
+	Snapshots int         `json:"snapshots"`
+	Entry     entryObject `json:"entry"`
+}
+
+func (o *findOptions) print(a *app, m *restore.Match) error {
+	if o.json {
+		e := entryJSON(m.Path, m.Entry)
+		return a.printJSON(matchObject{e.Path, e.PathRaw, m.First, m.Last, m.Snapshots, e})
+	}
+	shown := entryName(m.Path, m.Entry.Type)
+	if o.long {
+		shown = a.longLine(shown, m.Entry)
+	}
+	return a.printf("%-18s  %-18s  %s\n", m.First, m.Last, shown)
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+
+	"snapcopy/restore"
+	"snapcopy/snapshot"
+)
+
+// withHistory opens all snapshots of an archive and calls do. Damaged catalogs are named at the end; what they hold is
+// missing from the answer, so the exit status says so.
+func (a *app) withHistory(ctx context.Context, where string, do func(*restore.History) error) (err error) {
+	archive, err := snapshot.Open(where)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, archive.Close()) }()
+	refs, err := catalogRefs(archive)
+	if err != nil {
+		return err
+	}
+	h, err := restore.OpenHistory(ctx, refs)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.Close()) }()
+	if err := do(h); err != nil {
+		return err
+	}
+	for _, u := range h.Unusable() {
+		a.term.errorf("snapcopy: %s is not part of this: %s", u.Snapshot, printable(u.Err.Error()))
+		err = told{statusDamage}
+	}
+	return err
+}
+
+// catalogRefs lists the snapshots of an archive, the oldest first.
+func catalogRefs(archive *snapshot.Archive) ([]restore.Ref, error) {
+	list, err := archive.Snapshots()
+	refs := make([]restore.Ref, len(list))
+	for i, s := range list {
+		refs[i] = restore.Ref{Name: s.Name, Catalog: s.Catalog}
+	}
+	return refs, err
+}
+
+// inHistory calls do with what a PATH of the command line can mean, until some snapshot has it.
+func inHistory(h *restore.History, arg string, do func(path string) error) error {
+	candidates, err := pathCandidates(arg, h.Source())
+	if err != nil {
+		return err
+	}
+	var first error
+	for _, path := range candidates {
+		err := do(path)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return first
+}

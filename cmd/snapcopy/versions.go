@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"snapcopy/index"
+	"snapcopy/restore"
+)
+
+type versionsOptions struct{ json bool }
+
+func versionsCommand(a *app) *cobra.Command {
+	return command(a, &cobra.Command{
+		Use:   "versions ARCHIVE PATH",
+		Short: "List every version of a file or folder",
+		Long: `List every version of PATH in the snapshots of ARCHIVE, the oldest first, with the first and the last snapshot
+that hold it. A file that was renamed is followed back by its content, under the names it had. PATH need not
+exist any more. For a folder, a version is whatever changed in or below it, with counts. Everything comes from
+the catalogs.`,
+		Example: `  snapcopy versions /backup/documents letters/draft.txt
+  snapcopy versions /backup/documents ~/Documents/letters
+  snapcopy versions --json /backup/documents photos/sea.jpg`,
+	}, new(versionsOptions), mayBeDone, mayFail, mayFindDamage)
+}
+
+func (o *versionsOptions) AddFlags(f *pflag.FlagSet) {
+	f.BoolVar(&o.json, "json", false, "print one JSON object a line")
+}
+
+// Run lists the versions.
+func (o *versionsOptions) Run(ctx context.Context, a *app, args []string) error {
+	return a.withHistory(ctx, args[0], func(h *restore.History) error {
+		var list []restore.Version
+		err := inHistory(h, args[1], func(path string) (err error) {
+			list, err = h.Versions(ctx, path)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if !o.json {
+			return a.printVersions(h, list)
+		}
+		for i := range list {
+			if err := a.printJSON(versionJSON(&list[i])); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (a *app) printVersions(h *restore.History, list []restore.Version) error {
+	rows := [][]string{{"FIRST", "LAST", "SNAPSHOTS", "SIZE", "MODIFIED", "MODE", "HASH", "PATH"}}
+	for i := range list {
+		v := &list[i]
+		e := v.Entry
+		row := []string{v.First, v.Last, count(uint64(v.Snapshots)), "-", a.local(timeOf(e.Mtime)), modeString(e), "-",
+			entryName(v.Path, e.Type)}
+		switch e.Type {
+		case index.File:
+			row[3], row[6] = size(e.Size), hex(e.Hash)[:12]
+		case index.Dir:
+			row[3], row[6] = size(e.Below.Bytes), hex(e.Hash)[:12]
+		case index.Symlink:
+			row[7] += " -> " + name(e.Target)
+		}
+		if notes := versionNotes(v); len(notes) > 0 {
+			row[7] += "  (" + strings.Join(notes, "; ") + ")"
+		}
+		rows = append(rows, row)
+	}
+	if err := a.printf("%s", table(rows, false, false, true, true)); err != nil {
+		return err
+	}
+	last := list[len(list)-1]
+	text := counted(uint64(len(list)), "version", "versions")
+	if last.Last == h.Newest() {
+		a.term.errorf("%s; the newest snapshot has the last one.", text)
+	} else {
+		a.term.errorf("%s; the last snapshot that has it is %s.", text, last.Last)
+	}
+	return nil
+}
+
+func versionNotes(v *restore.Version) (notes []string) {
+	if v.From != "" {
+		notes = append(notes, "was "+name(v.From)+" before")
+	}
+	if len(v.Changes) > 0 {
+		notes = append(notes, changeCounts(v.Changes))
+	}
+	switch {
+	case v.To != "":
+		notes = append(notes, fmt.Sprintf("%s from %s on", name(v.To), v.Gone))
+	case v.Gone != "":
+		notes = append(notes, "not in "+v.Gone)
+	}
+	return notes
+}
+
+type versionObject struct {
+	Path      string                  `json:"path"`
+	PathRaw   []byte                  `json:"path_base64,omitempty"`
+	First     string                  `json:"first"`
+	Last      string                  `json:"last"`
+	Snapshots int                     `json:"snapshots"`
+	From      string                  `json:"from,omitempty"`
+	FromRaw   []byte                  `json:"from_base64,omitempty"`
+	Gone      string                  `json:"gone,omitempty"`
+	To        string                  `json:"to,omitempty"`
+	ToRaw     []byte                  `json:"to_base64,omitempty"`
+	Changes   map[restore.Kind]uint64 `json:"changes,omitempty"`
+	Below     *totalsObject           `json:"below,omitempty"`
+	Entry     entryObject             `json:"entry"`
+}
+
+type totalsObject struct {
+	Files uint64 `json:"files"`
+	Dirs  uint64 `json:"dirs"`
+	Bytes uint64 `json:"bytes"`
+}
+
+func versionJSON(v *restore.Version) versionObject {
+	entry := entryJSON(v.Path, v.Entry)
+	out := versionObject{Path: entry.Path, PathRaw: entry.PathRaw, First: v.First, Last: v.Last, Snapshots: v.Snapshots,
+		From: v.From, FromRaw: raw(v.From), Gone: v.Gone, To: v.To, ToRaw: raw(v.To), Changes: v.Changes, Entry: entry}
+	if v.Entry.Type == index.Dir {
+		b := v.Entry.Below
+		out.Below = &totalsObject{b.Files, b.Dirs, b.Bytes}
+	}
+	return out
+}

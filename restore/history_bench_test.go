@@ -64,7 +64,8 @@ func (b *benchTree) file(i int) index.Entry {
 	binary.BigEndian.PutUint64(key[:], uint64(n))
 	binary.BigEndian.PutUint16(key[8:], version)
 	hash := blake3.Sum256(key[:])
-	mtime := index.Time{Sec: 1_700_000_000 + int64(version)*86400 + int64(hash[0]), Nsec: binary.BigEndian.Uint32(hash[1:]) % 1e9}
+	mtime := index.Time{Sec: 1_700_000_000 + int64(version)*86400 + int64(hash[0]),
+		Nsec: binary.BigEndian.Uint32(hash[1:]) % 1e9}
 	return index.Entry{Name: fmt.Sprintf("document-%03d.txt", i), Type: index.File, Mode: 0o644, UID: 1000, GID: 1000,
 		Nlink: 1, Size: uint64(binary.BigEndian.Uint16(hash[5:])) + 1, Hash: hash, Mtime: mtime, Ctime: mtime,
 		Ino: uint64(n + 1000), Stored: uint64(n+1000) * uint64(version+1)}

@@ -7,6 +7,7 @@ package filecopy
 
 import (
 	"context"
+	"io"
 
 	"snapcopy/internal/fsat"
 )
@@ -27,6 +28,8 @@ type Copier struct {
 	Tick func(bytes int)
 	// Exact says that src ends where it is expected to, so that it need not be asked for more.
 	Exact bool
+	// Out, if set, is given the content as well, without the holes if those are looked for.
+	Out io.Writer
 	// Data is how much of the last file was data and not holes.
 	Data int64
 	// ZeroHash says that the last hash leaves segments of zeros out.
@@ -105,6 +108,11 @@ func (c *Copier) copyRange(ctx context.Context, dst, src int, at, end int64) (in
 		c.hash.write(buf[:n])
 		if dst != NoFile {
 			if err := fsat.Write(dst, buf[:n], at); err != nil {
+				return at, &WriteError{err}
+			}
+		}
+		if c.Out != nil {
+			if _, err := c.Out.Write(buf[:n]); err != nil {
 				return at, &WriteError{err}
 			}
 		}

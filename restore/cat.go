@@ -1,0 +1,80 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"snapcopy/index"
+	"snapcopy/internal/filecopy"
+	"snapcopy/internal/fsat"
+)
+
+// ErrNotFile is wrapped by the error for a path that is not a regular file, or is in the catalog only.
+var ErrNotFile = errors.New("has no stored content")
+
+// Cat writes the content of a regular file of a snapshot to w, holes as zeros, and compares it with the catalog's hash
+// on the way. What is damaged is known at the end only: the error then wraps ErrDamaged, and w has bytes that may be
+// wrong. If the path is not in the snapshot the error is a *[NotFoundError].
+func Cat(ctx context.Context, from Source, path string, w io.Writer) (err error) {
+	clean := cleanPath(path)
+	e, ok, err := from.Catalog.Lookup(clean)
+	switch {
+	case err != nil:
+		return fmt.Errorf("look up %q: %w", path, err)
+	case !ok:
+		return notFound(from.Catalog, path, clean)
+	case e.Type != index.File:
+		return fmt.Errorf("%q is a %s and %w", path, e.Type, ErrNotFile)
+	case e.Flags&index.NotStored != 0:
+		return fmt.Errorf("%q is in the catalog only and %w", path, ErrNotFile)
+	}
+	file, err := openStoredFile(from.Dir, clean)
+	if err != nil {
+		return fmt.Errorf("read %q: %w", path, err)
+	}
+	defer func() { err = errors.Join(err, fsat.Close(file)) }()
+	c := filecopy.Copier{Buf: make([]byte, copyBuffer), Out: w}
+	n, hash, err := c.Copy(ctx, filecopy.NoFile, file, int64(e.Size), false)
+	var writeErr *filecopy.WriteError
+	switch {
+	case errors.As(err, &writeErr):
+		return fmt.Errorf("write the content of %q: %w", path, err)
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil:
+		return fmt.Errorf("read %q: %w: %w", path, ErrDamaged, err)
+	case uint64(n) != e.Size || hash != e.Hash:
+		return fmt.Errorf("read %q: %w: what was written is not what was stored", path, ErrDamaged)
+	}
+	return nil
+}
+
+// openStoredFile opens a file of a snapshot, folder by folder.
+func openStoredFile(snapshot, path string) (file int, err error) {
+	root, err := fsat.OpenRoot(snapshot)
+	if err != nil {
+		return fsat.NoDir, err
+	}
+	defer func() { err = errors.Join(err, fsat.Close(root)) }()
+	folder, err := openPath(root, folderOf(path))
+	if err == nil {
+		file, err = fsat.OpenFile(folder, path[strings.LastIndexByte(path, '/')+1:])
+		err = errors.Join(err, fsat.Close(folder))
+	}
+	var st fsat.Stat
+	if err == nil {
+		if err = fsat.StatHandle(file, &st); err == nil && st.Type != fsat.Regular {
+			err = fmt.Errorf("%w: it is another kind of file", ErrDamaged)
+		}
+		if err != nil {
+			err = errors.Join(err, fsat.Close(file))
+		}
+	}
+	if fsat.IsGone(err) {
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return file, err
+}

@@ -2,6 +2,8 @@ package restore
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -15,6 +17,8 @@ type NotFoundError struct {
 	Path     string
 	Snapshot string
 	Nearest  []string // paths that exist and look most like it, the best first; may be empty
+	// Elsewhere, if it was asked for, says which other snapshots have the path.
+	Elsewhere *Sighting
 }
 
 func (e *NotFoundError) Error() string {
@@ -26,6 +30,9 @@ func (e *NotFoundError) Error() string {
 			text += ","
 		}
 		text += fmt.Sprintf(" %q", path)
+	}
+	if e.Elsewhere != nil {
+		text += "; it is " + e.Elsewhere.span()
 	}
 	return text
 }
@@ -93,6 +100,29 @@ func cleanPath(path string) string {
 	parts := strings.Split(path, "/")
 	parts = slices.DeleteFunc(parts, func(s string) bool { return s == "" || s == "." })
 	return strings.Join(parts, "/")
+}
+
+// NotFound makes the error for a path that is not in the snapshot of a catalog: a *[NotFoundError] with the nearest names
+// and with those of the archive's snapshots, given the oldest first, that have the path.
+func NotFound(ctx context.Context, c *index.Catalog, snapshots []Ref, path string) error {
+	clean := cleanPath(path)
+	err := notFound(c, path, clean)
+	var missing *NotFoundError
+	if !errors.As(err, &missing) {
+		return err
+	}
+	h, err := OpenHistory(ctx, snapshots)
+	if err != nil {
+		return errors.Join(missing, err)
+	}
+	seen, ok, err := h.Seen(ctx, clean)
+	if ok {
+		missing.Elsewhere = &seen
+	}
+	if err := errors.Join(err, h.Close()); err != nil {
+		return errors.Join(missing, err)
+	}
+	return missing
 }
 
 // maxNearest is how many paths are proposed in place of one that is not there.

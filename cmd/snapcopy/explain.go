@@ -40,7 +40,7 @@ func (o *explainOptions) Run(ctx context.Context, a *app, args []string) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	paths, err := s.pathsMeant(args[1:])
+	paths, err := s.pathsMeant(ctx, args[1:])
 	if err != nil {
 		return err
 	}

@@ -108,6 +108,7 @@ var hints = []struct {
 	{restore.ErrInsideArchive, "choose a folder outside the archive"},
 	{restore.ErrSameName, "restore them one after the other, each into a folder of its own"},
 	{errNotInSnapshot, "`snapcopy ls ARCHIVE@SNAPSHOT` shows what there is"},
+	{restore.ErrNotFile, "`snapcopy ls ARCHIVE@SNAPSHOT PATH` lists a folder, `snapcopy restore` brings back anything"},
 	{snapshot.ErrNoSnapshot, "`snapcopy list ARCHIVE` shows what there is"},
 	{snapshot.ErrClock, "set the clock right, or use --allow-clock-back to file the snapshot right after the newest one"},
 }

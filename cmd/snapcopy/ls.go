@@ -39,7 +39,7 @@ func (o *lsOptions) Run(ctx context.Context, a *app, args []string) (err error) 
 	defer func() { err = errors.Join(err, s.close()) }()
 	path, e := "", s.catalog.Root()
 	if len(args) > 1 {
-		if path, e, err = s.find(args[1]); err != nil {
+		if path, e, err = s.lookUp(ctx, args[1]); err != nil {
 			return err
 		}
 	}

@@ -229,8 +229,8 @@ func TestErrorLines(t *testing.T) {
 // Each command's help has an example and lists the exit statuses.
 func TestHelp(t *testing.T) {
 	for _, args := range [][]string{
-		{"snapshot"}, {"list"}, {"ls"}, {"diff"}, {"explain"}, {"versions"}, {"find"}, {"restore"}, {"verify"}, {"catalog"},
-		{"index", "rebuild"}, {"completion"}, {"version"},
+		{"snapshot"}, {"list"}, {"ls"}, {"cat"}, {"diff"}, {"explain"}, {"versions"}, {"find"}, {"restore"}, {"verify"},
+		{"catalog"}, {"index", "rebuild"}, {"completion"}, {"version"},
 	} {
 		a, out, _ := testApp(t)
 		root := newRoot(a)

@@ -1,14 +1,17 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"snapcopy/index"
+	"snapcopy/restore"
 	"snapcopy/snapshot"
 )
 
@@ -112,6 +115,31 @@ func (s *openSnapshot) find(arg string) (path string, e index.Entry, err error) 
 		}
 	}
 	return "", index.Entry{}, fmt.Errorf("%w %s: %s", errNotInSnapshot, s.Name, name(arg))
+}
+
+// lookUp is find for a command that cannot go on without the PATH: the error says what there is instead, and in which
+// snapshots it is.
+func (s *openSnapshot) lookUp(ctx context.Context, arg string) (path string, e index.Entry, err error) {
+	path, e, err = s.find(arg)
+	if !errors.Is(err, errNotInSnapshot) {
+		return path, e, err
+	}
+	candidates, err := pathCandidates(arg, s.catalog.Summary().Source)
+	if err != nil {
+		return "", e, err
+	}
+	refs, err := catalogRefs(s.archive)
+	if err != nil {
+		return "", e, err
+	}
+	for _, p := range slices.Backward(candidates) {
+		err = restore.NotFound(ctx, s.catalog, refs, p)
+		var missing *restore.NotFoundError
+		if errors.As(err, &missing) && missing.Elsewhere != nil {
+			break
+		}
+	}
+	return "", e, err
 }
 
 // pathCandidates gives what a PATH from the command line can mean, below the snapshot's root: it counts from there

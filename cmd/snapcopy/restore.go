@@ -107,7 +107,7 @@ func (o *restoreOptions) Run(ctx context.Context, a *app, args []string) (err er
 	if err := o.mayDelete(s); err != nil {
 		return err
 	}
-	paths, err := s.pathsMeant(args[1:])
+	paths, err := s.pathsMeant(ctx, args[1:])
 	if err != nil {
 		return err
 	}
@@ -227,23 +227,21 @@ func (o *restoreOptions) mayDelete(s *openSnapshot) error {
 	return nil
 }
 
-// pathsMeant turns each PATH of the command line into one of the snapshot. One that is in neither form it may have is
-// passed on, for the restore to say what there is instead.
-func (s *openSnapshot) pathsMeant(args []string) ([]string, error) {
+// pathsMeant turns each PATH of the command line into those of the snapshot: what is no path there may be a pattern.
+func (s *openSnapshot) pathsMeant(ctx context.Context, args []string) ([]string, error) {
 	var paths []string
 	for _, arg := range args {
-		path, _, err := s.find(arg)
-		if errors.Is(err, errNotInSnapshot) {
-			var found []string
-			if found, err = restore.Glob(s.catalog, arg); err != nil {
+		if _, _, err := s.find(arg); errors.Is(err, errNotInSnapshot) {
+			found, err := restore.Glob(s.catalog, arg)
+			if err != nil {
 				return nil, err
 			}
-			paths = append(paths, found...)
 			if len(found) > 0 {
+				paths = append(paths, found...)
 				continue
 			}
-			path = strings.TrimSuffix(arg, "/")
 		}
+		path, _, err := s.lookUp(ctx, arg)
 		if err != nil {
 			return nil, err
 		}

@@ -1,0 +1,183 @@
+package pax
+
+import (
+	"bytes"
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"snapcopy/internal/fsat"
+)
+
+// maxExtended is the size of an extended header beyond which bsdtar gives up the whole archive.
+const maxExtended = 1 << 20
+
+// The largest numbers that the fields of a ustar header hold.
+const (
+	maxID   = 1<<21 - 1
+	maxSize = 1<<33 - 1
+)
+
+// nobody stands in the fields of owner and group for an id that only the extended header can hold: a program that does
+// not know those must not make it root.
+const nobody = 65534
+
+// encode appends everything of a member that comes before its content.
+func encode(b *bytes.Buffer, h *Header) error {
+	if h.Major > maxID || h.Minor > maxID {
+		return fmt.Errorf("%w: device number %d:%d", ErrCannotHold, h.Major, h.Minor)
+	}
+	u := ustar{kind: byte(h.Kind), name: h.Name, mode: h.Mode, uid: h.UID, gid: h.GID, target: h.Target,
+		major: h.Major, minor: h.Minor}
+	if h.Kind == Folder {
+		u.name += "/"
+	}
+	var sparse []byte
+	if h.Kind == File {
+		u.size = h.contentSize()
+		if h.Sparse {
+			sparse = sparseMap(h)
+			u.size += int64(len(sparse))
+		}
+	}
+	x := extended(h, &u)
+	if x.Len() > maxExtended {
+		return ErrHeaderSize
+	}
+	if x.Len() > 0 {
+		dir, base := path.Split(h.Name)
+		xu := ustar{kind: 'x', mode: 0o644, size: int64(x.Len()), name: fitting(dir + "PaxHeaders/" + base)}
+		xu.appendTo(b)
+		b.Write(x.Bytes())
+		b.Write(zeros[:-x.Len()&(blockSize-1)])
+	}
+	u.appendTo(b)
+	b.Write(sparse)
+	return nil
+}
+
+// extended gives the records of the extended header, and leaves in u what the ustar header says beside it.
+func extended(h *Header, u *ustar) *bytes.Buffer {
+	x := new(bytes.Buffer)
+	long := h.Sparse || !fits(u.name)
+	longTarget := len(u.target) > targetSize
+	if long && !ascii(u.name) || longTarget && !ascii(u.target) {
+		// Names are bytes. Without this, bsdtar complains where they are UTF-8 and its locale is not; with it, GNU tar says
+		// that it does not know the word, but fails in nothing. Names in the ustar header need nothing.
+		record(x, "hdrcharset", "BINARY")
+	}
+	if h.Sparse {
+		record(x, "GNU.sparse.major", "1")
+		record(x, "GNU.sparse.minor", "0")
+		record(x, "GNU.sparse.name", u.name)
+		record(x, "GNU.sparse.realsize", strconv.FormatInt(h.Size, 10))
+		dir, base := path.Split(u.name)
+		u.name = fitting(dir + "GNUSparseFile.0/" + base) // where programs put it that do not know the format
+	} else if long {
+		record(x, "path", u.name)
+		u.name = fitting(u.name)
+	}
+	if longTarget {
+		record(x, "linkpath", u.target)
+		u.target = fitting(u.target)
+	}
+	if u.size > maxSize {
+		record(x, "size", strconv.FormatInt(u.size, 10))
+		u.size = 0
+	}
+	if u.uid > maxID {
+		record(x, "uid", strconv.FormatUint(uint64(u.uid), 10))
+		u.uid = nobody
+	}
+	if u.gid > maxID {
+		record(x, "gid", strconv.FormatUint(uint64(u.gid), 10))
+		u.gid = nobody
+	}
+	u.mtime = h.Mtime.Sec
+	if h.Mtime.Nsec != 0 || u.mtime < 0 || u.mtime > maxSize {
+		record(x, "mtime", timeText(h.Mtime))
+		u.mtime = min(max(u.mtime, 0), maxSize)
+	}
+	for _, attr := range h.Xattrs {
+		xattr(x, attr)
+	}
+	return x
+}
+
+func ascii(name string) bool {
+	return !strings.ContainsFunc(name, func(r rune) bool { return r >= utf8.RuneSelf })
+}
+
+// The names by which Linux shows POSIX ACLs as extended attributes.
+const (
+	accessACL  = "system.posix_acl_access"
+	defaultACL = "system.posix_acl_default"
+)
+
+// xattrEscape is how GNU tar writes the characters that a keyword cannot have.
+var xattrEscape = strings.NewReplacer("%", "%25", "=", "%3D")
+
+func xattr(x *bytes.Buffer, attr fsat.Xattr) {
+	key := "SCHILY.xattr." + xattrEscape.Replace(attr.Name)
+	value := string(attr.Value)
+	if attr.Name == accessACL || attr.Name == defaultACL {
+		if text, err := ACLText(attr.Value); err == nil { // otherwise the bytes as they are are the best there is
+			key, value = "SCHILY.acl."+strings.TrimPrefix(attr.Name, "system.posix_acl_"), text
+		}
+	}
+	record(x, key, value)
+}
+
+// record appends one record: its length, which counts its own digits, keyword and value.
+func record(x *bytes.Buffer, key, value string) {
+	rest := len(key) + len(value) + 3 // blank, equals sign, end of line
+	n := rest + len(strconv.Itoa(rest))
+	n = rest + len(strconv.Itoa(n))
+	x.WriteString(strconv.Itoa(n))
+	x.WriteByte(' ')
+	x.WriteString(key)
+	x.WriteByte('=')
+	x.WriteString(value)
+	x.WriteByte('\n')
+}
+
+// timeText is a time as a decimal number of seconds.
+func timeText(t fsat.Time) string {
+	sign, sec, nsec := "", t.Sec, t.Nsec
+	if sec < 0 {
+		sign = "-"
+		if nsec > 0 {
+			sec, nsec = sec+1, 1e9-nsec
+		}
+	}
+	text := sign + strings.TrimPrefix(strconv.FormatInt(sec, 10), "-")
+	if nsec == 0 {
+		return text
+	}
+	return text + strings.TrimRight(fmt.Sprintf(".%09d", nsec), "0")
+}
+
+// sparseMap says where the content of a sparse file belongs: the number of ranges, then offset and length of each, one
+// number a line. An empty range at the end tells how far a hole there reaches.
+func sparseMap(h *Header) []byte {
+	n := len(h.Data)
+	end := n == 0 || h.Data[n-1].End < h.Size
+	if end {
+		n++
+	}
+	b := strconv.AppendInt(nil, int64(n), 10)
+	add := func(offset, length int64) {
+		b = strconv.AppendInt(append(b, '\n'), offset, 10)
+		b = strconv.AppendInt(append(b, '\n'), length, 10)
+	}
+	for _, r := range h.Data {
+		add(r.Start, r.End-r.Start)
+	}
+	if end {
+		add(h.Size, 0)
+	}
+	b = append(b, '\n')
+	return append(b, zeros[:-len(b)&(blockSize-1)]...)
+}

@@ -1,0 +1,234 @@
+package restore
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/klauspost/compress/zstd"
+
+	"snapcopy/index"
+	"snapcopy/internal/dirhandles"
+	"snapcopy/internal/exclude"
+	"snapcopy/internal/filecopy"
+	"snapcopy/internal/fsat"
+	"snapcopy/internal/pax"
+)
+
+// TarOptions are the choices for one archive. The zero value is good.
+type TarOptions struct {
+	Zstd bool // compress the archive
+	// Exclude leaves out what it matches. nil: nothing.
+	Exclude  *exclude.Matcher
+	Progress *Progress // nil: nobody is watching
+	// Item, if set, is told what became of each entry.
+	Item func(Item)
+	// Fault, if set, is asked before a file is read again, with "read again"; an error it returns takes the place of
+	// that. For tests.
+	Fault func(step string) error
+}
+
+// TarReport is what a tar archive holds.
+type TarReport struct {
+	Snapshot string `json:"snapshot"`
+
+	Files        uint64 `json:"files"`         // entries in it that are not directories
+	Dirs         uint64 `json:"dirs"`          // directories, without the root of the snapshot
+	Linked       uint64 `json:"linked"`        // of Files: further names of one before
+	Excluded     uint64 `json:"excluded"`      // names left out
+	BytesContent uint64 `json:"bytes_content"` // of files, holes not counted
+	BytesArchive uint64 `json:"bytes_archive"` // length of the archive before it is compressed
+
+	// XattrsNotHeld counts entries without their extended attributes, of which there are more than a reader accepts.
+	XattrsNotHeld uint64 `json:"xattrs_not_held,omitempty"`
+	// HolesNotHeld counts files in such small pieces that the smallest holes between them became zeros.
+	HolesNotHeld uint64 `json:"holes_not_held,omitempty"`
+
+	// FailedCount is the number of entries left out: each item of Failed counts with what is below it.
+	FailedCount uint64 `json:"failed_count"`
+	// Damaged is how many of them the archive is to blame for: their error wraps ErrDamaged.
+	Damaged uint64 `json:"damaged"`
+	// NotInTar is how many of them have no form in a tar archive: their error wraps ErrNotInTar.
+	NotInTar uint64 `json:"not_in_tar"`
+	// Failed names the first 1000, sorted by path.
+	Failed []FailedItem `json:"failed,omitempty"`
+}
+
+// ErrNotInTar says that a tar archive has no form for an entry, as for a socket.
+var ErrNotInTar = pax.ErrCannotHold
+
+// tarRun is one archive under way.
+type tarRun struct {
+	ctx    context.Context
+	from   Source
+	opt    TarOptions
+	report *TarReport
+	out    *pax.Writer
+
+	selected []selection // nil: the whole snapshot
+	snapshot int         // handle of the snapshot's folder
+	top      tarDir
+	dirs     dirhandles.Set[*tarDir]
+	groups   map[groupKey]*tarGroup
+	late     int // names kept in groups
+	copier   filecopy.Copier
+	small    bytes.Buffer // content of a file that is held in memory until it is known to be right
+	xattrs   xattrCache
+}
+
+// WriteTar writes a published snapshot to w as a tar archive in the POSIX pax format, in the order of the catalog: a
+// directory before what is in it. Without paths the archive holds the root itself, as ".", and all of it; otherwise each
+// path under its last element's name, with everything below it.
+//
+// Metadata come from the catalog and contents from the stored files, with their holes. No content is written before it
+// is known to have the catalog's hash: what is larger than a buffer is read twice for that. An entry that is damaged, or
+// that a tar archive cannot hold, is left out and listed in the report; everything else goes on.
+//
+// After an error the archive is incomplete, and in such a way that who reads it notices: because of the end of ctx, of an
+// error of w, or because a stored file was changed between the two times it was read. The report says what is in it.
+func WriteTar(ctx context.Context, from Source, paths []string, w io.Writer, opt TarOptions) (_ *TarReport, err error) {
+	if opt.Progress == nil {
+		opt.Progress = new(Progress)
+	}
+	if opt.Exclude == nil {
+		opt.Exclude = exclude.New()
+	}
+	t := &tarRun{ctx: ctx, from: from, opt: opt, groups: make(map[groupKey]*tarGroup)}
+	t.report = &TarReport{Snapshot: from.Catalog.Summary().Snapshot}
+	if t.selected, err = selectPaths(from.Catalog, paths, false); err != nil {
+		return nil, err
+	}
+	(&run{from: from, opt: Options{Progress: opt.Progress}}).expect(t.selected)
+	if t.snapshot, err = fsat.OpenRoot(from.Dir); err != nil {
+		return nil, &fs.PathError{Op: "open snapshot", Path: from.Dir, Err: err}
+	}
+	defer func() { err = errors.Join(err, fsat.Close(t.snapshot)) }()
+
+	err = t.compressed(w, func(w io.Writer) error {
+		return t.archive(w)
+	})
+	slices.SortFunc(t.report.Failed, func(a, b FailedItem) int { return strings.Compare(a.Path, b.Path) })
+	return t.report, err
+}
+
+// compressed gives write a stream to w. After an error of write a compressed stream is left without its end, too.
+func (t *tarRun) compressed(w io.Writer, write func(io.Writer) error) error {
+	if !t.opt.Zstd {
+		return write(w)
+	}
+	// A window as large as that of zstd's own default keeps memory low, and every reader accepts it.
+	z, err := zstd.NewWriter(w, zstd.WithWindowSize(2<<20), zstd.WithEncoderConcurrency(2))
+	if err != nil {
+		return fmt.Errorf("compress: %w", err)
+	}
+	if err := write(z); err != nil {
+		return withAlso(err, z.Flush())
+	}
+	if err := z.Close(); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	return nil
+}
+
+// archiveBuffer collects headers and small files.
+const archiveBuffer = 256 << 10
+
+// archive writes the archive itself.
+func (t *tarRun) archive(w io.Writer) (err error) {
+	buffer := bufio.NewWriterSize(w, archiveBuffer)
+	t.out = pax.NewWriter(buffer)
+	t.copier.Buf = make([]byte, copyBuffer)
+	defer func() { t.report.BytesArchive = uint64(t.out.Written()) }()
+	if err = t.members(); err == nil {
+		err = withAlso(nil, t.out.Close())
+	} else {
+		err = withAlso(err, t.out.Abort())
+	}
+	return withAlso(err, buffer.Flush())
+}
+
+// withAlso joins an error of the stream to err, unless err is about it already.
+func withAlso(err, stream error) error {
+	if stream == nil || errors.Is(err, stream) {
+		return err
+	}
+	return errors.Join(err, fmt.Errorf("write: %w", stream))
+}
+
+// members writes everything that was asked for.
+func (t *tarRun) members() (err error) {
+	if err := t.start(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, t.dirs.CloseAll()) }()
+	if t.selected == nil {
+		err = t.whole()
+	}
+	for i := range t.selected {
+		if err = t.selection(&t.selected[i]); err != nil {
+			break
+		}
+	}
+	t.endGroups()
+	return err
+}
+
+// add counts an entry that is in the archive.
+func (t *tarRun) add(d *tarDir, e *index.Entry, what Action) {
+	if e.Type == index.Dir {
+		t.report.Dirs++
+	} else {
+		t.report.Files++
+	}
+	if what == Linked {
+		t.report.Linked++
+	}
+	if t.opt.Item != nil {
+		t.opt.Item(Item{Path: d.child(e.Name), Action: what, Type: e.Type, Size: e.Size})
+	}
+}
+
+// failed settles an entry that is not in the archive: it is listed, unless the cause ends the run.
+func (t *tarRun) failed(d *tarDir, e *index.Entry, err error) error {
+	var write *filecopy.WriteError
+	switch {
+	case t.ctx.Err() != nil:
+		return context.Cause(t.ctx)
+	case errors.As(err, &write):
+		return fmt.Errorf("write: %w", write.Err)
+	case errors.Is(err, errUnsteady):
+		return fmt.Errorf("%q: %w", d.child(e.Name), err)
+	}
+	t.list(d, e, err)
+	return nil
+}
+
+// list puts an entry on the list of those that are not in the archive.
+func (t *tarRun) list(d *tarDir, e *index.Entry, err error) {
+	item := FailedItem{Path: strings.Clone(d.child(e.Name)), Err: cause(err)}
+	entries := uint64(1)
+	if e.Type == index.Dir {
+		item.Below = e.Below
+		entries += e.Below.Files + e.Below.Dirs
+	}
+	r := t.report
+	r.FailedCount += entries
+	if errors.Is(err, ErrDamaged) {
+		r.Damaged += entries
+	}
+	if errors.Is(err, ErrNotInTar) {
+		r.NotInTar += entries
+	}
+	if len(r.Failed) < maxListed {
+		r.Failed = append(r.Failed, item)
+	}
+	if t.opt.Item != nil {
+		t.opt.Item(Item{Path: item.Path, Action: Failed, Type: e.Type, Size: e.Size, Err: item.Err})
+	}
+}

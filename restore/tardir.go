@@ -1,0 +1,233 @@
+package restore
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"snapcopy/index"
+	"snapcopy/internal/dirhandles"
+	"snapcopy/internal/fsat"
+	"snapcopy/internal/pax"
+)
+
+// tarDir is a directory of the snapshot that is being written. The top is the snapshot's root; if only some paths are
+// wanted, there is one base below it for each path: the folder of the snapshot that holds the path, by its whole path.
+type tarDir struct {
+	dirhandles.Dir[*tarDir]
+	parent *tarDir
+	name   string
+	base   bool
+	entry  index.Entry // of a base: none
+	src    int         // its handle; NoDir: it is not there
+	lost   error       // why it is not
+}
+
+// path is the directory's path in the snapshot.
+func (d *tarDir) path() string {
+	inside, above := d.inside()
+	if inside == "" {
+		return above.name
+	}
+	return join(above.name, inside)
+}
+
+// inside is the directory's path below above, which is the top or a base.
+func (d *tarDir) inside() (path string, above *tarDir) {
+	var names []string
+	for above = d; above.parent != nil && !above.base; above = above.parent {
+		names = append(names, above.name)
+	}
+	slices.Reverse(names)
+	return strings.Join(names, "/"), above
+}
+
+func (d *tarDir) child(name string) string { return join(d.path(), name) }
+
+// member is the name in the archive of an entry of d.
+func (d *tarDir) member(name string) string {
+	path, above := d.inside()
+	if path != "" {
+		name = path + "/" + name
+	}
+	if above.base {
+		return name
+	}
+	return "./" + name
+}
+
+// ownMember is the name in the archive of d itself, which is not a base.
+func (d *tarDir) ownMember() string {
+	if d.parent == nil {
+		return "."
+	}
+	return d.parent.member(d.name)
+}
+
+// start opens the root of the snapshot.
+func (t *tarRun) start() error {
+	t.dirs.Open = func(d *tarDir) error {
+		if d.lost == nil {
+			d.src, d.lost = stored(openPath(t.snapshot, d.path()))
+		}
+		return nil
+	}
+	t.dirs.OpenFrom = func(d, below *tarDir) (bool, error) {
+		if below.src < 0 {
+			return false, nil
+		}
+		var err error
+		d.src, err = fsat.OpenParent(below.src)
+		return err == nil, nil
+	}
+	t.dirs.Close = func(d *tarDir) error {
+		err := fsat.Close(d.src)
+		d.src = fsat.NoDir
+		return err
+	}
+	t.top.entry = t.from.Catalog.Root()
+	fd, err := fsat.OpenDir(t.snapshot, ".")
+	if err != nil {
+		return fmt.Errorf("open snapshot: %w", err)
+	}
+	t.top.src = fd
+	t.dirs.Start(&t.top.Dir, &t.top)
+	return nil
+}
+
+// selection writes one path.
+func (t *tarRun) selection(s *selection) error {
+	base := &tarDir{parent: &t.top, name: s.folder, base: true}
+	base.src, base.lost = stored(openPath(t.snapshot, base.name))
+	if err := base.Enter(&t.top.Dir, base); err != nil {
+		return err
+	}
+	err := t.entry(base, &s.entry)
+	return errors.Join(err, base.Leave())
+}
+
+// whole writes the snapshot. The root comes once more at the end: bsdtar gives a folder that exists its time at once, and
+// what is then put into it changes that.
+func (t *tarRun) whole() error {
+	root := t.top.entry
+	rec, err := t.from.Catalog.ReadDir(root.Child)
+	if err != nil {
+		return err
+	}
+	if err := t.begin(t.top.ownMember(), &root, &pax.Header{Kind: pax.Folder}); err != nil {
+		return t.failed(&t.top, &root, err)
+	}
+	if err := t.entries(&t.top, rec); err != nil {
+		return err
+	}
+	if err := t.begin(t.top.ownMember(), &root, &pax.Header{Kind: pax.Folder}); err != nil {
+		return t.failed(&t.top, &root, err)
+	}
+	return nil
+}
+
+// entry writes an entry with everything below it.
+func (t *tarRun) entry(d *tarDir, e *index.Entry) error {
+	if err := t.ctx.Err(); err != nil {
+		return t.failed(d, e, err)
+	}
+	if !t.opt.Exclude.Empty() {
+		if _, out := t.opt.Exclude.Match(d.child(e.Name), e.Type == index.Dir); out {
+			t.report.Excluded++
+			return nil
+		}
+	}
+	if e.Type == index.Dir {
+		return t.folder(d, e)
+	}
+	if err := d.Acquire(); err != nil {
+		return err
+	}
+	err := t.leaf(d, e)
+	t.opt.Progress.Files.Add(1)
+	return errors.Join(err, d.Release())
+}
+
+// leaf writes an entry of an open directory that is not a directory.
+func (t *tarRun) leaf(d *tarDir, e *index.Entry) error {
+	if e.Linked() {
+		return t.linked(d, e)
+	}
+	if err := t.make(d, e); err != nil {
+		return t.failed(d, e, err)
+	}
+	t.add(d, e, Restored)
+	return nil
+}
+
+// folder writes a directory and everything in it.
+func (t *tarRun) folder(parent *tarDir, e *index.Entry) error {
+	d, err := t.enter(parent, e)
+	if err != nil {
+		return err
+	}
+	rec, err := t.from.Catalog.ReadDir(e.Child)
+	if err != nil {
+		err = fmt.Errorf("%w: its catalog cannot be used: %w", ErrDamaged, err)
+	} else {
+		err = t.begin(d.ownMember(), &d.entry, &pax.Header{Kind: pax.Folder})
+	}
+	if err != nil {
+		err = t.failed(parent, &d.entry, err)
+	} else {
+		t.add(parent, &d.entry, Restored)
+		err = t.entries(d, rec)
+	}
+	return errors.Join(err, d.Leave())
+}
+
+// enter opens a directory. Afterwards only d is in use: how deep it is does not matter.
+func (t *tarRun) enter(parent *tarDir, e *index.Entry) (d *tarDir, err error) {
+	if err := parent.Acquire(); err != nil {
+		return nil, err
+	}
+	d = &tarDir{parent: parent, entry: *e}
+	d.entry.Name = strings.Clone(e.Name) // the record need not stay in memory for it
+	d.name = d.entry.Name
+	d.src, d.lost = fsat.NoDir, parent.lost
+	if parent.src >= 0 {
+		d.src, d.lost = stored(fsat.OpenDir(parent.src, d.name))
+	}
+	return d, errors.Join(d.Enter(&parent.Dir, d), parent.Release())
+}
+
+// entries writes what is in a directory.
+func (t *tarRun) entries(d *tarDir, rec *index.Record) error {
+	var e index.Entry
+	for cursor := rec.Cursor(); cursor.Next(&e); {
+		if err := t.entry(d, &e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// begin begins a member with the metadata of an entry.
+func (t *tarRun) begin(member string, e *index.Entry, h *pax.Header) error {
+	set, err := t.xattrs.get(t.from.Catalog, e.Xattrs)
+	if err != nil {
+		return err
+	}
+	h.Name = member
+	h.Mode, h.UID, h.GID, h.Mtime = e.Mode, e.UID, e.GID, fsat.Time(e.Mtime)
+	if h.Kind != pax.HardLink {
+		h.Xattrs = make([]fsat.Xattr, len(set))
+		for i, x := range set {
+			h.Xattrs[i] = fsat.Xattr(x)
+		}
+	}
+	err = t.out.Begin(h)
+	if errors.Is(err, pax.ErrHeaderSize) && len(h.Xattrs) > 0 {
+		h.Xattrs = nil
+		if err = t.out.Begin(h); err == nil {
+			t.report.XattrsNotHeld++
+		}
+	}
+	return written(err)
+}

@@ -1,0 +1,129 @@
+package restore
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"snapcopy/index"
+	"snapcopy/internal/filecopy"
+	"snapcopy/internal/fsat"
+	"snapcopy/internal/pax"
+)
+
+// errUnsteady ends the archive: the beginning of the content is in it already.
+var errUnsteady = errors.New("it was right, and when it was read again it was not")
+
+// tarKinds are the kinds of entries that are made by the catalog alone. Sockets have none.
+var tarKinds = map[index.Type]pax.Kind{
+	index.Symlink: pax.Symlink, index.Fifo: pax.Fifo, index.CharDevice: pax.CharDevice,
+	index.BlockDevice: pax.BlockDevice,
+}
+
+// make writes an entry with all it has.
+func (t *tarRun) make(d *tarDir, e *index.Entry) error {
+	if e.Type == index.File {
+		return t.file(d, e)
+	}
+	kind, ok := tarKinds[e.Type]
+	if !ok {
+		return fmt.Errorf("%w: %s", ErrNotInTar, e.Type)
+	}
+	return t.begin(d.member(e.Name), e, &pax.Header{Kind: kind, Target: e.Target, Major: e.Major, Minor: e.Minor})
+}
+
+// maxRanges bounds the memory that the pieces of one file take: 16 bytes each.
+const maxRanges = 1 << 20
+
+// file writes a regular file. Its header is written when the content is known to be right.
+func (t *tarRun) file(d *tarDir, e *index.Entry) (err error) {
+	src, st, err := openStoredFile(d.src, d.lost, e)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, fsat.Close(src)) }()
+	h := &pax.Header{Kind: pax.File, Size: st.Size}
+	h.Data, h.Sparse = []fsat.Range{{Start: 0, End: st.Size}}, fsat.HasHoles(src, st.Size)
+	exact := true
+	if h.Sparse {
+		if h.Data, exact, err = filecopy.DataRanges(src, st.Size, maxRanges); err != nil {
+			return fmt.Errorf("%w: find holes: %w", ErrDamaged, err)
+		}
+	}
+	var data int64
+	for _, r := range h.Data {
+		data += r.End - r.Start
+	}
+	if data <= copyBuffer {
+		err = t.fileAtOnce(d, e, h, src)
+	} else {
+		err = t.fileTwice(d, e, h, src)
+	}
+	if err == nil {
+		t.report.BytesContent += uint64(data)
+		if !exact {
+			t.report.HolesNotHeld++
+		}
+	}
+	return err
+}
+
+// fileAtOnce writes a file that fits in memory.
+func (t *tarRun) fileAtOnce(d *tarDir, e *index.Entry, h *pax.Header, src int) error {
+	t.small.Reset()
+	t.copier.Tick = t.tick
+	if err := t.read(&t.small, e, h, src); err != nil {
+		return err
+	}
+	if err := t.begin(d.member(e.Name), e, h); err != nil {
+		return err
+	}
+	_, err := t.out.Write(t.small.Bytes())
+	return written(err)
+}
+
+// fileTwice writes a file after it was read once to see whether it is right. What is read the second time is hashed
+// again: a disk may give another answer.
+func (t *tarRun) fileTwice(d *tarDir, e *index.Entry, h *pax.Header, src int) error {
+	t.copier.Tick = nil
+	if err := t.read(io.Discard, e, h, src); err != nil {
+		return err
+	}
+	if err := t.begin(d.member(e.Name), e, h); err != nil {
+		return err
+	}
+	if t.opt.Fault != nil {
+		if err := t.opt.Fault("read again"); err != nil {
+			return fmt.Errorf("%w: %w", errUnsteady, err)
+		}
+	}
+	t.copier.Tick = t.tick
+	err := t.read(t.out, e, h, src)
+	if errors.Is(err, ErrDamaged) {
+		return fmt.Errorf("%w: %w", errUnsteady, err)
+	}
+	return err
+}
+
+func (t *tarRun) tick(n int) { t.opt.Progress.Bytes.Add(uint64(n)) }
+
+// read passes the content on, the last piece of it only if all of it is right.
+func (t *tarRun) read(to io.Writer, e *index.Entry, h *pax.Header, src int) error {
+	err := t.copier.Send(t.ctx, to, src, h.Size, h.Data, e.Hash)
+	var write *filecopy.WriteError
+	switch {
+	case err == nil || errors.As(err, &write):
+		return err
+	case errors.Is(err, filecopy.ErrContent):
+		return errContent
+	}
+	return fmt.Errorf("%w: read: %w", ErrDamaged, err)
+}
+
+// written marks an error of the archive as such; that it cannot hold a member is none.
+func written(err error) error {
+	if err == nil || errors.Is(err, ErrNotInTar) {
+		return err
+	}
+	return &filecopy.WriteError{Err: err}
+}

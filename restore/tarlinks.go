@@ -1,0 +1,111 @@
+package restore
+
+import (
+	"errors"
+	"strings"
+
+	"snapcopy/index"
+	"snapcopy/internal/pax"
+)
+
+// tarGroup is an inode of the source that has several names, while some of them are still to come.
+type tarGroup struct {
+	left int64  // names not seen yet
+	name string // member that has the content; "": none yet
+	bad  uint64 // a stored inode with damaged content, which need not be read again; 0: none
+	late []tarLate
+}
+
+// tarLate is a name whose stored file is damaged; another name of the group may be stored elsewhere.
+type tarLate struct {
+	dir   *tarDir
+	entry index.Entry
+	err   error
+}
+
+// linked writes one of several names of an inode: as a link to the one written before, if there is one.
+func (t *tarRun) linked(d *tarDir, e *index.Entry) error {
+	key := keyOf(e)
+	g := t.groups[key]
+	if g == nil {
+		g = &tarGroup{left: int64(e.Nlink)}
+		t.groups[key] = g
+	}
+	g.left--
+	if g.left <= 0 && t.selected == nil && t.opt.Exclude.Empty() { // each name comes once
+		delete(t.groups, key)
+		defer t.endGroup(g)
+	}
+	if g.name != "" {
+		if err := t.link(d, e, g); err != nil {
+			return t.failed(d, e, err)
+		}
+		return nil
+	}
+	err := errContent
+	if g.bad == 0 || g.bad != e.Stored {
+		err = t.make(d, e)
+	}
+	switch {
+	case err == nil:
+		t.add(d, e, Restored)
+		g.name = d.member(e.Name)
+		return t.linkLate(g)
+	case errors.Is(err, ErrDamaged) && !errors.Is(err, errUnsteady) && t.ctx.Err() == nil && t.late < maxLate:
+		if errors.Is(err, errContent) {
+			g.bad = e.Stored
+		}
+		kept := *e
+		kept.Name, kept.Target = strings.Clone(e.Name), ""
+		g.late = append(g.late, tarLate{d, kept, err})
+		t.late++
+		return nil
+	}
+	return t.failed(d, e, err)
+}
+
+// link writes a further name of what the group has.
+func (t *tarRun) link(d *tarDir, e *index.Entry, g *tarGroup) error {
+	if err := t.begin(d.member(e.Name), e, &pax.Header{Kind: pax.HardLink, Target: g.name}); err != nil {
+		return err
+	}
+	t.opt.Progress.Bytes.Add(sizeOf(e))
+	t.add(d, e, Linked)
+	return nil
+}
+
+// linkLate writes the names that were waiting for content. Their folders follow once more: programs may have given
+// them their times already.
+func (t *tarRun) linkLate(g *tarGroup) error {
+	for ; len(g.late) > 0; g.late = g.late[1:] {
+		n := &g.late[0]
+		t.late--
+		err := t.link(n.dir, &n.entry, g)
+		if err == nil && !n.dir.base {
+			err = t.begin(n.dir.ownMember(), &n.dir.entry, &pax.Header{Kind: pax.Folder})
+		}
+		if err != nil {
+			if err := t.failed(n.dir, &n.entry, err); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// endGroup lists the names for which no content was found.
+func (t *tarRun) endGroup(g *tarGroup) {
+	for i := range g.late {
+		n := &g.late[i]
+		t.late--
+		t.list(n.dir, &n.entry, n.err)
+	}
+	g.late = nil
+}
+
+// endGroups ends those of which not all names came.
+func (t *tarRun) endGroups() {
+	for _, g := range t.groups {
+		t.endGroup(g)
+	}
+}

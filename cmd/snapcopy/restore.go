@@ -19,6 +19,7 @@ type restoreOptions struct {
 	to      string
 	inPlace bool
 	swapDir string
+	tar     tarOptions
 	at      string
 
 	exclude       []string
@@ -50,6 +51,7 @@ func restoreCommand(a *app) *cobra.Command {
 
   --to DIR    into a folder: without PATH the snapshot's contents, otherwise each PATH under its own name, as cp does
   --in-place  to where it came from
+  --tar       as a tar archive to stdout, for another machine
 
 Everything is as it was in the source: types, owners, modes, times, extended attributes, ACLs, hard links, holes.
 Contents are compared with their hashes on the way; what is damaged is never restored.
@@ -58,10 +60,13 @@ What exists and differs is left alone and listed as failed, unless --overwrite=c
 is as in the snapshot is not written again. --delete makes the restored folders an exact mirror. A restore that was
 interrupted goes on when it is started again.
 
---swap DIR restores everything beside DIR and exchanges the two in one step; the old tree is kept beside it.`,
+--swap DIR restores everything beside DIR and exchanges the two in one step; the old tree is kept beside it.
+
+` + tarHelp,
 		Example: `  snapcopy restore /backup/documents@3d letters/draft.txt --to ~/restored
   snapcopy restore /backup/documents --at '2026-11-20 18:00' letters --in-place --overwrite=changed
-  snapcopy restore /backup/site@latest~1 --swap /srv/site`,
+  snapcopy restore /backup/site@latest~1 --swap /srv/site
+  snapcopy restore /backup/site --tar | ssh root@web 'tar -xp --xattrs --xattrs-include="*" --acls -C /srv/site'`,
 	}, new(restoreOptions), mayBeDone, mayFail, mayBeIncomplete, mayFindDamage, mayLackSpace)
 	completeFolder(c, "to")
 	completeFolder(c, "swap")
@@ -74,6 +79,7 @@ func (o *restoreOptions) AddFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.to, "to", "", "restore into `DIR`, which is made if it is missing")
 	f.BoolVar(&o.inPlace, "in-place", false, "restore to where the snapshot was taken of")
 	f.StringVar(&o.swapDir, "swap", "", "restore everything beside `DIR`, and then exchange the two in one step")
+	o.tar.addFlags(f)
 	f.StringVar(&o.at, "at", "", "restore the last snapshot at or before `TIME` (a date, a time or an age)")
 	f.StringArrayVar(&o.exclude, "exclude", nil, "leave out what matches `PATTERN`, as in .gitignore (can be repeated)")
 	f.StringVar(&o.overwrite, "overwrite", "never", "what exists and differs: `WHEN` is never, changed or always")
@@ -114,6 +120,9 @@ func (o *restoreOptions) Run(ctx context.Context, a *app, args []string) (err er
 	opt, err := o.options()
 	if err != nil {
 		return err
+	}
+	if o.tar.tar {
+		return o.runTar(ctx, a, s, paths, &opt)
 	}
 
 	var writeErr error
@@ -178,7 +187,7 @@ func (o *restoreOptions) options() (restore.Options, error) {
 
 func (o *restoreOptions) check(args []string) error {
 	places := 0
-	for _, given := range []bool{o.to != "", o.inPlace, o.swapDir != ""} {
+	for _, given := range []bool{o.to != "", o.inPlace, o.swapDir != "", o.tar.tar} {
 		if given {
 			places++
 		}
@@ -186,9 +195,9 @@ func (o *restoreOptions) check(args []string) error {
 	_, known := overwrites[o.overwrite]
 	switch {
 	case places == 0:
-		return wrongUsage("where to restore to is missing: --to DIR, --in-place or --swap DIR")
+		return wrongUsage("where to restore to is missing: --to DIR, --in-place, --swap DIR or --tar")
 	case places > 1:
-		return wrongUsage("--to, --in-place and --swap exclude each other")
+		return wrongUsage("--to, --in-place, --swap and --tar exclude each other")
 	case !known:
 		return wrongUsage("--overwrite %s: there are never, changed and always", name(o.overwrite))
 	case o.swapDir != "" && (len(args) > 1 || o.delete || o.dryRun || o.backupSuffix != "" || len(o.exclude) > 0):
@@ -201,6 +210,9 @@ func (o *restoreOptions) check(args []string) error {
 		return wrongUsage("--at and @SNAPSHOT exclude each other")
 	case o.quiet && o.verbose:
 		return wrongUsage("--quiet and --verbose exclude each other")
+	}
+	if err := o.checkTar(); err != nil {
+		return err
 	}
 	return checkThreads(o.threads)
 }
@@ -268,16 +280,20 @@ type restoredObject struct {
 
 func (o *restoreOptions) item(a *app, i *restore.Item) error {
 	if o.json {
-		v := restoredObject{i.Action, i.Path, raw(i.Path), typeNames[i.Type], ""}
-		if i.Err != nil {
-			v.Error = i.Err.Error()
-		}
-		return a.printJSON(v)
+		return a.printJSON(restoredItem(i))
 	}
 	if i.Action == restore.Failed {
 		return nil // told of at the end
 	}
 	return a.printf("%-8s  %s\n", i.Action, entryName(i.Path, i.Type))
+}
+
+func restoredItem(i *restore.Item) restoredObject {
+	v := restoredObject{i.Action, i.Path, raw(i.Path), typeNames[i.Type], ""}
+	if i.Err != nil {
+		v.Error = i.Err.Error()
+	}
+	return v
 }
 
 // failed names what could not be restored.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"snapcopy/index"
 	"snapcopy/internal/filecopy"
@@ -31,7 +30,7 @@ func Cat(ctx context.Context, from Source, path string, w io.Writer) (err error)
 	case e.Flags&index.NotStored != 0:
 		return fmt.Errorf("%q is in the catalog only and %w", path, ErrNotFile)
 	}
-	file, err := openStoredFile(from.Dir, clean)
+	file, err := openStoredByName(from.Dir, folderOf(clean), &e)
 	if err != nil {
 		return fmt.Errorf("read %q: %w", path, err)
 	}
@@ -52,29 +51,16 @@ func Cat(ctx context.Context, from Source, path string, w io.Writer) (err error)
 	return nil
 }
 
-// openStoredFile opens a file of a snapshot, folder by folder.
-func openStoredFile(snapshot, path string) (file int, err error) {
+// openStoredByName opens the stored file of an entry by the path of its folder in the snapshot.
+func openStoredByName(snapshot, folder string, e *index.Entry) (file int, err error) {
 	root, err := fsat.OpenRoot(snapshot)
 	if err != nil {
 		return fsat.NoDir, err
 	}
-	defer func() { err = errors.Join(err, fsat.Close(root)) }()
-	folder, err := openPath(root, folderOf(path))
-	if err == nil {
-		file, err = fsat.OpenFile(folder, path[strings.LastIndexByte(path, '/')+1:])
-		err = errors.Join(err, fsat.Close(folder))
+	dir, lost := openPath(root, folder)
+	if err := fsat.Close(root); err != nil {
+		return fsat.NoDir, errors.Join(err, fsat.Close(dir))
 	}
-	var st fsat.Stat
-	if err == nil {
-		if err = fsat.StatHandle(file, &st); err == nil && st.Type != fsat.Regular {
-			err = fmt.Errorf("%w: it is another kind of file", ErrDamaged)
-		}
-		if err != nil {
-			err = errors.Join(err, fsat.Close(file))
-		}
-	}
-	if fsat.IsGone(err) {
-		err = fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	return file, err
+	file, _, err = openStoredFile(dir, lost, e)
+	return file, errors.Join(err, fsat.Close(dir))
 }

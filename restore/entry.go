@@ -102,7 +102,7 @@ func (r *run) make(w *worker, d *dir, e *index.Entry, over *fsat.Stat) (made fsa
 
 // makeFile restores a regular file. If anything goes wrong nothing is left of it.
 func (r *run) makeFile(w *worker, d *dir, e *index.Entry, set []index.Xattr, over *fsat.Stat) (made fsat.Stat, err error) {
-	src, stored, err := r.openStored(d, e)
+	src, stored, err := openStoredFile(d.handles.src, d.handles.lost, e)
 	if err != nil {
 		return made, err
 	}
@@ -179,28 +179,6 @@ func (r *run) publish(w *worker, d *dir, e *index.Entry, p *pending, over *fsat.
 	return nil
 }
 
-// openStored opens the stored file of an entry and makes sure that it can be the one.
-func (r *run) openStored(d *dir, e *index.Entry) (fd int, st fsat.Stat, err error) {
-	h := &d.handles
-	if h.src < 0 {
-		return fsat.NoDir, st, storedError(h.lost)
-	}
-	if fd, err = fsat.OpenFile(h.src, e.Name); err != nil {
-		return fsat.NoDir, st, storedError(fmt.Errorf("open stored file: %w", err))
-	}
-	if err = fsat.StatHandle(fd, &st); err != nil {
-		err = fmt.Errorf("stat stored file: %w", err)
-	} else if st.Type != fsat.Regular {
-		err = fmt.Errorf("%w: it is not a regular file", ErrDamaged)
-	} else if uint64(st.Size) != e.Size {
-		err = fmt.Errorf("%w: it has %d bytes instead of %d", ErrDamaged, st.Size, e.Size)
-	}
-	if err != nil {
-		return fsat.NoDir, st, errors.Join(err, fsat.Close(fd))
-	}
-	return fd, st, nil
-}
-
 // hasHoles asks only where it can be: a small file with all its blocks is worth no system call.
 func hasHoles(fd int, st *fsat.Stat) bool {
 	const small = 1 << 20
@@ -212,7 +190,7 @@ func (r *run) checkStored(d *dir, e *index.Entry) error {
 	if e.Type != index.File {
 		return nil
 	}
-	fd, _, err := r.openStored(d, e)
+	fd, _, err := openStoredFile(d.handles.src, d.handles.lost, e)
 	if err != nil {
 		return err
 	}

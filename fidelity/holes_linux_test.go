@@ -70,3 +70,35 @@ func (l *lab) sameAllocation(what string, tree testtree.Tree) {
 		}
 	}
 }
+
+// Guards: space that was set aside and never written stays set aside, within the file and beyond its end; that there is
+// nothing in it is no reason to write zeros.
+func TestPreallocatedSpace(t *testing.T) {
+	onEach(t, func(t *testing.T, l *lab) {
+		l.build(`
+			file inside 0644 hole=4000000 reserve=0:4000000
+			file behind 0644 "x" reserve=0:3000000
+			file mixed 0644 random=500000:1 hole=3000000 reserve=1000000:1000000
+			file plain 0644 random=500000:2`)
+		// To read what was never written makes some file systems say that there is data.
+		l.ignore = testtree.Holes
+		testtree.Settle()
+		for range 2 {
+			rep := l.run()
+			if rep.NotHeld.Space == 0 {
+				l.sameAllocation("stored", l.taken[rep.Snapshot])
+			}
+			if rep.NotHeld.Space > 0 && l.kind == "ext4" {
+				t.Errorf("not held: %+v", rep.NotHeld)
+			}
+			l.restored(rep.Snapshot, func(tree testtree.Tree) {
+				if rep.NotHeld.Space == 0 {
+					l.sameAllocation("restored", tree)
+				}
+			})
+			l.build("set inside mode=0600\nset mixed mtime=5.5")
+		}
+		l.intact()
+		l.verify()
+	})
+}

@@ -29,12 +29,16 @@ const attrTree = `
 	file closed/f 0644 "in an immutable folder"
 	dir log 0755
 	file log/f 0644 "in a folder that only grows"
+	file log/linked 0644 "immutable, with a name elsewhere"
+	link closed/linked log/linked
+	link linked log/linked
 	chattr immutable +i
 	chattr append +a
 	chattr nodump +d
 	chattr noatime +A
 	chattr several +d +A +S
 	chattr nodumpdir +d
+	chattr linked +i
 	chattr closed +i
 	chattr log +a`
 

@@ -3,6 +3,7 @@ package fidelity
 import (
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -93,6 +94,43 @@ func groups(t *testing.T, l *lab, lines ...string) {
 			}
 		}
 	}
+}
+
+// Guards: subvolumes of btrfs, which begin their inode numbers anew, are folders like any other, or other file systems
+// for OneFileSystem; inodes of equal number in two of them are no link group.
+func TestSubvolumes(t *testing.T) {
+	needRoot(t)
+	if _, err := exec.LookPath("btrfs"); err != nil {
+		t.Skip(err)
+	}
+	l := newLab(t, "btrfs")
+	btrfs := func(args ...string) {
+		t.Helper()
+		if out, err := exec.Command("btrfs", args...).CombinedOutput(); err != nil {
+			t.Fatalf("btrfs %s: %v: %s", args, err, out)
+		}
+	}
+	for _, name := range []string{"one", "two"} {
+		path := filepath.Join(l.src, name)
+		btrfs("subvolume", "create", path)
+		l.build(strings.ReplaceAll("file X/f 0644 \"in X\"\nlink X/g X/f\ndir X/d 0755\nfile X/d/h 0600 h", "X", name))
+	}
+	btrfs("subvolume", "snapshot", "-r", filepath.Join(l.src, "one"), filepath.Join(l.src, "frozen"))
+	t.Cleanup(func() { btrfs("property", "set", "-ts", filepath.Join(l.src, "frozen"), "ro", "false") })
+	testtree.Settle()
+	l.run()
+	l.run()
+	groups(t, l, "one/f one/g", "two/f two/g", "frozen/f frozen/g")
+	if l.last(0)["one/f"].Ino == l.last(0)["two/f"].Ino || l.last(0)["one/f"].Ino == l.last(0)["frozen/f"].Ino {
+		t.Error("files of two subvolumes share an inode")
+	}
+	l.allShared()
+	l.opt.OneFileSystem = true
+	l.expect = func(tree testtree.Tree) {
+		tree.Remove(func(path string) bool { return below(path, "one", "two", "frozen") })
+	}
+	l.run()
+	l.later()
 }
 
 // Guards: a file bound over a file shows its content and metadata.

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"snapcopy/index"
 	"snapcopy/internal/testtree"
 	"snapcopy/snapshot"
 )
@@ -197,6 +198,87 @@ func TestClockJumps(t *testing.T) {
 			}
 		}
 		l.allShared()
+		l.later()
+	})
+}
+
+// Guards: files that grow, shrink, are emptied, moved away and removed while they are read end no run; what was read of
+// them is marked where it may be a mixture, and the next run of a quiet source has everything right.
+func TestFilesChangeWhileRead(t *testing.T) {
+	onEach(t, func(t *testing.T, l *lab) {
+		l.build("dir d 0755\nfile grow 0644 x\nfile shrink 0644 random=3000000:1\nfile stays 0644 random=2500000:2")
+		piece := testtree.Random(300_000, 3)
+		src := func(name string) string { return filepath.Join(l.src, name) }
+		gone := func(err error) error {
+			if errors.Is(err, os.ErrNotExist) {
+				return nil
+			}
+			return err
+		}
+		stop := storm(t, func(n int) error {
+			grow, err := os.OpenFile(src("grow"), os.O_WRONLY|os.O_APPEND, 0)
+			if err != nil {
+				return err
+			}
+			_, err = grow.Write(piece)
+			err = errors.Join(err, grow.Close(), os.Truncate(src("shrink"), int64(3_000_000-n%20*150_000)))
+			if n%16 == 0 {
+				err = errors.Join(err, os.Truncate(src("grow"), 1))
+			}
+			return errors.Join(err, os.WriteFile(src("comes"), piece, 0o600), gone(os.Rename(src("comes"), src("d/goes"))),
+				gone(os.Remove(src("d/goes"))))
+		})
+		want := testtree.Take(t, l.src)["stays"]
+		for range 6 {
+			rep := l.runChanging()
+			if got := l.last(0)["stays"]; got.Content != want.Content {
+				t.Errorf("a file that did not change: %+v", got)
+			}
+			entries := l.entries(rep.Snapshot)
+			torn := 0
+			for _, e := range entries {
+				if e.Flags&index.Torn != 0 {
+					torn++
+				}
+			}
+			if torn != len(rep.Failed) || rep.Incomplete != (torn > 0) {
+				t.Errorf("%d marked, failed %v, incomplete %v", torn, rep.Failed, rep.Incomplete)
+			}
+			for _, f := range rep.Failed {
+				if entries[f.Path].Flags&index.Torn == 0 {
+					t.Errorf("failed, and not marked: %+v", f)
+				}
+			}
+		}
+		stop()
+		l.run()
+		l.run()
+		l.later()
+	})
+}
+
+// Guards: a file with holes that gets shorter each time it is about to be read is stored as what was read, in a form
+// that can be verified and restored.
+func TestSparseFileShrinks(t *testing.T) {
+	onEach(t, func(t *testing.T, l *lab) {
+		l.build("file f 0644 hole=40000000 at=0:x at=3000000:y")
+		size := 40_000_000
+		l.opt.Threads = 1
+		l.opt.Fault = func(step string) error {
+			if step == "create" {
+				size /= 2
+				return os.Truncate(filepath.Join(l.src, "f"), int64(size))
+			}
+			return nil
+		}
+		rep := l.runChanging()
+		if e := l.entries(rep.Snapshot)["f"]; e.Flags&index.Torn == 0 || len(rep.Failed) != 1 {
+			t.Errorf("%+v, failed %v: the test shows nothing", e, rep.Failed)
+		}
+		l.verify()
+		l.restored(rep.Snapshot, nil)
+		l.opt.Fault = nil
+		l.run()
 		l.later()
 	})
 }

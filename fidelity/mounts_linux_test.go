@@ -201,3 +201,25 @@ func TestKernelFiles(t *testing.T) {
 		})
 	}
 }
+
+// Guards: a tree that is bound into the source twice is stored twice, each with its own link groups, or once; the next run
+// finds it unchanged, and nothing takes that for damage.
+func TestTreeSeenTwice(t *testing.T) {
+	onEach(t, func(t *testing.T, l *lab) {
+		needRoot(t)
+		l.build("dir here 0755\nfile here/f 0644 f\nlink here/g here/f\nfile here/h 0644 h\ndir there 0755\ndir yonder 0755")
+		testtree.Bind(t, filepath.Join(l.src, "here"), filepath.Join(l.src, "there"))
+		testtree.Bind(t, filepath.Join(l.src, "here"), filepath.Join(l.src, "yonder"))
+		testtree.Settle()
+		l.ignore = testtree.Group
+		l.run()
+		for range 3 {
+			rep := l.run()
+			if rep.Counts.Unchanged != rep.Counts.Files || rep.Counts.BytesRead > 0 {
+				t.Errorf("nothing changed, but: %+v", rep.Counts)
+			}
+			groups(t, l, "here/f here/g", "there/f there/g", "yonder/f yonder/g")
+		}
+		l.later()
+	})
+}

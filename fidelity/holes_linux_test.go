@@ -71,6 +71,26 @@ func (l *lab) sameAllocation(what string, tree testtree.Tree) {
 	}
 }
 
+// Guards: the same between file systems, where nothing can be shared and every file is written anew.
+func TestHolesAcrossFileSystems(t *testing.T) {
+	onEach(t, func(t *testing.T, l *lab) {
+		other := map[string]string{"ext4": "xfs", "xfs": "btrfs", "btrfs": "ext4"}[l.kind]
+		l.arch = folderOn(t, other) + "/archive"
+		l.to = folderOn(t, other)
+		l.build(holes())
+		testtree.Settle()
+		rep := l.run()
+		l.sameAllocation("stored", l.taken[rep.Snapshot])
+		l.restored(rep.Snapshot, func(tree testtree.Tree) { l.sameAllocation("restored", tree) })
+		l.to = l.base
+		l.restored(rep.Snapshot, func(tree testtree.Tree) { l.sameAllocation("restored at the source's", tree) })
+		l.build("set comb mode=0600\nset last-3000001 mtime=7.7")
+		rep = l.run()
+		l.sameAllocation("stored anew", l.taken[rep.Snapshot])
+		l.later()
+	})
+}
+
 // Guards: space that was set aside and never written stays set aside, within the file and beyond its end; that there is
 // nothing in it is no reason to write zeros.
 func TestPreallocatedSpace(t *testing.T) {

@@ -91,6 +91,22 @@ func TestHolesAcrossFileSystems(t *testing.T) {
 	})
 }
 
+// Guards: where the holes are is part of a file: zeros that become a hole, or a hole that becomes zeros, are a change even
+// if nothing else is, and neither stands for the other.
+func TestHolesComeAndGo(t *testing.T) {
+	onEach(t, func(t *testing.T, l *lab) {
+		zeros := `at=0:"` + strings.Repeat(`\x00`, 1<<20) + `" at=1048576:"` + strings.Repeat(`\x00`, 1<<20) + `"`
+		l.stages("file dug 0644 "+zeros+" mtime=5.5\nfile filled 0644 hole=2097152 mtime=6.5\n"+
+			"file moved 0644 "+zeros+" mtime=7.5\nfile renewed 0644 "+zeros+" mtime=8.5",
+			"truncate dug 0\nset dug hole=2097152 mtime=5.5",
+			"set filled "+zeros+" mtime=6.5",
+			"rm moved\nfile elsewhere 0644 hole=2097152 mtime=7.5",
+			"truncate renewed 0\nset renewed hole=2097152 mtime=9.5",
+			"file another 0644 "+zeros+" mtime=9.5")
+		l.sameAllocation("stored", l.last(0))
+	})
+}
+
 // Guards: space that was set aside and never written stays set aside, within the file and beyond its end; that there is
 // nothing in it is no reason to write zeros.
 func TestPreallocatedSpace(t *testing.T) {

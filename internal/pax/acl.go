@@ -28,8 +28,8 @@ var aclTags = map[uint16]struct {
 
 var errACL = errors.New("not a POSIX ACL in the form of Linux")
 
-// ACLText turns the value of a POSIX ACL attribute into text like "user::rw-,user:1000:r--,…", with ids as numbers. The
-// order of the entries is kept; whether together they are a sensible ACL is not looked at.
+// ACLText turns the value of a POSIX ACL attribute into text like "user::rw-,user:1000:r--,…", with ids as numbers.
+// The order of the entries is kept; whether together they are a sensible ACL is not looked at.
 func ACLText(value []byte) (string, error) {
 	if len(value) <= aclHeader || (len(value)-aclHeader)%aclEntry != 0 ||
 		binary.LittleEndian.Uint32(value) != aclVersion {

@@ -20,7 +20,8 @@ func TestACLText(t *testing.T) {
 		t.Errorf("%q, %v; want %q", got, err, exampleText)
 	}
 	for _, bad := range []string{"", "\x02\x00\x00\x00", "\x01" + exampleACL[1:], exampleACL[:len(exampleACL)-1],
-		exampleACL + "\x00", "\x02\x00\x00\x00\x03\x00\x07\x00\xff\xff\xff\xff", "\x02\x00\x00\x00\x01\x00\x08\x00\xff\xff\xff\xff"} {
+		exampleACL + "\x00", "\x02\x00\x00\x00\x03\x00\x07\x00\xff\xff\xff\xff",
+		"\x02\x00\x00\x00\x01\x00\x08\x00\xff\xff\xff\xff"} {
 		if got, err := ACLText([]byte(bad)); err == nil {
 			t.Errorf("%q was taken for %q", bad, got)
 		}

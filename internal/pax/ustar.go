@@ -75,5 +75,5 @@ func fits(name string) bool {
 	return ok
 }
 
-// fitting makes of a name that is told in an extended header one for the ustar header, for programs that know no others.
+// fitting makes of a name that is told in an extended header one for the ustar header, which old programs read.
 func fitting(name string) string { return name[:min(len(name), nameSize)] }

@@ -83,15 +83,18 @@ type tarRun struct {
 }
 
 // WriteTar writes a published snapshot to w as a tar archive in the POSIX pax format, in the order of the catalog: a
-// directory before what is in it. Without paths the archive holds the root itself, as ".", and all of it; otherwise each
-// path under its last element's name, with everything below it.
+// directory before what is in it. Without paths the archive holds the root itself, as ".", and all of it; otherwise
+// each path under its last element's name, with everything below it.
 //
 // Metadata come from the catalog and contents from the stored files, with their holes. No content is written before it
-// is known to have the catalog's hash: what is larger than a buffer is read twice for that. An entry that is damaged, or
-// that a tar archive cannot hold, is left out and listed in the report; everything else goes on.
+// is known to have the catalog's hash: what is larger than a buffer is read twice for that. An entry that is damaged,
+// or that a tar archive cannot hold, is left out and listed in the report; everything else goes on.
 //
-// After an error the archive is incomplete, and in such a way that who reads it notices: because of the end of ctx, of an
-// error of w, or because a stored file was changed between the two times it was read. The report says what is in it.
+// After an error the archive is incomplete, and in such a way that who reads it notices. Errors are the end of ctx, an
+// error of w, and a stored file that was another one when it was read again. The report says what is in the archive.
+//
+// Memory grows with the depth of the tree, with the largest directory, and with the number of inodes of which several
+// names are wanted and only some came so far: for each of them about 100 bytes and a path.
 func WriteTar(ctx context.Context, from Source, paths []string, w io.Writer, opt TarOptions) (_ *TarReport, err error) {
 	if opt.Progress == nil {
 		opt.Progress = new(Progress)
@@ -110,9 +113,7 @@ func WriteTar(ctx context.Context, from Source, paths []string, w io.Writer, opt
 	}
 	defer func() { err = errors.Join(err, fsat.Close(t.snapshot)) }()
 
-	err = t.compressed(w, func(w io.Writer) error {
-		return t.archive(w)
-	})
+	err = t.compressed(w, t.archive)
 	slices.SortFunc(t.report.Failed, func(a, b FailedItem) int { return strings.Compare(a.Path, b.Path) })
 	return t.report, err
 }
@@ -131,7 +132,7 @@ func (t *tarRun) compressed(w io.Writer, write func(io.Writer) error) error {
 		return withAlso(err, z.Flush())
 	}
 	if err := z.Close(); err != nil {
-		return fmt.Errorf("write: %w", err)
+		return fmt.Errorf("write archive: %w", err)
 	}
 	return nil
 }
@@ -158,7 +159,7 @@ func withAlso(err, stream error) error {
 	if stream == nil || errors.Is(err, stream) {
 		return err
 	}
-	return errors.Join(err, fmt.Errorf("write: %w", stream))
+	return errors.Join(err, fmt.Errorf("write archive: %w", stream))
 }
 
 // members writes everything that was asked for.
@@ -201,7 +202,7 @@ func (t *tarRun) failed(d *tarDir, e *index.Entry, err error) error {
 	case t.ctx.Err() != nil:
 		return context.Cause(t.ctx)
 	case errors.As(err, &write):
-		return fmt.Errorf("write: %w", write.Err)
+		return fmt.Errorf("write archive: %w", write.Err)
 	case errors.Is(err, errUnsteady):
 		return fmt.Errorf("%q: %w", d.child(e.Name), err)
 	}

@@ -231,7 +231,8 @@ func TestTarLeavesDamagedFilesOut(t *testing.T) {
 	if rep.Damaged != 11 || rep.FailedCount != 11 {
 		t.Errorf("damaged %d, failed %d, want 11", rep.Damaged, rep.FailedCount)
 	}
-	want := []string{"5 ./", "5 ./folder gone/", "5 ./large/", "0 ./large/e good", "5 ./small/", "0 ./small/e good", "5 ./"}
+	want := []string{"5 ./", "5 ./folder gone/", "5 ./large/", "0 ./large/e good", "5 ./small/", "0 ./small/e good",
+		"5 ./"}
 	if got := members(t, archive); !slices.Equal(got, want) {
 		t.Errorf("members %q, want %q", got, want)
 	}
@@ -374,8 +375,8 @@ func (b *bounded) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// Paths may be longer than one system call takes, and folders deeper than descriptors go. It is read by Go: GNU tar makes
-// no path longer than PATH_MAX, and bsdtar makes it without its metadata.
+// Paths may be longer than one system call takes, and folders deeper than descriptors go. It is read by Go: GNU tar
+// makes no path longer than PATH_MAX, and bsdtar makes it without its metadata.
 func TestTarDeepTree(t *testing.T) {
 	b := builder{t, filepath.Join(tempDir(t), "source")}
 	b.deep("deep", 2500)
@@ -397,6 +398,25 @@ func TestTarDeepTree(t *testing.T) {
 	}
 	if deepest != 2502 {
 		t.Errorf("deepest member has %d elements", deepest)
+	}
+}
+
+// A header that bsdtar would give up at is not written: the entry comes without its attributes.
+func TestTarTooManyAttributes(t *testing.T) {
+	disk := testtree.NewDisk(t, "xfs", 512<<20)
+	b := builder{t, filepath.Join(disk.Path, "source")}
+	b.file("a", "content")
+	for i := range 17 {
+		b.xattr("a", fmt.Sprintf("user.%d", i), strings.Repeat("v", 64<<10))
+	}
+	b.file("b", "x")
+	a := archiveIn(t, b.root, filepath.Join(disk.Path, "archive"))
+	t.Cleanup(func() { closeAll(t, a.Catalog) })
+	rep, archive := a.tar(nil, TarOptions{})
+	wantLeftOut(t, rep)
+	want := []string{"5 ./", "0 ./a", "0 ./b", "5 ./"}
+	if got := members(t, archive); !slices.Equal(got, want) || rep.XattrsNotHeld != 1 {
+		t.Errorf("members %q, %d without attributes", got, rep.XattrsNotHeld)
 	}
 }
 

@@ -107,8 +107,8 @@ func (t *tarRun) selection(s *selection) error {
 	return errors.Join(err, base.Leave())
 }
 
-// whole writes the snapshot. The root comes once more at the end: bsdtar gives a folder that exists its time at once, and
-// what is then put into it changes that.
+// whole writes the snapshot. The root comes once more at the end: bsdtar gives a folder that exists its time at once,
+// and what is then put into it changes that.
 func (t *tarRun) whole() error {
 	root := t.top.entry
 	rec, err := t.from.Catalog.ReadDir(root.Child)

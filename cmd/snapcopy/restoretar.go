@@ -19,10 +19,9 @@ type tarOptions struct {
 	zstd bool
 }
 
-const tarHelp = `With --tar, a tar archive (POSIX pax) goes to stdout instead, for another machine: with extended attributes, ACLs,
-hard links and holes, as GNU tar and bsdtar read them. Contents are checked before they are written: what is damaged
-is left out and listed. Sockets have no form in tar and are listed, too. Everything else that is printed, the JSON of
---json among it, goes to stderr.`
+const tarHelp = `--tar writes a tar archive (POSIX pax) to stdout, with extended attributes, ACLs, hard links and holes as GNU tar and
+bsdtar read them. Contents are checked before they are written: what is damaged is left out and listed. Sockets have
+no form in tar and are listed, too. Everything else that is printed, the JSON of --json among it, goes to stderr.`
 
 func (t *tarOptions) addFlags(f *pflag.FlagSet) {
 	f.BoolVar(&t.tar, "tar", false, "write a tar archive to stdout instead of restoring into a folder")
@@ -64,7 +63,7 @@ func (o *restoreOptions) runTar(ctx context.Context, a *app, s *openSnapshot, pa
 	bar := startProgress(a, restoreMeter(opt.Progress), o.quiet)
 	report, err := restore.WriteTar(ctx, restore.Source{Catalog: s.catalog, Dir: s.dir()}, paths, a.term, opt)
 	if flushErr := a.term.flush(); flushErr != nil && err == nil {
-		err = fmt.Errorf("write: %w", flushErr)
+		err = fmt.Errorf("write archive: %w", flushErr)
 	}
 	bar.stop()
 	if report != nil {

@@ -462,7 +462,11 @@ func (r *run) keepSpace(f *file, dst int) error {
 
 // hashClone hashes a reflink of the source itself: what the source becomes meanwhile does not matter to it.
 func (r *run) hashClone(f *file, dst int) error {
-	n, hash, err := f.w.copier.Copy(r.ctx, filecopy.NoFile, dst, f.st.Size, f.sparse)
+	var clone fsat.Stat // the source may have become shorter since it was looked at
+	if err := fsat.StatHandle(dst, &clone); err != nil {
+		return fatal("stat", f.d.child(f.name), err)
+	}
+	n, hash, err := f.w.copier.Copy(r.ctx, filecopy.NoFile, dst, clone.Size, f.sparse)
 	if err != nil {
 		return r.readFailed(f, err)
 	}

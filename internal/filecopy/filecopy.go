@@ -59,6 +59,11 @@ func (c *Copier) Copy(ctx context.Context, dst, src int, size int64, sparse bool
 
 // copySparse copies the first size bytes piece by piece of data, and stops where the file turns out to be shorter.
 func (c *Copier) copySparse(ctx context.Context, dst, src int, size int64) (int64, error) {
+	if dst != NoFile { // what is written beyond the end makes XFS set space aside, which the holes would keep
+		if err := fsat.Truncate(dst, size); err != nil {
+			return 0, &WriteError{err}
+		}
+	}
 	var at int64
 	for at < size {
 		start, end, ok, err := fsat.NextData(src, at, size)

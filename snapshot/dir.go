@@ -282,7 +282,7 @@ func (r *run) readDir(w *worker, d *dir) error {
 	if err := fsat.StatHandle(d.handles.src, &d.source); err != nil {
 		return &fs.PathError{Op: "stat", Path: d.path(), Err: err}
 	}
-	d.dev = r.devices.number(d.source.Dev)
+	d.dev = r.devices.number(&d.source)
 	fillFromStat(&d.self, &d.source, d.dev)
 	if r.racy(&d.source) {
 		d.self.Flags |= index.Racy
@@ -377,7 +377,7 @@ func (r *run) unreadableDir(w *worker, d *dir, cause error) (bool, error) {
 	if err := fsat.StatAt(p.handles.src, d.name(), &d.source); err != nil || d.source.Type != fsat.Directory {
 		return false, r.failed(w, d, cause)
 	}
-	d.dev = r.devices.number(d.source.Dev)
+	d.dev = r.devices.number(&d.source)
 	fillFromStat(&d.self, &d.source, d.dev)
 	d.self.Flags |= index.Unread
 	d.was = index.Entry{}

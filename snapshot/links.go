@@ -225,10 +225,10 @@ func (g *linkGroup) sameState(st *fsat.Stat) bool {
 
 // device numbers the file system of an entry: its folder's, unless something is mounted over the entry itself.
 func (r *run) device(d *dir, st *fsat.Stat) uint32 {
-	if st.Dev == d.source.Dev {
+	if st.Dev == d.source.Dev && st.Mount == d.source.Mount {
 		return d.dev
 	}
-	return r.devices.number(st.Dev)
+	return r.devices.number(st)
 }
 
 // set notes where the group's stored file is. The names are copied: they are parts of whole listings and records.

@@ -5,6 +5,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/filecopy"
+	"snapcopy/internal/fsat"
 )
 
 // Sizes of a worker's buffers. A file smaller than copyBuffer is read whole before anything is written.
@@ -61,22 +62,25 @@ func (w *worker) publishProgress(p *Progress) {
 	w.files, w.bytes = 0, 0
 }
 
-// devices numbers the file systems of a source in the order in which they are met.
+// devices numbers the file systems of a source in the order in which they are met. One that is mounted in two places
+// counts twice: each place shows all names of an inode, and the link count is that of one place.
 type devices struct {
 	mu      sync.Mutex
 	list    []uint64
+	mounts  []uint64 // goes with list
 	settled map[uint64]bool
 }
 
-func (d *devices) number(dev uint64) uint32 {
+func (d *devices) number(st *fsat.Stat) uint32 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for i, known := range d.list {
-		if known == dev {
+		if known == st.Dev && d.mounts[i] == st.Mount {
 			return uint32(i)
 		}
 	}
-	d.list = append(d.list, dev)
+	d.list = append(d.list, st.Dev)
+	d.mounts = append(d.mounts, st.Mount)
 	return uint32(len(d.list) - 1)
 }
 

@@ -37,6 +37,7 @@ type Stat struct {
 	Nlink    uint32
 	Dev      uint64 // of the file system that holds it
 	Ino      uint64
+	Mount    uint64 // of the mount it was reached by
 	Size     int64
 	Blocks   int64  // allocated, in units of 512 bytes
 	Major    uint32 // device number of a device file

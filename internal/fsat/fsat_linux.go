@@ -114,7 +114,7 @@ func Close(fd int) error {
 	return err
 }
 
-const statMask = unix.STATX_BASIC_STATS | unix.STATX_BTIME
+const statMask = unix.STATX_BASIC_STATS | unix.STATX_BTIME | unix.STATX_MNT_ID
 
 // StatAt fills st for name in dir. A symbolic link is described, not followed.
 func StatAt(dir int, name string, st *Stat) error {
@@ -146,6 +146,7 @@ func statx(dir int, name string, flags int, st *Stat) error {
 		Nlink: x.Nlink,
 		Dev:   unix.Mkdev(x.Dev_major, x.Dev_minor),
 		Ino:   x.Ino,
+		Mount: x.Mnt_id,
 		Size:  int64(x.Size), Blocks: int64(x.Blocks),
 		Major: x.Rdev_major, Minor: x.Rdev_minor,
 		Mtime: Time{x.Mtime.Sec, x.Mtime.Nsec},

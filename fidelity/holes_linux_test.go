@@ -103,7 +103,9 @@ func TestHolesComeAndGo(t *testing.T) {
 			"rm moved\nfile elsewhere 0644 hole=2097152 mtime=7.5",
 			"truncate renewed 0\nset renewed hole=2097152 mtime=9.5",
 			"file another 0644 "+zeros+" mtime=9.5")
-		l.sameAllocation("stored", l.last(0))
+		if l.kind != "xfs" { // which sets space aside beyond the end of files that grow
+			l.sameAllocation("stored", l.last(0))
+		}
 	})
 }
 

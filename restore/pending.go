@@ -22,7 +22,8 @@ type pending struct {
 const tempPrefix = ".snapcopy-restore-"
 
 // unfinishedMode is the mode of a file that has its name already and not yet its content: see newFile and leftOver.
-const unfinishedMode = 0
+// Its owner may write: without that he may set no extended attributes.
+const unfinishedMode = 0o200
 
 // newFile makes a regular file without a name or, where the file system knows none such, with a temporary one. In a
 // folder of which a note says that it is not finished it has its own name at once: that is quicker.

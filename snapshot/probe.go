@@ -19,6 +19,7 @@ type Capabilities struct {
 	Owners         bool   `json:"owners"` // false also without the privilege to set them
 	Xattrs         bool   `json:"xattrs"`
 	ACLs           bool   `json:"acls"`
+	Holes          bool   `json:"holes"`
 	TimeResolution int64  `json:"time_resolution_ns"`
 	CaseSensitive  bool   `json:"case_sensitive"`
 	RawNames       bool   `json:"names_any_bytes"` // names that are not UTF-8
@@ -97,6 +98,10 @@ func (c *Capabilities) try(dir, f int) error {
 	c.ACLs = fsat.SetXattr(f, fsat.Xattr{Name: "system.posix_acl_access", Value: acl}) == nil
 	if err := c.tryMetadata(f, &st); err != nil {
 		return err
+	}
+	const size = 1 << 20
+	if fsat.Truncate(f, size) == nil {
+		c.Holes = fsat.HasHoles(f, size)
 	}
 	upper, err := fsat.Create(dir, "FILE", 0o600)
 	c.CaseSensitive = err == nil

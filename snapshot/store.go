@@ -291,7 +291,8 @@ func (r *run) couldHoldMore(a *index.Entry) bool {
 // linkStored links the file to a stored one with the same content and metadata, if there is one that no other file of
 // this snapshot uses: first the one it was in the previous snapshot, then any.
 func (r *run) linkStored(f *file) (bool, error) {
-	if f.was.Type == index.File && f.was.Hash == f.e.Hash && r.standsFor(f.was, &f.e) {
+	if f.was.Type == index.File && f.was.Hash == f.e.Hash && r.standsFor(f.was, &f.e) &&
+		r.sameHoles(f, f.d.handles.prev, f.name) {
 		linked, err := r.linkPrevious(f.w, f.d, f.slot, f.was)
 		if err != nil {
 			return false, err

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"snapcopy/index"
+	"snapcopy/internal/filecopy"
 	"snapcopy/internal/fsat"
 )
 
@@ -52,6 +53,9 @@ func (r *run) linkStoredAt(f *file, snapshot, dir string, e *index.Entry) (linke
 		if st.Ino != e.Stored && !r.restat || uint64(st.Size) != e.Size || st.Type != fsat.Regular {
 			return nil
 		}
+		if !r.sameHoles(f, fd, e.Name) {
+			return nil
+		}
 		if !r.used.claim(st.Ino) {
 			return nil
 		}
@@ -67,13 +71,13 @@ func (r *run) linkStoredAt(f *file, snapshot, dir string, e *index.Entry) (linke
 // cloneStored makes dst, an empty file, share the content of a stored file with the hash of f.
 func (r *run) cloneStored(f *file, dst int) (cloned bool, err error) {
 	if f.was.Type == index.File && f.was.Hash == f.e.Hash && f.d.handles.prev >= 0 {
-		if cloned, err = cloneFrom(dst, f.d.handles.prev, f.name, f.e.Size); cloned || err != nil {
+		if cloned, err = r.cloneFrom(f, dst, f.d.handles.prev, f.name); cloned || err != nil {
 			return cloned, err
 		}
 	}
 	if dir, name, ok := r.recent.find(&f.e.Hash); ok {
 		err := r.stored.in(workTreePath, dir, func(fd int) (err error) {
-			cloned, err = cloneFrom(dst, fd, name, f.e.Size)
+			cloned, err = r.cloneFrom(f, dst, fd, name)
 			return err
 		})
 		if cloned || isFatal(err) {
@@ -87,7 +91,7 @@ func (r *run) cloneStored(f *file, dst int) (cloned bool, err error) {
 	all := func(index.Location) bool { return true }
 	err = r.eachStored(f.e.Hash, lookup, all, func(snapshot, dir string, e *index.Entry) (bool, error) {
 		err := r.stored.in(snapshot, dir, func(fd int) (err error) {
-			cloned, err = cloneFrom(dst, fd, e.Name, f.e.Size)
+			cloned, err = r.cloneFrom(f, dst, fd, e.Name)
 			return err
 		})
 		if isFatal(err) {
@@ -98,14 +102,33 @@ func (r *run) cloneStored(f *file, dst int) (cloned bool, err error) {
 	return cloned, err
 }
 
-func cloneFrom(dst, dir int, name string, size uint64) (cloned bool, err error) {
+// sameHoles reports whether a stored file with the content of f has its holes where f has them: only then it can stand
+// for it. Where the archive cannot hold any, none are missed.
+func (r *run) sameHoles(f *file, dir int, name string) bool {
+	var st fsat.Stat
+	if !r.caps.Holes || fsat.StatAt(dir, name, &st) != nil || st.Type != fsat.Regular ||
+		!f.sparse && st.Blocks*512 >= st.Size {
+		return true // or it is gone: linking will say so
+	}
+	fd, err := fsat.OpenFile(dir, name)
+	if err != nil {
+		return true
+	}
+	same, err := filecopy.SameHoles(f.src, fd, st.Size, max(st.BlockLen, f.st.BlockLen))
+	return errors.Join(err, fsat.Close(fd)) == nil && same
+}
+
+func (r *run) cloneFrom(f *file, dst, dir int, name string) (cloned bool, err error) {
+	if !r.sameHoles(f, dir, name) {
+		return false, nil
+	}
 	src, err := fsat.OpenFile(dir, name)
 	if err != nil {
 		return false, nil // a copy will do
 	}
 	defer func() { err = errors.Join(err, fsat.Close(src)) }()
 	var st fsat.Stat
-	if err := fsat.StatHandle(src, &st); err != nil || uint64(st.Size) != size || st.Type != fsat.Regular {
+	if err := fsat.StatHandle(src, &st); err != nil || uint64(st.Size) != f.e.Size || st.Type != fsat.Regular {
 		return false, nil
 	}
 	if err := fsat.Clone(dst, src); err != nil {

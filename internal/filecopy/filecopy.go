@@ -70,8 +70,13 @@ func (c *Copier) copySparse(ctx context.Context, dst, src int, size int64) (int6
 		if err != nil {
 			return at, err
 		}
-		if !ok {
-			start, end = size, size
+		if !ok { // a hole to the end, which may have come nearer
+			var st fsat.Stat
+			if err := fsat.StatHandle(src, &st); err != nil {
+				return at, err
+			}
+			start = max(at, min(size, st.Size))
+			end = start
 		}
 		if err := c.hash.writeZeros(ctx, start-at); err != nil {
 			return at, err
@@ -79,7 +84,7 @@ func (c *Copier) copySparse(ctx context.Context, dst, src int, size int64) (int6
 		if at, err = c.copyRange(ctx, dst, src, start, end); err != nil {
 			return at, err
 		}
-		if at < end { // shorter than expected
+		if !ok || at < end { // shorter than expected
 			break
 		}
 	}

@@ -2,6 +2,50 @@ package filecopy
 
 import "snapcopy/internal/fsat"
 
+// SameHoles reports whether two open files of one size have their holes in the same places, as far as their file systems
+// store them with the same precision: block is the larger of their block sizes.
+func SameHoles(a, b int, size, block int64) (bool, error) {
+	for at := int64(0); ; {
+		aStart, aEnd, aOK, err := nextBlocks(a, at, size, block)
+		if err != nil {
+			return false, err
+		}
+		bStart, bEnd, bOK, err := nextBlocks(b, at, size, block)
+		if err != nil {
+			return false, err
+		}
+		if aOK != bOK || aOK && (aStart != bStart || aEnd != bEnd) {
+			return false, nil
+		}
+		if !aOK || aEnd >= size {
+			return true, nil
+		}
+		at = aEnd
+	}
+}
+
+// nextBlocks is the next range of data in whole blocks. Ranges that touch then are one.
+func nextBlocks(fd int, at, size, block int64) (start, end int64, ok bool, err error) {
+	start, end, ok, err = fsat.NextData(fd, at, size)
+	if err != nil || !ok {
+		return 0, 0, false, err
+	}
+	start, end = max(at, start/block*block), roundUp(end, block)
+	for end < size {
+		next, nextEnd, more, err := fsat.NextData(fd, end, size)
+		if err != nil {
+			return 0, 0, false, err
+		}
+		if !more || next/block*block > end {
+			break
+		}
+		end = roundUp(nextEnd, block)
+	}
+	return start, end, true, nil
+}
+
+func roundUp(n, block int64) int64 { return (n + block - 1) / block * block }
+
 // ownSpace is more than a file system needs for an ordinary file besides its data.
 const ownSpace = 16 << 10
 

@@ -40,6 +40,7 @@ type Stat struct {
 	Mount    uint64 // of the mount it was reached by
 	Size     int64
 	Blocks   int64  // allocated, in units of 512 bytes
+	BlockLen int64  // the file system's preferred block size, never 0
 	Major    uint32 // device number of a device file
 	Minor    uint32
 	Mtime    Time

@@ -147,7 +147,7 @@ func statx(dir int, name string, flags int, st *Stat) error {
 		Dev:   unix.Mkdev(x.Dev_major, x.Dev_minor),
 		Ino:   x.Ino,
 		Mount: x.Mnt_id,
-		Size:  int64(x.Size), Blocks: int64(x.Blocks),
+		Size:  int64(x.Size), Blocks: int64(x.Blocks), BlockLen: int64(max(x.Blksize, 512)),
 		Major: x.Rdev_major, Minor: x.Rdev_minor,
 		Mtime: Time{x.Mtime.Sec, x.Mtime.Nsec},
 		Ctime: Time{x.Ctime.Sec, x.Ctime.Nsec},

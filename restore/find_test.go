@@ -46,8 +46,8 @@ func found(t rapid.TB, h *History, q Query) (lines []string) {
 func TestFind(t *testing.T) {
 	first := tree{}.file("docs/a.txt", "1").file("docs/sub/B.TXT", "22").file("docs/sub/c.jpg", "333").file("a.txt", "4444")
 	first.edit("a.txt", func(e *index.Entry) { e.Mtime.Sec = 100 })
-	second := maps.Clone(first).file("docs/sub/B.TXT", "55555").put("docs/link", index.Entry{Type: index.Symlink, Target: "x",
-		Size: 1})
+	second := maps.Clone(first).file("docs/sub/B.TXT", "55555")
+	second.put("docs/link", index.Entry{Type: index.Symlink, Target: "x", Size: 1})
 	third := maps.Clone(second)
 	delete(third, "a.txt")
 	h := historyOf(t, t.TempDir(), first, second, second, third)
@@ -167,8 +167,8 @@ func TestFindAgainstModel(t *testing.T) {
 func TestFindDamaged(t *testing.T) {
 	dir := t.TempDir()
 	first := tree{}
-	for i := range 4000 { // more than a block
-		first.file(fmt.Sprintf("%02d/%04d", i/100, i), fmt.Sprintf("content %d", i))
+	for i := range 12000 { // several blocks
+		first.file(fmt.Sprintf("%02d/%05d", i/300, i), fmt.Sprintf("content %d", i))
 	}
 	second := maps.Clone(first).file("39/new", "x").file("00/new", "y")
 	closeAll(t, first.catalog(t, dir, "0"), second.catalog(t, dir, "1"))
@@ -200,8 +200,8 @@ func TestFindDamaged(t *testing.T) {
 		}
 		delete(seen, "00/new")
 		delete(seen, "39/new")
-		if len(seen) != 4000 {
-			t.Errorf("damage at %d: %d files found, want 4000", at, len(seen))
+		if len(seen) != 12000 {
+			t.Errorf("damage at %d: %d files found, want 12000", at, len(seen))
 		}
 		lost += len(h.Unusable())
 	}

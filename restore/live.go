@@ -1,0 +1,311 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"snapcopy/index"
+	"snapcopy/internal/exclude"
+	"snapcopy/internal/fsat"
+	"snapcopy/internal/walk"
+)
+
+// LiveOptions are the choices for CompareLive. The zero value compares everything.
+type LiveOptions struct {
+	Threads int              // as for a restore
+	Exclude *exclude.Matcher // what is not looked at on either side; nil: nothing
+	Archive string           // a folder that is not part of the source; "": none
+}
+
+// LiveReport is what CompareLive did beside telling of changes.
+type LiveReport struct {
+	Compared  uint64 // entries of the source looked at
+	FilesRead uint64 // regular files whose content had to be read
+	BytesRead uint64
+	// FailedCount is the number of entries that could not be compared; Failed names the first 1000, sorted by path.
+	FailedCount uint64
+	Failed      []FailedItem
+}
+
+// maxHeld is how many changes are held until the end to find moves and to sort them. What is beyond it is told at once.
+const maxHeld = 1 << 18
+
+// CompareLive compares a snapshot with a live folder, at path and below it, and calls visit for every change that
+// [Compare] would report if a snapshot of the folder was taken now, in the same order. The folder is only read. A file
+// of which size, mode, owner, times, change time and inode number are as recorded is not opened; of others the content
+// is read if it has the size it had. Added files are read only if one that was removed has their size: to find moves.
+//
+// New of a change lacks Hash where the content was not read, and Stored, Child and Below. What cannot be read is listed
+// in the report. Beyond 262,144 changes further ones are told at once, in no order, and moves among them are not found.
+//
+// Work goes by directory handles and leaf names, so nothing outside the folder is read whatever is done to it meanwhile.
+func CompareLive(ctx context.Context, c *index.Catalog, source, path string, opt LiveOptions,
+	visit func(Change) error) (report *LiveReport, err error) {
+	l := &live{ctx: ctx, catalog: c, opt: opt, visit: visit, root: fsat.NoDir, open: make(map[*liveDir]struct{})}
+	l.workers = newWorkers((&Options{Threads: opt.Threads}).threads(), new(Progress))
+	defer func() { err = errors.Join(err, l.close()) }()
+	if l.root, err = fsat.OpenRoot(source); err != nil {
+		return nil, &fs.PathError{Op: "open source", Path: source, Err: err}
+	}
+	if opt.Archive != "" {
+		if err := l.leaveOut(opt.Archive); err != nil {
+			return nil, err
+		}
+	}
+	top, err := l.top(cleanPath(path), path)
+	if err != nil || top == nil {
+		return l.summary(), errors.Join(err, l.tellHeld())
+	}
+	err = walk.Run(ctx, len(l.workers), top, len(top.names), walk.Tree[*liveDir]{
+		Items: l.items,
+		Enter: l.enter,
+		Leave: l.leave,
+	})
+	if err == nil {
+		err = l.findMoves()
+	}
+	if err == nil {
+		err = l.tellHeld()
+	}
+	return l.summary(), err
+}
+
+// live is one comparison under way.
+type live struct {
+	ctx     context.Context
+	catalog *index.Catalog
+	opt     LiveOptions
+	visit   func(Change) error
+	root    int     // handle of the source
+	archive inodeID // zero: none
+	workers []worker
+
+	compared, filesRead, bytesRead atomic.Uint64
+
+	mu     sync.Mutex
+	held   []Change
+	failed []FailedItem
+	count  uint64
+	open   map[*liveDir]struct{} // directories with an open handle
+}
+
+func (l *live) leaveOut(archive string) error {
+	fd, err := fsat.OpenRoot(archive)
+	if err != nil {
+		return &fs.PathError{Op: "open archive", Path: archive, Err: err}
+	}
+	var st fsat.Stat
+	err = fsat.StatHandle(fd, &st)
+	l.archive = idOf(&st)
+	return errors.Join(err, fsat.Close(fd))
+}
+
+func (l *live) close() error {
+	errs := []error{fsat.Close(l.root)}
+	for d := range l.open {
+		errs = append(errs, fsat.Close(d.fd))
+	}
+	return errors.Join(errs...)
+}
+
+// top is where the walk begins: the source itself, or the folder that holds a path, with that one name. It is nil if
+// the source has no such folder.
+func (l *live) top(path, asked string) (*liveDir, error) {
+	was, _, err := locate(l.catalog, path)
+	if err != nil {
+		return nil, err
+	}
+	fd, err := openPath(l.root, folderOf(path))
+	if fsat.IsGone(err) && was != nil {
+		return nil, l.removed(folderOf(path), was)
+	}
+	if fsat.IsGone(err) {
+		return nil, notFound(l.catalog, asked, path)
+	}
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: folderOf(path), Err: err}
+	}
+	d := &liveDir{base: folderOf(path), fd: fd}
+	l.opened(d)
+	if err := d.identify(); err != nil {
+		return nil, err
+	}
+	if path == "" {
+		d.was = *was
+		return d, l.fill(&l.workers[0], d)
+	}
+	name := path[strings.LastIndexByte(path, '/')+1:]
+	var st fsat.Stat
+	err = fsat.StatAt(fd, name, &st)
+	if fsat.IsGone(err) && was == nil {
+		return nil, notFound(l.catalog, asked, path)
+	}
+	d.names = []fsat.DirEntry{{Name: name, Type: st.Type}}
+	d.entries = make([]index.Entry, 1)
+	if was != nil {
+		d.entries[0] = *was
+	}
+	return d, nil
+}
+
+// tell passes a change on, or holds it. The entries are copied.
+func (l *live) tell(c Change) error {
+	if c.Old != nil {
+		c.Old = kept(c.Old)
+	}
+	c.Path = strings.Clone(c.Path)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.held) >= maxHeld {
+		return l.visit(c)
+	}
+	l.held = append(l.held, c)
+	return nil
+}
+
+func (l *live) tellHeld() error {
+	slices.SortFunc(l.held, func(a, b Change) int { return comparePaths(a.Path, b.Path) })
+	for i := range l.held {
+		if l.held[i].Kind == "" { // part of a move
+			continue
+		}
+		if err := l.visit(l.held[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removed tells of an entry that is gone, with everything below it.
+func (l *live) removed(folder string, e *index.Entry) error {
+	path := join(folder, e.Name)
+	if l.excluded(path, e.Type == index.Dir) {
+		return nil
+	}
+	if err := l.tell(Change{Path: path, Kind: Removed, Old: e}); err != nil {
+		return err
+	}
+	return l.removedBelow(path, e)
+}
+
+func (l *live) removedBelow(path string, e *index.Entry) error {
+	list, err := openListing(l.catalog, e)
+	for ; err == nil && list.more; list.next() {
+		if l.ctx.Err() != nil {
+			return context.Cause(l.ctx)
+		}
+		err = l.removed(path, &list.entry)
+	}
+	return err
+}
+
+func (l *live) excluded(path string, isDir bool) bool {
+	if l.opt.Exclude == nil || l.opt.Exclude.Empty() {
+		return false
+	}
+	_, out := l.opt.Exclude.Match(path, isDir)
+	return out
+}
+
+// fail notes an entry that cannot be compared.
+func (l *live) fail(path string, err error) error {
+	if l.ctx.Err() != nil {
+		return context.Cause(l.ctx)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.count++
+	if len(l.failed) < maxListed {
+		l.failed = append(l.failed, FailedItem{Path: strings.Clone(path), Err: err})
+	}
+	return nil
+}
+
+func (l *live) summary() *LiveReport {
+	slices.SortFunc(l.failed, func(a, b FailedItem) int { return strings.Compare(a.Path, b.Path) })
+	return &LiveReport{Compared: l.compared.Load(), FilesRead: l.filesRead.Load(), BytesRead: l.bytesRead.Load(),
+		FailedCount: l.count, Failed: l.failed}
+}
+
+// findMoves reads those added files that have the size of a removed one, and puts what has the same content together.
+func (l *live) findMoves() error {
+	gone := make(map[uint64][]int)
+	for i := range l.held {
+		if e := l.held[i].Old; l.held[i].Kind == Removed && e.Type == index.File && e.Size > 0 {
+			gone[e.Size] = append(gone[e.Size], i)
+		}
+	}
+	var added []int
+	for i := range l.held {
+		if e := l.held[i].New; l.held[i].Kind == Added && e.Type == index.File && gone[e.Size] != nil {
+			added = append(added, i)
+		}
+	}
+	spare := make(chan *worker, len(l.workers))
+	for i := range l.workers {
+		spare <- &l.workers[i]
+	}
+	err := parallel(l.ctx, len(added), func(i int) error {
+		w := <-spare
+		defer func() { spare <- w }()
+		return l.readAdded(w, &l.held[added[i]])
+	})
+	if err != nil {
+		return err
+	}
+	order := func(a, b int) int { return comparePaths(l.held[a].Path, l.held[b].Path) }
+	slices.SortFunc(added, order)
+	for _, list := range gone {
+		slices.SortFunc(list, order)
+	}
+	for _, sameName := range []bool{true, false} {
+		for _, i := range added {
+			l.matchMove(&l.held[i], gone, sameName)
+		}
+	}
+	return nil
+}
+
+// matchMove makes an added file that has the content of a removed one a move.
+func (l *live) matchMove(c *Change, gone map[uint64][]int, sameName bool) {
+	if c.Kind != Added || c.New.Hash == (index.Hash{}) {
+		return
+	}
+	for _, i := range gone[c.New.Size] {
+		was := &l.held[i]
+		if was.Kind != Removed || was.Old.Hash != c.New.Hash || sameName && was.Old.Name != c.New.Name {
+			continue
+		}
+		c.Kind, c.From, c.Old, c.Fields = Moved, was.Path, was.Old, metadataChanges(was.Old, c.New)
+		was.Kind = ""
+		return
+	}
+}
+
+// readAdded completes the entry of an added file.
+func (l *live) readAdded(w *worker, c *Change) error {
+	dir, err := openPath(l.root, folderOf(c.Path))
+	if err != nil {
+		return nil // moved on: it stays an added file
+	}
+	var st fsat.Stat
+	e := *c.New
+	if err = fsat.StatAt(dir, e.Name, &st); err == nil && st.Type == fsat.Regular {
+		if err = l.complete(w, dir, &e, &st, true); err == nil {
+			c.New = &e
+		}
+	}
+	if closeErr := fsat.Close(dir); closeErr != nil {
+		return fmt.Errorf("close %q: %w", folderOf(c.Path), closeErr)
+	}
+	if l.ctx.Err() != nil {
+		return context.Cause(l.ctx)
+	}
+	return nil
+}

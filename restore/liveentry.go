@@ -1,0 +1,181 @@
+package restore
+
+import (
+	"errors"
+	"strings"
+
+	"snapcopy/index"
+	"snapcopy/internal/filecopy"
+	"snapcopy/internal/fsat"
+)
+
+// item compares one name; isDir says that it is a directory to enter.
+func (l *live) item(w *worker, d *liveDir, i int) (isDir bool, err error) {
+	name, was := d.names[i].Name, &d.entries[i]
+	var st fsat.Stat
+	err = fsat.StatAt(d.fd, name, &st)
+	if fsat.IsGone(err) {
+		if was.Type == 0 {
+			return false, nil
+		}
+		return false, l.removed(d.path(), was)
+	}
+	if err != nil {
+		return false, l.fail(join(d.path(), name), err)
+	}
+	if st.Type == fsat.Directory {
+		return idOf(&st) != l.archive, nil
+	}
+	l.compared.Add(1)
+	if sameInode(was, &st) && (was.Type != index.File || was.Size == uint64(st.Size)) && was.Type == entryType(st.Type) {
+		return false, nil
+	}
+	return false, l.changed(w, d, was, name, &st)
+}
+
+// sameInode reports whether nothing can have changed since the snapshot: content and metadata both move the change
+// time, unless they changed while the snapshot was taken.
+func sameInode(was *index.Entry, st *fsat.Stat) bool {
+	return was.Mtime == index.Time(st.Mtime) && was.Ctime == index.Time(st.Ctime) && was.Ino == st.Ino &&
+		was.Mode == st.Mode && was.UID == st.UID && was.GID == st.GID &&
+		was.Flags&(index.Racy|index.Torn|index.Unread) == 0
+}
+
+var entryTypes = map[uint32]index.Type{
+	fsat.Regular: index.File, fsat.Directory: index.Dir, fsat.Symlink: index.Symlink, fsat.Fifo: index.Fifo,
+	fsat.Socket: index.Socket, fsat.CharDevice: index.CharDevice, fsat.BlockDevice: index.BlockDevice,
+}
+
+func entryType(kind uint32) index.Type { return entryTypes[kind] }
+
+// entryOf describes what is live as far as the file system tells without opening it.
+func entryOf(name string, st *fsat.Stat) index.Entry {
+	e := index.Entry{Name: strings.Clone(name), Type: entryType(st.Type), Mode: st.Mode, UID: st.UID, GID: st.GID,
+		Mtime: index.Time(st.Mtime), Ctime: index.Time(st.Ctime), Ino: st.Ino}
+	switch e.Type {
+	case index.Dir:
+		return e
+	case index.File:
+		e.Size = uint64(st.Size)
+	case index.CharDevice, index.BlockDevice:
+		e.Major, e.Minor = st.Major, st.Minor
+	}
+	e.Nlink = st.Nlink
+	return e
+}
+
+// changed compares an entry that is no directory and may have changed.
+func (l *live) changed(w *worker, d *liveDir, was *index.Entry, name string, st *fsat.Stat) error {
+	path := join(d.path(), name)
+	e := entryOf(name, st)
+	c := Change{Path: path, Kind: Added, New: &e}
+	read := was.Type == index.File && e.Type == index.File && was.Size == e.Size
+	err := l.complete(w, d.fd, &e, st, read)
+	if fsat.IsGone(err) {
+		if was.Type == 0 {
+			return nil
+		}
+		return l.removed(d.path(), was)
+	}
+	if err != nil {
+		return l.fail(path, err)
+	}
+	if was.Type != 0 {
+		c.Old, c.Fields = was, metadataChanges(was, &e)
+		switch {
+		case was.Type != e.Type:
+			c.Kind = TypeChanged
+		case !sameContent(was, &e):
+			c.Kind = Changed
+		case len(c.Fields) == 0:
+			return nil
+		default:
+			c.Kind = Metadata
+		}
+	}
+	if err := l.tell(c); err != nil || was.Type != index.Dir || e.Type == index.Dir {
+		return err
+	}
+	return l.removedBelow(path, was)
+}
+
+var errAnotherType = errors.New("changed its type while it was compared")
+
+// complete reads what statx does not tell; of a regular file the content only if that is wanted.
+func (l *live) complete(w *worker, dir int, e *index.Entry, st *fsat.Stat, content bool) (err error) {
+	if e.Type != index.File {
+		if e.Type == index.Symlink {
+			if e.Target, err = fsat.Readlink(dir, e.Name, st.Size); err != nil {
+				return err
+			}
+			e.Size = uint64(len(e.Target))
+		}
+		set, err := fsat.XattrsAt(dir, e.Name)
+		e.XattrHash = hashXattrs(set)
+		return err
+	}
+	fd, err := fsat.OpenFile(dir, e.Name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, fsat.Close(fd)) }()
+	if err := fsat.StatHandle(fd, st); err != nil {
+		return err
+	}
+	if st.Type != fsat.Regular {
+		return errAnotherType
+	}
+	*e = entryOf(e.Name, st)
+	set, err := fsat.Xattrs(fd)
+	if err != nil {
+		return err
+	}
+	e.XattrHash = hashXattrs(set)
+	attrs, err := fsat.Attrs(fd)
+	if err != nil {
+		return err
+	}
+	e.Attrs = index.Attrs(attrs) & index.KnownAttrs
+	if !content {
+		return nil
+	}
+	l.filesRead.Add(1)
+	n, hash, err := w.copier.Copy(l.ctx, filecopy.NoFile, fd, st.Size, fsat.HasHoles(fd, st.Size))
+	l.bytesRead.Add(uint64(w.copier.Data))
+	e.Size, e.Hash = uint64(n), hash
+	return err
+}
+
+func hashXattrs(set []fsat.Xattr) index.Hash {
+	list := make([]index.Xattr, len(set))
+	for i, x := range set {
+		list[i] = index.Xattr(x)
+	}
+	return index.HashXattrs(list)
+}
+
+// directory compares a directory itself.
+func (l *live) directory(d *liveDir, path string, st *fsat.Stat) error {
+	e := entryOf(d.name, st)
+	was := &d.was
+	if was.Type == index.Dir && sameInode(was, st) {
+		return nil
+	}
+	set, err := fsat.Xattrs(d.fd)
+	attrs, attrsErr := fsat.Attrs(d.fd)
+	if err := errors.Join(err, attrsErr); err != nil {
+		return l.fail(path, err)
+	}
+	e.XattrHash, e.Attrs = hashXattrs(set), index.Attrs(attrs)&index.KnownAttrs
+	c := Change{Path: path, Kind: Added, New: &e}
+	if was.Type != 0 {
+		c.Old, c.Fields = was, metadataChanges(was, &e)
+		c.Kind = Metadata
+		if was.Type != index.Dir {
+			c.Kind = TypeChanged
+		} else if len(c.Fields) == 0 {
+			return nil
+		}
+	}
+	return l.tell(c)
+}

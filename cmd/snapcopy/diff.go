@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -14,27 +16,106 @@ import (
 	"snapcopy/snapshot"
 )
 
-type diffOptions struct{ json bool }
-
-func diffCommand(a *app) *cobra.Command {
-	return command(a, &cobra.Command{
-		Use:   "diff ARCHIVE A B [PATH]",
-		Short: "Say how two snapshots differ",
-		Long: `Say what is different in snapshot B against snapshot A, below PATH if one is named. The answer comes from the
-catalogs and takes as long as there are changes, however large the snapshots are. The exit status does not
-depend on whether there are differences.`,
-		Example: `  snapcopy diff /backup/documents latest~1 latest
-  snapcopy diff /backup/documents 7d latest letters
-  snapcopy diff --json /backup/documents 2026-11-20 2026-11-23`,
-	}, new(diffOptions), mayBeDone, mayFail, mayFindDamage)
+type diffOptions struct {
+	json        bool
+	summary     bool
+	depth       int
+	threads     int
+	exclude     []string
+	excludeFrom []string
 }
 
+func diffCommand(a *app) *cobra.Command {
+	o := new(diffOptions)
+	c := command(a, &cobra.Command{
+		Use:   "diff ARCHIVE A B [PATH]",
+		Short: "Say how two snapshots differ, or a snapshot and a folder",
+		Long: `Say what is different in snapshot B against snapshot A, below PATH if one is named. The answer comes from the
+catalogs and takes as long as there are changes, however large the snapshots are. The exit status does not
+depend on whether there are differences.
+
+  snapcopy diff ARCHIVE[@SNAPSHOT] SOURCE [PATH]
+
+says what is different in the folder SOURCE now against a snapshot, the latest if none is named. Files that have
+the recorded size, times and inode number are not read. The archive itself is not part of SOURCE.`,
+		Example: `  snapcopy diff /backup/documents latest~1 latest
+  snapcopy diff /backup/documents 7d latest letters
+  snapcopy diff --json /backup/documents 2026-11-20 2026-11-23
+  snapcopy diff --summary --depth 2 /backup/documents 30d latest
+  snapcopy diff /backup/documents@latest ~/Documents`,
+	}, o, mayBeDone, mayFail, mayNotCompare, mayFindDamage)
+	c.Args = func(_ *cobra.Command, args []string) error {
+		if !isLive(args) {
+			return checkArgs(c, args)
+		}
+		if len(args) > 3 {
+			return &usageError{c.CommandPath(), fmt.Errorf("one argument too many: %s", name(args[3]))}
+		}
+		return checkArgs(c, append(slices.Clone(args), "B")) // which it does without
+	}
+	snapshots := c.ValidArgsFunction
+	c.ValidArgsFunction = func(c *cobra.Command, args []string, begun string) (
+		[]cobra.Completion, cobra.ShellCompDirective) {
+		switch {
+		case len(args) == 0:
+			return a.completePlace(begun)
+		case !strings.Contains(args[0], "@") || isArchive(args[0]):
+			return snapshots(c, args, begun)
+		case len(args) == 1:
+			return nil, cobra.ShellCompDirectiveFilterDirs
+		case len(args) == 2:
+			return a.completePath(args[0], begun)
+		}
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return c
+}
+
+var mayNotCompare = status{statusIncomplete, "done, but some entries of SOURCE could not be compared and are listed"}
+
 func (o *diffOptions) AddFlags(f *pflag.FlagSet) {
+	f.SortFlags = false
+	f.BoolVar(&o.summary, "summary", false, "counts and sizes by folder, instead of a line for each change")
+	f.IntVar(&o.depth, "depth", 1, "with --summary: tell apart folders down to level `N`; 0 for one sum")
+	f.StringArrayVar(&o.exclude, "exclude", nil, "with SOURCE: leave out what matches `PATTERN` (can be repeated)")
+	f.StringArrayVar(&o.excludeFrom, "exclude-from", nil,
+		"with SOURCE: leave out what matches the patterns in `FILE` (can be repeated)")
+	addThreads(f, &o.threads)
 	f.BoolVar(&o.json, "json", false, "print one JSON object a line")
 }
 
+// isLive reports whether the arguments are a snapshot and a folder: a snapshot is named after an @, or there is a second
+// argument alone and it is a folder.
+func isLive(args []string) bool {
+	if len(args) < 2 {
+		return false
+	}
+	if _, selector, err := splitPlace(args[0]); err != nil || selector != "" {
+		return true
+	}
+	info, err := os.Stat(args[1])
+	return len(args) == 2 && err == nil && info.IsDir()
+}
+
 // Run compares.
-func (o *diffOptions) Run(ctx context.Context, a *app, args []string) (err error) {
+func (o *diffOptions) Run(ctx context.Context, a *app, args []string) error {
+	if o.depth < 0 {
+		return wrongUsage("--depth must not be negative")
+	}
+	if err := checkThreads(o.threads); err != nil {
+		return err
+	}
+	if isLive(args) {
+		return o.live(ctx, a, args)
+	}
+	if o.exclude != nil || o.excludeFrom != nil {
+		return wrongUsage("--exclude and --exclude-from go with SOURCE")
+	}
+	return o.snapshots(ctx, a, args)
+}
+
+// snapshots compares two snapshots.
+func (o *diffOptions) snapshots(ctx context.Context, a *app, args []string) (err error) {
 	archive, err := snapshot.Open(args[0])
 	if err != nil {
 		return err
@@ -56,20 +137,51 @@ func (o *diffOptions) Run(ctx context.Context, a *app, args []string) (err error
 			return err
 		}
 	}
+	p := changePrinter{ctx: ctx, a: a, o: o}
+	p.tally.Depth = o.depth
+	if err = restore.Compare(old.catalog, young.catalog, path, p.visit); err == nil {
+		err = p.end(old.Name, young.Name)
+	}
+	return err
+}
 
-	counts := make(map[restore.Kind]uint64)
-	err = restore.Compare(old.catalog, young.catalog, path, func(c restore.Change) error {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		counts[c.Kind]++
-		if o.json {
-			return a.printJSON(changeJSON(&c))
-		}
-		return a.printf("%s\n", a.changeLine(&c))
-	})
+// changePrinter prints changes as they come, or sums them up.
+type changePrinter struct {
+	ctx    context.Context
+	a      *app
+	o      *diffOptions
+	counts map[restore.Kind]uint64
+	tally  restore.Tally
+}
+
+func (p *changePrinter) visit(c restore.Change) error {
+	if p.ctx.Err() != nil {
+		return context.Cause(p.ctx)
+	}
+	if p.counts == nil {
+		p.counts = make(map[restore.Kind]uint64)
+	}
+	p.counts[c.Kind]++
+	switch {
+	case p.o.summary:
+		p.tally.Add(&c)
+		return nil
+	case p.o.json:
+		return p.a.printJSON(changeJSON(&c))
+	}
+	return p.a.printf("%s\n", p.a.changeLine(&c))
+}
+
+func (p *changePrinter) end(from, to string) error {
+	var err error
+	switch {
+	case p.o.summary && p.o.json:
+		err = p.a.printTallyJSON(&p.tally)
+	case p.o.summary:
+		err = p.a.printTally(&p.tally)
+	}
 	if err == nil {
-		a.term.errorf("From %s to %s: %s.", old.Name, young.Name, changeCounts(counts))
+		p.a.term.errorf("From %s to %s: %s.", from, to, changeCounts(p.counts))
 	}
 	return err
 }

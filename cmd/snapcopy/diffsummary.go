@@ -1,0 +1,61 @@
+package main
+
+import (
+	"snapcopy/restore"
+)
+
+// printTally prints the changes by folder.
+func (a *app) printTally(t *restore.Tally) error {
+	header := []string{"FOLDER", "ADDED", "REMOVED", "CHANGED", "METADATA", "MOVED", "TYPE", "+BYTES", "-BYTES", "NET"}
+	rows := [][]string{header}
+	for _, f := range t.Folders() {
+		row := []string{folderName(f.Folder)}
+		for _, k := range kinds {
+			row = append(row, count(f.Counts[k.kind]))
+		}
+		rows = append(rows, append(row, size(f.Added), size(f.Removed), netSize(f.Added, f.Removed)))
+	}
+	if len(rows) == 1 {
+		return nil
+	}
+	return a.printf("%s", table(rows, false, true, true, true, true, true, true, true, true, true))
+}
+
+func folderName(path string) string {
+	if path == "" {
+		return "./"
+	}
+	return name(path + "/")
+}
+
+// netSize writes by how much a size grew or shrank.
+func netSize(added, removed uint64) string {
+	switch {
+	case added > removed:
+		return "+" + size(added-removed)
+	case added < removed:
+		return "-" + size(removed-added)
+	}
+	return size(0)
+}
+
+type tallyObject struct {
+	Folder    string                  `json:"folder"`
+	FolderRaw []byte                  `json:"folder_base64,omitempty"`
+	Counts    map[restore.Kind]uint64 `json:"counts"`
+	Added     uint64                  `json:"bytes_added"`
+	Removed   uint64                  `json:"bytes_removed"`
+}
+
+func (a *app) printTallyJSON(t *restore.Tally) error {
+	for _, f := range t.Folders() {
+		path := f.Folder
+		if path == "" {
+			path = "."
+		}
+		if err := a.printJSON(tallyObject{path, raw(path), f.Counts, f.Added, f.Removed}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -134,17 +134,22 @@ func (f *finder) folder(path string, forms []sameFolder) error {
 	}
 }
 
+// open reads the records of a folder's forms, which are in different catalogs.
 func (f *finder) open(forms []sameFolder) ([]*open, error) {
 	list := make([]*open, len(forms))
-	for i, form := range forms {
-		rec, err := f.h.read(form.in, form.child)
+	read := func(i int) error {
+		rec, err := f.h.read(forms[i].in, forms[i].child)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		list[i] = &open{sameFolder: form, listing: listing{rec: rec, cursor: rec.Cursor()}}
+		list[i] = &open{sameFolder: forms[i], listing: listing{rec: rec, cursor: rec.Cursor()}}
 		list[i].next()
+		return nil
 	}
-	return list, nil
+	if len(forms) == 1 {
+		return list, read(0)
+	}
+	return list, parallel(f.ctx, len(forms), read)
 }
 
 func firstName(list []*open) (name string, ok bool) {

@@ -21,6 +21,9 @@ type LiveOptions struct {
 	Threads int              // as for a restore
 	Exclude *exclude.Matcher // what is not looked at on either side; nil: nothing
 	Archive string           // a folder that is not part of the source; "": none
+	// IgnoreInode and IgnoreCtime take a file for unchanged whatever its inode number or its change time, for sources
+	// where they are not stable. Extended attributes are then looked at.
+	IgnoreInode, IgnoreCtime bool
 }
 
 // LiveReport is what CompareLive did beside telling of changes.

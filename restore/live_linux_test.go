@@ -150,6 +150,31 @@ func TestLiveOptions(t *testing.T) {
 	}
 }
 
+// A copy of the source has other inodes and change times.
+func TestLiveUnstable(t *testing.T) {
+	s := newSeries(t)
+	s.file("f", "content")
+	s.file("dir/g", "more")
+	s.link("f", "dir/linked")
+	s.xattr("f", "user.note", "x")
+	testtree.Settle()
+	s.snap()
+	other := filepath.Join(t.TempDir(), "copy")
+	s.check(exec.Command("cp", "-a", s.root, other).Run())
+	s.root = other
+	for ignore, files := range map[bool]uint64{false: 3, true: 0} {
+		lines, report := s.liveChanges("", LiveOptions{IgnoreInode: ignore, IgnoreCtime: ignore})
+		if lines != nil || report.FilesRead != files {
+			t.Errorf("ignored: %v: %q, %d files read, want %d", ignore, lines, report.FilesRead, files)
+		}
+	}
+	s.xattr("dir/g", "user.note", "new")
+	lines, _ := s.liveChanges("", LiveOptions{IgnoreInode: true, IgnoreCtime: true})
+	if want := []string{`metadata "dir/g" xattrs`}; !slices.Equal(lines, want) {
+		t.Errorf("got %q, want %q", lines, want)
+	}
+}
+
 // What cannot be read is listed; the rest goes on.
 func TestLiveUnreadable(t *testing.T) {
 	if os.Geteuid() == 0 {

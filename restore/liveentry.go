@@ -27,7 +27,13 @@ func (l *live) item(w *worker, d *liveDir, i int) (isDir bool, err error) {
 		return idOf(&st) != l.archive, nil
 	}
 	l.compared.Add(1)
-	if sameInode(was, &st) && (was.Type != index.File || was.Size == uint64(st.Size)) && was.Type == entryType(st.Type) {
+	same := l.sameInode(was, &st) && was.Type == entryType(st.Type) &&
+		(was.Type != index.File || was.Size == uint64(st.Size))
+	if same && l.opt.IgnoreCtime {
+		set, err := fsat.XattrsAt(d.fd, name)
+		same = err == nil && hashXattrs(set) == was.XattrHash && was.Nlink == st.Nlink
+	}
+	if same {
 		return false, nil
 	}
 	return false, l.changed(w, d, was, name, &st)
@@ -35,8 +41,9 @@ func (l *live) item(w *worker, d *liveDir, i int) (isDir bool, err error) {
 
 // sameInode reports whether nothing can have changed since the snapshot: content and metadata both move the change
 // time, unless they changed while the snapshot was taken.
-func sameInode(was *index.Entry, st *fsat.Stat) bool {
-	return was.Mtime == index.Time(st.Mtime) && was.Ctime == index.Time(st.Ctime) && was.Ino == st.Ino &&
+func (l *live) sameInode(was *index.Entry, st *fsat.Stat) bool {
+	return was.Mtime == index.Time(st.Mtime) &&
+		(was.Ctime == index.Time(st.Ctime) || l.opt.IgnoreCtime) && (was.Ino == st.Ino || l.opt.IgnoreInode) &&
 		was.Mode == st.Mode && was.UID == st.UID && was.GID == st.GID &&
 		was.Flags&(index.Racy|index.Torn|index.Unread) == 0
 }
@@ -158,7 +165,7 @@ func hashXattrs(set []fsat.Xattr) index.Hash {
 func (l *live) directory(d *liveDir, path string, st *fsat.Stat) error {
 	e := entryOf(d.name, st)
 	was := &d.was
-	if was.Type == index.Dir && sameInode(was, st) {
+	if was.Type == index.Dir && l.sameInode(was, st) && !l.opt.IgnoreCtime {
 		return nil
 	}
 	set, err := fsat.Xattrs(d.fd)

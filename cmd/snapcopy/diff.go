@@ -21,6 +21,8 @@ type diffOptions struct {
 	summary     bool
 	depth       int
 	threads     int
+	ignoreInode bool
+	ignoreCtime bool
 	exclude     []string
 	excludeFrom []string
 }
@@ -80,6 +82,8 @@ func (o *diffOptions) AddFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.exclude, "exclude", nil, "with SOURCE: leave out what matches `PATTERN` (can be repeated)")
 	f.StringArrayVar(&o.excludeFrom, "exclude-from", nil,
 		"with SOURCE: leave out what matches the patterns in `FILE` (can be repeated)")
+	f.BoolVar(&o.ignoreInode, "ignore-inode", false, "with SOURCE: inode numbers are not stable there")
+	f.BoolVar(&o.ignoreCtime, "ignore-ctime", false, "with SOURCE: change times are not stable there")
 	addThreads(f, &o.threads)
 	f.BoolVar(&o.json, "json", false, "print one JSON object a line")
 }
@@ -108,8 +112,8 @@ func (o *diffOptions) Run(ctx context.Context, a *app, args []string) error {
 	if isLive(args) {
 		return o.live(ctx, a, args)
 	}
-	if o.exclude != nil || o.excludeFrom != nil {
-		return wrongUsage("--exclude and --exclude-from go with SOURCE")
+	if o.exclude != nil || o.excludeFrom != nil || o.ignoreInode || o.ignoreCtime {
+		return wrongUsage("--exclude, --exclude-from, --ignore-inode and --ignore-ctime go with SOURCE")
 	}
 	return o.snapshots(ctx, a, args)
 }

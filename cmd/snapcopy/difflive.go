@@ -16,7 +16,8 @@ func (o *diffOptions) live(ctx context.Context, a *app, args []string) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	opt := restore.LiveOptions{Threads: o.threads, Archive: s.archive.Path}
+	opt := restore.LiveOptions{Threads: o.threads, Archive: s.archive.Path,
+		IgnoreInode: o.ignoreInode, IgnoreCtime: o.ignoreCtime}
 	opt.Exclude, err = (&snapshotOptions{exclude: o.exclude, excludeFrom: o.excludeFrom}).patterns()
 	if err != nil {
 		return err

@@ -211,12 +211,15 @@ func (c *comparison) moved(p *pair, from place) error {
 
 // below compares what is in the directories of a pair, in lock step.
 func (c *comparison) below(p *pair) error {
+	if !isFolder(p.old) && !isFolder(p.new) {
+		return nil
+	}
 	a, err := openListing(c.old, p.old)
 	if err != nil {
 		return err
 	}
 	b, err := openListing(c.new, p.new)
-	if err != nil || a.rec == nil && b.rec == nil {
+	if err != nil {
 		return err
 	}
 	folder := p.path()
@@ -242,6 +245,8 @@ func (c *comparison) below(p *pair) error {
 	}
 	return nil
 }
+
+func isFolder(e *index.Entry) bool { return e != nil && e.Type == index.Dir }
 
 // listing steps through the entries of a directory.
 type listing struct {

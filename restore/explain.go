@@ -139,9 +139,9 @@ func (x *Explainer) Close() error {
 
 // Explain explains the entry at path, elements joined by '/', "" for the whole snapshot. If there is none the error is
 // a *[NotFoundError]. A file takes some milliseconds if it is shared with the previous snapshot under its path.
-// Otherwise that snapshot's whole catalog is looked through, and what changed from each older one to the next. Memory:
-// 100 bytes for each entry below a directory that is not shared under its path, at most for a million of them; the rest
-// is not looked for under other paths.
+// Otherwise that snapshot's whole catalog is looked through, and, for a directory or if the run has moved something,
+// what changed from each older one to the next. Memory: 100 bytes for each entry below a directory that is not shared
+// under its path, at most for a million of them; the rest is not looked for under other paths.
 func (x *Explainer) Explain(ctx context.Context, path string) (*Explanation, error) {
 	clean := cleanPath(path)
 	e, ok, err := x.catalog.Lookup(clean)
@@ -290,9 +290,22 @@ func (x *Explainer) returned(ctx context.Context, ex *Explanation) (bool, error)
 	if ex.Entry.Stored == 0 || !x.comparable() {
 		return false, nil
 	}
+	for _, r := range slices.Backward(x.older) {
+		same, err := x.holds(r, ex.Path, &ex.Entry)
+		if err != nil {
+			return false, err
+		}
+		if same {
+			ex.Reason = Returned
+			return true, x.since(ex, r.Name, ex.Path)
+		}
+	}
+	if x.catalog.Summary().Counts.Moved == 0 {
+		return false, nil
+	}
 	was := newSearch()
 	was.addStored(ex.Entry.Stored)
-	with, err := x.inOlder(ctx, was)
+	with, err := x.inOlder(ctx, was, "")
 	if err != nil || with == "" {
 		return false, err
 	}
@@ -301,8 +314,12 @@ func (x *Explainer) returned(ctx context.Context, ex *Explanation) (bool, error)
 }
 
 // inOlder looks for stored files in the snapshots before the previous one, the newest first, until all were found, and
-// gives the last one it looked into if they were. In each only what differs from the next one is gone through.
-func (x *Explainer) inOlder(ctx context.Context, s *search) (with string, err error) {
+// gives the last one it looked into if they were. In each only what differs from the next one is gone through. A run
+// that has moved nothing linked older stored files under their own paths only: those below the path below.
+func (x *Explainer) inOlder(ctx context.Context, s *search, below string) (with string, err error) {
+	if x.catalog.Summary().Counts.Moved > 0 {
+		below = ""
+	}
 	newer := x.previous
 	defer func() { err = errors.Join(err, x.closeOlder(newer)) }()
 	for _, r := range slices.Backward(x.older) {
@@ -314,7 +331,7 @@ func (x *Explainer) inOlder(ctx context.Context, s *search) (with string, err er
 		}
 		c, err := index.Open(r.Catalog)
 		if err == nil && c.Summary().Anchor == x.catalog.Summary().Anchor {
-			if err = s.differing(ctx, c, newer); err == nil {
+			if err = s.differing(ctx, c, newer, below); err == nil {
 				c, newer = newer, c
 			}
 		}

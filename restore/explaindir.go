@@ -25,7 +25,7 @@ func (x *Explainer) directory(ctx context.Context, ex *Explanation) error {
 	default:
 		ex.Reason = Unchanged
 	}
-	d := descent{ctx: ctx, x: x, below: &Below{ByReason: make(map[Reason]uint64)}}
+	d := descent{ctx: ctx, x: x, path: ex.Path, below: &Below{ByReason: make(map[Reason]uint64)}}
 	ex.Below = d.below
 	if err := d.dir(e, old); err != nil {
 		return err
@@ -47,6 +47,7 @@ func (x *Explainer) directory(ctx context.Context, ex *Explanation) error {
 type descent struct {
 	ctx   context.Context
 	x     *Explainer
+	path  string
 	below *Below
 	open  []doubtful
 }
@@ -150,7 +151,7 @@ func (d *descent) resolve(was *search) error {
 		}
 	}
 	if d.x.previous != nil {
-		if _, err := d.x.inOlder(d.ctx, older); err != nil {
+		if _, err := d.x.inOlder(d.ctx, older, d.path); err != nil {
 			return err
 		}
 	}

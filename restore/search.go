@@ -52,10 +52,17 @@ func (s *search) in(ctx context.Context, c *index.Catalog) error {
 	})
 }
 
-// differing looks into those directories of c that are not the same in another catalog.
-func (s *search) differing(ctx context.Context, c, other *index.Catalog) error {
-	here, there := c.Root(), other.Root()
-	return walkDiffering(ctx, c, other, "", &here, &there, func(dir string, e *index.Entry) error {
+// differing looks into those directories of c, at a path and below it, that are not the same in another catalog.
+func (s *search) differing(ctx context.Context, c, other *index.Catalog, path string) error {
+	here, _, err := locate(c, path)
+	if err != nil || !isFolder(here) {
+		return err
+	}
+	there, _, err := locate(other, path)
+	if err != nil {
+		return err
+	}
+	return walkDiffering(ctx, c, other, path, here, there, func(dir string, e *index.Entry) error {
 		s.look(dir, e)
 		return nil
 	})

@@ -39,7 +39,7 @@ const (
 	PreviousUnread  Reason = "previous_unusable" // the previous catalog cannot be used, or could not at that time
 	ArchiveCopied   Reason = "archive_copied"    // the archive was copied in between: inode numbers say nothing
 	NoHardLinks     Reason = "no_hard_links"     // the archive's file system has none
-	NotLinked       Reason = "not_linked"        // no link could be made, and the catalogs do not say why
+	NotLinked       Reason = "not_linked"        // refused, or with holes in other places: catalogs do not say which
 )
 
 // Shared reports whether the reason is one for which an entry is shared.

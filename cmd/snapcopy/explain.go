@@ -109,7 +109,8 @@ var reasons = []struct {
 		"previous catalog not usable"},
 	{restore.ArchiveCopied, "the archive was copied in between, and inode numbers say nothing",
 		"not known, the archive was copied in between"},
-	{restore.NotLinked, "no link could be made; the catalogs do not say why", "not linked for another reason"},
+	{restore.NotLinked, "no link could be made: the system refused it, or its holes are in other places than those stored",
+		"not linked for another reason"},
 	{restore.NoHardLinks, "the archive's file system has no hard links", "no hard links there"},
 }
 

@@ -152,6 +152,19 @@ func TestVersionsRenameAmongCopies(t *testing.T) {
 	wantVersions(t, h, "a/f", "a/f 20-21 (2) 4")
 }
 
+// A file that got its old name back is told of once.
+func TestVersionsRenamedBack(t *testing.T) {
+	s := newSeries(t)
+	s.file("a", "content")
+	s.snap()
+	s.check(os.Rename(s.path("a"), s.path("b")))
+	s.snap()
+	s.check(os.Rename(s.path("b"), s.path("a")))
+	s.snap()
+	wantVersions(t, s.history(), "a", "a 20-20 (1) 7 gone 21 to b", "b 21-21 (1) 7 was a", "a 22-22 (1) 7 was b")
+	wantVersions(t, s.history(), "b", "a 20-20 (1) 7", "b 21-21 (1) 7 was a gone 22 to a")
+}
+
 func TestVersionsOfDamaged(t *testing.T) {
 	s := newSeries(t)
 	s.file("f", "1")

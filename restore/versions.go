@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -61,7 +62,11 @@ func (h *History) versions(ctx context.Context, path string) ([]Version, error) 
 	if list == nil {
 		return nil, h.nowhere(ctx, path, clean)
 	}
-	slices.SortStableFunc(list, func(a, b Version) int { return a.first - b.first })
+	slices.SortStableFunc(list, func(a, b Version) int {
+		return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(a.Path, b.Path))
+	})
+	// What got an old name back was met twice: as that, and as what it was before.
+	list = slices.CompactFunc(list, func(a, b Version) bool { return a.first == b.first && a.Path == b.Path })
 	return list, h.countChanges(ctx, list)
 }
 

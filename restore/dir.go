@@ -34,6 +34,9 @@ type dir struct {
 
 	inode inodeID // in the target
 
+	folds bool            // names that differ may be the same there
+	had   map[string]bool // its names when it was entered, if so
+
 	mu     sync.Mutex // of the cursor
 	rec    *index.Record
 	cursor index.Cursor

@@ -35,6 +35,11 @@ func (r *run) openTop(selected []selection) error {
 		return errors.Join(err, fsat.Close(src))
 	}
 	d.handles.set(src, nil, dst)
+	if !d.own {
+		if err := r.lookForFolding(d); err != nil {
+			return errors.Join(err, d.closeHandles())
+		}
+	}
 	r.dirs.Open, r.dirs.OpenFrom, r.dirs.Close = r.openByPath, r.openFrom, (*dir).closeHandles
 	r.dirs.Start(&d.handles.Dir, d)
 	return nil
@@ -152,6 +157,9 @@ func (r *run) findDir(w *worker, d *dir) error {
 	var st fsat.Stat
 	if !p.own { // it may be there
 		err := fsat.StatAt(p.handles.dst, d.name, &st)
+		if err == nil && p.folds && !p.had[d.name] {
+			return errFolded
+		}
 		if err == nil && st.Type == fsat.Directory {
 			d.finish, d.update = r.resumed, r.opt.Overwrite != OverwriteNever
 			d.spared = p.spared
@@ -233,6 +241,9 @@ func (r *run) startDir(d *dir) error {
 	}
 	d.inode = idOf(&st)
 	if !d.own {
+		if err := r.lookForFolding(d); err != nil {
+			return err
+		}
 		if d.update && r.euid != 0 && st.Mode&0o700 != 0o700 { // it gets its mode in the end
 			if err := fsat.Chmod(dst, st.Mode|0o700); err != nil && !fsat.IsRefused(err) {
 				return fmt.Errorf("chmod: %w", err)

@@ -16,6 +16,7 @@ func (r *run) enterBase(d *dir, item int) error {
 	d.base, d.own, d.inode, d.missing = &p.selected[item], p.own, p.inode, p.missing
 	d.update = r.opt.Overwrite != OverwriteNever
 	if !r.opt.InPlace || d.base.folder == "" {
+		d.folds, d.had = p.folds, p.had
 		return r.openByPath(d)
 	}
 	if !d.missing {
@@ -33,7 +34,10 @@ func (r *run) enterBase(d *dir, item int) error {
 			d.inode, d.own = idOf(&st), false
 		}
 	}
-	return r.openByPath(d)
+	if err := r.openByPath(d); err != nil || d.own {
+		return err
+	}
+	return r.lookForFolding(d)
 }
 
 // makeFolders opens the folder of a base, and makes what is missing of the path; a dry run returns NoDir for that.

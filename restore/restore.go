@@ -118,24 +118,25 @@ type run struct {
 	opt    Options
 	report *Report
 
-	snapshot int  // handle of the snapshot's folder
-	target   int  // handle of the target
-	fsync    bool // each file and folder has to be synced by itself
-	whole    bool
-	top      *dir
-	dirs     dirhandles.Set[*dir]
-	groups   linkGroups
-	workers  []worker
-	euid     uint32
-	egid     uint32
-	clones   atomic.Int32 // whether the target takes reflinks of stored files: one of the states below
-	named    atomic.Bool  // the target knows no files without a name
-	devices  []uint64     // of the source, as the catalog numbers them
-	resumed  bool         // the target is that of this restore, cut short before
-	noted    bool         // the target has the note that the restore is not finished
-	late     lateWork
-	tally    tally
-	itemLock sync.Mutex
+	snapshot   int  // handle of the snapshot's folder
+	target     int  // handle of the target
+	fsync      bool // each file and folder has to be synced by itself
+	whole      bool
+	top        *dir
+	dirs       dirhandles.Set[*dir]
+	groups     linkGroups
+	workers    []worker
+	euid       uint32
+	egid       uint32
+	clones     atomic.Int32 // whether the target takes reflinks of stored files: one of the states below
+	exactNames bool         // the target's file system takes no name for another
+	named      atomic.Bool  // the target knows no files without a name
+	devices    []uint64     // of the source, as the catalog numbers them
+	resumed    bool         // the target is that of this restore, cut short before
+	noted      bool         // the target has the note that the restore is not finished
+	late       lateWork
+	tally      tally
+	itemLock   sync.Mutex
 }
 
 // Run restores from a published snapshot into the folder to, which is made if it is missing, with its parents. Without
@@ -283,7 +284,7 @@ func (r *run) lookAtSpace(empty bool) error {
 	if err != nil {
 		return &fs.PathError{Op: "statfs", Path: r.report.Target, Err: err}
 	}
-	r.fsync = space.NeedsFsync
+	r.fsync, r.exactNames = space.NeedsFsync, exactNames[space.Kind]
 	var from, to fsat.Stat
 	if err := errors.Join(fsat.StatHandle(r.snapshot, &from), fsat.StatHandle(r.target, &to)); err != nil {
 		return &fs.PathError{Op: "stat", Path: r.report.Target, Err: err}

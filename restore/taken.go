@@ -40,6 +40,9 @@ func (r *run) restoreTaken(w *worker, d *dir, e *index.Entry) (taken bool, err e
 	if err != nil {
 		return true, fmt.Errorf("stat in target: %w", err)
 	}
+	if d.folds && !d.had[e.Name] {
+		return true, errFolded
+	}
 	if e.Linked() {
 		return true, r.linkedTaken(w, d, e, &st)
 	}
@@ -49,6 +52,41 @@ func (r *run) restoreTaken(w *worker, d *dir, e *index.Entry) (taken bool, err e
 	}
 	return true, r.settleTaken(w, d, e, &st, diff, nil)
 }
+
+var errFolded = fmt.Errorf("%w: the target's file system takes this name for another one of the folder", ErrExists)
+
+// lookForFolding lists an existing directory in which names that differ only in case, or in how letters are encoded, may
+// be the same: there, something that has a name need not be what the name is of.
+func (r *run) lookForFolding(d *dir) error {
+	if r.exactNames {
+		attrs, err := fsat.Attrs(d.handles.dst)
+		if err != nil {
+			return fmt.Errorf("read attributes: %w", err)
+		}
+		if attrs&caseFold == 0 {
+			return nil
+		}
+	}
+	fd, err := fsat.OpenDir(d.handles.dst, ".") // a listing moves its handle
+	if err != nil {
+		return fmt.Errorf("list in target: %w", err)
+	}
+	list, err := fsat.ReadDir(fd, make([]byte, 64<<10))
+	if err = errors.Join(err, fsat.Close(fd)); err != nil {
+		return fmt.Errorf("list in target: %w", err)
+	}
+	d.folds, d.had = true, make(map[string]bool, len(list))
+	for _, e := range list {
+		d.had[e.Name] = true
+	}
+	return nil
+}
+
+// caseFold is the attribute of directories in which ext4, f2fs and tmpfs fold names.
+const caseFold = 0x40000000
+
+// exactNames are the file systems that take no name for another, except in directories with that attribute.
+var exactNames = map[string]bool{"ext4": true, "xfs": true, "btrfs": true, "tmpfs": true, "f2fs": true, "overlay": true}
 
 // settleTaken does what the options say about an entry that differs as diff says, or not at all.
 func (r *run) settleTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat, diff difference, group *linkGroup) error {

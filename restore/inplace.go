@@ -14,7 +14,6 @@ import (
 func (r *run) enterBase(d *dir, item int) error {
 	p := d.parent
 	d.base, d.own, d.inode, d.missing = &p.selected[item], p.own, p.inode, p.missing
-	d.update = r.opt.Overwrite != OverwriteNever
 	if !r.opt.InPlace || d.base.folder == "" {
 		d.folds, d.had = p.folds, p.had
 		return r.openByPath(d)

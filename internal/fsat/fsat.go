@@ -48,6 +48,7 @@ type Stat struct {
 	Btime    Time // when it was made; zero where the file system does not keep that
 	// Attrs are the file attributes of ioctl_iflags(2) that this call tells; those in AttrsTold are known, set or not.
 	Attrs, AttrsTold uint32
+	Mounted          bool // something is mounted here; false where the kernel does not tell
 }
 
 // NoDump is the attribute of files that a backup may leave out (chattr +d).

@@ -154,6 +154,7 @@ func statx(dir int, name string, flags int, st *Stat) error {
 		Btime: Time{x.Btime.Sec, x.Btime.Nsec},
 		// statx(2) numbers these as ioctl_iflags(2) does.
 		Attrs: uint32(x.Attributes&x.Attributes_mask) & sharedAttrs, AttrsTold: uint32(x.Attributes_mask) & sharedAttrs,
+		Mounted: x.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0,
 	}
 	return nil
 }

@@ -25,19 +25,29 @@ var (
 // Remove removes name in the directory with handle dir, and everything below it; nothing there is no error. Directories
 // without permissions are opened up first. After an error some of the tree may be left.
 func Remove(dir int, name string) error {
-	if done, err := unlink(dir, name); done || err != nil {
-		return err
+	_, err := RemoveExcept(dir, name, nil)
+	return err
+}
+
+// RemoveExcept is Remove but for what spare, if not nil, wants to stay, and the directories that lead there; all is false
+// if there is any. spare is asked about each path, whose first element is name, and for a directory with what it is: one
+// on which something is mounted can be spared, and is an error otherwise. It is not asked about what it has spared.
+func RemoveExcept(dir int, name string, spare func(path string, dir *fsat.Stat) bool) (all bool, err error) {
+	rm := remover{buf: make([]byte, 64<<10), spare: spare}
+	var above fsat.Stat
+	if err := fsat.StatHandle(dir, &above); err != nil {
+		return false, err
 	}
-	rm := remover{buf: make([]byte, 64<<10)}
-	if err := rm.enter(dir, name); err != nil {
-		return errors.Join(err, rm.close())
+	rm.dev = above.Dev
+	if err := rm.remove(dir, fsat.DirEntry{Name: name}); err != nil {
+		return false, errors.Join(err, rm.close())
 	}
 	for len(rm.levels) > 0 {
 		if err := rm.step(dir); err != nil {
-			return errors.Join(err, rm.close())
+			return false, errors.Join(err, rm.close())
 		}
 	}
-	return nil
+	return !rm.kept, nil
 }
 
 // remover is on its way through a tree. Only the directory being emptied, the last level, is open.
@@ -46,12 +56,15 @@ type remover struct {
 	levels []level
 	fd     int
 	dev    uint64 // of the file system that holds the tree
+	spare  func(path string, dir *fsat.Stat) bool
+	kept   bool // of what was asked for, or something in it
 }
 
 type level struct {
 	name string
 	at   fsat.Stat
 	left []fsat.DirEntry
+	kept bool // something in it was spared
 }
 
 func (rm *remover) close() error {
@@ -80,16 +93,45 @@ func (rm *remover) step(top int) error {
 	if len(l.left) == 0 {
 		return rm.leave(top)
 	}
-	name := l.left[0].Name
+	next := l.left[0]
 	l.left = l.left[1:]
-	done, err := unlink(rm.fd, name)
-	if done {
-		return nil
+	return rm.remove(rm.fd, next)
+}
+
+// remove removes one name, or goes down into it.
+func (rm *remover) remove(dir int, e fsat.DirEntry) error {
+	if rm.spare != nil && e.Type == 0 {
+		var st fsat.Stat
+		if err := fsat.StatAt(dir, e.Name, &st); fsat.IsGone(err) {
+			return nil
+		} else if err != nil {
+			return rm.failed("stat", e.Name, err)
+		}
+		e.Type = st.Type
 	}
-	if err != nil {
-		return rm.failed("unlink", name, err)
+	if rm.spare == nil || e.Type != fsat.Directory {
+		if rm.spare != nil && rm.spare(rm.path(e.Name), nil) {
+			rm.keep()
+			return nil
+		}
+		done, err := unlink(dir, e.Name)
+		if done {
+			return nil
+		}
+		if err != nil {
+			return rm.failed("unlink", e.Name, err)
+		}
 	}
-	return rm.enter(rm.fd, name)
+	return rm.enter(dir, e.Name)
+}
+
+// keep notes that the directory being emptied has something that stays.
+func (rm *remover) keep() {
+	if n := len(rm.levels); n > 0 {
+		rm.levels[n-1].kept = true
+	} else {
+		rm.kept = true
+	}
 }
 
 // unlink removes a name that is not a directory. It is not done if it is one.
@@ -107,18 +149,25 @@ func unlink(dir int, name string) (done bool, err error) {
 
 // enter goes down into a directory and closes the one above.
 func (rm *remover) enter(dir int, name string) error {
+	l := level{name: name}
+	if err := fsat.StatAt(dir, name, &l.at); err != nil {
+		return rm.failed("stat", name, err)
+	}
+	l.at.Mounted = l.at.Mounted || l.at.Dev != rm.dev
+	if rm.spare != nil && rm.spare(rm.path(name), &l.at) {
+		rm.keep()
+		return nil
+	}
+	if l.at.Mounted {
+		return rm.failed("enter", name, ErrMounted)
+	}
 	fd, err := openFully(dir, name)
 	if err != nil {
 		return rm.failed("open", name, err)
 	}
-	l := level{name: name}
-	if err = fsat.StatHandle(fd, &l.at); err == nil {
-		if len(rm.levels) == 0 {
-			rm.dev = l.at.Dev
-		}
-		if l.at.Dev != rm.dev {
-			err = ErrMounted
-		}
+	var st fsat.Stat
+	if err = fsat.StatHandle(fd, &st); err == nil && !st.SameFile(&l.at) {
+		err = errMoved
 	}
 	if err == nil {
 		l.left, err = fsat.ReadDir(fd, rm.buf)
@@ -190,10 +239,16 @@ func (rm *remover) leave(top int) error {
 		}
 		above = fd
 	}
-	err := fsat.Close(rm.fd)
+	var err error
+	if l.kept && l.at.Mode&0o700 != 0o700 { // it was opened up
+		err = fsat.Chmod(rm.fd, l.at.Mode)
+	}
+	err = errors.Join(err, fsat.Close(rm.fd))
 	rm.levels = rm.levels[:len(rm.levels)-1]
 	rm.fd = above
-	if err == nil {
+	if l.kept {
+		rm.keep()
+	} else if err == nil {
 		err = fsat.Rmdir(above, l.name)
 		if fsat.IsGone(err) {
 			err = nil

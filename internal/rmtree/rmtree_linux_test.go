@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -122,4 +123,69 @@ func TestRemoveStopsAtMount(t *testing.T) {
 	if _, err := os.Lstat(inside); err != nil {
 		t.Error(err)
 	}
+}
+
+// Guards: the name that is to be removed may itself be a mount, of another file system or of a folder of this one.
+func TestRemoveStopsAtMountedName(t *testing.T) {
+	for _, kind := range []string{"tmpfs", "bind"} {
+		t.Run(kind, func(t *testing.T) {
+			dir := t.TempDir()
+			testtree.Build(t, dir, "dir other 0755\nfile other/f 0600 x\ndir tree 0755\ndir tree/sub 0755")
+			for _, name := range []string{"tree/sub", "tree"} {
+				at := filepath.Join(dir, name)
+				if kind == "bind" {
+					testtree.Bind(t, filepath.Join(dir, "other"), at)
+				} else {
+					testtree.Tmpfs(t, at, "size=1m,mode=0500")
+					testtree.Build(t, at, "file f 0600 x\ndir sub 0755")
+				}
+				if err := Remove(open(t, dir), "tree"); !errors.Is(err, ErrMounted) {
+					t.Errorf("%s: %v", name, err)
+				}
+				if _, err := os.Lstat(filepath.Join(at, "f")); err != nil {
+					t.Error(err)
+				}
+				if info, err := os.Stat(at); kind == "tmpfs" && (err != nil || info.Mode().Perm() != 0o500) {
+					t.Errorf("%s became %v, %v", name, info.Mode(), err)
+				}
+			}
+		})
+	}
+}
+
+// Guards: what is to be spared stays, with the folders that lead there and nothing else.
+func TestRemoveExcept(t *testing.T) {
+	dir := t.TempDir()
+	testtree.Build(t, dir, `
+		dir tree 0755
+		file tree/a 0644
+		dir tree/b 0555
+		file tree/b/keep 0644 x
+		file tree/b/other 0644
+		dir tree/c 0755
+		dir tree/c/d 0755
+		file tree/c/d/f 0644
+		dir tree/whole 0755
+		file tree/whole/in 0644`)
+	var asked []string
+	all, err := RemoveExcept(open(t, dir), "tree", func(path string, dir *fsat.Stat) bool {
+		asked = append(asked, path)
+		return path == "tree/b/keep" && dir == nil || path == "tree/whole" && dir != nil
+	})
+	if all || err != nil {
+		t.Errorf("all %v, %v", all, err)
+	}
+	slices.Sort(asked)
+	want := []string{"tree", "tree/a", "tree/b", "tree/b/keep", "tree/b/other", "tree/c", "tree/c/d", "tree/c/d/f", "tree/whole"}
+	if !slices.Equal(asked, want) {
+		t.Errorf("asked about %q", asked)
+	}
+	tree := testtree.Take(t, dir)
+	if len(tree) != 6 || tree["tree/b/keep"].Content == "" || tree["tree/b"].Mode != 0o555 {
+		t.Errorf("left: %v", tree)
+	}
+	if all, err := RemoveExcept(open(t, dir), "tree", func(string, *fsat.Stat) bool { return false }); !all || err != nil {
+		t.Errorf("all %v, %v", all, err)
+	}
+	gone(t, filepath.Join(dir, "tree"))
 }

@@ -216,14 +216,14 @@ const (
 // stored: by what was read on the way, or by reading the reflink.
 func (r *run) fill(w *worker, e *index.Entry, dst, src int, stored *fsat.Stat) error {
 	cloned := r.clone(dst, src, e)
-	from, to := src, dst
-	if cloned {
-		from, to = dst, filecopy.NoFile
+	to := dst
+	if cloned { // the blocks are the same; those of the stored file may be in memory already
+		to = filecopy.NoFile
 	}
 	if err := r.step("write"); err != nil {
 		return fmt.Errorf("write: %w", err)
 	}
-	n, hash, err := w.copier.Copy(r.ctx, to, from, int64(e.Size), hasHoles(src, stored))
+	n, hash, err := w.copier.Copy(r.ctx, to, src, int64(e.Size), hasHoles(src, stored))
 	var writeErr *filecopy.WriteError
 	switch {
 	case r.ctx.Err() != nil:
@@ -237,11 +237,7 @@ func (r *run) fill(w *worker, e *index.Entry, dst, src int, stored *fsat.Stat) e
 	case hash != e.Hash:
 		return errContent
 	}
-	held, err := filecopy.KeepPreallocated(dst, src, stored, w.copier.Data)
-	if err != nil {
-		return fmt.Errorf("allocate: %w", err)
-	}
-	if !held {
+	if _, held := filecopy.KeepPreallocated(dst, src, stored, w.copier.Data); !held {
 		w.counts.NotHeld.Space++
 	}
 	if cloned {

@@ -57,6 +57,14 @@ func (d *dir) path() string {
 	return b.String()
 }
 
+// pathLength is the length of the path, or something larger than most.
+func (d *dir) pathLength(most int) (n int) {
+	for at := d; at.parent != nil && n <= most; at = at.parent {
+		n += len(at.self.Name) + 1
+	}
+	return n
+}
+
 // sharedPath is path, made once for all who keep it.
 func (d *dir) sharedPath() string {
 	d.pathOnce.Do(func() { d.kept = d.path() })
@@ -287,18 +295,20 @@ func (r *run) readDir(w *worker, d *dir) error {
 	if r.racy(&d.source) {
 		d.self.Flags |= index.Racy
 	}
-	metaErr := r.dirMetadata(d)
+	if err := r.dirMetadata(d); isFatal(err) {
+		return err
+	} else if err != nil {
+		d.self.Flags |= index.Racy // the next run tries again
+		r.fail(w, d.path(), err)
+	}
 	if r.opt.OneFileSystem && d.source.Dev != r.top.source.Dev { // an empty place for the other one to be mounted on
 		w.counts.Excluded++
 		r.tell(Item{Path: d.path(), Action: Excluded, Type: index.Dir, Rule: "--one-file-system"})
-		return metaErr
+		return nil
 	}
 	list, err := fsat.ReadDir(d.handles.src, w.list)
 	d.names = distinct(list)
 	d.entries, d.fresh = make([]index.Entry, len(d.names)), make([]bool, len(d.names))
-	if err == nil {
-		err = metaErr
-	}
 	if err != nil {
 		err = &fs.PathError{Op: "list", Path: d.path(), Err: err}
 	}

@@ -78,7 +78,7 @@ func (r *run) keep(w *worker, d *dir, i int, st *fsat.Stat) error {
 		r.gone.add(d, was, r.opt.Item != nil)
 		*was = index.Entry{}
 	}
-	if was.Type == 0 || !r.unchanged(was, st) || r.opt.IgnoreCtime && !sameXattrs(d.handles.src, was) {
+	if was.Type == 0 || !r.unchanged(was, st) || r.opt.IgnoreCtime && !sameAttributes(d.handles.src, was) {
 		return r.storeEntry(w, d, i, st)
 	}
 	if known, err := r.keepXattrs(was, was); err != nil || !known {
@@ -146,7 +146,7 @@ const clockMargin = 50 * time.Millisecond
 
 // racy reports whether a change made after the run has looked could leave st's times as they are. That goes for all that
 // changed since the run began: a program that writes through a mapping moves the times only with its first write to a
-// page, until the page has gone to the disk (see devices.number).
+// page, until the page has gone to the disk (see devices.settle).
 func (r *run) racy(st *fsat.Stat) bool {
 	t := st.Ctime
 	if r.opt.IgnoreCtime {
@@ -159,10 +159,21 @@ func (r *run) racy(st *fsat.Stat) bool {
 	return !time.Unix(t.Sec, int64(t.Nsec)).Before(r.began.Add(-margin))
 }
 
-// sameXattrs compares extended attributes themselves, for sources whose change time says nothing.
-func sameXattrs(dir int, was *index.Entry) bool {
+// sameAttributes compares extended attributes and file attributes themselves, for sources whose change time says nothing.
+func sameAttributes(dir int, was *index.Entry) bool {
 	set, err := fsat.XattrsAt(dir, was.Name)
-	return err == nil && index.HashXattrs(xattrList(set)) == was.XattrHash
+	if err != nil || index.HashXattrs(xattrList(set)) != was.XattrHash {
+		return false
+	}
+	if was.Type != index.File {
+		return true
+	}
+	fd, err := fsat.OpenFile(dir, was.Name)
+	if err != nil {
+		return false
+	}
+	attrs, err := fsat.Attrs(fd)
+	return errors.Join(err, fsat.Close(fd)) == nil && knownAttrs(attrs) == was.Attrs
 }
 
 // notStored settles an entry that could not be looked at.

@@ -83,6 +83,9 @@ func (r *run) linkFrom(w *worker, d *dir, from int, stored, name string, was *in
 type linkGroups struct {
 	mu     sync.Mutex
 	groups map[inodeKey]*linkGroup
+	// complete are the inodes, by device, of which as many names were seen as they had when the first was: what turns up
+	// then was linked meanwhile, and its stored file is forgotten.
+	complete map[uint32]*inodeSet
 }
 
 type inodeKey struct {
@@ -96,21 +99,30 @@ type linkGroup struct {
 	left  int64 // names not seen yet
 	entry index.Entry
 	dir   string // where the stored file is, below the top of the mirror; entry.Type 0: not stored yet
+	late  bool   // other names of the inode have another stored file
 }
 
-func (g *linkGroups) init() { g.groups = make(map[inodeKey]*linkGroup) }
+func (g *linkGroups) init() {
+	g.groups, g.complete = make(map[inodeKey]*linkGroup), make(map[uint32]*inodeSet)
+}
 
 // enter gives the group of an inode, locked.
 func (g *linkGroups) enter(key inodeKey, names uint32) *linkGroup {
 	g.mu.Lock()
 	group := g.groups[key]
+	complete := g.complete[key.dev]
+	if complete == nil {
+		complete = new(inodeSet)
+		g.complete[key.dev] = complete
+	}
 	if group == nil {
-		group = &linkGroup{left: int64(names)}
+		group = &linkGroup{left: int64(names), late: complete.has(key.ino)}
 		g.groups[key] = group
 	}
 	group.left--
 	if group.left <= 0 {
 		delete(g.groups, key)
+		complete.claim(key.ino)
 	}
 	g.mu.Unlock()
 	group.mu.Lock()
@@ -140,6 +152,7 @@ func (r *run) keepLinked(w *worker, d *dir, i int, st *fsat.Stat) error {
 			if err := r.keptAsWas(w, d, i, st); err != nil {
 				return err
 			}
+			w.markLate(group, &d.entries[i])
 			group.set(d, &d.entries[i])
 			return nil
 		}
@@ -191,6 +204,7 @@ func (r *run) foundGroup(w *worker, d *dir, i int, st *fsat.Stat, group *linkGro
 	switch {
 	case e.Type == 0:
 	case st.Ino == ino && e.Flags&index.Torn == 0:
+		w.markLate(group, e)
 		group.set(d, e)
 	default: // what was read is a state that no other name will be found in
 		w.markApart(e)
@@ -205,6 +219,13 @@ func (r *run) storeApart(w *worker, d *dir, i int, st *fsat.Stat) error {
 	}
 	w.markApart(&d.entries[i])
 	return nil
+}
+
+// markLate marks what begins a second group of one inode.
+func (w *worker) markLate(group *linkGroup, e *index.Entry) {
+	if group.late {
+		w.markApart(e)
+	}
 }
 
 // markApart notes that an entry does not share its stored file with the other names of its inode, if it has any.

@@ -21,8 +21,12 @@ type recentContent struct {
 	dir, name string
 }
 
-// recentSlots bounds the contents that are remembered, at about 120 bytes each.
-const recentSlots = 1 << 17
+// recentSlots bounds the contents that are remembered, and longestPath the paths of their folders: most take about 120
+// bytes.
+const (
+	recentSlots = 1 << 17
+	longestPath = 256
+)
 
 func (c *recentContents) slot(h *index.Hash) *recentContent {
 	return &c.slots[binary.BigEndian.Uint64(h[:])%recentSlots]
@@ -30,6 +34,9 @@ func (c *recentContents) slot(h *index.Hash) *recentContent {
 
 // add notes a file that was just stored.
 func (c *recentContents) add(d *dir, e *index.Entry) {
+	if d.pathLength(longestPath) > longestPath {
+		return
+	}
 	at := recentContent{e.Hash, d.sharedPath(), strings.Clone(e.Name)}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"sync"
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
@@ -74,21 +75,20 @@ func sourceOutside(source int, archive string) error {
 // settle writes to the disk, once in a run and before the first file is read, what programs have changed on a file
 // system of the source. Until its page has gone to the disk, a change through a mapping (mmap) can follow an earlier one
 // without moving the file's times. After this, every change shows in times later than the beginning of the run, which
-// are racy. A file that is not read needs nothing of the kind: it was settled when it was.
-func (d *devices) settle(dev uint64, fd int) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.settled[dev] {
+// are racy; but for tmpfs, where nothing goes to a disk. A file that is not read needs nothing of the kind: it was
+// settled when it was. If it fails, what is read of that file system is racy.
+func (r *run) settle(w *worker, dev uint64, fd int) (settled bool) {
+	sync, known := r.devices.settled.LoadOrStore(dev, sync.OnceValue(func() error {
+		if err := fsat.SyncFS(fd); !fsat.IsRefused(err) {
+			return err
+		}
 		return nil
+	}))
+	err := sync.(func() error)()
+	if err != nil && !known {
+		r.fail(w, ".", fmt.Errorf("sync a file system of the source, so its files are read again by the next run: %w", err))
 	}
-	if d.settled == nil {
-		d.settled = make(map[uint64]bool)
-	}
-	d.settled[dev] = true
-	if err := fsat.SyncFS(fd); err != nil && !fsat.IsRefused(err) {
-		return fmt.Errorf("sync the source's file system: %w", err)
-	}
-	return nil
+	return err == nil
 }
 
 // stillHas reports whether the source has a file where the previous entry e was that may still be that one.

@@ -101,9 +101,7 @@ func (r *run) storeFile(w *worker, d *dir, i int, st *fsat.Stat, was *index.Entr
 	if f.st.Type != fsat.Regular {
 		return errRetype
 	}
-	if err := r.devices.settle(f.st.Dev, src); err != nil {
-		r.fail(w, d.child(name), err)
-	}
+	unsettled := !r.settle(w, f.st.Dev, src)
 	for try := 1; ; try++ {
 		if err := r.storeVersion(&f); err != nil {
 			return err
@@ -127,6 +125,9 @@ func (r *run) storeFile(w *worker, d *dir, i int, st *fsat.Stat, was *index.Entr
 	}
 	if f.failed != nil {
 		r.fail(w, d.child(name), f.failed)
+	}
+	if unsettled {
+		f.e.Flags |= index.Racy
 	}
 	if f.movedFrom != 0 {
 		r.moved.claim(f.movedFrom)
@@ -291,8 +292,7 @@ func (r *run) couldHoldMore(a *index.Entry) bool {
 // linkStored links the file to a stored one with the same content and metadata, if there is one that no other file of
 // this snapshot uses: first the one it was in the previous snapshot, then any.
 func (r *run) linkStored(f *file) (bool, error) {
-	if f.was.Type == index.File && f.was.Hash == f.e.Hash && r.standsFor(f.was, &f.e) &&
-		r.sameHoles(f, f.d.handles.prev, f.name) {
+	if f.was.Type == index.File && f.was.Hash == f.e.Hash && r.standsFor(f.was, &f.e) && r.previousStandsFor(f) {
 		linked, err := r.linkPrevious(f.w, f.d, f.slot, f.was)
 		if err != nil {
 			return false, err
@@ -316,6 +316,15 @@ func (r *run) linkStored(f *file) (bool, error) {
 		f.movedFrom = found.Stored
 	}
 	return true, r.becomes(f, found)
+}
+
+// previousStandsFor looks at the file that the previous snapshot has under the same name.
+func (r *run) previousStandsFor(f *file) bool {
+	var st fsat.Stat
+	if f.d.handles.prev < 0 || fsat.StatAt(f.d.handles.prev, f.name, &st) != nil {
+		return true // linking will say that it is gone
+	}
+	return r.untouched(f.was, &st) && r.sameHoles(f, f.d.handles.prev, f.name, &st)
 }
 
 // becomes notes which stored file the entry is a name of.
@@ -352,13 +361,10 @@ func (r *run) copyContent(f *file, set []fsat.Xattr, known bool) (err error) {
 			err = errors.Join(err, fatal("close", f.d.child(f.name), closeErr))
 		}
 	}()
-	err = r.fill(f, dst, known)
-	if err == nil {
-		err = r.keepSpace(f, dst)
-	}
-	if err != nil {
+	if err := r.fill(f, dst, known); err != nil {
 		return errors.Join(err, r.takeBack(f))
 	}
+	r.keepSpace(f, dst)
 	if f.e.Flags, err = r.setMetadata(dst, &f.e, set, made); err != nil {
 		return fatal("set metadata of", f.d.child(f.name), err)
 	}
@@ -393,7 +399,7 @@ func (r *run) howChanged(f *file, known bool) Action {
 // can, otherwise as a copy.
 func (r *run) fill(f *file, dst int, known bool) error {
 	if known && r.caps.Reflink && f.e.Size > 0 {
-		cloned, err := r.cloneStored(f, dst)
+		cloned, err := r.shareStored(f, dst, clone)
 		if err != nil {
 			return err
 		}
@@ -434,31 +440,27 @@ func (r *run) fill(f *file, dst int, known bool) error {
 	return nil
 }
 
-// shareLate makes a copy share the content of a stored file after all, now that its hash is known.
+// shareLate makes a copy share the content of a stored file after all, now that its hash is known. The copy is right, and
+// the stored file may have suffered: the system compares the two.
 func (r *run) shareLate(f *file, dst int) (bool, error) {
 	if !r.caps.Reflink || f.e.Size == 0 {
 		return false, nil
 	}
-	cloned, err := r.cloneStored(f, dst)
-	if cloned {
+	shared, err := r.shareStored(f, dst, fsat.Dedupe)
+	if shared {
 		r.shares(f, f.e.Size)
 	}
-	return cloned, err
+	return shared, err
 }
 
 // keepSpace gives the new file what space the source's has beyond its content.
-func (r *run) keepSpace(f *file, dst int) error {
-	held, err := filecopy.KeepPreallocated(dst, f.src, &f.st, f.data)
-	var writeErr *filecopy.WriteError
-	switch {
-	case errors.As(err, &writeErr):
-		return r.writeFailed(f, writeErr.Err)
-	case err != nil:
-		return r.readFailed(f, err)
-	case !held:
+func (r *run) keepSpace(f *file, dst int) {
+	space, held := filecopy.KeepPreallocated(dst, f.src, &f.st, f.data)
+	f.stored += uint64(space)
+	f.w.counts.BytesStored += uint64(space)
+	if !held {
 		f.w.notHeld.Space++
 	}
-	return nil
 }
 
 // hashClone hashes a reflink of the source itself: what the source becomes meanwhile does not matter to it.

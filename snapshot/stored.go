@@ -50,10 +50,7 @@ func (r *run) linkStoredAt(f *file, snapshot, dir string, e *index.Entry) (linke
 		if err := fsat.StatAt(fd, e.Name, &st); err != nil {
 			return err
 		}
-		if st.Ino != e.Stored && !r.restat || uint64(st.Size) != e.Size || st.Type != fsat.Regular {
-			return nil
-		}
-		if !r.sameHoles(f, fd, e.Name) {
+		if !r.untouched(e, &st) || !r.sameHoles(f, fd, e.Name, &st) {
 			return nil
 		}
 		if !r.used.claim(st.Ino) {
@@ -68,20 +65,29 @@ func (r *run) linkStoredAt(f *file, snapshot, dir string, e *index.Entry) (linke
 	return linked, err
 }
 
-// cloneStored makes dst, an empty file, share the content of a stored file with the hash of f.
-func (r *run) cloneStored(f *file, dst int) (cloned bool, err error) {
+// A sharer makes dst share size bytes of src. It reports false if that cannot be; a copy will do then.
+type sharer func(dst, src int, size int64) (bool, error)
+
+// clone is the sharer for an empty file.
+func clone(dst, src int, _ int64) (bool, error) {
+	err := fsat.Clone(dst, src)
+	return err == nil, err
+}
+
+// shareStored makes dst share the content of a stored file with the hash of f, or of a file that this run has stored.
+func (r *run) shareStored(f *file, dst int, share sharer) (shared bool, err error) {
 	if f.was.Type == index.File && f.was.Hash == f.e.Hash && f.d.handles.prev >= 0 {
-		if cloned, err = r.cloneFrom(f, dst, f.d.handles.prev, f.name); cloned || err != nil {
-			return cloned, err
+		if shared, err = r.shareFrom(f, dst, f.d.handles.prev, f.name, f.was, share); shared || err != nil {
+			return shared, err
 		}
 	}
 	if dir, name, ok := r.recent.find(&f.e.Hash); ok {
 		err := r.stored.in(workTreePath, dir, func(fd int) (err error) {
-			cloned, err = r.cloneFrom(f, dst, fd, name)
+			shared, err = r.shareFrom(f, dst, fd, name, nil, share)
 			return err
 		})
-		if cloned || isFatal(err) {
-			return cloned, err
+		if shared {
+			return true, err
 		}
 	}
 	if r.index == nil {
@@ -91,7 +97,7 @@ func (r *run) cloneStored(f *file, dst int) (cloned bool, err error) {
 	all := func(index.Location) bool { return true }
 	err = r.eachStored(f.e.Hash, lookup, all, func(snapshot, dir string, e *index.Entry) (bool, error) {
 		err := r.stored.in(snapshot, dir, func(fd int) (err error) {
-			cloned, err = r.cloneFrom(f, dst, fd, e.Name)
+			shared, err = r.shareFrom(f, dst, fd, e.Name, e, share)
 			return err
 		})
 		if isFatal(err) {
@@ -99,45 +105,46 @@ func (r *run) cloneStored(f *file, dst int) (cloned bool, err error) {
 		}
 		return false, nil // one try: the rest would fail in the same way
 	})
-	return cloned, err
+	return shared, err
 }
 
-// sameHoles reports whether a stored file with the content of f has its holes where f has them: only then it can stand
-// for it. Where the archive cannot hold any, none are missed.
-func (r *run) sameHoles(f *file, dir int, name string) bool {
+// shareFrom shares with one stored file, which the entry e describes if it is of a published snapshot.
+func (r *run) shareFrom(f *file, dst, dir int, name string, e *index.Entry, share sharer) (shared bool, err error) {
 	var st fsat.Stat
-	if !r.caps.Holes || fsat.StatAt(dir, name, &st) != nil || st.Type != fsat.Regular ||
-		!f.sparse && st.Blocks*512 >= st.Size {
-		return true // or it is gone: linking will say so
-	}
-	fd, err := fsat.OpenFile(dir, name)
-	if err != nil {
-		return true
-	}
-	same, err := filecopy.SameHoles(f.src, fd, st.Size, max(st.BlockLen, f.st.BlockLen))
-	return errors.Join(err, fsat.Close(fd)) == nil && same
-}
-
-func (r *run) cloneFrom(f *file, dst, dir int, name string) (cloned bool, err error) {
-	if !r.sameHoles(f, dir, name) {
+	if fsat.StatAt(dir, name, &st) != nil || uint64(st.Size) != f.e.Size || st.Type != fsat.Regular ||
+		e != nil && !r.untouched(e, &st) || !r.sameHoles(f, dir, name, &st) {
 		return false, nil
 	}
 	src, err := fsat.OpenFile(dir, name)
 	if err != nil {
-		return false, nil // a copy will do
+		return false, nil
 	}
 	defer func() { err = errors.Join(err, fsat.Close(src)) }()
-	var st fsat.Stat
-	if err := fsat.StatHandle(src, &st); err != nil || uint64(st.Size) != f.e.Size || st.Type != fsat.Regular {
-		return false, nil
+	shared, refused := share(dst, src, st.Size)
+	return shared && refused == nil, nil // copying will say what is wrong with the archive
+}
+
+// untouched reports whether a stored file looks as the catalog says: somebody who writes to one moves its times.
+func (r *run) untouched(e *index.Entry, st *fsat.Stat) bool {
+	return st.Type == fsat.Regular && uint64(st.Size) == e.Size && (st.Ino == e.Stored || r.restat) &&
+		(index.Time(st.Mtime) == e.Mtime || e.Flags&index.TimeNotHeld != 0) &&
+		(st.Mode == e.Mode || e.Flags&index.ModeNotHeld != 0) &&
+		(st.UID == e.UID && st.GID == e.GID || e.Flags&index.OwnerNotHeld != 0)
+}
+
+// sameHoles reports whether a stored file with the content of f, which st describes, has its holes where f has them: only
+// then it can stand for it. Where the archive cannot hold any, none are missed.
+func (r *run) sameHoles(f *file, dir int, name string, st *fsat.Stat) bool {
+	const small = 64 << 10 // where blocks for something else, such as extended attributes, do not hide a hole
+	if !r.caps.Holes || !f.sparse && st.Size < small && st.Blocks*512 >= st.Size {
+		return true
 	}
-	if err := fsat.Clone(dst, src); err != nil {
-		if fsat.IsNoSpace(err) {
-			return false, fatal("reflink", name, err)
-		}
-		return false, nil
+	fd, err := fsat.OpenFile(dir, name)
+	if err != nil {
+		return true // linking will say so
 	}
-	return true, nil
+	same, err := filecopy.SameHoles(f.src, fd, st.Size, max(st.BlockLen, f.st.BlockLen))
+	return errors.Join(err, fsat.Close(fd)) == nil && same
 }
 
 // eachStored visits the stored files that a lookup of a content hash finds and for which want is true, as the catalogs

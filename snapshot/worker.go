@@ -68,7 +68,7 @@ type devices struct {
 	mu      sync.Mutex
 	list    []uint64
 	mounts  []uint64 // goes with list
-	settled map[uint64]bool
+	settled sync.Map // by device number: func() error
 }
 
 func (d *devices) number(st *fsat.Stat) uint32 {

@@ -49,46 +49,44 @@ func roundUp(n, block int64) int64 { return (n + block - 1) / block * block }
 // ownSpace is more than a file system needs for an ordinary file besides its data.
 const ownSpace = 16 << 10
 
-// KeepPreallocated allocates in dst, a copy of src, what is allocated in src and was never written. st describes src,
-// of which data bytes are not holes. It reports whether that was done: it is not where the file system of dst cannot, or
-// would be left with hardly any room.
-func KeepPreallocated(dst, src int, st *fsat.Stat, data int64) (held bool, err error) {
+// KeepPreallocated allocates in dst, a copy of src, what is allocated in src and was never written, and returns how many
+// bytes that are. st describes src, of which data bytes are not holes. It is not held where the file systems cannot tell
+// or do that, and where it would take more than half of the room that is left, which contents may need.
+func KeepPreallocated(dst, src int, st *fsat.Stat, data int64) (space int64, held bool) {
 	if st.Blocks*512 <= data+ownSpace {
-		return true, nil
+		return 0, true
 	}
 	ranges, err := fsat.Preallocated(src)
 	if err != nil {
-		return false, err
+		return 0, false
 	}
 	if !fsat.KeepsSpaceBeyondEnd(src) {
 		for i := range ranges {
 			ranges[i].End = min(ranges[i].End, st.Size)
 		}
 	}
-	var want int64
 	for _, r := range ranges {
-		want += max(r.End-r.Start, 0)
+		space += max(r.End-r.Start, 0)
 	}
-	if want == 0 {
-		return true, nil
+	if space == 0 {
+		return 0, true
 	}
-	space, err := fsat.FileSystem(dst)
-	if err != nil {
-		return false, &WriteError{err}
+	room, err := fsat.FileSystem(dst)
+	if err != nil || uint64(space) > room.Free/2 {
+		return 0, false
 	}
-	if uint64(want) > space.Free/10*9 {
-		return false, nil
-	}
-	for _, r := range ranges {
+	for i, r := range ranges {
 		if r.Start >= r.End {
 			continue
 		}
 		if err := fsat.Preallocate(dst, r); err != nil {
-			if fsat.IsRefused(err) || fsat.IsTooLarge(err) {
-				return false, nil
+			for _, taken := range ranges[:i+1] { // what fails gives it back as far as it can
+				if taken.Start < taken.End && fsat.Deallocate(dst, taken) != nil {
+					return space, false
+				}
 			}
-			return false, &WriteError{err}
+			return 0, false
 		}
 	}
-	return true, nil
+	return space, true
 }

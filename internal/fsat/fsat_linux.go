@@ -353,6 +353,27 @@ func HasHoles(fd int, size int64) bool {
 // Clone makes dst share the content of src (a reflink). Both must be on one file system that can do that.
 func Clone(dst, src int) error { return unix.IoctlFileClone(dst, src) }
 
+// Dedupe makes the first size bytes of dst share the blocks of src, if they are equal: the system compares them. It
+// reports false if they are not, or the file system cannot do that; then some of them may be shared already.
+func Dedupe(dst, src int, size int64) (bool, error) {
+	const most = 16 << 20 // what all file systems take at a time
+	for at := int64(0); at < size; {
+		r := unix.FileDedupeRange{
+			Src_offset: uint64(at), Src_length: uint64(min(size-at, most)),
+			Info: []unix.FileDedupeRangeInfo{{Dest_fd: int64(dst), Dest_offset: uint64(at)}},
+		}
+		err := unix.IoctlFileDedupeRange(src, &r)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || r.Info[0].Status != unix.FILE_DEDUPE_RANGE_SAME || r.Info[0].Bytes_deduped == 0 {
+			return false, err
+		}
+		at += int64(r.Info[0].Bytes_deduped)
+	}
+	return true, nil
+}
+
 // Chown sets the owner of an open file or directory.
 func Chown(fd int, uid, gid uint32) error { return unix.Fchown(fd, int(uid), int(gid)) }
 

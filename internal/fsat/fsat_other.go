@@ -65,6 +65,8 @@ func NextData(fd int, off, size int64) (start, end int64, ok bool, err error) {
 
 func Clone(dst, src int) error { return errors.ErrUnsupported }
 
+func Dedupe(dst, src int, size int64) (bool, error) { return false, errors.ErrUnsupported }
+
 func Chown(fd int, uid, gid uint32) error { return errors.ErrUnsupported }
 
 func ChownAt(dir int, name string, uid, gid uint32) error { return errors.ErrUnsupported }
@@ -116,6 +118,8 @@ func SetAttrs(fd int, attrs, mask uint32) error { return errors.ErrUnsupported }
 func Preallocated(fd int) ([]Range, error) { return nil, errors.ErrUnsupported }
 
 func Preallocate(fd int, r Range) error { return errors.ErrUnsupported }
+
+func Deallocate(fd int, r Range) error { return errors.ErrUnsupported }
 
 func KeepsSpaceBeyondEnd(fd int) bool { return false }
 

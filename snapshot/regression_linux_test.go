@@ -5,6 +5,9 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
 )
 
 // Guards: the index does not point to snapshots that were removed, so a move is found among those that are left.
@@ -78,5 +81,68 @@ func TestReportIsMadeUpFor(t *testing.T) {
 	l.run()
 	if _, err := os.Stat(l.path(metaDir, catalogsDir, newest+catalogExt)); err != nil {
 		t.Errorf("the last record of a published snapshot is gone: %v", err)
+	}
+}
+
+// Guards: a name that a program links after all the names an inode had were seen is stored for itself and marked so.
+func TestNameLinkedAfterItsGroup(t *testing.T) {
+	l := newLab(t)
+	l.build("file a 0644 content\nlink b a\ndir z 0755\ndir z/y 0755")
+	var once sync.Once
+	l.opt.Fault = func(step string) (err error) {
+		if step == "mkdir" { // the files of the top have been dealt with
+			once.Do(func() { err = os.Link(filepath.Join(l.src, "a"), filepath.Join(l.src, "z", "c")) })
+		}
+		return err
+	}
+	l.opt.Threads = 1
+	rep := l.runChanging()
+	l.verify()
+	if e := l.entries(rep.Snapshot)["z/c"]; e.Flags&index.LinksNotHeld == 0 || rep.NotHeld.Links != 1 {
+		t.Errorf("z/c has the flags %b; %d names are not held", e.Flags, rep.NotHeld.Links)
+	}
+}
+
+// Guards: a stored file that somebody has written to is not taken for the content that was stored.
+func TestStoredFileWrittenTo(t *testing.T) {
+	l := newLab(t)
+	l.build("file a 0644 content\nfile b 0644 contents")
+	settle()
+	first := l.run().Snapshot
+	if err := os.WriteFile(l.path(first, "a"), []byte("CONTENT"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	delete(l.taken, first)
+	l.build("mv a moved")
+	l.run()
+	if text, err := os.ReadFile(l.path("latest", "moved")); err != nil || string(text) != "content" {
+		t.Errorf("moved holds %q, %v", text, err)
+	}
+}
+
+// Guards: changed file attributes are seen where the change time is not looked at.
+func TestIgnoredChangeTimeAndAttributes(t *testing.T) {
+	l := newLab(t)
+	l.opt.IgnoreCtime = true
+	l.build("file a 0644 content\nset a mtime=1.5")
+	settle()
+	l.run()
+	fd, err := os.Open(filepath.Join(l.src, "a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = fsat.SetAttrs(int(fd.Fd()), 0x80, 0x80)
+	if closeErr := fd.Close(); closeErr != nil {
+		t.Fatal(closeErr)
+	}
+	if fsat.IsRefused(err) {
+		t.Skip("no file attributes here: ", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	rep := l.run()
+	if e := l.entries(rep.Snapshot)["a"]; e.Attrs != 0x80 {
+		t.Errorf("attributes %#x", e.Attrs)
 	}
 }

@@ -1,0 +1,142 @@
+package overlay
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"snapcopy/internal/fsat"
+)
+
+// Place says what is at a name.
+type Place struct {
+	Mounted bool   // something is mounted there
+	Name    string // of the mount, as its Layers gave it
+	id      uint64
+}
+
+// Look finds out what is mounted at name in dir.
+func Look(dir int, name string) (p Place, err error) {
+	var x unix.Statx_t
+	flags := unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT
+	if err := unix.Statx(dir, name, flags, unix.STATX_BASIC_STATS|unix.STATX_MNT_ID, &x); err != nil {
+		return p, err
+	}
+	if x.Attributes_mask&unix.STATX_ATTR_MOUNT_ROOT == 0 || x.Mask&unix.STATX_MNT_ID == 0 {
+		return p, errors.New("this kernel does not tell what is mounted where; Linux 5.8 is needed")
+	}
+	if x.Attributes&unix.STATX_ATTR_MOUNT_ROOT == 0 {
+		return p, nil
+	}
+	p = Place{Mounted: true, id: x.Mnt_id}
+	list, err := mounts()
+	if err != nil {
+		return p, err
+	}
+	for _, m := range list {
+		if m.id == p.id {
+			p.Name = m.source
+		}
+	}
+	return p, nil
+}
+
+type mountLine struct {
+	id, parent uint64
+	at, source string
+}
+
+// mounts reads the mounts of this namespace: proc_pid_mountinfo(5).
+func mounts() ([]mountLine, error) {
+	text, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil, err
+	}
+	var list []mountLine
+	for line := range strings.Lines(string(text)) {
+		before, after, ok := strings.Cut(line, " - ")
+		f, rest := strings.Fields(before), strings.Fields(after)
+		if !ok || len(f) < 5 || len(rest) < 2 {
+			continue
+		}
+		id, err1 := strconv.ParseUint(f[0], 10, 64)
+		parent, err2 := strconv.ParseUint(f[1], 10, 64)
+		if err := errors.Join(err1, err2); err != nil {
+			return nil, fmt.Errorf("/proc/self/mountinfo: %w", err)
+		}
+		list = append(list, mountLine{id, parent, f[4], rest[1]})
+	}
+	return list, nil
+}
+
+// maxUsers is how many users of a mount are named.
+const maxUsers = 8
+
+// Users names those who keep a mount busy, as far as this process may know: processes with a file or their working
+// folder in it, and what else is mounted in it.
+func Users(p Place) []string {
+	var list []string
+	if mounts, err := mounts(); err == nil {
+		for _, m := range mounts {
+			if m.parent == p.id {
+				list = append(list, "a mount at "+m.at)
+			}
+		}
+	}
+	processes, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		return list
+	}
+	for _, proc := range processes {
+		if len(list) >= maxUsers {
+			break
+		}
+		if what := uses(proc, p.id); what != "" {
+			comm, _ := os.ReadFile(proc + "/comm") // a process without a name is told of all the same
+			who := strings.TrimSpace(string(comm))
+			list = append(list, fmt.Sprintf("process %s (%s, %s)", filepath.Base(proc), who, what))
+		}
+	}
+	return list
+}
+
+// uses says how a process uses a mount, "" if it does not.
+func uses(proc string, id uint64) string {
+	for _, l := range []struct{ name, what string }{
+		{"cwd", "working folder"}, {"root", "root folder"}, {"exe", "program"},
+	} {
+		if onMount(proc+"/"+l.name, id) {
+			return l.what
+		}
+	}
+	for _, folder := range []struct{ name, what string }{{"fd", "open file"}, {"map_files", "mapped file"}} {
+		list, err := os.ReadDir(proc + "/" + folder.name)
+		if err != nil {
+			continue // it has ended, or is not ours to look at
+		}
+		if slices.ContainsFunc(list, func(e fs.DirEntry) bool {
+			return onMount(proc+"/"+folder.name+"/"+e.Name(), id)
+		}) {
+			return folder.what
+		}
+	}
+	return ""
+}
+
+func onMount(link string, id uint64) bool {
+	var x unix.Statx_t
+	err := unix.Statx(unix.AT_FDCWD, link, unix.AT_STATX_DONT_SYNC|unix.AT_NO_AUTOMOUNT, unix.STATX_MNT_ID, &x)
+	return err == nil && x.Mask&unix.STATX_MNT_ID != 0 && x.Mnt_id == id
+}
+
+// IsWhiteout reports whether an entry of an upper folder stands for a name that was removed.
+func IsWhiteout(st *fsat.Stat) bool {
+	return st.Type == fsat.CharDevice && st.Major == 0 && st.Minor == 0
+}

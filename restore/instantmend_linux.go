@@ -1,0 +1,274 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
+	"snapcopy/internal/overlay"
+)
+
+// What may have to be made from the catalog before a tree is there; it takes time that does not depend on the size of
+// the tree only while it is little.
+const (
+	maxMended      = 1000
+	maxMendedBytes = 64 << 20 // an entry whose metadata is mended is copied with its content
+	maxGroups      = 100_000  // link groups remembered while looking for the second name of each
+
+	// The same for names of link groups, where the kernel could keep them together, at a price (see overlay.Layers).
+	maxJoined      = 200
+	maxJoinedBytes = 16 << 20
+)
+
+// mender makes the tree equal to the catalog where the snapshot's folder is not.
+type mender struct {
+	in     *instant
+	from   Source
+	run    run
+	worker worker
+	mended uint64
+
+	mu      sync.Mutex
+	entries []misheld
+	bytes   uint64
+	links
+	// tooManyLinks says that the kernel has to keep link groups together.
+	tooManyLinks bool
+}
+
+// links are the link groups that are to be joined by hand.
+type links struct {
+	groups map[groupKey][]misheld
+	names  int    // of groups with more than one
+	linked uint64 // bytes in them
+}
+
+// misheld is an entry, in the folder at, that the snapshot's folder does not hold as it should be.
+type misheld struct {
+	at    *way
+	entry index.Entry
+}
+
+func newMender(in *instant, from Source, opt InstantOptions) *mender {
+	m := &mender{in: in, from: from, links: links{groups: make(map[groupKey][]misheld)}}
+	m.run.opt.Fault = opt.Fault
+	m.run.euid, m.run.egid = uint32(os.Geteuid()), uint32(os.Getegid())
+	return m
+}
+
+// root gives the upper folder what the snapshot's root has: it is what will be seen of the two.
+func (m *mender) root() error {
+	e := m.from.Catalog.Root()
+	set, err := m.worker.xattrs.get(m.from.Catalog, e.Xattrs)
+	if err != nil {
+		return err
+	}
+	_, err = m.run.setMetadata(&m.worker, inode{fd: m.in.upper}, &e, set, setting{})
+	return err
+}
+
+// catalogDir is a folder to look through.
+type catalogDir struct {
+	at  *way
+	pos uint64
+}
+
+// find looks through the catalog for what has to be made, and for what an overlay would not show as it is.
+func (m *mender) find(ctx context.Context) error {
+	root := m.from.Catalog.Root()
+	opt := Options{}
+	last := make([]index.XattrRef, opt.threads()) // a set that is known to be harmless; 0 is empty
+	return spread(ctx, len(last), catalogDir{nil, root.Child}, func(w int, d catalogDir) ([]catalogDir, error) {
+		r, err := m.from.Catalog.ReadDir(d.pos)
+		if err != nil {
+			return nil, err
+		}
+		var below []catalogDir
+		var e index.Entry
+		for cur := r.Cursor(); cur.Next(&e); {
+			if e.Type == index.Dir {
+				below = append(below, catalogDir{&way{d.at, strings.Clone(e.Name)}, e.Child})
+			}
+			if e.Xattrs != 0 && e.Xattrs != last[w] {
+				if err := m.harmless(d.at, &e); err != nil {
+					return nil, err
+				}
+				last[w] = e.Xattrs
+			}
+			if e.Flags&index.NotHeld != 0 || e.Type == index.CharDevice || e.Linked() {
+				if err := m.note(d.at, &e); err != nil {
+					return nil, err
+				}
+			}
+		}
+		return below, nil
+	})
+}
+
+func unsuitable(at *way, e *index.Entry, why string) error {
+	path := strings.Join(append(at.names(), e.Name), "/")
+	return fmt.Errorf("%w: %q %s", ErrUnsuitable, path, why)
+}
+
+// harmless makes sure that the kernel will not take attributes of the source for its own notes.
+func (m *mender) harmless(at *way, e *index.Entry) error {
+	set, err := m.from.Catalog.Xattrs(e.Xattrs)
+	if err != nil {
+		return err
+	}
+	prefix := overlay.Prefix(m.in.UserXattr)
+	if slices.ContainsFunc(set, func(x index.Xattr) bool { return strings.HasPrefix(x.Name, prefix) }) {
+		return unsuitable(at, e, "is part of an overlay file system itself (it has attributes "+prefix+"*)")
+	}
+	return nil
+}
+
+// note remembers an entry that has to be mended.
+func (m *mender) note(at *way, e *index.Entry) error {
+	switch {
+	case e.Type == index.CharDevice && e.Major == 0 && e.Minor == 0:
+		return unsuitable(at, e, "is a device 0:0, which in an overlay stands for a removed file")
+	case e.Flags&index.LinksNotHeld != 0:
+		return unsuitable(at, e, "is a hard link that the archive could not keep")
+	case e.Type == index.File && e.Flags&index.NotStored != 0:
+		return unsuitable(at, e, "is a file that the archive's file system could not hold")
+	}
+	kept := misheld{at, *e}
+	kept.entry.Name, kept.entry.Target = strings.Clone(e.Name), strings.Clone(e.Target)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if e.Flags&index.NotHeld != 0 {
+		m.entries = append(m.entries, kept)
+		m.bytes += sizeOf(e)
+	}
+	if len(m.entries) > maxMended || m.bytes > maxMendedBytes {
+		return fmt.Errorf("%w: the archive's file system or the privileges of its runs could not hold what the source had, "+
+			"for more than %d entries or %d MiB", ErrUnsuitable, maxMended, maxMendedBytes>>20)
+	}
+	if e.Linked() && !m.tooManyLinks {
+		return m.noteLink(&kept)
+	}
+	return nil
+}
+
+// noteLink remembers a name of a link group.
+func (m *mender) noteLink(h *misheld) error {
+	key := keyOf(&h.entry)
+	group := append(m.groups[key], *h)
+	m.groups[key] = group
+	switch len(group) {
+	case 1:
+	case 2:
+		m.names += 2
+		m.linked += sizeOf(&h.entry)
+	default:
+		m.names++
+	}
+	names, bytes := maxMended, uint64(maxMendedBytes)
+	if m.in.Indexed {
+		names, bytes = maxJoined, maxJoinedBytes
+	}
+	if m.names <= names && m.linked <= bytes && len(m.groups) <= maxGroups {
+		return nil
+	}
+	if !m.in.Indexed {
+		return fmt.Errorf("%w: the kernel may not keep hard links together here, and there are more than %d or %d MiB",
+			ErrUnsuitable, names, bytes>>20)
+	}
+	m.tooManyLinks = true
+	m.links = links{}
+	return nil
+}
+
+// mend makes what was found, through the mounted tree root: folders last, as what is made in them changes their times.
+func (m *mender) mend(root int) error {
+	slices.SortStableFunc(m.entries, func(a, b misheld) int {
+		return boolOrder(a.entry.Type == index.Dir) - boolOrder(b.entry.Type == index.Dir)
+	})
+	for i := range m.entries {
+		if err := m.inFolder(root, &m.entries[i], m.entry); err != nil {
+			return err
+		}
+	}
+	for _, group := range m.groups { // none if the kernel does it
+		for i := 1; i < len(group); i++ {
+			err := m.inFolder(root, &group[i], func(dir int, e *index.Entry) error {
+				return m.join(root, &group[0], dir, e)
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func boolOrder(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// inFolder does something to an entry and leaves the time of its folder as it is.
+func (m *mender) inFolder(root int, h *misheld, do func(dir int, e *index.Entry) error) (err error) {
+	dir, err := fsat.OpenBelow(root, h.at.names())
+	if err == nil {
+		defer func() { err = errors.Join(err, fsat.Close(dir)) }()
+		var st fsat.Stat
+		if err = fsat.StatHandle(dir, &st); err == nil {
+			if err = do(dir, &h.entry); err == nil {
+				err = fsat.SetMtime(dir, st.Mtime)
+			}
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("make %q as it was: %w", strings.Join(append(h.at.names(), h.entry.Name), "/"), err)
+	}
+	m.mended++
+	return nil
+}
+
+// entry makes an entry that is missing, and sets the metadata of one that is there.
+func (m *mender) entry(dir int, e *index.Entry) (err error) {
+	if e.Flags&index.NotStored != 0 {
+		if e.Type == index.Symlink {
+			err = fsat.MakeSymlink(e.Target, dir, e.Name)
+		} else {
+			err = fsat.MakeNode(dir, e.Name, kinds[e.Type], 0o600, e.Major, e.Minor)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	set, err := m.worker.xattrs.get(m.from.Catalog, e.Xattrs)
+	if err != nil {
+		return err
+	}
+	fd, err := fsat.OpenNode(dir, e.Name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, fsat.Close(fd)) }()
+	_, err = m.run.setMetadata(&m.worker, inode{fd: fd, node: true}, e, set, setting{})
+	return err
+}
+
+// join makes an entry one inode with the first name of its group.
+func (m *mender) join(root int, first *misheld, dir int, e *index.Entry) (err error) {
+	from, err := fsat.OpenBelow(root, first.at.names())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, fsat.Close(from)) }()
+	if err := fsat.Unlink(dir, e.Name); err != nil {
+		return err
+	}
+	return fsat.Link(from, first.entry.Name, dir, e.Name)
+}

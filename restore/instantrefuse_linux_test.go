@@ -1,0 +1,165 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
+	"snapcopy/internal/overlay"
+	"snapcopy/internal/testtree"
+)
+
+// Guards: whatever cannot work is refused, and leaves nothing.
+func TestInstantRefuses(t *testing.T) {
+	s, _ := newSmall(t, "ext4")
+	make := func(at string, want error) {
+		t.Helper()
+		_, err := MakeInstant(context.Background(), s.Source, at, InstantOptions{ArchiveID: "id"})
+		if !errors.Is(err, want) {
+			t.Errorf("%q: %v, want %v", at, err, want)
+		}
+		folder := filepath.Join(filepath.Dir(at), stateFolderName(filepath.Base(at)))
+		if _, err := os.Lstat(folder); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%q: left something, %v", at, err)
+		}
+	}
+	make(s.source, ErrNotEmpty)
+	make(filepath.Join(s.Dir, "x"), ErrInsideArchive)
+	make(s.disk.Path, ErrUnsuitable)
+	make("/", ErrUnsuitable)
+	if _, err := Settle(context.Background(), s.Source, s.at, SettleOptions{}); !errors.Is(err, ErrNotInstant) {
+		t.Errorf("settle: %v", err)
+	}
+	s.instant()
+	if _, err := MakeInstant(context.Background(), s.Source, s.at, InstantOptions{}); !errors.Is(err, ErrMounted) {
+		t.Errorf("twice: %v", err)
+	}
+	unmount(t, s.at)
+	_, err := MakeInstant(context.Background(), s.Source, s.at, InstantOptions{ArchiveID: "other"})
+	if !errors.Is(err, ErrOtherSnapshot) {
+		t.Errorf("other archive: %v", err)
+	}
+	stray := filepath.Join(s.at, "written while nothing was mounted")
+	if err := os.WriteFile(stray, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Settle(context.Background(), s.Source, s.at, SettleOptions{}); !errors.Is(err, ErrNotEmpty) {
+		t.Errorf("settle over what was written: %v", err)
+	}
+	if err := os.Remove(stray); err != nil {
+		t.Fatal(err)
+	}
+	s.settle()
+}
+
+// Guards: a source with parts of an overlay in it would be shown wrongly, and is refused.
+func TestInstantRefusesOverlays(t *testing.T) {
+	for _, script := range []string{
+		"file f 0644 xattr.trusted.overlay.opaque=\"y\"",
+		"dir d 0755\ndir d/e 0755 xattr.trusted.overlay.redirect=\"/x\"",
+		"char whiteout 0600 0:0",
+	} {
+		s := newSite(t, "ext4", func(source string) { testtree.Build(t, source, script) })
+		_, err := MakeInstant(context.Background(), s.Source, s.at, InstantOptions{})
+		if !errors.Is(err, ErrUnsuitable) {
+			t.Errorf("%s: %v", script, err)
+		}
+		if _, err := os.Lstat(s.at); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: the mountpoint is left, %v", script, err)
+		}
+	}
+}
+
+// Guards: what the archive could not hold is made from the catalog before the tree is there.
+func TestInstantMends(t *testing.T) {
+	s := newSite(t, "ext4", func(source string) { testtree.Build(t, source, smallTree) })
+	for _, name := range []string{"d", "d/b", "p", "e", "s"} { // as a run without privileges would have left them
+		if err := os.Lchown(filepath.Join(s.Dir, name), helperUser, helperGroup); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := newMender(&instant{stateFile: stateFile{Indexed: true}}, s.Source, InstantOptions{})
+	for _, path := range []string{"d", "d/b", "p", "e", "s"} {
+		e, ok, err := s.Catalog.Lookup(path)
+		if err != nil || !ok {
+			t.Fatal(path, ok, err)
+		}
+		e.Flags |= index.OwnerNotHeld
+		names := strings.Split(path, "/")
+		if err := m.note(wayOf(names[:len(names)-1]), &e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.instant()
+	fd, err := fsat.OpenRoot(s.at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = m.mend(fd)
+	closeFD(t, fd)
+	if err != nil || m.mended != 5 {
+		t.Fatal(m.mended, err)
+	}
+	s.same("mended", s.source)
+	s.settle()
+	s.same("settled", s.source)
+}
+
+// Guards: the whole of it in a user namespace, where the kernel keeps no link groups together.
+func TestInstantInUserNamespace(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to make the file system")
+	}
+	unshare, err := exec.LookPath("unshare")
+	if err != nil {
+		t.Skip("no unshare on this machine")
+	}
+	s := newSite(t, "ext4", func(source string) {
+		testtree.Build(t, source, strings.ReplaceAll(smallTree, "4755", "0755"))
+	})
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// All is given to a user, who then is root in a namespace of his own.
+	user := func(path string) {
+		t.Helper()
+		err := filepath.WalkDir(path, func(path string, _ os.DirEntry, err error) error {
+			return errors.Join(err, os.Lchown(path, helperUser, helperUser))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	user(s.disk.Path)
+	if err := os.RemoveAll(filepath.Dir(s.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(s.disk.Path, "program")
+	if content, err := os.ReadFile(self); err != nil || os.WriteFile(program, content, 0o755) != nil {
+		t.Fatal(err)
+	}
+	for at := s.disk.Path; at != filepath.Dir(os.TempDir()) && at != "/"; at = filepath.Dir(at) {
+		if info, err := os.Stat(at); err != nil || info.Mode().Perm()&0o5 != 0o5 && os.Chmod(at, 0o755) != nil {
+			t.Fatal(err)
+		}
+	}
+	id := fmt.Sprint(helperUser)
+	cmd := exec.Command("setpriv", "--reuid", id, "--regid", id, "--clear-groups", unshare, "-Urm", program)
+	cmd.Env = append(os.Environ(), instantEnv+"="+s.disk.Path)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		text := string(out)
+		if strings.Contains(text, "unshare failed") || strings.Contains(text, overlay.ErrNotPermitted.Error()) {
+			t.Skipf("no user namespaces here: %s", out)
+		}
+		t.Fatalf("%v\n%s", err, out)
+	}
+	s.same("settled", s.source)
+}

@@ -1,0 +1,325 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"snapcopy/internal/fsat"
+	"snapcopy/internal/overlay"
+	"snapcopy/internal/rmtree"
+)
+
+// maxRounds is how often what escaped a walk is looked for again: folders that are being renamed can do that.
+const maxRounds = 20
+
+func settle(ctx context.Context, from Source, mountpoint string, opt SettleOptions) (r *SettleReport, err error) {
+	in, err := locateInstant(mountpoint)
+	if err != nil {
+		return nil, err
+	}
+	in.fault = opt.Fault
+	defer func() { err = errors.Join(err, in.close()) }()
+	if err := in.open(false); err != nil {
+		return nil, err
+	}
+	found, err := in.load()
+	if err == nil && !found {
+		err = in.removeFolder() // a removal was cut short
+	}
+	if err == nil && (!found || in.Phase == making) {
+		err = &fs.PathError{Op: "settle", Path: in.path, Err: ErrNotInstant}
+	}
+	if err != nil {
+		return nil, err
+	}
+	r = &SettleReport{Snapshot: in.Snapshot, Mountpoint: in.path}
+	s := &settling{instant: in, from: from, opt: opt, report: r}
+	if err := s.run(ctx); err != nil {
+		return r, err
+	}
+	return r, nil
+}
+
+// settling is one Settle under way.
+type settling struct {
+	*instant
+	from    Source
+	opt     SettleOptions
+	report  *SettleReport
+	tally   tally
+	notes   sync.Mutex
+	workers []settler
+	sharing bool      // the kernel copies by reflinks
+	gone    time.Time // since when there is nothing at the mountpoint; zero: there is
+}
+
+func (s *settling) threads() int {
+	if s.opt.Threads > 0 {
+		return s.opt.Threads
+	}
+	return 16
+}
+
+func (s *settling) run(ctx context.Context) (err error) {
+	if s.Phase == mounted {
+		if err := s.copyAll(ctx); err != nil || s.report.FailedCount > 0 {
+			return err
+		}
+	}
+	if s.gone.IsZero() {
+		s.gone = time.Now()
+	}
+	if s.Phase == cleaning {
+		if err := s.cleanUp(ctx); err != nil {
+			return err
+		}
+	}
+	if err := s.swap(); err != nil {
+		return err
+	}
+	s.report.Unavailable = time.Since(s.gone)
+	s.report.Settled = true
+	if s.report.Damaged, err = s.damagedList(); err != nil {
+		return err
+	}
+	if s.opt.Released != nil {
+		if err := s.opt.Released(); err != nil {
+			return err
+		}
+	}
+	return s.removeAll()
+}
+
+// copyAll copies what is in the snapshot only until nothing is left of that and the mount is gone.
+func (s *settling) copyAll(ctx context.Context) error {
+	if s.from.Catalog == nil || s.from.Catalog.Summary().Snapshot != s.Snapshot {
+		err := fmt.Errorf("%w: %s is needed", ErrOtherSnapshot, s.Snapshot)
+		return &fs.PathError{Op: "settle", Path: s.path, Err: err}
+	}
+	s.opt.Progress.ExpectFiles.Store(s.from.Catalog.Root().Below.Files)
+	s.opt.Progress.ExpectBytes.Store(s.from.Catalog.Root().Below.Bytes)
+	for range maxRounds {
+		s.opt.Progress.Files.Store(0)
+		if err := s.makeSureItIsMounted(); err != nil {
+			return err
+		}
+		if err := s.copyRound(ctx); err != nil || s.report.FailedCount > 0 {
+			return err
+		}
+		if !s.Checked { // what is copied later is checked then
+			s.Checked = true
+			if err := s.save(mounted); err != nil {
+				return err
+			}
+		}
+		if err := s.unmount(); err != nil {
+			return err
+		}
+		left, err := s.firstLeft(ctx)
+		if err != nil {
+			return err
+		}
+		if left == "" {
+			return s.complete()
+		}
+	}
+	err := errors.New("folders are renamed more quickly than they can be copied")
+	return &fs.PathError{Op: "settle", Path: s.path, Err: err}
+}
+
+// complete is the point of no return: the snapshot is not needed any more.
+func (s *settling) complete() error {
+	var st fsat.Stat
+	if err := fsat.StatHandle(s.upper, &st); err != nil {
+		return err
+	}
+	s.Upper = st.Ino
+	if err := s.syncAll(); err != nil {
+		return err
+	}
+	return s.save(cleaning)
+}
+
+func (s *settling) makeSureItIsMounted() (err error) {
+	if err := s.makeMountpoint(); err != nil {
+		return err
+	}
+	place, err := s.look()
+	if err != nil {
+		return err
+	}
+	if place.Mounted {
+		return s.openLayers()
+	}
+	fd, err := s.mount(s.from.Dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, fsat.Close(fd)) }()
+	if err := s.attach(fd); err != nil {
+		return err
+	}
+	if !s.gone.IsZero() {
+		s.gone = time.Time{}
+	}
+	return nil
+}
+
+// unmount takes the mount away and makes sure that nobody can change anything through it any more: neither by a file
+// that stayed open when somebody else unmounted it lazily, nor in another mount namespace.
+func (s *settling) unmount() error {
+	if err := s.syncAll(); err != nil { // what is written now need not be waited for later
+		return err
+	}
+	if err := s.step("unmount"); err != nil {
+		return err
+	}
+	place, err := s.look()
+	if err != nil {
+		return err
+	}
+	if place.Mounted {
+		begin := time.Now()
+		switch err := overlay.Detach(s.parent, s.leaf); {
+		case errors.Is(err, overlay.ErrBusy):
+			return &BusyError{s.path, overlay.Users(place)}
+		case err != nil:
+			return &fs.PathError{Op: "unmount", Path: s.path, Err: err}
+		}
+		s.gone = begin
+	}
+	const tries = 40
+	for i := 0; ; i++ {
+		fd, err := s.mount(s.from.Dir)
+		if err == nil {
+			return fsat.Close(fd)
+		}
+		if !errors.Is(err, overlay.ErrInUse) {
+			return err
+		}
+		if i == tries {
+			unseen := "a process in another mount namespace, or with a file open since a lazy unmount"
+			return &BusyError{s.path, []string{unseen}}
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// swap puts the tree into the mountpoint's place, unless that was done already.
+func (s *settling) swap() error {
+	var tree, at fsat.Stat
+	err := fsat.StatAt(s.parent, s.leaf, &at)
+	if err != nil && !fsat.IsGone(err) {
+		return &fs.PathError{Op: "stat", Path: s.path, Err: err}
+	}
+	there := err == nil
+	if err := fsat.StatAt(s.state, upperName, &tree); err != nil && !fsat.IsGone(err) {
+		return &fs.PathError{Op: "stat", Path: filepath.Join(s.folder, upperName), Err: err}
+	}
+	switch {
+	case there && at.Ino == s.Upper && at.Type == fsat.Directory:
+		return fsat.Sync(s.parent)
+	case tree.Ino != s.Upper || tree.Type != fsat.Directory:
+		return &fs.PathError{Op: "settle", Path: s.folder, Err: errors.New("the tree is not there any more")}
+	}
+	if !there {
+		if err := s.makeMountpoint(); err != nil {
+			return err
+		}
+	}
+	dir, err := s.openMountpoint() // it has to be empty
+	if err = errors.Join(err, fsat.Close(dir)); err != nil {
+		return err
+	}
+	if err := s.openLayers(); err != nil {
+		return err
+	}
+	if err = s.step("exchange"); err == nil {
+		err = fsat.Exchange(s.state, upperName, s.parent, s.leaf)
+	}
+	if err == unix.EINVAL || err == unix.ENOSYS || err == unix.ENOTSUP {
+		// A file system without an exchange: an empty folder can be replaced in one step too. Were anything put into it
+		// at this moment, this would be refused.
+		err = fsat.Rename(s.state, upperName, s.parent, s.leaf)
+	}
+	if err != nil {
+		return &fs.PathError{Op: "exchange", Path: s.path, Err: err}
+	}
+	// XFS takes a folder that gets another parent for modified. After a crash at this point that stays: by then the
+	// tree may have been changed.
+	if err := fsat.SetMtime(s.upper, tree.Mtime); err != nil {
+		return &fs.PathError{Op: "set time of", Path: s.path, Err: err}
+	}
+	if err := s.step("exchanged"); err != nil {
+		return err
+	}
+	return errors.Join(s.closeLayers(), fsat.Sync(s.parent), fsat.Sync(s.state))
+}
+
+// removeAll removes the state folder. What somebody put into the old folder at the very moment of the exchange is kept.
+func (s *settling) removeAll() error {
+	if err := s.step("remove"); err != nil {
+		return err
+	}
+	var st fsat.Stat
+	err := fsat.StatAt(s.state, upperName, &st)
+	if err == nil && st.Ino == s.Upper {
+		return &fs.PathError{Op: "remove", Path: s.folder, Err: errors.New("the tree is still in it")}
+	}
+	if err == nil {
+		if err := fsat.Rmdir(s.state, upperName); err != nil {
+			return &fs.PathError{Op: "remove the old folder", Path: filepath.Join(s.folder, upperName), Err: err}
+		}
+	}
+	for _, name := range []string{workName, damagedName, sparseName} {
+		if err := rmtree.Remove(s.state, name); err != nil {
+			return &fs.PathError{Op: "remove", Path: filepath.Join(s.folder, name), Err: err}
+		}
+	}
+	return s.removeFolder()
+}
+
+// noteDamaged makes it durable that a stored file is damaged, before it is copied and looks like any other.
+func (s *settling) noteDamaged(path string) error { return s.note(damagedName, strconv.Quote(path)) }
+
+// note adds a line to a file in the state folder, durably.
+func (s *settling) note(file, line string) (err error) {
+	s.notes.Lock()
+	defer s.notes.Unlock()
+	f, err := os.OpenFile(s.at(file), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if _, err := f.WriteString(line + "\n"); err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), fsat.Sync(s.state))
+}
+
+// damagedList lists what was noted. A line that a power cut left unfinished belongs to a file that was not copied then.
+func (s *settling) damagedList() ([]string, error) {
+	text, err := os.ReadFile(s.at(damagedName))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var list []string
+	for line := range strings.Lines(string(text)) {
+		if path, err := strconv.Unquote(strings.TrimSuffix(line, "\n")); err == nil {
+			list = append(list, path)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list), nil
+}

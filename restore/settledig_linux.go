@@ -1,0 +1,157 @@
+package restore
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+
+	"snapcopy/internal/fsat"
+	"snapcopy/internal/overlay"
+)
+
+// When the kernel copies a file it fills holes that are shorter than what it copies at a time. They are noted before,
+// in the state folder, and made again when nobody uses the tree.
+
+// holesOf lists the holes of an open file.
+func holesOf(fd int, size int64) (list []fsat.Range, err error) {
+	for at := int64(0); at < size; {
+		start, end, ok, err := fsat.NextData(fd, at, size)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			start, end = size, size
+		}
+		if start > at {
+			list = append(list, fsat.Range{Start: at, End: start})
+		}
+		at = end
+	}
+	return list, nil
+}
+
+// noteHoles notes which holes a file has to have.
+func (s *settling) noteHoles(path string, holes []fsat.Range) error {
+	var b strings.Builder
+	b.WriteString(strconv.Quote(path))
+	for _, h := range holes {
+		fmt.Fprintf(&b, " %d-%d", h.Start, h.End)
+	}
+	return s.note(sparseName, b.String())
+}
+
+// digAll makes the holes that were noted, where what is there now is nothing but zeros.
+func (s *settling) digAll() (err error) {
+	f, err := os.Open(s.at(sparseName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	buf := make([]byte, copyBuffer)
+	for lines := bufio.NewReader(f); ; {
+		line, err := lines.ReadString('\n')
+		if err == io.EOF { // what may be there without an end was not copied
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		quoted, err := strconv.QuotedPrefix(line)
+		if err != nil {
+			continue // torn by a power cut
+		}
+		path, _ := strconv.Unquote(quoted) // it is quoted
+		if err := s.dig(path, strings.Fields(line[len(quoted):]), buf); err != nil {
+			return fmt.Errorf("make holes in %q: %w", path, err)
+		}
+	}
+}
+
+func (s *settling) dig(path string, holes []string, buf []byte) (err error) {
+	names := strings.Split(path, "/")
+	last := len(names) - 1
+	dir, err := fsat.OpenBelow(s.upper, names[:last])
+	if fsat.IsGone(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, fsat.Close(dir)) }()
+	var st fsat.Stat
+	if err := fsat.StatAt(dir, names[last], &st); fsat.IsGone(err) || err == nil && st.Type != fsat.Regular {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	fd, err := fsat.OpenForWriting(dir, names[last])
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, fsat.Close(fd)) }()
+	mtime, err := overlay.RememberedTime(dir, names[last], s.UserXattr, st.Mtime)
+	if err != nil {
+		return err
+	}
+	if err := overlay.RememberTime(dir, names[last], s.UserXattr, mtime); err != nil {
+		return err
+	}
+	for _, h := range holes {
+		var r fsat.Range
+		if _, err := fmt.Sscanf(h, "%d-%d", &r.Start, &r.End); err != nil {
+			return err
+		}
+		r.End = min(r.End, st.Size)
+		if err := digOne(fd, r, st.Size, buf); err != nil {
+			return err
+		}
+	}
+	return fsat.SetMtime(fd, mtime)
+}
+
+// digOne makes a hole of the zeros in a range.
+func digOne(fd int, r fsat.Range, size int64, buf []byte) error {
+	const block = 1 << 16 // more than any block of a file system: only whole ones become holes
+	for at := r.Start; at < r.End; {
+		start, end, ok, err := fsat.NextData(fd, at, r.End)
+		if err != nil || !ok {
+			return err
+		}
+		end = min(end, start+int64(len(buf)))
+		n, err := fsat.Read(fd, buf[:end-start], start)
+		if err != nil {
+			return err
+		}
+		if allZeros(buf[:n]) {
+			hole := fsat.Range{Start: start, End: end}
+			if end == size {
+				hole.End += block
+			}
+			if err := fsat.PunchHole(fd, hole); err != nil {
+				if fsat.IsRefused(err) { // no holes there; the content is right all the same
+					return nil
+				}
+				return err
+			}
+		}
+		at = end
+	}
+	return nil
+}
+
+func allZeros(b []byte) bool {
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}

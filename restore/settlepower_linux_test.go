@@ -1,0 +1,88 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"snapcopy/internal/testtree"
+)
+
+// powerCut makes a file system forget what is not on the disk: flags 0 after it wrote its log and data, 1 after it wrote
+// its log, 2 at once (XFS_IOC_GOINGDOWN, which ext4 knows as EXT4_IOC_SHUTDOWN).
+func powerCut(path string, flags uint32) error {
+	const goingDown = 0x8004587d
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), goingDown, uintptr(unsafe.Pointer(&flags))); e != 0 {
+		err = e
+	}
+	return errors.Join(err, unix.Close(fd))
+}
+
+// cutAt gives a fault that cuts the power at step n.
+func (s *site) cutAt(n int, flags uint32) func(string) error {
+	steps := 0
+	return func(string) error {
+		steps++
+		if steps < n {
+			return nil
+		}
+		if steps == n {
+			if err := powerCut(s.disk.Path, flags); err != nil {
+				s.t.Error(err)
+			}
+		}
+		return errCut
+	}
+}
+
+var errCut = errors.New("power cut")
+
+// Guards: after a power cut at any step of making an instant tree or of settling it, the same command finishes it, with
+// everything that was changed and synced before.
+func TestInstantPowerCut(t *testing.T) {
+	for _, kind := range []string{"ext4", "xfs"} {
+		t.Run(kind, func(t *testing.T) {
+			s, want := newSmall(t, kind)
+			opt := InstantOptions{ArchiveID: "id"}
+			for n, made, settled := 1, false, false; !made || !settled; n++ {
+				unix.Sync()
+				opt.Fault = s.cutAt(n, uint32(n%3))
+				_, err := MakeInstant(context.Background(), s.Source, s.at, opt)
+				if made = err == nil; !made {
+					s.reboot()
+					s.instant()
+				}
+				testtree.Build(t, s.at, smallEdit)
+				unix.Sync()
+				cut := SettleOptions{Threads: 1, Fault: s.cutAt(n, uint32((n+1)%3))}
+				if _, err = Settle(context.Background(), s.Source, s.at, cut); err == nil {
+					settled = true
+				} else {
+					s.reboot()
+					r, err := Settle(context.Background(), s.Source, s.at, SettleOptions{})
+					if err != nil && !errors.Is(err, ErrNotInstant) || err == nil && !r.Settled {
+						t.Fatalf("after step %d: %+v, %v", n, r, err)
+					}
+				}
+				s.settled()
+				s.same(fmt.Sprint("step ", n), want)
+				s.untouched()
+				if t.Failed() {
+					t.FailNow()
+				}
+				if err := os.RemoveAll(s.at); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}

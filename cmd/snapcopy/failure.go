@@ -8,6 +8,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/overlay"
 	"snapcopy/restore"
 	"snapcopy/snapshot"
 )
@@ -110,6 +111,16 @@ var hints = []struct {
 	{errNotInSnapshot, "`snapcopy ls ARCHIVE@SNAPSHOT` shows what there is"},
 	{restore.ErrNotFile, "`snapcopy ls ARCHIVE@SNAPSHOT PATH` lists a folder, `snapcopy restore` brings back anything"},
 	{snapshot.ErrNoSnapshot, "`snapcopy list ARCHIVE` shows what there is"},
+	{restore.ErrMounted, "`snapcopy restore --settle MOUNTPOINT` makes an ordinary folder of it"},
+	{restore.ErrSettling, "`snapcopy restore --settle MOUNTPOINT` finishes that"},
+	{restore.ErrOtherSnapshot, "settle it first, or choose another mountpoint"},
+	{restore.ErrNotEmpty, "move what it holds elsewhere; what is written there while nothing is mounted is not in the tree"},
+	{restore.ErrUnsuitable, "choose another mountpoint, or restore it with --to DIR"},
+	{restore.ErrBusy, "end them, or let them leave the folder, and settle again: nothing is left to copy"},
+	{overlay.ErrInUse, "a process has kept files open there since it was unmounted, or another mount namespace has it"},
+	{overlay.ErrOtherLower, "use the archive that was used before, and not a copy of it"},
+	{overlay.ErrNotPermitted, "run it as root, or in a user namespace with a mount namespace (`unshare -Urm`)"},
+	{errArchiveAway, "is its disk mounted? If it is elsewhere now: `snapcopy restore ARCHIVE@SNAPSHOT --instant MOUNTPOINT`"},
 	{snapshot.ErrClock, "set the clock right, or use --allow-clock-back to file the snapshot right after the newest one"},
 }
 

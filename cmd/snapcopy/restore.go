@@ -36,6 +36,7 @@ type restoreOptions struct {
 	verbose bool
 	quiet   bool
 	json    bool
+	instantOptions
 }
 
 // overwrites are the values of --overwrite.
@@ -44,6 +45,7 @@ var overwrites = map[string]restore.Overwrite{
 }
 
 func restoreCommand(a *app) *cobra.Command {
+	o := new(restoreOptions)
 	c := command(a, &cobra.Command{
 		Use:   "restore ARCHIVE[@SNAPSHOT] [PATH...]",
 		Short: "Bring back a snapshot, or parts of it",
@@ -52,6 +54,7 @@ func restoreCommand(a *app) *cobra.Command {
   --to DIR    into a folder: without PATH the snapshot's contents, otherwise each PATH under its own name, as cp does
   --in-place  to where it came from
   --tar       as a tar archive to stdout, for another machine
+  --instant   mounted at a folder, at once and writable; --settle makes an ordinary folder of that
 
 Everything is as it was in the source: types, owners, modes, times, extended attributes, ACLs, hard links, holes.
 Contents are compared with their hashes on the way; what is damaged is never restored.
@@ -62,16 +65,18 @@ interrupted goes on when it is started again.
 
 --swap DIR restores everything beside DIR and exchanges the two in one step; the old tree is kept beside it.
 
-` + tarHelp,
+` + tarHelp + instantHelp,
 		Example: `  snapcopy restore /backup/documents@3d letters/draft.txt --to ~/restored
   snapcopy restore /backup/documents --at '2026-11-20 18:00' letters --in-place --overwrite=changed
   snapcopy restore /backup/site@latest~1 --swap /srv/site
-  snapcopy restore /backup/site --tar | ssh root@web 'tar -xp --xattrs --xattrs-include="*" --acls -C /srv/site'`,
-	}, new(restoreOptions), mayBeDone, mayFail, mayBeIncomplete, mayFindDamage, mayLackSpace)
+  snapcopy restore /backup/site --tar | ssh root@web 'tar -xp --xattrs --xattrs-include="*" --acls -C /srv/site'
+  snapcopy restore /backup/documents --instant /srv/documents
+  snapcopy restore --settle /srv/documents`,
+	}, o, mayBeDone, mayFail, mayBeIncomplete, mayFindDamage, mayLackSpace)
 	completeFolder(c, "to")
 	completeFolder(c, "swap")
 	completeFlag(c, "overwrite", []string{"never", "changed", "always"})
-	return c
+	return settleTakesNoArchive(c, &o.instantOptions)
 }
 
 func (o *restoreOptions) AddFlags(f *pflag.FlagSet) {
@@ -80,6 +85,7 @@ func (o *restoreOptions) AddFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.inPlace, "in-place", false, "restore to where the snapshot was taken of")
 	f.StringVar(&o.swapDir, "swap", "", "restore everything beside `DIR`, and then exchange the two in one step")
 	o.tar.addFlags(f)
+	o.instantOptions.AddFlags(f)
 	f.StringVar(&o.at, "at", "", "restore the last snapshot at or before `TIME` (a date, a time or an age)")
 	f.StringArrayVar(&o.exclude, "exclude", nil, "leave out what matches `PATTERN`, as in .gitignore (can be repeated)")
 	f.StringVar(&o.overwrite, "overwrite", "never", "what exists and differs: `WHEN` is never, changed or always")
@@ -98,6 +104,9 @@ func (o *restoreOptions) AddFlags(f *pflag.FlagSet) {
 
 // Run restores.
 func (o *restoreOptions) Run(ctx context.Context, a *app, args []string) (err error) {
+	if o.wanted() {
+		return o.runInstant(ctx, a, args)
+	}
 	if err := o.check(args); err != nil {
 		return err
 	}

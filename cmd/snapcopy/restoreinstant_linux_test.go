@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"snapcopy/internal/testtree"
+	"snapcopy/restore"
+	"snapcopy/snapshot"
+)
+
+// cli runs commands below a file system in memory.
+type cli struct {
+	t   *testing.T
+	dir string
+}
+
+// run runs a command and gives its exit status and what it has printed.
+func (c cli) run(args ...string) (status int, out, errOut string) {
+	c.t.Helper()
+	a, outBuf, errBuf := testApp(c.t)
+	a.now = func() time.Time { return time.Date(2026, 11, 23, 2, 0, 0, 0, time.UTC) }
+	root := newRoot(a)
+	for i, arg := range args {
+		args[i] = strings.ReplaceAll(arg, "DIR", c.dir)
+	}
+	root.SetArgs(args)
+	status = finish(a, root.ExecuteContext(context.Background()))
+	return status, outBuf.String(), errBuf.String()
+}
+
+// want runs a command that has to end with status and print text, to either output.
+func (c cli) want(status int, text string, args ...string) {
+	c.t.Helper()
+	got, out, errOut := c.run(args...)
+	if got != status || !strings.Contains(out+errOut, text) {
+		c.t.Errorf("%v: exit status %d, want %d with %q\n%s%s", args, got, status, text, out, errOut)
+	}
+}
+
+func newCLI(t *testing.T) cli {
+	t.Helper()
+	c := cli{t, t.TempDir()}
+	testtree.Tmpfs(t, c.dir, "size=50m")
+	t.Cleanup(func() {
+		if err := unix.Unmount(filepath.Join(c.dir, "at"), 0); err != nil && err != unix.EINVAL && err != unix.ENOENT {
+			t.Errorf("unmount: %v", err)
+		}
+	})
+	if err := os.Mkdir(filepath.Join(c.dir, "src"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	testtree.Build(t, filepath.Join(c.dir, "src"), "dir d 0755\nfile d/f 0644 \"content\"\nfile e 0644 \"e\"")
+	c.want(statusDone, "Snapshot 2026-11-23T020000Z", "snapshot", "DIR/src", "DIR/arch")
+	return c
+}
+
+func (c cli) readers() (list []snapshot.Reader) {
+	c.t.Helper()
+	a, err := snapshot.Open(filepath.Join(c.dir, "arch"))
+	if err == nil {
+		if list, err = a.Readers(); err == nil {
+			err = a.Close()
+		}
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return list
+}
+
+// Guards: from the snapshot to the settled folder, with all that is said on the way; the archive knows as long as it is
+// needed.
+func TestInstantCommand(t *testing.T) {
+	c := newCLI(t)
+	c.want(statusDone, "Snapshot 2026-11-23T020000Z is at "+c.dir+"/at, after ",
+		"restore", "DIR/arch@latest", "--instant", "DIR/at")
+	if list := c.readers(); len(list) != 1 || list[0].Place != c.dir+"/at" {
+		t.Errorf("readers: %+v", list)
+	}
+	c.want(statusFailed, "already mounted\nHint: ", "restore", "DIR/arch", "--instant", "DIR/at")
+	if err := os.WriteFile(filepath.Join(c.dir, "at/new"), []byte("n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(filepath.Join(c.dir, "at/new"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.want(statusFailed, "is in use and cannot be put into its place:\n  process ", "restore", "--settle", "DIR/at")
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Unmount(filepath.Join(c.dir, "at"), 0); err != nil { // as a reboot would
+		t.Fatal(err)
+	}
+	c.want(statusDone, "are there again", "restore", "DIR/arch", "--instant", "DIR/at")
+	if err := unix.Unmount(filepath.Join(c.dir, "at"), 0); err != nil {
+		t.Fatal(err)
+	}
+	c.want(statusDone, "Settled "+c.dir+"/at in ", "restore", "--settle", "DIR/at")
+	if list := c.readers(); len(list) != 0 {
+		t.Errorf("readers: %+v", list)
+	}
+	for name, want := range map[string]string{"new": "n", "d/f": "content"} {
+		if got, err := os.ReadFile(filepath.Join(c.dir, "at", name)); err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+	c.want(statusFailed, "nothing was restored there with --instant", "restore", "--settle", "DIR/at")
+}
+
+func TestInstantCommandJSON(t *testing.T) {
+	c := newCLI(t)
+	_, out, _ := c.run("restore", "DIR/arch", "--instant", "DIR/at", "--json")
+	var made restore.InstantReport
+	if err := json.Unmarshal([]byte(out), &made); err != nil || made.Folder != c.dir+"/.at.snapcopy-instant" {
+		t.Errorf("%s: %+v, %v", out, made, err)
+	}
+	_, out, _ = c.run("restore", "--settle", "DIR/at", "--json")
+	var settled restore.SettleReport
+	if err := json.Unmarshal([]byte(out), &settled); err != nil || settled.Copied != 3 || !settled.Settled {
+		t.Errorf("%s: %+v, %v", out, settled, err)
+	}
+}
+
+// Guards: damage has its exit status, and an archive that is away does not end in a wrong tree.
+func TestInstantCommandDamage(t *testing.T) {
+	c := newCLI(t)
+	if err := os.WriteFile(filepath.Join(c.dir, "arch/2026-11-23T020000Z/d/f"), []byte("cXntent"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.want(statusDone, "Contents are not checked yet", "restore", "DIR/arch", "--instant", "DIR/at")
+	if err := os.Rename(filepath.Join(c.dir, "arch"), filepath.Join(c.dir, "moved")); err != nil {
+		t.Fatal(err)
+	}
+	c.want(statusFailed, "the archive is not where it was", "restore", "--settle", "DIR/at")
+	if err := unix.Unmount(filepath.Join(c.dir, "at"), 0); err != nil {
+		t.Fatal(err)
+	}
+	c.want(statusDone, "The archive was in "+c.dir+"/arch before.", "restore", "DIR/moved", "--instant", "DIR/at")
+	c.want(statusDamage, "1 entry of the archive is damaged", "restore", "--settle", "DIR/at")
+}
+
+func TestInstantCommandUsage(t *testing.T) {
+	c := cli{t, t.TempDir()}
+	for _, u := range []struct {
+		text string
+		args []string
+	}{
+		{"exclude each other", []string{"restore", "a", "--instant", "x", "--to", "y"}},
+		{"exclude each other", []string{"restore", "--settle", "x", "--to", "y"}},
+		{"exclude each other", []string{"restore", "--settle", "x", "--instant", "y"}},
+		{"whole snapshot", []string{"restore", "a", "p", "--instant", "x"}},
+		{"takes the mountpoint only", []string{"restore", "a", "--settle", "x"}},
+		{"--instant and --flags exclude each other", []string{"restore", "a", "--instant", "x", "--flags"}},
+		{"ARCHIVE[@SNAPSHOT] is missing", []string{"restore", "--instant", "x"}},
+		{"--settle and --delete exclude each other", []string{"restore", "--settle", "x", "--delete"}},
+		{"exclude each other", []string{"restore", "a@latest", "--instant", "x", "--at", "3d"}},
+		{"is empty", []string{"restore", "--settle", ""}},
+	} {
+		c.want(statusUsage, u.text, u.args...)
+	}
+}

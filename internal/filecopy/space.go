@@ -81,7 +81,7 @@ func KeepPreallocated(dst, src int, st *fsat.Stat, data int64) (space int64, hel
 		}
 		if err := fsat.Preallocate(dst, r); err != nil {
 			for _, taken := range ranges[:i+1] { // what fails gives it back as far as it can
-				if taken.Start < taken.End && fsat.Deallocate(dst, taken) != nil {
+				if taken.Start < taken.End && fsat.PunchHole(dst, taken) != nil {
 					return space, false
 				}
 			}

@@ -96,16 +96,6 @@ func Preallocate(fd int, r Range) error {
 	}
 }
 
-// Deallocate makes a range of an open file a hole; the size does not change.
-func Deallocate(fd int, r Range) error {
-	for {
-		err := unix.Fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, r.Start, r.End-r.Start)
-		if err != unix.EINTR {
-			return err
-		}
-	}
-}
-
 // KeepsSpaceBeyondEnd reports whether space allocated beyond the end of an open file was asked for: XFS also allocates
 // there by itself, for files that are being written.
 func KeepsSpaceBeyondEnd(fd int) bool {

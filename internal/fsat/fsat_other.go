@@ -119,8 +119,6 @@ func Preallocated(fd int) ([]Range, error) { return nil, errors.ErrUnsupported }
 
 func Preallocate(fd int, r Range) error { return errors.ErrUnsupported }
 
-func Deallocate(fd int, r Range) error { return errors.ErrUnsupported }
-
 func KeepsSpaceBeyondEnd(fd int) bool { return false }
 
 func Unlock(fd int) error { return errors.ErrUnsupported }

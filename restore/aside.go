@@ -1,9 +1,11 @@
 package restore
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
@@ -13,21 +15,31 @@ import (
 // maxAside bounds the names that are tried to keep something aside under.
 const maxAside = 1000
 
-// keepAside makes way for what is to have a name now, and keeps what has it under another name if that is wanted. A file
-// whose place another is about to take (replaced) stays until then. A directory goes: it must be empty, or all in it is
-// to be deleted.
-func (r *run) keepAside(w *worker, dir int, name string, st *fsat.Stat, replaced bool) error {
-	if r.opt.BackupSuffix == "" {
-		switch {
-		case st.Type == fsat.Directory:
-			return r.removeDir(w, dir, name)
-		case !replaced:
-			return unlink(dir, name)
-		}
+// keepAside makes way for what is to have a name of d now, and keeps what has it under another name if that is wanted. A
+// file whose place another is about to take (replaced) stays until then. A directory goes: it must be empty, or all in it
+// is to be deleted.
+func (r *run) keepAside(w *worker, d *dir, name string, st *fsat.Stat, replaced bool) error {
+	dir := d.handles.dst
+	switch {
+	case r.opt.BackupSuffix != "" && st.Type == fsat.Directory && r.holdsArchive(st):
+		return fmt.Errorf("keep aside: %w", ErrHoldsArchive)
+	case r.opt.BackupSuffix != "":
+		return r.renameAside(w, dir, name, replaced && st.Type != fsat.Directory)
+	case st.Type == fsat.Directory:
+		return r.removeDir(d, name)
+	case !replaced && !r.opt.DryRun:
+		return unlink(dir, name)
+	}
+	return nil
+}
+
+func (r *run) renameAside(w *worker, dir int, name string, replaced bool) error {
+	if r.opt.DryRun {
+		w.counts.KeptAside++
 		return nil
 	}
 	keep := fsat.RenameNew
-	if replaced && st.Type != fsat.Directory {
+	if replaced {
 		keep = fsat.Link // so that the name is there all the time
 	}
 	for n := 1; n <= maxAside; n++ {
@@ -36,6 +48,9 @@ func (r *run) keepAside(w *worker, dir int, name string, st *fsat.Stat, replaced
 			aside += "." + strconv.Itoa(n)
 		}
 		err := keep(dir, name, dir, aside)
+		if replaced && (fsat.IsRefused(err) || fsat.IsLinkLimit(err)) { // no links, or not one more
+			err = fsat.RenameNew(dir, name, dir, aside)
+		}
 		if err == nil {
 			w.counts.KeptAside++
 			return nil
@@ -47,6 +62,22 @@ func (r *run) keepAside(w *worker, dir int, name string, st *fsat.Stat, replaced
 	return fmt.Errorf("keep aside: %d names with the suffix %q are taken", maxAside, r.opt.BackupSuffix)
 }
 
+// isAside reports whether renameAside gives such names.
+func (r *run) isAside(name string) bool {
+	before, number, numbered := cutLast(name, r.opt.BackupSuffix+".")
+	if n, err := strconv.Atoi(number); numbered && before != "" && err == nil && n > 1 && n <= maxAside {
+		return true
+	}
+	return len(name) > len(r.opt.BackupSuffix) && strings.HasSuffix(name, r.opt.BackupSuffix)
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}
+
 func unlink(dir int, name string) error {
 	if err := fsat.Unlink(dir, name); err != nil && !fsat.IsGone(err) {
 		return fmt.Errorf("remove: %w", err)
@@ -54,16 +85,16 @@ func unlink(dir int, name string) error {
 	return nil
 }
 
-// removeDir removes a directory that is in the way.
-func (r *run) removeDir(w *worker, dir int, name string) error {
+// removeDir removes a directory of d that is in the way.
+func (r *run) removeDir(d *dir, name string) error {
 	if r.opt.Delete {
-		if err := rmtree.Remove(dir, name); err != nil {
-			return fmt.Errorf("remove the folder in its place: %w", err)
+		all, err := r.removeTree(d, name)
+		if err == nil && !all {
+			err = fmt.Errorf("%w as a folder that holds what is not deleted", ErrExists)
 		}
-		w.counts.Deleted++
-		return nil
+		return err
 	}
-	err := fsat.Rmdir(dir, name)
+	err := r.removeEmpty(d.handles.dst, name)
 	if fsat.IsExist(err) {
 		return fmt.Errorf("%w as a folder that is not empty", ErrExists)
 	}
@@ -73,24 +104,65 @@ func (r *run) removeDir(w *worker, dir int, name string) error {
 	return nil
 }
 
-// deleteOthers removes from an existing directory of the target what the snapshot does not have in it.
+func (r *run) removeEmpty(dir int, name string) error {
+	if !r.opt.DryRun {
+		return fsat.Rmdir(dir, name)
+	}
+	fd, err := fsat.OpenDir(dir, name)
+	if err != nil {
+		return err
+	}
+	list, err := fsat.ReadDir(fd, make([]byte, 4096))
+	if err == nil && len(list) > 0 {
+		err = syscall.ENOTEMPTY
+	}
+	return errors.Join(err, fsat.Close(fd))
+}
+
+// removeTree removes a directory of d with all that is in it, but for what is to stay: what Exclude matches, the archive,
+// and other file systems.
+func (r *run) removeTree(d *dir, name string) (all bool, err error) {
+	if r.opt.DryRun {
+		return true, nil
+	}
+	all, err = rmtree.RemoveExcept(d.handles.dst, name, func(path string, st *fsat.Stat) bool {
+		path = d.child(path)
+		if st != nil && (st.Mounted || idOf(st) == r.archive) {
+			r.spared(path)
+			return true
+		}
+		return r.excluded(path, st != nil)
+	})
+	if err != nil {
+		err = fmt.Errorf("remove folder: %w", err)
+	}
+	return all, err
+}
+
+// deleteOthers removes from an existing directory of the target what the snapshot does not have in it, or just what an
+// earlier run had under construction.
 func (r *run) deleteOthers(w *worker, d *dir) error {
-	if !r.opt.Delete || d.own || d.rec == nil || d.spared || d.entry.Flags&index.Unread != 0 {
+	others := r.opt.Delete && d.rec != nil && !d.spared && d.entry.Flags&index.Unread == 0
+	if d.own || d.handles.dst < 0 || !others && !r.resumed {
 		return nil
 	}
 	list, err := fsat.ReadDir(d.handles.dst, make([]byte, 64<<10))
 	if err != nil {
 		return r.failed(d.above(), &d.entry, fmt.Errorf("list in target: %w", err))
 	}
-	cur := d.rec.Cursor()
+	var cur index.Cursor
 	var e index.Entry
-	more := cur.Next(&e)
+	more := d.rec != nil
+	if more {
+		cur = d.rec.Cursor()
+		more = cur.Next(&e)
+	}
 	for i := range list {
 		name := list[i].Name
 		for more && e.Name < name {
 			more = cur.Next(&e)
 		}
-		if more && e.Name == name || r.spares(d, &list[i]) {
+		if more && e.Name == name || !isTemporary(name) && (!others || r.spares(d, &list[i])) {
 			continue
 		}
 		if err := r.deleteOther(w, d, name); err != nil {
@@ -102,16 +174,18 @@ func (r *run) deleteOthers(w *worker, d *dir) error {
 
 // spares reports whether a name that the snapshot does not have is to stay.
 func (r *run) spares(d *dir, e *fsat.DirEntry) bool {
-	if d.parent == nil && e.Name == unfinishedName {
+	switch {
+	case d.parent == nil && e.Name == unfinishedName:
+		return true
+	case r.opt.BackupSuffix != "" && r.isAside(e.Name):
 		return true
 	}
-	if r.opt.BackupSuffix != "" && strings.Contains(e.Name, r.opt.BackupSuffix) {
-		return true
-	}
-	if r.opt.Exclude.Empty() {
-		return false
-	}
-	_, out := r.opt.Exclude.Match(d.child(e.Name), e.Type == fsat.Directory)
+	return r.excluded(d.child(e.Name), e.Type == fsat.Directory)
+}
+
+// excluded reports whether Exclude matches a path.
+func (r *run) excluded(path string, dir bool) bool {
+	_, out := r.opt.Exclude.Match(path, dir)
 	return out
 }
 
@@ -124,18 +198,32 @@ func (r *run) deleteOther(w *worker, d *dir, name string) error {
 	}
 	if err == nil && st.Type == fsat.Directory {
 		gone.Type = index.Dir
-	}
-	if err == nil && !r.opt.DryRun {
-		if err = r.step("delete"); err == nil {
-			err = r.keepAside(w, d.handles.dst, name, &st, false)
+		if st.Mounted || st.Dev != d.inode.dev || idOf(&st) == r.archive {
+			r.spared(d.child(name))
+			return nil
 		}
 	}
+	all := true
+	if err == nil && !r.opt.DryRun {
+		err = r.step("delete")
+	}
+	switch {
+	case err != nil:
+	case isTemporary(name) && gone.Type == index.File: // left by a restore that was cut short
+		if !r.opt.DryRun {
+			err = unlink(d.handles.dst, name)
+		}
+	case gone.Type == index.Dir && r.opt.BackupSuffix == "":
+		all, err = r.removeTree(d, name)
+	default:
+		err = r.keepAside(w, d, name, &st, false)
+	}
 	if err != nil {
-		return r.failed(d, &gone, fmt.Errorf("delete: %w", err))
+		return r.failed(d, &gone, fmt.Errorf("delete: %w", whyRefused(d.handles.dst, name, err)))
 	}
-	if st.Type != fsat.Directory || r.opt.DryRun || r.opt.BackupSuffix != "" { // otherwise removeDir has counted it
+	if all {
 		w.counts.Deleted++
+		r.told(d, &gone, Deleted)
 	}
-	r.told(d, &gone, Deleted)
 	return nil
 }

@@ -30,7 +30,8 @@ type dir struct {
 	// plain: what is made in it belongs to us and inherits nothing.
 	// missing: a dry run has found that it does not exist.
 	// spared: nothing in it is deleted, because something is mounted there that the snapshot knows nothing of.
-	own, finish, update, plain, missing, spared bool
+	// differs: it existed, and its metadata was not that of the snapshot.
+	own, finish, update, plain, missing, spared, differs bool
 
 	inode inodeID // in the target
 

@@ -87,7 +87,7 @@ func (r *run) enter(id int, parent *dir, item int) (d *dir, items int, ok bool, 
 	d = &dir{parent: parent}
 	d.handles.set(fsat.NoDir, nil, fsat.NoDir)
 	if parent.selected != nil {
-		err = r.enterBase(d, item)
+		err = r.enterBase(&r.workers[id], d, item)
 	} else {
 		d.entry = parent.at(item)
 		d.entry.Name = strings.Clone(d.entry.Name) // the record need not stay in memory for it
@@ -97,14 +97,14 @@ func (r *run) enter(id int, parent *dir, item int) (d *dir, items int, ok bool, 
 	if err != nil {
 		err = errors.Join(err, d.closeHandles())
 		if d.base != nil {
-			return nil, 0, false, err
+			return nil, 0, false, r.failed(d, &d.base.entry, err)
 		}
 		if d.own && d.finish && !d.missing { // nothing is left of what could not be restored, if it is empty
 			if rmErr := fsat.Rmdir(parent.handles.dst, d.name); rmErr != nil && !fsat.IsExist(rmErr) {
 				err = errors.Join(err, fmt.Errorf("remove folder: %w", rmErr))
 			}
 		}
-		return nil, 0, false, r.failed(parent, &d.entry, err)
+		return nil, 0, false, r.settle(parent, &d.entry, err)
 	}
 	return d, d.items(), true, d.handles.Enter(&parent.handles.Dir, d)
 }
@@ -163,9 +163,12 @@ func (r *run) findDir(w *worker, d *dir) error {
 		if err == nil && st.Type == fsat.Directory {
 			d.finish, d.update = r.resumed, r.opt.Overwrite != OverwriteNever
 			d.spared = p.spared
-			if st.Dev != p.inode.dev && p.base == nil && d.entry.Dev == p.entry.Dev {
+			if idOf(&st) == r.archive {
+				return ErrInsideArchive
+			}
+			if (st.Mounted || st.Dev != p.inode.dev) && d.entry.Dev == p.entry.Dev {
 				d.spared = true
-				r.spared(d)
+				r.spared(p.child(d.name))
 			}
 			return nil
 		}
@@ -198,26 +201,34 @@ func (r *run) clearWay(w *worker, d *dir, st *fsat.Stat) error {
 	if r.opt.Overwrite == OverwriteNever {
 		return fmt.Errorf("%w and is not a folder", ErrExists)
 	}
-	w.counts.Replaced++
-	if r.opt.DryRun {
-		return nil
+	if err := r.keepAside(w, d.parent, d.name, st, false); err != nil {
+		return err
 	}
-	return r.keepAside(w, d.parent.handles.dst, d.name, st, false)
+	w.counts.Replaced++
+	return nil
 }
 
 // openFound opens the directory in the target. One that is to get its metadata anew need not let us in as it is.
 func (r *run) openFound(d *dir) (int, error) {
-	dir := d.parent.handles.dst
-	fd, err := fsat.OpenDir(dir, d.name)
-	if errors.Is(err, fs.ErrPermission) && (d.update || d.finish) {
-		if err = r.letIn(dir, d.name); err == nil {
-			fd, err = fsat.OpenDir(dir, d.name)
-		}
+	open := fsat.OpenDir
+	if (d.update || d.finish) && !r.opt.DryRun {
+		open = r.openOpenedUp
 	}
+	fd, err := open(d.parent.handles.dst, d.name)
 	if err != nil {
 		return fsat.NoDir, fmt.Errorf("open in target: %w", err)
 	}
 	return fd, nil
+}
+
+func (r *run) openOpenedUp(dir int, name string) (int, error) {
+	fd, err := fsat.OpenDir(dir, name)
+	if errors.Is(err, fs.ErrPermission) {
+		if err = r.letIn(dir, name); err == nil {
+			fd, err = fsat.OpenDir(dir, name)
+		}
+	}
+	return fd, err
 }
 
 func (r *run) letIn(dir int, name string) error {
@@ -244,7 +255,14 @@ func (r *run) startDir(d *dir) error {
 		if err := r.lookForFolding(d); err != nil {
 			return err
 		}
-		if d.update && r.euid != 0 && st.Mode&0o700 != 0o700 { // it gets its mode in the end
+		if d.update {
+			same, err := r.sameDir(&d.entry, dst)
+			if err != nil {
+				return err
+			}
+			d.differs = !same
+		}
+		if (d.update || d.finish) && !r.opt.DryRun && r.euid != 0 && st.Mode&0o700 != 0o700 { // it gets its mode in the end
 			if err := fsat.Chmod(dst, st.Mode|0o700); err != nil && !fsat.IsRefused(err) {
 				return fmt.Errorf("chmod: %w", err)
 			}
@@ -298,11 +316,15 @@ func (r *run) leave(id int, d *dir) (err error) {
 		return err
 	}
 	switch {
-	case r.opt.DryRun:
-		if d.missing && d.parent != nil && d.base == nil {
-			w.counts.Dirs++
-			r.told(d.parent, &d.entry, Restored)
+	case d.parent == nil || d.base != nil:
+		if d.finish && !r.opt.DryRun {
+			err = r.finishDir(w, d)
 		}
+	case r.opt.DryRun && d.missing:
+		w.counts.Dirs++
+		r.told(d.parent, &d.entry, Restored)
+	case r.opt.DryRun:
+		r.toldUpdated(w, d)
 	case d.finish:
 		err = r.finishDir(w, d)
 	case d.update:
@@ -324,6 +346,11 @@ func (r *run) finishDir(w *worker, d *dir) error {
 	}
 	if d.parent == nil && r.unfinished() && r.euid != 0 {
 		how.keep = 0o700 // the note is in it until the end
+	}
+	if d.parent == nil || !d.own { // it may have attributes that the snapshot does not know
+		if err := r.dropXattrs(w, d.handles.dst, d.xattrs); err != nil {
+			return r.failed(d.above(), &e, fmt.Errorf("set metadata: %w", err))
+		}
 	}
 	set, err := r.setMetadata(w, inode{fd: d.handles.dst}, &e, d.xattrs, how)
 	if err != nil {
@@ -349,23 +376,30 @@ func (r *run) finishDir(w *worker, d *dir) error {
 func (r *run) updateDir(w *worker, d *dir) error {
 	e := d.entry
 	e.Below = index.Totals{}
-	same, err := r.sameDir(&e, d.handles.dst)
-	if err != nil {
-		return r.failed(d.above(), &e, err)
-	}
-	if same {
-		return nil
+	if !d.differs { // then nothing but the work in it can have changed it
+		var st fsat.Stat
+		if err := fsat.StatHandle(d.handles.dst, &st); err != nil {
+			return r.failed(d.above(), &e, fmt.Errorf("stat: %w", err))
+		}
+		if sameMetadata(&e, &st) {
+			return nil
+		}
 	}
 	s, err := r.updateInode(w, d.handles.dst, &e, d.xattrs)
 	if err != nil {
 		return r.failed(d.above(), &e, fmt.Errorf("set metadata: %w", err))
 	}
 	r.lockLater(d, "", &e, &s.stat)
-	if d.parent != nil {
-		w.counts.Metadata++
-		r.told(d.parent, &e, Updated)
-	}
+	r.toldUpdated(w, d)
 	return nil
+}
+
+// toldUpdated counts and tells a directory whose metadata was another when it was entered.
+func (r *run) toldUpdated(w *worker, d *dir) {
+	if d.differs {
+		w.counts.Metadata++
+		r.told(d.parent, &d.entry, Updated)
+	}
 }
 
 func (r *run) sameDir(e *index.Entry, fd int) (bool, error) {

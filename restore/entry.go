@@ -29,7 +29,9 @@ func (r *run) items(id int, d *dir, from, to int) (descend []int, err error) {
 		for i := range n {
 			e := &w.entries[i]
 			if e.Type == index.Dir {
-				descend = append(descend, w.pos[i])
+				if !r.leavesOut(w, d, e) {
+					descend = append(descend, w.pos[i])
+				}
 				continue
 			}
 			if err := r.restore(w, d, e); err != nil {
@@ -41,15 +43,19 @@ func (r *run) items(id int, d *dir, from, to int) (descend []int, err error) {
 	return descend, nil
 }
 
+// leavesOut reports whether Exclude matches an entry.
+func (r *run) leavesOut(w *worker, d *dir, e *index.Entry) bool {
+	if r.opt.Exclude.Empty() || !r.excluded(d.child(e.Name), e.Type == index.Dir) {
+		return false
+	}
+	w.counts.Excluded++
+	return true
+}
+
 // restore restores one entry that is not a directory.
 func (r *run) restore(w *worker, d *dir, e *index.Entry) error {
-	path := ""
-	if !r.opt.Exclude.Empty() {
-		path = d.child(e.Name)
-		if _, out := r.opt.Exclude.Match(path, false); out {
-			w.counts.Excluded++
-			return nil
-		}
+	if r.leavesOut(w, d, e) {
+		return nil
 	}
 	if !d.own {
 		taken, err := r.restoreTaken(w, d, e)
@@ -66,7 +72,7 @@ func (r *run) restore(w *worker, d *dir, e *index.Entry) error {
 
 func (r *run) settle(d *dir, e *index.Entry, err error) error {
 	if err != nil {
-		return r.failed(d, e, err)
+		return r.failed(d, e, whyRefused(d.handles.dst, e.Name, err))
 	}
 	return nil
 }
@@ -80,7 +86,9 @@ func (r *run) make(w *worker, d *dir, e *index.Entry, over *fsat.Stat) (made fsa
 	before := w.counts
 	switch {
 	case r.opt.DryRun:
-		err = r.checkStored(d, e)
+		if err = r.checkStored(d, e); err == nil && over != nil {
+			err = r.keepAside(w, d, e.Name, over, true)
+		}
 	case e.Type == index.File:
 		made, err = r.makeFile(w, d, e, set, over)
 	default:
@@ -169,7 +177,7 @@ func (r *run) publish(w *worker, d *dir, e *index.Entry, p *pending, over *fsat.
 		if err := r.step("replace"); err != nil {
 			return fmt.Errorf("replace: %w", err)
 		}
-		if err := r.keepAside(w, p.dir, e.Name, over, true); err != nil {
+		if err := r.keepAside(w, d, e.Name, over, true); err != nil {
 			return err
 		}
 	}

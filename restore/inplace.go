@@ -3,6 +3,7 @@ package restore
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"snapcopy/index"
@@ -11,36 +12,41 @@ import (
 
 // enterBase opens the folder of the target that a path goes into: the target itself or, in place, the one that the path
 // is in, which is made with those above it where it is missing.
-func (r *run) enterBase(d *dir, item int) error {
+func (r *run) enterBase(w *worker, d *dir, item int) error {
 	p := d.parent
 	d.base, d.own, d.inode, d.missing = &p.selected[item], p.own, p.inode, p.missing
-	if !r.opt.InPlace || d.base.folder == "" {
+	above, ok, err := r.from.Catalog.Lookup(d.base.folder)
+	if err != nil || !ok {
+		return errors.Join(err, ErrDamaged)
+	}
+	d.entry.Dev = above.Dev // tells whether something was mounted at the path
+	if !r.opt.InPlace || d.base.folder == "" || d.missing {
 		d.folds, d.had = p.folds, p.had
 		return r.openByPath(d)
 	}
-	if !d.missing {
-		fd, err := r.makeFolders(d)
-		if err != nil {
-			return fmt.Errorf("restore to %q: %w", d.base.folder, err)
-		}
-		if fd == fsat.NoDir {
-			d.missing, d.own = true, true
-		} else {
-			var st fsat.Stat
-			if err := errors.Join(fsat.StatHandle(fd, &st), fsat.Close(fd)); err != nil {
-				return fmt.Errorf("restore to %q: %w", d.base.folder, err)
-			}
-			d.inode, d.own = idOf(&st), false
-		}
+	r.late.folderLock.Lock() // two paths may want the same folders
+	defer r.late.folderLock.Unlock()
+	fd, err := r.makeFolders(w, d)
+	if err != nil {
+		return err
 	}
-	if err := r.openByPath(d); err != nil || d.own {
+	if fd == fsat.NoDir {
+		d.missing, d.own = true, true
+		return r.openByPath(d)
+	}
+	var st fsat.Stat
+	if err := errors.Join(fsat.StatHandle(fd, &st), fsat.Close(fd)); err != nil {
+		return err
+	}
+	d.inode, d.own = idOf(&st), false
+	if err := r.openByPath(d); err != nil {
 		return err
 	}
 	return r.lookForFolding(d)
 }
 
 // makeFolders opens the folder of a base, and makes what is missing of the path; a dry run returns NoDir for that.
-func (r *run) makeFolders(d *dir) (int, error) {
+func (r *run) makeFolders(w *worker, d *dir) (int, error) {
 	fd, err := fsat.OpenDir(r.target, ".")
 	at := ""
 	for name := range strings.SplitSeq(d.base.folder, "/") {
@@ -48,39 +54,78 @@ func (r *run) makeFolders(d *dir) (int, error) {
 			return fsat.NoDir, err
 		}
 		at = join(at, name)
-		next, openErr := fsat.OpenDir(fd, name)
-		if fsat.IsGone(openErr) && r.opt.DryRun {
-			return fsat.NoDir, fsat.Close(fd)
-		}
-		if fsat.IsGone(openErr) {
-			if openErr = fsat.Mkdir(fd, name, 0o700); openErr == nil {
-				next, openErr = fsat.OpenDir(fd, name)
-				r.late.folders = append(r.late.folders, at)
-			}
-		}
-		if err = errors.Join(openErr, fsat.Close(fd)); err != nil {
+		next, openErr := r.openOrMake(w, fd, name, at)
+		err = errors.Join(openErr, fsat.Close(fd))
+		if err != nil {
 			err = errors.Join(fmt.Errorf("folder %q: %w", at, err), fsat.Close(next))
 			next = fsat.NoDir
+		} else if next == fsat.NoDir {
+			return fsat.NoDir, nil
 		}
 		fd = next
 	}
 	return fd, err
 }
 
-// finishFolders gives the folders that were made on the way to a path their metadata, the deepest first.
-func (r *run) finishFolders() error {
-	w := &r.workers[0]
-	for len(r.late.folders) > 0 {
-		path := r.late.folders[len(r.late.folders)-1]
-		r.late.folders = r.late.folders[:len(r.late.folders)-1]
-		if err := r.finishFolder(w, path); err != nil {
-			return fmt.Errorf("set metadata of %q: %w", path, err)
+// openOrMake opens the folder at a path of the snapshot by its name in dir. What is something else now is not followed.
+func (r *run) openOrMake(w *worker, dir int, name, path string) (int, error) {
+	var st fsat.Stat
+	err := fsat.StatAt(dir, name, &st)
+	switch {
+	case err == nil && st.Type != fsat.Directory:
+		return fsat.NoDir, fmt.Errorf("%w and is not a folder", ErrExists)
+	case err == nil && idOf(&st) == r.archive:
+		return fsat.NoDir, ErrInsideArchive
+	case err == nil && r.resumed && !r.late.madeBefore(path):
+		fd, err := r.openOpenedUp(dir, name)
+		if err == nil {
+			err = r.startFolder(w, fd, path)
 		}
+		if err != nil {
+			return fsat.NoDir, errors.Join(err, fsat.Close(fd))
+		}
+		return fd, nil
+	case err == nil:
+		return fsat.OpenDir(dir, name)
+	case !fsat.IsGone(err):
+		return fsat.NoDir, err
+	case r.opt.DryRun:
+		return fsat.NoDir, nil
 	}
-	return nil
+	if err := r.step("mkdir"); err != nil {
+		return fsat.NoDir, err
+	}
+	if err := fsat.Mkdir(dir, name, 0o700); err != nil {
+		return fsat.NoDir, err
+	}
+	fd, err := fsat.OpenDir(dir, name)
+	if err == nil {
+		err = r.checkNew(fd)
+	}
+	if err == nil {
+		err = r.startFolder(w, fd, path)
+	}
+	if err != nil {
+		return fsat.NoDir, errors.Join(err, fsat.Close(fd))
+	}
+	return fd, nil
 }
 
-func (r *run) finishFolder(w *worker, path string) (err error) {
+// lateFolder is a folder that was made on the way to a path.
+type lateFolder struct {
+	path  string
+	inode inodeID
+	mode  uint32
+	mtime index.Time
+}
+
+func (l *lateWork) madeBefore(path string) bool {
+	return slices.ContainsFunc(l.folders, func(f lateFolder) bool { return f.path == path })
+}
+
+// startFolder gives a folder that was made on the way to a path its metadata: a restore that is cut short need not come
+// back to it.
+func (r *run) startFolder(w *worker, fd int, path string) error {
 	e, ok, err := r.from.Catalog.Lookup(path)
 	if err != nil || !ok || e.Type != index.Dir {
 		return errors.Join(err, ErrDamaged)
@@ -89,15 +134,53 @@ func (r *run) finishFolder(w *worker, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	fd, err := openPath(r.target, path)
+	how := setting{}
+	if r.euid != 0 {
+		how.keep = 0o700 // something is made in it
+	}
+	s, err := r.setMetadata(w, inode{fd: fd}, &e, set, how)
+	if err != nil {
+		return fmt.Errorf("set metadata: %w", err)
+	}
+	r.late.folders = append(r.late.folders, lateFolder{path, idOf(&s.stat), s.mode, e.Mtime})
+	w.counts.Dirs++
+	return nil
+}
+
+// finishFolders gives the folders that were made on the way to a path their times, the deepest first.
+func (r *run) finishFolders() error {
+	for len(r.late.folders) > 0 {
+		last := len(r.late.folders) - 1
+		f := r.late.folders[last]
+		r.late.folders = r.late.folders[:last]
+		if err := r.finishFolder(f); err != nil {
+			return fmt.Errorf("set metadata of %q: %w", f.path, err)
+		}
+	}
+	return nil
+}
+
+func (r *run) finishFolder(f lateFolder) (err error) {
+	fd, err := openPath(r.target, f.path)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, fsat.Close(fd)) }()
-	if _, err := r.setMetadata(w, inode{fd: fd}, &e, set, setting{}); err != nil {
+	var st fsat.Stat
+	if err := fsat.StatHandle(fd, &st); err != nil {
 		return err
 	}
-	w.counts.Dirs++
+	if idOf(&st) != f.inode {
+		return errMoved
+	}
+	if st.Mode != f.mode {
+		if err := fsat.Chmod(fd, f.mode); err != nil && !fsat.IsRefused(err) {
+			return err
+		}
+	}
+	if err := fsat.SetMtime(fd, fsat.Time(f.mtime)); err != nil && !fsat.IsRefused(err) {
+		return err
+	}
 	if r.fsync {
 		return fsat.Sync(fd)
 	}

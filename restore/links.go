@@ -105,7 +105,7 @@ func (r *run) restoreInGroup(w *worker, d *dir, e *index.Entry, over *fsat.Stat,
 	if group.dir != nil {
 		linked, err := r.linkToGroup(w, d, e.Name, over, group)
 		if err != nil {
-			return r.failed(d, e, err)
+			return r.settle(d, e, err)
 		}
 		if linked {
 			w.counts.Files++
@@ -130,7 +130,7 @@ func (r *run) restoreInGroup(w *worker, d *dir, e *index.Entry, over *fsat.Stat,
 		return r.tryLate(d, e, group, err)
 	}
 	if err != nil {
-		return r.failed(d, e, err)
+		return r.settle(d, e, err)
 	}
 	if apart {
 		w.counts.NotHeld.Links++
@@ -149,6 +149,10 @@ func sizeOf(e *index.Entry) uint64 {
 // linkToGroup makes name in d a further name of what the group has; it returns false if the target does not allow that.
 func (r *run) linkToGroup(w *worker, d *dir, name string, over *fsat.Stat, group *linkGroup) (bool, error) {
 	if r.opt.DryRun {
+		if over != nil {
+			err := r.keepAside(w, d, name, over, true)
+			return err == nil, err
+		}
 		return true, nil
 	}
 	from := d.handles.dst
@@ -166,8 +170,9 @@ func (r *run) linkToGroup(w *worker, d *dir, name string, over *fsat.Stat, group
 		return linked, err
 	}
 	p := pending{dir: d.handles.dst, fd: fsat.NoDir, temp: w.temp}
-	if err = r.keepAside(w, p.dir, name, over, true); err == nil {
+	if err = r.keepAside(w, d, name, over, true); err == nil {
 		err = p.publish(w, name, over.Type != fsat.Directory)
+		p.temp = w.temp // still there if both were names of one inode
 	}
 	return err == nil, errors.Join(err, p.end())
 }
@@ -249,7 +254,8 @@ type lateWork struct {
 	modes []lateMode
 	attrs []lateAttrs
 	// folders of the snapshot that were made on the way to a path, each after the one above it
-	folders []string
+	folders    []lateFolder
+	folderLock sync.Mutex
 }
 
 // lateName is a name of a link group whose stored file is damaged; another name of the group may be stored elsewhere.

@@ -3,6 +3,8 @@ package restore
 import (
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
@@ -25,6 +27,14 @@ const tempPrefix = ".snapcopy-restore-"
 // Its owner may write: without that he may set no extended attributes.
 const unfinishedMode = 0o200
 
+// isTemporary reports whether newWorkers gives such names.
+func isTemporary(name string) bool {
+	random, number, ok := strings.Cut(strings.TrimPrefix(name, tempPrefix), "-")
+	_, numberErr := strconv.ParseUint(number, 10, 16)
+	_, randomErr := strconv.ParseUint(random, 16, 64)
+	return ok && strings.HasPrefix(name, tempPrefix) && len(random) == 16 && errors.Join(numberErr, randomErr) == nil
+}
+
 // newFile makes a regular file without a name or, where the file system knows none such, with a temporary one. In a
 // folder of which a note says that it is not finished it has its own name at once: that is quicker.
 func (r *run) newFile(w *worker, d *dir, name string) (p pending, err error) {
@@ -38,7 +48,13 @@ func (r *run) newFile(w *worker, d *dir, name string) (p pending, err error) {
 		return p, err
 	}
 	if !r.named.Load() {
-		p.fd, err = fsat.CreateUnnamed(dir, 0o600)
+		if err = r.step("unnamed"); err == nil {
+			p.fd, err = fsat.CreateUnnamed(dir, 0o600)
+		}
+		if err == nil {
+			return p, nil
+		}
+		p.fd = fsat.NoDir
 		if !fsat.IsUnnamedRefused(err) {
 			return p, err
 		}

@@ -44,7 +44,7 @@ type Report struct {
 	BytesVerified uint64 `json:"bytes_verified"` // read back from the target
 
 	// Spared names folders in which nothing was deleted: another file system is mounted there, of which the snapshot
-	// knows nothing.
+	// knows nothing, or it is the archive.
 	Spared []string `json:"spared,omitempty"`
 
 	// NotHeld counts entries that were restored without something, which the target or the privileges do not allow.
@@ -178,6 +178,7 @@ func (r *run) sumUp() {
 		rep.NotHeld.add(&c.NotHeld)
 	}
 	rep.Failed, rep.FailedCount, rep.Damaged = r.tally.failed, r.tally.count, r.tally.damage
+	slices.Sort(rep.Spared)
 	slices.SortFunc(rep.Failed, func(a, b FailedItem) int { return strings.Compare(a.Path, b.Path) })
 }
 
@@ -242,13 +243,29 @@ func (r *run) told(d *dir, e *index.Entry, a Action) {
 }
 
 // spared notes a folder in which nothing is deleted.
-func (r *run) spared(d *dir) {
+func (r *run) spared(path string) {
 	if !r.opt.Delete {
 		return
 	}
 	r.tally.mu.Lock()
 	defer r.tally.mu.Unlock()
-	r.report.Spared = append(r.report.Spared, d.parent.child(d.name))
+	r.report.Spared = append(r.report.Spared, strings.Clone(path))
+}
+
+// whyRefused adds to an error what may keep root, too, from changing a name in the target.
+func whyRefused(dir int, name string, err error) error {
+	var at, above fsat.Stat
+	if !errors.Is(err, syscall.EPERM) || fsat.StatHandle(dir, &above) != nil {
+		return err
+	}
+	const locked = uint32(lockingAttrs)
+	switch {
+	case fsat.StatAt(dir, name, &at) == nil && at.Attrs&locked != 0:
+		return fmt.Errorf("%w: what is there is immutable or append-only (chattr)", err)
+	case above.Attrs&locked != 0:
+		return fmt.Errorf("%w: its folder is immutable or append-only (chattr)", err)
+	}
+	return err
 }
 
 // tell passes an item on to whoever is watching.

@@ -21,6 +21,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -40,6 +41,8 @@ var (
 	ErrExists = errors.New("exists already")
 	// ErrInsideArchive is returned for a target in the archive, which is only ever read.
 	ErrInsideArchive = errors.New("target is inside the archive")
+	// ErrHoldsArchive is returned for a folder that would have to be moved, with the archive in it.
+	ErrHoldsArchive = errors.New("the archive is in it")
 	// ErrSameName is returned for two paths that would get the same name in the target.
 	ErrSameName = errors.New("would both be restored under the same name")
 )
@@ -70,8 +73,8 @@ type Options struct {
 	// Overwrite says what becomes of what exists in the target and is not as in the snapshot.
 	Overwrite Overwrite
 	// Delete removes from the directories of the target that are in the snapshot what is not. It spares what Exclude
-	// matches, what a directory of the snapshot that could not be read may have held, and other file systems mounted in
-	// the target.
+	// matches, what a directory of the snapshot that could not be read may have held, the archive, and other file systems
+	// mounted in the target.
 	Delete bool
 	// BackupSuffix, if set, keeps what is replaced or deleted under its name with the suffix, and a number if need be.
 	BackupSuffix string
@@ -128,12 +131,14 @@ type run struct {
 	workers    []worker
 	euid       uint32
 	egid       uint32
-	clones     atomic.Int32 // whether the target takes reflinks of stored files: one of the states below
-	exactNames bool         // the target's file system takes no name for another
-	named      atomic.Bool  // the target knows no files without a name
-	devices    []uint64     // of the source, as the catalog numbers them
-	resumed    bool         // the target is that of this restore, cut short before
-	noted      bool         // the target has the note that the restore is not finished
+	clones     atomic.Int32     // whether the target takes reflinks of stored files: one of the states below
+	exactNames bool             // the target's file system takes no name for another
+	named      atomic.Bool      // the target knows no files without a name
+	devices    []uint64         // of the source, as the catalog numbers them
+	archive    inodeID          // its folder, which is never touched if it is in the target
+	above      map[inodeID]bool // the folders that the archive is in
+	resumed    bool             // the target is that of this restore, cut short before
+	noted      bool             // the target has the note that the restore is not finished
 	late       lateWork
 	tally      tally
 	itemLock   sync.Mutex
@@ -148,6 +153,12 @@ type run struct {
 // written; a full file system; the end of ctx. What was restored until then is left, as the report returned with the
 // error says. When Run returns without an error, everything is on the disk.
 func Run(ctx context.Context, from Source, paths []string, to string, opt Options) (report *Report, err error) {
+	return start(ctx, from, paths, to, opt, nil)
+}
+
+// start is Run. open, if not nil, opens the target, which exists.
+func start(ctx context.Context, from Source, paths []string, to string, opt Options,
+	open func() (int, error)) (report *Report, err error) {
 	if opt.Progress == nil {
 		opt.Progress = new(Progress)
 	}
@@ -159,6 +170,9 @@ func Run(ctx context.Context, from Source, paths []string, to string, opt Option
 	r.report = &Report{Snapshot: from.Catalog.Summary().Snapshot, DryRun: opt.DryRun}
 	defer func() { err = errors.Join(err, r.close()) }()
 
+	if strings.Contains(opt.BackupSuffix, "/") {
+		return nil, fmt.Errorf("backup suffix %q: a name cannot have a slash", opt.BackupSuffix)
+	}
 	selected, err := selectPaths(from.Catalog, paths, opt.InPlace)
 	if err != nil {
 		return nil, err
@@ -168,7 +182,7 @@ func Run(ctx context.Context, from Source, paths []string, to string, opt Option
 	if r.snapshot, err = fsat.OpenRoot(from.Dir); err != nil {
 		return nil, &fs.PathError{Op: "open snapshot", Path: from.Dir, Err: err}
 	}
-	if err := r.openTarget(to); err != nil {
+	if err := r.openTarget(to, open); err != nil {
 		return nil, err
 	}
 	r.groups.init(r.whole)
@@ -243,7 +257,7 @@ func (r *run) expect(selected []selection) {
 }
 
 // openTarget opens the folder to restore into and makes it if it is missing, for us alone until it gets its metadata.
-func (r *run) openTarget(to string) error {
+func (r *run) openTarget(to string, open func() (int, error)) error {
 	abs, err := filepath.Abs(to)
 	if err != nil {
 		return err
@@ -252,8 +266,17 @@ func (r *run) openTarget(to string) error {
 	if err := outsideArchive(abs, filepath.Dir(r.from.Dir)); err != nil {
 		return err
 	}
+	if r.archive, r.above, err = findArchive(r.from.Dir); err != nil {
+		return err
+	}
 	if err := r.step("target"); err != nil {
 		return &fs.PathError{Op: "make target", Path: abs, Err: err}
+	}
+	if open != nil {
+		if r.target, err = open(); err != nil {
+			return &fs.PathError{Op: "open target", Path: abs, Err: err}
+		}
+		return nil
 	}
 	if r.opt.DryRun {
 		if r.target, err = fsat.OpenRoot(abs); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -328,6 +351,33 @@ func outsideArchive(target, archive string) error {
 		at = filepath.Dir(at)
 	}
 }
+
+// findArchive finds out which folders must not be deleted or moved: the archive of a snapshot, and all above it.
+func findArchive(snapshot string) (archive inodeID, above map[inodeID]bool, err error) {
+	above = make(map[inodeID]bool)
+	at, err := fsat.OpenRoot(filepath.Dir(snapshot))
+	for err == nil {
+		var st fsat.Stat
+		if err = fsat.StatHandle(at, &st); err != nil || above[idOf(&st)] { // the root is its own parent
+			break
+		}
+		if len(above) == 0 {
+			archive = idOf(&st)
+		}
+		above[idOf(&st)] = true
+		var next int
+		next, err = fsat.OpenParent(at)
+		err = errors.Join(err, fsat.Close(at))
+		at = next
+	}
+	if err = errors.Join(err, fsat.Close(at)); err != nil {
+		err = &fs.PathError{Op: "open", Path: filepath.Dir(snapshot), Err: err}
+	}
+	return archive, above, err
+}
+
+// holdsArchive reports whether a folder is the archive or one above it.
+func (r *run) holdsArchive(st *fsat.Stat) bool { return r.above[idOf(st)] }
 
 // step marks a point where the target is about to change, and where tests make things go wrong.
 func (r *run) step(name string) error {

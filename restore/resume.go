@@ -1,39 +1,50 @@
 package restore
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"snapcopy/internal/fsat"
 )
 
-// A whole snapshot that is restored into a new or an empty folder can be cut short and gone on with: a file in the
-// target says meanwhile that the folders in it are this restore's own, which get their metadata even if they exist.
+// A restore into a new or an empty folder can be cut short and gone on with: a file in the target says meanwhile that
+// what is in it is this restore's own, so that its folders get their metadata even if they exist.
 const (
 	unfinishedName = ".snapcopy-restore-unfinished"
 	maxUnfinished  = 1 << 10
 )
 
-// begin finds out whether the target is that of a restore of the same snapshot that was cut short, or notes that one
-// begins. list is what there is in the target.
+// begin finds out whether the target is that of the same restore that was cut short, or notes that one begins. list is
+// what there is in the target.
 func (r *run) begin(d *dir, list []fsat.DirEntry) error {
-	if !r.whole {
-		return nil
-	}
-	text := r.report.Snapshot + "\n" + fmt.Sprintf("%x", d.entry.Hash) + "\n"
-	for _, e := range list {
-		if e.Name != unfinishedName {
-			continue
-		}
+	text := r.noteText(d)
+	there := slices.ContainsFunc(list, func(e fsat.DirEntry) bool { return e.Name == unfinishedName })
+	instead := false
+	if there {
 		found, err := readNote(r.target)
 		if err != nil {
 			return fmt.Errorf("read %s in target: %w", unfinishedName, err)
 		}
-		r.resumed, r.report.Resumed = found == text, found == text
+		if r.resumed = strings.HasPrefix(text, found); r.resumed { // it may have been cut short itself
+			r.report.Resumed = true
+			instead = found != text
+		} else { // that of another restore has no meaning any more if everything is made as in this snapshot
+			instead = r.whole && r.opt.Delete && r.opt.Overwrite != OverwriteNever
+		}
+	}
+	if !d.own && !instead || r.opt.DryRun {
 		return nil
 	}
-	if !d.own || r.opt.DryRun {
-		return nil
+	if err := r.step("note"); err != nil {
+		return fmt.Errorf("write to target: %w", err)
+	}
+	if instead {
+		if err := unlink(r.target, unfinishedName); err != nil {
+			return fmt.Errorf("%s in target: %w", unfinishedName, err)
+		}
 	}
 	fd, err := fsat.Create(r.target, unfinishedName, 0o600)
 	if err == nil {
@@ -45,6 +56,21 @@ func (r *run) begin(d *dir, list []fsat.DirEntry) error {
 	}
 	r.noted = true
 	return nil
+}
+
+// noteText tells one restore from others: by what is restored.
+func (r *run) noteText(d *dir) string {
+	root := r.from.Catalog.Root()
+	text := fmt.Sprintf("%s\n%x\n", r.report.Snapshot, root.Hash)
+	if !r.whole {
+		h := sha256.New()
+		for i := range d.selected {
+			s := &d.selected[i]
+			fmt.Fprintf(h, "%q\n", join(s.folder, s.entry.Name))
+		}
+		text += fmt.Sprintf("%t %x\n", r.opt.InPlace, h.Sum(nil))
+	}
+	return text
 }
 
 func readNote(dir int) (text string, err error) {
@@ -69,9 +95,12 @@ func (r *run) endNote() error {
 	if err := fsat.Unlink(r.target, unfinishedName); err != nil && !fsat.IsGone(err) {
 		return fmt.Errorf("remove %s from target: %w", unfinishedName, err)
 	}
+	r.noted, r.resumed = false, false
+	if !r.whole {
+		return nil
+	}
 	if err := fsat.SetMtime(r.target, fsat.Time(r.top.entry.Mtime)); err != nil && !fsat.IsRefused(err) {
 		return fmt.Errorf("set time of target: %w", err)
 	}
-	r.noted, r.resumed = false, false
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"snapcopy/internal/fsat"
@@ -25,26 +26,29 @@ var (
 // gets its name.
 //
 // If Swap is cut short, or anything cannot be restored, to is as it was; what was restored until then is beside it, and
-// the next Swap goes on from there. A file system that cannot exchange names makes two renames of it, between which to
+// the next Swap goes on from there, unless it was complete and only the exchange was missing. A file system that cannot exchange names makes two renames of it, between which to
 // does not exist. opt.Overwrite, Delete, BackupSuffix, InPlace and DryRun have no meaning here.
 func Swap(ctx context.Context, from Source, to string, opt Options, now time.Time) (*Report, error) {
-	s, err := openSwap(to, now)
+	s, err := openSwap(from, to, now)
 	if err != nil {
 		return nil, err
 	}
 	opt.Overwrite, opt.Delete, opt.BackupSuffix, opt.InPlace, opt.DryRun = OverwriteChanged, true, "", false, false
-	report, err := Run(ctx, from, nil, filepath.Join(s.parent, s.fresh), opt)
+	report, err := start(ctx, from, nil, filepath.Join(s.parent, s.fresh), opt, s.openFresh)
 	if err == nil && report.FailedCount > 0 {
 		err = fmt.Errorf("%w; what was restored is in %s", ErrIncomplete, report.Target)
 	}
-	if err == nil && opt.Fault != nil {
-		err = opt.Fault("exchange")
+	if opt.Fault != nil {
+		s.step = opt.Fault
 	}
 	if err == nil {
-		err = s.exchange()
-	}
-	if err == nil {
-		report.Target, report.OldTree = filepath.Join(s.parent, s.name), s.oldPath()
+		if err = s.exchange(); err == nil {
+			report.Target, report.OldTree = filepath.Join(s.parent, s.name), s.oldPath()
+			err = fsat.Sync(s.dir)
+		}
+		if err != nil {
+			err = fmt.Errorf("exchange %s: %w", filepath.Join(s.parent, s.name), err)
+		}
 	}
 	return report, errors.Join(err, fsat.Close(s.dir))
 }
@@ -55,8 +59,10 @@ type swap struct {
 	dir    int
 	name   string // of the target
 	exists bool
-	fresh  string // of the new tree until it is exchanged
-	old    string // of the old one afterwards
+	fresh  string  // of the new tree until it is exchanged
+	old    string  // of the old one afterwards
+	made   inodeID // of the new tree
+	step   func(name string) error
 }
 
 func (s *swap) oldPath() string {
@@ -66,7 +72,7 @@ func (s *swap) oldPath() string {
 	return filepath.Join(s.parent, s.old)
 }
 
-func openSwap(to string, now time.Time) (s swap, err error) {
+func openSwap(from Source, to string, now time.Time) (s swap, err error) {
 	abs, err := filepath.Abs(to)
 	if err != nil {
 		return s, err
@@ -80,6 +86,7 @@ func openSwap(to string, now time.Time) (s swap, err error) {
 	if s.name == "" {
 		return s, &fs.PathError{Op: "exchange", Path: abs, Err: ErrMountPoint}
 	}
+	s.step = func(string) error { return nil }
 	s.fresh = "." + s.name + ".snapcopy-new"
 	s.old = s.name + ".before-" + now.UTC().Format("2006-01-02T150405Z")
 	if err := os.MkdirAll(s.parent, 0o777); err != nil {
@@ -88,14 +95,18 @@ func openSwap(to string, now time.Time) (s swap, err error) {
 	if s.dir, err = fsat.OpenRoot(s.parent); err != nil {
 		return s, &fs.PathError{Op: "open", Path: s.parent, Err: err}
 	}
-	if err = s.look(abs); err != nil {
+	_, above, err := findArchive(from.Dir)
+	if err == nil {
+		err = s.look(above)
+	}
+	if err != nil {
 		err = errors.Join(&fs.PathError{Op: "exchange", Path: abs, Err: err}, fsat.Close(s.dir))
 	}
 	return s, err
 }
 
 // look makes sure that the target can be exchanged, before any work is done.
-func (s *swap) look(path string) error {
+func (s *swap) look(archive map[inodeID]bool) error {
 	var above, st fsat.Stat
 	err := fsat.StatAt(s.dir, s.name, &st)
 	if fsat.IsGone(err) {
@@ -110,40 +121,91 @@ func (s *swap) look(path string) error {
 		return err
 	case st.Type != fsat.Directory:
 		return fs.ErrExist
-	case st.Dev != above.Dev:
+	case st.Dev != above.Dev || st.Mounted:
 		return ErrMountPoint
+	case archive[idOf(&st)]:
+		return ErrHoldsArchive
 	}
 	return nil
 }
 
-func (s *swap) exchange() error {
-	var err error
-	switch {
-	case !s.exists:
-		err = fsat.RenameNew(s.dir, s.fresh, s.dir, s.name)
-	default:
-		err = fsat.Exchange(s.dir, s.fresh, s.dir, s.name)
-		if err == nil {
-			err = fsat.RenameNew(s.dir, s.fresh, s.dir, s.old)
-		} else if fsat.IsRefused(err) {
-			err = s.renameTwice()
-		}
+// openFresh opens the folder for the new tree, which an earlier run may have left. A symbolic link there is not followed.
+func (s *swap) openFresh() (int, error) {
+	if err := fsat.Mkdir(s.dir, s.fresh, 0o700); err != nil && !fsat.IsExist(err) {
+		return fsat.NoDir, err
 	}
-	if err == nil {
-		err = fsat.Sync(s.dir)
+	fd, err := fsat.OpenDir(s.dir, s.fresh)
+	if err != nil {
+		return fsat.NoDir, err
+	}
+	var st fsat.Stat
+	if err = fsat.StatHandle(fd, &st); err == nil && st.Mounted {
+		err = ErrMountPoint
 	}
 	if err != nil {
-		return fmt.Errorf("exchange %s: %w", filepath.Join(s.parent, s.name), err)
+		return fsat.NoDir, errors.Join(err, fsat.Close(fd))
 	}
-	return nil
+	s.made = idOf(&st)
+	return fd, nil
+}
+
+// exchange puts the new tree into the target's place. The new tree gets the old one's later name before: so the last step
+// is the exchange itself, and never is the old tree where the next run makes the new one.
+func (s *swap) exchange() error {
+	if err := s.step("exchange"); err != nil {
+		return err
+	}
+	var st fsat.Stat
+	if err := fsat.StatAt(s.dir, s.fresh, &st); err != nil {
+		return err
+	}
+	if idOf(&st) != s.made {
+		return errMoved
+	}
+	if !s.exists {
+		return fsat.RenameNew(s.dir, s.fresh, s.dir, s.name)
+	}
+	if err := s.renameOld(s.fresh); err != nil {
+		return err
+	}
+	err := s.step("exchange names")
+	if err == nil {
+		err = fsat.Exchange(s.dir, s.old, s.dir, s.name)
+	}
+	if err == nil {
+		return nil
+	}
+	backErr := fsat.RenameNew(s.dir, s.old, s.dir, s.fresh)
+	if backErr != nil || !fsat.IsRefused(err) {
+		return errors.Join(err, backErr)
+	}
+	return s.renameTwice()
+}
+
+// renameOld renames to the old tree's later name, with a number if that is taken.
+func (s *swap) renameOld(name string) error {
+	old := s.old
+	for n := 2; ; n++ {
+		err := fsat.RenameNew(s.dir, name, s.dir, old)
+		if err == nil {
+			s.old = old
+		}
+		if !fsat.IsExist(err) || n > maxAside {
+			return err
+		}
+		old = s.old + "." + strconv.Itoa(n)
+	}
 }
 
 // renameTwice is for file systems that cannot exchange.
 func (s *swap) renameTwice() error {
-	if err := fsat.RenameNew(s.dir, s.name, s.dir, s.old); err != nil {
+	if err := s.renameOld(s.name); err != nil {
 		return err
 	}
-	err := fsat.RenameNew(s.dir, s.fresh, s.dir, s.name)
+	err := s.step("second rename")
+	if err == nil {
+		err = fsat.RenameNew(s.dir, s.fresh, s.dir, s.name)
+	}
 	if err != nil {
 		err = errors.Join(err, fsat.RenameNew(s.dir, s.old, s.dir, s.name))
 	}

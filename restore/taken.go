@@ -3,6 +3,7 @@ package restore
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 
 	"snapcopy/index"
@@ -25,9 +26,9 @@ const (
 type difference uint8
 
 const (
-	noDifference difference = iota
-	otherMetadata
-	otherContent // or another kind of file, or link group
+	noDifference  difference = iota
+	otherMetadata            // or, of one that is the restore's own, another link group
+	otherContent             // or another kind of file, or link group
 )
 
 // restoreTaken settles an entry whose name is taken in the target; taken is false if it is not.
@@ -96,10 +97,15 @@ func (r *run) settleTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat, diff
 		r.opt.Progress.Bytes.Add(sizeOf(e))
 		r.told(d, e, Same)
 		return nil
-	case r.opt.Overwrite == OverwriteNever && !r.leftOver(e, st):
+	case r.opt.Overwrite == OverwriteNever && !(r.resumed && diff == otherMetadata || r.leftOver(e, st)):
 		return fmt.Errorf("%w and differs", ErrExists)
-	case diff == otherMetadata && r.opt.Overwrite == OverwriteChanged && st.Type == fsat.Regular && st.Nlink == 1:
-		return r.update(w, d, e)
+	case diff == otherMetadata && r.opt.Overwrite != OverwriteAlways && r.mayUpdate(w, e, st) &&
+		(group == nil || group.dir == nil):
+		made, err := r.update(w, d, e, st)
+		if err == nil && group != nil && r.groups.claim(idOf(st), e) {
+			group.dir, group.name, group.made = d, cloneName(e), madeOf(&made)
+		}
+		return err
 	case group != nil:
 		return r.restoreInGroup(w, d, e, st, group)
 	}
@@ -110,8 +116,12 @@ func (r *run) settleTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat, diff
 // leftOver reports whether an entry that differs is what a restore that was cut short has left, and nobody's work: it has
 // the mode of a file without content, or the time of a finished one, whose content did not come to the disk.
 func (r *run) leftOver(e *index.Entry, st *fsat.Stat) bool {
-	return r.resumed && st.Type == kindOf(e.Type) &&
-		(st.Mode == unfinishedMode && st.UID == r.euid || e.Mtime == index.Time(st.Mtime))
+	return r.resumed && st.Type == kindOf(e.Type) && (r.isUnfinished(st) || e.Mtime == index.Time(st.Mtime))
+}
+
+// isUnfinished reports whether a restore of ours may have given an entry its name, and not yet its content.
+func (r *run) isUnfinished(st *fsat.Stat) bool {
+	return st.Type == fsat.Regular && st.Mode == unfinishedMode && st.UID == r.euid
 }
 
 // linkedTaken is restoreTaken for one of several names of an inode. The inode that the first name has, or is given, is
@@ -123,6 +133,12 @@ func (r *run) linkedTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat) erro
 		diff := otherContent
 		if group.made.id == idOf(st) {
 			diff = noDifference
+		} else if r.mends() {
+			got, err := r.compare(w, d, e, st)
+			if err != nil {
+				return err
+			}
+			diff = max(got, otherMetadata)
 		}
 		return r.settleTaken(w, d, e, st, diff, group)
 	}
@@ -147,8 +163,11 @@ func (r *run) compare(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (differe
 	if r.isRecorded(e, st) {
 		return noDifference, nil
 	}
+	if r.resumed && r.isUnfinished(st) {
+		return otherContent, nil
+	}
 	meta := sameMetadata(e, st)
-	if !meta && r.opt.Overwrite == OverwriteNever || r.opt.Overwrite == OverwriteAlways {
+	if !meta && r.opt.Overwrite == OverwriteNever && !r.mends() || r.opt.Overwrite == OverwriteAlways {
 		return otherContent, nil
 	}
 	if e.Type == index.File {
@@ -158,22 +177,29 @@ func (r *run) compare(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (differe
 	if err != nil {
 		return otherContent, fmt.Errorf("read extended attributes in target: %w", err)
 	}
-	same := meta && index.HashXattrs(xattrList(set)) == e.XattrHash
+	same := true
 	switch e.Type {
 	case index.Symlink:
 		target, err := fsat.Readlink(d.handles.dst, e.Name, st.Size)
 		if err != nil {
 			return otherContent, fmt.Errorf("read link in target: %w", err)
 		}
-		same = same && target == e.Target
+		same = target == e.Target
 	case index.CharDevice, index.BlockDevice:
-		same = same && st.Major == e.Major && st.Minor == e.Minor
+		same = st.Major == e.Major && st.Minor == e.Minor
 	}
-	if !same {
+	switch {
+	case !same:
 		return otherContent, nil
+	case !meta || index.HashXattrs(xattrList(set)) != e.XattrHash:
+		return otherMetadata, nil
 	}
 	return noDifference, nil
 }
+
+// mends reports whether what is there with the right content is made right, although nothing is overwritten otherwise:
+// an earlier run has made it, and it may lack what another order of the work, or these privileges, make different.
+func (r *run) mends() bool { return r.resumed && r.opt.Overwrite == OverwriteNever }
 
 // isRecorded reports whether the target has the very inode that the snapshot was made of, not changed since: its change
 // time would tell.
@@ -193,6 +219,9 @@ func (r *run) compareFile(w *worker, d *dir, e *index.Entry, st *fsat.Stat, meta
 		return otherContent, nil
 	}
 	fd, err := fsat.OpenFile(d.handles.dst, e.Name)
+	if errors.Is(err, fs.ErrPermission) && r.opt.Overwrite != OverwriteNever {
+		return otherContent, nil // whatever it is, it can be replaced
+	}
 	if err != nil {
 		return otherContent, fmt.Errorf("open in target: %w", err)
 	}
@@ -209,7 +238,7 @@ func (r *run) compareFile(w *worker, d *dir, e *index.Entry, st *fsat.Stat, meta
 		r.opt.Attrs && index.Attrs(attrs)&index.KnownAttrs != e.Attrs {
 		meta = false
 	}
-	if !meta && r.opt.Overwrite == OverwriteNever {
+	if !meta && r.opt.Overwrite == OverwriteNever && !r.mends() {
 		return otherContent, nil
 	}
 	tick := w.copier.Tick
@@ -227,51 +256,75 @@ func (r *run) compareFile(w *worker, d *dir, e *index.Entry, st *fsat.Stat, meta
 	return noDifference, nil
 }
 
-// update sets the metadata of a file of the target whose content is right. The inode has this one name: one that a
-// stranger has linked into the target from elsewhere has more, and is replaced instead.
-func (r *run) update(w *worker, d *dir, e *index.Entry) (err error) {
+// update sets the metadata of a file of the target whose content was found to be right when it was as seen. The inode has
+// this one name: one that a stranger has linked into the target from elsewhere has more, and is replaced instead.
+func (r *run) update(w *worker, d *dir, e *index.Entry, seen *fsat.Stat) (made fsat.Stat, err error) {
 	if r.opt.DryRun {
 		w.counts.Metadata++
 		r.told(d, e, Updated)
-		return nil
+		return *seen, nil
 	}
 	if err := r.step("update"); err != nil {
-		return fmt.Errorf("update: %w", err)
+		return made, fmt.Errorf("update: %w", err)
 	}
 	want, err := w.xattrs.get(r.from.Catalog, e.Xattrs)
 	if err != nil {
-		return err
+		return made, err
 	}
 	fd, err := fsat.OpenFile(d.handles.dst, e.Name)
 	if err != nil {
-		return fmt.Errorf("open in target: %w", err)
+		return made, fmt.Errorf("open in target: %w", err)
 	}
 	defer func() { err = errors.Join(err, fsat.Close(fd)) }()
 	var st fsat.Stat
 	if err := fsat.StatHandle(fd, &st); err != nil {
-		return fmt.Errorf("stat: %w", err)
+		return made, fmt.Errorf("stat: %w", err)
 	}
-	if st.Type != fsat.Regular || st.Nlink != 1 {
-		return errReplaced
+	if !st.SameVersion(seen) || st.Nlink != 1 {
+		return made, errReplaced
 	}
 	before := w.counts
 	s, err := r.updateInode(w, fd, e, want)
 	if err != nil {
 		w.counts = before
-		return err
+		return made, err
 	}
 	r.lockLater(d, e.Name, e, &s.stat)
 	w.counts.Metadata++
 	r.opt.Progress.Bytes.Add(e.Size)
 	r.told(d, e, Updated)
-	return nil
+	return s.stat, nil
 }
 
-// updateInode takes off an existing file or directory the extended attributes that it should not have, and sets the rest.
+// mayUpdate reports whether an inode of the target that has the right content may get the right metadata. Somebody else
+// whose it is may have it open for writing: it must not become a file of another owner, or one that runs with more
+// privileges, into which he could then put a content of his own.
+func (r *run) mayUpdate(w *worker, e *index.Entry, st *fsat.Stat) bool {
+	switch {
+	case st.Type != fsat.Regular || st.Nlink != 1 || st.UID != e.UID && st.UID != r.euid:
+		return false
+	case e.Mode&0o6000 != 0:
+		return st.Mode == e.Mode && st.UID == e.UID && st.GID == e.GID
+	case st.UID == r.euid:
+		return true
+	}
+	set, err := w.xattrs.get(r.from.Catalog, e.Xattrs)
+	return err == nil && !slices.ContainsFunc(set, func(x index.Xattr) bool { return x.Name == capability })
+}
+
+// updateInode gives an existing file or directory exactly the metadata of an entry.
 func (r *run) updateInode(w *worker, fd int, e *index.Entry, want []index.Xattr) (s settled, err error) {
+	if err := r.dropXattrs(w, fd, want); err != nil {
+		return s, err
+	}
+	return r.setMetadata(w, inode{fd: fd}, e, want, setting{})
+}
+
+// dropXattrs takes off an existing file or directory the extended attributes that it should not have.
+func (r *run) dropXattrs(w *worker, fd int, want []index.Xattr) error {
 	has, err := fsat.Xattrs(fd)
 	if err != nil {
-		return s, fmt.Errorf("read extended attributes: %w", err)
+		return fmt.Errorf("read extended attributes: %w", err)
 	}
 	for _, x := range has {
 		wanted := slices.ContainsFunc(want, func(y index.Xattr) bool { return x.Name == y.Name })
@@ -281,10 +334,10 @@ func (r *run) updateInode(w *worker, fd int, e *index.Entry, want []index.Xattr)
 		if err := fsat.RemoveXattr(fd, x.Name); fsat.IsRefused(err) {
 			w.counts.NotHeld.Xattrs++
 		} else if err != nil {
-			return s, fmt.Errorf("remove %s: %w", x.Name, err)
+			return fmt.Errorf("remove %s: %w", x.Name, err)
 		}
 	}
-	return r.setMetadata(w, inode{fd: fd}, e, want, setting{})
+	return nil
 }
 
 // kindOf is the inverse of what the catalog calls a kind of file.

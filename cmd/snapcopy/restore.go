@@ -341,7 +341,7 @@ type restoreReport struct {
 
 func (o *restoreOptions) summary(a *app, r *restore.Report, took time.Duration) error {
 	for _, path := range r.Spared {
-		a.term.errorf("Nothing was deleted in %s, where another file system is mounted now.", name(path))
+		a.term.errorf("Nothing was deleted in %s: another file system is mounted there now, or it is the archive.", name(path))
 	}
 	if !o.quiet {
 		if r.Resumed {

@@ -38,6 +38,9 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if os.Getenv(victimEnv) != "" {
+		victim()
+	}
 	status := m.Run()
 	if err := removeTortured(); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -1,0 +1,73 @@
+package restore
+
+import (
+	"errors"
+	"path"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestGlob(t *testing.T) {
+	a := archive(t, builtTree(t, `
+		file a.txt 0644
+		file b.md 0644
+		file "[x]" 0644
+		file "odd\xff\xfename" 0644
+		file "new\nline" 0644
+		file é 0644
+		file .hidden 0644
+		file "back\\slash" 0644
+		dir d 0755
+		file d/a.txt 0644
+		dir d/e 0755
+		file d/e/a.txt 0644
+		file d/e/z 0644
+		symlink d/loop .
+		dir f 0755
+		dir f/d 0755
+		file f/d/a.txt 0644`))
+	for _, c := range []struct{ pattern, want string }{
+		{"a.txt", ""}, // no pattern
+		{"", ""},
+		{"*.txt", "a.txt"},
+		{"/*.txt/", "a.txt"},
+		{"./*.txt", "a.txt"},
+		{"*", ".hidden [x] a.txt b.md back\\slash d f new\nline odd\xff\xfename é"},
+		{"?", "d f é"},
+		{"[a-b].*", "a.txt b.md"},
+		{"[^a].*", "b.md"},
+		{`\[x\]`, "[x]"},
+		{`[[]x]`, "[x]"},
+		{`back\\*`, `back\slash`},
+		{"odd??name", "odd\xff\xfename"},
+		{"odd*name", "odd\xff\xfename"},
+		{"new?line", "new\nline"},
+		{"*/a.txt", "d/a.txt"},
+		{"*/*/a.txt", "d/e/a.txt f/d/a.txt"},
+		{"**/a.txt", "a.txt d/a.txt d/e/a.txt f/d/a.txt"},
+		{"d/**/a.txt", "d/a.txt d/e/a.txt"},
+		{"**/d/**/*.txt", "d/a.txt d/e/a.txt f/d/a.txt"},
+		{"**/**/z", "d/e/z"},
+		{"d/**", "d/a.txt d/e d/loop"},
+		{"d/loop/*", ""}, // links are not followed
+		{"d/x**", ""},
+		{"d/e**", "d/e"}, // within a name it is *
+		{"../*", ""},
+		{"nothing*", ""},
+	} {
+		found, err := Glob(a.Catalog, c.pattern)
+		if err != nil {
+			t.Errorf("%q: %v", c.pattern, err)
+		}
+		if diff := cmp.Diff(c.want, strings.Join(found, " ")); diff != "" {
+			t.Errorf("%q: (-want +got) %s", c.pattern, diff)
+		}
+	}
+	for _, bad := range []string{"[", "a/[", "[]a]", "**/[a-", `*\`} {
+		if _, err := Glob(a.Catalog, bad); !errors.Is(err, path.ErrBadPattern) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}

@@ -162,7 +162,7 @@ func (r *run) deleteOthers(w *worker, d *dir) error {
 		for more && e.Name < name {
 			more = cur.Next(&e)
 		}
-		if more && e.Name == name || !isTemporary(name) && (!others || r.spares(d, &list[i])) {
+		if more && e.Name == name || !w.isLeftover(name) && (!others || r.spares(d, &list[i])) {
 			continue
 		}
 		if err := r.deleteOther(w, d, name); err != nil {
@@ -209,7 +209,7 @@ func (r *run) deleteOther(w *worker, d *dir, name string) error {
 	}
 	switch {
 	case err != nil:
-	case isTemporary(name) && gone.Type == index.File: // left by a restore that was cut short
+	case w.isLeftover(name) && gone.Type == index.File: // left by a restore that was cut short
 		if !r.opt.DryRun {
 			err = unlink(d.handles.dst, name)
 		}

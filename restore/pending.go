@@ -35,6 +35,12 @@ func isTemporary(name string) bool {
 	return ok && strings.HasPrefix(name, tempPrefix) && len(random) == 16 && errors.Join(numberErr, randomErr) == nil
 }
 
+// isLeftover reports whether a name is a temporary one of another run: two workers can be in one folder.
+func (w *worker) isLeftover(name string) bool {
+	own := w.temp[:strings.LastIndexByte(w.temp, '-')+1]
+	return isTemporary(name) && !strings.HasPrefix(name, own)
+}
+
 // newFile makes a regular file without a name or, where the file system knows none such, with a temporary one. In a
 // folder of which a note says that it is not finished it has its own name at once: that is quicker.
 func (r *run) newFile(w *worker, d *dir, name string) (p pending, err error) {

@@ -162,7 +162,7 @@ func (r *run) deleteOthers(w *worker, d *dir) error {
 		for more && e.Name < name {
 			more = cur.Next(&e)
 		}
-		if more && e.Name == name || !w.isLeftover(name) && (!others || r.spares(d, &list[i])) {
+		if more && e.Name == name || !w.isLeftover(name) && (!others || isTemporary(name) || r.spares(d, &list[i])) {
 			continue
 		}
 		if err := r.deleteOther(w, d, name); err != nil {

@@ -88,6 +88,9 @@ func TestPreallocated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if len(list) == 0 {
+		t.Skip("the file system does not tell of it")
+	}
 	var all int64
 	for _, r := range list {
 		if r.Start < 2*mib && r.End > mib {

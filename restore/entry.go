@@ -245,7 +245,7 @@ func (r *run) fill(w *worker, e *index.Entry, dst, src int, stored *fsat.Stat) e
 	case hash != e.Hash:
 		return errContent
 	}
-	if _, held := filecopy.KeepPreallocated(dst, src, stored, w.copier.Data); !held {
+	if _, held := filecopy.KeepPreallocated(dst, src, stored, w.copier.Data, cloned); !held {
 		w.counts.NotHeld.Space++
 	}
 	if cloned {

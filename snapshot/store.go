@@ -455,7 +455,7 @@ func (r *run) shareLate(f *file, dst int) (bool, error) {
 
 // keepSpace gives the new file what space the source's has beyond its content.
 func (r *run) keepSpace(f *file, dst int) {
-	space, held := filecopy.KeepPreallocated(dst, f.src, &f.st, f.data)
+	space, held := filecopy.KeepPreallocated(dst, f.src, &f.st, f.data, f.linked > 0)
 	f.stored += uint64(space)
 	f.w.counts.BytesStored += uint64(space)
 	if !held {

@@ -50,9 +50,17 @@ func roundUp(n, block int64) int64 { return (n + block - 1) / block * block }
 const ownSpace = 16 << 10
 
 // KeepPreallocated allocates in dst, a copy of src, what is allocated in src and was never written, and returns how many
-// bytes that are. st describes src, of which data bytes are not holes. It is not held where the file systems cannot tell
-// or do that, and where it would take more than half of the room that is left, which contents may need.
-func KeepPreallocated(dst, src int, st *fsat.Stat, data int64) (space int64, held bool) {
+// bytes that are. st describes src, of which data bytes were copied; reflink says that dst was not written, but shares
+// blocks. It is not held where the file systems cannot tell or do that, and where it would take more than half of the room
+// that is left, which contents may need.
+func KeepPreallocated(dst, src int, st *fsat.Stat, data int64, reflink bool) (space int64, held bool) {
+	if reflink { // what counts as data may have been read before it was ever written: no blocks are shared of that
+		var made fsat.Stat
+		if fsat.StatHandle(dst, &made) != nil {
+			return 0, false
+		}
+		data = made.Blocks * 512
+	}
 	if st.Blocks*512 <= data+ownSpace {
 		return 0, true
 	}

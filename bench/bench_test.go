@@ -146,3 +146,18 @@ func write(t *testing.T, path string, size int) {
 		t.Fatal(err)
 	}
 }
+
+// Guards: which folder is moved does not depend on the order in which they come.
+func TestLargeFolder(t *testing.T) {
+	f := facts{bytes: 1110}
+	a, b, c := folder{"a", 10}, folder{"b", 100}, folder{"c", 1000}
+	for _, order := range [][]folder{{a, b, c}, {a, c, b}, {b, a, c}, {b, c, a}, {c, a, b}, {c, b, a}} {
+		var best folder
+		for _, x := range order {
+			best = f.better(best, x)
+		}
+		if best != b {
+			t.Errorf("%v: %v", order, best)
+		}
+	}
+}

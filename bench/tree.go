@@ -145,14 +145,25 @@ func survey(root string) (facts, error) {
 		return err
 	})
 	for name, size := range top {
-		path := filepath.Join(root, name)
-		bigger := size > f.large.bytes || size == f.large.bytes && path < f.large.path
-		if size <= f.bytes/2 && bigger || f.large.path == "" {
-			f.large = folder{path, size}
-		}
+		f.large = f.better(f.large, folder{filepath.Join(root, name), size})
 	}
 	slices.Sort(f.regular)
 	return f, err
+}
+
+// better chooses between two folders, in whatever order they come: first those of no more than half of all bytes, then the
+// larger, then the first by name.
+func (f *facts) better(a, b folder) folder {
+	fits := func(x folder) bool { return x.bytes <= f.bytes/2 }
+	switch {
+	case a.path == "" || fits(b) && !fits(a):
+		return b
+	case fits(a) && !fits(b):
+		return a
+	case b.bytes > a.bytes || b.bytes == a.bytes && b.path < a.path:
+		return b
+	}
+	return a
 }
 
 // warm reads the whole tree once.

@@ -207,6 +207,7 @@ func TestClockJumps(t *testing.T) {
 func TestFilesChangeWhileRead(t *testing.T) {
 	onEach(t, func(t *testing.T, l *lab) {
 		l.build("dir d 0755\nfile grow 0644 x\nfile shrink 0644 random=3000000:1\nfile stays 0644 random=2500000:2")
+		want := testtree.Take(t, l.src)["stays"]
 		piece := testtree.Random(300_000, 3)
 		src := func(name string) string { return filepath.Join(l.src, name) }
 		gone := func(err error) error {
@@ -228,7 +229,6 @@ func TestFilesChangeWhileRead(t *testing.T) {
 			return errors.Join(err, os.WriteFile(src("comes"), piece, 0o600), gone(os.Rename(src("comes"), src("d/goes"))),
 				gone(os.Remove(src("d/goes"))))
 		})
-		want := testtree.Take(t, l.src)["stays"]
 		for range 6 {
 			rep := l.runChanging()
 			if got := l.last(0)["stays"]; got.Content != want.Content {

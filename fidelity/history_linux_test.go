@@ -223,6 +223,11 @@ func (h *historian) names(kind int) string {
 // Guards: whatever happens to the source, every snapshot equals the source at its time, stays that way whatever comes
 // after it, and can be restored; a run right after another shares everything.
 func TestRandomHistories(t *testing.T) {
+	eachHistory(t, func(l *lab, seed uint64) { l.history(rand.New(rand.NewPCG(seed, 0)), 50) })
+}
+
+// eachHistory runs a test for a number of seeds, on one file system after the other.
+func eachHistory(t *testing.T, test func(l *lab, seed uint64)) {
 	first, histories := number(t, firstVariable, 0), number(t, historiesVariable, 3)
 	for seed := first; seed < first+histories; seed++ {
 		kind := []string{"ext4", "xfs", "btrfs", "temporary folder"}[seed%4]
@@ -234,7 +239,7 @@ func TestRandomHistories(t *testing.T) {
 			} else {
 				l = newLab(t, kind)
 			}
-			l.history(rand.New(rand.NewPCG(uint64(seed), 0)), 50)
+			test(l, uint64(seed))
 		})
 	}
 }

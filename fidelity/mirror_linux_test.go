@@ -20,20 +20,7 @@ import (
 // to that; a dry run has told all of it before; and the archive stays as it was. FIDELITY_HISTORIES and FIDELITY_FIRST
 // say how many histories to go through.
 func TestRandomRollbacks(t *testing.T) {
-	first, histories := number(t, firstVariable, 0), number(t, historiesVariable, 3)
-	for seed := first; seed < first+histories; seed++ {
-		kind := []string{"ext4", "xfs", "btrfs", "temporary folder"}[seed%4]
-		t.Run(fmt.Sprintf("seed %d on %s", seed, kind), func(t *testing.T) {
-			t.Parallel()
-			var l *lab
-			if seed%4 == 3 || os.Geteuid() != 0 {
-				l = labAt(t, kind, t.TempDir())
-			} else {
-				l = newLab(t, kind)
-			}
-			l.rollbacks(rand.New(rand.NewPCG(uint64(seed), 1)), 6, 12)
-		})
-	}
+	eachHistory(t, func(l *lab, seed uint64) { l.rollbacks(rand.New(rand.NewPCG(seed, 1)), 6, 12) })
 }
 
 func (l *lab) rollbacks(rng *rand.Rand, snapshots, steps int) {

@@ -57,7 +57,7 @@ func openStoredByName(snapshot, folder string, e *index.Entry) (file int, err er
 	if err != nil {
 		return fsat.NoDir, err
 	}
-	dir, lost := openPath(root, folder)
+	dir, lost := fsat.OpenPath(root, folder)
 	if err := fsat.Close(root); err != nil {
 		return fsat.NoDir, errors.Join(err, fsat.Close(dir))
 	}

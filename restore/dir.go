@@ -144,7 +144,7 @@ func (r *run) openByPath(d *dir) error {
 			path = join(above.base.folder, path)
 		}
 		var err error
-		if dst, err = d.same(openPath(r.target, strings.TrimSuffix(path, "/"))); err != nil {
+		if dst, err = d.same(fsat.OpenPath(r.target, strings.TrimSuffix(path, "/"))); err != nil {
 			return err
 		}
 	}
@@ -158,7 +158,7 @@ func (r *run) openStoredByPath(d *dir) (int, error) {
 	if err := d.handles.lost; err != nil {
 		return fsat.NoDir, err
 	}
-	return stored(openPath(r.snapshot, d.path()))
+	return stored(fsat.OpenPath(r.snapshot, d.path()))
 }
 
 // stored adds to an error what could not be opened. That concerns only what has its content there.
@@ -190,22 +190,6 @@ func (r *run) openFrom(d, child *dir) (done bool, err error) {
 	return true, nil
 }
 
-// openPath opens the folder at path below a directory, element by element.
-func openPath(root int, path string) (int, error) {
-	fd, err := fsat.OpenDir(root, ".")
-	if err != nil || path == "" {
-		return fd, err
-	}
-	for name := range strings.SplitSeq(path, "/") {
-		next, err := fsat.OpenDir(fd, name)
-		if err = errors.Join(err, fsat.Close(fd)); err != nil {
-			return fsat.NoDir, errors.Join(err, fsat.Close(next))
-		}
-		fd = next
-	}
-	return fd, nil
-}
-
 var errMoved = errors.New("folder was moved or replaced while it was filled")
 
 // same makes sure that what was opened in the target is the directory that was entered, and closes it if not.
@@ -226,7 +210,7 @@ func (d *dir) same(fd int, err error) (int, error) {
 // openTargetDir opens the directory in the target for a caller who may come after it was left, and who closes it.
 func (r *run) openTargetDir(d *dir) (int, error) {
 	if d.base != nil && r.opt.InPlace {
-		return d.same(openPath(r.target, d.base.folder))
+		return d.same(fsat.OpenPath(r.target, d.base.folder))
 	}
 	if d.parent == nil || d.base != nil {
 		return fsat.OpenDir(r.target, ".")

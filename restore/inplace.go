@@ -161,7 +161,7 @@ func (r *run) finishFolders() error {
 }
 
 func (r *run) finishFolder(f lateFolder) (err error) {
-	fd, err := openPath(r.target, f.path)
+	fd, err := fsat.OpenPath(r.target, f.path)
 	if err != nil {
 		return err
 	}

@@ -124,7 +124,7 @@ func (l *live) top(path, asked string) (*liveDir, error) {
 	if err != nil {
 		return nil, err
 	}
-	fd, err := openPath(l.root, folderOf(path))
+	fd, err := fsat.OpenPath(l.root, folderOf(path))
 	if fsat.IsGone(err) && was != nil {
 		return nil, l.removed(folderOf(path), was)
 	}
@@ -293,7 +293,7 @@ func (l *live) matchMove(c *Change, gone map[uint64][]int, sameName bool) {
 
 // readAdded completes the entry of an added file.
 func (l *live) readAdded(w *worker, c *Change) error {
-	dir, err := openPath(l.root, folderOf(c.Path))
+	dir, err := fsat.OpenPath(l.root, folderOf(c.Path))
 	if err != nil {
 		return nil // moved on: it stays an added file
 	}

@@ -65,7 +65,7 @@ func (l *live) acquire(d *liveDir) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.fd < 0 {
-		fd, err := openPath(l.root, d.path())
+		fd, err := fsat.OpenPath(l.root, d.path())
 		if err != nil {
 			return err
 		}

@@ -69,7 +69,7 @@ func (d *tarDir) ownMember() string {
 func (t *tarRun) start() error {
 	t.dirs.Open = func(d *tarDir) error {
 		if d.lost == nil {
-			d.src, d.lost = stored(openPath(t.snapshot, d.path()))
+			d.src, d.lost = stored(fsat.OpenPath(t.snapshot, d.path()))
 		}
 		return nil
 	}
@@ -99,7 +99,7 @@ func (t *tarRun) start() error {
 // selection writes one path.
 func (t *tarRun) selection(s *selection) error {
 	base := &tarDir{parent: &t.top, name: s.folder, base: true}
-	base.src, base.lost = stored(openPath(t.snapshot, base.name))
+	base.src, base.lost = stored(fsat.OpenPath(t.snapshot, base.name))
 	if err := base.Enter(&t.top.Dir, base); err != nil {
 		return err
 	}

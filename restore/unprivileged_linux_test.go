@@ -21,6 +21,7 @@ const (
 	helperGroup = 1001
 	helperOther = 1002 // a further group
 	helperEnv   = "SNAPCOPY_RESTORE_HELPER"
+	asUserEnv   = "SNAPCOPY_RESTORE_AS_USER"
 )
 
 func TestMain(m *testing.M) {
@@ -41,6 +42,12 @@ func TestMain(m *testing.M) {
 	if os.Getenv(victimEnv) != "" {
 		victim()
 	}
+	if os.Getenv(asUserEnv) != "" {
+		if err := dropPrivileges(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
 	status := m.Run()
 	if err := removeTortured(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -49,10 +56,29 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
+func dropPrivileges() error {
+	return errors.Join(syscall.Setgroups([]int{helperOther}), syscall.Setgid(helperGroup), syscall.Setuid(helperUser))
+}
+
+// asUser runs the test once more, in a process of its own that has no privileges.
+func asUser(t *testing.T) {
+	t.Helper()
+	dir := tempDir(t)
+	// The folder above is made for the one user who runs the tests.
+	if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.Chown(dir, helperUser, helperGroup)); err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(os.Args[0], "-test.v", "-test.run", "^"+t.Name()+"$")
+	c.Env = append(os.Environ(), asUserEnv+"=1", "TMPDIR="+dir)
+	out, err := c.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
+		t.Errorf("as a user: %v\n%s", err, out)
+	}
+}
+
 // helper is a restore without privileges, in a process of its own.
 func helper(catalog, dir, to string) (err error) {
-	if err := errors.Join(syscall.Setgroups([]int{helperOther}), syscall.Setgid(helperGroup),
-		syscall.Setuid(helperUser)); err != nil {
+	if err := dropPrivileges(); err != nil {
 		return err
 	}
 	c, err := index.Open(catalog)

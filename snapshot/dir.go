@@ -102,11 +102,11 @@ func (d *dir) closeHandles() error {
 // handle open.
 func (r *run) openByPath(d *dir) error {
 	path := d.path()
-	src, err := d.openSource(func() (int, error) { return openPath(r.source.fd, path) })
+	src, err := d.openSource(func() (int, error) { return fsat.OpenPath(r.source.fd, path) })
 	d.handles.lost = err
 	dst := fsat.NoDir
 	if !r.opt.DryRun {
-		if dst, err = openPath(r.work, join(workTree, path)); err != nil {
+		if dst, err = fsat.OpenPath(r.work, join(workTree, path)); err != nil {
 			return errors.Join(fatal("open", path, err), fsat.Close(src))
 		}
 	}
@@ -119,7 +119,7 @@ func (r *run) reopenPrevious(d *dir) int {
 	if d.was.Type != index.Dir {
 		return fsat.NoDir
 	}
-	fd, err := openPath(r.archive.root, join(r.prevName, d.path()))
+	fd, err := fsat.OpenPath(r.archive.root, join(r.prevName, d.path()))
 	if err != nil {
 		return fsat.NoDir
 	}

@@ -69,18 +69,29 @@ var timeLayouts = []struct {
 
 var age = regexp.MustCompile(`^([0-9]{1,6})(min|h|d|w|mo|y)$`)
 
-// timeMeant gives the moment before which a snapshot has to have started, to be at or before what the selector says.
-func timeMeant(selector string, now time.Time, loc *time.Location) (time.Time, bool) {
-	if m := age.FindStringSubmatch(selector); m != nil {
+// TimeSpan reads a date, a time or an age before now, as a selector of a snapshot can be: the first and the last moment
+// that it means. ok is false if it is none of them.
+func TimeSpan(text string, now time.Time, loc *time.Location) (from, to time.Time, ok bool) {
+	if m := age.FindStringSubmatch(text); m != nil {
 		n, _ := strconv.Atoi(m[1]) // six digits
-		return before(now.In(loc), n, m[2]).Add(time.Second), true
+		at := before(now.In(loc), n, m[2])
+		return at, at, true
 	}
 	for _, l := range timeLayouts {
-		if t, err := time.ParseInLocation(l.layout, selector, loc); err == nil {
-			return l.end(t), true
+		if t, err := time.ParseInLocation(l.layout, text, loc); err == nil {
+			return t, l.end(t).Add(-1), true
 		}
 	}
-	return time.Time{}, false
+	return from, to, false
+}
+
+// timeMeant gives the moment before which a snapshot has to have started, to be at or before what the selector says.
+func timeMeant(selector string, now time.Time, loc *time.Location) (time.Time, bool) {
+	from, to, ok := TimeSpan(selector, now, loc)
+	if from == to { // an age: a snapshot of that second counts
+		return to.Add(time.Second), ok
+	}
+	return to.Add(1), ok
 }
 
 // before counts back in the calendar for days and more, and in time elapsed for less. A day that a month does not have

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
 	"sync"
 
 	"snapcopy/index"
@@ -290,7 +289,7 @@ func (c *folderCache) in(path string, do func(fd int) error) error {
 	fd, ok := c.open[path]
 	if !ok {
 		var err error
-		if fd, err = openPath(c.root, path); err != nil {
+		if fd, err = fsat.OpenPath(c.root, path); err != nil {
 			return err
 		}
 		if len(c.order) == maxFolders {
@@ -305,20 +304,4 @@ func (c *folderCache) in(path string, do func(fd int) error) error {
 		c.order = append(c.order, path)
 	}
 	return do(fd)
-}
-
-// openPath opens the folder at path below root, element by element.
-func openPath(root int, path string) (int, error) {
-	fd, err := fsat.OpenDir(root, ".")
-	if err != nil || path == "" {
-		return fd, err
-	}
-	for name := range strings.SplitSeq(path, "/") {
-		next, err := fsat.OpenDir(fd, name)
-		if err = errors.Join(err, fsat.Close(fd)); err != nil {
-			return fsat.NoDir, err
-		}
-		fd = next
-	}
-	return fd, nil
 }

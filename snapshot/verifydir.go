@@ -39,7 +39,7 @@ func (d *verifyDir) path() string {
 
 // openByPath opens the directory by the names from the top.
 func (v *verifier) openByPath(d *verifyDir) (err error) {
-	if d.fd, err = openPath(v.archive.root, join(v.name, d.path())); err != nil {
+	if d.fd, err = fsat.OpenPath(v.archive.root, join(v.name, d.path())); err != nil {
 		return fmt.Errorf("open %q again: %w", d.path(), err)
 	}
 	return nil

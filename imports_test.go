@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// Imports run one way: cmd → snapshot, restore → index → internal.
-var level = map[string]int{"cmd": 3, "bench": 3, "snapshot": 2, "restore": 2, "index": 1, "internal": 0}
+// Imports run one way: cmd → snapshot, restore, prune → index → internal.
+var level = map[string]int{"cmd": 3, "bench": 3, "snapshot": 2, "restore": 2, "prune": 2, "index": 1, "internal": 0}
 
 // inner orders the packages of internal: one may import those with a lower number.
 var inner = map[string]int{

@@ -271,6 +271,7 @@ func (l *lab) verify() {
 		l.t.Errorf("verify: %s %q: %v", d.Snapshot, d.Path, d.Err)
 	}})
 	l.check(errors.Join(err, a.Close()))
+	l.blocks()
 }
 
 // later goes through the second and the third stage: nothing has touched the snapshots, and each can be restored.

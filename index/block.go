@@ -64,6 +64,12 @@ var (
 
 func hashOf(b []byte) Hash { return blake3.Sum256(b) }
 
+func sumOf(b []byte) (s Sum) {
+	h := hashOf(b)
+	copy(s[:], h[:])
+	return s
+}
+
 // blockSum is the checksum of a block: over its kind, its raw length and its compressed bytes.
 func blockSum(kind byte, rawLen uint32, packed []byte) (sum [checksumSize]byte) {
 	var head [5]byte

@@ -155,7 +155,7 @@ func (c *Catalog) readRecord(pos uint64) (r *Record, next uint64, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	r, err = decodeRecord(body, pos)
+	r, err = decodeRecord(body, pos, c.tail.settled)
 	if err == nil && uint64(r.id) >= c.tail.dirs.rows {
 		err = fmt.Errorf("directory %d: %w", r.id, errNoDir)
 	}

@@ -250,9 +250,10 @@ func TestGoldenRecord(t *testing.T) {
 	entries := []Entry{
 		{Name: "dev", Type: CharDevice, Mode: 0o620, GID: 5, Nlink: 1, Major: 136, Minor: 3, Ino: 9},
 		{Name: "dir", Type: Dir, Mode: 0o1777, Mtime: Time{-1, 999_999_999}, Hash: Hash{1}, Child: 300,
-			Ctime: Time{0, 1}, Below: Totals{1, 2, 3}},
+			Ctime: Time{0, 1}, Stored: 8, Blocks: 16, Below: Totals{1, 2, 3, 24}, Inodes: Sum{0xab}},
 		{Name: "file", Type: File, Mode: 0o644, UID: 1000, GID: 1000, Mtime: Time{1, 2}, Attrs: 0x50, Size: 300, Nlink: 2,
-			Hash: Hash{2}, XattrHash: Hash{3}, Dev: 1, Ino: 4, Ctime: Time{3, 4}, Stored: 5, Flags: Racy, Xattrs: 6},
+			Hash: Hash{2}, XattrHash: Hash{3}, Dev: 1, Ino: 4, Ctime: Time{3, 4}, Stored: 5, Blocks: 200, Flags: Racy,
+			Xattrs: 6},
 		{Name: "link", Type: Symlink, Mode: 0o777, Nlink: 1, Target: "dir", Size: 3},
 	}
 	zeros := strings.Repeat("00", 31)
@@ -260,15 +261,17 @@ func TestGoldenRecord(t *testing.T) {
 		"03646972" + "23ff" + "00" + "00" + "01" + "3b9ac9ff" + "00" + "01" + zeros +
 		"0466696c65" + "91a4" + "e807" + "e807" + "02" + "00000002" + "50" + "02" + "ac02" + "02" + zeros + "03" + zeros +
 		"046c696e6b" + "31ff" + "00" + "00" + "00" + "00000000" + "00" + "01" + "03646972"
-	private := "00" + "09" + "00" + "00000000" + "00" + "00" +
-		"00" + "00" + "02" + "00000001" + "00" + "00" + "ac02" + "01" + "02" + "03" +
-		"01" + "04" + "04" + "00000004" + "05" + "01" + "06" +
-		"00" + "00" + "00" + "00000000" + "00" + "00"
-	header := "07" + "04" + "04" + "03" + "af02" + fmt.Sprintf("%02x01", 0x80|len(public)/2&0x7f)
+	sum := "ab" + zeros[:30]
+	private := "00" + "09" + "00" + "00000000" + "00" + "00" + "00" +
+		"00" + "00" + "02" + "00000001" + "08" + "10" + "00" + "ac02" + "01" + "02" + "03" + "18" + sum +
+		"01" + "04" + "04" + "00000004" + "05" + "c801" + "01" + "06" +
+		"00" + "00" + "00" + "00000000" + "00" + "00" + "00"
+	header := "07" + "04" + "04" + "03" + "af02" + "28" + fmt.Sprintf("%02x01", 0x80|len(public)/2&0x7f)
 	length := (len(header) + len(public) + len(private)) / 2
 	want := fmt.Sprintf("%02x%02x", 0x80|length&0x7f, length>>7) + header + public + private
 
-	rec, h, totals := new(scratch).encode(7, entries)
+	var self Entry
+	rec := new(scratch).encode(7, entries, &self)
 	if got := hex.EncodeToString(rec); got != want {
 		t.Errorf("record\n got %s\nwant %s", got, want)
 	}
@@ -276,11 +279,18 @@ func TestGoldenRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if h != hashOf(covered) {
+	if self.Hash != hashOf(covered) {
 		t.Error("the hash is not that of the public section")
 	}
-	if want := (Totals{Files: 4, Dirs: 3, Bytes: 303}); totals != want {
-		t.Errorf("totals %+v, want %+v", totals, want)
+	if want := (Totals{Files: 4, Dirs: 3, Bytes: 303, Structure: 40}); self.Below != want {
+		t.Errorf("totals %+v, want %+v", self.Below, want)
+	}
+	stored, err := hex.DecodeString("06" + "00" + "00" + "02" + sum + "01" + "05" + "c801" + "03" + "00" + "00")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if self.Inodes != sumOf(stored) {
+		t.Error("the sum is not that of the stored inodes")
 	}
 }
 
@@ -319,7 +329,7 @@ func TestGoldenCatalog(t *testing.T) {
 var goldenSummary = Summary{
 	Snapshot: "2026-11-23T020000Z", Start: Time{1795399200, 5}, End: Time{1795399260, 6}, Source: "/home/\xff",
 	Host: "box", Previous: "2026-11-22T020000Z", Anchor: 12, Granularity: 1, Incomplete: true,
-	Counts: Counts{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15},
+	Counts: Counts{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16},
 }
 
 // goldenTree has one entry of each kind, a name that is not text, and enough files for a second mark.
@@ -327,7 +337,7 @@ func goldenTree() *node {
 	root := &node{entry: Entry{Type: Dir, Mode: 0o755, Stored: 77}, xattrs: []Xattr{{"user.root", []byte("yes")}}}
 	for typ := File; typ <= BlockDevice; typ++ {
 		n := &node{entry: Entry{Name: fmt.Sprintf("%d\xfe", typ), Type: typ, Mode: 0o640, UID: 1, GID: 2,
-			Mtime: Time{int64(typ) * 1e9, 3}, Ctime: Time{4, 5}, Dev: 1, Ino: 6, Stored: 7, Flags: Torn,
+			Mtime: Time{int64(typ) * 1e9, 3}, Ctime: Time{4, 5}, Dev: 1, Ino: 6, Stored: 7, Blocks: 8, Flags: Torn,
 			Attrs: 1 << typ & KnownAttrs}}
 		switch typ {
 		case File:
@@ -507,7 +517,7 @@ func TestVanishedDirectory(t *testing.T) {
 	rootID := must(w.StartDir(9, "ignored"))
 	gone := must(w.StartDir(rootID, "gone"))
 	root := Entry{Type: Dir}
-	if root.Child, root.Hash, root.Below, err = w.AddDir(rootID, nil); err != nil {
+	if err = w.AddDir(rootID, nil, &root); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Finish(root, nil, Summary{}); err != nil {
@@ -533,7 +543,7 @@ func TestWriterRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, _, err := w.AddDir(0, nil); err == nil {
+	if err := w.AddDir(0, nil, new(Entry)); err == nil {
 		t.Error("a record without a directory")
 	}
 	if _, err := w.StartDir(0, ""); err != nil {
@@ -543,7 +553,7 @@ func TestWriterRefuses(t *testing.T) {
 		if _, err := w.StartDir(0, name); err == nil {
 			t.Errorf("directory %.10q", name)
 		}
-		if _, _, _, err := w.AddDir(0, []Entry{{Name: name, Type: File}}); err == nil {
+		if err := w.AddDir(0, []Entry{{Name: name, Type: File}}, new(Entry)); err == nil {
 			t.Errorf("file %.10q", name)
 		}
 	}
@@ -565,7 +575,7 @@ func TestWriterRefuses(t *testing.T) {
 		"ref":      {{Name: "a", Type: File, Xattrs: 1}},
 		"sets":     {{Name: "a", Type: File, Xattrs: 1, XattrHash: Hash{1}}},
 	} {
-		if _, _, _, err := w.AddDir(0, entries); err == nil {
+		if err := w.AddDir(0, entries, new(Entry)); err == nil {
 			t.Errorf("entries with wrong %s", name)
 		}
 	}
@@ -579,11 +589,11 @@ func TestWriterRefuses(t *testing.T) {
 	}
 
 	// None of these refusals has spoiled the catalog.
-	pos, _, _, err := w.AddDir(0, nil)
-	if err != nil {
+	root := Entry{Type: Dir}
+	if err := w.AddDir(0, nil, &root); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Finish(Entry{Type: Dir, Child: pos}, nil, Summary{}); err != nil {
+	if err := w.Finish(root, nil, Summary{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := w.StartDir(0, "a"); err == nil {

@@ -162,6 +162,8 @@ func (t *treeCheck) record(r *Record, e *Entry, parent DirID) error {
 		return fmt.Errorf("hash of %q: %w", e.Name, errChecksum)
 	case r.totals != e.Below:
 		return fmt.Errorf("%w: totals", errMismatch)
+	case r.inodes() != e.Inodes:
+		return fmt.Errorf("sum of the inodes in %q: %w", e.Name, errChecksum)
 	}
 	t.reached++
 	return nil

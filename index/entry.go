@@ -108,11 +108,16 @@ type Entry struct {
 	Ino    uint64 // inode number in the source; (Dev, Ino) names the link group if Nlink > 1
 	Ctime  Time
 	Stored uint64 // inode number in the archive; 0: unknown or NotStored
+	Blocks uint64 // allocated to that inode, of 512 bytes each, as when it was stored
 	Flags  Flags
 	Xattrs XattrRef
 	Child  uint64 // Dir: position of its record, never 0
 	Below  Totals // Dir: of everything below it
+	Inodes Sum    // Dir: equal in two directories only if the same inodes of the archive, with the same blocks, are below
 }
+
+// Sum is the first half of a BLAKE3 hash.
+type Sum [16]byte
 
 // Attrs are the file attributes that chattr(1) shows and changes, with the bits of ioctl_iflags(2).
 type Attrs uint32
@@ -144,6 +149,8 @@ type Totals struct {
 	Files uint64 // everything that is not a directory
 	Dirs  uint64
 	Bytes uint64 // of regular files, each name counted; modulo 2^64
+
+	Structure uint64 // blocks of 512 bytes allocated to the directories; modulo 2^64
 }
 
 // count adds one entry, with everything below it, to t.
@@ -153,6 +160,7 @@ func (t *Totals) count(e *Entry) {
 		t.Files += e.Below.Files
 		t.Dirs += e.Below.Dirs + 1
 		t.Bytes += e.Below.Bytes
+		t.Structure += e.Below.Structure + e.Blocks
 	case File:
 		t.Files++
 		t.Bytes += e.Size

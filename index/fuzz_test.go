@@ -22,7 +22,7 @@ func FuzzRecord(f *testing.F) {
 		f.Add(body)
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		r, err := decodeRecord(bytes.Clone(body), 1<<40)
+		r, err := decodeRecord(bytes.Clone(body), 1<<40, nil)
 		if err != nil {
 			return
 		}
@@ -36,9 +36,11 @@ func FuzzRecord(f *testing.F) {
 			}
 			entries = append(entries, *e)
 		}
-		rec, h, totals := new(scratch).encode(r.ID(), entries)
+		var self Entry
+		rec := new(scratch).encode(r.ID(), entries, &self)
 		want := append(appendUvarint(nil, uint64(len(body))), body...)
-		if !bytes.Equal(rec, want) || h != r.Hash() || totals != r.Totals() {
+		if !bytes.Equal(rec, want) || self.Hash != r.Hash() || self.Below != r.Totals() ||
+			self.Inodes != r.inodes() {
 			t.Fatalf("accepted %x\nencodes to %x", want, rec)
 		}
 	})
@@ -140,16 +142,18 @@ func FuzzCatalogStreams(f *testing.F) {
 		}
 		root := c.Root()
 		f.Add(streams[0], streams[1], uint32(c.Dirs()), streams[2], root.Child, root.Hash[:], uint64(root.Xattrs),
-			root.Below.Files, root.Below.Dirs, root.Below.Bytes)
+			root.Below.Files, root.Below.Dirs, root.Below.Bytes, root.Below.Structure, root.Inodes[:])
 	}
-	rec, _, totals := new(scratch).encode(1, []Entry{{Name: "a", Type: File, Nlink: 1}}) // the table has only directory 0
+	var self Entry
+	rec := new(scratch).encode(1, []Entry{{Name: "a", Type: File, Nlink: 1}}, &self) // the table has only directory 0
 	f.Add(rec, []byte{0, 0}, uint32(1), []byte(nil), uint64(1), []byte(nil), uint64(0),
-		totals.Files, totals.Dirs, totals.Bytes)
+		self.Below.Files, self.Below.Dirs, self.Below.Bytes, self.Below.Structure, self.Inodes[:])
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, records, rows []byte, count uint32, xattrs []byte, child uint64, hash []byte,
-		ref, files, dirs, size uint64) {
-		root := Entry{Type: Dir, Child: child, Below: Totals{files, dirs, size}, Xattrs: XattrRef(ref)}
+		ref, files, dirs, size, structure uint64, inodes []byte) {
+		root := Entry{Type: Dir, Child: child, Below: Totals{files, dirs, size, structure}, Xattrs: XattrRef(ref)}
 		copy(root.Hash[:], hash)
+		copy(root.Inodes[:], inodes)
 		if ref != 0 {
 			root.XattrHash = Hash{1}
 		}

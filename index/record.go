@@ -15,13 +15,13 @@ const (
 	xattrBit  = 1 << 15
 )
 
-// headerRoom is the most that the six numbers after a record's length, and the length itself, can take.
-const headerRoom = 7 * binary.MaxVarintLen64
+// headerRoom is the most that the seven numbers after a record's length, and the length itself, can take.
+const headerRoom = 8 * binary.MaxVarintLen64
 
 // minPublic and minPrivate are the least bytes that an entry takes; they bound the count a record may claim.
 const (
 	minPublic  = 1 + 1 + 2 + 1 + 1 + 1 + 4 + 1 + 1
-	minPrivate = 1 + 1 + 1 + 4 + 1 + 1
+	minPrivate = 1 + 1 + 1 + 4 + 1 + 1 + 1
 )
 
 // markEvery is the distance of the entries of a record whose places are remembered, for Find and At.
@@ -88,6 +88,7 @@ func appendPrivate(b []byte, e *Entry) []byte {
 	b = appendSigned(b, e.Ctime.Sec-e.Mtime.Sec)
 	b = binary.BigEndian.AppendUint32(b, e.Ctime.Nsec)
 	b = appendUvarint(b, e.Stored)
+	b = appendUvarint(b, e.Blocks)
 	b = appendUvarint(b, uint64(e.Flags))
 	if e.Xattrs != 0 {
 		b = appendUvarint(b, uint64(e.Xattrs))
@@ -95,6 +96,7 @@ func appendPrivate(b []byte, e *Entry) []byte {
 	if e.Type == Dir {
 		b = appendUvarint(b, e.Child)
 		b = appendTotals(b, e.Below)
+		b = append(b, e.Inodes[:]...)
 	}
 	return b
 }
@@ -102,7 +104,17 @@ func appendPrivate(b []byte, e *Entry) []byte {
 func appendTotals(b []byte, t Totals) []byte {
 	b = appendUvarint(b, t.Files)
 	b = appendUvarint(b, t.Dirs)
-	return appendUvarint(b, t.Bytes)
+	b = appendUvarint(b, t.Bytes)
+	return appendUvarint(b, t.Structure)
+}
+
+// appendStored encodes what an entry says about inodes of the archive, for the sum over a directory.
+func appendStored(b []byte, e *Entry) []byte {
+	b = append(b, byte(e.Type))
+	if e.Type == Dir {
+		return append(b, e.Inodes[:]...)
+	}
+	return appendUvarint(appendUvarint(b, e.Stored), e.Blocks)
 }
 
 // decodeEntry reads one entry from the two sections into e, which it overwrites completely.
@@ -140,6 +152,7 @@ func decodeEntry(e *Entry, pub, priv *decoder, root bool) error {
 	e.Ctime.Sec = e.Mtime.Sec + priv.signed()
 	e.Ctime.Nsec = priv.nsec()
 	e.Stored = priv.uvarint()
+	e.Blocks = priv.uvarint()
 	e.Flags = Flags(priv.uvarint32())
 	if bits&xattrBit != 0 {
 		e.Xattrs = XattrRef(priv.uvarint())
@@ -150,6 +163,7 @@ func decodeEntry(e *Entry, pub, priv *decoder, root bool) error {
 	if e.Type == Dir {
 		e.Child = priv.uvarint()
 		e.Below = decodeTotals(priv)
+		copy(e.Inodes[:], priv.take(uint64(len(e.Inodes))))
 	}
 	if pub.err != nil {
 		return pub.err
@@ -161,7 +175,7 @@ func decodeEntry(e *Entry, pub, priv *decoder, root bool) error {
 }
 
 func decodeTotals(d *decoder) Totals {
-	return Totals{Files: d.uvarint(), Dirs: d.uvarint(), Bytes: d.uvarint()}
+	return Totals{Files: d.uvarint(), Dirs: d.uvarint(), Bytes: d.uvarint(), Structure: d.uvarint()}
 }
 
 // Record is what a catalog holds about one directory. It is immutable and safe for concurrent use. Names and
@@ -172,15 +186,16 @@ type Record struct {
 	totals    Totals
 	pub, priv []byte
 	marks     []mark // of entries markEvery, 2×markEvery, …
+	settled   map[uint64]uint64
 }
 
 // mark is the place of an entry in the two sections.
 type mark struct{ pub, priv int }
 
 // decodeRecord reads the body of the record at position pos, and validates all of it. The record keeps body.
-func decodeRecord(body []byte, pos uint64) (*Record, error) {
+func decodeRecord(body []byte, pos uint64, settled map[uint64]uint64) (*Record, error) {
 	d := decoder{b: body}
-	r := &Record{id: DirID(d.uvarint32())}
+	r := &Record{settled: settled, id: DirID(d.uvarint32())}
 	count := d.uvarint()
 	r.totals = decodeTotals(&d)
 	r.pub = d.take(d.uvarint())
@@ -240,11 +255,22 @@ func (r *Record) Totals() Totals { return r.totals }
 // Hash returns the directory's hash, computed from the entries.
 func (r *Record) Hash() Hash { return hashOf(r.pub) }
 
+// inodes returns the sum over the stored inodes below the directory, computed from the entries as they were written.
+func (r *Record) inodes() Sum {
+	written := *r
+	written.settled = nil
+	var b []byte
+	for _, e := range written.Entries() {
+		b = appendStored(b, e)
+	}
+	return sumOf(b)
+}
+
 // Cursor returns a cursor before the first entry.
 func (r *Record) Cursor() Cursor { return r.from(0) }
 
 func (r *Record) from(i int) Cursor {
-	c := Cursor{pub: decoder{b: r.pub}, priv: decoder{b: r.priv}, left: r.count, pos: -1}
+	c := Cursor{pub: decoder{b: r.pub}, priv: decoder{b: r.priv}, left: r.count, pos: -1, settled: r.settled}
 	if m := min(i/markEvery, len(r.marks)); m > 0 {
 		c.pub.off, c.priv.off = r.marks[m-1].pub, r.marks[m-1].priv
 		c.left -= m * markEvery
@@ -300,6 +326,7 @@ type Cursor struct {
 	pub, priv decoder
 	left      int
 	pos       int
+	settled   map[uint64]uint64
 }
 
 // Next stores the next entry in *e, overwriting all of it, and reports whether there was one. It does not
@@ -310,7 +337,15 @@ func (c *Cursor) Next(e *Entry) bool {
 	}
 	c.left--
 	c.pos++
-	return decodeEntry(e, &c.pub, &c.priv, false) == nil
+	if decodeEntry(e, &c.pub, &c.priv, false) != nil {
+		return false
+	}
+	if c.settled != nil {
+		if blocks, ok := c.settled[e.Stored]; ok && e.Type != Dir {
+			e.Blocks = blocks
+		}
+	}
+	return true
 }
 
 // Pos returns the position of the entry that Next stored last, counted from 0.

@@ -10,7 +10,7 @@ import (
 
 // encodeAny encodes a record without any of the Writer's checks, and returns its body.
 func encodeAny(id DirID, entries ...Entry) []byte {
-	rec, _, _ := new(scratch).encode(id, entries)
+	rec := new(scratch).encode(id, entries, new(Entry))
 	d := decoder{b: rec}
 	return d.take(d.uvarint())
 }
@@ -24,7 +24,7 @@ func TestRecordDecoderRefuses(t *testing.T) {
 	}
 	plain := file(func(*Entry) {})
 	good := encodeAny(0, plain)
-	if _, err := decodeRecord(good, 1); err != nil {
+	if _, err := decodeRecord(good, 1, nil); err != nil {
 		t.Fatal(err)
 	}
 	edit := func(old, replace string) []byte {
@@ -63,7 +63,7 @@ func TestRecordDecoderRefuses(t *testing.T) {
 		"no child":         {encodeAny(0, file(func(e *Entry) { e.Type = Dir })), errZero},
 		"child after self": {encodeAny(0, file(func(e *Entry) { e.Type, e.Child = Dir, 9 })), errOrder},
 	} {
-		if _, err := decodeRecord(c.body, 9); !errors.Is(err, c.want) {
+		if _, err := decodeRecord(c.body, 9, nil); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 	}
@@ -176,28 +176,31 @@ func TestCheckFindsForgery(t *testing.T) {
 	// The sound form of all: a root with one directory "d", which holds one file.
 	write := func(change func(*parts)) error {
 		inner := Entry{Name: "f", Type: File, Size: 3, XattrHash: hashOf(set), Xattrs: 1}
-		_, childHash, childTotals := new(scratch).encode(1, []Entry{inner})
+		child := Entry{Name: "d", Type: Dir, Child: 1}
+		new(scratch).encode(1, []Entry{inner}, &child)
 		p := parts{
 			rows: "\x00\x00" + "\x00\x01d", count: 2, id: 1, xattrs: xattrs,
-			dirs: []Entry{{Name: "d", Type: Dir, Child: 1, Hash: childHash, Below: childTotals}},
+			dirs: []Entry{child},
 			root: Entry{Type: Dir},
 		}
 		change(&p)
-		childRec, _, _ := new(scratch).encode(p.id, []Entry{inner})
-		rootRec, h, totals := new(scratch).encode(0, p.dirs)
-		p.root.Hash[0] ^= h[0]
-		for i := range h[1:] {
-			p.root.Hash[i+1] = h[i+1]
-		}
-		p.root.Below.Files += totals.Files
-		p.root.Below.Dirs += totals.Dirs
-		p.root.Below.Bytes += totals.Bytes
+		var root Entry // as it ought to be
+		childRec := new(scratch).encode(p.id, []Entry{inner}, new(Entry))
+		rootRec := new(scratch).encode(0, p.dirs, &root)
+		p.root.Hash[0] ^= root.Hash[0]
+		copy(p.root.Hash[1:], root.Hash[1:])
+		p.root.Inodes[0] ^= root.Inodes[0]
+		copy(p.root.Inodes[1:], root.Inodes[1:])
+		p.root.Below.Files += root.Below.Files
+		p.root.Below.Dirs += root.Below.Dirs
+		p.root.Below.Bytes += root.Below.Bytes
+		p.root.Below.Structure += root.Below.Structure
 		p.root.Child += uint64(len(childRec)) + 1
 
 		w := forge(t, path)
 		records := append(append([]byte(nil), childRec...), rootRec...)
 		if p.orphan {
-			orphan, _, _ := new(scratch).encode(1, nil)
+			orphan := new(scratch).encode(1, nil, new(Entry))
 			records = append(records, orphan...)
 		}
 		w.records.raw, w.dirs.raw, w.xattrs.raw = uint64(len(records)), uint64(len(p.rows)), uint64(len(p.xattrs))
@@ -225,6 +228,9 @@ func TestCheckFindsForgery(t *testing.T) {
 		"root's position":   func(p *parts) { p.root.Child++ },
 		"hash":              func(p *parts) { p.dirs[0].Hash[5] ^= 1 },
 		"totals":            func(p *parts) { p.dirs[0].Below.Files++ },
+		"root's structure":  func(p *parts) { p.root.Below.Structure = 1 },
+		"root's inodes":     func(p *parts) { p.root.Inodes[0] = 1 },
+		"inodes":            func(p *parts) { p.dirs[0].Inodes[5] ^= 1 },
 		"position":          func(p *parts) { p.dirs[0].Child++ },
 		"name in table":     func(p *parts) { p.rows = "\x00\x00" + "\x00\x01e" },
 		"parent in table":   func(p *parts) { p.rows, p.count, p.id = "\x00\x00"+"\x00\x01x"+"\x01\x01d", 3, 2 },

@@ -2,6 +2,7 @@ package index
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"slices"
 )
@@ -36,6 +37,8 @@ type Counts struct {
 	BytesStored uint64 `json:"bytes_stored"`
 	BytesLinked uint64 `json:"bytes_linked"`
 	BytesTotal  uint64 `json:"bytes_total"`
+
+	BytesAllocated uint64 `json:"bytes_allocated"` // to new inodes of every kind, folders included
 }
 
 // fields lists the counts in the order of the format.
@@ -43,6 +46,7 @@ func (c *Counts) fields() []*uint64 {
 	return []*uint64{
 		&c.New, &c.Changed, &c.Moved, &c.Unchanged, &c.Deleted, &c.Failed, &c.Vanished, &c.Excluded,
 		&c.Dirs, &c.Files, &c.Contents, &c.BytesRead, &c.BytesStored, &c.BytesLinked, &c.BytesTotal,
+		&c.BytesAllocated,
 	}
 }
 
@@ -52,6 +56,7 @@ type tail struct {
 	dirs            stream
 	root            Entry
 	devices         []uint64
+	settled         map[uint64]uint64 // blocks, by stored inode, that were not final when the record was written
 	summary         Summary
 }
 
@@ -74,7 +79,41 @@ func (t *tail) encode() []byte {
 	for _, dev := range t.devices {
 		b = appendUvarint(b, dev)
 	}
-	return t.summary.encode(b)
+	return t.summary.encode(appendSettled(b, t.settled))
+}
+
+func appendSettled(b []byte, settled map[uint64]uint64) []byte {
+	b = appendUvarint(b, uint64(len(settled)))
+	last := uint64(0)
+	for _, ino := range slices.Sorted(maps.Keys(settled)) {
+		b = appendUvarint(appendUvarint(b, ino-last), settled[ino])
+		last = ino
+	}
+	return b
+}
+
+func decodeSettled(d *decoder) map[uint64]uint64 {
+	n := d.uvarint()
+	if n > uint64(d.left()/2) {
+		d.fail(errShort)
+	}
+	if d.err != nil || n == 0 {
+		return nil
+	}
+	settled := make(map[uint64]uint64, n)
+	last := uint64(0)
+	for range n {
+		step := d.uvarint()
+		if step == 0 || step > math.MaxUint64-last {
+			d.fail(errOrder)
+		}
+		last += step
+		settled[last] = d.uvarint()
+		if d.err != nil {
+			return nil
+		}
+	}
+	return settled
 }
 
 func (s *stream) encode(b []byte) []byte {
@@ -136,6 +175,7 @@ func decodeTail(b []byte, end int64) (*tail, error) {
 		}
 		t.devices = append(t.devices, d.uvarint())
 	}
+	t.settled = decodeSettled(&d)
 	t.summary.decode(&d)
 	if err := d.end(); err != nil {
 		return nil, err

@@ -83,8 +83,7 @@ func writeDir(w *Writer, n *node, parent DirID, slots chan struct{}) error {
 	for i, c := range n.children {
 		entries[i] = c.entry
 	}
-	n.entry.Child, n.entry.Hash, n.entry.Below, err = w.AddDir(id, entries)
-	return err
+	return w.AddDir(id, entries, &n.entry)
 }
 
 // makeTree builds a reproducible tree of about the given number of entries, 10 to 30 in a directory.

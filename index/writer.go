@@ -43,6 +43,7 @@ type Writer struct {
 		sync.Mutex
 		sets map[Hash]XattrRef
 	}
+	settled map[uint64]uint64
 }
 
 // outStream collects one stream and cuts it into blocks. The lock is held for copying only: blocks are compressed
@@ -161,19 +162,19 @@ func (w *Writer) AddXattrs(set []Xattr) (XattrRef, Hash, error) {
 }
 
 // scratch holds the buffers that a record is encoded in.
-type scratch struct{ rec, priv []byte }
+type scratch struct{ rec, priv, stored []byte }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
 // AddDir writes the record of a directory: its entries, sorted bytewise by name, whose child directories were
-// added before. What it returns goes into Child, Hash and Below of the directory's own entry. It neither keeps
-// nor changes entries.
-func (w *Writer) AddDir(id DirID, entries []Entry) (pos uint64, h Hash, t Totals, err error) {
+// added before. It fills in Child, Hash, Below and Inodes of self, the directory's own entry, and neither keeps nor
+// changes entries.
+func (w *Writer) AddDir(id DirID, entries []Entry, self *Entry) error {
 	if err := w.failed(); err != nil {
-		return 0, Hash{}, Totals{}, err
+		return err
 	}
 	if err := w.checkDir(id, entries); err != nil {
-		return 0, Hash{}, Totals{}, fmt.Errorf("catalog directory %d: %w", id, err)
+		return fmt.Errorf("catalog directory %d: %w", id, err)
 	}
 	buf := scratches.Get().(*scratch)
 	defer func() {
@@ -181,9 +182,9 @@ func (w *Writer) AddDir(id DirID, entries []Entry) (pos uint64, h Hash, t Totals
 			scratches.Put(buf)
 		}
 	}()
-	rec, h, t := buf.encode(id, entries)
-	offset, err := w.append(&w.records, rec)
-	return offset + 1, h, t, err
+	offset, err := w.append(&w.records, buf.encode(id, entries, self))
+	self.Child = offset + 1
+	return err
 }
 
 func (w *Writer) checkDir(id DirID, entries []Entry) error {
@@ -218,7 +219,7 @@ func (w *Writer) checkDir(id DirID, entries []Entry) error {
 
 // grow makes room for about as much as the entries take, so that a huge directory is not copied again and again.
 func (s *scratch) grow(entries []Entry) {
-	const public, private = 60, 30
+	const public, private = 60, 32
 	size := headerRoom + len(entries)*(public+private)
 	for i := range entries {
 		size += len(entries[i].Name) + len(entries[i].Target)
@@ -227,18 +228,20 @@ func (s *scratch) grow(entries []Entry) {
 	s.priv = slices.Grow(s.priv[:0], len(entries)*private)
 }
 
-// encode returns the whole record, which stays valid until the next use of s.
-func (s *scratch) encode(id DirID, entries []Entry) (rec []byte, h Hash, t Totals) {
+// encode returns the whole record, which stays valid until the next use of s, and fills in what self says of it.
+func (s *scratch) encode(id DirID, entries []Entry, self *Entry) (rec []byte) {
 	s.grow(entries)
 	pub := append(s.rec[:0], make([]byte, headerRoom)...) // the header is put in front of the public section later
-	priv := s.priv[:0]
+	priv, stored := s.priv[:0], s.stored[:0]
+	var t Totals
 	for i := range entries {
 		e := &entries[i]
 		pub = appendPublic(pub, e)
 		priv = appendPrivate(priv, e)
+		stored = appendStored(stored, e)
 		t.count(e)
 	}
-	h = hashOf(pub[headerRoom:])
+	self.Hash, self.Below, self.Inodes = hashOf(pub[headerRoom:]), t, sumOf(stored)
 
 	var head [headerRoom]byte
 	b := appendUvarint(head[:0], uint64(id))
@@ -250,8 +253,19 @@ func (s *scratch) encode(id DirID, entries []Entry) (rec []byte, h Hash, t Total
 	start := headerRoom - len(b) - len(n)
 	copy(pub[start:], n)
 	copy(pub[start+len(n):], b)
-	s.rec, s.priv = append(pub, priv...), priv
-	return s.rec[start:], h, t
+	s.rec, s.priv, s.stored = append(pub, priv...), priv, stored
+	return s.rec[start:]
+}
+
+// SetBlocks says how many blocks a stored inode has after all, whatever the entries say that were added with it: that may
+// not be known until the file is on the disk. Whoever reads the catalog gets these numbers. It comes after the last AddDir.
+func (w *Writer) SetBlocks(stored, blocks uint64) {
+	if w.settled == nil {
+		w.settled = make(map[uint64]uint64)
+	}
+	if stored != 0 {
+		w.settled[stored] = blocks
+	}
 }
 
 // Finish writes what is left, the tail and the footer. root is the entry of the root directory, with what AddDir
@@ -273,7 +287,7 @@ func (w *Writer) Finish(root Entry, devices []uint64, s Summary) error {
 		}
 	}
 	t := tail{records: w.records.stream, dirs: w.dirs.stream, xattrs: w.xattrs.stream,
-		root: root, devices: devices, summary: s}
+		root: root, devices: devices, settled: w.settled, summary: s}
 	raw := t.encode()
 	if len(raw) > maxTail {
 		return fmt.Errorf("catalog tail of %d bytes: %w", len(raw), errRange)

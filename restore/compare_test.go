@@ -93,7 +93,7 @@ func (m tree) write(w *index.Writer, path string, parent index.DirID) (e index.E
 		entries = append(entries, c)
 	}
 	slices.SortFunc(entries, func(a, b index.Entry) int { return cmp.Compare(a.Name, b.Name) })
-	e.Child, e.Hash, e.Below, err = w.AddDir(id, entries)
+	err = w.AddDir(id, entries, &e)
 	return e, err
 }
 

@@ -52,7 +52,7 @@ func (b *benchTree) write(parent index.DirID, name string, level int) (e index.E
 		}
 	}
 	slices.SortFunc(entries, func(a, b index.Entry) int { return strings.Compare(a.Name, b.Name) })
-	e.Child, e.Hash, e.Below, err = b.w.AddDir(id, entries)
+	err = b.w.AddDir(id, entries, &e)
 	return e, err
 }
 

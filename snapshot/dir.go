@@ -461,15 +461,16 @@ func (r *run) leave(id int, d *dir) (err error) {
 }
 
 func (r *run) recordDir(w *worker, d *dir) error {
-	var err error
-	d.self.Child, d.self.Hash, d.self.Below, err = r.catalog.AddDir(d.id, d.entries)
-	if err != nil {
+	if err := r.catalog.AddDir(d.id, d.entries, &d.self); err != nil {
 		return fatal("write", "catalog", err)
 	}
 	for i := range d.entries {
 		if d.fresh[i] {
 			r.additions.Add(&d.entries[i], d.id, uint32(i))
 		}
+	}
+	if err := r.allocations.add(d); err != nil {
+		return fatal("write", "list of new files", err)
 	}
 	return r.finishDir(w, d)
 }

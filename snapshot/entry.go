@@ -108,8 +108,7 @@ func (r *run) keptAsWas(w *worker, d *dir, i int, st *fsat.Stat) error {
 	if r.racy(st) {
 		e.Flags |= index.Racy
 	}
-	var err error
-	if e.Stored, err = r.linkedInode(d, e.Name, e); err != nil {
+	if err := r.nameOf(d, e, e); err != nil {
 		return err
 	}
 	d.fresh[i] = r.restat

@@ -174,7 +174,7 @@ func TestDryRunPredicts(t *testing.T) {
 				l.note(rep)
 				d, r := dry.Counts, rep.Counts
 				d.BytesRead, r.BytesRead, d.BytesStored, r.BytesStored, d.BytesLinked, r.BytesLinked = 0, 0, 0, 0, 0, 0
-				d.Contents = r.Contents
+				d.Contents, d.BytesAllocated = r.Contents, r.BytesAllocated
 				if d != r {
 					t.Errorf("counts: dry run  %+v\n          real run %+v", d, r)
 				}

@@ -36,16 +36,18 @@ func (r *run) storedInode(dir int, e *index.Entry) (uint64, error) {
 	return st.Ino, err
 }
 
-// linkedInode gives the inode number of the stored file that name in the mirror of d has just become a name of.
-func (r *run) linkedInode(d *dir, name string, stored *index.Entry) (uint64, error) {
+// nameOf notes in e, of which a name has just been made in the mirror of d, which stored file it is a name of.
+func (r *run) nameOf(d *dir, e, stored *index.Entry) error {
+	e.Stored, e.Blocks = stored.Stored, stored.Blocks
 	if !r.restat || r.opt.DryRun {
-		return stored.Stored, nil
+		return nil
 	}
 	var st fsat.Stat
-	if err := fsat.StatAt(d.handles.dst, name, &st); err != nil {
-		return 0, fatal("stat", d.child(name), err)
+	if err := fsat.StatAt(d.handles.dst, e.Name, &st); err != nil {
+		return fatal("stat", d.child(e.Name), err)
 	}
-	return st.Ino, nil
+	e.Stored, e.Blocks = st.Ino, uint64(st.Blocks)
+	return nil
 }
 
 // linkFrom makes name in the mirror of d a link to a stored file.

@@ -20,12 +20,12 @@ import (
 // catalog takes its place first, so that there is no snapshot without one. What comes after the rename can be made up
 // for by the next run, and its failure is told in the report.
 func (r *run) publish(ctx context.Context) error {
-	if err := r.finishCatalog(); err != nil {
-		return fmt.Errorf("publish: finish catalog: %w", err)
-	}
 	r.phase(Syncing)
 	if err := r.makeDurable(); err != nil {
 		return fmt.Errorf("publish: sync: %w", err)
+	}
+	if err := r.finishCatalog(); err != nil {
+		return fmt.Errorf("publish: finish catalog: %w", err)
 	}
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
@@ -46,13 +46,17 @@ func (r *run) publish(ctx context.Context) error {
 	return nil
 }
 
+// finishCatalog ends the catalog, with what is only known of the mirror when it is on the disk, and makes it durable.
 func (r *run) finishCatalog() error {
+	if err := r.settleBlocks(); err != nil {
+		return err
+	}
 	rep := r.report
 	rep.End = r.opt.now().UTC()
 	host, _ := os.Hostname() // told to people only
 	root := r.top.self
 	root.Name = ""
-	return r.catalog.Finish(root, r.devices.list, index.Summary{
+	err := r.catalog.Finish(root, r.devices.list, index.Summary{
 		Snapshot:    rep.Snapshot,
 		Start:       timeOf(rep.Start),
 		End:         timeOf(rep.End),
@@ -64,18 +68,19 @@ func (r *run) finishCatalog() error {
 		Incomplete:  rep.Incomplete,
 		Counts:      rep.Counts,
 	})
+	if err != nil {
+		return err
+	}
+	return r.catalogFile.Sync()
 }
 
-// makeDurable brings the whole mirror and the catalog to the disk. Where that cannot be had in one call, each file was
+// makeDurable brings the whole mirror to the disk. Where that cannot be had in one call, each file was
 // synced when it was made.
 func (r *run) makeDurable() error {
 	if err := r.step("sync"); err != nil {
 		return err
 	}
-	if err := fsat.SyncFS(r.archive.root); err != nil {
-		return err
-	}
-	return r.catalogFile.Sync()
+	return fsat.SyncFS(r.archive.root)
 }
 
 func (r *run) placeCatalog() error {

@@ -38,6 +38,7 @@ type run struct {
 	catalog     *index.Writer
 	catalogFile *os.File
 	additions   *index.Builder
+	allocations allocations
 	devices     devices
 	xattrRefs   refCache
 
@@ -265,6 +266,9 @@ func (r *run) begin() error {
 		return fmt.Errorf("begin catalog: %w", err)
 	}
 	r.additions = index.NewBuilder(r.archive.WorkPath())
+	if err := r.allocations.start(r.archive.WorkPath()); err != nil {
+		return fmt.Errorf("begin list of new files: %w", err)
+	}
 	dst, err := r.makeTop()
 	if err != nil {
 		return fmt.Errorf("begin mirror: %w", err)
@@ -329,6 +333,7 @@ func (r *run) close() error {
 	if r.additions != nil {
 		errs = append(errs, r.additions.Close())
 	}
+	errs = append(errs, r.allocations.close())
 	if r.catalogFile != nil {
 		errs = append(errs, r.catalogFile.Close())
 	}

@@ -77,6 +77,7 @@ type file struct {
 type version struct {
 	data      int64  // bytes of content that are not holes
 	stored    uint64 // bytes of new content that it took
+	allocated uint64 // bytes of blocks that its new inode got
 	linked    uint64 // bytes of content that it shares
 	shared    bool   // it is a name of a file stored before
 	action    Action
@@ -161,6 +162,7 @@ func (r *run) shares(f *file, size uint64) {
 func (r *run) takeBack(f *file) error {
 	f.w.counts.BytesStored -= f.stored
 	f.w.counts.BytesLinked -= f.linked
+	f.w.counts.BytesAllocated -= f.allocated
 	if f.shared {
 		r.used.release(f.e.Stored)
 	}
@@ -330,9 +332,8 @@ func (r *run) previousStandsFor(f *file) bool {
 // becomes notes which stored file the entry is a name of.
 func (r *run) becomes(f *file, stored *index.Entry) (err error) {
 	f.shared, f.linked = true, f.e.Size // linkFrom has counted it
-	f.e.Stored, err = r.linkedInode(f.d, f.name, stored)
 	f.e.Flags |= stored.Flags & ofStored
-	return err
+	return r.nameOf(f.d, &f.e, stored)
 }
 
 // copyContent stores the file as a new inode.
@@ -372,7 +373,9 @@ func (r *run) copyContent(f *file, set []fsat.Xattr, known bool) (err error) {
 	if err := fsat.StatHandle(dst, &stored); err != nil {
 		return fatal("stat", f.d.child(f.name), err)
 	}
-	f.e.Stored = stored.Ino
+	f.e.Stored, f.e.Blocks = stored.Ino, uint64(stored.Blocks)
+	f.allocated = f.e.Blocks * 512
+	f.w.counts.BytesAllocated += f.allocated
 	f.e.Flags |= r.compareHeld(&f.e, &stored)
 	f.e.Flags |= f.w.notLinked
 	if r.caps.NeedsFsync {
@@ -548,7 +551,7 @@ func (r *run) storeSpecial(w *worker, d *dir, i int, st *fsat.Stat, was *index.E
 			if linked {
 				action = Unchanged
 				e.Flags |= was.Flags & ofStored
-				if e.Stored, err = r.linkedInode(d, name, was); err != nil {
+				if err := r.nameOf(d, &e, was); err != nil {
 					return err
 				}
 			}
@@ -556,7 +559,7 @@ func (r *run) storeSpecial(w *worker, d *dir, i int, st *fsat.Stat, was *index.E
 	}
 	if action != Unchanged {
 		e.Flags |= w.notLinked
-		if err := r.makeSpecial(d, &e, set); err != nil {
+		if err := r.makeSpecial(w, d, &e, set); err != nil {
 			return err
 		}
 		if e.Flags&was.Flags&index.NotStored != 0 && alike {

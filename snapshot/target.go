@@ -91,7 +91,7 @@ func (r *run) compareHeld(e *index.Entry, stored *fsat.Stat) (flags index.Flags)
 }
 
 // makeSpecial makes a symbolic link, FIFO, socket or device in the mirror.
-func (r *run) makeSpecial(d *dir, e *index.Entry, set []fsat.Xattr) error {
+func (r *run) makeSpecial(w *worker, d *dir, e *index.Entry, set []fsat.Xattr) error {
 	if r.opt.DryRun {
 		return nil
 	}
@@ -131,7 +131,8 @@ func (r *run) makeSpecial(d *dir, e *index.Entry, set []fsat.Xattr) error {
 	if err := fsat.StatAt(dst, e.Name, &stored); err != nil {
 		return fatal("stat", d.child(e.Name), err)
 	}
-	e.Stored = stored.Ino
+	e.Stored, e.Blocks = stored.Ino, uint64(stored.Blocks)
+	w.counts.BytesAllocated += e.Blocks * 512
 	if e.Type == index.Symlink {
 		stored.Mode = e.Mode // nobody can set it, and nothing looks at it
 	}
@@ -196,9 +197,10 @@ func (r *run) finishDir(w *worker, d *dir) error {
 	if d.parent == nil && topMode(&d.self) != d.self.Mode {
 		d.self.Flags |= index.ModeNotHeld
 	}
-	d.self.Stored = stored.Ino
+	d.self.Stored, d.self.Blocks = stored.Ino, uint64(stored.Blocks)
 	d.self.Flags |= r.compareHeld(&e, &stored)
 	w.structure += uint64(stored.Blocks) * 512
+	w.counts.BytesAllocated += uint64(stored.Blocks) * 512
 	w.notHeld.add(d.self.Flags)
 	if r.caps.NeedsFsync {
 		if err := fsat.Sync(fd); err != nil {

@@ -1,0 +1,148 @@
+package snapshot
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"sync"
+
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
+)
+
+// allocations remembers the new files of which the file system has not yet decided how many blocks they take: it does so
+// when it writes them to the disk, and until then says what it expects. They are kept in a file without a name, so that
+// memory does not grow with them.
+type allocations struct {
+	mu   sync.Mutex
+	file *os.File
+	out  *bufio.Writer
+	buf  []byte
+}
+
+// settledBlocks is how many blocks of 512 bytes a file may have without a list of its own of where they are, and so
+// exactly as many as its content needs.
+const settledBlocks = 32
+
+func (a *allocations) start(dir string) error {
+	file, err := os.CreateTemp(dir, "blocks-")
+	if err != nil {
+		return err
+	}
+	a.file, a.out = file, bufio.NewWriter(file)
+	return os.Remove(file.Name())
+}
+
+func (a *allocations) close() error {
+	if a.file == nil {
+		return nil
+	}
+	return a.file.Close()
+}
+
+// add remembers those of a directory: its path, their number, and of each the name and the inode.
+func (a *allocations) add(d *dir) error {
+	count := 0
+	for i := range d.entries {
+		if d.unsettled(i) {
+			count++
+		}
+	}
+	if count == 0 {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	b := a.buf[:0]
+	text := func(s string) { b = append(binary.AppendUvarint(b, uint64(len(s))), s...) }
+	text(d.path())
+	b = binary.AppendUvarint(b, uint64(count))
+	for i := range d.entries {
+		if d.unsettled(i) {
+			text(d.entries[i].Name)
+			b = binary.AppendUvarint(b, d.entries[i].Stored)
+			b = binary.AppendUvarint(b, d.entries[i].Blocks)
+		}
+	}
+	a.buf = b
+	_, err := a.out.Write(b)
+	return err
+}
+
+func (d *dir) unsettled(i int) bool {
+	e := &d.entries[i]
+	return d.fresh[i] && e.Type == index.File && e.Blocks > settledBlocks
+}
+
+// settleBlocks looks again at the new files, which are on the disk now, and corrects what the catalog says of them.
+func (r *run) settleBlocks() error {
+	a := &r.allocations
+	if err := a.out.Flush(); err != nil {
+		return err
+	}
+	if _, err := a.file.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	tree, err := fsat.OpenDir(r.work, workTree)
+	if err != nil {
+		return err
+	}
+	in := bufio.NewReader(a.file)
+	for err == nil {
+		err = r.settleDir(tree, in)
+	}
+	if err == io.EOF {
+		err = nil
+	}
+	return errors.Join(err, fsat.Close(tree))
+}
+
+// settleDir looks at the files of one directory. It returns io.EOF when there is no more.
+func (r *run) settleDir(tree int, in *bufio.Reader) (err error) {
+	if _, err := in.Peek(1); err != nil {
+		return err
+	}
+	text := func() (s string) {
+		var n uint64
+		if n, err = binary.ReadUvarint(in); err != nil {
+			return ""
+		}
+		b := make([]byte, n)
+		_, err = io.ReadFull(in, b)
+		return string(b)
+	}
+	path := text()
+	if err != nil {
+		return err
+	}
+	dir, err := fsat.OpenPath(tree, path)
+	closed := errors.Is(err, fs.ErrPermission) // by its own mode: what was expected has to do
+	if err != nil && !closed {
+		return fmt.Errorf("open %s: %w", path, err)
+	}
+	defer func() { err = errors.Join(err, fsat.Close(dir)) }()
+	count, err := binary.ReadUvarint(in)
+	for ; count > 0 && err == nil; count-- {
+		var st fsat.Stat
+		name := text()
+		if err != nil {
+			return err
+		}
+		if err = fsat.StatAt(dir, name, &st); err != nil && !closed && !errors.Is(err, fs.ErrPermission) {
+			return fmt.Errorf("stat %s: %w", join(path, name), err)
+		}
+		var ino, blocks uint64
+		if ino, err = binary.ReadUvarint(in); err == nil {
+			blocks, err = binary.ReadUvarint(in)
+		}
+		if now := uint64(st.Blocks); err == nil && st.Ino == ino && now != blocks {
+			r.catalog.SetBlocks(ino, now)
+			r.report.Counts.BytesAllocated += (now - blocks) * 512
+		}
+	}
+	return err
+}

@@ -20,6 +20,7 @@ type Catalog struct {
 	tail *tail
 	end  int64 // where the tail begins
 	foot int64 // where the footer begins
+	hash Hash  // of the file, as the footer states it
 
 	blocks blockCache
 	recent recordCache
@@ -64,6 +65,7 @@ func (c *Catalog) open() error {
 	if err != nil {
 		return err
 	}
+	copy(c.hash[:], footer[footerSize-40:footerSize-8])
 	c.foot = c.end
 	c.end -= length
 
@@ -80,6 +82,10 @@ func (c *Catalog) open() error {
 	}
 	return nil
 }
+
+// FileHash returns the hash of the file that its end states: two catalogs with the same are the same. It is not compared
+// with the content, which Check does.
+func (c *Catalog) FileHash() Hash { return c.hash }
 
 func (c *Catalog) checkHeader(b []byte) error {
 	if len(b) < len(catalogMagic) || string(b[:8]) != catalogMagic {

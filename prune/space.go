@@ -17,6 +17,10 @@ type Space struct {
 	Snapshots []string // their names, oldest first
 	Own       []Size   // of each snapshot: its folders and its records, which no other can share
 	Shared    []Share
+
+	// Doubtful are the positions of snapshots made before the archive was copied to the file system where it is now: of
+	// what they hold, it is not known whether later ones share it, nor how many blocks the copy takes.
+	Doubtful []int
 }
 
 // Share is the stored files that exactly these snapshots hold.

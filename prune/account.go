@@ -1,0 +1,377 @@
+package prune
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+
+	"snapcopy/index"
+)
+
+const blockSize = 512 // of which st_blocks counts the number
+
+// Catalog is a snapshot whose space is to be counted.
+type Catalog struct {
+	Name    string
+	Path    string // of the catalog
+	Records Size   // what the archive keeps about it: catalog and report
+}
+
+// AccountOptions are all optional.
+type AccountOptions struct {
+	// Ledger is the path of the file in which what was counted is remembered; empty: nowhere. If it cannot be written,
+	// that is told to Note, and costs only time.
+	Ledger string
+	// TempDir is for temporary files, which are needed from about half a million changes on; empty: the system's.
+	TempDir string
+	// Threads is how many catalogs are read at once; 0: one for each processor.
+	Threads int
+	// Anchor is the present identity of the archive's folder (see index.Summary). 0: unknown.
+	Anchor uint64
+	Note   func(error)
+}
+
+// Account counts from the catalogs, oldest first, which snapshots hold what. It looks at no stored file. Memory is bounded,
+// whatever the number of files.
+func Account(ctx context.Context, list []Catalog, opt AccountOptions) (*Space, error) {
+	if opt.Threads < 1 {
+		opt.Threads = runtime.GOMAXPROCS(0)
+	}
+	if opt.Note == nil {
+		opt.Note = func(error) {}
+	}
+	c := counting{ctx: ctx, opt: opt, list: list}
+	if err := c.look(); err != nil {
+		return nil, err
+	}
+	space, err := c.fromLedger()
+	if errors.Is(err, errLedger) { // then it is made anew
+		opt.Note(err)
+		c.old = nil
+		space, err = c.count()
+	}
+	return space, err
+}
+
+type counting struct {
+	ctx   context.Context
+	opt   AccountOptions
+	list  []Catalog
+	known []known // of list
+	space Space
+	old   *ledgerReader // nil: there is none that can be used
+}
+
+// look reads what each catalog says of its snapshot as a whole.
+func (c *counting) look() error {
+	var last uint64
+	era := uint32(0)
+	for i := range c.list {
+		cat, err := index.Open(c.list[i].Path)
+		if err != nil {
+			return fmt.Errorf("count space of %s: %w", c.list[i].Name, err)
+		}
+		root, anchor := cat.Root(), cat.Summary().Anchor
+		if i > 0 && anchor != last {
+			era++
+		}
+		last = anchor
+		c.known = append(c.known, known{name: c.list[i].Name, hash: cat.FileHash(), era: era})
+		own := Size{Bytes: (root.Blocks + root.Below.Structure) * blockSize, Inodes: root.Below.Dirs + 1}
+		own.add(c.list[i].Records)
+		c.space.Snapshots = append(c.space.Snapshots, c.list[i].Name)
+		c.space.Own = append(c.space.Own, own)
+		if err := cat.Close(); err != nil {
+			return err
+		}
+	}
+	for i := range c.known {
+		if c.known[i].era != era || c.opt.Anchor != 0 && c.opt.Anchor != last {
+			c.space.Doubtful = append(c.space.Doubtful, i)
+		}
+	}
+	return nil
+}
+
+// fromLedger uses what was counted before, as far as it goes.
+func (c *counting) fromLedger() (space *Space, err error) {
+	if c.opt.Ledger == "" {
+		return c.count()
+	}
+	old, err := openLedger(c.opt.Ledger)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return c.count()
+	case errors.Is(err, errLedger):
+		return nil, err
+	case err != nil:
+		c.opt.Note(err)
+		return c.count()
+	}
+	defer func() { err = errors.Join(err, old.close()) }()
+	if at, usable := c.positions(old); usable {
+		c.old = old
+		return c.countOver(at)
+	}
+	return c.count()
+}
+
+func (c *counting) count() (*Space, error) { return c.countOver(nil) }
+
+// positions says where in the list the ledger's snapshots are, -1 for those that are gone. The ledger is of use if its
+// last snapshot is there, and nothing has come between.
+func (c *counting) positions(ledger *ledgerReader) (at []int, usable bool) {
+	old := ledger.snapshots
+	next := 0
+	for i := range old {
+		p := -1
+		for q := next; q < len(c.known); q++ {
+			if c.known[q].name == old[i].name {
+				p = q
+				break
+			}
+		}
+		if p >= 0 {
+			if p != next || c.known[p].hash != old[i].hash {
+				return nil, false
+			}
+			next++
+		}
+		at = append(at, p)
+	}
+	if len(old) == 0 || at[len(at)-1] < 0 {
+		return nil, false
+	}
+	// Eras are numbered from the first snapshot in the list: when an old one goes, they may be others.
+	for i, p := range at {
+		if p >= 0 && c.known[p].era != old[i].era {
+			return nil, false
+		}
+	}
+	return at, true
+}
+
+// countOver counts the snapshots that the ledger does not know; at says where those are that it knows.
+func (c *counting) countOver(at []int) (space *Space, err error) {
+	first := 0
+	for _, p := range at {
+		first = max(first, p+1)
+	}
+	if first == len(c.list) && len(at) == first { // nothing has changed
+		if err := c.old.proveUnchanged(); err != nil {
+			return nil, err
+		}
+		c.shares(&c.old.setTable)
+		return &c.space, nil
+	}
+	events := &eventSorter{dir: c.opt.TempDir, limit: eventsKept}
+	defer func() { err = errors.Join(err, events.close()) }()
+	if err := c.compare(first, events); err != nil {
+		return nil, err
+	}
+	w, err := newLedgerWriter(c.opt.Ledger)
+	if err != nil {
+		c.opt.Note(fmt.Errorf("remember space: %w", err))
+		if w, err = newLedgerWriter(""); err != nil {
+			return nil, err
+		}
+	}
+	defer func() { err = errors.Join(err, w.close()) }()
+	if err := c.combine(at, first, events, w); err != nil {
+		return nil, err
+	}
+	if err := w.finish(c.known); err != nil {
+		c.opt.Note(fmt.Errorf("remember space: %w", err))
+	}
+	c.shares(&w.setTable)
+	return &c.space, nil
+}
+
+func (c *counting) shares(t *setTable) {
+	for i, h := range t.sets {
+		if t.sizes[i].Inodes > 0 {
+			c.space.Shared = append(c.space.Shared, Share{Holders: h.list(len(c.list)), Size: t.sizes[i]})
+		}
+	}
+}
+
+// compare finds what each snapshot from first on has more or less than the one before it.
+func (c *counting) compare(first int, events *eventSorter) error {
+	ctx, cancel := context.WithCancelCause(c.ctx)
+	defer cancel(nil)
+	numbers := make(chan int)
+	var wait sync.WaitGroup
+	for range min(c.opt.Threads, len(c.list)-first) {
+		wait.Go(func() {
+			for n := range numbers {
+				if err := c.compareOne(ctx, n, events); err != nil {
+					cancel(err)
+				}
+			}
+		})
+	}
+	for n := first; n < len(c.list) && ctx.Err() == nil; n++ {
+		numbers <- n
+	}
+	close(numbers)
+	wait.Wait()
+	return context.Cause(ctx)
+}
+
+func (c *counting) compareOne(ctx context.Context, n int, events *eventSorter) (err error) {
+	d := delta{ctx: ctx, snapshot: uint32(n), newEra: c.known[n].era, out: events}
+	open := func(n int) *index.Catalog {
+		cat, openErr := index.Open(c.list[n].Path)
+		if openErr != nil {
+			err = fmt.Errorf("count space of %s: %w", c.list[n].Name, openErr)
+			return nil
+		}
+		cat.KeepBlocks(8)
+		return cat
+	}
+	if d.new = open(n); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.new.Close()) }()
+	if n > 0 {
+		d.oldEra = c.known[n-1].era
+		if d.old = open(n - 1); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, d.old.Close()) }()
+	}
+	if err := d.run(); err != nil {
+		return fmt.Errorf("count space of %s: %w", c.list[n].Name, err)
+	}
+	return nil
+}
+
+// combine goes through the ledger and the events side by side, and writes what they make together.
+func (c *counting) combine(at []int, first int, events *eventSorter, w *ledgerWriter) error {
+	next, err := events.merge()
+	if err != nil {
+		return err
+	}
+	m := merger{c: c, at: at, first: first, w: w, now: newHolders(len(c.list))}
+	e, more, err := next()
+	if err != nil {
+		return err
+	}
+	var a account
+	known := false
+	if at != nil {
+		if known, err = c.old.next(&a); err != nil {
+			return err
+		}
+	}
+	for known || more {
+		if err := c.ctx.Err(); err != nil && m.count%4096 == 0 {
+			return context.Cause(c.ctx)
+		}
+		m.count++
+		var file account
+		m.events = m.events[:0]
+		fromOld := known && (!more || a.inode.compare(e.inode) <= 0)
+		if fromOld {
+			file = a
+		} else {
+			file = account{inode: e.inode, blocks: e.blocks}
+		}
+		for more && e.inode == file.inode {
+			m.events = append(m.events, e)
+			if e, more, err = next(); err != nil {
+				return err
+			}
+		}
+		if err := m.put(&file, fromOld); err != nil {
+			return err
+		}
+		if fromOld {
+			if known, err = c.old.next(&a); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// merger makes an account of what was known of a stored file and what is new.
+type merger struct {
+	c      *counting
+	at     []int
+	first  int // position of the first snapshot that is new
+	w      *ledgerWriter
+	events []event // of the file at hand
+	now    holders
+	same   map[sameKey]uint32 // sets of files that nothing new was said about
+	count  uint64
+}
+
+type sameKey struct {
+	set  uint32
+	held bool // by the last snapshot that was known
+}
+
+const noSet = ^uint32(0)
+
+func (m *merger) put(file *account, fromOld bool) error {
+	key := sameKey{file.set, file.names > 0}
+	if fromOld && len(m.events) == 0 {
+		if set, ok := m.same[key]; ok {
+			return m.write(file, set)
+		}
+	}
+	clear(m.now)
+	if fromOld {
+		for i, p := range m.at {
+			if p >= 0 && m.c.old.sets[file.set].has(i) {
+				m.now.add(p)
+			}
+		}
+	}
+	names := int64(file.names)
+	rest := m.events
+	for p := m.first; p < len(m.c.list); p++ {
+		for len(rest) > 0 && int(rest[0].snapshot) == p {
+			names += int64(rest[0].names)
+			rest = rest[1:]
+		}
+		if names < 0 {
+			return m.contradiction(file)
+		}
+		if names > 0 {
+			m.now.add(p)
+		}
+	}
+	set := noSet
+	if !m.now.empty() {
+		set = m.w.number(m.now)
+	}
+	if fromOld && len(m.events) == 0 {
+		if m.same == nil {
+			m.same = make(map[sameKey]uint32)
+		}
+		m.same[key] = set
+	}
+	file.names = uint64(names)
+	return m.write(file, set)
+}
+
+// contradiction is what only a mistake in a ledger, or in the catalogs, can lead to.
+func (m *merger) contradiction(file *account) error {
+	if m.at != nil {
+		return fmt.Errorf("%w: stored file %d", errLedger, file.number)
+	}
+	return fmt.Errorf("count space: catalogs contradict one another about stored file %d", file.number)
+}
+
+func (m *merger) write(file *account, set uint32) error {
+	if set == noSet { // all that held it are gone
+		return nil
+	}
+	file.set = set
+	return m.w.add(file)
+}

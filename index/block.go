@@ -24,6 +24,7 @@ const (
 	recordBlock = 'R'
 	dirBlock    = 'D'
 	xattrBlock  = 'X'
+	spaceBlock  = 'S'
 	tailBlock   = 'T'
 )
 

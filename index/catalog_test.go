@@ -250,7 +250,8 @@ func TestGoldenRecord(t *testing.T) {
 	entries := []Entry{
 		{Name: "dev", Type: CharDevice, Mode: 0o620, GID: 5, Nlink: 1, Major: 136, Minor: 3, Ino: 9},
 		{Name: "dir", Type: Dir, Mode: 0o1777, Mtime: Time{-1, 999_999_999}, Hash: Hash{1}, Child: 300,
-			Ctime: Time{0, 1}, Stored: 8, Blocks: 16, Below: Totals{1, 2, 3, 24}, Inodes: Sum{0xab}},
+			Ctime: Time{0, 1}, Stored: 8, Blocks: 16, Below: Totals{1, 2, 3, 24}, Inodes: Sum{0xab},
+			Space: 301},
 		{Name: "file", Type: File, Mode: 0o644, UID: 1000, GID: 1000, Mtime: Time{1, 2}, Attrs: 0x50, Size: 300, Nlink: 2,
 			Hash: Hash{2}, XattrHash: Hash{3}, Dev: 1, Ino: 4, Ctime: Time{3, 4}, Stored: 5, Blocks: 200, Flags: Racy,
 			Xattrs: 6},
@@ -263,7 +264,7 @@ func TestGoldenRecord(t *testing.T) {
 		"046c696e6b" + "31ff" + "00" + "00" + "00" + "00000000" + "00" + "01" + "03646972"
 	sum := "ab" + zeros[:30]
 	private := "00" + "09" + "00" + "00000000" + "00" + "00" + "00" +
-		"00" + "00" + "02" + "00000001" + "08" + "10" + "00" + "ac02" + "01" + "02" + "03" + "18" + sum +
+		"00" + "00" + "02" + "00000001" + "08" + "10" + "00" + "ac02" + "01" + "02" + "03" + "18" + sum + "ad02" +
 		"01" + "04" + "04" + "00000004" + "05" + "c801" + "01" + "06" +
 		"00" + "00" + "00" + "00000000" + "00" + "00" + "00"
 	header := "07" + "04" + "04" + "03" + "af02" + "28" + fmt.Sprintf("%02x01", 0x80|len(public)/2&0x7f)
@@ -271,7 +272,7 @@ func TestGoldenRecord(t *testing.T) {
 	want := fmt.Sprintf("%02x%02x", 0x80|length&0x7f, length>>7) + header + public + private
 
 	var self Entry
-	rec := new(scratch).encode(7, entries, &self)
+	rec, space := new(scratch).encode(7, entries, &self)
 	if got := hex.EncodeToString(rec); got != want {
 		t.Errorf("record\n got %s\nwant %s", got, want)
 	}
@@ -285,12 +286,13 @@ func TestGoldenRecord(t *testing.T) {
 	if want := (Totals{Files: 4, Dirs: 3, Bytes: 303, Structure: 40}); self.Below != want {
 		t.Errorf("totals %+v, want %+v", self.Below, want)
 	}
-	stored, err := hex.DecodeString("06" + "00" + "00" + "02" + sum + "01" + "05" + "c801" + "03" + "00" + "00")
-	if err != nil {
-		t.Fatal(err)
+	name := hashOf([]byte("dir"))
+	inodes := "01" + "0a" + "c801" + "01" + hex.EncodeToString(name[:4]) + sum
+	if got, want := hex.EncodeToString(space), "1b"+inodes+"ad02"; got != want {
+		t.Errorf("space\n got %s\nwant %s", got, want)
 	}
-	if self.Inodes != sumOf(stored) {
-		t.Error("the sum is not that of the stored inodes")
+	if covered, err = hex.DecodeString(inodes); err != nil || self.Inodes != sumOf(covered) {
+		t.Errorf("the sum is not that of the inodes: %v", err)
 	}
 }
 
@@ -570,7 +572,7 @@ func TestWriterRefuses(t *testing.T) {
 		"mtime":    {{Name: "a", Type: File, Mtime: Time{0, 1e9}}},
 		"ctime":    {{Name: "a", Type: File, Ctime: Time{0, 1e9}}},
 		"no child": {{Name: "a", Type: Dir}},
-		"child":    {{Name: "a", Type: Dir, Child: 1}},
+		"child":    {{Name: "a", Type: Dir, Child: 1, Space: 1}},
 		"hash":     {{Name: "a", Type: File, XattrHash: Hash{1}}},
 		"ref":      {{Name: "a", Type: File, Xattrs: 1}},
 		"sets":     {{Name: "a", Type: File, Xattrs: 1, XattrHash: Hash{1}}},
@@ -584,7 +586,7 @@ func TestWriterRefuses(t *testing.T) {
 			t.Errorf("set %v", set)
 		}
 	}
-	if err := w.Finish(Entry{Type: Dir, Child: 1}, nil, Summary{}); err == nil {
+	if err := w.Finish(Entry{Type: Dir, Child: 1, Space: 1}, nil, Summary{}); err == nil {
 		t.Error("a root without a record")
 	}
 
@@ -647,7 +649,7 @@ func TestWriteErrorsStick(t *testing.T) {
 			t.Fatalf("write that fails after %d bytes: %v", n, err)
 		}
 		if w != nil {
-			if err := w.Finish(Entry{Type: Dir, Child: 1}, nil, Summary{}); !errors.Is(err, io.ErrShortWrite) {
+			if err := w.Finish(Entry{Type: Dir, Child: 1, Space: 1}, nil, Summary{}); !errors.Is(err, io.ErrShortWrite) {
 				t.Fatalf("the error after %d bytes did not stick: %v", n, err)
 			}
 		}

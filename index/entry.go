@@ -114,6 +114,7 @@ type Entry struct {
 	Child  uint64 // Dir: position of its record, never 0
 	Below  Totals // Dir: of everything below it
 	Inodes Sum    // Dir: equal in two directories only if the same inodes of the archive, with the same blocks, are below
+	Space  uint64 // Dir: where its Held is, never 0
 }
 
 // Sum is the first half of a BLAKE3 hash.

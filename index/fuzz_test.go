@@ -37,11 +37,31 @@ func FuzzRecord(f *testing.F) {
 			entries = append(entries, *e)
 		}
 		var self Entry
-		rec := new(scratch).encode(r.ID(), entries, &self)
+		rec, space := new(scratch).encode(r.ID(), entries, &self)
 		want := append(appendUvarint(nil, uint64(len(body))), body...)
-		if !bytes.Equal(rec, want) || self.Hash != r.Hash() || self.Below != r.Totals() ||
-			self.Inodes != r.inodes() {
+		if !bytes.Equal(rec, want) || self.Hash != r.Hash() || self.Below != r.Totals() {
 			t.Fatalf("accepted %x\nencodes to %x", want, rec)
+		}
+		d := decoder{b: space}
+		var held Held
+		if err := held.decode(d.take(d.uvarint()), 1<<62); err != nil && self.Below.Dirs == 0 {
+			t.Fatalf("space of %x: %v", want, err)
+		}
+	})
+}
+
+func FuzzHeld(f *testing.F) {
+	h := Held{Inodes: []HeldInode{{9, 8}, {9, 8}, {3, 0}, {1 << 63, 1 << 40}}, Dirs: []HeldDir{{7, Sum{1}, 5}, {8, Sum{}, 6}}}
+	b, _ := h.encode(nil)
+	f.Add(b)
+	f.Add([]byte{0, 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var h Held
+		if h.decode(b, 1<<40) != nil {
+			return
+		}
+		if again, sum := h.encode(nil); !bytes.Equal(again, b) {
+			t.Errorf("accepted %x\nencodes to %x, %x", b, again, sum)
 		}
 	})
 }
@@ -130,8 +150,8 @@ func FuzzCatalogFile(f *testing.F) {
 func FuzzCatalogStreams(f *testing.F) {
 	for _, n := range []*node{goldenTree(), {entry: Entry{Type: Dir}}} {
 		c := tempCatalog(f, n)
-		streams := make([][]byte, 3)
-		for i, s := range []*stream{&c.tail.records, &c.tail.dirs, &c.tail.xattrs} {
+		streams := make([][]byte, 4)
+		for i, s := range []*stream{&c.tail.records, &c.tail.dirs, &c.tail.xattrs, &c.tail.space} {
 			for n := range s.blocks {
 				b, err := c.block(s, n)
 				if err != nil {
@@ -142,16 +162,17 @@ func FuzzCatalogStreams(f *testing.F) {
 		}
 		root := c.Root()
 		f.Add(streams[0], streams[1], uint32(c.Dirs()), streams[2], root.Child, root.Hash[:], uint64(root.Xattrs),
-			root.Below.Files, root.Below.Dirs, root.Below.Bytes, root.Below.Structure, root.Inodes[:])
+			root.Below.Files, root.Below.Dirs, root.Below.Bytes, root.Below.Structure, root.Inodes[:], streams[3], root.Space)
 	}
 	var self Entry
-	rec := new(scratch).encode(1, []Entry{{Name: "a", Type: File, Nlink: 1}}, &self) // the table has only directory 0
+	rec, space := new(scratch).encode(1, []Entry{{Name: "a", Type: File, Nlink: 1}}, &self) // the table has only directory 0
 	f.Add(rec, []byte{0, 0}, uint32(1), []byte(nil), uint64(1), []byte(nil), uint64(0),
-		self.Below.Files, self.Below.Dirs, self.Below.Bytes, self.Below.Structure, self.Inodes[:])
+		self.Below.Files, self.Below.Dirs, self.Below.Bytes, self.Below.Structure, self.Inodes[:], space, uint64(1))
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, records, rows []byte, count uint32, xattrs []byte, child uint64, hash []byte,
-		ref, files, dirs, size, structure uint64, inodes []byte) {
-		root := Entry{Type: Dir, Child: child, Below: Totals{files, dirs, size, structure}, Xattrs: XattrRef(ref)}
+		ref, files, dirs, size, structure uint64, inodes, space []byte, held uint64) {
+		root := Entry{Type: Dir, Child: child, Below: Totals{files, dirs, size, structure}, Xattrs: XattrRef(ref),
+			Space: held}
 		copy(root.Hash[:], hash)
 		copy(root.Inodes[:], inodes)
 		if ref != 0 {
@@ -163,10 +184,11 @@ func FuzzCatalogStreams(f *testing.F) {
 		path := filepath.Join(dir, "c")
 		w := forge(t, path)
 		w.records.raw, w.dirs.raw, w.xattrs.raw = uint64(len(records)), uint64(len(rows)), uint64(len(xattrs))
-		w.dirs.rows = uint64(count)
+		w.dirs.rows, w.space.raw = uint64(count), uint64(len(space))
 		w.cut(&w.records.stream, records)
 		w.cut(&w.dirs.stream, rows)
 		w.cut(&w.xattrs.stream, xattrs)
+		w.cut(&w.space.stream, space)
 		for i := range w.dirs.blocks {
 			w.dirs.blocks[i].rows = count
 		}
@@ -209,7 +231,8 @@ func (w *forger) cut(s *stream, raw []byte) {
 }
 
 func (w *forger) finish(root Entry) {
-	t := tail{records: w.records.stream, dirs: w.dirs.stream, xattrs: w.xattrs.stream, root: root}
+	t := tail{records: w.records.stream, dirs: w.dirs.stream, xattrs: w.xattrs.stream,
+		space: w.space.stream, root: root}
 	block := appendBlock(nil, tailBlock, t.encode())
 	offset, err := w.write(block)
 	if err == nil {

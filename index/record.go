@@ -42,7 +42,7 @@ func (e *Entry) validate(root bool) error {
 		return errRange
 	case (e.XattrHash == Hash{}) != (e.Xattrs == 0):
 		return errBothXattrs
-	case e.Type == Dir && e.Child == 0:
+	case e.Type == Dir && (e.Child == 0 || e.Space == 0):
 		return errZero
 	}
 	return nil
@@ -97,6 +97,7 @@ func appendPrivate(b []byte, e *Entry) []byte {
 		b = appendUvarint(b, e.Child)
 		b = appendTotals(b, e.Below)
 		b = append(b, e.Inodes[:]...)
+		b = appendUvarint(b, e.Space)
 	}
 	return b
 }
@@ -106,15 +107,6 @@ func appendTotals(b []byte, t Totals) []byte {
 	b = appendUvarint(b, t.Dirs)
 	b = appendUvarint(b, t.Bytes)
 	return appendUvarint(b, t.Structure)
-}
-
-// appendStored encodes what an entry says about inodes of the archive, for the sum over a directory.
-func appendStored(b []byte, e *Entry) []byte {
-	b = append(b, byte(e.Type))
-	if e.Type == Dir {
-		return append(b, e.Inodes[:]...)
-	}
-	return appendUvarint(appendUvarint(b, e.Stored), e.Blocks)
 }
 
 // decodeEntry reads one entry from the two sections into e, which it overwrites completely.
@@ -164,6 +156,7 @@ func decodeEntry(e *Entry, pub, priv *decoder, root bool) error {
 		e.Child = priv.uvarint()
 		e.Below = decodeTotals(priv)
 		copy(e.Inodes[:], priv.take(uint64(len(e.Inodes))))
+		e.Space = priv.uvarint()
 	}
 	if pub.err != nil {
 		return pub.err
@@ -254,17 +247,6 @@ func (r *Record) Totals() Totals { return r.totals }
 
 // Hash returns the directory's hash, computed from the entries.
 func (r *Record) Hash() Hash { return hashOf(r.pub) }
-
-// inodes returns the sum over the stored inodes below the directory, computed from the entries as they were written.
-func (r *Record) inodes() Sum {
-	written := *r
-	written.settled = nil
-	var b []byte
-	for _, e := range written.Entries() {
-		b = appendStored(b, e)
-	}
-	return sumOf(b)
-}
 
 // Cursor returns a cursor before the first entry.
 func (r *Record) Cursor() Cursor { return r.from(0) }

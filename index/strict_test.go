@@ -10,7 +10,7 @@ import (
 
 // encodeAny encodes a record without any of the Writer's checks, and returns its body.
 func encodeAny(id DirID, entries ...Entry) []byte {
-	rec := new(scratch).encode(id, entries, new(Entry))
+	rec, _ := new(scratch).encode(id, entries, new(Entry))
 	d := decoder{b: rec}
 	return d.take(d.uvarint())
 }
@@ -61,7 +61,8 @@ func TestRecordDecoderRefuses(t *testing.T) {
 		"same name":        {encodeAny(0, plain, plain), errOrder},
 		"zero xattr hash":  {encodeAny(0, file(func(e *Entry) { e.Xattrs = 1 })), errBothXattrs},
 		"no child":         {encodeAny(0, file(func(e *Entry) { e.Type = Dir })), errZero},
-		"child after self": {encodeAny(0, file(func(e *Entry) { e.Type, e.Child = Dir, 9 })), errOrder},
+		"child after self": {encodeAny(0, file(func(e *Entry) { e.Type, e.Child, e.Space = Dir, 9, 1 })), errOrder},
+		"no space":         {encodeAny(0, file(func(e *Entry) { e.Type, e.Child = Dir, 1 })), errZero},
 	} {
 		if _, err := decodeRecord(c.body, 9, nil); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
@@ -95,13 +96,15 @@ func TestTailDecoderRefuses(t *testing.T) {
 			records: stream{kind: recordBlock, raw: 9, blocks: []blockRef{{offset: headerSize, size: 30, raw: 9}}},
 			dirs: stream{kind: dirBlock, raw: 2, rows: 1,
 				blocks: []blockRef{{offset: headerSize + 30, size: 40, raw: 2, rows: 1}}},
-			xattrs: stream{kind: xattrBlock},
-			root:   Entry{Type: Dir, Child: 1},
+			xattrs:  stream{kind: xattrBlock},
+			space:   stream{kind: spaceBlock, raw: 2, blocks: []blockRef{{offset: headerSize + 70, size: 30, raw: 2}}},
+			root:    Entry{Type: Dir, Child: 1, Space: 1},
+			settled: map[uint64]uint64{5: 8, 900: 1 << 33},
 		}
 		change(&tl)
 		return tl.encode()
 	}
-	const end = headerSize + 70
+	const end = headerSize + 100
 	good := encode(func(*tail) {})
 	if _, err := decodeTail(good, end); err != nil {
 		t.Fatal(err)
@@ -127,6 +130,8 @@ func TestTailDecoderRefuses(t *testing.T) {
 		"many blocks":     {encode(func(t *tail) { t.records.raw = 1 << 60 }), errShort},
 		"short stream":    {encode(func(t *tail) { t.dirs.raw++ }), errMismatch},
 		"root's position": {encode(func(t *tail) { t.root.Child = 10 }), errRange},
+		"root's space":    {encode(func(t *tail) { t.root.Space = 3 }), errRange},
+		"space's end":     {encode(func(t *tail) { t.space.blocks[0].size++ }), errMismatch},
 		"root's type":     {encode(func(t *tail) { t.root.Type = File }), errType},
 		"root's name":     {encode(func(t *tail) { t.root.Name = "a" }), errName},
 	} {
@@ -172,11 +177,13 @@ func TestCheckFindsForgery(t *testing.T) {
 		dirs   []Entry // that refer to the child's record
 		root   Entry
 		xattrs []byte
+		space  []byte // after the records of the space stream
+		flip   int    // byte of them, from 1
 	}
 	// The sound form of all: a root with one directory "d", which holds one file.
 	write := func(change func(*parts)) error {
-		inner := Entry{Name: "f", Type: File, Size: 3, XattrHash: hashOf(set), Xattrs: 1}
-		child := Entry{Name: "d", Type: Dir, Child: 1}
+		inner := Entry{Name: "f", Type: File, Size: 3, Stored: 9, Blocks: 8, XattrHash: hashOf(set), Xattrs: 1}
+		child := Entry{Name: "d", Type: Dir, Child: 1, Space: 1}
 		new(scratch).encode(1, []Entry{inner}, &child)
 		p := parts{
 			rows: "\x00\x00" + "\x00\x01d", count: 2, id: 1, xattrs: xattrs,
@@ -185,8 +192,8 @@ func TestCheckFindsForgery(t *testing.T) {
 		}
 		change(&p)
 		var root Entry // as it ought to be
-		childRec := new(scratch).encode(p.id, []Entry{inner}, new(Entry))
-		rootRec := new(scratch).encode(0, p.dirs, &root)
+		childRec, childSpace := new(scratch).encode(p.id, []Entry{inner}, new(Entry))
+		rootRec, rootSpace := new(scratch).encode(0, p.dirs, &root)
 		p.root.Hash[0] ^= root.Hash[0]
 		copy(p.root.Hash[1:], root.Hash[1:])
 		p.root.Inodes[0] ^= root.Inodes[0]
@@ -196,16 +203,23 @@ func TestCheckFindsForgery(t *testing.T) {
 		p.root.Below.Bytes += root.Below.Bytes
 		p.root.Below.Structure += root.Below.Structure
 		p.root.Child += uint64(len(childRec)) + 1
+		p.root.Space += uint64(len(childSpace)) + 1
 
 		w := forge(t, path)
 		records := append(append([]byte(nil), childRec...), rootRec...)
 		if p.orphan {
-			orphan := new(scratch).encode(1, nil, new(Entry))
+			orphan, _ := new(scratch).encode(1, nil, new(Entry))
 			records = append(records, orphan...)
 		}
 		w.records.raw, w.dirs.raw, w.xattrs.raw = uint64(len(records)), uint64(len(p.rows)), uint64(len(p.xattrs))
 		w.dirs.rows = p.count
 		w.cut(&w.records.stream, records)
+		space := append(append(append([]byte(nil), childSpace...), rootSpace...), p.space...)
+		if p.flip > 0 {
+			space[p.flip-1] ^= 1
+		}
+		w.space.raw = uint64(len(space))
+		w.cut(&w.space.stream, space)
 		w.cut(&w.dirs.stream, []byte(p.rows))
 		w.cut(&w.xattrs.stream, p.xattrs)
 		for i := range w.dirs.blocks {
@@ -230,6 +244,10 @@ func TestCheckFindsForgery(t *testing.T) {
 		"totals":            func(p *parts) { p.dirs[0].Below.Files++ },
 		"root's structure":  func(p *parts) { p.root.Below.Structure = 1 },
 		"root's inodes":     func(p *parts) { p.root.Inodes[0] = 1 },
+		"space after root":  func(p *parts) { p.space = []byte{1, 0} },
+		"space":             func(p *parts) { p.flip = 2 },
+		"root's space":      func(p *parts) { p.root.Space-- },
+		"position of space": func(p *parts) { p.dirs[0].Space = 2 },
 		"inodes":            func(p *parts) { p.dirs[0].Inodes[5] ^= 1 },
 		"position":          func(p *parts) { p.dirs[0].Child++ },
 		"name in table":     func(p *parts) { p.rows = "\x00\x00" + "\x00\x01e" },

@@ -53,6 +53,7 @@ func (c *Counts) fields() []*uint64 {
 // tail is the content of a catalog's last block.
 type tail struct {
 	records, xattrs stream
+	space           stream
 	dirs            stream
 	root            Entry
 	devices         []uint64
@@ -60,7 +61,7 @@ type tail struct {
 	summary         Summary
 }
 
-// stream is one of the three byte strings of a catalog, cut into blocks.
+// stream is one of the four byte strings of a catalog, cut into blocks.
 type stream struct {
 	kind   byte
 	raw    uint64 // length
@@ -73,6 +74,7 @@ func (t *tail) encode() []byte {
 	b = t.records.encode(b)
 	b = t.dirs.encode(b)
 	b = t.xattrs.encode(b)
+	b = t.space.encode(b)
 	b = appendPublic(b, &t.root)
 	b = appendPrivate(b, &t.root)
 	b = appendUvarint(b, uint64(len(t.devices)))
@@ -156,10 +158,12 @@ func (s *Summary) encode(b []byte) []byte {
 // decodeTail reads the tail of a catalog whose blocks fill the file from headerSize to end. It keeps b.
 func decodeTail(b []byte, end int64) (*tail, error) {
 	d := decoder{b: b}
-	t := &tail{records: stream{kind: recordBlock}, dirs: stream{kind: dirBlock}, xattrs: stream{kind: xattrBlock}}
+	t := &tail{records: stream{kind: recordBlock}, dirs: stream{kind: dirBlock}, xattrs: stream{kind: xattrBlock},
+		space: stream{kind: spaceBlock}}
 	t.records.decode(&d)
 	t.dirs.decode(&d)
 	t.xattrs.decode(&d)
+	t.space.decode(&d)
 	if d.err == nil {
 		if err := decodeEntry(&t.root, &d, &d, true); err != nil {
 			return nil, err
@@ -180,7 +184,7 @@ func decodeTail(b []byte, end int64) (*tail, error) {
 	if err := d.end(); err != nil {
 		return nil, err
 	}
-	if t.root.Child > t.records.raw || t.dirs.rows == 0 || t.dirs.rows > math.MaxUint32 {
+	if t.root.Child > t.records.raw || t.root.Space > t.space.raw || t.dirs.rows == 0 || t.dirs.rows > math.MaxUint32 {
 		return nil, errRange
 	}
 	return t, t.checkTiling(end)
@@ -250,7 +254,7 @@ func (s *Summary) decode(d *decoder) {
 
 // checkTiling proves that the blocks lie next to one another, without gap or overlap, from the header to end.
 func (t *tail) checkTiling(end int64) error {
-	all := slices.Concat(t.records.blocks, t.dirs.blocks, t.xattrs.blocks)
+	all := slices.Concat(t.records.blocks, t.dirs.blocks, t.xattrs.blocks, t.space.blocks)
 	slices.SortFunc(all, func(a, b blockRef) int { return cmp.Compare(a.offset, b.offset) })
 	at := int64(headerSize)
 	for _, ref := range all {

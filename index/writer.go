@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"math"
 	"slices"
 	"sync"
@@ -29,7 +30,7 @@ var (
 // cannot be encoded is an error of that one call, nothing of it is written.
 type Writer struct {
 	records, xattrs outStream
-	dirs            outStream
+	dirs, space     outStream
 
 	file struct {
 		sync.Mutex
@@ -66,6 +67,7 @@ type cut struct {
 func NewWriter(w io.Writer) (*Writer, error) {
 	out := &Writer{}
 	out.records.kind, out.dirs.kind, out.xattrs.kind = recordBlock, dirBlock, xattrBlock
+	out.space.kind = spaceBlock
 	out.known.sets = make(map[Hash]XattrRef)
 	out.file.w, out.file.hash = w, blake3.New()
 
@@ -162,12 +164,15 @@ func (w *Writer) AddXattrs(set []Xattr) (XattrRef, Hash, error) {
 }
 
 // scratch holds the buffers that a record is encoded in.
-type scratch struct{ rec, priv, stored []byte }
+type scratch struct {
+	rec, priv, space []byte
+	held             Held
+}
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
 // AddDir writes the record of a directory: its entries, sorted bytewise by name, whose child directories were
-// added before. It fills in Child, Hash, Below and Inodes of self, the directory's own entry, and neither keeps nor
+// added before. It fills in Child, Hash, Below, Inodes and Space of self, the directory's own entry, and neither keeps nor
 // changes entries.
 func (w *Writer) AddDir(id DirID, entries []Entry, self *Entry) error {
 	if err := w.failed(); err != nil {
@@ -182,8 +187,14 @@ func (w *Writer) AddDir(id DirID, entries []Entry, self *Entry) error {
 			scratches.Put(buf)
 		}
 	}()
-	offset, err := w.append(&w.records, buf.encode(id, entries, self))
+	record, space := buf.encode(id, entries, self)
+	offset, err := w.append(&w.records, record)
+	if err != nil {
+		return err
+	}
 	self.Child = offset + 1
+	offset, err = w.append(&w.space, space)
+	self.Space = offset + 1
 	return err
 }
 
@@ -197,6 +208,9 @@ func (w *Writer) checkDir(id DirID, entries []Entry) error {
 	w.xattrs.Lock()
 	xattrs := w.xattrs.raw
 	w.xattrs.Unlock()
+	w.space.Lock()
+	space := w.space.raw
+	w.space.Unlock()
 	if uint64(id) >= dirs {
 		return errNoDir
 	}
@@ -209,7 +223,7 @@ func (w *Writer) checkDir(id DirID, entries []Entry) error {
 		if e.Name <= last {
 			return fmt.Errorf("entry %q: %w", e.Name, errOrder)
 		}
-		if e.Type == Dir && e.Child > records || uint64(e.Xattrs) > xattrs {
+		if e.Type == Dir && (e.Child > records || e.Space > space) || uint64(e.Xattrs) > xattrs {
 			return fmt.Errorf("entry %q: %w", e.Name, errNoRecord)
 		}
 		last = e.Name
@@ -228,20 +242,20 @@ func (s *scratch) grow(entries []Entry) {
 	s.priv = slices.Grow(s.priv[:0], len(entries)*private)
 }
 
-// encode returns the whole record, which stays valid until the next use of s, and fills in what self says of it.
-func (s *scratch) encode(id DirID, entries []Entry, self *Entry) (rec []byte) {
+// encode returns the whole record, and that of the space stream, which stay valid until the next use of s, and fills in
+// what self says of them.
+func (s *scratch) encode(id DirID, entries []Entry, self *Entry) (rec, space []byte) {
 	s.grow(entries)
 	pub := append(s.rec[:0], make([]byte, headerRoom)...) // the header is put in front of the public section later
-	priv, stored := s.priv[:0], s.stored[:0]
+	priv := s.priv[:0]
 	var t Totals
 	for i := range entries {
 		e := &entries[i]
 		pub = appendPublic(pub, e)
 		priv = appendPrivate(priv, e)
-		stored = appendStored(stored, e)
 		t.count(e)
 	}
-	self.Hash, self.Below, self.Inodes = hashOf(pub[headerRoom:]), t, sumOf(stored)
+	self.Hash, self.Below = hashOf(pub[headerRoom:]), t
 
 	var head [headerRoom]byte
 	b := appendUvarint(head[:0], uint64(id))
@@ -253,8 +267,16 @@ func (s *scratch) encode(id DirID, entries []Entry, self *Entry) (rec []byte) {
 	start := headerRoom - len(b) - len(n)
 	copy(pub[start:], n)
 	copy(pub[start+len(n):], b)
-	s.rec, s.priv, s.stored = append(pub, priv...), priv, stored
-	return s.rec[start:]
+	s.rec, s.priv = append(pub, priv...), priv
+
+	s.held.fill(each(entries))
+	var body []byte
+	const lengthRoom = binary.MaxVarintLen64
+	body, self.Inodes = s.held.encode(append(s.space[:0], make([]byte, lengthRoom)...))
+	n = appendUvarint(length[:0], uint64(len(body)-lengthRoom))
+	copy(body[lengthRoom-len(n):], n)
+	s.space = body
+	return s.rec[start:], body[lengthRoom-len(n):]
 }
 
 // SetBlocks says how many blocks a stored inode has after all, whatever the entries say that were added with it: that may
@@ -268,6 +290,16 @@ func (w *Writer) SetBlocks(stored, blocks uint64) {
 	}
 }
 
+func each(entries []Entry) iter.Seq2[int, *Entry] {
+	return func(yield func(int, *Entry) bool) {
+		for i := range entries {
+			if !yield(i, &entries[i]) {
+				return
+			}
+		}
+	}
+}
+
 // Finish writes what is left, the tail and the footer. root is the entry of the root directory, with what AddDir
 // returned for it; its name is "". devices lists the source's device numbers in the order of Entry.Dev. Finish
 // neither syncs nor closes the file.
@@ -278,16 +310,16 @@ func (w *Writer) Finish(root Entry, devices []uint64, s Summary) error {
 	if err := root.validate(true); err != nil {
 		return fmt.Errorf("catalog root: %w", err)
 	}
-	if w.dirs.rows == 0 || root.Child > w.records.raw {
+	if w.dirs.rows == 0 || root.Child > w.records.raw || root.Space > w.space.raw {
 		return fmt.Errorf("catalog root: %w", errNoRecord)
 	}
-	for _, s := range []*outStream{&w.records, &w.dirs, &w.xattrs} {
+	for _, s := range []*outStream{&w.records, &w.dirs, &w.xattrs, &w.space} {
 		if err := w.flush(s); err != nil {
 			return err
 		}
 	}
 	t := tail{records: w.records.stream, dirs: w.dirs.stream, xattrs: w.xattrs.stream,
-		root: root, devices: devices, settled: w.settled, summary: s}
+		space: w.space.stream, root: root, devices: devices, settled: w.settled, summary: s}
 	raw := t.encode()
 	if len(raw) > maxTail {
 		return fmt.Errorf("catalog tail of %d bytes: %w", len(raw), errRange)

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+
+	"snapcopy/prune"
+	"snapcopy/snapshot"
+)
+
+// catalogsOf lists what counting space needs of snapshots.
+func catalogsOf(archive *snapshot.Archive, list []snapshot.Snapshot) ([]prune.Catalog, error) {
+	var catalogs []prune.Catalog
+	for _, s := range list {
+		records, err := archive.RecordsOf(s.Name)
+		if err != nil {
+			return nil, err
+		}
+		catalogs = append(catalogs, prune.Catalog{Name: s.Name, Path: s.Catalog, Records: prune.Size(records)})
+	}
+	return catalogs, nil
+}
+
+// spaceOf counts which of the snapshots hold what.
+func (a *app) spaceOf(ctx context.Context, archive *snapshot.Archive, list []snapshot.Snapshot) (*prune.Space, error) {
+	catalogs, err := catalogsOf(archive, list)
+	if err != nil {
+		return nil, err
+	}
+	return prune.Account(ctx, catalogs, prune.AccountOptions{
+		Ledger: archive.LedgerPath(),
+		Anchor: archive.Anchor(),
+	})
+}
+
+// doubts says why figures about space may be wrong, a sentence each.
+func doubts(archive *snapshot.Archive, space *prune.Space) (list []string) {
+	if len(space.Doubtful) > 0 {
+		list = append(list, "The archive was copied here after "+space.Snapshots[space.Doubtful[len(space.Doubtful)-1]]+
+			": what the snapshots up to that one share with later ones is not known, and their figures are too high.")
+	}
+	if archive.Info.Capabilities.Reflink {
+		list = append(list, "Files here can share blocks without being links of one another. Each is counted in full: "+
+			"removing it may free less.")
+	}
+	return list
+}

@@ -1,0 +1,309 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"snapcopy/index"
+	"snapcopy/prune"
+	"snapcopy/snapshot"
+)
+
+type statsOptions struct {
+	json bool
+	top  int
+}
+
+func statsCommand(a *app) *cobra.Command {
+	return command(a, &cobra.Command{
+		Use:   "stats ARCHIVE [SNAPSHOT...]",
+		Short: "Say what takes how much space",
+		Long: `Say how much space the snapshots of ARCHIVE take, alone and together, and the archive as a whole:
+
+  ADDED    what the snapshot took when it was made: new files, and its folders
+  UNIQUE   what would be free if this snapshot alone were removed, everything of it included
+  SHARED   stored files that other snapshots hold as well
+  FOLDERS  the folders themselves, which no snapshots share
+
+Given snapshots, it says what would be free if exactly these were removed. With --top it lists the files and
+folders that take the most over all snapshots (or over those given), and what grew in the last run.
+
+Sizes are of allocated blocks, as du counts them. They come from the catalogs: the snapshots themselves are not
+looked at. What was counted is remembered in the archive, if it can be written to.`,
+		Example: `  snapcopy stats /backup/documents
+  snapcopy stats /backup/documents 2026-11-20 2026-11-21
+  snapcopy stats --top=20 /backup/documents`,
+	}, new(statsOptions), mayBeDone, mayFail, mayFindDamage)
+}
+
+func (o *statsOptions) AddFlags(f *pflag.FlagSet) {
+	f.BoolVar(&o.json, "json", false, "print one JSON object a line")
+	f.IntVar(&o.top, "top", 0, "list the `N` files and the N folders that take the most (default 10)")
+	f.Lookup("top").NoOptDefVal = "10"
+}
+
+// Run counts.
+func (o *statsOptions) Run(ctx context.Context, a *app, args []string) (err error) {
+	if o.top < 0 {
+		return wrongUsage("--top takes a number of files")
+	}
+	archive, err := snapshot.Open(args[0])
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, archive.Close()) }()
+	all, err := archive.Snapshots()
+	if err != nil {
+		return err
+	}
+	var chosen []int // positions in all
+	for _, selector := range args[1:] {
+		s, err := archive.Select(selector, a.now(), a.loc)
+		if err != nil {
+			return err
+		}
+		for i := range all {
+			if all[i].Name == s.Name {
+				chosen = append(chosen, i)
+			}
+		}
+	}
+	switch {
+	case len(all) == 0:
+		a.term.errorf("There are no snapshots yet.")
+		return nil
+	case o.top > 0:
+		return o.largest(ctx, a, archive, all, chosen)
+	case len(chosen) > 0:
+		return o.together(ctx, a, archive, all, chosen)
+	}
+	return o.each(ctx, a, archive, all)
+}
+
+// statsLine is what stats tells about one snapshot.
+type statsLine struct {
+	Snapshot  string    `json:"snapshot"`
+	Time      time.Time `json:"time"`
+	Files     uint64    `json:"files"`
+	Folders   uint64    `json:"folders"`
+	Logical   uint64    `json:"logical_bytes"`
+	Added     uint64    `json:"added_bytes"`
+	Unique    uint64    `json:"unique_bytes"`
+	UniqueIno uint64    `json:"unique_inodes"`
+	Shared    uint64    `json:"shared_bytes"`
+	Structure uint64    `json:"structure_bytes"`
+	Records   uint64    `json:"records_bytes"` // catalog and run report
+	Doubtful  bool      `json:"doubtful,omitempty"`
+}
+
+// archiveLine is what stats tells about an archive.
+type archiveLine struct {
+	Archive      string   `json:"archive"`
+	ArchiveRaw   []byte   `json:"archive_base64,omitempty"`
+	Snapshots    int      `json:"snapshots"`
+	Stored       uint64   `json:"stored_bytes"`
+	Inodes       uint64   `json:"stored_inodes"`
+	Logical      uint64   `json:"logical_bytes"`
+	Ratio        float64  `json:"ratio"`
+	Records      uint64   `json:"records_bytes"`
+	Overhead     uint64   `json:"overhead_bytes"`
+	Free         uint64   `json:"free_bytes"`
+	Total        uint64   `json:"total_bytes"`
+	FreeInodes   uint64   `json:"free_inodes,omitempty"`
+	TotalInodes  uint64   `json:"total_inodes,omitempty"`
+	GrowthPerDay *float64 `json:"growth_bytes_per_day,omitempty"`
+	DaysLeft     *float64 `json:"days_until_full,omitempty"`
+	Doubts       []string `json:"doubts,omitempty"`
+}
+
+// each tells about every snapshot, and about the archive.
+func (o *statsOptions) each(ctx context.Context, a *app, archive *snapshot.Archive, all []snapshot.Snapshot) error {
+	space, err := a.spaceOf(ctx, archive, all)
+	if err != nil {
+		return err
+	}
+	lines := make([]statsLine, len(all))
+	for i := range all {
+		if err := describeSpace(&lines[i], archive, all[i]); err != nil {
+			return err
+		}
+		freed := space.Freed(i)
+		lines[i].Unique, lines[i].UniqueIno = freed.Bytes, freed.Inodes
+	}
+	for _, i := range space.Doubtful {
+		lines[i].Doubtful = true
+	}
+	for _, share := range space.Shared {
+		if len(share.Holders) > 1 {
+			for _, i := range share.Holders {
+				lines[i].Shared += share.Size.Bytes
+			}
+		}
+	}
+	whole, err := describeArchive(archive, space, lines)
+	if err != nil {
+		return err
+	}
+	if !o.json {
+		return a.printStats(lines, whole)
+	}
+	for i := range lines {
+		if err := a.printJSON(&lines[i]); err != nil {
+			return err
+		}
+	}
+	return a.printJSON(whole)
+}
+
+func describeSpace(l *statsLine, archive *snapshot.Archive, s snapshot.Snapshot) (err error) {
+	c, err := index.Open(s.Catalog)
+	if err != nil {
+		return fmt.Errorf("snapshot %s: %w", s.Name, err)
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	root, sum := c.Root(), c.Summary()
+	records, err := archive.RecordsOf(s.Name)
+	*l = statsLine{Snapshot: s.Name, Time: timeOf(sum.Start), Files: root.Below.Files, Folders: root.Below.Dirs + 1,
+		Logical: root.Below.Bytes, Added: sum.Counts.BytesAllocated, Structure: (root.Blocks + root.Below.Structure) * 512,
+		Records: records.Bytes}
+	return err
+}
+
+func describeArchive(archive *snapshot.Archive, space *prune.Space, lines []statsLine) (*archiveLine, error) {
+	fs, err := archive.FileSystem()
+	if err != nil {
+		return nil, err
+	}
+	overhead, err := archive.Overhead()
+	if err != nil {
+		return nil, err
+	}
+	total := space.Total()
+	whole := archiveLine{Archive: archive.Path, ArchiveRaw: raw(archive.Path), Snapshots: len(lines), Stored: total.Bytes,
+		Inodes: total.Inodes, Overhead: overhead.Bytes, Free: fs.Free, Total: fs.Total, FreeInodes: fs.FreeInodes,
+		TotalInodes: fs.Inodes, Doubts: doubts(archive, space)}
+	for i := range lines {
+		whole.Logical += lines[i].Logical
+		whole.Records += lines[i].Records
+	}
+	if whole.Stored > 0 {
+		whole.Ratio = float64(whole.Logical) / float64(whole.Stored)
+	}
+	if perDay, ok := growth(lines); ok {
+		whole.GrowthPerDay = &perDay
+		if perDay > 0 {
+			days := float64(fs.Free) / perDay
+			whole.DaysLeft = &days
+		}
+	}
+	return &whole, nil
+}
+
+// growthSpan is the time over which growth is measured.
+const growthSpan = 30 * 24 * time.Hour
+
+// growth is what was added a day in the last growthSpan. It takes snapshots of at least a day.
+func growth(lines []statsLine) (perDay float64, ok bool) {
+	last := lines[len(lines)-1].Time
+	var added uint64
+	first := last
+	for i := len(lines) - 1; i > 0 && last.Sub(lines[i-1].Time) <= growthSpan; i-- {
+		added += lines[i].Added + lines[i].Records
+		first = lines[i-1].Time
+	}
+	span := last.Sub(first)
+	if span < 24*time.Hour {
+		return 0, false
+	}
+	return float64(added) / (span.Hours() / 24), true
+}
+
+func (a *app) printStats(lines []statsLine, whole *archiveLine) error {
+	rows := [][]string{{"SNAPSHOT", "LOCAL TIME", "FILES", "SIZE", "ADDED", "UNIQUE", "SHARED", "FOLDERS"}}
+	for i := range lines {
+		l := &lines[i]
+		rows = append(rows, []string{l.Snapshot, a.local(l.Time), count(l.Files), size(l.Logical), size(l.Added),
+			size(l.Unique), size(l.Shared), size(l.Structure)})
+	}
+	if err := a.printf("%s\n", table(rows, false, false, true, true, true, true, true, true)); err != nil {
+		return err
+	}
+	summary := [][]string{
+		{"stored", fmt.Sprintf("%s in %s", size(whole.Stored), counted(whole.Inodes, "file or folder", "files and folders"))},
+		{"of that", size(whole.Records) + " for catalogs and run reports"},
+		{"besides", size(whole.Overhead) + " for the content-hash index and the like"},
+		{"logical", fmt.Sprintf("%s, %.1f times what is stored", size(whole.Logical), whole.Ratio)},
+		{"free", fmt.Sprintf("%s of %s", size(whole.Free), size(whole.Total))},
+	}
+	if whole.TotalInodes > 0 {
+		summary[len(summary)-1][1] += fmt.Sprintf(", %s of %s inodes", count(whole.FreeInodes), count(whole.TotalInodes))
+	}
+	if whole.GrowthPerDay != nil {
+		text := size(uint64(*whole.GrowthPerDay)) + " a day lately"
+		if whole.DaysLeft != nil {
+			text += ": full in " + days(*whole.DaysLeft)
+		}
+		summary = append(summary, []string{"growth", text})
+	}
+	if err := a.printf("%s", table(summary)); err != nil {
+		return err
+	}
+	for _, doubt := range whole.Doubts {
+		a.term.errorf("Note: %s", doubt)
+	}
+	return nil
+}
+
+// days writes a long time for people.
+func days(n float64) string {
+	switch {
+	case n < 2:
+		return fmt.Sprintf("%.0f hours", n*24)
+	case n < 90:
+		return fmt.Sprintf("%.0f days", n)
+	case n < 730:
+		return fmt.Sprintf("%.0f months", n/30.4)
+	case n < 36500:
+		return fmt.Sprintf("%.0f years", n/365.25)
+	}
+	return "more than 100 years"
+}
+
+// freedLine is what stats tells about snapshots together.
+type freedLine struct {
+	Snapshots []string `json:"snapshots"`
+	Freed     uint64   `json:"freed_bytes"`
+	Inodes    uint64   `json:"freed_inodes"`
+	Doubts    []string `json:"doubts,omitempty"`
+}
+
+// together says what would be free if exactly these went.
+func (o *statsOptions) together(ctx context.Context, a *app, archive *snapshot.Archive, all []snapshot.Snapshot,
+	chosen []int) error {
+	space, err := a.spaceOf(ctx, archive, all)
+	if err != nil {
+		return err
+	}
+	freed := space.Freed(chosen...)
+	line := freedLine{Freed: freed.Bytes, Inodes: freed.Inodes, Doubts: doubts(archive, space)}
+	seen := make(map[int]bool)
+	for _, i := range chosen {
+		if !seen[i] {
+			line.Snapshots = append(line.Snapshots, all[i].Name)
+		}
+		seen[i] = true
+	}
+	if o.json {
+		return a.printJSON(&line)
+	}
+	for _, doubt := range line.Doubts {
+		a.term.errorf("Note: %s", doubt)
+	}
+	return a.printf("Removing %s would free %s and %s.\n",
+		counted(uint64(len(line.Snapshots)), "snapshot", "snapshots"), size(line.Freed), counted(line.Inodes, "inode", "inodes"))
+}

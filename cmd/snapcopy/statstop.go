@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+
+	"snapcopy/prune"
+	"snapcopy/snapshot"
+)
+
+// topLine is a file or folder that takes much.
+type topLine struct {
+	Path    string `json:"path"`
+	PathRaw []byte `json:"path_base64,omitempty"`
+	Type    string `json:"type"` // file, folder
+	Of      string `json:"of"`   // stored: over the snapshots; grown: in the last run
+	Bytes   uint64 `json:"bytes"`
+	Files   uint64 `json:"stored_files"` // versions of a file; below a folder
+}
+
+// largest lists what takes the most, and what grew in the last run.
+func (o *statsOptions) largest(ctx context.Context, a *app, archive *snapshot.Archive, all []snapshot.Snapshot,
+	chosen []int) error {
+	some := all
+	if len(chosen) > 0 {
+		some = nil
+		for _, i := range chosen {
+			some = append(some, all[i])
+		}
+	}
+	list, err := catalogsOf(archive, some)
+	if err != nil {
+		return err
+	}
+	files, folders, err := prune.Top(ctx, list, nil, o.top)
+	if err != nil {
+		return err
+	}
+	if err := o.printTop(a, "stored", "FILE", "VERSIONS", files); err != nil {
+		return err
+	}
+	if err := o.printTop(a, "stored", "FOLDER", "STORED FILES", folders); err != nil {
+		return err
+	}
+	if len(chosen) > 0 || len(list) < 2 {
+		return nil
+	}
+	files, folders, err = prune.Top(ctx, list[len(list)-1:], &list[len(list)-2], o.top)
+	if err != nil {
+		return err
+	}
+	if err := o.printTop(a, "grown", "FILE, GROWN IN THE LAST RUN", "VERSIONS", files); err != nil {
+		return err
+	}
+	return o.printTop(a, "grown", "FOLDER, GROWN IN THE LAST RUN", "STORED FILES", folders)
+}
+
+func (o *statsOptions) printTop(a *app, of, what, files string, list []prune.Place) error {
+	if o.json {
+		for i := range list {
+			p := &list[i]
+			line := topLine{Path: p.Path, PathRaw: raw(p.Path), Type: "file", Of: of, Bytes: p.Bytes, Files: p.Versions}
+			if p.Folder {
+				line.Type = "folder"
+			}
+			if err := a.printJSON(&line); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	rows := [][]string{{"SIZE", files, what}}
+	for i := range list {
+		shown := name(list[i].Path)
+		if list[i].Folder {
+			shown = folderName(list[i].Path)
+		}
+		rows = append(rows, []string{size(list[i].Bytes), count(list[i].Versions), shown})
+	}
+	if len(rows) == 1 {
+		return nil
+	}
+	return a.printf("%s\n", table(rows, true, true))
+}

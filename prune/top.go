@@ -1,0 +1,254 @@
+package prune
+
+import (
+	"cmp"
+	"container/heap"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"snapcopy/index"
+)
+
+// Place is a file or a folder and what it takes over all snapshots that were looked at.
+type Place struct {
+	Path     string
+	Folder   bool
+	Bytes    uint64 // allocated: each stored file once, under the first name that is met; folders of every snapshot
+	Versions uint64 // File: different stored files under this name. Folder: stored files below it.
+}
+
+// Top finds the files and the folders that take the most, count of each, the largest first. A stored file with several
+// names counts under one of them. since, if not nil, is a snapshot before those of the list, and what it holds is left
+// out, and so are the folders themselves: what the others take is then what has grown. The work grows with what differs
+// between the snapshots.
+func Top(ctx context.Context, list []Catalog, since *Catalog, count int) (files, folders []Place, err error) {
+	t := topper{ctx: ctx, files: places{most: count}, folders: places{most: count}, seen: make(map[uint64]*[64]uint64)}
+	defer func() {
+		for _, c := range t.catalogs {
+			err = errors.Join(err, c.Close())
+		}
+	}()
+	var at []placed
+	all := list
+	if since != nil {
+		all = append([]Catalog{*since}, list...)
+	}
+	for i := range all {
+		c, err := index.Open(all[i].Path)
+		if err != nil {
+			return nil, nil, fmt.Errorf("count space of %s: %w", all[i].Name, err)
+		}
+		c.KeepBlocks(2)
+		t.catalogs = append(t.catalogs, c)
+		at = append(at, placed{c, c.Root(), 1})
+	}
+	var old *placed
+	if since != nil {
+		old, at = &at[0], at[1:]
+		if err := t.meet(old.catalog, old.entry.Space); err != nil {
+			return nil, nil, err
+		}
+	}
+	if _, _, err := t.folder("", at, old); err != nil {
+		return nil, nil, err
+	}
+	return t.files.sorted(), t.folders.sorted(), nil
+}
+
+// placed is what one or more snapshots have under one path.
+type placed struct {
+	catalog *index.Catalog
+	entry   index.Entry
+	times   uint64 // in so many snapshots it is the same
+}
+
+type topper struct {
+	ctx            context.Context
+	catalogs       []*index.Catalog
+	files, folders places
+	seen           map[uint64]*[64]uint64 // stored inodes, in pages of 4096
+}
+
+// first reports whether an inode is met for the first time.
+func (t *topper) first(ino uint64) bool {
+	page := t.seen[ino>>12]
+	if page == nil {
+		page = new([64]uint64)
+		t.seen[ino>>12] = page
+	}
+	word, bit := &page[ino>>6&63], uint64(1)<<(ino&63)
+	met := *word&bit != 0
+	*word |= bit
+	return !met
+}
+
+// meet takes everything that a folder holds for met.
+func (t *topper) meet(c *index.Catalog, space uint64) error {
+	if err := t.ctx.Err(); err != nil {
+		return context.Cause(t.ctx)
+	}
+	var h index.Held
+	if err := c.Held(space, &h); err != nil {
+		return err
+	}
+	for _, e := range h.Inodes {
+		t.first(e.Stored)
+	}
+	for i := range h.Dirs {
+		if err := t.meet(c, h.Dirs[i].Space); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// folder counts what is under one path in some snapshots. Where they have the same, it is read once, and where that is
+// what old has, if not nil, not at all.
+func (t *topper) folder(path string, in []placed, old *placed) (bytes, files uint64, err error) {
+	if err := t.ctx.Err(); err != nil {
+		return 0, 0, context.Cause(t.ctx)
+	}
+	var different []placed
+	for _, p := range in {
+		if old == nil {
+			bytes += p.entry.Blocks * blockSize * p.times
+		} else if p.entry.Inodes == old.entry.Inodes {
+			continue
+		}
+		i := slices.IndexFunc(different, func(q placed) bool {
+			return q.entry.Inodes == p.entry.Inodes && q.entry.Hash == p.entry.Hash
+		})
+		if i < 0 {
+			different = append(different, p)
+		} else {
+			different[i].times += p.times
+		}
+	}
+	cursors := make([]cursor, len(different))
+	for i, p := range different {
+		rec, err := p.catalog.ReadDir(p.entry.Child)
+		if err != nil {
+			return 0, 0, err
+		}
+		cursors[i].c = rec.Cursor()
+		cursors[i].next()
+	}
+	var before *index.Record
+	if old != nil && len(different) > 0 && old.entry.Type == index.Dir {
+		if before, err = old.catalog.ReadDir(old.entry.Child); err != nil {
+			return 0, 0, err
+		}
+	}
+	var same []placed
+	for {
+		name, ok := leastName(cursors)
+		if !ok {
+			break
+		}
+		same = same[:0]
+		var file Place
+		for i := range cursors {
+			c := &cursors[i]
+			if !c.ok || c.e.Name != name {
+				continue
+			}
+			if c.e.Type == index.Dir {
+				same = append(same, placed{different[i].catalog, c.e, different[i].times})
+			} else if c.e.Stored != 0 && t.first(c.e.Stored) {
+				file.Bytes += c.e.Blocks * blockSize
+				file.Versions++
+			}
+			c.next()
+		}
+		child := joinPath(path, name)
+		if file.Versions > 0 {
+			file.Path = child
+			t.files.add(file)
+			bytes += file.Bytes
+			files += file.Versions
+		}
+		if len(same) > 0 {
+			was := old
+			if old != nil {
+				was = &placed{catalog: old.catalog}
+				if before != nil {
+					was.entry, _ = before.Find(name)
+				}
+			}
+			b, n, err := t.folder(child, slices.Clone(same), was)
+			if err != nil {
+				return 0, 0, err
+			}
+			bytes += b
+			files += n
+		}
+	}
+	if path != "" {
+		t.folders.add(Place{Path: path, Folder: true, Bytes: bytes, Versions: files})
+	}
+	return bytes, files, nil
+}
+
+type cursor struct {
+	c  index.Cursor
+	e  index.Entry
+	ok bool
+}
+
+func (c *cursor) next() { c.ok = c.c.Next(&c.e) }
+
+func leastName(cursors []cursor) (name string, ok bool) {
+	for i := range cursors {
+		if c := &cursors[i]; c.ok && (!ok || c.e.Name < name) {
+			name, ok = c.e.Name, true
+		}
+	}
+	return name, ok
+}
+
+func joinPath(dir, name string) string {
+	if dir == "" {
+		return name
+	}
+	return dir + "/" + name
+}
+
+// places keeps the largest.
+type places struct {
+	most int
+	list []Place
+}
+
+func (p *places) Len() int           { return len(p.list) }
+func (p *places) Less(i, j int) bool { return comparePlaces(p.list[i], p.list[j]) > 0 }
+func (p *places) Swap(i, j int)      { p.list[i], p.list[j] = p.list[j], p.list[i] }
+func (p *places) Push(x any)         { p.list = append(p.list, x.(Place)) }
+func (p *places) Pop() any {
+	last := p.list[len(p.list)-1]
+	p.list = p.list[:len(p.list)-1]
+	return last
+}
+
+// comparePlaces puts the larger first, and of equal ones the path that sorts first.
+func comparePlaces(a, b Place) int {
+	return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Path, b.Path))
+}
+
+func (p *places) add(place Place) {
+	if place.Bytes == 0 || p.most < 1 {
+		return
+	}
+	if len(p.list) < p.most {
+		heap.Push(p, place)
+	} else if comparePlaces(place, p.list[0]) < 0 {
+		p.list[0] = place
+		heap.Fix(p, 0)
+	}
+}
+
+func (p *places) sorted() []Place {
+	slices.SortFunc(p.list, comparePlaces)
+	return p.list
+}

@@ -236,6 +236,13 @@ func (r *Record) validate(pos uint64) error {
 	return errors.Join(pub.end(), priv.end())
 }
 
+// written is the record with its entries as they were written, before it was settled how many blocks they take.
+func (r *Record) written() *Record {
+	w := *r
+	w.settled = nil
+	return &w
+}
+
 // ID returns the number of the directory.
 func (r *Record) ID() DirID { return r.id }
 

@@ -140,10 +140,8 @@ func (c *Catalog) checkHeld(r *Record, pos uint64, sum Sum) (length uint64, err 
 	if err != nil {
 		return 0, err
 	}
-	written := *r
-	written.settled = nil // its entries as they were written
 	var h Held
-	h.fill(written.Entries())
+	h.fill(r.written().Entries())
 	want, wantSum := h.encode(nil)
 	if string(body) != string(want) || sum != wantSum {
 		return 0, c.damagedAt(&c.tail.space, pos-1, fmt.Errorf("directory %d: %w", r.id, errSpace))

@@ -33,6 +33,9 @@ type Report struct {
 	Structure  uint64       `json:"structure_bytes"` // what the snapshot's folders take up
 	Failed     []FailedItem `json:"failed,omitempty"`
 
+	// Tripwires says what about the run looks wrong. Nothing is pruned until it is acknowledged.
+	Tripwires []Tripwire `json:"tripwires,omitempty"`
+
 	// What the mirror does not hold and the catalog does, by the number of entries.
 	NotHeld NotHeld `json:"not_held"`
 	// LinkLimit counts stored files that reached the file system's link limit and were stored afresh.
@@ -198,6 +201,7 @@ func (r *run) sumUp() {
 		rep.Counts.Contents = uint64(r.additions.Len())
 	}
 	rep.Incomplete = rep.Counts.Failed > 0
+	rep.Tripwires = Tripwires(&rep.Counts)
 	rep.End = r.opt.now().UTC()
 }
 

@@ -13,13 +13,14 @@ import (
 	"snapcopy/snapshot"
 )
 
-// The exit statuses. 2 is what a crash of the Go runtime gives, 6 is kept for tripwires.
+// The exit statuses. 2 is what a crash of the Go runtime gives.
 const (
 	statusDone        = 0
 	statusFailed      = 1
 	statusIncomplete  = 3
 	statusDamage      = 4
 	statusLocked      = 5
+	statusTripwire    = 6
 	statusNoSpace     = 7
 	statusUsage       = 64
 	statusInterrupted = 130
@@ -39,6 +40,7 @@ var (
 	mayPublishInPart = status{statusIncomplete, "published, but incomplete: some entries failed and are listed"}
 	mayFindDamage    = status{statusDamage, "damage found"}
 	mayBeLocked      = status{statusLocked, "another process is writing to the archive"}
+	mayTrip          = status{statusTripwire, "published, but something looks wrong: nothing is pruned until acknowledged"}
 	mayLackSpace     = status{statusNoSpace, "no space left"}
 	mayBeMisused     = status{statusUsage, "wrong usage"}
 	mayBeInterrupted = status{statusInterrupted, "interrupted"}

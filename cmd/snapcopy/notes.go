@@ -1,10 +1,12 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"slices"
 	"strings"
 
+	"snapcopy/index"
 	"snapcopy/snapshot"
 )
 
@@ -48,9 +50,27 @@ func (t *teller) notes(r *snapshot.Report) {
 		t.notef("Space allocated and not written is not kept of %s: the archive has no room for it, or cannot hold it.",
 			counted(n, "file", "files"))
 	}
+	for _, what := range r.Tripwires {
+		t.errorf("Warning: %s. If that is as it should be: snapcopy acknowledge %s. Until then, nothing is pruned.",
+			tripwireText(what, &r.Counts), name(r.Archive))
+	}
 	for _, what := range r.Unfinished {
 		t.errorf("Published, but not finished; the next run makes up for it: %s.", printable(what))
 	}
+}
+
+// tripwireText says what about a run looks wrong.
+func tripwireText(what snapshot.Tripwire, c *index.Counts) string {
+	before := c.Unchanged + c.Changed + c.Moved + c.Deleted
+	switch what {
+	case snapshot.EmptySource:
+		return "the source is empty; the snapshot before had " + counted(before, "file", "files")
+	case snapshot.MassDeletion:
+		return fmt.Sprintf("%s of %s files are gone since the snapshot before", count(c.Deleted), count(before))
+	case snapshot.MassChange:
+		return fmt.Sprintf("%s of %s files have changed since the snapshot before", count(c.Changed), count(before))
+	}
+	return string(what)
 }
 
 // notHeld says what the snapshot's folder lacks and the catalog has.

@@ -49,7 +49,7 @@ the last one decides.`,
 		Example: `  snapcopy snapshot ~/Documents /backup/documents
   snapcopy snapshot --exclude '*.o' --exclude-caches --one-file-system / /backup/system
   snapcopy snapshot --dry-run --exclude-from patterns.txt ~/src /backup/src`,
-	}, new(snapshotOptions), mayBeDone, mayNotPublish, mayPublishInPart, mayBeLocked, mayLackSpace)
+	}, new(snapshotOptions), mayBeDone, mayNotPublish, mayPublishInPart, mayTrip, mayBeLocked, mayLackSpace)
 }
 
 func (o *snapshotOptions) AddFlags(f *pflag.FlagSet) {

@@ -155,7 +155,10 @@ func (t *teller) report(r *snapshot.Report) error {
 		t.notef("Warning: the output could not be written: %s", printable(errorLines(err)[0]))
 		return toldIncomplete
 	}
-	if r.Incomplete || len(r.Unfinished) > 0 {
+	switch {
+	case len(r.Tripwires) > 0 && !r.DryRun:
+		return told{statusTripwire}
+	case r.Incomplete || len(r.Unfinished) > 0:
 		return toldIncomplete
 	}
 	return nil

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"snapcopy/snapshot"
+)
+
+type acknowledgeOptions struct{ json bool }
+
+func acknowledgeCommand(a *app) *cobra.Command {
+	return command(a, &cobra.Command{
+		Use:   "acknowledge ARCHIVE",
+		Short: "Say that a run that looked wrong is as it should be",
+		Long: `Some runs look as if something was wrong with the source: it is empty, or more than half of its files (if there
+were 100 or more) are gone or have changed since the snapshot before. Such a run ends with status 6, and nothing in
+ARCHIVE is pruned after it, because the snapshots before may be needed.
+
+This command lists those runs and says that all is well with them. It changes no snapshot.`,
+		Example: `  snapcopy acknowledge /backup/documents`,
+	}, new(acknowledgeOptions), mayBeDone, mayFail, mayFindDamage)
+}
+
+func (o *acknowledgeOptions) AddFlags(f *pflag.FlagSet) {
+	f.BoolVar(&o.json, "json", false, "print one JSON object a line")
+}
+
+type acknowledgedLine struct {
+	Snapshot  string              `json:"snapshot"`
+	Tripwires []snapshot.Tripwire `json:"tripwires"`
+}
+
+// Run acknowledges.
+func (o *acknowledgeOptions) Run(_ context.Context, a *app, args []string) (err error) {
+	archive, err := snapshot.Open(args[0])
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, archive.Close()) }()
+	list, err := archive.Unacknowledged()
+	if err != nil {
+		return err
+	}
+	if len(list) == 0 {
+		a.term.errorf("No run looks wrong.")
+		return nil
+	}
+	if err := archive.Acknowledge(a.now()); err != nil {
+		return err
+	}
+	for i := range list {
+		t := &list[i]
+		if o.json {
+			if err := a.printJSON(&acknowledgedLine{t.Snapshot, t.Tripwires}); err != nil {
+				return err
+			}
+			continue
+		}
+		for _, what := range t.Tripwires {
+			if err := a.printf("%s: %s\n", t.Snapshot, tripwireText(what, &t.Counts)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

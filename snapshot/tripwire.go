@@ -1,0 +1,106 @@
+package snapshot
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"snapcopy/index"
+	"snapcopy/internal/atomicfile"
+)
+
+// Tripwire is a sign that a run saw something other than the source as it should be: a disk that was not mounted, a script
+// gone wrong, files encrypted by an intruder. The snapshot is as good as any other; but until a person has acknowledged
+// that all is well, no snapshot may be pruned, because the ones before may be needed.
+type Tripwire string
+
+// The tripwires.
+const (
+	EmptySource  Tripwire = "empty source"
+	MassDeletion Tripwire = "mass deletion"
+	MassChange   Tripwire = "mass change"
+)
+
+// fewFiles is how many files a source may have in which any share of them may come and go.
+const fewFiles = 100
+
+// Tripwires says what a run with these counts has set off. A first run sets off nothing.
+func Tripwires(c *index.Counts) (list []Tripwire) {
+	before := c.Unchanged + c.Changed + c.Moved + c.Deleted
+	switch {
+	case before > 0 && c.Files == 0:
+		list = append(list, EmptySource)
+	case before >= fewFiles && c.Deleted > before/2:
+		list = append(list, MassDeletion)
+	}
+	if before >= fewFiles && c.Changed > before/2 {
+		list = append(list, MassChange)
+	}
+	return list
+}
+
+// Tripped is a snapshot whose run has set off tripwires.
+type Tripped struct {
+	Snapshot  string
+	Tripwires []Tripwire
+	Counts    index.Counts
+}
+
+const acknowledgedFile = "acknowledged.json"
+
+type acknowledged struct {
+	Snapshot string    `json:"snapshot"` // it and all before
+	Time     time.Time `json:"time"`
+}
+
+// Unacknowledged lists the snapshots whose runs have set off tripwires that nobody has acknowledged.
+func (a *Archive) Unacknowledged() (list []Tripped, err error) {
+	text, err := os.ReadFile(a.metaPath(acknowledgedFile))
+	var until acknowledged
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, err
+	default:
+		if err := json.Unmarshal(text, &until); err != nil {
+			return nil, fmt.Errorf("%s: %w", acknowledgedFile, err)
+		}
+	}
+	snapshots, err := a.Snapshots()
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range snapshots {
+		if s.Name <= until.Snapshot {
+			continue
+		}
+		c, err := s.OpenCatalog()
+		if err != nil {
+			return nil, fmt.Errorf("snapshot %s: %w", s.Name, err)
+		}
+		counts := c.Summary().Counts
+		if err := c.Close(); err != nil {
+			return nil, err
+		}
+		if wires := Tripwires(&counts); len(wires) > 0 {
+			list = append(list, Tripped{s.Name, wires, counts})
+		}
+	}
+	return list, nil
+}
+
+// Acknowledge notes that all snapshots so far are as they should be.
+func (a *Archive) Acknowledge(now time.Time) error {
+	snapshots, err := a.Snapshots()
+	if err != nil || len(snapshots) == 0 {
+		return err
+	}
+	text, err := json.MarshalIndent(acknowledged{snapshots[len(snapshots)-1].Name, now.UTC().Truncate(time.Second)}, "", "  ")
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(a.metaPath(acknowledgedFile), append(text, '\n'), 0o600)
+}

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"snapcopy/internal/calendar"
 )
 
 // Select finds the snapshot that a person means: a name, "latest", "latest~2" (two before it), an age ("3d": the last
@@ -67,15 +69,17 @@ var timeLayouts = []struct {
 	{time.RFC3339, func(t time.Time) time.Time { return t.Add(time.Second) }},
 }
 
+// An age has one unit; "m" is none, since some would take it for minutes.
 var age = regexp.MustCompile(`^([0-9]{1,6})(min|h|d|w|mo|y)$`)
 
 // TimeSpan reads a date, a time or an age before now, as a selector of a snapshot can be: the first and the last moment
 // that it means. ok is false if it is none of them.
 func TimeSpan(text string, now time.Time, loc *time.Location) (from, to time.Time, ok bool) {
-	if m := age.FindStringSubmatch(text); m != nil {
-		n, _ := strconv.Atoi(m[1]) // six digits
-		at := before(now.In(loc), n, m[2])
-		return at, at, true
+	if age.MatchString(text) {
+		if ago, err := calendar.Parse(text); err == nil {
+			at := ago.Before(now.In(loc))
+			return at, at, true
+		}
 	}
 	for _, l := range timeLayouts {
 		if t, err := time.ParseInLocation(l.layout, text, loc); err == nil {
@@ -92,28 +96,6 @@ func timeMeant(selector string, now time.Time, loc *time.Location) (time.Time, b
 		return to.Add(time.Second), ok
 	}
 	return to.Add(1), ok
-}
-
-// before counts back in the calendar for days and more, and in time elapsed for less. A day that a month does not have
-// is its last one.
-func before(now time.Time, n int, unit string) time.Time {
-	switch unit {
-	case "min":
-		return now.Add(-time.Duration(n) * time.Minute)
-	case "h":
-		return now.Add(-time.Duration(n) * time.Hour)
-	case "d":
-		return now.AddDate(0, 0, -n)
-	case "w":
-		return now.AddDate(0, 0, -7*n)
-	case "y":
-		n *= 12
-	}
-	t := now.AddDate(0, -n, 0)
-	if t.Day() != now.Day() {
-		t = t.AddDate(0, 0, -t.Day())
-	}
-	return t
 }
 
 func lastUntil(list []Snapshot, selector string, until time.Time) (Snapshot, error) {

@@ -80,32 +80,6 @@ func TestSelect(t *testing.T) {
 	}
 }
 
-// Guards: a month ago is in the month before, also on a day which that month does not have.
-func TestMonthsBefore(t *testing.T) {
-	for _, c := range []struct {
-		now  string
-		n    int
-		unit string
-		want string
-	}{
-		{"2026-03-31", 1, "mo", "2026-02-28"},
-		{"2024-03-31", 1, "mo", "2024-02-29"},
-		{"2026-05-31", 1, "mo", "2026-04-30"},
-		{"2026-01-15", 2, "mo", "2025-11-15"},
-		{"2024-02-29", 1, "y", "2023-02-28"},
-		{"2026-11-23", 2, "w", "2026-11-09"},
-		{"2026-03-01", 1, "d", "2026-02-28"},
-	} {
-		now, err := time.Parse(time.DateOnly, c.now)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := before(now, c.n, c.unit).Format(time.DateOnly); got != c.want {
-			t.Errorf("%d%s before %s: %s, want %s", c.n, c.unit, c.now, got, c.want)
-		}
-	}
-}
-
 // Guards: only what this program would write is the name of a snapshot.
 func TestParseName(t *testing.T) {
 	for _, name := range []string{"2026-11-23T020000Z", "0001-01-01T000000Z", "9999-12-31T235959Z"} {

@@ -1,0 +1,196 @@
+package prune
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Slack is how far ahead of now a snapshot's time may be without counting as in the future: clocks of machines that share
+// an archive differ by seconds.
+const Slack = time.Minute
+
+// Snapshot is what a plan has to know of a snapshot.
+type Snapshot struct {
+	Name     string
+	Time     time.Time
+	Complete bool
+	Pinned   bool
+	Label    string // of the pin
+	Held     string // by what it is needed now; "": by nothing
+}
+
+// Room is what a plan knows of space: what the snapshots hold, and the file system they are on.
+type Room struct {
+	Space *Space
+	Total Size // of the file system; no inodes: it does not count them
+	Free  Size
+}
+
+// Plan says what becomes of each snapshot.
+type Plan struct {
+	Decisions []Decision // one for each snapshot, oldest first
+	Freed     *Size      // what removing exactly these gives back; nil: not known
+	// Unmeasured names the snapshots of which it is not known what they hold. They count as nothing.
+	Unmeasured []string
+	Missed     []Missed // the goals that are not reached
+}
+
+// Decision says what becomes of one snapshot.
+type Decision struct {
+	Snapshot
+	Keep    bool
+	Reasons []Reason // why; at least one
+	// Freed is what removing this one gives back when the older ones of the plan have gone: over all, it adds up to what
+	// the plan frees. nil: it is kept, or not known.
+	Freed *Size
+}
+
+// Why is the reasons as people read them.
+func (d *Decision) Why() string { return reasonTexts(d.Reasons) }
+
+// Removed lists the names of the snapshots to remove, oldest first.
+func (p *Plan) Removed() (names []string) {
+	for i := range p.Decisions {
+		if !p.Decisions[i].Keep {
+			names = append(names, p.Decisions[i].Name)
+		}
+	}
+	return names
+}
+
+// Make decides about each of the snapshots, which it does not change. room can be nil for a policy that does not thin out;
+// then no plan says what it frees. A snapshot that is pinned, held or in the future is always kept.
+func Make(snapshots []Snapshot, policy Policy, now time.Time, room *Room) (*Plan, error) {
+	switch err := policy.check(); {
+	case err != nil:
+		return nil, fmt.Errorf("policy: %w", err)
+	case policy.IsEmpty() && !policy.AllowRemoveAll:
+		return nil, ErrEmptyPolicy
+	case policy.thins() && room == nil:
+		return nil, ErrUnknownSpace
+	}
+	d := newDraft(snapshots, &policy, now)
+	d.keepWhatNothingMayTake()
+	d.applyRules()
+	d.dropIncomplete()
+	d.dropRest()
+	if room != nil {
+		d.weigh(room.Space)
+		d.thinOut(room)
+		d.sumUp()
+	}
+	if d.leavesNothing() && !policy.AllowRemoveAll {
+		return nil, ErrRemovesAll
+	}
+	return &d.plan, nil
+}
+
+// draft is a plan in the making.
+type draft struct {
+	plan    Plan
+	policy  *Policy
+	now     time.Time
+	counted []int // the snapshots that rules look at, as positions in the plan, newest first
+	tally   *tally
+	place   []int // of each snapshot of the plan: its position in the tally, or -1
+}
+
+func newDraft(snapshots []Snapshot, policy *Policy, now time.Time) *draft {
+	d := &draft{policy: policy, now: now}
+	for _, s := range snapshots {
+		d.plan.Decisions = append(d.plan.Decisions, Decision{Snapshot: s})
+	}
+	slices.SortStableFunc(d.plan.Decisions, func(a, b Decision) int {
+		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Name, b.Name))
+	})
+	for i := len(d.plan.Decisions) - 1; i >= 0; i-- {
+		if s := &d.plan.Decisions[i]; d.counts(s) && !d.inFuture(s) {
+			d.counted = append(d.counted, i)
+		}
+	}
+	return d
+}
+
+func (d *draft) counts(s *Decision) bool   { return s.Complete || d.policy.CountIncomplete }
+func (d *draft) inFuture(s *Decision) bool { return s.Time.After(d.now.Add(Slack)) }
+
+// fixed reports whether nothing may take s.
+func (d *draft) fixed(s *Decision) bool { return s.Pinned || s.Held != "" || d.inFuture(s) }
+
+func (d *draft) keep(i int, r Reason) {
+	s := &d.plan.Decisions[i]
+	s.Keep, s.Reasons = true, append(s.Reasons, r)
+}
+
+func (d *draft) keepWhatNothingMayTake() {
+	for i := range d.plan.Decisions {
+		s := &d.plan.Decisions[i]
+		if s.Pinned {
+			d.keep(i, Reason{Kind: Pinned, Text: s.Label})
+		}
+		if s.Held != "" {
+			d.keep(i, Reason{Kind: Held, Text: s.Held})
+		}
+		if d.inFuture(s) {
+			d.keep(i, Reason{Kind: InFuture})
+		}
+	}
+}
+
+func (d *draft) applyRules() {
+	times := make([]time.Time, len(d.counted))
+	for k, i := range d.counted {
+		times[k] = d.plan.Decisions[i].Time
+	}
+	for _, r := range d.policy.rules() {
+		r.apply(times, d.policy.zone(), func(k int, reason Reason) { d.keep(d.counted[k], reason) })
+	}
+	if !d.policy.hasRules() && !d.policy.IsEmpty() {
+		for _, i := range d.counted {
+			d.keep(i, Reason{Kind: NoRule})
+		}
+	}
+}
+
+// dropIncomplete decides about what does not count: it goes as soon as something newer is complete.
+func (d *draft) dropIncomplete() {
+	newest := -1
+	if len(d.counted) > 0 {
+		newest = d.counted[0]
+	}
+	for i := range d.plan.Decisions {
+		s := &d.plan.Decisions[i]
+		switch {
+		case d.counts(s) || d.inFuture(s):
+		case i > newest && !d.policy.IsEmpty():
+			d.keep(i, Reason{Kind: NewestIncomplete})
+		case !s.Keep && i < newest:
+			s.Reasons = []Reason{{Kind: Incomplete}}
+		}
+	}
+}
+
+func (d *draft) dropRest() {
+	kind := Unwanted
+	if d.policy.IsEmpty() {
+		kind = Everything
+	}
+	for i := range d.plan.Decisions {
+		if s := &d.plan.Decisions[i]; len(s.Reasons) == 0 {
+			s.Reasons = []Reason{{Kind: kind}}
+		}
+	}
+}
+
+// leavesNothing reports whether the plan removes everything, or every complete snapshot.
+func (d *draft) leavesNothing() bool {
+	had, has, kept := false, false, false
+	for i := range d.plan.Decisions {
+		s := &d.plan.Decisions[i]
+		counts := d.counts(s)
+		had, has, kept = had || counts, has || counts && s.Keep, kept || s.Keep
+	}
+	return had && !has || !kept && len(d.plan.Decisions) > 0
+}

@@ -1,0 +1,110 @@
+package prune
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"snapcopy/internal/calendar"
+)
+
+// Errors that callers tell apart.
+var (
+	// ErrEmptyPolicy is returned for a policy that wants nothing kept and nothing thinned out.
+	ErrEmptyPolicy = errors.New("the policy is empty: it keeps nothing")
+	// ErrRemovesAll is returned for a plan that would leave no complete snapshot.
+	ErrRemovesAll = errors.New("no complete snapshot would be left")
+	// ErrUnknownSpace is returned where snapshots are to be thinned out and it is not known what each of them holds.
+	ErrUnknownSpace = errors.New("what each snapshot holds is not known")
+)
+
+// Policy says which snapshots to keep. A snapshot is kept if any rule wants it; each rule counts for itself.
+//
+// A rule with a count keeps the last snapshot of each of the newest periods that have one, and the oldest snapshot of all
+// while it is not used up. Hours, days, weeks (ISO 8601), months and years are those of the clock on the wall in Zone: the
+// hour that comes twice in autumn is one hour. A rule with a span does so for the snapshots less than that span older than
+// the newest one.
+//
+// Only complete snapshots count. An incomplete one is removed when a newer one is complete.
+type Policy struct {
+	Last, Hourly, Daily, Weekly, Monthly, Yearly Count
+
+	Within                                                               calendar.Span // every snapshot
+	WithinHourly, WithinDaily, WithinWeekly, WithinMonthly, WithinYearly calendar.Span
+
+	Zone            *time.Location // in which periods are counted and spans measured; nil: UTC
+	CountIncomplete bool           // take incomplete snapshots for complete ones: where some files can never be read
+
+	// What to make room for, once the rules are done, by thinning out what they keep. Without rules, everything is kept
+	// to begin with.
+	KeepFree       Amount // bytes
+	KeepFreeInodes Amount
+	MaxSize        uint64 // bytes of all snapshots together; 0: any
+	// ThinAnyway thins out all that may go even where that is not enough. Otherwise a goal that cannot be reached costs no
+	// snapshot: history would be lost for nothing.
+	ThinAnyway bool
+
+	// AllowRemoveAll permits what is otherwise refused: an empty policy, which removes everything, and a plan that leaves
+	// no complete snapshot.
+	AllowRemoveAll bool
+}
+
+// Count is how many periods a rule keeps: 0 none, Unlimited all.
+type Count int
+
+// Unlimited is no limit.
+const Unlimited Count = -1
+
+// Amount is a part of a file system: a number, or a share of the whole in percent. The zero value is none.
+type Amount struct {
+	Number  uint64
+	Percent float64
+}
+
+func (a Amount) isZero() bool { return a == Amount{} }
+
+// of gives the number that a is of a total, rounded up.
+func (a Amount) of(total uint64) uint64 {
+	if a.Percent > 0 {
+		return uint64(math.Ceil(float64(total) / 100 * a.Percent))
+	}
+	return a.Number
+}
+
+// IsEmpty reports whether p wants nothing at all.
+func (p *Policy) IsEmpty() bool { return !p.hasRules() && !p.thins() }
+
+func (p *Policy) hasRules() bool {
+	for _, r := range p.rules() {
+		if r.active() {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *Policy) thins() bool {
+	return !p.KeepFree.isZero() || !p.KeepFreeInodes.isZero() || p.MaxSize > 0
+}
+
+func (p *Policy) zone() *time.Location {
+	if p.Zone == nil {
+		return time.UTC
+	}
+	return p.Zone
+}
+
+func (p *Policy) check() error {
+	for _, r := range p.rules() {
+		if r.count < Unlimited || r.within.Months < 0 || r.within.Days < 0 || r.within.Elapsed < 0 {
+			return fmt.Errorf("%s: a count or a length of time is negative", r.kind)
+		}
+	}
+	for _, a := range []Amount{p.KeepFree, p.KeepFreeInodes} {
+		if math.IsNaN(a.Percent) || a.Percent < 0 || a.Percent > 100 || a.Percent > 0 && a.Number > 0 {
+			return fmt.Errorf("%v%% is no share of a file system", a.Percent)
+		}
+	}
+	return nil
+}

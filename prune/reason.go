@@ -1,0 +1,82 @@
+package prune
+
+import (
+	"fmt"
+	"strings"
+
+	"snapcopy/internal/calendar"
+)
+
+// The other reasons to keep a snapshot.
+const (
+	Pinned           Kind = "pinned"
+	Held             Kind = "held"              // something needs it now
+	InFuture         Kind = "in the future"     // its time has not come: a clock was wrong
+	NewestIncomplete Kind = "newest incomplete" // no newer one is complete
+	NoRule           Kind = "no rule"           // the policy only thins out
+)
+
+// The reasons to remove one.
+const (
+	Unwanted   Kind = "unwanted"   // no rule wants it
+	Incomplete Kind = "incomplete" // and a newer one is complete
+	Thinned    Kind = "thinned"    // to make room
+	Everything Kind = "everything" // the policy is empty, and that is allowed
+)
+
+// Reason is why a snapshot is kept or removed.
+type Reason struct {
+	Kind   Kind
+	Number int           // of a rule: the how manieth that it keeps, from the newest
+	Of     Count         // of a rule that counts: how many it keeps
+	Within calendar.Span // of a rule that measures
+	Oldest bool          // the rule keeps it as the oldest of all, not as the last of a period
+	Text   string        // of Pinned, the label; of Held, by what; of a Thinned one, what wanted it
+}
+
+// String is the reason as people read it: "daily 3 of 7", "weekly 2 of 5, oldest", "pinned: before the upgrade".
+func (r Reason) String() string {
+	switch r.Kind {
+	case Pinned, Held:
+		word := map[Kind]string{Pinned: "pinned", Held: "in use"}[r.Kind]
+		if r.Text == "" {
+			return word
+		}
+		return word + ": " + r.Text
+	case NewestIncomplete:
+		return "incomplete, and no newer one is complete"
+	case NoRule:
+		return "no rule is given"
+	case Unwanted:
+		return "no rule wants it"
+	case Incomplete:
+		return "incomplete, and a newer one is complete"
+	case Thinned:
+		return "to make room; otherwise " + r.Text
+	case Everything:
+		return "the policy keeps nothing"
+	case InFuture:
+		return "in the future"
+	}
+	text := string(r.Kind)
+	switch {
+	case !r.Within.IsZero():
+		text += " " + r.Within.String()
+	case r.Of == Unlimited:
+		text += fmt.Sprintf(" %d, no limit", r.Number)
+	default:
+		text += fmt.Sprintf(" %d of %d", r.Number, r.Of)
+	}
+	if r.Oldest {
+		text += ", oldest"
+	}
+	return text
+}
+
+func reasonTexts(list []Reason) string {
+	texts := make([]string, len(list))
+	for i, r := range list {
+		texts[i] = r.String()
+	}
+	return strings.Join(texts, "; ")
+}

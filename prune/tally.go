@@ -1,0 +1,74 @@
+package prune
+
+// tally follows what snapshots hold alone while some go and some come back. Each step costs about as much as the shares of
+// the snapshot that it is about.
+type tally struct {
+	space  *Space
+	shares [][]int32 // of each snapshot
+	left   []int32   // of each share: how many of its holders are there
+	sum    []int     // of each share: their positions added up, which is the position of the last one
+	alone  []Size    // of each snapshot: what goes with it, or would come back with it
+}
+
+func newTally(space *Space) *tally {
+	n := len(space.Snapshots)
+	t := &tally{space: space, shares: make([][]int32, n), left: make([]int32, len(space.Shared)),
+		sum: make([]int, len(space.Shared)), alone: make([]Size, n)}
+	copy(t.alone, space.Own)
+	number := make([]int, n)
+	for i := range space.Shared {
+		for _, holder := range space.Shared[i].Holders {
+			number[holder]++
+		}
+	}
+	for i := range t.shares {
+		t.shares[i] = make([]int32, 0, number[i])
+	}
+	for i := range space.Shared {
+		s := &space.Shared[i]
+		t.left[i] = int32(len(s.Holders))
+		for _, holder := range s.Holders {
+			t.shares[holder] = append(t.shares[holder], int32(i))
+			t.sum[i] += holder
+		}
+		if len(s.Holders) == 1 {
+			t.alone[s.Holders[0]].add(s.Size)
+		}
+	}
+	return t
+}
+
+// remove takes a snapshot away, and gives what goes with it.
+func (t *tally) remove(snapshot int) Size {
+	for _, i := range t.shares[snapshot] {
+		t.left[i]--
+		t.sum[i] -= snapshot
+		if t.left[i] == 1 {
+			t.alone[t.sum[i]].add(t.space.Shared[i].Size)
+		}
+	}
+	return t.alone[snapshot]
+}
+
+// restore brings back a snapshot that was removed, and gives what comes back with it.
+func (t *tally) restore(snapshot int) Size {
+	alone := t.space.Own[snapshot]
+	for _, i := range t.shares[snapshot] {
+		size := t.space.Shared[i].Size
+		switch t.left[i] {
+		case 0:
+			alone.add(size)
+		case 1:
+			t.alone[t.sum[i]].subtract(size)
+		}
+		t.left[i]++
+		t.sum[i] += snapshot
+	}
+	t.alone[snapshot] = alone
+	return alone
+}
+
+func (s *Size) subtract(other Size) {
+	s.Bytes -= other.Bytes
+	s.Inodes -= other.Inodes
+}

@@ -18,7 +18,7 @@ type Snapshot struct {
 	Complete bool
 	Pinned   bool
 	Label    string // of the pin
-	Held     string // by what it is needed now; "": by nothing
+	Held     string // why it must not be removed now, as people read it; "": it may
 }
 
 // Room is what a plan knows of space: what the snapshots hold, and the file system they are on.

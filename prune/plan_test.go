@@ -21,7 +21,7 @@ func mixed(t *testing.T, lines ...[]string) (list []Snapshot) {
 			case "labelled":
 				s.Pinned, s.Label = true, "before the upgrade"
 			case "held":
-				s.Held = "restored at /srv"
+				s.Held = "needed by /srv"
 			default:
 				t.Fatalf("%q", word)
 			}
@@ -90,8 +90,8 @@ func TestSpecialSnapshots(t *testing.T) {
 				[]string{"2026-01-03 12:00", "held"}, []string{"2026-01-04 12:00", "held", "incomplete"},
 				[]string{"2026-01-05 12:00", "labelled", "held"}),
 			[]string{"keep 2026-01-01 12:00: pinned", "keep 2026-01-02 12:00: pinned: before the upgrade",
-				"keep 2026-01-03 12:00: in use: restored at /srv", "keep 2026-01-04 12:00: in use: restored at /srv",
-				"keep 2026-01-05 12:00: pinned: before the upgrade; in use: restored at /srv; last 1 of 1"}},
+				"keep 2026-01-03 12:00: needed by /srv", "keep 2026-01-04 12:00: needed by /srv",
+				"keep 2026-01-05 12:00: pinned: before the upgrade; needed by /srv; last 1 of 1"}},
 		{"a pinned one counts like any other", Policy{Daily: 2},
 			mixed(t, []string{"2026-01-01 12:00"}, []string{"2026-01-02 12:00"}, []string{"2026-01-03 12:00", "pinned"}),
 			[]string{"remove 2026-01-01 12:00: no rule wants it", "keep 2026-01-02 12:00: daily 2 of 2",

@@ -10,7 +10,7 @@ import (
 // The other reasons to keep a snapshot.
 const (
 	Pinned           Kind = "pinned"
-	Held             Kind = "held"              // something needs it now
+	Held             Kind = "held"              // it must not go now
 	InFuture         Kind = "in the future"     // its time has not come: a clock was wrong
 	NewestIncomplete Kind = "newest incomplete" // no newer one is complete
 	NoRule           Kind = "no rule"           // the policy only thins out
@@ -31,18 +31,19 @@ type Reason struct {
 	Of     Count         // of a rule that counts: how many it keeps
 	Within calendar.Span // of a rule that measures
 	Oldest bool          // the rule keeps it as the oldest of all, not as the last of a period
-	Text   string        // of Pinned, the label; of Held, by what; of a Thinned one, what wanted it
+	Text   string        // of Pinned, the label; of Held, why; of Thinned, what wanted it
 }
 
 // String is the reason as people read it: "daily 3 of 7", "weekly 2 of 5, oldest", "pinned: before the upgrade".
 func (r Reason) String() string {
 	switch r.Kind {
-	case Pinned, Held:
-		word := map[Kind]string{Pinned: "pinned", Held: "in use"}[r.Kind]
+	case Pinned:
 		if r.Text == "" {
-			return word
+			return "pinned"
 		}
-		return word + ": " + r.Text
+		return "pinned: " + r.Text
+	case Held:
+		return r.Text
 	case NewestIncomplete:
 		return "incomplete, and no newer one is complete"
 	case NoRule:

@@ -50,7 +50,7 @@ func TestLikeRestic(t *testing.T) {
 		{policy: Policy{Daily: 20}},
 		{policy: Policy{Weekly: 12}},
 		{policy: Policy{Weekly: 1000}}, // the oldest has a week of its own
-		{policy: Policy{Monthly: 11}}, // there are eleven
+		{policy: Policy{Monthly: 11}},  // there are eleven
 		{policy: Policy{Monthly: 12}, here: []string{"2019-03-10 02:00"}},
 		{policy: Policy{Monthly: 8}},
 		{policy: Policy{Yearly: 10}, here: []string{"2019-03-10 02:00"}},

@@ -6,7 +6,7 @@ import (
 	"snapcopy/internal/calendar"
 )
 
-// Kind tells the reasons for keeping or removing a snapshot apart. The values are fixed: programs read them.
+// Kind tells the reasons for keeping or removing a snapshot apart.
 type Kind string
 
 // The rules.

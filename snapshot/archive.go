@@ -306,6 +306,9 @@ func names(dir string) ([]string, error) {
 // OpenCatalog opens the catalog of s.
 func (s Snapshot) OpenCatalog() (*index.Catalog, error) { return index.Open(s.Catalog) }
 
+// NameAt is the name of a snapshot whose run starts at t.
+func NameAt(t time.Time) string { return t.UTC().Format(nameLayout) }
+
 // parseName reads the time from a snapshot's name.
 func parseName(name string) (time.Time, bool) {
 	t, err := time.Parse(nameLayout, name)

@@ -21,7 +21,7 @@ func listCommand(a *app) *cobra.Command {
 		Use:   "list ARCHIVE",
 		Short: "List the snapshots of an archive",
 		Long: `List the snapshots of ARCHIVE, the oldest first: when each was taken (local time), what it holds, what
-was new against the one before, the bytes that it added, and its state.`,
+was new against the one before, the bytes that it added, its state, and whether it is pinned.`,
 		Example: `  snapcopy list /backup/documents
   snapcopy list --json /backup/documents`,
 	}, new(listOptions), mayBeDone, mayFail, mayFindDamage)
@@ -45,6 +45,8 @@ type snapshotLine struct {
 	RootHash  string        `json:"root_hash,omitempty"`
 	Counts    *index.Counts `json:"counts,omitempty"`
 	Error     string        `json:"error,omitempty"`
+	Pinned    bool          `json:"pinned,omitempty"`
+	Label     string        `json:"label,omitempty"` // of the pin
 }
 
 const (
@@ -98,6 +100,15 @@ func snapshotLines(archive *snapshot.Archive) ([]snapshotLine, error) {
 	for _, n := range lost {
 		lines = append(lines, snapshotLine{Name: n, State: stateNoCatalog})
 	}
+	pins, err := archive.Pins()
+	if err != nil {
+		return nil, err
+	}
+	for i := range lines {
+		var pin snapshot.Pin
+		pin, lines[i].Pinned = pins[lines[i].Name]
+		lines[i].Label = pin.Label
+	}
 	slices.SortFunc(lines, func(a, b snapshotLine) int { return strings.Compare(a.Name, b.Name) })
 	return lines, nil
 }
@@ -136,7 +147,7 @@ func (a *app) printSnapshots(lines []snapshotLine) error {
 	rows := [][]string{{"SNAPSHOT", "LOCAL TIME", "FILES", "SIZE", "NEW", "CHANGED", "MOVED", "DELETED", "ADDED", "STATE"}}
 	for i := range lines {
 		l := &lines[i]
-		row := []string{l.Name, "", "", "", "", "", "", "", "", stateText(l)}
+		row := []string{l.Name, "", "", "", "", "", "", "", "", stateText(l) + pinText(l)}
 		if !l.Time.IsZero() {
 			row[1] = a.local(l.Time)
 		}
@@ -161,6 +172,16 @@ func stateText(l *snapshotLine) string {
 		return "catalog lost"
 	}
 	return l.State
+}
+
+func pinText(l *snapshotLine) string {
+	switch {
+	case !l.Pinned:
+		return ""
+	case l.Label == "":
+		return ", pinned"
+	}
+	return ", pinned: " + printable(l.Label)
 }
 
 // tellDamage says how to go on if catalogs are damaged or lost.

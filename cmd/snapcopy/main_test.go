@@ -230,7 +230,7 @@ func TestErrorLines(t *testing.T) {
 func TestHelp(t *testing.T) {
 	for _, args := range [][]string{
 		{"snapshot"}, {"list"}, {"ls"}, {"cat"}, {"diff"}, {"explain"}, {"versions"}, {"find"}, {"restore"}, {"verify"},
-		{"catalog"}, {"index", "rebuild"}, {"completion"}, {"version"},
+		{"prune"}, {"pin"}, {"unpin"}, {"catalog"}, {"index", "rebuild"}, {"completion"}, {"version"},
 	} {
 		a, out, _ := testApp(t)
 		root := newRoot(a)

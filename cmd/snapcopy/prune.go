@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+	_ "time/tzdata" // --tz works where the system has no time zones: containers, Windows
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"snapcopy/prune"
+	"snapcopy/snapshot"
+)
+
+type pruneOptions struct {
+	last, hourly, daily, weekly, monthly, yearly                         countFlag
+	within                                                               spanFlag
+	withinHourly, withinDaily, withinWeekly, withinMonthly, withinYearly spanFlag
+
+	tz              string
+	countIncomplete bool
+
+	keepFree       amountFlag
+	keepFreeInodes inodesFlag
+	maxSize        sizeFlag
+	thinAnyway     bool
+
+	allowRemoveAll bool
+	dryRun         bool
+	simulate       bool
+	json           bool
+}
+
+func pruneCommand(a *app) *cobra.Command {
+	return command(a, &cobra.Command{
+		Use:   "prune [ARCHIVE]",
+		Short: "Remove the snapshots that no rule keeps",
+		Long: `Remove the snapshots of ARCHIVE that no rule keeps. A snapshot is kept if any rule wants it; each rule counts
+for itself. --keep-daily 7 keeps the last snapshot of each of the 7 newest days that have one, and the oldest
+snapshot of all as long as there are fewer than 7. --keep-within 30d keeps what is less than 30 days older than
+the newest snapshot. Hours, days, weeks (from Monday), months and years are those of the local clock; --tz names
+another zone. N is a number or "unlimited"; DURATION is written 36h, 90d or 1y6m (m: months). These are the
+rules of restic's forget. --dry-run shows what would be done, and why.
+
+A pinned snapshot is always kept. An incomplete one counts for no rule, and goes when a newer one is complete.
+One that lies in the future counts for no rule, is kept, and is reported. The newest complete one is kept.
+
+--keep-free, --keep-free-inodes and --max-size then thin out what the rules keep, until there is that much room:
+they remove the snapshot that costs the least history for each byte that it frees. Its cost is the gap that it
+leaves between the snapshots before and after it, divided by its age, so that old history is thinned out before
+recent history; the oldest one counts as if it left a gap as long as it is old. Space beyond the goal counts
+nothing. A goal that cannot be reached costs no snapshot, and is reported. Without --keep rules, everything is
+kept to begin with.
+
+--simulate tries the rules on made-up snapshots, whose times it reads from stdin, one a line, as in
+2026-11-20T18:00:00Z; it looks at no archive.`,
+		Example: `  snapcopy prune /backup/documents --keep-daily 7 --keep-weekly 5 --keep-monthly 12 --dry-run
+  snapcopy prune /backup/documents --keep-within 30d --keep-yearly unlimited --keep-free 10%
+  seq 0 365 | xargs -I{} date -d '2026-01-01 {} days' -Iseconds | snapcopy prune --simulate --keep-monthly 12`,
+	}, new(pruneOptions), mayBeDone, mayFail, status{statusDamage, "done, but damaged or lost catalogs were found"},
+		mayBeLocked, status{statusNoSpace, "done, but there is not the room that was asked for"})
+}
+
+func (o *pruneOptions) AddFlags(f *pflag.FlagSet) {
+	f.SortFlags = false
+	f.Var(&o.last, "keep-last", "keep the `N` newest snapshots")
+	f.Var(&o.hourly, "keep-hourly", "keep the last snapshot of each of the `N` newest hours that have one")
+	f.Var(&o.daily, "keep-daily", "the same for `N` days")
+	f.Var(&o.weekly, "keep-weekly", "the same for `N` weeks (ISO 8601: they begin on Monday)")
+	f.Var(&o.monthly, "keep-monthly", "the same for `N` months")
+	f.Var(&o.yearly, "keep-yearly", "the same for `N` years")
+	f.Var(&o.within, "keep-within", "keep what is less than `DURATION` older than the newest snapshot")
+	f.Var(&o.withinHourly, "keep-within-hourly", "of that, keep the last of each hour only")
+	f.Var(&o.withinDaily, "keep-within-daily", "the same for days")
+	f.Var(&o.withinWeekly, "keep-within-weekly", "the same for weeks")
+	f.Var(&o.withinMonthly, "keep-within-monthly", "the same for months")
+	f.Var(&o.withinYearly, "keep-within-yearly", "the same for years")
+	f.StringVar(&o.tz, "tz", "", "count in the time zone `ZONE`, as in Europe/Berlin (default: the local one)")
+	f.BoolVar(&o.countIncomplete, "count-incomplete", false,
+		"take incomplete snapshots for complete ones, where some files can never be read")
+	f.Var(&o.keepFree, "keep-free", "thin out until `AMOUNT` of the file system is free: 10% or 50GiB")
+	f.Var(&o.keepFreeInodes, "keep-free-inodes", "thin out until `AMOUNT` of its inodes are free: 5% or 100000")
+	f.Var(&o.maxSize, "max-size", "thin out until all snapshots together take no more than `SIZE`")
+	f.BoolVar(&o.thinAnyway, "thin-anyway", false, "thin out all that may go even where that is not enough")
+	f.BoolVar(&o.allowRemoveAll, "allow-remove-all", false, "go on when there is no rule at all: remove every snapshot")
+	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "say what would be removed, and why; change nothing")
+	f.BoolVar(&o.simulate, "simulate", false, "read times of made-up snapshots from stdin, and say what would be removed")
+	f.BoolVar(&o.json, "json", false, "print one JSON object a line: each snapshot, then the sum")
+}
+
+// Run makes the plan, tells it, and carries it out.
+func (o *pruneOptions) Run(ctx context.Context, a *app, args []string) error {
+	if err := o.setZone(a); err != nil {
+		return err
+	}
+	if o.simulate {
+		return o.simulated(a)
+	}
+	if len(args) == 0 {
+		return wrongUsage("ARCHIVE is missing")
+	}
+	return o.archive(ctx, a, args[0])
+}
+
+func (o *pruneOptions) archive(ctx context.Context, a *app, path string) (err error) {
+	archive, err := snapshot.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, archive.Close()) }()
+	snapshots, damaged, err := a.toPlan(archive)
+	if err != nil {
+		return err
+	}
+	room, err := roomOf(archive, nil)
+	if err != nil {
+		return err
+	}
+	plan, err := o.plan(snapshots, a.now(), room, a.loc)
+	if err != nil {
+		return err
+	}
+	if err := o.tell(a, plan); err != nil {
+		return err
+	}
+	if !o.dryRun && len(plan.Removed()) > 0 {
+		if err := carryOut(ctx, archive, plan); err != nil {
+			return err
+		}
+	}
+	return outcomeOf(plan, damaged)
+}
+
+// setZone makes --tz the zone in which periods are counted and times are shown.
+func (o *pruneOptions) setZone(a *app) error {
+	if o.tz == "" {
+		return nil
+	}
+	loc, err := time.LoadLocation(o.tz)
+	if err != nil {
+		return wrongUsage("--tz %s: there is no such time zone", name(o.tz))
+	}
+	a.loc = loc
+	return nil
+}
+
+// plan decides, and puts into words what is refused.
+func (o *pruneOptions) plan(list []prune.Snapshot, now time.Time, room *prune.Room, zone *time.Location) (*prune.Plan, error) {
+	plan, err := prune.Make(list, o.policy(zone), now, room)
+	switch {
+	case errors.Is(err, prune.ErrEmptyPolicy):
+		return nil, wrongUsage("there is no rule: nothing would be kept (--allow-remove-all, if that is what you want)")
+	case errors.Is(err, prune.ErrUnknownSpace):
+		return nil, wrongUsage("--keep-free, --keep-free-inodes and --max-size need to know what each snapshot holds")
+	}
+	return plan, err
+}
+
+func (o *pruneOptions) policy(zone *time.Location) prune.Policy {
+	return prune.Policy{
+		Last: o.last.Count, Hourly: o.hourly.Count, Daily: o.daily.Count, Weekly: o.weekly.Count,
+		Monthly: o.monthly.Count, Yearly: o.yearly.Count,
+		Within: o.within.Span, WithinHourly: o.withinHourly.Span, WithinDaily: o.withinDaily.Span,
+		WithinWeekly: o.withinWeekly.Span, WithinMonthly: o.withinMonthly.Span, WithinYearly: o.withinYearly.Span,
+		Zone: zone, CountIncomplete: o.countIncomplete,
+		KeepFree: o.keepFree.Amount, KeepFreeInodes: o.keepFreeInodes.Amount, MaxSize: uint64(o.maxSize),
+		ThinAnyway: o.thinAnyway, AllowRemoveAll: o.allowRemoveAll,
+	}
+}

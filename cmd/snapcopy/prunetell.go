@@ -1,0 +1,195 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"snapcopy/prune"
+	"snapcopy/snapshot"
+)
+
+// simulated makes and tells a plan for snapshots whose times come from stdin.
+func (o *pruneOptions) simulated(a *app) error {
+	list, err := readTimes(os.Stdin)
+	if err != nil {
+		return err
+	}
+	now := a.now()
+	if _, isSet := os.LookupEnv(clockVariable); !isSet {
+		for i := range list {
+			if list[i].Time.After(now) {
+				now = list[i].Time
+			}
+		}
+		if now.After(a.now().Add(prune.Slack)) {
+			a.term.errorf("The last of these times, %s, is taken for now.", a.local(now))
+		}
+	}
+	plan, err := o.plan(list, now, nil, a.loc)
+	if err != nil {
+		return err
+	}
+	return o.tell(a, plan)
+}
+
+// readTimes reads RFC 3339 times, one a line; empty lines count for nothing.
+func readTimes(r io.Reader) (list []prune.Snapshot, err error) {
+	lines := bufio.NewScanner(r)
+	for number := 1; lines.Scan(); number++ {
+		text := strings.TrimSpace(lines.Text())
+		if text == "" {
+			continue
+		}
+		t, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			return nil, wrongUsage("stdin, line %d: %s is not a time like 2006-01-02T15:04:05Z", number, name(text))
+		}
+		list = append(list, prune.Snapshot{Name: snapshot.NameAt(t), Time: t, Complete: true})
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("read stdin: %w", err)
+	}
+	return list, nil
+}
+
+// tell prints a plan, and what is odd about it.
+func (o *pruneOptions) tell(a *app, plan *prune.Plan) error {
+	tellPlan := a.printPlan
+	if o.json {
+		tellPlan = a.printPlanJSON
+	} else if o.tz != "" {
+		tellPlan = func(p *prune.Plan) error { return a.printPlanIn(p, "TIME IN "+o.tz) }
+	}
+	if err := tellPlan(plan); err != nil {
+		return err
+	}
+	a.warnOfPlan(plan, o.thinAnyway)
+	if o.dryRun && len(plan.Removed()) > 0 {
+		a.term.errorf("Nothing was removed: this is a dry run.")
+	}
+	return nil
+}
+
+func (a *app) printPlan(plan *prune.Plan) error { return a.printPlanIn(plan, "LOCAL TIME") }
+
+func (a *app) printPlanIn(plan *prune.Plan, timeHeader string) error {
+	if len(plan.Decisions) == 0 {
+		a.term.errorf("There are no snapshots yet.")
+		return nil
+	}
+	rows := [][]string{{"SNAPSHOT", timeHeader, "PLAN", "FREES", "WHY"}}
+	for i := range plan.Decisions {
+		d := &plan.Decisions[i]
+		row := []string{d.Name, a.local(d.Time), planWord(d), "", d.Why()}
+		if d.Freed != nil {
+			row[3] = size(d.Freed.Bytes)
+		}
+		rows = append(rows, row)
+	}
+	if plan.Freed == nil { // nobody knows: no column
+		for i, row := range rows {
+			rows[i] = append(row[:3:3], row[4])
+		}
+	}
+	if err := a.printf("%s", table(rows, false, false, false, plan.Freed != nil)); err != nil {
+		return err
+	}
+	return a.printf("%s\n", planSum(plan))
+}
+
+func planWord(d *prune.Decision) string {
+	if d.Keep {
+		return "keep"
+	}
+	return "remove"
+}
+
+// planSum is the last line of a plan.
+func planSum(plan *prune.Plan) string {
+	all, gone := len(plan.Decisions), len(plan.Removed())
+	text := fmt.Sprintf("%s: keep %s, remove %s", counted(uint64(all), "snapshot", "snapshots"), count(uint64(all-gone)),
+		count(uint64(gone)))
+	if plan.Freed != nil && gone > 0 {
+		text += fmt.Sprintf(", which frees %s and %s", size(plan.Freed.Bytes), counted(plan.Freed.Inodes, "inode", "inodes"))
+	}
+	return text + "."
+}
+
+func (a *app) warnOfPlan(plan *prune.Plan, thinAnyway bool) {
+	for i := range plan.Decisions {
+		d := &plan.Decisions[i]
+		for _, r := range d.Reasons {
+			if r.Kind == prune.InFuture {
+				a.term.errorf("Warning: %s is in the future; it is kept, and counts for nothing. Was a clock wrong?", d.Name)
+			}
+		}
+	}
+	for _, n := range plan.Unmeasured {
+		a.term.errorf("Warning: %s: what it holds is not known; more may be freed than is told", n)
+	}
+	for _, m := range plan.Missed {
+		how := "nothing is removed for it"
+		if thinAnyway {
+			how = "all that may go is removed anyway"
+		}
+		a.term.errorf("snapcopy: --%s: %s cannot be had: %s would be lacking even if all went that may; %s", m.Goal,
+			goalAmount(&m, m.Wanted), goalAmount(&m, m.By), how)
+	}
+}
+
+func goalAmount(m *prune.Missed, n uint64) string {
+	if m.Goal == "keep-free-inodes" {
+		return counted(n, "inode", "inodes")
+	}
+	return size(n)
+}
+
+type decisionObject struct {
+	Snapshot string      `json:"snapshot"`
+	Time     time.Time   `json:"time"`
+	Plan     string      `json:"plan"` // keep or remove
+	Reasons  []string    `json:"reasons"`
+	Pinned   bool        `json:"pinned,omitempty"`
+	Label    string      `json:"label,omitempty"`
+	Freed    *prune.Size `json:"freed,omitempty"` // after the older ones: adds up to that of the sum
+}
+
+type planObject struct {
+	Snapshots  int            `json:"snapshots"`
+	Kept       int            `json:"kept"`
+	Removed    int            `json:"removed"`
+	Freed      *prune.Size    `json:"freed,omitempty"`
+	Missed     []missedObject `json:"missed,omitempty"`
+	Unmeasured []string       `json:"unmeasured,omitempty"`
+}
+
+type missedObject struct {
+	Goal    string `json:"goal"`
+	Wanted  uint64 `json:"wanted"`
+	Lacking uint64 `json:"lacking"`
+}
+
+func (a *app) printPlanJSON(plan *prune.Plan) error {
+	for i := range plan.Decisions {
+		d := &plan.Decisions[i]
+		o := decisionObject{Snapshot: d.Name, Time: d.Time.UTC(), Plan: planWord(d), Pinned: d.Pinned, Label: d.Label,
+			Freed: d.Freed}
+		for _, r := range d.Reasons {
+			o.Reasons = append(o.Reasons, r.String())
+		}
+		if err := a.printJSON(&o); err != nil {
+			return err
+		}
+	}
+	gone := len(plan.Removed())
+	sum := planObject{Snapshots: len(plan.Decisions), Kept: len(plan.Decisions) - gone, Removed: gone, Freed: plan.Freed,
+		Unmeasured: plan.Unmeasured}
+	for _, m := range plan.Missed {
+		sum.Missed = append(sum.Missed, missedObject{m.Goal, m.Wanted, m.By})
+	}
+	return a.printJSON(&sum)
+}

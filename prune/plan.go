@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Slack is how far ahead of now a snapshot's time may be without counting as in the future: clocks of machines that share
-// an archive differ by seconds.
+// Slack is how far ahead of now a snapshot's time may be without counting as in the future: clocks of machines that
+// share an archive differ by seconds.
 const Slack = time.Minute
 
 // Snapshot is what a plan has to know of a snapshot.
@@ -60,8 +60,8 @@ func (p *Plan) Removed() (names []string) {
 	return names
 }
 
-// Make decides about each of the snapshots, which it does not change. room can be nil for a policy that does not thin out;
-// then no plan says what it frees. A snapshot that is pinned, held or in the future is always kept.
+// Make decides about each of the snapshots, which it does not change. room can be nil for a policy that does not thin
+// out; then no plan says what it frees. A snapshot that is pinned, held or in the future is always kept.
 func Make(snapshots []Snapshot, policy Policy, now time.Time, room *Room) (*Plan, error) {
 	switch err := policy.check(); {
 	case err != nil:

@@ -42,8 +42,8 @@ func outcome(p *Plan) (list []string) {
 	return list
 }
 
-// Guards: incomplete snapshots do not count and go when a newer one is complete; what is pinned, needed or in the future
-// stays and takes no other's place.
+// Guards: incomplete snapshots do not count and go when a newer one is complete; what is pinned, needed or in the
+// future stays and takes no other's place.
 func TestSpecialSnapshots(t *testing.T) {
 	now := time.Date(2026, 1, 10, 12, 0, 0, 0, time.UTC)
 	for _, c := range []struct {
@@ -127,9 +127,11 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%+v: %v", p, plan)
 		}
 	}
-	plan := mustMake(t, list, Policy{AllowRemoveAll: true}, late)
-	equalLines(t, "an empty policy that is allowed", outcome(plan),
-		[]string{"remove 2026-01-01 12:00: the policy keeps nothing", "remove 2026-01-02 12:00: the policy keeps nothing"})
+	all := append(slices.Clone(list),
+		mixed(t, []string{"2026-01-03 12:00", "incomplete"}, []string{"2026-01-04 12:00", "pinned"})...)
+	equalLines(t, "an empty policy that is allowed", outcome(mustMake(t, all, Policy{AllowRemoveAll: true}, late)),
+		[]string{"remove 2026-01-01 12:00: the policy keeps nothing", "remove 2026-01-02 12:00: the policy keeps nothing",
+			"remove 2026-01-03 12:00: incomplete, and a newer one is complete", "keep 2026-01-04 12:00: pinned"})
 	if plan := mustMake(t, nil, Policy{Last: 1}, late); len(plan.Decisions) > 0 || plan.Removed() != nil {
 		t.Errorf("an empty archive: %+v", plan)
 	}

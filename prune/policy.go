@@ -21,10 +21,10 @@ var (
 
 // Policy says which snapshots to keep. A snapshot is kept if any rule wants it; each rule counts for itself.
 //
-// A rule with a count keeps the last snapshot of each of the newest periods that have one, and the oldest snapshot of all
-// while it is not used up. Hours, days, weeks (ISO 8601), months and years are those of the clock on the wall in Zone: the
-// hour that comes twice in autumn is one hour. A rule with a span does so for the snapshots less than that span older than
-// the newest one.
+// A rule with a count keeps the last snapshot of each of the newest periods that have one, and the oldest snapshot of
+// all while it is not used up. Hours, days, weeks (ISO 8601), months and years are those of the clock on the wall in
+// Zone: the hour that comes twice in autumn is one hour. A rule with a span does so for the snapshots less than that
+// span older than the newest one.
 //
 // Only complete snapshots count. An incomplete one is removed when a newer one is complete.
 type Policy struct {

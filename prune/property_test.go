@@ -17,8 +17,9 @@ var zones = []string{"UTC", "Europe/Berlin", "Pacific/Auckland", "America/Sao_Pa
 // drawSnapshots makes up snapshots: in bursts, with gaps, across some years, some of them special.
 func drawSnapshots(t *rapid.T, special bool) (list []Snapshot, now time.Time) {
 	when := time.Date(2019, 10, 20, 0, 0, 0, 0, time.UTC)
+	const day = 24 * time.Hour
 	for i := range rapid.IntRange(0, 40).Draw(t, "snapshots") {
-		step := rapid.SampledFrom([]time.Duration{time.Minute, time.Hour, 24 * time.Hour, 24 * time.Hour, 40 * 24 * time.Hour})
+		step := rapid.SampledFrom([]time.Duration{time.Minute, time.Hour, day, day, 40 * day})
 		when = when.Add(step.Draw(t, "step") * time.Duration(rapid.IntRange(1, 3).Draw(t, "steps")))
 		s := Snapshot{Name: fmt.Sprintf("%03d", i), Time: when, Complete: true}
 		if special {
@@ -99,8 +100,8 @@ func drawThinning(t *rapid.T, p *Policy) {
 	p.ThinAnyway = rapid.Bool().Draw(t, "anyway")
 }
 
-// Guards: every snapshot has one decision and a reason; whatever is kept is decided the same again once the rest is gone;
-// the newest that counts stays.
+// Guards: every snapshot has one decision and a reason; whatever is kept is decided the same again once the rest is
+// gone; the newest that counts stays.
 func TestPlanProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		list, now := drawSnapshots(t, true)
@@ -230,7 +231,7 @@ func TestRaisingACountRemovesNoMore(t *testing.T) {
 		more := policy
 		which := rapid.IntRange(0, 6).Draw(t, "which")
 		if which == 6 {
-			more.Within = calendar.Span{Months: policy.Within.Months, Days: policy.Within.Days + 3, Elapsed: policy.Within.Elapsed}
+			more.Within.Days += 3
 		} else {
 			count := []*Count{&more.Last, &more.Hourly, &more.Daily, &more.Weekly, &more.Monthly, &more.Yearly}[which]
 			if *count != Unlimited {

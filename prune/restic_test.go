@@ -23,8 +23,8 @@ var resticTimes = []string{
 	"2021-03-31 11:59", "2021-03-31 12:00",
 }
 
-// Guards: the rules are those of restic's forget. The restic that Debian has, 0.14, is older than the rules followed here
-// in one point, and wrong by them in another; what follows from both is asserted to the snapshot:
+// Guards: the rules are those of restic's forget. The restic that Debian has, 0.14, is older than the rules followed
+// here in one point, and wrong by them in another; what follows from both is asserted to the snapshot:
 //
 //   - it does not keep the oldest snapshot while a rule is not used up (0.16 does);
 //   - a month before 31 March is 3 March for it, not the last day of February.

@@ -52,7 +52,8 @@ func (p *Policy) rules() []rule {
 	}
 }
 
-// period is one hour, day, week, month or year of a calendar: its year (that of the week, for weeks) and its number there.
+// period is one hour, day, week, month or year of a calendar: its year (that of the week, for weeks) and its number
+// there.
 type period struct{ year, number int }
 
 func (p period) before(other period) bool {

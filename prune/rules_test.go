@@ -44,7 +44,8 @@ func TestCalendars(t *testing.T) {
 			[]string{"2025-06-02 12:00: weekly 2 of 2", "2026-06-01 12:00: weekly 1 of 2"}},
 		{"year ends", "Europe/Berlin", Policy{Yearly: 3},
 			[]string{"2023-12-31 23:59", "2024-01-01 00:00", "2024-12-31T22:59:00Z", "2024-12-31T23:00:00Z", "2025-03-01 12:00"},
-			[]string{"2023-12-31 23:59: yearly 3 of 3", "2024-12-31T22:59:00Z: yearly 2 of 3", "2025-03-01 12:00: yearly 1 of 3"}},
+			[]string{"2023-12-31 23:59: yearly 3 of 3", "2024-12-31T22:59:00Z: yearly 2 of 3",
+				"2025-03-01 12:00: yearly 1 of 3"}},
 		{"leap day", "UTC", Policy{Daily: 2, Monthly: 2},
 			[]string{"2024-02-28 12:00", "2024-02-29 00:30", "2024-02-29 12:00", "2024-03-01 00:00"},
 			[]string{"2024-02-29 12:00: daily 2 of 2; monthly 2 of 2", "2024-03-01 00:00: daily 1 of 2; monthly 1 of 2"}},
@@ -73,10 +74,11 @@ func TestCalendars(t *testing.T) {
 			[]string{"2026-09-26T11:59:00Z", "2026-09-26T12:00:00Z", "2026-09-27T10:59:00Z", "2026-09-27T11:00:00Z"},
 			[]string{"2026-09-27T10:59:00Z: daily 2 of 2", "2026-09-27T11:00:00Z: daily 1 of 2"}},
 		// In St. John's the clocks went back to 23:01 at 0:01 on 4 November 2007.
-		{"a day that ends twice is one", "America/St_Johns", Policy{Daily: 2},
+		{"a day that ends twice is one", "America/St_Johns", Policy{Daily: 3},
 			[]string{"2007-11-03T00:00:00Z", "2007-11-04T02:29:00Z", "2007-11-04T02:30:30Z", "2007-11-04T03:29:00Z",
 				"2007-11-04T03:30:00Z"},
-			[]string{"2007-11-04T03:29:00Z: daily 2 of 2", "2007-11-04T03:30:00Z: daily 1 of 2"}},
+			[]string{"2007-11-03T00:00:00Z: daily 3 of 3", "2007-11-04T03:29:00Z: daily 2 of 3",
+				"2007-11-04T03:30:00Z: daily 1 of 3"}},
 
 		{"the oldest is kept while a rule is not used up", "UTC", Policy{Weekly: 5, Monthly: 2},
 			[]string{"2026-01-02 12:00", "2026-01-03 12:00", "2026-01-20 12:00", "2026-02-10 12:00"},

@@ -1,7 +1,7 @@
 package prune
 
-// tally follows what snapshots hold alone while some go and some come back. Each step costs about as much as the shares of
-// the snapshot that it is about.
+// tally follows what snapshots hold alone while some go and some come back. Each step costs about as much as the shares
+// of the snapshot that it is about.
 type tally struct {
 	space  *Space
 	shares [][]int32 // of each snapshot

@@ -103,12 +103,12 @@ func (d *draft) alone(i int) Size {
 	return Size{}
 }
 
-// thinOut removes, until the goals are reached, the snapshot whose removal costs the least history for the space that it
-// gives; then it takes back what turned out not to be needed, the costliest first.
+// thinOut removes, until the goals are reached, the snapshot whose removal costs the least history for the space that
+// it gives; then it takes back what turned out not to be needed, the costliest first.
 //
 // The cost of a snapshot is the gap that it leaves between the snapshots before and after it, divided by its age: old
-// history is thinned out before recent history. The oldest one counts as if it left a gap of all its age, so that it goes
-// when what is left lies far apart. Space beyond a goal counts nothing.
+// history is thinned out before recent history. The oldest one counts as if it left a gap of all its age, so that it
+// goes when what is left lies far apart. Space beyond a goal counts nothing.
 func (d *draft) thinOut(room *Room) {
 	goals := d.reachable(d.policy.goals(room))
 	chain := d.newChain()
@@ -170,7 +170,8 @@ func (d *draft) reachable(goals []goal) (list []goal) {
 	return list
 }
 
-// candidates are the snapshots of a chain that may go: never its last one, which is the newest, and nothing that is fixed.
+// candidates are the snapshots of a chain that may go: never its last one, which is the newest, and nothing that is
+// fixed.
 func (d *draft) candidates(c *chain) iter.Seq[int] {
 	return func(yield func(int) bool) {
 		for i := c.first; i >= 0 && c.next[i] >= 0; i = c.next[i] {

@@ -13,8 +13,9 @@ import (
 	"snapcopy/internal/atomicfile"
 )
 
-// Pin says that a snapshot is to be kept whatever the retention says. Pins are in .snapcopy/pins, a file for each that is
-// named after the snapshot. It is the file that pins: what it holds is for people only, so damage to it unpins nothing.
+// Pin says that a snapshot is to be kept whatever the retention says. Pins are in .snapcopy/pins, a file for each that
+// is named after the snapshot. It is the file that pins: what it holds is for people only, so damage to it unpins
+// nothing.
 type Pin struct {
 	Snapshot string    `json:"snapshot"`
 	Label    string    `json:"label,omitempty"` // why, for people

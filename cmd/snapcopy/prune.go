@@ -117,7 +117,7 @@ func (o *pruneOptions) archive(ctx context.Context, a *app, path string) (err er
 	if err != nil {
 		return err
 	}
-	plan, err := o.plan(snapshots, a.now(), room, a.loc)
+	plan, err := o.plan(a, snapshots, a.now(), room)
 	if err != nil {
 		return err
 	}
@@ -146,8 +146,8 @@ func (o *pruneOptions) setZone(a *app) error {
 }
 
 // plan decides, and puts into words what is refused.
-func (o *pruneOptions) plan(list []prune.Snapshot, now time.Time, room *prune.Room, zone *time.Location) (*prune.Plan, error) {
-	plan, err := prune.Make(list, o.policy(zone), now, room)
+func (o *pruneOptions) plan(a *app, list []prune.Snapshot, now time.Time, room *prune.Room) (*prune.Plan, error) {
+	plan, err := prune.Make(list, o.policy(a.loc), now, room)
 	switch {
 	case errors.Is(err, prune.ErrEmptyPolicy):
 		return nil, wrongUsage("there is no rule: nothing would be kept (--allow-remove-all, if that is what you want)")

@@ -13,8 +13,8 @@ import (
 	"snapcopy/snapshot"
 )
 
-// Guards: what is freed stands beside what is removed and adds up, in the table and for programs; a goal out of reach is
-// told, with an exit status of its own.
+// Guards: what is freed stands beside what is removed and adds up, in the table and for programs; a goal out of reach
+// is told, with an exit status of its own.
 func TestPlanWithBytes(t *testing.T) {
 	at := time.Date(2026, 11, 20, 2, 0, 0, 0, time.UTC)
 	var list []prune.Snapshot
@@ -31,11 +31,11 @@ func TestPlanWithBytes(t *testing.T) {
 	o := pruneOptions{last: countFlag{prune.Count(2)}, keepFree: amountFlag{prune.Amount{Percent: 90}}}
 
 	a, out, errOut := testApp(t)
-	plan, err := o.plan(list, at.AddDate(0, 0, 5), room, time.UTC)
+	a.loc = time.UTC
+	plan, err := o.plan(a, list, at.AddDate(0, 0, 5), room)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.loc = time.UTC
 	if err := errors.Join(o.tell(a, plan), a.term.flush()); err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,8 @@ func TestPlanWithBytes(t *testing.T) {
 		t.Error(diff)
 	}
 	for _, line := range []string{
-		"snapcopy: --keep-free: 922 MiB cannot be had: 404 MiB would be lacking even if all went that may; nothing is removed for it",
+		"snapcopy: --keep-free: 922 MiB cannot be had: 404 MiB would be lacking even if all went that may; " +
+			"nothing is removed for it",
 		"Warning: 2026-11-20T030000Z: what it holds is not known; more may be freed than is told",
 	} {
 		if !strings.Contains(errOut.String(), line+"\n") {

@@ -51,7 +51,8 @@ func (a *app) toPlan(archive *snapshot.Archive) (list []prune.Snapshot, damaged 
 	return list, damaged || len(lost) > 0, err
 }
 
-// roomOf completes what the snapshots hold with what their file system has. Without the one there is no use for the other.
+// roomOf completes what the snapshots hold with what their file system has. Without the one there is no use for the
+// other.
 func roomOf(archive *snapshot.Archive, space *prune.Space) (room *prune.Room, err error) {
 	if space == nil {
 		return nil, nil

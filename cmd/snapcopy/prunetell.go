@@ -29,7 +29,7 @@ func (o *pruneOptions) simulated(a *app) error {
 			a.term.errorf("The last of these times, %s, is taken for now.", a.local(now))
 		}
 	}
-	plan, err := o.plan(list, now, nil, a.loc)
+	plan, err := o.plan(a, list, now, nil)
 	if err != nil {
 		return err
 	}

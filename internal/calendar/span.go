@@ -104,8 +104,8 @@ func (s Span) Before(t time.Time) time.Time {
 	return t.Add(-s.Elapsed)
 }
 
-// monthsBefore looks at the date alone to find the last day of a month: a time of day that a change of the clocks leaves
-// out may well be moved to another day.
+// monthsBefore looks at the date alone to find the last day of a month: a time of day that a change of the clocks
+// leaves out may well be moved to another day.
 func monthsBefore(t time.Time, n int) time.Time {
 	year, month, day := t.Date()
 	months := year*12 + int(month) - 1 - n

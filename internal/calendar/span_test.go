@@ -28,8 +28,8 @@ func TestParse(t *testing.T) {
 			t.Errorf("%q: %v, %v; want %v", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"", "d", "3", "3x", "-3d", "+3d", "3 d", "3d ", "1.5d", "3d4", "1d1d", "1m1mo", "1000000d",
-		"3D", "1y-2d", "٣d", "1s", "forever"} {
+	for _, text := range []string{"", "d", "3", "3x", "-3d", "+3d", "3 d", "3d ", "1.5d", "3d4", "1d1d", "1m1mo",
+		"1000000d", "3D", "1y-2d", "٣d", "1s", "forever"} {
 		if got, err := Parse(text); err == nil {
 			t.Errorf("%q: %v, want an error", text, got)
 		}

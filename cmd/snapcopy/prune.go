@@ -30,6 +30,7 @@ type pruneOptions struct {
 	dryRun         bool
 	simulate       bool
 	json           bool
+	quiet          bool
 }
 
 func pruneCommand(a *app) *cobra.Command {
@@ -86,6 +87,7 @@ func (o *pruneOptions) AddFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.allowRemoveAll, "allow-remove-all", false, "go on when there is no rule at all: remove every snapshot")
 	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "say what would be removed, and why; change nothing")
 	f.BoolVar(&o.simulate, "simulate", false, "read times of made-up snapshots from stdin, and say what would be removed")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors and warnings only")
 	f.BoolVar(&o.json, "json", false, "print one JSON object a line: each snapshot, then the sum")
 }
 

@@ -28,7 +28,7 @@ func TestPlanWithBytes(t *testing.T) {
 	list = append(list, prune.Snapshot{Name: "2026-11-20T030000Z", Time: at.Add(time.Hour)})
 	space.Shared = []prune.Share{{Holders: []int{0, 1}, Size: prune.Size{Bytes: 3 << 20, Inodes: 5}}}
 	room := &prune.Room{Space: space, Total: prune.Size{Bytes: 1 << 30, Inodes: 1000}, Free: prune.Size{Bytes: 1 << 29}}
-	o := pruneOptions{last: countFlag{prune.Count(2)}, keepFree: amountFlag{prune.Amount{Percent: 90}}}
+	o := pruneOptions{last: countFlag{prune.Count(2)}, keepFree: amountFlag{prune.Amount{Percent: 90}}, dryRun: true}
 
 	a, out, errOut := testApp(t)
 	a.loc = time.UTC
@@ -64,6 +64,15 @@ func TestPlanWithBytes(t *testing.T) {
 	}
 	if status := statusOf(outcomeOf(plan, true)); status != statusDamage {
 		t.Errorf("exit status %d with damage", status)
+	}
+
+	out.Reset()
+	o.dryRun = false
+	if err := errors.Join(o.tell(a, plan), a.term.flush()); err != nil {
+		t.Fatal(err)
+	}
+	if got := out.String(); strings.Contains(got, "keep  ") || !strings.Contains(got, "2026-11-21T020000Z") {
+		t.Errorf("to be carried out: %s", got)
 	}
 
 	out.Reset()

@@ -56,34 +56,40 @@ func readTimes(r io.Reader) (list []prune.Snapshot, err error) {
 	return list, nil
 }
 
-// tell prints a plan, and what is odd about it.
-func (o *pruneOptions) tell(a *app, plan *prune.Plan) error {
-	tellPlan := a.printPlan
-	if o.json {
-		tellPlan = a.printPlanJSON
-	} else if o.tz != "" {
-		tellPlan = func(p *prune.Plan) error { return a.printPlanIn(p, "TIME IN "+o.tz) }
+// tell prints a plan, and what is odd about it. Where it is carried out, what is kept is no news.
+func (o *pruneOptions) tell(a *app, plan *prune.Plan) (err error) {
+	switch {
+	case o.json:
+		err = a.printPlanJSON(plan)
+	case !o.quiet:
+		err = o.printPlan(a, plan)
 	}
-	if err := tellPlan(plan); err != nil {
+	if err != nil {
 		return err
 	}
 	a.warnOfPlan(plan, o.thinAnyway)
-	if o.dryRun && len(plan.Removed()) > 0 {
+	if o.dryRun && !o.quiet && len(plan.Removed()) > 0 {
 		a.term.errorf("Nothing was removed: this is a dry run.")
 	}
 	return nil
 }
 
-func (a *app) printPlan(plan *prune.Plan) error { return a.printPlanIn(plan, "LOCAL TIME") }
-
-func (a *app) printPlanIn(plan *prune.Plan, timeHeader string) error {
+func (o *pruneOptions) printPlan(a *app, plan *prune.Plan) error {
 	if len(plan.Decisions) == 0 {
 		a.term.errorf("There are no snapshots yet.")
 		return nil
 	}
+	timeHeader := "LOCAL TIME"
+	if o.tz != "" {
+		timeHeader = "TIME IN " + o.tz
+	}
+	carriedOut := !o.dryRun && !o.simulate
 	rows := [][]string{{"SNAPSHOT", timeHeader, "PLAN", "FREES", "WHY"}}
 	for i := range plan.Decisions {
 		d := &plan.Decisions[i]
+		if carriedOut && d.Keep {
+			continue
+		}
 		row := []string{d.Name, a.local(d.Time), planWord(d), "", d.Why()}
 		if d.Freed != nil {
 			row[3] = size(d.Freed.Bytes)
@@ -95,8 +101,10 @@ func (a *app) printPlanIn(plan *prune.Plan, timeHeader string) error {
 			rows[i] = append(row[:3:3], row[4])
 		}
 	}
-	if err := a.printf("%s", table(rows, false, false, false, plan.Freed != nil)); err != nil {
-		return err
+	if len(rows) > 1 {
+		if err := a.printf("%s", table(rows, false, false, false, plan.Freed != nil)); err != nil {
+			return err
+		}
 	}
 	return a.printf("%s\n", planSum(plan))
 }

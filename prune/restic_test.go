@@ -1,6 +1,7 @@
 package prune
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -18,7 +19,9 @@ var resticTimes = []string{
 	"2019-03-10 02:00", "2019-03-20 02:00", "2019-11-05 02:00", "2019-12-31 23:59", "2020-01-01 00:00", "2020-02-28 12:00",
 	"2020-02-29 12:00", "2020-03-01 12:00", "2020-10-24 23:30", "2020-10-25 01:30", "2020-10-25 03:30", "2020-12-27 12:00",
 	"2020-12-28 12:00", "2020-12-31 12:00", "2021-01-03 12:00", "2021-01-04 12:00", "2021-02-28 12:00", "2021-03-01 12:00",
-	"2021-03-02 12:00", "2021-03-03 13:00", "2021-03-10 12:00", "2021-03-24 11:00", "2021-03-28 01:59", "2021-03-28 03:00",
+	"2021-03-02 12:00", "2021-03-03 13:00", "2021-03-10 12:00", "2021-03-11 02:00", "2021-03-12 02:00", "2021-03-13 02:00",
+	"2021-03-14 02:00", "2021-03-15 02:00", "2021-03-16 02:00", "2021-03-17 02:00", "2021-03-18 02:00", "2021-03-19 02:00",
+	"2021-03-20 02:00", "2021-03-21 02:00", "2021-03-22 02:00", "2021-03-24 11:00", "2021-03-28 01:59", "2021-03-28 03:00",
 	"2021-03-29 12:00", "2021-03-30 11:59", "2021-03-30 12:00", "2021-03-30 12:01", "2021-03-31 10:15", "2021-03-31 10:45",
 	"2021-03-31 11:59", "2021-03-31 12:00",
 }
@@ -68,11 +71,8 @@ func TestLikeRestic(t *testing.T) {
 		{policy: Policy{WithinWeekly: span(t, "1y"), Last: 2}},
 	}
 	var group sync.WaitGroup
-	limit := make(chan struct{}, 4)
 	for _, c := range cases {
 		group.Go(func() {
-			limit <- struct{}{}
-			defer func() { <-limit }()
 			c.policy.Zone = berlin
 			flags := resticFlags(&c.policy)
 			theirs, err := forget(run("forget", flags...))
@@ -97,17 +97,21 @@ func TestLikeRestic(t *testing.T) {
 	group.Wait()
 }
 
-// resticRepository makes a repository with a snapshot at each time, and returns what runs restic on it.
+// resticRepository makes a repository with a snapshot at each time, and returns what runs restic on it, also from
+// several goroutines. It begins with a new repository from testdata, whose password is cheap to check: restic makes one
+// that takes half a second of it for each of the many commands here.
 func resticRepository(t *testing.T, restic string, times []string) func(command string, args ...string) string {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "file"), []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	env := append(os.Environ(), "RESTIC_REPOSITORY="+filepath.Join(dir, "repo"), "RESTIC_PASSWORD=x", "TZ=Europe/Berlin",
-		"RESTIC_PROGRESS_FPS=0")
+	views := resticViews(t, dir)
 	run := func(command string, args ...string) string {
+		view := <-views
+		defer func() { views <- view }()
 		c := exec.Command(restic, append([]string{command, "--no-cache"}, args...)...)
-		c.Dir, c.Env = dir, env
+		c.Dir = dir
+		c.Env = append(os.Environ(), "RESTIC_REPOSITORY="+view, "RESTIC_PASSWORD=x", "TZ=Europe/Berlin")
 		var stderr strings.Builder
 		c.Stderr = &stderr
 		out, err := c.Output()
@@ -116,21 +120,48 @@ func resticRepository(t *testing.T, restic string, times []string) func(command 
 		}
 		return string(out)
 	}
-	run("init", "-q")
 	var group sync.WaitGroup
-	limit := make(chan struct{}, 4)
 	for _, when := range times {
-		group.Go(func() {
-			limit <- struct{}{}
-			defer func() { <-limit }()
-			run("backup", "-q", "--force", "--host", "h", "--time", when+":00", "file")
-		})
+		group.Go(func() { run("backup", "-q", "--force", "--host", "h", "--time", when+":00", "file") })
 	}
 	group.Wait()
 	if t.Failed() {
 		t.FailNow()
 	}
 	return run
+}
+
+// resticViews makes one repository that several processes can use at once, each through a folder of its own, which
+// differ in where the locks are: restic waits for most of a minute when a lock goes away that it has just seen.
+func resticViews(t *testing.T, dir string) chan string {
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	repo := filepath.Join(dir, "repository")
+	for _, d := range []string{"data", "index", "keys", "snapshots"} {
+		must(os.MkdirAll(filepath.Join(repo, d), 0o700))
+	}
+	config, err := os.ReadFile(filepath.Join("testdata", "restic", "config"))
+	must(err)
+	must(os.WriteFile(filepath.Join(repo, "config"), config, 0o600))
+	key, err := os.ReadFile(filepath.Join("testdata", "restic", "key"))
+	must(err)
+	must(os.WriteFile(filepath.Join(repo, "keys", fmt.Sprintf("%x", sha256.Sum256(key))), key, 0o600))
+
+	const processes = 4
+	views := make(chan string, processes)
+	for i := range processes {
+		view := filepath.Join(dir, fmt.Sprint("view", i))
+		must(os.MkdirAll(filepath.Join(view, "locks"), 0o700))
+		for _, part := range []string{"config", "data", "index", "keys", "snapshots"} {
+			must(os.Symlink(filepath.Join(repo, part), filepath.Join(view, part)))
+		}
+		views <- view
+	}
+	return views
 }
 
 func resticFlags(p *Policy) []string {

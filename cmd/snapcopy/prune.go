@@ -34,7 +34,7 @@ type pruneOptions struct {
 }
 
 func pruneCommand(a *app) *cobra.Command {
-	return command(a, &cobra.Command{
+	c := command(a, &cobra.Command{
 		Use:   "prune [ARCHIVE]",
 		Short: "Remove the snapshots that no rule keeps",
 		Long: `Remove the snapshots of ARCHIVE that no rule keeps. A snapshot is kept if any rule wants it; each rule counts
@@ -61,6 +61,14 @@ kept to begin with.
   seq 0 365 | xargs -I{} date -d '2026-01-01 {} days' -Iseconds | snapcopy prune --simulate --keep-monthly 12`,
 	}, new(pruneOptions), mayBeDone, mayFail, status{statusDamage, "done, but damaged or lost catalogs were found"},
 		mayBeLocked, status{statusNoSpace, "done, but there is not the room that was asked for"})
+	for _, f := range []string{"last", "hourly", "daily", "weekly", "monthly", "yearly"} {
+		completeFlag(c, "keep-"+f, []string{unlimited})
+	}
+	for _, f := range []string{"keep-within", "keep-within-hourly", "keep-within-daily", "keep-within-weekly",
+		"keep-within-monthly", "keep-within-yearly", "keep-free", "keep-free-inodes", "max-size", "tz"} {
+		completeFlag(c, f, nil) // nor is it a file
+	}
+	return c
 }
 
 func (o *pruneOptions) AddFlags(f *pflag.FlagSet) {

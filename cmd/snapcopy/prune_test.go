@@ -92,6 +92,26 @@ func TestPlanWithBytes(t *testing.T) {
 	}
 }
 
+// Guards: where no run is ever complete, nothing would ever go, and that does not go unsaid.
+func TestNothingIsEverComplete(t *testing.T) {
+	at := time.Date(2026, 11, 20, 2, 0, 0, 0, time.UTC)
+	list := []prune.Snapshot{{Name: "a", Time: at}, {Name: "b", Time: at.Add(time.Hour)}}
+	for _, o := range []pruneOptions{{last: countFlag{1}}, {last: countFlag{1}, countIncomplete: true}} {
+		a, out, errOut := testApp(t)
+		plan, err := o.plan(a, list, at.AddDate(0, 0, 5), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(o.tell(a, plan), a.term.flush()); err != nil {
+			t.Fatal(err)
+		}
+		warned := strings.Contains(errOut.String(), "Warning: 2 incomplete snapshots are kept until a newer one is complete.")
+		if warned == o.countIncomplete || strings.Contains(out.String(), "remove 1") != o.countIncomplete {
+			t.Errorf("%v: %s%s", o.countIncomplete, out, errOut)
+		}
+	}
+}
+
 // Guards: percentages are of the file system that holds the archive.
 func TestRoom(t *testing.T) {
 	archive, err := snapshot.Create(filepath.Join(t.TempDir(), "archive"), time.Now())

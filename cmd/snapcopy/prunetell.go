@@ -128,13 +128,21 @@ func planSum(plan *prune.Plan) string {
 }
 
 func (a *app) warnOfPlan(plan *prune.Plan, thinAnyway bool) {
+	waiting := uint64(0)
 	for i := range plan.Decisions {
 		d := &plan.Decisions[i]
 		for _, r := range d.Reasons {
-			if r.Kind == prune.InFuture {
+			switch r.Kind {
+			case prune.InFuture:
 				a.term.errorf("Warning: %s is in the future; it is kept, and counts for nothing. Was a clock wrong?", d.Name)
+			case prune.NewestIncomplete:
+				waiting++
 			}
 		}
+	}
+	if waiting > 1 {
+		a.term.errorf("Warning: %s incomplete snapshots are kept until a newer one is complete. If some files can never be "+
+			"read, use --count-incomplete.", count(waiting))
 	}
 	for _, n := range plan.Unmeasured {
 		a.term.errorf("Warning: %s: what it holds is not known; more may be freed than is told", n)

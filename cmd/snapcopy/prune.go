@@ -60,7 +60,8 @@ kept to begin with.
   snapcopy prune /backup/documents --keep-within 30d --keep-yearly unlimited --keep-free 10%
   seq 0 365 | xargs -I{} date -d '2026-01-01 {} days' -Iseconds | snapcopy prune --simulate --keep-monthly 12`,
 	}, new(pruneOptions), mayBeDone, mayFail, status{statusDamage, "done, but damaged or lost catalogs were found"},
-		mayBeLocked, status{statusNoSpace, "done, but there is not the room that was asked for"})
+		mayBeLocked, status{statusTripwire, "a run looks wrong: nothing is removed until it is acknowledged"},
+		status{statusNoSpace, "done, but there is not the room that was asked for"})
 	for _, f := range []string{"last", "hourly", "daily", "weekly", "monthly", "yearly"} {
 		completeFlag(c, "keep-"+f, []string{unlimited})
 	}
@@ -104,11 +105,14 @@ func (o *pruneOptions) Run(ctx context.Context, a *app, args []string) error {
 	if err := o.setZone(a); err != nil {
 		return err
 	}
+	if len(args) == 0 && !o.simulate {
+		return wrongUsage("ARCHIVE is missing")
+	}
+	if policy := o.policy(a.loc); policy.IsEmpty() && !o.allowRemoveAll {
+		return wrongUsage("there is no rule: nothing would be kept (--allow-remove-all, if that is what you want)")
+	}
 	if o.simulate {
 		return o.simulated(a)
-	}
-	if len(args) == 0 {
-		return wrongUsage("ARCHIVE is missing")
 	}
 	return o.archive(ctx, a, args[0])
 }
@@ -119,20 +123,28 @@ func (o *pruneOptions) archive(ctx context.Context, a *app, path string) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, archive.Close()) }()
-	snapshots, damaged, err := a.toPlan(archive)
+	frozen := a.checkTripwires(archive)
+	if frozen != nil && !o.dryRun {
+		return frozen
+	}
+	snapshots, err := archive.Snapshots()
 	if err != nil {
 		return err
 	}
-	room, err := roomOf(archive, nil)
+	list, damaged, err := a.toPlan(archive, snapshots)
 	if err != nil {
 		return err
 	}
-	plan, err := o.plan(a, snapshots, a.now(), room)
+	room, err := a.roomFor(ctx, archive, snapshots, o.thins())
 	if err != nil {
 		return err
 	}
-	if err := o.tell(a, plan); err != nil {
+	plan, err := o.plan(a, list, a.now(), room)
+	if err != nil {
 		return err
+	}
+	if err := o.tell(a, plan); err != nil || frozen != nil {
+		return errors.Join(err, frozen)
 	}
 	if !o.dryRun && len(plan.Removed()) > 0 {
 		if err := carryOut(ctx, archive, plan); err != nil {
@@ -140,6 +152,11 @@ func (o *pruneOptions) archive(ctx context.Context, a *app, path string) (err er
 		}
 	}
 	return outcomeOf(plan, damaged)
+}
+
+// thins reports whether space is asked for.
+func (o *pruneOptions) thins() bool {
+	return o.keepFree.Amount != prune.Amount{} || o.keepFreeInodes.Amount != prune.Amount{} || o.maxSize > 0
 }
 
 // setZone makes --tz the zone in which periods are counted and times are shown.
@@ -158,10 +175,7 @@ func (o *pruneOptions) setZone(a *app) error {
 // plan decides, and puts into words what is refused.
 func (o *pruneOptions) plan(a *app, list []prune.Snapshot, now time.Time, room *prune.Room) (*prune.Plan, error) {
 	plan, err := prune.Make(list, o.policy(a.loc), now, room)
-	switch {
-	case errors.Is(err, prune.ErrEmptyPolicy):
-		return nil, wrongUsage("there is no rule: nothing would be kept (--allow-remove-all, if that is what you want)")
-	case errors.Is(err, prune.ErrUnknownSpace):
+	if errors.Is(err, prune.ErrUnknownSpace) {
 		return nil, wrongUsage("--keep-free, --keep-free-inodes and --max-size need to know what each snapshot holds")
 	}
 	return plan, err

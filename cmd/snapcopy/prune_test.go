@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -109,27 +108,6 @@ func TestNothingIsEverComplete(t *testing.T) {
 		if warned == o.countIncomplete || strings.Contains(out.String(), "remove 1") != o.countIncomplete {
 			t.Errorf("%v: %s%s", o.countIncomplete, out, errOut)
 		}
-	}
-}
-
-// Guards: percentages are of the file system that holds the archive.
-func TestRoom(t *testing.T) {
-	archive, err := snapshot.Create(filepath.Join(t.TempDir(), "archive"), time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := archive.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	if room, err := roomOf(archive, nil); room != nil || err != nil {
-		t.Errorf("nothing known: %v, %v", room, err)
-	}
-	space := new(prune.Space)
-	room, err := roomOf(archive, space)
-	if err != nil || room.Space != space || room.Total.Bytes == 0 || room.Free.Bytes > room.Total.Bytes {
-		t.Errorf("%+v, %v", room, err)
 	}
 }
 

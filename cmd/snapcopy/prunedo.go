@@ -5,13 +5,34 @@ import (
 	"errors"
 	"fmt"
 
-	"snapcopy/internal/fsat"
+	"snapcopy/index"
 	"snapcopy/prune"
 	"snapcopy/snapshot"
 )
 
-// toPlan gathers what a plan has to know of the snapshots of an archive. damaged tells that the catalogs of some are.
-func (a *app) toPlan(archive *snapshot.Archive) (list []prune.Snapshot, damaged bool, err error) {
+// checkTripwires tells which runs have set off tripwires that nobody has acknowledged, and returns an error if there
+// are any: then nothing may be removed.
+func (a *app) checkTripwires(archive *snapshot.Archive) error {
+	list, err := archive.Unacknowledged()
+	if err != nil {
+		return fmt.Errorf("look for tripwires: %w", err)
+	}
+	for i := range list {
+		for _, what := range list[i].Tripwires {
+			a.term.errorf("snapcopy: %s: %s", list[i].Snapshot, tripwireText(what, &list[i].Counts))
+		}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	a.term.errorf("snapcopy: nothing is removed, because the snapshots before that may be needed")
+	a.term.errorf("Hint: `snapcopy acknowledge ARCHIVE` says that all is well.")
+	return told{statusTripwire}
+}
+
+// toPlan gathers what a plan has to know of snapshots. damaged tells that the catalogs of some are.
+func (a *app) toPlan(archive *snapshot.Archive, snapshots []snapshot.Snapshot) (list []prune.Snapshot, damaged bool,
+	err error) {
 	pins, err := archive.Pins()
 	if err != nil {
 		return nil, false, err
@@ -23,10 +44,6 @@ func (a *app) toPlan(archive *snapshot.Archive) (list []prune.Snapshot, damaged 
 	neededBy := make(map[string]string)
 	for _, r := range readers {
 		neededBy[r.Snapshot] = "needed by " + name(string(r.PlaceRaw)) + " on " + name(r.Host)
-	}
-	snapshots, err := archive.Snapshots()
-	if err != nil {
-		return nil, false, err
 	}
 	for _, s := range snapshots {
 		pin, pinned := pins[s.Name]
@@ -51,20 +68,24 @@ func (a *app) toPlan(archive *snapshot.Archive) (list []prune.Snapshot, damaged 
 	return list, damaged || len(lost) > 0, err
 }
 
-// roomOf completes what the snapshots hold with what their file system has. Without the one there is no use for the
-// other.
-func roomOf(archive *snapshot.Archive, space *prune.Space) (room *prune.Room, err error) {
-	if space == nil {
+// roomFor finds out what the snapshots hold, and what their file system has. If a catalog is damaged, that is not
+// known: then it is nil, or an error if it is needed.
+func (a *app) roomFor(ctx context.Context, archive *snapshot.Archive, list []snapshot.Snapshot, needed bool) (*prune.Room,
+	error) {
+	space, err := a.spaceOf(ctx, archive, list)
+	switch {
+	case (errors.Is(err, index.ErrDamaged) || errors.Is(err, index.ErrNewer)) && !needed:
+		a.term.errorf("Warning: what removing snapshots frees is not known: %s", printable(err.Error()))
 		return nil, nil
+	case err != nil:
+		return nil, err
 	}
-	root, err := fsat.OpenRoot(archive.Path)
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", archive.Path, err)
+	for _, doubt := range doubts(archive, space) {
+		a.term.errorf("Warning: %s", doubt)
 	}
-	defer func() { err = errors.Join(err, fsat.Close(root)) }()
-	fs, err := fsat.FileSystem(root)
+	fs, err := archive.FileSystem()
 	if err != nil {
-		return nil, fmt.Errorf("statfs %s: %w", archive.Path, err)
+		return nil, err
 	}
 	return &prune.Room{Space: space, Total: prune.Size{Bytes: fs.Total, Inodes: fs.Inodes},
 		Free: prune.Size{Bytes: fs.Free, Inodes: fs.FreeInodes}}, nil

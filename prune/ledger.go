@@ -54,7 +54,6 @@ type ledgerReader struct {
 	snapshots []known
 	setTable
 	last inode
-	read int64
 }
 
 // openLedger opens a ledger and reads its table. Its records are proved right when they have all been read.

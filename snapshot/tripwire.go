@@ -56,7 +56,8 @@ type acknowledged struct {
 	Time     time.Time `json:"time"`
 }
 
-// Unacknowledged lists the snapshots whose runs have set off tripwires that nobody has acknowledged.
+// Unacknowledged lists the snapshots whose runs have set off tripwires that nobody has acknowledged. What a damaged catalog
+// tells is not part of it.
 func (a *Archive) Unacknowledged() (list []Tripped, err error) {
 	text, err := os.ReadFile(a.metaPath(acknowledgedFile))
 	var until acknowledged
@@ -78,6 +79,9 @@ func (a *Archive) Unacknowledged() (list []Tripped, err error) {
 			continue
 		}
 		c, err := s.OpenCatalog()
+		if errors.Is(err, index.ErrDamaged) {
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("snapshot %s: %w", s.Name, err)
 		}
@@ -92,13 +96,14 @@ func (a *Archive) Unacknowledged() (list []Tripped, err error) {
 	return list, nil
 }
 
-// Acknowledge notes that all snapshots so far are as they should be.
-func (a *Archive) Acknowledge(now time.Time) error {
-	snapshots, err := a.Snapshots()
-	if err != nil || len(snapshots) == 0 {
+// Acknowledge notes that the snapshot of that name and all before it are as they should be. It takes the lock.
+func (a *Archive) Acknowledge(name string, now time.Time) (err error) {
+	lock, err := a.Lock()
+	if err != nil {
 		return err
 	}
-	text, err := json.MarshalIndent(acknowledged{snapshots[len(snapshots)-1].Name, now.UTC().Truncate(time.Second)}, "", "  ")
+	defer func() { err = errors.Join(err, lock.Unlock()) }()
+	text, err := json.MarshalIndent(acknowledged{name, now.UTC().Truncate(time.Second)}, "", "  ")
 	if err != nil {
 		return err
 	}

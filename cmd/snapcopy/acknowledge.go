@@ -22,7 +22,7 @@ ARCHIVE is pruned after it, because the snapshots before may be needed.
 
 This command lists those runs and says that all is well with them. It changes no snapshot.`,
 		Example: `  snapcopy acknowledge /backup/documents`,
-	}, new(acknowledgeOptions), mayBeDone, mayFail, mayFindDamage)
+	}, new(acknowledgeOptions), mayBeDone, mayFail, mayBeLocked)
 }
 
 func (o *acknowledgeOptions) AddFlags(f *pflag.FlagSet) {
@@ -49,7 +49,7 @@ func (o *acknowledgeOptions) Run(_ context.Context, a *app, args []string) (err 
 		a.term.errorf("No run looks wrong.")
 		return nil
 	}
-	if err := archive.Acknowledge(a.now()); err != nil {
+	if err := archive.Acknowledge(list[len(list)-1].Snapshot, a.now()); err != nil {
 		return err
 	}
 	for i := range list {

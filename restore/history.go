@@ -298,14 +298,19 @@ func (h *History) seen(ctx context.Context, path string) (s Sighting, ok bool, e
 	return s, s.Snapshots > 0, nil
 }
 
-// NowhereError says that a path is in no snapshot. errors.Is finds fs.ErrNotExist in it.
+// NowhereError says that a path is in no snapshot that can be read. errors.Is finds fs.ErrNotExist in it, and what is
+// wrong with the catalogs of the others.
 type NowhereError struct {
-	Path    string
-	Nearest []Sighting // what looks most like it, and where that is; may be empty
+	Path     string
+	Nearest  []Sighting // what looks most like it, and where that is; may be empty
+	Unusable []Unusable // snapshots that may have it all the same
 }
 
 func (e *NowhereError) Error() string {
 	text := fmt.Sprintf("%q is in no snapshot", e.Path)
+	if len(e.Unusable) > 0 {
+		text += " that can be read"
+	}
 	for i, near := range e.Nearest {
 		if i == 0 {
 			text += "; nearest:"
@@ -317,7 +322,13 @@ func (e *NowhereError) Error() string {
 	return text
 }
 
-func (e *NowhereError) Unwrap() error { return fs.ErrNotExist }
+func (e *NowhereError) Unwrap() []error {
+	list := []error{fs.ErrNotExist}
+	for _, u := range e.Unusable {
+		list = append(list, u.Err)
+	}
+	return list
+}
 
 // span says which snapshots have it.
 func (s *Sighting) span() string {
@@ -357,7 +368,7 @@ func (h *History) nowhere(ctx context.Context, path, clean string) error {
 			}
 		}
 	}
-	missing := &NowhereError{Path: path}
+	missing := &NowhereError{Path: path, Unusable: slices.Clone(h.unusable)}
 	for _, n := range names {
 		s, ok, err := h.seen(ctx, n)
 		if err != nil {

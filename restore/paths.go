@@ -19,6 +19,7 @@ type NotFoundError struct {
 	Nearest  []string // paths that exist and look most like it, the best first; may be empty
 	// Elsewhere, if it was asked for, says which other snapshots have the path.
 	Elsewhere *Sighting
+	Unusable  []Unusable // snapshots that could not be asked
 }
 
 func (e *NotFoundError) Error() string {
@@ -33,6 +34,14 @@ func (e *NotFoundError) Error() string {
 	}
 	if e.Elsewhere != nil {
 		text += "; it is " + e.Elsewhere.span()
+	}
+	for i, u := range e.Unusable {
+		if i == 0 {
+			text += "; not asked, for their catalogs cannot be read:"
+		} else {
+			text += ","
+		}
+		text += " " + u.Snapshot
 	}
 	return text
 }
@@ -119,6 +128,7 @@ func NotFound(ctx context.Context, c *index.Catalog, snapshots []Ref, path strin
 	if ok {
 		missing.Elsewhere = &seen
 	}
+	missing.Unusable = h.Unusable()
 	if err := errors.Join(err, h.Close()); err != nil {
 		return errors.Join(missing, err)
 	}

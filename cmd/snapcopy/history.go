@@ -26,12 +26,15 @@ func (a *app) withHistory(ctx context.Context, where string, do func(*restore.Hi
 		return err
 	}
 	defer func() { err = errors.Join(err, h.Close()) }()
-	if err := do(h); err != nil {
+	err = do(h)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	for _, u := range h.Unusable() {
 		a.term.errorf("snapcopy: %s is not part of this: %s", u.Snapshot, printable(u.Err.Error()))
-		err = told{statusDamage}
+		if err == nil {
+			err = told{statusDamage}
+		}
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package restore
 import (
 	"errors"
 	"fmt"
+	"syscall"
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
@@ -43,6 +44,17 @@ func (n inode) setXattr(x index.Xattr) error {
 		return fsat.SetXattrNode(n.fd, fsat.Xattr(x))
 	}
 	return fsat.SetXattr(n.fd, fsat.Xattr(x))
+}
+
+// isTooLarge reports, of a failure to set an attribute, that it is larger than it may be here: the error is that of a
+// full file system, and this one has room.
+func (n inode) isTooLarge(err error) bool {
+	const room = 1 << 20
+	if !errors.Is(err, syscall.ENOSPC) {
+		return false
+	}
+	space, err := fsat.FileSystem(n.fd)
+	return err == nil && space.Free >= room
 }
 
 func (n inode) dropACL(name string) error {
@@ -108,10 +120,12 @@ func (r *run) setMetadata(w *worker, n inode, e *index.Entry, xattrs []index.Xat
 			lacks.Xattrs = 1
 			continue
 		}
-		if err := n.setXattr(x); fsat.IsRefused(err) || fsat.IsNoSpace(err) { // ENOSPC: larger than it may be here
-			lacks.Xattrs = 1
-		} else if err != nil {
+		err := n.setXattr(x)
+		if err != nil && !fsat.IsRefused(err) && !n.isTooLarge(err) {
 			return s, fmt.Errorf("set %s: %w", x.Name, err)
+		}
+		if err != nil {
+			lacks.Xattrs = 1
 		}
 	}
 	if e.Type != index.Symlink {

@@ -78,6 +78,51 @@ func TestFullDisk(t *testing.T) {
 	a.wantMirror(source, to, mirror)
 }
 
+// Guards: an attribute for which there is no room on the disk is not left out as if the file system could not hold it.
+func TestFullDiskForXattrs(t *testing.T) {
+	disk := testtree.NewDisk(t, "ext4", 16<<20, "-m", "0")
+	source := builtTree(t, "file f 0644 xattr.user.a="+strings.Repeat("x", 600)+"\nfile g 0644\nset . mtime=8")
+	a := archive(t, source)
+	to := filepath.Join(disk.Path, "to")
+	if err := os.Mkdir(to, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	testtree.Build(t, to, "file other 0644")
+	filler := filepath.Join(disk.Path, "filler")
+	fillUp(t, filler)
+	for range 2 {
+		if rep, err := Run(context.Background(), a.Source, nil, to, mirror); !errors.Is(err, unix.ENOSPC) {
+			t.Fatalf("error %v, report %+v", err, rep)
+		}
+		noTemporaryNames(t, to)
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	a.wantMirror(source, to, mirror)
+}
+
+// fillUp takes every block of a disk: small pieces, each on the disk before the next, leave no room that is set aside.
+func fillUp(t *testing.T, filler string) {
+	t.Helper()
+	f, err := os.OpenFile(filler, os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for size := 1 << 20; size >= 1<<10; {
+		_, err := f.Write(make([]byte, size))
+		switch err = errors.Join(err, f.Sync()); {
+		case errors.Is(err, unix.ENOSPC):
+			size /= 4
+		case err != nil:
+			t.Fatal(err)
+		}
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Guards: Verify reads back what was written, counts it, and does not let through what reads back as something else.
 func TestVerifyReadsBack(t *testing.T) {
 	source := builtTree(t, "file f 0644 random=100000:1\nfile g 0644 other\nlink h g\nset . mtime=3")

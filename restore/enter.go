@@ -57,7 +57,7 @@ func (r *run) lookAtTarget(d *dir) (dst int, err error) {
 		return fsat.NoDir, &fs.PathError{Op: "list", Path: r.report.Target, Err: err}
 	}
 	d.own = len(list) == 0
-	if err := r.lookAtSpace(d.own); err != nil {
+	if err := r.lookAtSpace(d.own, d.selected); err != nil {
 		return fsat.NoDir, err
 	}
 	if err := r.begin(d, list); err != nil {

@@ -43,21 +43,23 @@ var (
 	ErrInsideArchive = errors.New("target is inside the archive")
 	// ErrHoldsArchive is returned for a folder that would have to be moved, with the archive in it.
 	ErrHoldsArchive = errors.New("the archive is in it")
+	// ErrNoRoom says that nothing was written, because the target seems to have too little room.
+	ErrNoRoom = errors.New("too little room in the target")
 	// ErrSameName is returned for two paths that would get the same name in the target.
 	ErrSameName = errors.New("would both be restored under the same name")
 )
 
-// A SpaceError says that the target cannot hold what is to be restored. errors.Is finds ENOSPC in it.
+// A SpaceError says that the target cannot hold what is to be restored. errors.Is finds ENOSPC and ErrNoRoom in it.
 type SpaceError struct {
 	Target     string
 	Need, Free uint64 // bytes
 }
 
 func (e *SpaceError) Error() string {
-	return fmt.Sprintf("%s has %d bytes free, and the files to be restored have %d", e.Target, e.Free, e.Need)
+	return fmt.Sprintf("%s has %d bytes free, and the files to be restored take %d", e.Target, e.Free, e.Need)
 }
 
-func (e *SpaceError) Unwrap() error { return syscall.ENOSPC }
+func (e *SpaceError) Unwrap() []error { return []error{syscall.ENOSPC, ErrNoRoom} }
 
 // Source is a published snapshot to restore from.
 type Source struct {
@@ -83,8 +85,7 @@ type Options struct {
 	// InPlace restores each path to its place below the target and not under its last element. Folders on the way that
 	// are missing are made as in the snapshot.
 	InPlace bool
-	// IgnoreSpace begins even if the sizes of all files add up to more than the target has room for. Holes and link groups
-	// may make it fit.
+	// IgnoreSpace begins even if the target seems to have too little room: what compresses may fit.
 	IgnoreSpace bool
 	// Verify reads every file back from the disk after it was written.
 	Verify bool
@@ -296,25 +297,6 @@ func (r *run) openTarget(to string, open func() (int, error)) error {
 	}
 	if r.target, err = fsat.OpenRoot(abs); err != nil {
 		return &fs.PathError{Op: "open target", Path: abs, Err: err}
-	}
-	return nil
-}
-
-// lookAtSpace asks what the target's file system is like and, if nothing is in the target, whether it can hold everything.
-// What may share the archive's blocks, or exists already, needs no space that could be told.
-func (r *run) lookAtSpace(empty bool) error {
-	space, err := fsat.FileSystem(r.target)
-	if err != nil {
-		return &fs.PathError{Op: "statfs", Path: r.report.Target, Err: err}
-	}
-	r.fsync, r.exactNames = space.NeedsFsync, exactNames[space.Kind]
-	var from, to fsat.Stat
-	if err := errors.Join(fsat.StatHandle(r.snapshot, &from), fsat.StatHandle(r.target, &to)); err != nil {
-		return &fs.PathError{Op: "stat", Path: r.report.Target, Err: err}
-	}
-	need := r.opt.Progress.ExpectBytes.Load()
-	if empty && from.Dev != to.Dev && !r.opt.IgnoreSpace && need > space.Free {
-		return &SpaceError{Target: r.report.Target, Need: need, Free: space.Free}
 	}
 	return nil
 }

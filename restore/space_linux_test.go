@@ -222,3 +222,26 @@ func TestAttributesAreMirrored(t *testing.T) {
 }
 
 func openFile(path string) (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0) }
+
+// Guards: what only seems too much is restored: holes, second names and what is left out take no room.
+func TestSpaceOfWhatIsStored(t *testing.T) {
+	disk := testtree.NewDisk(t, "ext4", 16<<20)
+	source := builtTree(t, "dir d 0755\nfile d/hole 0644 hole=200000000\nfile d/a 0644 random=6000000:1\nlink b d/a\nlink c d/a\n"+
+		"dir out 0755\nfile out/x 0644 random=6000000:2\nset d mtime=7\nset . mtime=8")
+	a := archive(t, source)
+	to := filepath.Join(disk.Path, "to")
+	if rep := a.restore([]string{"d", "b"}, to, Options{}); rep.FailedCount > 0 || rep.Linked != 1 {
+		t.Errorf("report %+v", rep)
+	}
+	rep, err := Run(context.Background(), a.Source, nil, filepath.Join(disk.Path, "all"), Options{})
+	var space *SpaceError
+	if !errors.As(err, &space) || space.Need < 12_000_000 || space.Need > 13_000_000 || !errors.Is(err, ErrNoRoom) {
+		t.Errorf("error %v, report %+v", err, rep)
+	}
+	if err := os.RemoveAll(to); err != nil {
+		t.Fatal(err)
+	}
+	if rep := a.restore(nil, to, Options{Exclude: excluding(t, "out")}); rep.FailedCount > 0 || rep.Linked != 2 {
+		t.Errorf("report %+v", rep)
+	}
+}

@@ -109,6 +109,7 @@ var hints = []struct {
 	{snapshot.ErrNoHardLinks, "choose another file system, or --allow-copies to store every snapshot as a full copy"},
 	{snapshot.ErrInsideArchive, "choose an archive that does not contain the source"},
 	{restore.ErrInsideArchive, "choose a folder outside the archive"},
+	{restore.ErrNoRoom, "make room, restore to another disk, or begin all the same with --ignore-space"},
 	{restore.ErrSameName, "restore them one after the other, each into a folder of its own"},
 	{errNotInSnapshot, "`snapcopy ls ARCHIVE@SNAPSHOT` shows what there is"},
 	{restore.ErrNotFile, "`snapcopy ls ARCHIVE@SNAPSHOT PATH` lists a folder, `snapcopy restore` brings back anything"},

@@ -1,0 +1,112 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"iter"
+
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
+)
+
+// lookAtSpace asks what the target's file system is like and, if nothing is in the target, whether it can hold everything.
+// What may share the archive's blocks, or exists already, needs no space that could be told.
+func (r *run) lookAtSpace(empty bool, selected []selection) error {
+	space, err := fsat.FileSystem(r.target)
+	if err != nil {
+		return &fs.PathError{Op: "statfs", Path: r.report.Target, Err: err}
+	}
+	r.fsync, r.exactNames = space.NeedsFsync, exactNames[space.Kind]
+	var from, to fsat.Stat
+	if err := errors.Join(fsat.StatHandle(r.snapshot, &from), fsat.StatHandle(r.target, &to)); err != nil {
+		return &fs.PathError{Op: "stat", Path: r.report.Target, Err: err}
+	}
+	if !empty || from.Dev == to.Dev || r.opt.IgnoreSpace || r.opt.Progress.ExpectBytes.Load() <= space.Free {
+		return nil
+	}
+	need, err := r.needed(selected)
+	if err == nil && need > space.Free {
+		err = &SpaceError{Target: r.report.Target, Need: need, Free: space.Free}
+	}
+	return err
+}
+
+// needed adds up what is to be restored, without holes, what is left out, and second names of an inode: sizes alone have
+// shown that it may be too much.
+func (r *run) needed(selected []selection) (uint64, error) {
+	c := spaceCount{run: r, seen: make(map[groupKey]bool)}
+	if selected == nil {
+		root := r.from.Catalog.Root()
+		c.below("", &root)
+	}
+	for i := range selected {
+		e := &selected[i].entry
+		c.add(selected[i].folder, func(yield func(int, *index.Entry) bool) { yield(0, e) })
+	}
+	return c.bytes, errors.Join(c.err, context.Cause(r.ctx))
+}
+
+type spaceCount struct {
+	run   *run
+	bytes uint64
+	seen  map[groupKey]bool // inodes with several names
+	err   error             // of closing
+}
+
+// below counts what is in a folder, by its sizes alone if its record is damaged.
+func (c *spaceCount) below(path string, dir *index.Entry) {
+	if c.run.ctx.Err() != nil {
+		return
+	}
+	rec, err := c.run.from.Catalog.ReadDir(dir.Child)
+	if err != nil {
+		c.bytes += dir.Below.Bytes
+		return
+	}
+	c.add(path, rec.Entries())
+}
+
+// add counts entries of a folder, and all below them. The folders come last, so that no handle is open meanwhile.
+func (c *spaceCount) add(folder string, entries iter.Seq2[int, *index.Entry]) {
+	stored := fsat.NoDir // opened for the first file that may have holes
+	var lost error       // that is told of when it is to be restored
+	for _, e := range entries {
+		switch {
+		case e.Type != index.File || c.run.excluded(join(folder, e.Name), false) || e.Linked() && c.known(e):
+		case e.Size < mayHaveHoles:
+			c.bytes += e.Size
+		default:
+			if stored < 0 && lost == nil {
+				stored, lost = fsat.OpenPath(c.run.snapshot, folder)
+			}
+			c.bytes += allocated(stored, e)
+		}
+	}
+	c.err = errors.Join(c.err, fsat.Close(stored))
+	for _, e := range entries {
+		if path := join(folder, e.Name); e.Type == index.Dir && !c.run.excluded(path, true) {
+			c.below(path, e)
+		}
+	}
+}
+
+// mayHaveHoles is the size from which a file is looked at: the holes of smaller ones make no difference.
+const mayHaveHoles = 1 << 20
+
+// allocated is what a stored file takes. A file that cannot be looked at counts as if it had no holes.
+func allocated(dir int, e *index.Entry) uint64 {
+	var st fsat.Stat
+	if dir < 0 || fsat.StatAt(dir, e.Name, &st) != nil || st.Type != fsat.Regular {
+		return e.Size
+	}
+	return min(e.Size, uint64(st.Blocks)*512)
+}
+
+// known reports whether a name of the same inode has been counted.
+func (c *spaceCount) known(e *index.Entry) bool {
+	key := keyOf(e)
+	known := c.seen[key]
+	c.seen[key] = true
+	return known
+}

@@ -65,7 +65,7 @@ type lateAttrs struct {
 
 // lockLater remembers the locking attributes of an entry that was made in d, or of d itself.
 func (r *run) lockLater(d *dir, name string, e *index.Entry, made *fsat.Stat) {
-	if !r.opt.Attrs || e.Attrs&lockingAttrs == 0 {
+	if !r.opt.Attrs || e.Attrs&lockingAttrs == 0 || r.swap != nil && d == r.top && name == "" {
 		return
 	}
 	r.late.mu.Lock()

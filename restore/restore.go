@@ -126,6 +126,7 @@ type run struct {
 	target     int  // handle of the target
 	fsync      bool // each file and folder has to be synced by itself
 	whole      bool
+	swap       *swap // nil: the target stays where it is
 	top        *dir
 	dirs       dirhandles.Set[*dir]
 	groups     linkGroups
@@ -157,9 +158,9 @@ func Run(ctx context.Context, from Source, paths []string, to string, opt Option
 	return start(ctx, from, paths, to, opt, nil)
 }
 
-// start is Run. open, if not nil, opens the target, which exists.
+// start is Run. swap, if not nil, opens the target, which exists and is to be moved.
 func start(ctx context.Context, from Source, paths []string, to string, opt Options,
-	open func() (int, error)) (report *Report, err error) {
+	swap *swap) (report *Report, err error) {
 	if opt.Progress == nil {
 		opt.Progress = new(Progress)
 	}
@@ -167,7 +168,7 @@ func start(ctx context.Context, from Source, paths []string, to string, opt Opti
 		opt.Exclude = exclude.New()
 	}
 	r := &run{ctx: ctx, from: from, opt: opt, snapshot: fsat.NoDir, target: fsat.NoDir, devices: from.Catalog.Devices(),
-		euid: uint32(os.Geteuid()), egid: uint32(os.Getegid())}
+		euid: uint32(os.Geteuid()), egid: uint32(os.Getegid()), swap: swap}
 	r.report = &Report{Snapshot: from.Catalog.Summary().Snapshot, DryRun: opt.DryRun}
 	defer func() { err = errors.Join(err, r.close()) }()
 
@@ -183,7 +184,7 @@ func start(ctx context.Context, from Source, paths []string, to string, opt Opti
 	if r.snapshot, err = fsat.OpenRoot(from.Dir); err != nil {
 		return nil, &fs.PathError{Op: "open snapshot", Path: from.Dir, Err: err}
 	}
-	if err := r.openTarget(to, open); err != nil {
+	if err := r.openTarget(to); err != nil {
 		return nil, err
 	}
 	r.groups.init(r.whole)
@@ -258,7 +259,7 @@ func (r *run) expect(selected []selection) {
 }
 
 // openTarget opens the folder to restore into and makes it if it is missing, for us alone until it gets its metadata.
-func (r *run) openTarget(to string, open func() (int, error)) error {
+func (r *run) openTarget(to string) error {
 	abs, err := filepath.Abs(to)
 	if err != nil {
 		return err
@@ -273,8 +274,8 @@ func (r *run) openTarget(to string, open func() (int, error)) error {
 	if err := r.step("target"); err != nil {
 		return &fs.PathError{Op: "make target", Path: abs, Err: err}
 	}
-	if open != nil {
-		if r.target, err = open(); err != nil {
+	if r.swap != nil {
+		if r.target, err = r.swap.openFresh(); err != nil {
 			return &fs.PathError{Op: "open target", Path: abs, Err: err}
 		}
 		return nil

@@ -8,8 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
+	"snapcopy/index"
 	"snapcopy/internal/fsat"
 )
 
@@ -17,6 +19,8 @@ import (
 var (
 	// ErrIncomplete says that something could not be restored, so that nothing was exchanged.
 	ErrIncomplete = errors.New("something could not be restored, so nothing was exchanged")
+	// ErrExchanged says that the exchange is done, and something failed after it: the report says where the old tree is.
+	ErrExchanged = errors.New("the two are exchanged")
 	// ErrMountPoint is returned for a target that cannot be exchanged because a file system is mounted there.
 	ErrMountPoint = errors.New("a file system is mounted there, so it cannot be exchanged")
 )
@@ -26,15 +30,16 @@ var (
 // gets its name.
 //
 // If Swap is cut short, or anything cannot be restored, to is as it was; what was restored until then is beside it, and
-// the next Swap goes on from there, unless it was complete and only the exchange was missing. A file system that cannot exchange names makes two renames of it, between which to
-// does not exist. opt.Overwrite, Delete, BackupSuffix, InPlace and DryRun have no meaning here.
+// the next Swap goes on from there, unless it was complete and only the exchange was missing. A file system that cannot
+// exchange names makes two renames of it, between which to does not exist. What keeps the new tree's top from being
+// moved (chattr) is set after the exchange. opt.Overwrite, Delete, BackupSuffix, InPlace and DryRun have no meaning here.
 func Swap(ctx context.Context, from Source, to string, opt Options, now time.Time) (*Report, error) {
 	s, err := openSwap(from, to, now)
 	if err != nil {
 		return nil, err
 	}
 	opt.Overwrite, opt.Delete, opt.BackupSuffix, opt.InPlace, opt.DryRun = OverwriteChanged, true, "", false, false
-	report, err := start(ctx, from, nil, filepath.Join(s.parent, s.fresh), opt, s.openFresh)
+	report, err := start(ctx, from, nil, filepath.Join(s.parent, s.fresh), opt, &s)
 	if err == nil && report.FailedCount > 0 {
 		err = fmt.Errorf("%w; what was restored is in %s", ErrIncomplete, report.Target)
 	}
@@ -44,13 +49,53 @@ func Swap(ctx context.Context, from Source, to string, opt Options, now time.Tim
 	if err == nil {
 		if err = s.exchange(); err == nil {
 			report.Target, report.OldTree = filepath.Join(s.parent, s.name), s.oldPath()
-			err = fsat.Sync(s.dir)
+			err = s.settle(from.Catalog, &opt, report)
+		} else {
+			err = whyRefused(s.dir, s.name, err)
 		}
 		if err != nil {
 			err = fmt.Errorf("exchange %s: %w", filepath.Join(s.parent, s.name), err)
 		}
 	}
 	return report, errors.Join(err, fsat.Close(s.dir))
+}
+
+// settle does what has to wait for the exchange.
+func (s *swap) settle(from *index.Catalog, opt *Options, report *Report) error {
+	root := from.Root()
+	err := s.step("exchanged")
+	if err == nil && opt.Attrs && root.Attrs&lockingAttrs != 0 {
+		err = s.lock(root.Attrs&lockingAttrs, report)
+	}
+	if err == nil {
+		err = fsat.Sync(s.dir)
+	}
+	if err != nil {
+		err = fmt.Errorf("%w, but: %w", ErrExchanged, err)
+	}
+	return err
+}
+
+// lock sets the attributes of the new tree's top that keep it from being moved.
+func (s *swap) lock(attrs index.Attrs, report *Report) (err error) {
+	fd, err := fsat.OpenDir(s.dir, s.name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, fsat.Close(fd)) }()
+	var st fsat.Stat
+	if err := fsat.StatHandle(fd, &st); err != nil {
+		return err
+	}
+	if idOf(&st) != s.made {
+		return errMoved
+	}
+	err = fsat.SetAttrs(fd, uint32(attrs), uint32(lockingAttrs))
+	if fsat.IsRefused(err) {
+		report.NotHeld.Attrs++
+		return nil
+	}
+	return errors.Join(err, fsat.Sync(fd))
 }
 
 // swap are the names of an exchange, all in one folder.
@@ -125,6 +170,8 @@ func (s *swap) look(archive map[inodeID]bool) error {
 		return ErrMountPoint
 	case archive[idOf(&st)]:
 		return ErrHoldsArchive
+	case (st.Attrs|above.Attrs)&uint32(lockingAttrs) != 0:
+		return whyRefused(s.dir, s.name, syscall.EPERM)
 	}
 	return nil
 }

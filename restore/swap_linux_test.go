@@ -178,7 +178,7 @@ func TestSwapCutShort(t *testing.T) {
 			folder := builtTree(t, before)
 			to := filepath.Join(folder, "site")
 			f, steps := fault(n, unix.EIO)
-			_, err := Swap(context.Background(), a.Source, to, Options{Threads: 1, Fault: f}, swapTime)
+			rep, err := Swap(context.Background(), a.Source, to, Options{Threads: 1, Fault: f}, swapTime)
 			if n > len(*steps) {
 				if err != nil || !slices.Contains(*steps, "exchange names") || refuse != slices.Contains(*steps, "second rename") {
 					t.Errorf("%v; steps %q", err, *steps)
@@ -191,6 +191,13 @@ func TestSwapCutShort(t *testing.T) {
 			if !errors.Is(err, unix.EIO) && !errors.Is(err, ErrIncomplete) {
 				t.Errorf("%s: %v", what, err)
 			}
+			if exchanged := (*steps)[n-1] == "exchanged"; exchanged != errors.Is(err, ErrExchanged) {
+				t.Errorf("%s: %v", what, err)
+			} else if exchanged {
+				testtree.Equal(t, what+": new", want[0], testtree.Take(t, to), 0)
+				testtree.Equal(t, what+": old", old, testtree.Take(t, rep.OldTree), 0)
+				continue
+			}
 			testtree.Equal(t, what, old, testtree.Take(t, to), 0)
 			swapAgain(t, what, []archived{a, b}[n%2], want[n%2], old, folder)
 		}
@@ -200,6 +207,11 @@ func TestSwapCutShort(t *testing.T) {
 				Now: swapTime}
 			if killed, _ := o.run(t); !killed {
 				break
+			}
+			if _, err := os.Lstat(filepath.Join(o.To, "own")); err != nil { // that was after the exchange
+				testtree.Equal(t, "new", want[0], testtree.Take(t, o.To), 0)
+				testtree.Equal(t, "old", old, testtree.Take(t, o.To+oldSuffix), 0)
+				continue
 			}
 			testtree.Equal(t, fmt.Sprintf("killed before step %d", n), old, testtree.Take(t, o.To), 0)
 			swapAgain(t, fmt.Sprintf("killed before step %d", n), []archived{a, b}[n%2], want[n%2], old, folder)
@@ -222,5 +234,38 @@ func swapAgain(t *testing.T, what string, a archived, want, old testtree.Tree, f
 		if strings.HasPrefix(name, ".") {
 			t.Errorf("%s: %s was left", what, name)
 		}
+	}
+}
+
+// Guards: a top folder that cannot be moved once it has its attributes gets them after the exchange; an old one that
+// cannot be moved is told of before any work.
+func TestSwapOfAnImmutableTop(t *testing.T) {
+	source := builtTree(t, "file f 0644 x\nset . mtime=2")
+	folder := builtTree(t, "dir site 0711\nfile site/own 0600 x")
+	to := filepath.Join(folder, "site")
+	if !chattr(t, "+i", source, []string{"."}) {
+		t.Skip("no file attributes here")
+	}
+	t.Cleanup(func() { chattr(t, "-i", source, []string{"."}) })
+	a := archive(t, source)
+	t.Cleanup(func() { chattr(t, "-i", to, []string{"."}) })
+	rep, err := Swap(context.Background(), a.Source, to, Options{Attrs: true}, swapTime)
+	if err != nil {
+		t.Fatal(err)
+	}
+	testtree.Equal(t, "new", testtree.Take(t, source), testtree.Take(t, to), 0)
+	if rep.NotHeld.Attrs > 0 {
+		t.Errorf("attributes of %d entries were not held", rep.NotHeld.Attrs)
+	}
+	if err := os.WriteFile(filepath.Join(to, "new"), nil, 0o600); !errors.Is(err, unix.EPERM) {
+		t.Errorf("the new top can be written to: %v", err)
+	}
+	before := names(t, folder)
+	_, err = Swap(context.Background(), a.Source, to, Options{Attrs: true}, swapTime)
+	if !errors.Is(err, unix.EPERM) || !strings.Contains(err.Error(), "chattr") {
+		t.Errorf("error %v", err)
+	}
+	if diff := cmp.Diff(before, names(t, folder)); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -150,7 +150,12 @@ func (o *restoreOptions) Run(ctx context.Context, a *app, args []string) (err er
 		o.failed(a, report)
 	}
 	if err != nil {
-		if report != nil && !errors.Is(err, restore.ErrIncomplete) {
+		switch {
+		case errors.Is(err, restore.ErrExchanged):
+			if report.OldTree != "" {
+				err = fmt.Errorf("%w; the old tree is in %s", err, report.OldTree)
+			}
+		case report != nil && !errors.Is(err, restore.ErrIncomplete):
 			err = fmt.Errorf("%w; what was restored until then is left in %s, and the same command goes on from there",
 				err, report.Target)
 		}

@@ -357,3 +357,18 @@ func TestBackupWithoutHardLinks(t *testing.T) {
 	}
 	noTemporaryNames(t, to)
 }
+
+// Guards: a file of the target that the disk cannot read any more is replaced, if what differs may be.
+func TestUnreadableInTarget(t *testing.T) {
+	disk := testtree.NewDisk(t, "btrfs", 128<<20)
+	source := builtTree(t, "file f 0644 random=100000:1\nfile g 0644 same\nset . mtime=5")
+	a := archive(t, source)
+	to := filepath.Join(disk.Path, "to")
+	a.wantMirror(source, to, Options{})
+	disk.Spoil(testtree.Random(100000, 1)[:64])
+	wantFailed(t, a.restore(nil, to, Options{}), "f")
+	rep := a.wantMirror(source, to, Options{Overwrite: OverwriteChanged})
+	if rep.Replaced != 1 || rep.Unchanged != 1 {
+		t.Errorf("report %+v", rep)
+	}
+}

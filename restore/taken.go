@@ -3,7 +3,6 @@ package restore
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 
 	"snapcopy/index"
@@ -171,7 +170,11 @@ func (r *run) compare(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (differe
 		return otherContent, nil
 	}
 	if e.Type == index.File {
-		return r.compareFile(w, d, e, st, meta)
+		diff, err := r.compareFile(w, d, e, st, meta)
+		if err != nil && r.ctx.Err() == nil && r.opt.Overwrite != OverwriteNever {
+			return otherContent, nil // whatever it is, it can be replaced
+		}
+		return diff, err
 	}
 	set, err := fsat.XattrsAt(d.handles.dst, e.Name)
 	if err != nil {
@@ -219,9 +222,6 @@ func (r *run) compareFile(w *worker, d *dir, e *index.Entry, st *fsat.Stat, meta
 		return otherContent, nil
 	}
 	fd, err := fsat.OpenFile(d.handles.dst, e.Name)
-	if errors.Is(err, fs.ErrPermission) && r.opt.Overwrite != OverwriteNever {
-		return otherContent, nil // whatever it is, it can be replaced
-	}
 	if err != nil {
 		return otherContent, fmt.Errorf("open in target: %w", err)
 	}

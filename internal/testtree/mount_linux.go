@@ -1,6 +1,7 @@
 package testtree
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -136,6 +137,27 @@ func (d *Disk) Remount(options string) {
 		options = "," + options
 	}
 	if err := errors.Join(d.Unmount(), d.mount(options)); err != nil {
+		d.t.Fatalf("testtree: %v", err)
+	}
+}
+
+// Spoil changes a byte where a file system with checksums (btrfs) holds content, which cannot be read any more then.
+func (d *Disk) Spoil(content []byte) {
+	d.t.Helper()
+	err := d.Unmount()
+	if err == nil {
+		var image []byte
+		image, err = os.ReadFile(d.image)
+		at := bytes.Index(image, content)
+		if err == nil && at < 0 {
+			err = fmt.Errorf("%s does not hold the content", d.image)
+		}
+		if err == nil {
+			image[at] ^= 1
+			err = os.WriteFile(d.image, image, 0o600)
+		}
+	}
+	if err = errors.Join(err, d.mount("")); err != nil {
 		d.t.Fatalf("testtree: %v", err)
 	}
 }

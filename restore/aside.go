@@ -122,10 +122,11 @@ func (r *run) removeEmpty(dir int, name string) error {
 // removeTree removes a directory of d with all that is in it, but for what is to stay: what Exclude matches, the archive,
 // and other file systems.
 func (r *run) removeTree(d *dir, name string) (all bool, err error) {
+	remove := rmtree.RemoveExcept
 	if r.opt.DryRun {
-		return true, nil
+		remove = rmtree.WouldRemove
 	}
-	all, err = rmtree.RemoveExcept(d.handles.dst, name, func(path string, st *fsat.Stat) bool {
+	all, err = remove(d.handles.dst, name, func(path string, st *fsat.Stat) bool {
 		path = d.child(path)
 		if st != nil && (st.Mounted || idOf(st) == r.archive) {
 			r.spared(path)

@@ -86,7 +86,7 @@ func (r *run) make(w *worker, d *dir, e *index.Entry, over *fsat.Stat) (made fsa
 	before := w.counts
 	switch {
 	case r.opt.DryRun:
-		if err = r.checkStored(d, e); err == nil && over != nil {
+		if err = r.checkStored(w, d, e); err == nil && over != nil {
 			err = r.keepAside(w, d, e.Name, over, true)
 		}
 	case e.Type == index.File:
@@ -194,14 +194,15 @@ func hasHoles(fd int, st *fsat.Stat) bool {
 }
 
 // checkStored is what a dry run does in place of making a file: it sees to what can be seen without reading.
-func (r *run) checkStored(d *dir, e *index.Entry) error {
+func (r *run) checkStored(w *worker, d *dir, e *index.Entry) error {
 	if e.Type != index.File {
 		return nil
 	}
-	fd, _, err := openStoredFile(d.handles.src, d.handles.lost, e)
+	fd, stored, err := openStoredFile(d.handles.src, d.handles.lost, e)
 	if err != nil {
 		return err
 	}
+	w.counts.BytesWritten += withoutHoles(e, &stored)
 	return fsat.Close(fd)
 }
 

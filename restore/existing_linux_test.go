@@ -322,9 +322,11 @@ func TestDryRunTellsWhatIsDone(t *testing.T) {
 		"file f2d 0644 x\nfile d2 0644 x\nset changed mtime=7")
 	a := archive(t, source)
 	for _, opt := range []Options{{}, {Overwrite: OverwriteChanged}, mirror, {Overwrite: OverwriteAlways, Delete: true},
-		{Overwrite: OverwriteChanged, Delete: true, BackupSuffix: ".bak"}} {
+		{Overwrite: OverwriteChanged, Delete: true, BackupSuffix: ".bak"},
+		{Overwrite: OverwriteChanged, Delete: true, Exclude: excluding(t, "keep", "d/f")}} {
 		for _, to := range []string{builtTree(t, torturedTarget+"dir f2d 0755\nfile f2d/x 0644\ndir d2 0755\n"+
-			"write changed CHANGE\ndir extra 0755\nfile extra/x 0644\nfile another 0600\nsymlink z nowhere"),
+			"write changed CHANGE\ndir extra 0755\nfile extra/x 0644\n"+
+			"dir extra/in 0500\nfile extra/in/keep 0644\ndir gone 0755\nfile gone/x 0644\nfile another 0600\nsymlink z nowhere"),
 			filepath.Join(tempDir(t), "missing")} {
 			items := func(opt Options) (list []string, rep *Report) {
 				opt.Item = func(i Item) { list = append(list, fmt.Sprint(i.Path, " ", i.Action, " ", i.Err)) }
@@ -354,7 +356,7 @@ func TestDryRunTellsWhatIsDone(t *testing.T) {
 			if diff := cmp.Diff(did, would); diff != "" {
 				t.Errorf("%+v: a dry run tells something else (-did +would): %s", opt, diff)
 			}
-			didRep.BytesWritten, didRep.BytesCloned, didRep.DryRun = 0, 0, true
+			didRep.BytesWritten, didRep.BytesCloned, didRep.DryRun = didRep.BytesWritten+didRep.BytesCloned, 0, true
 			didRep.Failed, wouldRep.Failed = nil, nil
 			if diff := cmp.Diff(didRep, wouldRep); diff != "" {
 				t.Errorf("%+v: a dry run counts something else (-did +would): %s", opt, diff)

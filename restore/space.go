@@ -100,7 +100,15 @@ func allocated(dir int, e *index.Entry) uint64 {
 	if dir < 0 || fsat.StatAt(dir, e.Name, &st) != nil || st.Type != fsat.Regular {
 		return e.Size
 	}
-	return min(e.Size, uint64(st.Blocks)*512)
+	return withoutHoles(e, &st)
+}
+
+// withoutHoles is what of a stored file is not holes.
+func withoutHoles(e *index.Entry, stored *fsat.Stat) uint64 {
+	if e.Size < mayHaveHoles {
+		return e.Size
+	}
+	return min(e.Size, uint64(stored.Blocks)*512)
 }
 
 // known reports whether a name of the same inode has been counted.

@@ -32,8 +32,21 @@ func Remove(dir int, name string) error {
 // RemoveExcept is Remove but for what spare, if not nil, wants to stay, and the directories that lead there; all is false
 // if there is any. spare is asked about each path, whose first element is name, and for a directory with what it is: one
 // on which something is mounted can be spared, and is an error otherwise. It is not asked about what it has spared.
-func RemoveExcept(dir int, name string, spare func(path string, dir *fsat.Stat) bool) (all bool, err error) {
-	rm := remover{buf: make([]byte, 64<<10), spare: spare}
+func RemoveExcept(dir int, name string, spare Spare) (all bool, err error) {
+	return (&remover{spare: spare}).run(dir, name)
+}
+
+// Spare says what is to stay: see RemoveExcept.
+type Spare func(path string, dir *fsat.Stat) bool
+
+// WouldRemove says what RemoveExcept would return, and changes nothing. Directories that it may not read are taken to
+// hold nothing to be spared.
+func WouldRemove(dir int, name string, spare Spare) (all bool, err error) {
+	return (&remover{spare: spare, dry: true}).run(dir, name)
+}
+
+func (rm *remover) run(dir int, name string) (all bool, err error) {
+	rm.buf = make([]byte, 64<<10)
 	var above fsat.Stat
 	if err := fsat.StatHandle(dir, &above); err != nil {
 		return false, err
@@ -56,7 +69,8 @@ type remover struct {
 	levels []level
 	fd     int
 	dev    uint64 // of the file system that holds the tree
-	spare  func(path string, dir *fsat.Stat) bool
+	spare  Spare
+	dry    bool // change nothing
 	kept   bool // of what was asked for, or something in it
 }
 
@@ -114,6 +128,9 @@ func (rm *remover) remove(dir int, e fsat.DirEntry) error {
 			rm.keep()
 			return nil
 		}
+		if rm.dry {
+			return nil
+		}
 		done, err := unlink(dir, e.Name)
 		if done {
 			return nil
@@ -161,7 +178,14 @@ func (rm *remover) enter(dir int, name string) error {
 	if l.at.Mounted {
 		return rm.failed("enter", name, ErrMounted)
 	}
-	fd, err := openFully(dir, name)
+	open := openFully
+	if rm.dry {
+		open = fsat.OpenDir
+	}
+	fd, err := open(dir, name)
+	if rm.dry && errors.Is(err, fs.ErrPermission) {
+		return nil
+	}
 	if err != nil {
 		return rm.failed("open", name, err)
 	}
@@ -240,7 +264,7 @@ func (rm *remover) leave(top int) error {
 		above = fd
 	}
 	var err error
-	if l.kept && l.at.Mode&0o700 != 0o700 { // it was opened up
+	if l.kept && l.at.Mode&0o700 != 0o700 && !rm.dry { // it was opened up
 		err = fsat.Chmod(rm.fd, l.at.Mode)
 	}
 	err = errors.Join(err, fsat.Close(rm.fd))
@@ -248,7 +272,7 @@ func (rm *remover) leave(top int) error {
 	rm.fd = above
 	if l.kept {
 		rm.keep()
-	} else if err == nil {
+	} else if err == nil && !rm.dry {
 		err = fsat.Rmdir(above, l.name)
 		if fsat.IsGone(err) {
 			err = nil

@@ -168,17 +168,28 @@ func TestRemoveExcept(t *testing.T) {
 		dir tree/whole 0755
 		file tree/whole/in 0644`)
 	var asked []string
-	all, err := RemoveExcept(open(t, dir), "tree", func(path string, dir *fsat.Stat) bool {
+	spare := func(path string, dir *fsat.Stat) bool {
 		asked = append(asked, path)
 		return path == "tree/b/keep" && dir == nil || path == "tree/whole" && dir != nil
-	})
+	}
+	before := testtree.Take(t, dir)
+	if all, err := WouldRemove(open(t, dir), "tree", spare); all || err != nil {
+		t.Errorf("all %v, %v", all, err)
+	}
+	if all, err := WouldRemove(open(t, dir), "tree", func(string, *fsat.Stat) bool { return false }); !all || err != nil {
+		t.Errorf("all %v, %v", all, err)
+	}
+	testtree.Equal(t, "nothing was removed", before, testtree.Take(t, dir), 0)
+	would := slices.Sorted(slices.Values(asked))
+	asked = nil
+	all, err := RemoveExcept(open(t, dir), "tree", spare)
 	if all || err != nil {
 		t.Errorf("all %v, %v", all, err)
 	}
 	slices.Sort(asked)
 	want := []string{"tree", "tree/a", "tree/b", "tree/b/keep", "tree/b/other", "tree/c", "tree/c/d", "tree/c/d/f", "tree/whole"}
-	if !slices.Equal(asked, want) {
-		t.Errorf("asked about %q", asked)
+	if !slices.Equal(asked, want) || !slices.Equal(would, want) {
+		t.Errorf("asked about %q, and before about %q", asked, would)
 	}
 	tree := testtree.Take(t, dir)
 	if len(tree) != 6 || tree["tree/b/keep"].Content == "" || tree["tree/b"].Mode != 0o555 {

@@ -165,11 +165,14 @@ func (r *run) linkToGroup(w *worker, d *dir, name string, over *fsat.Stat, group
 	if over == nil {
 		return r.link(from, group, d, d.handles.dst, name)
 	}
-	linked, err := r.link(from, group, d, d.handles.dst, w.temp)
-	if err != nil || !linked {
-		return linked, err
-	}
 	p := pending{dir: d.handles.dst, fd: fsat.NoDir, temp: w.temp}
+	linked, err := r.link(from, group, d, d.handles.dst, w.temp)
+	if err != nil {
+		return false, errors.Join(err, p.end())
+	}
+	if !linked {
+		return false, nil
+	}
 	if err = r.keepAside(w, d, name, over, true); err == nil {
 		err = p.publish(w, name, over.Type != fsat.Directory)
 		p.temp = w.temp // still there if both were names of one inode

@@ -73,17 +73,22 @@ func (r *run) newFile(w *worker, d *dir, name string) (p pending, err error) {
 
 // newSpecial makes a symbolic link, FIFO, socket or device under a temporary name.
 func (r *run) newSpecial(w *worker, dir int, e *index.Entry) (p pending, err error) {
-	p = pending{dir: dir, temp: w.temp}
+	p = pending{dir: dir, fd: fsat.NoDir, temp: w.temp}
 	if e.Type == index.Symlink {
 		err = fsat.MakeSymlink(e.Target, dir, p.temp)
 	} else {
 		err = fsat.MakeNode(dir, p.temp, kinds[e.Type], 0o600, e.Major, e.Minor)
 	}
-	if err != nil {
-		return p, err
+	if err == nil {
+		if err = r.step("open made"); err == nil {
+			p.fd, err = openMade(dir, p.temp, e)
+		}
 	}
-	if p.fd, err = openMade(dir, p.temp, e); err != nil {
+	if fsat.IsExist(err) || errors.Is(err, errReplaced) {
 		p.temp = "" // not ours
+	}
+	if err != nil { // some file systems say so, and have made it all the same
+		err = errors.Join(err, p.end())
 	}
 	return p, err
 }

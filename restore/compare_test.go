@@ -354,10 +354,14 @@ func TestChanges(t *testing.T) {
 		if a == "" || b == "" {
 			return len(a) + len(b)
 		}
+		n := 1 + min(slow(a[1:], b), slow(a, b[1:]), slow(a[1:], b[1:]))
 		if a[0] == b[0] {
-			return slow(a[1:], b[1:])
+			n = min(n, slow(a[1:], b[1:]))
 		}
-		return 1 + min(slow(a[1:], b), slow(a, b[1:]), slow(a[1:], b[1:]))
+		if len(a) > 1 && len(b) > 1 && a[0] == b[1] && a[1] == b[0] {
+			n = min(n, 1+slow(a[2:], b[2:]))
+		}
+		return n
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		word := rapid.StringMatching("[abc]{0,6}")

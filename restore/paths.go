@@ -164,7 +164,8 @@ func notFound(c *index.Catalog, path, clean string) error {
 	return missing
 }
 
-// nearest finds the names of a record that take few changes to become name: at most a third of its letters.
+// nearest finds the names of a record that take few changes to become name: at most a third of its letters, or that
+// begin with it, or with which it begins.
 func nearest(rec *index.Record, name string) []string {
 	type candidate struct {
 		name string
@@ -172,8 +173,14 @@ func nearest(rec *index.Record, name string) []string {
 	}
 	var list []candidate
 	limit := max(len(name)/3, 1)
+	lower := strings.ToLower(name)
 	for _, e := range rec.Entries() {
-		if cost := changes(strings.ToLower(name), strings.ToLower(e.Name), limit); cost <= limit {
+		other := strings.ToLower(e.Name)
+		cost := changes(lower, other, limit)
+		if cost > limit && begins(lower, other) {
+			cost = limit
+		}
+		if cost <= limit {
 			list = append(list, candidate{strings.Clone(e.Name), cost})
 			slices.SortStableFunc(list, func(a, b candidate) int { return cmp.Compare(a.cost, b.cost) })
 			list = list[:min(len(list), maxNearest)]
@@ -186,31 +193,40 @@ func nearest(rec *index.Record, name string) []string {
 	return out
 }
 
-// changes counts the bytes to insert, remove or replace to turn a into b; above limit it may stop counting.
+// begins reports whether one name is the other without its end, such as ".txt", and says enough by itself.
+func begins(a, b string) bool {
+	return min(len(a), len(b)) >= 3 && (strings.HasPrefix(a, b) || strings.HasPrefix(b, a))
+}
+
+// changes counts the bytes to insert, remove or replace, and the neighbours to swap, to turn a into b; above limit it may
+// stop counting.
 func changes(a, b string, limit int) int {
 	if d := len(a) - len(b); max(d, -d) > limit {
 		return limit + 1
 	}
-	row := make([]int, len(b)+1)
+	above, row := make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
+	next := make([]int, len(b)+1)
 	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		least := row[0]
+		next[0] = i + 1
+		least := next[0]
 		for j := range len(b) {
-			cost := diagonal
+			cost := row[j]
 			if a[i] != b[j] {
 				cost++
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-			least = min(least, row[j+1])
+			next[j+1] = min(cost, next[j]+1, row[j+1]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				next[j+1] = min(next[j+1], above[j-1]+1)
+			}
+			least = min(least, next[j+1])
 		}
 		if least > limit {
 			return limit + 1
 		}
+		above, row, next = row, next, above
 	}
 	return row[len(b)]
 }

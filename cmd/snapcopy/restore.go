@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -209,7 +210,7 @@ func (o *restoreOptions) check(args []string) error {
 	_, known := overwrites[o.overwrite]
 	switch {
 	case places == 0:
-		return wrongUsage("where to restore to is missing: --to DIR, --in-place, --swap DIR or --tar")
+		return wrongUsage("where to restore to is missing: --to DIR, --in-place, --swap DIR, --tar or --instant MOUNTPOINT")
 	case places > 1:
 		return wrongUsage("--to, --in-place, --swap and --tar exclude each other")
 	case !known:
@@ -253,9 +254,11 @@ func (o *restoreOptions) mayDelete(s *openSnapshot) error {
 	return nil
 }
 
-// pathsMeant turns each PATH of the command line into those of the snapshot: what is no path there may be a pattern.
+// pathsMeant turns each PATH of the command line into those of the snapshot: what is no path there may be a pattern. The
+// error names all that are neither.
 func (s *openSnapshot) pathsMeant(ctx context.Context, args []string) ([]string, error) {
 	var paths []string
+	var missing []error
 	for _, arg := range args {
 		if _, _, err := s.find(arg); errors.Is(err, errNotInSnapshot) {
 			found, err := restore.Glob(s.catalog, arg)
@@ -268,12 +271,15 @@ func (s *openSnapshot) pathsMeant(ctx context.Context, args []string) ([]string,
 			}
 		}
 		path, _, err := s.lookUp(ctx, arg)
-		if err != nil {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			missing = append(missing, err)
+		case err != nil:
 			return nil, err
 		}
 		paths = append(paths, path)
 	}
-	return paths, nil
+	return paths, errors.Join(missing...)
 }
 
 func restoreMeter(p *restore.Progress) meter {

@@ -276,8 +276,9 @@ func (o *restoreOptions) toldSettled(a *app, r *restore.SettleReport, err error,
 		return err
 	}
 	if len(r.Damaged) > 0 {
-		a.term.errorf("%s damaged, and are in the tree only as far as they are there and as they are:",
-			counted(uint64(len(r.Damaged)), "entry of the archive is", "entries of the archive are"))
+		a.term.errorf("%s damaged; the tree has what is there of %s, as it is:",
+			counted(uint64(len(r.Damaged)), "entry of the archive is", "entries of the archive are"),
+			map[bool]string{true: "it", false: "them"}[len(r.Damaged) == 1])
 		for i, path := range r.Damaged {
 			if i == maxFailedShown && !o.verbose {
 				a.term.errorf("  ... and %s more; --json names all", count(uint64(len(r.Damaged)-i)))

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"snapcopy/index"
 	"snapcopy/internal/dirhandles"
@@ -34,6 +35,8 @@ type dir struct {
 	own, finish, update, plain, missing, spared, differs bool
 
 	inode inodeID // in the target
+
+	searched atomic.Bool // for what a killed restore has left
 
 	folds bool            // names that differ may be the same there
 	had   map[string]bool // its names when it was entered, if so

@@ -60,6 +60,9 @@ func (r *run) lookAtTarget(d *dir) (dst int, err error) {
 	if err := r.lookAtSpace(d.own, d.selected); err != nil {
 		return fsat.NoDir, err
 	}
+	if !d.own && !r.opt.DryRun {
+		r.claim()
+	}
 	if err := r.begin(d, list); err != nil {
 		return fsat.NoDir, err
 	}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"snapcopy/index"
+	"snapcopy/internal/fsat"
 	"snapcopy/internal/testtree"
 )
 
@@ -370,5 +371,47 @@ func TestUnreadableInTarget(t *testing.T) {
 	rep := a.wantMirror(source, to, Options{Overwrite: OverwriteChanged})
 	if rep.Replaced != 1 || rep.Unchanged != 1 {
 		t.Errorf("report %+v", rep)
+	}
+}
+
+// Guards: what a restore that was killed has left beside what it was about to replace is removed by the next one, unless
+// it may be that of another one under way, or the snapshot has a file of that name.
+func TestLeftoversInAnExistingTree(t *testing.T) {
+	const left, known = ".snapcopy-restore-0123456789abcdef-1", ".snapcopy-restore-0123456789abcdef-2"
+	source := builtTree(t, "dir d 0755\nfile d/f 0644 new\nfile d/"+known+" 0600 x mtime=3\ndir d/e 0755\nfile d/e/g 0644 new\n"+
+		"link d/e/l d/f\nset d mtime=7\nset d/e mtime=7\nset . mtime=5")
+	a := archive(t, source)
+	for _, opt := range []Options{{Overwrite: OverwriteChanged}, {Overwrite: OverwriteAlways, InPlace: true}} {
+		for _, paths := range [][]string{nil, {"d/f", "d/e/l"}} {
+			opt.InPlace = paths != nil
+			to := builtTree(t, "dir d 0755\nfile d/f 0644 old\nfile d/"+known+" 0600 x mtime=3\nfile d/"+left+" 0600 half\n"+
+				"dir d/e 0755\nfile d/e/l 0644 old\nfile d/e/"+left+" 0600 half\nfile d/e/own 0600")
+			dir, err := os.Open(to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ok, err := fsat.LockShared(int(dir.Fd())); !ok || err != nil {
+				t.Fatal(ok, err)
+			}
+			dry := opt
+			dry.DryRun = true
+			a.restore(paths, to, dry)
+			a.restore(paths, to, opt)
+			for _, name := range []string{"d/" + left, "d/e/" + left} {
+				if _, err := os.Lstat(filepath.Join(to, name)); err != nil {
+					t.Errorf("%v: of another restore under way: %v", paths, err)
+				}
+			}
+			if err := dir.Close(); err != nil {
+				t.Fatal(err)
+			}
+			testtree.Build(t, to, "write d/f OLD\nwrite d/e/l OLD")
+			a.restore(paths, to, opt)
+			for name, want := range map[string]bool{"d/" + left: false, "d/e/" + left: false, "d/" + known: true, "d/e/own": true} {
+				if _, err := os.Lstat(filepath.Join(to, name)); (err == nil) != want {
+					t.Errorf("%v: %s: %v", paths, name, err)
+				}
+			}
+		}
 	}
 }

@@ -165,6 +165,9 @@ func (r *run) linkToGroup(w *worker, d *dir, name string, over *fsat.Stat, group
 	if over == nil {
 		return r.link(from, group, d, d.handles.dst, name)
 	}
+	if err := r.removeLeftovers(w, d); err != nil {
+		return false, err
+	}
 	p := pending{dir: d.handles.dst, fd: fsat.NoDir, temp: w.temp}
 	linked, err := r.link(from, group, d, d.handles.dst, w.temp)
 	if err != nil {

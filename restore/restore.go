@@ -139,6 +139,7 @@ type run struct {
 	devices    []uint64         // of the source, as the catalog numbers them
 	archive    inodeID          // its folder, which is never touched if it is in the target
 	above      map[inodeID]bool // the folders that the archive is in
+	alone      bool             // no other restore into the target is under way
 	resumed    bool             // the target is that of this restore, cut short before
 	noted      bool             // the target has the note that the restore is not finished
 	late       lateWork

@@ -538,9 +538,15 @@ func Umask() uint32 {
 
 // LockExclusive takes the lock on an open file, and reports false if another process has it. The system gives it back
 // when its owner ends, however that happens.
-func LockExclusive(fd int) (bool, error) {
+func LockExclusive(fd int) (bool, error) { return lock(fd, unix.LOCK_EX) }
+
+// LockShared is LockExclusive for a lock that several processes can have at a time, as long as none has it for itself. It
+// takes the place of the lock that fd has.
+func LockShared(fd int) (bool, error) { return lock(fd, unix.LOCK_SH) }
+
+func lock(fd, how int) (bool, error) {
 	for {
-		err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
+		err := unix.Flock(fd, how|unix.LOCK_NB)
 		if err == unix.EWOULDBLOCK {
 			return false, nil
 		}

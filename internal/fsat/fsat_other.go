@@ -97,6 +97,8 @@ func FileSystem(fd int) (Space, error) { return Space{}, errors.ErrUnsupported }
 
 func LockExclusive(fd int) (bool, error) { return false, errors.ErrUnsupported }
 
+func LockShared(fd int) (bool, error) { return false, errors.ErrUnsupported }
+
 func HasHoles(fd int, size int64) bool { return false }
 
 func CreateUnnamed(dir int, mode uint32) (int, error) { return NoDir, errors.ErrUnsupported }

@@ -1,0 +1,55 @@
+package restore
+
+import (
+	"errors"
+	"fmt"
+
+	"snapcopy/internal/fsat"
+)
+
+// A restore that overwrites in a tree that existed, and is killed, can leave a temporary name beside what it was about to
+// replace. That was not replaced, so the next restore of it comes to the same folder, and looks for the name there.
+
+// maxSearched is the size of a directory up to which it is listed for that: a larger one would take longer than what is
+// to be done in it.
+const maxSearched = 1 << 20
+
+// claim finds out whether no other restore into the same target is under way, whose temporary names would look like
+// those that were left. The lock ends with the handle of the target. Where there are no locks, others may be under way.
+func (r *run) claim() {
+	alone, err := fsat.LockExclusive(r.target)
+	shared, sharedErr := fsat.LockShared(r.target) // so that the next one knows of this one
+	r.alone = alone && shared && errors.Join(err, sharedErr) == nil
+}
+
+// removeLeftovers removes such names from an existing directory before something is made there, once.
+func (r *run) removeLeftovers(w *worker, d *dir) error {
+	if d.own || !r.alone || r.opt.DryRun || d.searched.Swap(true) {
+		return nil
+	}
+	fd, err := fsat.OpenDir(d.handles.dst, ".") // a listing moves its handle
+	if err != nil {
+		return fmt.Errorf("list in target: %w", err)
+	}
+	var st fsat.Stat
+	var list []fsat.DirEntry
+	if err = fsat.StatHandle(fd, &st); err == nil && st.Size <= maxSearched {
+		list, err = fsat.ReadDir(fd, make([]byte, 64<<10))
+	}
+	if err = errors.Join(err, fsat.Close(fd)); err != nil {
+		return fmt.Errorf("list in target: %w", err)
+	}
+	for i := range list {
+		name := list[i].Name
+		if !w.isLeftover(name) || list[i].Type == fsat.Directory {
+			continue
+		}
+		if _, known, err := r.from.Catalog.Lookup(d.child(name)); known || err != nil {
+			continue // the snapshot has it, or cannot tell
+		}
+		if err := unlink(d.handles.dst, name); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}

@@ -201,11 +201,11 @@ func (r *run) checkStored(w *worker, d *dir, e *index.Entry) error {
 	if e.Type != index.File {
 		return nil
 	}
-	fd, stored, err := openStoredFile(d.handles.src, d.handles.lost, e)
+	fd, _, err := openStoredFile(d.handles.src, d.handles.lost, e)
 	if err != nil {
 		return err
 	}
-	w.counts.BytesWritten += withoutHoles(e, &stored)
+	w.counts.BytesWritten += withoutHoles(e)
 	return fsat.Close(fd)
 }
 

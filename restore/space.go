@@ -44,14 +44,13 @@ func (r *run) needed(selected []selection) (uint64, error) {
 		e := &selected[i].entry
 		c.add(selected[i].folder, func(yield func(int, *index.Entry) bool) { yield(0, e) })
 	}
-	return c.bytes, errors.Join(c.err, context.Cause(r.ctx))
+	return c.bytes, context.Cause(r.ctx)
 }
 
 type spaceCount struct {
 	run   *run
 	bytes uint64
 	seen  map[groupKey]bool // inodes with several names
-	err   error             // of closing
 }
 
 // below counts what is in a folder, by its sizes alone if its record is damaged.
@@ -67,48 +66,28 @@ func (c *spaceCount) below(path string, dir *index.Entry) {
 	c.add(path, rec.Entries())
 }
 
-// add counts entries of a folder, and all below them. The folders come last, so that no handle is open meanwhile.
+// add counts entries of a folder, and all below them.
 func (c *spaceCount) add(folder string, entries iter.Seq2[int, *index.Entry]) {
-	stored := fsat.NoDir // opened for the first file that may have holes
-	var lost error       // that is told of when it is to be restored
 	for _, e := range entries {
+		dir := e.Type == index.Dir
 		switch {
-		case e.Type != index.File || c.run.excluded(join(folder, e.Name), false) || e.Linked() && c.known(e):
-		case e.Size < mayHaveHoles:
-			c.bytes += e.Size
-		default:
-			if stored < 0 && lost == nil {
-				stored, lost = fsat.OpenPath(c.run.snapshot, folder)
-			}
-			c.bytes += allocated(stored, e)
-		}
-	}
-	c.err = errors.Join(c.err, fsat.Close(stored))
-	for _, e := range entries {
-		if path := join(folder, e.Name); e.Type == index.Dir && !c.run.excluded(path, true) {
-			c.below(path, e)
+		case !dir && e.Type != index.File || c.run.excluded(join(folder, e.Name), dir):
+		case dir:
+			c.below(join(folder, e.Name), e)
+		case !e.Linked() || !c.known(e):
+			c.bytes += withoutHoles(e)
 		}
 	}
 }
 
-// mayHaveHoles is the size from which a file is looked at: the holes of smaller ones make no difference.
-const mayHaveHoles = 1 << 20
-
-// allocated is what a stored file takes. A file that cannot be looked at counts as if it had no holes.
-func allocated(dir int, e *index.Entry) uint64 {
-	var st fsat.Stat
-	if dir < 0 || fsat.StatAt(dir, e.Name, &st) != nil || st.Type != fsat.Regular {
+// withoutHoles is what of a file is not holes: of one that is large enough that they make a difference, what its stored
+// file takes.
+func withoutHoles(e *index.Entry) uint64 {
+	const small = 1 << 20
+	if e.Size < small || e.Stored == 0 {
 		return e.Size
 	}
-	return withoutHoles(e, &st)
-}
-
-// withoutHoles is what of a stored file is not holes.
-func withoutHoles(e *index.Entry, stored *fsat.Stat) uint64 {
-	if e.Size < mayHaveHoles {
-		return e.Size
-	}
-	return min(e.Size, uint64(stored.Blocks)*512)
+	return min(e.Size, e.Blocks*512)
 }
 
 // known reports whether a name of the same inode has been counted.

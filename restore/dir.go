@@ -133,6 +133,9 @@ func (d *dir) closeHandles() error {
 	h := &d.handles
 	err := errors.Join(fsat.Close(h.src), fsat.Close(h.dst))
 	h.src, h.dst = fsat.NoDir, fsat.NoDir
+	if err != nil {
+		err = &fs.PathError{Op: "close folder", Path: d.path(), Err: err}
+	}
 	return err
 }
 

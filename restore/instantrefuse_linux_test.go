@@ -34,6 +34,9 @@ func TestInstantRefuses(t *testing.T) {
 	make(filepath.Join(s.Dir, "x"), ErrInsideArchive)
 	make(s.disk.Path, ErrUnsuitable)
 	make("/", ErrUnsuitable)
+	t.Run("no permissions", func(t *testing.T) {
+		make(filepath.Join(testtree.NewDisk(t, "exfat", 64<<20).Path, "at"), ErrUnsuitable)
+	})
 	if _, err := Settle(context.Background(), s.Source, s.at, SettleOptions{}); !errors.Is(err, ErrNotInstant) {
 		t.Errorf("settle: %v", err)
 	}

@@ -98,8 +98,10 @@ func (in *instant) open(create bool) error {
 	if in.parent, err = fsat.OpenRoot(filepath.Dir(in.path)); err != nil {
 		return &fs.PathError{Op: "open", Path: filepath.Dir(in.path), Err: err}
 	}
+	made := false
 	if create {
-		if err := fsat.Mkdir(in.parent, filepath.Base(in.folder), 0o700); err != nil && !fsat.IsExist(err) {
+		err := fsat.Mkdir(in.parent, filepath.Base(in.folder), 0o700)
+		if made = err == nil; !made && !fsat.IsExist(err) {
 			return &fs.PathError{Op: "make", Path: in.folder, Err: err}
 		}
 	}
@@ -115,6 +117,10 @@ func (in *instant) open(create bool) error {
 	}
 	if st.UID != uint32(os.Geteuid()) || st.Mode&0o077 != 0 {
 		err := errors.New("it belongs to somebody else, or others can enter it")
+		if made {
+			err = fmt.Errorf("%w: the file system there has no owners or permissions", ErrUnsuitable)
+			err = errors.Join(err, fsat.Rmdir(in.parent, filepath.Base(in.folder)))
+		}
 		return &fs.PathError{Op: "open", Path: in.folder, Err: err}
 	}
 	in.lock, err = os.OpenFile(in.at("lock"), os.O_RDWR|os.O_CREATE, 0o600)

@@ -245,7 +245,7 @@ func (o *restoreOptions) forgetReader(a *app, archive *snapshot.Archive, state *
 			return err
 		}
 	}
-	a.term.errorf("The archive is away or cannot be written to: a note there still says that snapshot %s is needed.",
+	a.term.errorf("The archive is away or cannot be written to: a note that snapshot %s is needed may still be there.",
 		r.Snapshot)
 	return nil
 }

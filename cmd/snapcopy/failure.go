@@ -136,6 +136,15 @@ func hintFor(err error) string {
 	return ""
 }
 
+// spaceError is a restore.SpaceError with sizes for people.
+type spaceError struct{ *restore.SpaceError }
+
+func (e spaceError) Error() string {
+	return fmt.Sprintf("%s has %s free, and the files to be restored take %s", e.Target, size(e.Free), size(e.Need))
+}
+
+func (e spaceError) Unwrap() error { return e.SpaceError }
+
 // sayInterrupted puts the signal in the place of the cancellation that it led to.
 func sayInterrupted(ctx context.Context, err error) error {
 	var signal interrupted

@@ -217,6 +217,21 @@ func TestStatusOf(t *testing.T) {
 	}
 }
 
+// Guards: too little room is told of in sizes that people read, with a way out.
+func TestSpaceError(t *testing.T) {
+	err := spaceError{&restore.SpaceError{Target: "/srv", Free: 3 << 20, Need: 5 << 30}}
+	const want = "/srv has 3.0 MiB free, and the files to be restored take 5.0 GiB"
+	if got := err.Error(); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if got := statusOf(err); got != statusNoSpace {
+		t.Errorf("status %d", got)
+	}
+	if hint := hintFor(err); !strings.Contains(hint, "--ignore-space") {
+		t.Errorf("hint %q", hint)
+	}
+}
+
 func TestErrorLines(t *testing.T) {
 	evil := errors.New("open \x1b[2J\nsnapcopy: fine: no such file")
 	got := errorLines(errors.Join(errors.New("one"), fmt.Errorf("two: %w", evil)))

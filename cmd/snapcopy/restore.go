@@ -151,7 +151,10 @@ func (o *restoreOptions) Run(ctx context.Context, a *app, args []string) (err er
 		o.failed(a, report)
 	}
 	if err != nil {
+		var space *restore.SpaceError
 		switch {
+		case errors.As(err, &space):
+			return spaceError{space}
 		case errors.Is(err, restore.ErrExchanged):
 			if report.OldTree != "" {
 				err = fmt.Errorf("%w; the old tree is in %s", err, report.OldTree)

@@ -343,6 +343,7 @@ func (h *History) nowhere(ctx context.Context, path, clean string) error {
 	type proposal struct {
 		newest int
 		names  []string
+		rest   string // of the path, below them
 	}
 	var list []proposal
 	_, err := h.at(ctx, clean, func(rec *index.Record, folder, name string, snapshots []int) {
@@ -350,6 +351,7 @@ func (h *History) nowhere(ctx context.Context, path, clean string) error {
 		if rec == nil {
 			p.names = []string{folder}
 		} else {
+			p.rest = strings.TrimPrefix(clean, join(folder, name))
 			for _, near := range nearest(rec, name) {
 				p.names = append(p.names, join(folder, near))
 			}
@@ -361,21 +363,23 @@ func (h *History) nowhere(ctx context.Context, path, clean string) error {
 	}
 	slices.SortFunc(list, func(a, b proposal) int { return cmp.Compare(b.newest, a.newest) })
 	var names []string
+	missing := &NowhereError{Path: path, Unusable: slices.Clone(h.unusable)}
 	for _, p := range list {
 		for _, n := range p.names {
-			if !slices.Contains(names, n) && len(names) < maxNearest {
-				names = append(names, n)
+			if slices.Contains(names, n) || len(names) == maxNearest {
+				continue
 			}
-		}
-	}
-	missing := &NowhereError{Path: path, Unusable: slices.Clone(h.unusable)}
-	for _, n := range names {
-		s, ok, err := h.seen(ctx, n)
-		if err != nil {
-			return err
-		}
-		if ok {
-			missing.Nearest = append(missing.Nearest, s)
+			names = append(names, n)
+			s, ok, err := h.seen(ctx, n+p.rest)
+			if err == nil && !ok {
+				s, ok, err = h.seen(ctx, n)
+			}
+			if err != nil {
+				return err
+			}
+			if ok {
+				missing.Nearest = append(missing.Nearest, s)
+			}
 		}
 	}
 	return missing

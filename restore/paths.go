@@ -138,7 +138,8 @@ func NotFound(ctx context.Context, c *index.Catalog, snapshots []Ref, path strin
 // maxNearest is how many paths are proposed in place of one that is not there.
 const maxNearest = 3
 
-// notFound proposes names from the deepest directory on the way that exists.
+// notFound proposes names from the deepest directory on the way that exists, or what is below them if only that one name
+// is wrong.
 func notFound(c *index.Catalog, path, clean string) error {
 	missing := &NotFoundError{Path: path, Snapshot: c.Summary().Snapshot}
 	at := c.Root()
@@ -154,8 +155,15 @@ func notFound(c *index.Catalog, path, clean string) error {
 		}
 		next, ok := rec.Find(name)
 		if !ok {
+			rest := strings.TrimPrefix(clean, join(folder, name))
 			for _, near := range nearest(rec, name) {
-				missing.Nearest = append(missing.Nearest, join(folder, near))
+				found := join(folder, near)
+				if _, ok, err := c.Lookup(found + rest); err != nil {
+					return fmt.Errorf("look up %q: %w", found+rest, err)
+				} else if ok {
+					found += rest
+				}
+				missing.Nearest = append(missing.Nearest, found)
 			}
 			return missing
 		}

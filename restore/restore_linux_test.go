@@ -133,7 +133,8 @@ func TestBadPathsWriteNothing(t *testing.T) {
 		nearest []string
 	}{
 		{[]string{"documents/leter.txt"}, fs.ErrNotExist, []string{"documents/letter.txt", "documents/latter.txt"}},
-		{[]string{"Documents/letter.txt"}, fs.ErrNotExist, []string{"documents"}},
+		{[]string{"Documents/letter.txt"}, fs.ErrNotExist, []string{"documents/letter.txt"}},
+		{[]string{"Documents/none"}, fs.ErrNotExist, []string{"documents"}},
 		{[]string{"documents/letter.txt/x"}, fs.ErrNotExist, []string{"documents/letter.txt"}},
 		{[]string{"other", "../other"}, fs.ErrNotExist, nil},
 		{[]string{"documents/letter.txt", "other/letter.txt"}, ErrSameName, nil},

@@ -171,7 +171,7 @@ func (r *run) compare(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (differe
 	}
 	if e.Type == index.File {
 		diff, err := r.compareFile(w, d, e, st, meta)
-		if err != nil && r.ctx.Err() == nil && r.opt.Overwrite != OverwriteNever {
+		if err != nil && r.ctx.Err() == nil && (r.opt.Overwrite != OverwriteNever || r.leftOver(e, st)) {
 			return otherContent, nil // whatever it is, it can be replaced
 		}
 		return diff, err

@@ -121,12 +121,7 @@ func TestWithoutPrivileges(t *testing.T) {
 		b.mode(name, 0o070)
 	}
 	a := archive(t, b.root)
-	archiveDir := filepath.Dir(a.Dir)
-	catalog := filepath.Join(archiveDir, ".snapcopy", "catalogs", filepath.Base(a.Dir)+".cat")
-	for _, path := range []string{filepath.Dir(filepath.Dir(archiveDir)), archiveDir,
-		filepath.Join(archiveDir, ".snapcopy"), filepath.Dir(catalog), catalog} {
-		b.check(os.Chmod(path, 0o755))
-	}
+	catalog := a.open(b)
 	target := builder{t, tempDir(t)}
 	target.owner("", helperUser, helperGroup)
 
@@ -158,6 +153,44 @@ func TestWithoutPrivileges(t *testing.T) {
 	}
 	if n := strings.Count(got, `link="/closed/group"`); n != 2 {
 		t.Errorf("the link group has %d names", n)
+	}
+}
+
+// open lets other users read the archive. It gives the catalog.
+func (a archived) open(b builder) (catalog string) {
+	archiveDir := filepath.Dir(a.Dir)
+	catalog = a.catalogPath()
+	for _, path := range []string{filepath.Dir(filepath.Dir(archiveDir)), archiveDir,
+		filepath.Join(archiveDir, ".snapcopy"), filepath.Dir(catalog), catalog} {
+		b.check(os.Chmod(path, 0o755))
+	}
+	return catalog
+}
+
+// Guards: a user goes on with a restore although it has made files that he may not read.
+func TestGoingOnWithoutPrivileges(t *testing.T) {
+	needRoot(t)
+	b := builder{t, filepath.Join(tempDir(t), "source")}
+	b.file("f", "for others")
+	b.mode("f", 0o044)
+	b.file("g", "x")
+	a := archive(t, b.root)
+	catalog := a.open(b)
+	target := builder{t, tempDir(t)}
+	target.owner("", helperUser, helperGroup)
+	var rep struct {
+		Report
+		Failed []struct{ Path, Error string } `json:"failed"`
+	}
+	runHelper(t, &rep, catalog, a.Dir, target.root)
+	root := a.Catalog.Root()
+	target.file(unfinishedName, fmt.Sprintf("%s\n%x\n", filepath.Base(a.Dir), root.Hash))
+	target.owner(unfinishedName, helperUser, helperGroup)
+	target.mode("", 0o755)
+	rep.Failed = nil
+	runHelper(t, &rep, catalog, a.Dir, target.root)
+	if !rep.Resumed || len(rep.Failed) > 0 {
+		t.Errorf("resumed %v, failed %+v", rep.Resumed, rep.Failed)
 	}
 }
 

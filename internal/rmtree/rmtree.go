@@ -178,24 +178,14 @@ func (rm *remover) enter(dir int, name string) error {
 	if l.at.Mounted {
 		return rm.failed("enter", name, ErrMounted)
 	}
-	open := openFully
-	if rm.dry {
-		open = fsat.OpenDir
-	}
-	fd, err := open(dir, name)
+	fd, err := rm.open(dir, name, &l.at)
 	if rm.dry && errors.Is(err, fs.ErrPermission) {
 		return nil
 	}
 	if err != nil {
 		return rm.failed("open", name, err)
 	}
-	var st fsat.Stat
-	if err = fsat.StatHandle(fd, &st); err == nil && !st.SameFile(&l.at) {
-		err = errMoved
-	}
-	if err == nil {
-		l.left, err = fsat.ReadDir(fd, rm.buf)
-	}
+	l.left, err = fsat.ReadDir(fd, rm.buf)
 	if err == nil && len(rm.levels) > 0 {
 		err = fsat.Close(rm.fd)
 		rm.fd = fd
@@ -211,17 +201,43 @@ func (rm *remover) enter(dir int, name string) error {
 	return nil
 }
 
-// openFully opens a directory, and gives its owner every permission if that is needed to empty it.
-func openFully(dir int, name string) (int, error) {
-	fd, err := fsat.OpenDir(dir, name)
-	var st fsat.Stat
-	if err == nil {
-		if err = fsat.StatHandle(fd, &st); err == nil && st.Mode&0o700 == 0o700 {
-			return fd, nil
+// open opens a directory that was looked at before. Only a dry run leaves its mode alone.
+func (rm *remover) open(dir int, name string, at *fsat.Stat) (int, error) {
+	check := func(st *fsat.Stat) error {
+		if !st.SameFile(at) {
+			return errMoved
 		}
-		if err == nil {
+		return nil
+	}
+	if !rm.dry {
+		return openFully(dir, name, check)
+	}
+	fd, err := fsat.OpenDir(dir, name)
+	if err != nil {
+		return fsat.NoDir, err
+	}
+	var st fsat.Stat
+	if err = fsat.StatHandle(fd, &st); err == nil {
+		err = check(&st)
+	}
+	if err != nil {
+		return fsat.NoDir, errors.Join(err, fsat.Close(fd))
+	}
+	return fd, nil
+}
+
+// openFully opens a directory, if check does not object to what it is, and gives its owner every permission if that is
+// needed to empty it.
+func openFully(dir int, name string, check func(*fsat.Stat) error) (int, error) {
+	var st fsat.Stat
+	fd, err := fsat.OpenDir(dir, name)
+	if err == nil {
+		if err = fsat.StatHandle(fd, &st); err == nil {
+			err = check(&st)
+		}
+		if err == nil && st.Mode&0o700 != 0o700 {
 			if err = fsat.Chmod(fd, 0o700); fsat.IsRefused(err) { // then removing will say so, if it matters
-				return fd, nil
+				err = nil
 			}
 		}
 		if err != nil {
@@ -232,17 +248,35 @@ func openFully(dir int, name string) (int, error) {
 	if !errors.Is(err, fs.ErrPermission) {
 		return fsat.NoDir, err
 	}
+	return openLocked(dir, name, check)
+}
+
+// openLocked opens a directory that its owner may not open, as the owner.
+func openLocked(dir int, name string, check func(*fsat.Stat) error) (int, error) {
+	var st, now fsat.Stat
 	node, err := fsat.OpenNode(dir, name)
 	if err != nil {
 		return fsat.NoDir, err
 	}
 	if err = fsat.StatHandle(node, &st); err == nil && st.Type == fsat.Directory {
-		err = fsat.ChmodNode(node, 0o700)
+		if err = check(&st); err == nil {
+			err = fsat.ChmodNode(node, 0o700)
+		}
 	}
 	if err = errors.Join(err, fsat.Close(node)); err != nil {
 		return fsat.NoDir, err
 	}
-	return fsat.OpenDir(dir, name)
+	fd, err := fsat.OpenDir(dir, name)
+	if err != nil {
+		return fsat.NoDir, err
+	}
+	if err = fsat.StatHandle(fd, &now); err == nil && !now.SameFile(&st) {
+		err = errMoved
+	}
+	if err != nil {
+		return fsat.NoDir, errors.Join(err, fsat.Close(fd))
+	}
+	return fd, nil
 }
 
 // leave removes the directory that has been emptied, from the one above.

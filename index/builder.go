@@ -90,7 +90,17 @@ func (b *Builder) Merge(old *Index, snapshot string, path string) error {
 }
 
 // merge writes the index. number, unless negative, replaces the number of the snapshot of every addition.
-func (b *Builder) merge(ctx context.Context, old *Index, names []string, number int, path string) (err error) {
+func (b *Builder) merge(ctx context.Context, old *Index, names []string, number int, path string) error {
+	if old == nil {
+		return b.write(ctx, nil, 0, names, number, path)
+	}
+	scan := indexScan{x: old}
+	return b.write(ctx, func() (*record, error) { return scan.next(ctx) }, old.head.large, names, number, path)
+}
+
+// write is merge with what old gives, of which at most so many records are large; nil: nothing.
+func (b *Builder) write(ctx context.Context, old source, large uint64, names []string, number int,
+	path string) (err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.err != nil {
@@ -98,14 +108,12 @@ func (b *Builder) merge(ctx context.Context, old *Index, names []string, number 
 	}
 	head := indexHeader{snapshots: names}
 	sources := make([]source, 0, len(b.runs)+2)
-	keys := b.large
+	keys := b.large + large
 	for _, s := range b.sources() {
 		sources = append(sources, withSnapshot(s, number))
 	}
 	if old != nil { // last: of a stored file in both, the merger keeps the first
-		keys += old.head.large
-		scan := indexScan{x: old}
-		sources = append(sources, func() (*record, error) { return scan.next(ctx) })
+		sources = append(sources, old)
 	}
 
 	f, err := atomicfile.Create(path, 0o600)

@@ -1,0 +1,73 @@
+package fsat
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// The idle class of ioprio_set(2).
+const (
+	ioprioWhoProcess = 1 // one thread
+	ioprioIdle       = 3 << 13
+)
+
+// IdleIO makes this process use disks only while nobody else does, from now on. Threads inherit that from the one that
+// starts them. Whether it matters is up to the scheduler of each disk.
+func IdleIO() error {
+	for done := map[string]bool{}; ; {
+		list, err := os.ReadDir("/proc/self/task")
+		if err != nil {
+			return err
+		}
+		before := len(done)
+		for _, thread := range list {
+			if done[thread.Name()] {
+				continue
+			}
+			id, err := strconv.Atoi(thread.Name())
+			if err != nil {
+				return err
+			}
+			_, _, errno := unix.Syscall(unix.SYS_IOPRIO_SET, ioprioWhoProcess, uintptr(id), ioprioIdle)
+			if errno != 0 && errno != unix.ESRCH { // ended meanwhile
+				return os.NewSyscallError("ioprio_set", errno)
+			}
+			done[thread.Name()] = true
+		}
+		if len(done) == before {
+			return nil
+		}
+	}
+}
+
+// LockShared takes a lock on an open file that others can share, and waits while another process has it exclusively.
+// Where the file system knows no such locks, it does nothing.
+func LockShared(fd int) error {
+	for {
+		err := unix.Flock(fd, unix.LOCK_SH)
+		if err == unix.EINTR {
+			continue
+		}
+		if isUnlockable(err) {
+			return nil
+		}
+		return err
+	}
+}
+
+// TryLock is LockExclusive where it does not matter that the file system may not know such locks.
+func TryLock(fd int) (bool, error) {
+	ok, err := LockExclusive(fd)
+	if isUnlockable(err) {
+		return true, nil
+	}
+	return ok, err
+}
+
+func isUnlockable(err error) bool {
+	return is(err, unix.ENOLCK, unix.ENOTSUP, unix.ENOSYS, unix.EINVAL, unix.EBADF) || errors.Is(err, fs.ErrPermission)
+}

@@ -1,0 +1,13 @@
+//go:build !linux
+
+package fsat
+
+import "errors"
+
+// There is no implementation for this system yet.
+
+func IdleIO() error { return errors.ErrUnsupported }
+
+func LockShared(fd int) error { return errors.ErrUnsupported }
+
+func TryLock(fd int) (bool, error) { return false, errors.ErrUnsupported }

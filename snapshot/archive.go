@@ -260,17 +260,22 @@ func (a *Archive) WithoutCatalog() ([]string, error) {
 		if _, ok := parseName(name); !ok {
 			continue
 		}
-		if _, err := os.Lstat(a.catalogPath(name)); errors.Is(err, fs.ErrNotExist) {
-			list = append(list, name)
-		} else if err != nil {
+		_, err := os.Lstat(a.catalogPath(name))
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
+		}
+		if _, err := os.Lstat(filepath.Join(a.Path, name)); err == nil { // not removed since it was listed
+			list = append(list, name)
 		}
 	}
 	return list, nil
 }
 
 // WithoutFolder lists the snapshots that were published, as their run reports say, and of which only the catalog is
-// left: the folder was removed by hand, or lost.
+// left: the folder was removed by hand, or lost. One whose removal was cut short is none of them.
 func (a *Archive) WithoutFolder() ([]string, error) {
 	catalogs, err := names(a.metaPath(catalogsDir))
 	if err != nil {
@@ -284,7 +289,7 @@ func (a *Archive) WithoutFolder() ([]string, error) {
 		}
 		_, folderErr := os.Lstat(filepath.Join(a.Path, name))
 		_, reportErr := os.Lstat(a.reportPath(name))
-		if errors.Is(folderErr, fs.ErrNotExist) && reportErr == nil {
+		if errors.Is(folderErr, fs.ErrNotExist) && reportErr == nil && !a.isLeaving(name) {
 			list = append(list, name)
 		}
 	}

@@ -27,6 +27,9 @@ type job struct {
 	AllowCopies     bool
 	AllowClockBack  bool
 	Verify          bool
+	Remove          []string // snapshots to remove; no run then
+	Thin            bool     // with Loop: remove the oldest snapshots, too
+	CrashAt         string   // step of Remove
 }
 
 // result is what a job prints.
@@ -77,6 +80,10 @@ func (j *job) do() (out result) {
 			return nil
 		}
 	}
+	if j.Remove != nil {
+		out.Err = j.remove(j.Remove)
+		return out
+	}
 	for {
 		var err error
 		out.Report, err = Run(context.Background(), j.Source, j.Archive, opt)
@@ -86,6 +93,11 @@ func (j *job) do() (out result) {
 		}
 		if !j.Loop {
 			break
+		}
+		if j.Thin {
+			if out.Err = j.thin(); out.Err != "" {
+				return out
+			}
 		}
 	}
 	if !j.Verify {
@@ -105,6 +117,42 @@ func (j *job) do() (out result) {
 		out.Err = err.Error()
 	}
 	return out
+}
+
+// remove removes snapshots, and gives the error.
+func (j *job) remove(names []string) string {
+	a, err := Open(j.Archive)
+	if err == nil {
+		_, err = a.Remove(context.Background(), names, RemoveOptions{Threads: j.Threads, AllowLast: true,
+			Fault: func(step string) error {
+				if step == j.CrashAt {
+					return errCrash
+				}
+				return nil
+			}})
+		err = errors.Join(err, a.Close())
+	}
+	if err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+// thin keeps three snapshots.
+func (j *job) thin() string {
+	a, err := Open(j.Archive)
+	if err != nil {
+		return err.Error()
+	}
+	list, err := a.Snapshots()
+	if err = errors.Join(err, a.Close()); err != nil {
+		return err.Error()
+	}
+	var names []string
+	for _, s := range list[:max(len(list)-3, 0)] {
+		names = append(names, s.Name)
+	}
+	return j.remove(names)
 }
 
 // command prepares a process for a job, as the user nobody if that is wanted.

@@ -90,6 +90,7 @@ const (
 	Copying
 	Syncing
 	Publishing
+	Emptying // the trash
 	Finished
 )
 

@@ -162,19 +162,13 @@ func (r *run) updateLatest() error {
 	if !r.caps.Symlinks {
 		return nil
 	}
-	if err := fsat.Unlink(r.work, latestLink); err != nil && !fsat.IsGone(err) {
-		return err
-	}
-	if err := fsat.MakeSymlink(r.report.Snapshot, r.work, latestLink); err != nil {
-		return err
-	}
-	return errors.Join(fsat.Rename(r.work, latestLink, r.archive.root, latestLink), fsat.Sync(r.archive.root))
+	return r.archive.pointLatest(r.report.Snapshot)
 }
 
 // abandon removes what an unsuccessful run has made, which gives the space back. If that fails too, the next run does
 // it.
 func (r *run) abandon(cause error) error {
-	if cause == nil || r.published || r.opt.DryRun || r.work < 0 || r.opt.Fault != nil && errors.Is(cause, errCrash) {
+	if cause == nil || r.published || r.opt.DryRun || r.work < 0 || isCrash(cause) {
 		return nil
 	}
 	_, err := r.archive.removeOrphans()
@@ -184,35 +178,48 @@ func (r *run) abandon(cause error) error {
 // errCrash, from a test's fault, stands for the end of the process: nothing is cleaned up.
 var errCrash = errors.New("crash")
 
-// recover makes up for a run that was cut short: it removes what was not published and finishes what was. The caller
-// holds the lock. It tells what it did.
-func (a *Archive) recover() (did []string, err error) {
-	for _, part := range []string{workDir, trashDir} {
-		fd, err := fsat.OpenDir(a.meta, part)
-		if err != nil {
-			return did, &fs.PathError{Op: "open", Path: a.metaPath(part), Err: err}
-		}
-		list, err := fsat.ReadDir(fd, make([]byte, listBuffer))
-		for _, e := range list {
-			if err == nil {
-				err = rmtree.Remove(fd, e.Name)
-			}
-		}
-		if err = errors.Join(err, fsat.Close(fd)); err != nil {
-			return did, fmt.Errorf("clean up %s: %w", part, err)
-		}
-		if len(list) > 0 && part == workDir {
-			did = append(did, "removed what an unfinished run had left")
-		}
+func isCrash(err error) bool { return errors.Is(err, errCrash) }
+
+// recover makes up for a run or a removal that was cut short: it removes what was not published and finishes the rest.
+// What is in the trash only costs space, and stays. The caller holds the lock. It tells what it did.
+func (a *Archive) recover(ctx context.Context) (did []string, err error) {
+	did, err = a.emptyWork()
+	if err != nil {
+		return did, err
 	}
 	if err := a.removePending(); err != nil {
 		return did, fmt.Errorf("clean up: %w", err)
+	}
+	removed, err := a.recoverTrash(ctx)
+	did = append(did, removed...)
+	if err != nil {
+		return did, err
 	}
 	orphans, err := a.removeOrphans()
 	if err != nil {
 		return did, err
 	}
-	return append(did, orphans...), a.finishNewest()
+	return append(did, orphans...), errors.Join(a.finishNewest(), a.mendLatest())
+}
+
+func (a *Archive) emptyWork() (did []string, err error) {
+	fd, err := fsat.OpenDir(a.meta, workDir)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: a.WorkPath(), Err: err}
+	}
+	list, err := fsat.ReadDir(fd, make([]byte, listBuffer))
+	for _, e := range list {
+		if err == nil {
+			err = rmtree.Remove(fd, e.Name)
+		}
+	}
+	if err = errors.Join(err, fsat.Close(fd)); err != nil {
+		return nil, fmt.Errorf("clean up %s: %w", workDir, err)
+	}
+	if len(list) > 0 {
+		did = append(did, "removed what an unfinished run had left")
+	}
+	return did, nil
 }
 
 // removePending removes files that were about to take the place of others.
@@ -280,16 +287,21 @@ func (a *Archive) finishNewest() (err error) {
 		return nil // the run tells of it when it wants to compare
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
-	root := c.Root()
+	return errors.Join(a.settleMode(newest.Name, c.Root()), a.missingReport(newest.Name, c.Summary()))
+}
+
+// settleMode gives a snapshot's own folder the mode that root, its entry, has, if it was given write permission to be
+// moved.
+func (a *Archive) settleMode(name string, root index.Entry) error {
 	mode := topMode(&root)
 	var st fsat.Stat
-	if err := fsat.StatAt(a.root, newest.Name, &st); err != nil {
-		return &fs.PathError{Op: "stat", Path: newest.Name, Err: err}
+	if err := fsat.StatAt(a.root, name, &st); err != nil {
+		return &fs.PathError{Op: "stat", Path: name, Err: err}
 	}
 	if mode&0o700 != 0o700 && st.Mode == mode|0o700 {
-		err = a.setTopMode(newest.Name, mode)
+		return a.setTopMode(name, mode)
 	}
-	return errors.Join(err, a.missingReport(newest.Name, c.Summary()))
+	return nil
 }
 
 // missingReport writes the report of a run that ended between publishing and that, as far as the catalog knows it.

@@ -96,7 +96,10 @@ func Run(ctx context.Context, source, path string, opt Options) (report *Report,
 		if err != nil {
 			return nil, err
 		}
-		defer func() { err = errors.Join(err, lock.Unlock()) }()
+		defer func() {
+			err = errors.Join(err, lock.Unlock())
+			r.emptyTrash(err)
+		}()
 		if err := r.cleanUp(); err != nil {
 			return nil, err
 		}
@@ -152,11 +155,14 @@ func (r *run) openArchive(path string) error {
 // cleanUp removes what an earlier run that was cut short has left, finishes what it had published, and looks again at
 // what the file system can do.
 func (r *run) cleanUp() error {
-	recovered, err := r.archive.recover()
+	recovered, err := r.archive.recover(r.ctx)
 	if err != nil {
 		return err
 	}
 	r.report.Recovered = recovered
+	if err := r.makeRoom(); err != nil {
+		return err
+	}
 	if r.work, err = fsat.OpenDir(r.archive.meta, workDir); err != nil {
 		return &fs.PathError{Op: "open", Path: r.archive.WorkPath(), Err: err}
 	}

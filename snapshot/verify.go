@@ -130,10 +130,17 @@ func damagef(format string, args ...any) error {
 }
 
 // snapshot verifies one snapshot.
-func (v *verifier) snapshot(s Snapshot) error {
+func (v *verifier) snapshot(s Snapshot) (err error) {
 	v.name = s.Name
+	hold, err := s.Hold()
+	if errors.Is(err, ErrNoSnapshot) { // removed since it was listed
+		return nil
+	}
+	if err == nil {
+		defer func() { err = errors.Join(err, hold.Release()) }()
+	}
 	v.report.Snapshots++
-	c, err := s.OpenCatalog()
+	c, err := s.OpenCatalog() // says what kept it from being held
 	if err == nil {
 		if err = c.Check(v.ctx); err != nil {
 			err = errors.Join(err, c.Close())

@@ -13,13 +13,14 @@ import (
 // A meter tells how far something is; its functions are called while the work goes on.
 type meter struct {
 	phase                    func() string
-	files, bytes             func() uint64
+	files, bytes             func() uint64 // bytes nil: only files count
 	expectFiles, expectBytes func() uint64 // 0: nobody knows
+	one, many                string        // what is counted as files; "": those
 }
 
 var phaseNames = map[snapshot.Phase]string{
 	snapshot.Preparing: "Preparing", snapshot.Copying: "Copying", snapshot.Syncing: "Writing to disk",
-	snapshot.Publishing: "Publishing", snapshot.Finished: "Finished",
+	snapshot.Publishing: "Publishing", snapshot.Emptying: "Giving back space", snapshot.Finished: "Finished",
 }
 
 func runMeter(p *snapshot.Progress) meter {
@@ -97,10 +98,18 @@ type sample struct {
 // maxSamples bounds how far the speed looks back: half a minute at the bar's pace.
 const maxSamples = 60
 
-func newView(m meter, begin time.Time) *view { return &view{m: m, begin: begin, now: begin, done: -1} }
+func newView(m meter, begin time.Time) *view {
+	if m.one == "" {
+		m.one, m.many = "file", "files"
+	}
+	return &view{m: m, begin: begin, now: begin, done: -1}
+}
 
 func (v *view) look(now time.Time) {
-	v.now, v.phase, v.files, v.bytes = now, v.m.phase(), v.m.files(), v.m.bytes()
+	v.now, v.phase, v.files = now, v.m.phase(), v.m.files()
+	if v.m.bytes != nil {
+		v.bytes = v.m.bytes()
+	}
 	v.done = v.fraction()
 	v.samples = append(v.samples, sample{now, v.done, v.bytes})
 	if len(v.samples) > maxSamples {
@@ -111,12 +120,15 @@ func (v *view) look(now time.Time) {
 // fraction weighs files and bytes alike: small files cost time by their number, large ones by their size. The source may
 // have grown since, so it never reaches the end by itself.
 func (v *view) fraction() float64 {
-	files, bytes := v.m.expectFiles(), v.m.expectBytes()
+	files := v.m.expectFiles()
 	if files == 0 {
 		return -1
 	}
 	part := min(float64(v.files)/float64(files), 1)
-	if bytes > 0 {
+	if v.m.bytes == nil {
+		return min(part, 0.999)
+	}
+	if bytes := v.m.expectBytes(); bytes > 0 {
 		part = (part + min(float64(v.bytes)/float64(bytes), 1)) / 2
 	}
 	return min(part, 0.999)
@@ -147,17 +159,22 @@ func (v *view) speed() uint64 {
 
 // figures lists what there is to say, the most important first.
 func (v *view) figures() []string {
-	files := counted(v.files, "file", "files")
-	bytes := size(v.bytes)
+	list := []string{counted(v.files, v.m.one, v.m.many)}
 	if n := v.m.expectFiles(); n > 0 {
-		files = count(v.files) + " of " + counted(n, "file", "files")
-		bytes = size(v.bytes) + " of " + size(v.m.expectBytes())
+		list[0] = count(v.files) + " of " + counted(n, v.m.one, v.m.many)
 	}
 	when := clock(v.now.Sub(v.begin))
 	if left := v.left(); left >= 0 {
 		when = clock(left) + " left"
 	}
-	list := []string{files, bytes, when}
+	if v.m.bytes == nil {
+		return append(list, when)
+	}
+	bytes := size(v.bytes)
+	if v.m.expectFiles() > 0 {
+		bytes += " of " + size(v.m.expectBytes())
+	}
+	list = append(list, bytes, when)
 	if len(v.samples) > 1 {
 		list = append(list, size(v.speed())+"/s")
 	}

@@ -1,0 +1,142 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"snapcopy/internal/fsat"
+	"snapcopy/internal/rmtree"
+)
+
+// emptying is how the trash is to be emptied.
+type emptying struct {
+	threads int
+	rate    int // names a second; 0: no limit
+	idle    bool
+	wait    bool // for another process that is emptying it
+	removed func(names int)
+}
+
+// emptyTrash removes what is in the trash and needed no more. It can be cut short at any moment; the next one goes on.
+func (a *Archive) emptyTrash(ctx context.Context, how emptying) (err error) {
+	trash, err := a.openTrash()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, fsat.Close(trash)) }()
+	if locked, err := lockTrash(ctx, trash, how.wait); err != nil || !locked {
+		return err
+	}
+	if how.idle {
+		if err := fsat.IdleIO(); err != nil && !fsat.IsRefused(err) {
+			return err
+		}
+	}
+	opt := rmtree.Options{Workers: how.threads, Removed: how.removed}
+	if how.rate > 0 {
+		opt.Pace = (&pacer{each: time.Second / time.Duration(how.rate)}).pace
+	}
+	for { // while it is emptied, another process may put more there
+		list, err := names(a.metaPath(trashDir))
+		if err != nil {
+			return err
+		}
+		stays := staying(list)
+		if len(stays) == len(list) {
+			return nil
+		}
+		spare := func(name string) bool { return slices.Contains(stays, name) || !slices.Contains(list, name) }
+		// What is known of the snapshots goes last: it tells how much there is to do, if this is cut short.
+		records := func(name string) bool { return strings.HasSuffix(name, catalogExt) }
+		opt.Spare = func(name string) bool { return spare(name) || records(name) }
+		if err := rmtree.Empty(ctx, trash, opt); err != nil {
+			return fmt.Errorf("empty %s: %w", a.metaPath(trashDir), err)
+		}
+		opt.Spare = spare
+		if err := rmtree.Empty(ctx, trash, opt); err != nil {
+			return fmt.Errorf("empty %s: %w", a.metaPath(trashDir), err)
+		}
+	}
+}
+
+// makeRoom empties the trash before a run where little space is left. Otherwise that comes after it, so that a large
+// trash keeps no run waiting.
+func (r *run) makeRoom() error {
+	space, err := fsat.FileSystem(r.archive.root)
+	if err != nil {
+		return err
+	}
+	const little = 20 // one part in so many
+	if space.Free >= space.Total/little && (space.Inodes == 0 || space.FreeInodes >= space.Inodes/little) {
+		return nil
+	}
+	return r.archive.emptyTrash(r.ctx, emptying{threads: r.opt.Threads})
+}
+
+// emptyTrash gives back what removed snapshots took, after the run and without its lock. A run that was cancelled
+// leaves it to the next one; one that failed may have done so for lack of that space.
+func (r *run) emptyTrash(err error) {
+	if !r.published && !fsat.IsNoSpace(err) || r.ctx.Err() != nil || isCrash(err) {
+		return
+	}
+	r.phase(Emptying)
+	err = r.step("empty")
+	if err == nil {
+		err = r.archive.emptyTrash(r.ctx, emptying{threads: r.opt.Threads})
+	}
+	if err != nil && r.ctx.Err() == nil && !isCrash(err) {
+		r.report.Unfinished = append(r.report.Unfinished, err.Error())
+	}
+	r.phase(Finished)
+}
+
+// staying lists what of the trash must not be removed: that of which removing is not decided.
+func staying(list []string) (stays []string) {
+	for _, name := range list {
+		base := strings.TrimSuffix(strings.TrimSuffix(name, catalogExt), reportExt)
+		if _, leaving := parseName(base); leaving && slices.Contains(list, base) || strings.HasSuffix(name, openedExt) {
+			stays = append(stays, name)
+		}
+	}
+	return stays
+}
+
+// lockTrash takes the right to empty the trash.
+func lockTrash(ctx context.Context, trash int, wait bool) (bool, error) {
+	for {
+		ok, err := fsat.TryLock(trash)
+		if ok || err != nil || !wait {
+			return ok, err
+		}
+		if err := pause(ctx, 100*time.Millisecond); err != nil {
+			return false, err
+		}
+	}
+}
+
+// A pacer lets names through at a limited rate.
+type pacer struct {
+	each time.Duration
+	mu   sync.Mutex
+	next time.Time
+}
+
+func (p *pacer) pace(ctx context.Context, names int) error {
+	p.mu.Lock()
+	now := time.Now()
+	if p.next.Before(now) {
+		p.next = now
+	}
+	at := p.next
+	p.next = at.Add(time.Duration(names) * p.each)
+	p.mu.Unlock()
+	if at.After(now) {
+		return pause(ctx, at.Sub(now))
+	}
+	return nil
+}

@@ -1,0 +1,142 @@
+package snapshot
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
+)
+
+// Guards: other catalogs than that of the snapshot after the one that is gone are read only for stored files that still
+// have a name in one of them.
+func TestForgetReadsNoMoreThanNeeded(t *testing.T) {
+	for _, held := range []bool{false, true} {
+		l := newLab(t)
+		l.build("file stays 0644 s\nfile gone 0644 random=5000:1\nfile g1 0644 group\nlink g2 g1\nfile old 0644 old")
+		settle()
+		l.run()
+		l.build("file only 0644 random=7000:2\nlink only2 only\nfile h1 0644 h\nlink h2 h1")
+		if held {
+			l.build("mv old t")
+			l.run()
+			l.build("mv t old")
+		}
+		settle()
+		l.run()
+		gone := l.order[len(l.order)-1]
+		l.build("rm gone\nrm g1\nrm g2\nrm only\nrm only2\nrm h1\nrm h2")
+		l.build("rm old")
+		l.run()
+		l.forgetting(gone, func(g *forgetter) {
+			after, rest := g.order()
+			if len(after) != 1 || after[0].Name <= gone || len(rest) != len(l.order)-2 {
+				t.Errorf("after %s: %v; then %v", gone, after, rest)
+			}
+			if err := g.lookIn(after); err != nil {
+				t.Error(err)
+			}
+			before := g.left
+			if err := g.dropUnheld(); err != nil {
+				t.Error(err)
+			}
+			if before == 0 || g.left > 3 || g.left > 0 != g.stillHeld(t) {
+				t.Errorf("%d stored files were left, %d have names elsewhere", before, g.left)
+			}
+			if err := g.lookIn(rest); err != nil || g.left > 0 {
+				t.Errorf("%d are not found, %v", g.left, err)
+			}
+		})
+	}
+}
+
+// stillHeld reports whether a snapshot that stays has one of the stored files that are looked for.
+func (g *forgetter) stillHeld(t *testing.T) (held bool) {
+	for _, s := range g.snapshots {
+		c, err := s.OpenCatalog()
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = c.Walk(func(_ string, _ *index.Record, e *index.Entry) error {
+			held = held || e.Type == index.File && g.wanted.has(e.Stored)
+			return nil
+		})
+		if err = errors.Join(err, c.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return held
+}
+
+// forgetting takes a snapshot away and hands over what is to change in the index.
+func (l *lab) forgetting(name string, do func(*forgetter)) {
+	l.t.Helper()
+	a := l.open()
+	defer l.close(a)
+	trash, err := a.openTrash()
+	if err == nil {
+		err = errors.Join(a.moveAway(trash, name, nil), a.moveRecords(name, nil), fsat.Close(trash))
+	}
+	x, openErr := index.OpenIndex(a.IndexPath())
+	if err = errors.Join(err, openErr); err != nil {
+		l.t.Fatal(err)
+	}
+	g := &forgetter{ctx: l.t.Context(), archive: a, gone: []string{name}}
+	g.Forgetting = index.Forget(x, func(n string) bool { return n == name }, a.WorkPath())
+	g.snapshots, err = a.Snapshots()
+	if err == nil {
+		err = g.Affected(g.ctx, func(stored uint64) {
+			if g.wanted.claim(stored) {
+				g.left++
+			}
+		})
+	}
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	do(g)
+	if err := errors.Join(g.Close(), x.Close()); err != nil {
+		l.t.Error(err)
+	}
+}
+
+// Guards: an archive that was copied to another file system has catalogs with the inode numbers of two; then the index is
+// made anew.
+func TestRemoveFromCopiedArchive(t *testing.T) {
+	l := newLab(t)
+	l.build("file a 0644 random=3000:1\nfile b 0644 random=4000:2\nfile c 0644 random=5000:3")
+	settle()
+	l.run()
+	l.run()
+	moved := filepath.Join(filepath.Dir(l.arch), "moved")
+	if out, err := exec.Command("cp", "-a", l.arch, moved).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if err := errors.Join(os.RemoveAll(l.arch), os.Rename(moved, l.arch)); err != nil {
+		t.Fatal(err)
+	}
+	l.build("mv b d")
+	l.run()
+	l.remove(l.order[0])
+	l.build("mv c e\nmv a f")
+	settle()
+	if rep := l.run(); rep.Counts.BytesStored > 0 {
+		t.Errorf("stored again: %+v", rep.Counts)
+	}
+	l.verify()
+}
+
+// Guards: what is needed to end a removal is never emptied away; all else is.
+func TestStaying(t *testing.T) {
+	const one, two = "2026-01-02T030405Z", "2026-01-03T030405Z"
+	list := []string{one, one + catalogExt, one + reportExt, two + catalogExt, two + reportExt, two + goneExt,
+		"2025-01-01T000000Z" + openedExt, one + goneExt, "anything"}
+	want := []string{one, one + catalogExt, one + reportExt, "2025-01-01T000000Z" + openedExt}
+	if got := staying(list); !slices.Equal(got, want) {
+		t.Errorf("%q stay, want %q", got, want)
+	}
+}

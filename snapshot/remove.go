@@ -1,0 +1,338 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
+)
+
+// ErrLastComplete is returned where removing would leave no complete snapshot.
+var ErrLastComplete = errors.New("no complete snapshot would be left")
+
+// RemoveOptions are the choices for Remove.
+type RemoveOptions struct {
+	// Threads is the number of workers that unlink. 0: one for each processor, at least 2 and at most 16.
+	Threads int
+	// BackgroundIO makes the process use disks only while nobody else does, once the snapshots are gone and only space
+	// is to be given back. It stays so until the process ends.
+	BackgroundIO bool
+	Rate         int // names unlinked a second at most; 0: no limit
+
+	AllowLast bool // remove the last complete snapshot, too
+	DryRun    bool // look and tell; change nothing
+
+	// Protected, if set, is asked about each snapshot when nobody else can change the archive; an error, which says
+	// why it has to stay, ends Remove before anything is removed.
+	Protected func(name string) error
+	// Freed, if set, is asked what removing exactly these snapshots gives back, before they are removed. known is
+	// false if that cannot be told.
+	Freed func(ctx context.Context, names []string) (bytes uint64, known bool)
+
+	Progress *Progress // Files and ExpectFiles count names to unlink; nil: nobody is watching
+	Now      func() time.Time
+	// Fault is as in Options.
+	Fault func(step string) error
+}
+
+// RemoveReport is what Remove did.
+type RemoveReport struct {
+	Archive string            `json:"archive"`
+	DryRun  bool              `json:"dry_run,omitempty"`
+	Removed []RemovedSnapshot `json:"removed"`
+	// Skipped are in use, and stay.
+	Skipped []SkippedSnapshot `json:"skipped,omitempty"`
+	// Unlinked counts the names of files and folders removed, with what an earlier removal had left.
+	Unlinked uint64 `json:"unlinked"`
+	// Freed is what RemoveOptions.Freed said.
+	Freed *uint64 `json:"freed_bytes,omitempty"`
+	// Unfinished lists what failed when the snapshots were gone; the next run makes up for it.
+	Unfinished []string `json:"unfinished,omitempty"`
+	// Recovered lists what an earlier run or removal that was cut short had left.
+	Recovered []string  `json:"recovered,omitempty"`
+	Start     time.Time `json:"start"`
+	End       time.Time `json:"end"`
+}
+
+// RemovedSnapshot is a snapshot that is gone. What its catalog, if it could not be read, does not tell, is 0.
+type RemovedSnapshot struct {
+	Name       string `json:"snapshot"`
+	Files      uint64 `json:"files"`
+	Dirs       uint64 `json:"dirs"`
+	Bytes      uint64 `json:"bytes"` // of its files; most of them may be in other snapshots, too
+	Incomplete bool   `json:"incomplete,omitempty"`
+}
+
+// SkippedSnapshot is a snapshot that stays, and why.
+type SkippedSnapshot struct {
+	Name   string `json:"snapshot"`
+	Reason string `json:"reason"`
+	// Note is the path of the note that says so, if there is one.
+	Note string `json:"note,omitempty"`
+}
+
+// Remove removes snapshots, by their names. Each goes as a whole, by a single rename into the trash: whatever
+// happens, it is there completely or not at all, and what other snapshots hold stays as it is. All are renamed first;
+// then the content-hash index forgets them, the lock is given back, and the trash is emptied. If that is cut short,
+// by ctx or by the end of the process, the next Remove or Run goes on.
+//
+// Snapshots that somebody is reading, by a note (Reader) or by a Hold, are skipped. It fails with ErrNoSnapshot, and
+// removes nothing, if one of the names is none, and with ErrLastComplete if no complete snapshot would be left. The
+// report is returned with an error too, if there is anything to tell.
+func (a *Archive) Remove(ctx context.Context, names []string, opt RemoveOptions) (*RemoveReport, error) {
+	if opt.Progress == nil {
+		opt.Progress = new(Progress)
+	}
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	rm := &removal{ctx: ctx, archive: a, opt: opt, step: opt.Fault,
+		report: &RemoveReport{Archive: a.Path, DryRun: opt.DryRun, Removed: []RemovedSnapshot{}, Start: opt.Now().UTC()}}
+	err := rm.takeAway(names)
+	if err == nil && !opt.DryRun {
+		err = rm.empty()
+	}
+	rm.report.End = opt.Now().UTC()
+	return rm.report, err
+}
+
+// removal is one Remove under way.
+type removal struct {
+	ctx     context.Context
+	archive *Archive
+	opt     RemoveOptions
+	step    stepper
+	report  *RemoveReport
+	all     []Snapshot
+	holds   []*Hold
+}
+
+// takeAway does all for which nobody else may change the archive. Afterwards the snapshots are gone.
+func (rm *removal) takeAway(names []string) (err error) {
+	if !rm.opt.DryRun {
+		lock, lockErr := rm.archive.Lock()
+		if lockErr != nil {
+			return lockErr
+		}
+		defer func() { err = errors.Join(err, lock.Unlock()) }()
+		if rm.report.Recovered, err = rm.archive.recover(rm.ctx); err != nil {
+			return err
+		}
+	}
+	defer func() { err = errors.Join(err, rm.release()) }()
+	chosen, err := rm.choose(names)
+	if err != nil {
+		return err
+	}
+	if err := rm.leavesEnough(chosen); err != nil {
+		return err
+	}
+	if err := rm.describe(chosen); err != nil {
+		return err
+	}
+	if rm.opt.DryRun || len(chosen) == 0 {
+		return nil
+	}
+	return rm.move(chosen)
+}
+
+func (rm *removal) release() error {
+	var errs []error
+	for _, h := range rm.holds {
+		errs = append(errs, h.Release())
+	}
+	return errors.Join(errs...)
+}
+
+// choose finds the snapshots, oldest first, and leaves out those that are in use. From then on nobody begins to read
+// one of them.
+func (rm *removal) choose(names []string) (chosen []Snapshot, err error) {
+	if rm.all, err = rm.archive.Snapshots(); err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		i := slices.IndexFunc(rm.all, func(s Snapshot) bool { return s.Name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("%w: %q", ErrNoSnapshot, name)
+		}
+		if !slices.Contains(chosen, rm.all[i]) {
+			chosen = append(chosen, rm.all[i])
+		}
+	}
+	slices.SortFunc(chosen, func(x, y Snapshot) int { return strings.Compare(x.Name, y.Name) })
+	if rm.opt.Protected != nil {
+		for _, s := range chosen {
+			if err := rm.opt.Protected(s.Name); err != nil {
+				return nil, fmt.Errorf("remove %s: %w", s.Name, err)
+			}
+		}
+	}
+	return rm.leaveOutUsed(chosen)
+}
+
+func (rm *removal) leaveOutUsed(chosen []Snapshot) (free []Snapshot, err error) {
+	patience := holdPatience
+	for _, s := range chosen {
+		begin := time.Now()
+		hold, err := s.holdAlone(rm.ctx, patience)
+		patience -= time.Since(begin)
+		if err != nil {
+			return nil, err
+		}
+		if hold == nil {
+			rm.report.Skipped = append(rm.report.Skipped, SkippedSnapshot{Name: s.Name, Reason: "it is being read"})
+			continue
+		}
+		rm.holds = append(rm.holds, hold)
+		free = append(free, s)
+	}
+	readers, err := rm.archive.Readers() // whoever writes a note holds the snapshot meanwhile
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(free, func(s Snapshot) bool {
+		for _, r := range readers {
+			if r.Snapshot == s.Name {
+				rm.report.Skipped = append(rm.report.Skipped, SkippedSnapshot{
+					Name:   s.Name,
+					Reason: fmt.Sprintf("needed for %q on %s since %s", r.Place, r.Host, r.Since.Format(time.RFC3339)),
+					Note:   rm.archive.metaPath(readersDir, r.file()),
+				})
+				return true
+			}
+		}
+		return false
+	}), nil
+}
+
+// leavesEnough makes sure that a complete snapshot is left.
+func (rm *removal) leavesEnough(chosen []Snapshot) error {
+	if rm.opt.AllowLast || len(chosen) == 0 {
+		return nil
+	}
+	for _, s := range slices.Backward(rm.all) {
+		if slices.Contains(chosen, s) {
+			continue
+		}
+		c, err := s.OpenCatalog()
+		if err != nil {
+			continue // not one to rely on
+		}
+		complete := !c.Summary().Incomplete
+		if err := c.Close(); err != nil {
+			return err
+		}
+		if complete {
+			return nil
+		}
+	}
+	return ErrLastComplete
+}
+
+// describe notes what is going to be removed, and how much there is to do.
+func (rm *removal) describe(chosen []Snapshot) error {
+	var names []string
+	for _, s := range chosen {
+		v := RemovedSnapshot{Name: s.Name}
+		c, err := s.OpenCatalog()
+		if err == nil {
+			counts := c.Summary().Counts
+			v.Files, v.Dirs, v.Bytes, v.Incomplete = counts.Files, counts.Dirs, counts.BytesTotal, c.Summary().Incomplete
+			err = c.Close()
+		} else if !errors.Is(err, index.ErrNewer) { // a damaged snapshot can be removed
+			err = nil
+		}
+		if err != nil {
+			return fmt.Errorf("catalog of %s: %w", s.Name, err)
+		}
+		names = append(names, s.Name)
+		rm.report.Removed = append(rm.report.Removed, v)
+	}
+	if rm.opt.Freed != nil && len(names) > 0 {
+		if bytes, known := rm.opt.Freed(rm.ctx, names); known {
+			rm.report.Freed = &bytes
+		}
+	}
+	return nil
+}
+
+// move takes the snapshots out of the archive, one by one, and then what is recorded of them. Before, "latest" is
+// pointed at one that stays, so that it always leads somewhere.
+func (rm *removal) move(chosen []Snapshot) (err error) {
+	if rm.ctx.Err() != nil {
+		rm.report.Removed = rm.report.Removed[:0]
+		return context.Cause(rm.ctx)
+	}
+	trash, err := rm.archive.openTrash()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, fsat.Close(trash)) }()
+	err = rm.moveLatest(chosen)
+	moved := 0
+	for _, s := range chosen {
+		if err != nil {
+			break
+		}
+		if err = rm.archive.moveAway(trash, s.Name, rm.step); err != nil {
+			err = &fs.PathError{Op: "remove", Path: s.Name, Err: err}
+			break
+		}
+		moved++
+	}
+	rm.report.Removed = rm.report.Removed[:moved]
+	if isCrash(err) {
+		return err
+	}
+	if err != nil {
+		err = errors.Join(err, rm.archive.mendLatest())
+	}
+	_, indexErr, finishErr := rm.archive.finishLeaving(rm.ctx, trash, rm.step)
+	if indexErr != nil {
+		rm.report.Unfinished = append(rm.report.Unfinished, "content-hash index: "+indexErr.Error())
+	}
+	return errors.Join(err, finishErr)
+}
+
+// moveLatest points "latest" at the newest snapshot that stays.
+func (rm *removal) moveLatest(chosen []Snapshot) error {
+	isChosen := func(name string) bool {
+		return slices.ContainsFunc(chosen, func(s Snapshot) bool { return s.Name == name })
+	}
+	if !isChosen(rm.archive.latest()) {
+		return nil
+	}
+	if err := rm.step.at(latestLink); err != nil {
+		return err
+	}
+	newest := ""
+	for _, s := range rm.all {
+		if !isChosen(s.Name) {
+			newest = s.Name
+		}
+	}
+	return rm.archive.pointLatest(newest)
+}
+
+// empty gives the space back.
+func (rm *removal) empty() error {
+	if err := rm.step.at("empty"); err != nil {
+		return err
+	}
+	p := rm.opt.Progress
+	p.Phase.Store(int32(Emptying))
+	p.ExpectFiles.Store(rm.archive.trashed())
+	err := rm.archive.emptyTrash(rm.ctx, emptying{
+		threads: rm.opt.Threads, rate: rm.opt.Rate, idle: rm.opt.BackgroundIO, wait: true,
+		removed: func(n int) { p.Files.Add(uint64(n)) },
+	})
+	rm.report.Unlinked = p.Files.Load()
+	p.Phase.Store(int32(Finished))
+	return err
+}

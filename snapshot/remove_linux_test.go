@@ -1,0 +1,358 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"snapcopy/index"
+	"snapcopy/internal/testtree"
+)
+
+// remove removes snapshots, which has to succeed and to leave no descriptor open.
+func (l *lab) remove(names ...string) *RemoveReport {
+	l.t.Helper()
+	a := l.open()
+	before := descriptors(l.t)
+	rep, err := a.Remove(context.Background(), names, RemoveOptions{Threads: l.opt.Threads})
+	if err != nil {
+		l.t.Fatalf("remove: %v", err)
+	}
+	if after := descriptors(l.t); after != before && !l.parallel {
+		l.t.Errorf("removing left %d descriptors open", after-before)
+	}
+	l.close(a)
+	if len(rep.Unfinished) > 0 || len(rep.Removed)+len(rep.Skipped) != len(names) {
+		l.t.Errorf("report: %+v", rep)
+	}
+	for _, r := range rep.Removed {
+		l.forget(r.Name)
+	}
+	return rep
+}
+
+// forget makes the lab expect that a snapshot is gone.
+func (l *lab) forget(name string) {
+	delete(l.taken, name)
+	l.order = slices.DeleteFunc(l.order, func(n string) bool { return n == name })
+}
+
+// latestIs makes sure that "latest" points at the newest snapshot.
+func (l *lab) latestIs(name string) {
+	l.t.Helper()
+	if target, err := os.Readlink(l.path(latestLink)); err != nil || target != name {
+		l.t.Errorf("latest: %s, %v; want %s", target, err, name)
+	}
+}
+
+// indexed makes sure that the index finds every stored file of every snapshot where it is, and none besides.
+func (l *lab) indexed() {
+	l.t.Helper()
+	x, err := index.OpenIndex(l.path(metaDir, indexFile))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	all := make(map[string]map[string]index.Entry)
+	held := make(map[uint64]bool)
+	for _, name := range l.order {
+		all[name] = l.entries(name)
+		for _, e := range all[name] {
+			if e.Type != index.File || e.Stored == 0 {
+				continue
+			}
+			held[e.Stored] = true
+			found := false
+			err := x.Lookup(e.Hash, func(loc index.Location) bool {
+				found = found || loc.Stored == e.Stored && l.isAt(loc, &e)
+				return true
+			})
+			if err != nil || !found {
+				l.t.Errorf("%s: the index does not find %q, %v", name, e.Name, err)
+			}
+		}
+	}
+	if x.Len() != uint64(len(held)) {
+		l.t.Errorf("the index knows %d stored files, there are %d", x.Len(), len(held))
+	}
+	if err := x.Close(); err != nil {
+		l.t.Error(err)
+	}
+}
+
+func (l *lab) isAt(loc index.Location, want *index.Entry) bool {
+	c, err := index.Open(l.path(metaDir, catalogsDir, loc.Snapshot+catalogExt))
+	if err != nil {
+		l.t.Errorf("the index points to snapshot %s: %v", loc.Snapshot, err)
+		return false
+	}
+	e, ok, err := c.At(loc.Dir, loc.Entry)
+	if err = errors.Join(err, c.Close()); err != nil {
+		l.t.Error(err)
+	}
+	return ok && e.Stored == want.Stored && e.Hash == want.Hash
+}
+
+// Guards: whichever snapshots are removed, all others stay what they are, on the same inodes, the index finds what they
+// hold and nothing else, and nothing is left of those removed.
+func TestRemove(t *testing.T) {
+	needRoot(t)
+	for _, kind := range []string{"ext4", "xfs", "btrfs", "tmpfs"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t)
+			if kind == "tmpfs" {
+				testtree.Tmpfs(t, filepath.Dir(l.src), "size=100m")
+				if err := os.Mkdir(l.src, 0o755); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				l, _ = onDisk(t, kind, false)
+			}
+			l.parallel = true
+			l.build(torture)
+			l.run()
+			for i := range 6 {
+				l.build(fmt.Sprintf("write d/far %d\nset xa mode=060%d\nfile new%d 0644 random=5000:%d", i, i, i, i))
+				l.build(fmt.Sprintf("cp d copy%d\nset . mode=0555", i))
+				l.run()
+				l.build("set . mode=0755")
+			}
+			free := freeSpace(t, l.arch)
+			for _, pick := range [][]int{{1}, {0, 3}, {3}, {0, 1}} {
+				var names []string
+				for _, i := range pick {
+					names = append(names, l.order[i])
+				}
+				rep := l.remove(names...)
+				var want uint64
+				for _, r := range rep.Removed {
+					want += r.Files + r.Dirs + 2
+				}
+				if rep.Unlinked != want {
+					t.Errorf("%d names unlinked, want %d", rep.Unlinked, want)
+				}
+				l.intact()
+				l.indexed()
+				l.nothingLeft()
+				l.latestIs(l.order[len(l.order)-1])
+			}
+			if now := freeSpace(t, l.arch); now <= free && kind != "btrfs" {
+				t.Errorf("%d bytes free, %d before", now, free)
+			}
+			l.verify()
+			l.run()
+			l.indexed()
+			l.verify()
+		})
+	}
+}
+
+// Guards: what a snapshot stored that is gone is found in those that share it, also where one between them does not
+// have it, so that a file moved, or back again, is linked and not stored anew.
+func TestRemovedSnapshotsFilesAreStillFound(t *testing.T) {
+	for _, rebuilt := range []bool{false, true} {
+		for gone := range 3 { // whichever it is
+			l := newLab(t)
+			l.build("file moves 0644 random=2000000:1\nfile comes 0644 \"comes back\"\nfile stays 0644 random=9000:3\n" +
+				"file g1 0644 group\nlink g2 g1")
+			settle()
+			l.run()
+			aside := filepath.Join(filepath.Dir(l.src), "comes")
+			if err := os.Rename(filepath.Join(l.src, "comes"), aside); err != nil {
+				t.Fatal(err)
+			}
+			l.run()
+			if err := os.Rename(aside, filepath.Join(l.src, "is back")); err != nil {
+				t.Fatal(err)
+			}
+			if rep := l.run(); rep.Counts.Moved != 1 {
+				t.Fatalf("moved: %d", rep.Counts.Moved)
+			}
+			if rebuilt {
+				a := l.open()
+				if err := a.RebuildIndex(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				l.close(a)
+			}
+			l.remove(l.order[gone])
+			l.indexed()
+			l.build("mv moves moved\nmv \"is back\" elsewhere\nmv g1 g3\nmv stays stayed")
+			rep := l.run()
+			if rep.IndexRebuilt != "" {
+				t.Errorf("index: %s", rep.IndexRebuilt)
+			}
+			if rep.Counts.BytesStored != 0 {
+				t.Errorf("without the %dth: %+v", gone, rep.Counts)
+			}
+			l.remove(l.order[0])
+			l.remove(l.order[0])
+			l.indexed()
+			l.intact()
+			l.verify()
+		}
+	}
+}
+
+// Guards: a snapshot that is being read, by a process or by what a note names, stays, and the report says why; the
+// others go.
+func TestRemoveSkipsWhatIsRead(t *testing.T) {
+	l := newLab(t)
+	l.build("file f 0644 x")
+	for range 4 {
+		l.run()
+	}
+	a := l.open()
+	defer l.close(a)
+	list, err := a.Snapshots()
+	if err != nil {
+		t.Fatal(err)
+	}
+	hold, err := list[0].Hold()
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader := NewReader(list[1].Name, "/srv/tree", time.Now())
+	note, err := a.AddReader(reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rep := l.remove(list[0].Name, list[1].Name, list[2].Name)
+	if s := rep.Skipped; len(s) != 2 || s[0].Name != list[0].Name || s[1].Name != list[1].Name || s[1].Note != note {
+		t.Errorf("skipped: %+v", s)
+	}
+	l.intact()
+	if err := errors.Join(hold.Release(), a.RemoveReader(reader)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := list[2].Hold(); !errors.Is(err, ErrNoSnapshot) {
+		t.Errorf("hold of a removed snapshot: %v", err)
+	}
+	if rep, err := a.Verify(t.Context(), list, VerifyOptions{}); err != nil || rep.Snapshots != 3 || rep.Damaged > 0 {
+		t.Errorf("verify of a list that is not true any more: %+v, %v", rep, err)
+	}
+	l.remove(list[0].Name, list[1].Name)
+	l.intact()
+	l.verify()
+}
+
+// Guards: what must not be removed is not, and nothing else either; looking changes nothing.
+func TestRemoveRefuses(t *testing.T) {
+	l := newLab(t)
+	l.build("file f 0644 x")
+	l.run()
+	l.run()
+	a := l.open()
+	defer l.close(a)
+	pinned := errors.New("pinned")
+	protect := func(name string) error {
+		if name == l.order[1] {
+			return pinned
+		}
+		return nil
+	}
+	lock, err := a.Lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, locked := a.Remove(t.Context(), l.order[:1], RemoveOptions{})
+	if err := lock.Unlock(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errStopped)
+	_, none := a.Remove(t.Context(), []string{l.order[0], "2001-01-01T000000Z"}, RemoveOptions{})
+	_, last := a.Remove(t.Context(), l.order, RemoveOptions{})
+	_, kept := a.Remove(t.Context(), l.order, RemoveOptions{AllowLast: true, Protected: protect})
+	_, stopped := a.Remove(ctx, l.order[:1], RemoveOptions{})
+	rep, dry := a.Remove(t.Context(), l.order, RemoveOptions{DryRun: true, AllowLast: true,
+		Freed: func(_ context.Context, names []string) (uint64, bool) { return uint64(len(names)), true }})
+	for _, c := range []struct{ got, want error }{
+		{locked, ErrLocked}, {none, ErrNoSnapshot}, {last, ErrLastComplete}, {kept, pinned}, {stopped, errStopped}, {dry, nil},
+	} {
+		if !errors.Is(c.got, c.want) {
+			t.Errorf("%v, want %v", c.got, c.want)
+		}
+	}
+	if len(rep.Removed) != 2 || rep.Removed[0].Files != 1 || rep.Freed == nil || *rep.Freed != 2 {
+		t.Errorf("dry run: %+v", rep)
+	}
+	l.intact()
+	l.nothingLeft()
+
+	rep, err = a.Remove(t.Context(), l.order, RemoveOptions{AllowLast: true})
+	if err != nil || len(rep.Removed) != 2 {
+		t.Errorf("%+v, %v", rep, err)
+	}
+	if _, err := os.Lstat(l.path(latestLink)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("latest: %v", err)
+	}
+	for _, name := range slices.Clone(l.order) {
+		l.forget(name)
+	}
+	l.intact()
+	l.nothingLeft()
+	l.run()
+	l.verify()
+}
+
+// Guards: a folder without write permission can be taken away by its owner, and keeps its mode if it is not after all.
+func TestRemoveWithoutPrivileges(t *testing.T) {
+	l := newLab(t)
+	l.build("dir d 0555\nfile d/f 0444 x\ndir e 0000\nset . mode=0555")
+	above := filepath.Dir(l.src)
+	if err := errors.Join(os.Chmod(above, 0o777), os.Chmod(filepath.Dir(above), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	run := job{Source: l.src, Archive: l.arch}
+	for range 3 {
+		if out := run.run(t, true); out.Report == nil || out.Report.Counts.Failed != 1 {
+			t.Fatalf("run: %+v", out)
+		}
+	}
+	a := l.open()
+	list, err := a.Snapshots()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Remove(t.Context(), []string{list[0].Name}, RemoveOptions{}); !errors.Is(err, ErrLastComplete) {
+		t.Errorf("incomplete snapshots are none to rely on: %v", err)
+	}
+	l.close(a)
+	mode := func(name string) uint32 {
+		var st unix.Stat_t
+		if err := unix.Stat(l.path(name), &st); err != nil {
+			t.Fatal(err)
+		}
+		return st.Mode & 0o7777
+	}
+	name := list[1].Name
+	for _, step := range []string{"note of the mode", "open the folder", "take away the folder"} {
+		out := job{Archive: l.arch, Remove: []string{name}, CrashAt: step}.run(t, true)
+		if out.Err == "" {
+			t.Fatalf("no step %q", step)
+		}
+		if out := run.run(t, true); out.Err != "" || mode(name) != 0o555 {
+			t.Errorf("after a crash at %q: mode %o, %s", step, mode(name), out.Err)
+		}
+	}
+	if out := (job{Archive: l.arch, Remove: []string{name, list[0].Name}}).run(t, true); out.Err != "" {
+		t.Error(out.Err)
+	}
+	for _, gone := range []string{l.path(name), l.path(list[0].Name), l.path(metaDir, trashDir, name+goneExt)} {
+		if _, err := os.Lstat(gone); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: %v", gone, err)
+		}
+	}
+	verify := job{Source: l.src, Archive: l.arch, Verify: true}
+	if out := verify.run(t, true); len(out.Damaged) > 0 || out.Err != "" {
+		t.Errorf("verify: %+v", out)
+	}
+}

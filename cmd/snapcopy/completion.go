@@ -87,7 +87,7 @@ func completeArgs(a *app, c *cobra.Command) cobra.CompletionFunc {
 			at = len(words) - 1
 		}
 		switch strings.Trim(words[at], "[].") {
-		case "A", "B":
+		case "A", "B", "SNAPSHOT":
 			return a.completeSnapshot(args[0], "", toComplete)
 		case "ARCHIVE[@SNAPSHOT":
 			return a.completePlace(toComplete)

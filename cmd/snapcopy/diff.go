@@ -129,12 +129,12 @@ func (o *diffOptions) snapshots(ctx context.Context, a *app, args []string) (err
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, old.catalog.Close()) }()
+	defer func() { err = errors.Join(err, old.closeSnapshot()) }()
 	young, err := a.openIn(archive, args[2])
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, young.catalog.Close()) }()
+	defer func() { err = errors.Join(err, young.closeSnapshot()) }()
 	path := ""
 	if len(args) > 3 {
 		if path, err = pathInEither(args[3], young, old); err != nil {

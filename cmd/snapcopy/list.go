@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -88,6 +89,9 @@ func snapshotLines(archive *snapshot.Archive) ([]snapshotLine, error) {
 	var lines []snapshotLine
 	for _, s := range snapshots {
 		line, err := describe(s)
+		if errors.Is(err, fs.ErrNotExist) { // removed since it was listed
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

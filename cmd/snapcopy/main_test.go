@@ -245,7 +245,7 @@ func TestErrorLines(t *testing.T) {
 func TestHelp(t *testing.T) {
 	for _, args := range [][]string{
 		{"snapshot"}, {"list"}, {"ls"}, {"cat"}, {"diff"}, {"explain"}, {"versions"}, {"find"}, {"restore"}, {"verify"},
-		{"prune"}, {"pin"}, {"unpin"}, {"catalog"}, {"index", "rebuild"}, {"completion"}, {"version"},
+		{"remove"}, {"prune"}, {"pin"}, {"unpin"}, {"catalog"}, {"index", "rebuild"}, {"completion"}, {"version"},
 	} {
 		a, out, _ := testApp(t)
 		root := newRoot(a)

@@ -56,6 +56,7 @@ type openSnapshot struct {
 	snapshot.Snapshot
 	archive *snapshot.Archive
 	catalog *index.Catalog
+	hold    *snapshot.Hold // nobody removes it meanwhile
 }
 
 // open opens the snapshot that ARCHIVE[@SNAPSHOT] means, the newest if none is named.
@@ -84,14 +85,21 @@ func (a *app) openIn(archive *snapshot.Archive, selector string) (*openSnapshot,
 	if err != nil {
 		return nil, err
 	}
+	hold, err := s.Hold()
+	if err != nil {
+		return nil, err
+	}
 	c, err := s.OpenCatalog()
 	if err != nil {
-		return nil, fmt.Errorf("snapshot %s: %w", s.Name, err)
+		return nil, errors.Join(fmt.Errorf("snapshot %s: %w", s.Name, err), hold.Release())
 	}
-	return &openSnapshot{s, archive, c}, nil
+	return &openSnapshot{s, archive, c, hold}, nil
 }
 
-func (s *openSnapshot) close() error { return errors.Join(s.catalog.Close(), s.archive.Close()) }
+// closeSnapshot closes all but the archive.
+func (s *openSnapshot) closeSnapshot() error { return errors.Join(s.catalog.Close(), s.hold.Release()) }
+
+func (s *openSnapshot) close() error { return errors.Join(s.closeSnapshot(), s.archive.Close()) }
 
 // dir is the snapshot's own folder.
 func (s *openSnapshot) dir() string { return filepath.Join(s.archive.Path, s.Name) }

@@ -44,7 +44,7 @@ SNAPSHOT is a name or the beginning of one, "latest", "latest~2" (two before it)
 	root.AddCommand(
 		snapshotCommand(a), listCommand(a), lsCommand(a), catCommand(a), versionsCommand(a), findCommand(a), diffCommand(a),
 		explainCommand(a), restoreCommand(a), statsCommand(a), acknowledgeCommand(a), verifyCommand(a),
-		pruneCommand(a), pinCommand(a), unpinCommand(a), catalogCommand(a), indexCommand(a),
+		removeCommand(a), pruneCommand(a), pinCommand(a), unpinCommand(a), catalogCommand(a), indexCommand(a),
 		completionCommand(a, root), versionCommand(a),
 	)
 	return root

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"snapcopy/snapshot"
+)
+
+type removeOptions struct {
+	dryRun     bool
+	yes        bool
+	allowLast  bool
+	background bool
+	rate       int
+	threads    int
+	quiet      bool
+	json       bool
+}
+
+func removeCommand(a *app) *cobra.Command {
+	return command(a, &cobra.Command{
+		Use:   "remove ARCHIVE SNAPSHOT [SNAPSHOT...]",
+		Short: "Remove snapshots",
+		Long: `Remove snapshots from ARCHIVE. What other snapshots hold stays as it is. Each goes as a whole, in one step; then
+the space is given back, which takes longer. If that is interrupted, the snapshots are gone all the same, and
+the next remove or snapshot goes on with it.
+
+A snapshot that is being read is left alone, and so is one that a tree restored with --instant needs. The last
+complete snapshot is only removed with --allow-last.`,
+		Example: `  snapcopy remove /backup/documents 2026-11-20T020000Z
+  snapcopy remove --dry-run /backup/documents latest~1 latest~2
+  snapcopy remove --background-io --rate 2000 /backup/documents 2026-10-01`,
+	}, new(removeOptions), mayBeDone, mayNotRemove, mayBeInUse, mayBeLocked)
+}
+
+var (
+	mayNotRemove = status{statusFailed, "failed"}
+	mayBeInUse   = status{statusIncomplete, "done, but some snapshots are in use and stay, or work is left to the next run"}
+)
+
+func (o *removeOptions) AddFlags(f *pflag.FlagSet) {
+	f.SortFlags = false
+	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "say what would be removed; change nothing")
+	f.BoolVarP(&o.yes, "yes", "y", false, "do not ask on a terminal")
+	f.BoolVar(&o.allowLast, "allow-last", false, "remove the last complete snapshot, too")
+	addRemoving(f, &o.background, &o.rate)
+	addThreads(f, &o.threads)
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors only")
+	f.BoolVar(&o.json, "json", false, "print the report as a JSON object")
+}
+
+// addRemoving adds the flags of commands that remove snapshots.
+func addRemoving(f *pflag.FlagSet, background *bool, rate *int) {
+	f.BoolVar(background, "background-io", false, "give space back only while nobody else uses the disk")
+	f.IntVar(rate, "rate", 0, "unlink at most `N` names a second")
+}
+
+// Run removes.
+func (o *removeOptions) Run(ctx context.Context, a *app, args []string) (err error) {
+	if err := checkThreads(o.threads); err != nil {
+		return err
+	}
+	if o.rate < 0 {
+		return wrongUsage("--rate must not be negative")
+	}
+	archive, err := snapshot.Open(args[0])
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, archive.Close()) }()
+	var names []string
+	for _, selector := range args[1:] {
+		s, err := archive.Select(selector, a.now(), a.loc)
+		if err != nil {
+			return err
+		}
+		names = append(names, s.Name)
+	}
+	opt := snapshot.RemoveOptions{Threads: o.threads, BackgroundIO: o.background, Rate: o.rate,
+		AllowLast: o.allowLast, DryRun: o.dryRun, Progress: new(snapshot.Progress), Now: a.now}
+	if !o.dryRun && !o.yes {
+		if err := o.confirm(ctx, a, archive, names, opt); err != nil {
+			return err
+		}
+	}
+	return o.remove(ctx, a, archive, names, opt)
+}
+
+// confirm shows what is going to be removed, and asks.
+func (o *removeOptions) confirm(ctx context.Context, a *app, archive *snapshot.Archive, names []string,
+	opt snapshot.RemoveOptions) error {
+	if !a.canAsk() {
+		return nil
+	}
+	opt.DryRun = true
+	report, err := archive.Remove(ctx, names, opt)
+	if err != nil || len(report.Removed) == 0 {
+		return err // nothing to ask about: removing will say why
+	}
+	for _, r := range report.Removed {
+		a.term.errorf("%s", a.removedLine("Remove", &r))
+	}
+	return a.ask(ctx, "Remove "+counted(uint64(len(report.Removed)), "snapshot", "snapshots")+"?")
+}
+
+func (o *removeOptions) remove(ctx context.Context, a *app, archive *snapshot.Archive, names []string,
+	opt snapshot.RemoveOptions) error {
+	begin := time.Now()
+	bar := startProgress(a, removeMeter(opt.Progress), o.quiet || o.dryRun)
+	report, err := archive.Remove(ctx, names, opt)
+	bar.stop()
+	if err != nil && len(report.Removed) == 0 {
+		return err
+	}
+	if tellErr := o.tell(a, report, err, time.Since(begin)); err == nil {
+		err = tellErr
+	}
+	return err
+}
+
+func removeMeter(p *snapshot.Progress) meter {
+	m := runMeter(p)
+	m.bytes, m.expectBytes = nil, nil
+	m.one, m.many = "name", "names"
+	return m
+}
+
+// tell puts a removal into words. cause is why it ended early, if it did.
+func (o *removeOptions) tell(a *app, r *snapshot.RemoveReport, cause error, took time.Duration) error {
+	for _, s := range r.Skipped {
+		text := s.Name + " stays: " + s.Reason
+		if s.Note != "" {
+			text += "; if that is not so any more, remove " + s.Note
+		}
+		a.term.errorf("%s.", printable(text))
+	}
+	for _, text := range r.Unfinished {
+		a.term.errorf("Left to the next run: %s.", printable(text))
+	}
+	if err := o.tellRemoved(a, r, took); err != nil {
+		return err
+	}
+	if cause != nil {
+		if len(r.Removed) > 0 {
+			a.term.errorf("What was removed is gone; the next remove or snapshot goes on with giving back its space.")
+		}
+		return nil
+	}
+	if len(r.Skipped) > 0 || len(r.Unfinished) > 0 {
+		return toldIncomplete
+	}
+	return nil
+}
+
+func (o *removeOptions) tellRemoved(a *app, r *snapshot.RemoveReport, took time.Duration) error {
+	if o.json {
+		return a.printJSON(r)
+	}
+	if o.quiet {
+		return nil
+	}
+	for _, text := range r.Recovered {
+		a.term.errorf("From before: %s.", printable(text))
+	}
+	word := "Removed"
+	if r.DryRun {
+		word = "Would remove"
+	}
+	for i := range r.Removed {
+		if err := a.printf("%s\n", a.removedLine(word, &r.Removed[i])); err != nil {
+			return err
+		}
+	}
+	text := word + " " + counted(uint64(len(r.Removed)), "snapshot", "snapshots")
+	if !r.DryRun {
+		text += fmt.Sprintf(": %s unlinked in %s", counted(r.Unlinked, "name", "names"), duration(took))
+	}
+	if r.Freed != nil {
+		text += ", " + size(*r.Freed) + " freed"
+	}
+	return a.printf("%s.\n", text)
+}
+
+func (a *app) removedLine(word string, r *snapshot.RemovedSnapshot) string {
+	text := fmt.Sprintf("%s %s: %s, %s", word, r.Name, counted(r.Files, "file", "files"), size(r.Bytes))
+	if r.Incomplete {
+		text += ", incomplete"
+	}
+	return text
+}

@@ -25,7 +25,7 @@ func (s Snapshot) Hold() (*Hold, error) {
 		return nil, fmt.Errorf("hold snapshot: %w", err)
 	}
 	h := &Hold{f}
-	if err = fsat.LockShared(int(f.Fd())); err == nil {
+	if err = fsat.WaitShared(int(f.Fd())); err == nil {
 		err = h.check(s) // whoever removes it had the lock until now
 	}
 	if err != nil {

@@ -195,6 +195,9 @@ func (a *Archive) recover(ctx context.Context) (did []string, err error) {
 	if err != nil {
 		return did, err
 	}
+	if err := a.finishForgetting(ctx, nil); err != nil {
+		return did, err
+	}
 	orphans, err := a.removeOrphans()
 	if err != nil {
 		return did, err

@@ -199,16 +199,21 @@ func (rm *removal) leaveOutUsed(chosen []Snapshot) (free []Snapshot, err error) 
 	return slices.DeleteFunc(free, func(s Snapshot) bool {
 		for _, r := range readers {
 			if r.Snapshot == s.Name {
-				rm.report.Skipped = append(rm.report.Skipped, SkippedSnapshot{
-					Name:   s.Name,
-					Reason: fmt.Sprintf("needed for %q on %s since %s", r.Place, r.Host, r.Since.Format(time.RFC3339)),
-					Note:   rm.archive.metaPath(readersDir, r.file()),
-				})
+				rm.report.Skipped = append(rm.report.Skipped, rm.archive.needed(&r))
 				return true
 			}
 		}
 		return false
 	}), nil
+}
+
+// needed says of a snapshot that it stays because of a reader.
+func (a *Archive) needed(r *Reader) SkippedSnapshot {
+	return SkippedSnapshot{
+		Name:   r.Snapshot,
+		Reason: fmt.Sprintf("needed for %q on %s since %s", r.Place, r.Host, r.Since.Format(time.RFC3339)),
+		Note:   a.metaPath(readersDir, r.file()),
+	}
 }
 
 // leavesEnough makes sure that a complete snapshot is left.

@@ -43,8 +43,8 @@ SNAPSHOT is a name or the beginning of one, "latest", "latest~2" (two before it)
 	root.SetOut(a.term)
 	root.AddCommand(
 		snapshotCommand(a), listCommand(a), lsCommand(a), catCommand(a), versionsCommand(a), findCommand(a), diffCommand(a),
-		explainCommand(a), restoreCommand(a), statsCommand(a), acknowledgeCommand(a), verifyCommand(a),
-		removeCommand(a), pruneCommand(a), pinCommand(a), unpinCommand(a), catalogCommand(a), indexCommand(a),
+		explainCommand(a), restoreCommand(a), statsCommand(a), verifyCommand(a), pruneCommand(a), removeCommand(a),
+		pinCommand(a), unpinCommand(a), acknowledgeCommand(a), forgetPathCommand(a), catalogCommand(a), indexCommand(a),
 		completionCommand(a, root), versionCommand(a),
 	)
 	return root

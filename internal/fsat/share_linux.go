@@ -44,9 +44,9 @@ func IdleIO() error {
 	}
 }
 
-// LockShared takes a lock on an open file that others can share, and waits while another process has it exclusively.
-// Where the file system knows no such locks, it does nothing.
-func LockShared(fd int) error {
+// WaitShared is LockShared that waits while another process has the lock for itself. Where the file system knows no such
+// locks, it does nothing.
+func WaitShared(fd int) error {
 	for {
 		err := unix.Flock(fd, unix.LOCK_SH)
 		if err == unix.EINTR {

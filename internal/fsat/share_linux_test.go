@@ -44,7 +44,7 @@ func TestIdleIO(t *testing.T) {
 }
 
 // Guards: shared locks get along with each other and keep an exclusive one away, until they end.
-func TestLockShared(t *testing.T) {
+func TestWaitShared(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	open := func() int {
 		fd, err := unix.Open(path, unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC, 0o600)
@@ -55,7 +55,7 @@ func TestLockShared(t *testing.T) {
 	}
 	one, two, alone := open(), open(), open()
 	for _, fd := range []int{one, two} {
-		if err := LockShared(fd); err != nil {
+		if err := WaitShared(fd); err != nil {
 			t.Error(err)
 		}
 	}

@@ -8,6 +8,6 @@ import "errors"
 
 func IdleIO() error { return errors.ErrUnsupported }
 
-func LockShared(fd int) error { return errors.ErrUnsupported }
+func WaitShared(fd int) error { return errors.ErrUnsupported }
 
 func TryLock(fd int) (bool, error) { return false, errors.ErrUnsupported }

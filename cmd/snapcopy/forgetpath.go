@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"snapcopy/snapshot"
+)
+
+type forgetPathOptions struct {
+	dryRun bool
+	yes    bool
+	json   bool
+}
+
+func forgetPathCommand(a *app) *cobra.Command {
+	return command(a, &cobra.Command{
+		Use:   "forget-path ARCHIVE PATH",
+		Short: "Take a file or folder out of all snapshots",
+		Long: `Take PATH, and all below it, out of every snapshot of ARCHIVE: out of the folders, the catalogs and the run reports.
+This is for what must not be kept, a key or somebody's private files. It cannot be undone. Nothing else in a
+snapshot changes.
+
+It tells where the same content stays under other names. Exclude PATH from now on, or the next snapshot has it
+again. Other copies are not touched: the source, restored files, other archives. The blocks that the files took
+are free then, and not overwritten.
+
+Without a terminal to ask on, --yes is needed.`,
+		Example: `  snapcopy forget-path --dry-run /backup/documents letters/key.pem
+  snapcopy forget-path /backup/documents ~/Documents/private`,
+	}, new(forgetPathOptions), mayBeDone, mayFail, mayKeepPath, mayFindDamage, mayBeLocked, mayLackSpace)
+}
+
+var mayKeepPath = status{statusIncomplete, "done, but snapshots that are in use keep it"}
+
+func (o *forgetPathOptions) AddFlags(f *pflag.FlagSet) {
+	f.SortFlags = false
+	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "say what would be forgotten; change nothing")
+	f.BoolVarP(&o.yes, "yes", "y", false, "do not ask")
+	f.BoolVar(&o.json, "json", false, "print one JSON object a line")
+}
+
+// Run forgets.
+func (o *forgetPathOptions) Run(ctx context.Context, a *app, args []string) (err error) {
+	archive, err := snapshot.Open(args[0])
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, archive.Close()) }()
+	if !o.dryRun && !o.yes && !a.canAsk() {
+		return wrongUsage("there is no terminal to ask on: --yes says that %s is to be forgotten for good", name(args[1]))
+	}
+	candidates, err := a.candidatesIn(archive, args[1])
+	if err != nil {
+		return err
+	}
+	opt := snapshot.ForgetOptions{DryRun: o.dryRun || !o.yes, Elsewhere: o.elsewhere(a)}
+	var report *snapshot.ForgetReport
+	for _, path := range candidates {
+		if report, err = archive.ForgetPath(ctx, path, opt); !errors.Is(err, snapshot.ErrNotHeld) {
+			break
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if o.dryRun || o.yes {
+		return o.tell(a, report)
+	}
+	if err := o.tell(a, report); err != nil && !errors.As(err, new(told)) {
+		return err
+	}
+	if len(report.Forgotten) == 0 {
+		return toldIncomplete
+	}
+	if err := a.ask(ctx, "Forget "+name(report.Path)+" in "+counted(uint64(len(report.Forgotten)), "snapshot", "snapshots")+
+		" for good?"); err != nil {
+		return err
+	}
+	report, err = archive.ForgetPath(ctx, report.Path, snapshot.ForgetOptions{})
+	if err != nil {
+		return err
+	}
+	return o.tell(a, report)
+}
+
+// candidatesIn lists what a PATH of the command line can mean.
+func (a *app) candidatesIn(archive *snapshot.Archive, arg string) ([]string, error) {
+	source := ""
+	list, err := archive.Snapshots()
+	if err != nil {
+		return nil, err
+	}
+	if len(list) > 0 {
+		c, err := list[len(list)-1].OpenCatalog()
+		if err != nil {
+			return nil, err
+		}
+		source = c.Summary().Source
+		if err := c.Close(); err != nil {
+			return nil, err
+		}
+	}
+	return pathCandidates(arg, source)
+}
+
+type elsewhereLine struct {
+	Event    string `json:"event"` // elsewhere
+	Path     string `json:"path"`
+	PathRaw  []byte `json:"path_base64,omitempty"`
+	Snapshot string `json:"snapshot"` // the newest that has it
+	Size     uint64 `json:"size"`
+	Linked   bool   `json:"linked"` // it is another name of a file that is forgotten
+}
+
+func (o *forgetPathOptions) elsewhere(a *app) func(snapshot.Elsewhere) error {
+	return func(e snapshot.Elsewhere) error {
+		if o.json {
+			return a.printJSON(&elsewhereLine{"elsewhere", e.Path, raw(e.Path), e.Snapshot, e.Size, e.Linked})
+		}
+		return a.printf("Its content stays as %s, in %s and maybe before.\n", name(e.Path), e.Snapshot)
+	}
+}
+
+type forgottenLine struct {
+	Event    string `json:"event"` // forgotten, would forget, kept
+	Path     string `json:"path"`
+	PathRaw  []byte `json:"path_base64,omitempty"`
+	Snapshot string `json:"snapshot"`
+	Files    uint64 `json:"files"`
+	Dirs     uint64 `json:"dirs"`
+	Bytes    uint64 `json:"bytes"`
+	Reason   string `json:"reason,omitempty"`
+}
+
+func (o *forgetPathOptions) tell(a *app, r *snapshot.ForgetReport) error {
+	event, word := "forgotten", "Forgotten"
+	if r.DryRun {
+		event, word = "would forget", "Would forget"
+	}
+	for _, f := range r.Forgotten {
+		var err error
+		if o.json {
+			err = a.printJSON(&forgottenLine{Event: event, Path: r.Path, PathRaw: raw(r.Path), Snapshot: f.Snapshot,
+				Files: f.Below.Files, Dirs: f.Below.Dirs, Bytes: f.Below.Bytes})
+		} else {
+			err = a.printf("%s in %s: %s, %s\n", word, f.Snapshot, counted(f.Below.Files, "file", "files"), size(f.Below.Bytes))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, s := range r.Skipped {
+		if o.json {
+			if err := a.printJSON(&forgottenLine{Event: "kept", Path: r.Path, PathRaw: raw(r.Path), Snapshot: s.Name,
+				Reason: s.Reason}); err != nil {
+				return err
+			}
+		}
+		a.term.errorf("%s", printable(fmt.Sprintf("%s keeps it: %s.", s.Name, s.Reason)))
+	}
+	if len(r.Skipped) > 0 {
+		return toldIncomplete
+	}
+	return nil
+}

@@ -1,0 +1,382 @@
+package snapshot
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"snapcopy/index"
+	"snapcopy/internal/atomicfile"
+	"snapcopy/internal/fsat"
+)
+
+// ErrNotHeld is returned for a path that is in no snapshot.
+var ErrNotHeld = errors.New("it is in no snapshot")
+
+// ForgetOptions are the choices for ForgetPath.
+type ForgetOptions struct {
+	DryRun bool // look and tell; change nothing
+	// Elsewhere, if set, is told where content of what is forgotten is under other names, before it is forgotten.
+	Elsewhere func(Elsewhere) error
+	Threads   int // as in RemoveOptions
+	Progress  *Progress
+	Fault     func(step string) error
+}
+
+// ForgetReport is what ForgetPath did.
+type ForgetReport struct {
+	Path      string
+	DryRun    bool
+	Forgotten []ForgottenFrom
+	Skipped   []SkippedSnapshot // in use; they still hold it
+	Elsewhere uint64            // names of files with the same content that stay
+}
+
+// ForgottenFrom is a snapshot that does not hold the path any more, and what was there.
+type ForgottenFrom struct {
+	Snapshot string
+	Below    index.Totals
+}
+
+// forgetFile is a note that a path is being taken out of snapshots. While it is there, whoever gets the archive's lock goes
+// on with that.
+const forgetFile = "forget.json"
+
+type forgetNote struct {
+	Path      []byte   `json:"path_base64"`
+	Snapshots []string `json:"snapshots"`
+}
+
+// ForgetPath takes a path, elements joined by '/', and all below it out of every snapshot: out of its folder, its catalog
+// and its run report. It is the one exception to a published snapshot staying as it is, for what must not be kept. Nothing
+// else in a snapshot changes, not even the times of the folder that held it. It can be cut short at any moment: whoever
+// takes the lock next goes on.
+//
+// It fails with ErrNotHeld if no snapshot has the path. Snapshots in use are skipped.
+func (a *Archive) ForgetPath(ctx context.Context, path string, opt ForgetOptions) (report *ForgetReport, err error) {
+	if path == "" || slices.ContainsFunc(strings.Split(path, "/"), func(s string) bool { return s == "" || s == "." || s == ".." }) {
+		return nil, fmt.Errorf("forget %q: not the path of something in a snapshot", path)
+	}
+	f := forgetting{ctx: ctx, archive: a, opt: opt, step: opt.Fault, report: &ForgetReport{Path: path, DryRun: opt.DryRun}}
+	if err := f.all(); err != nil || opt.DryRun {
+		return f.report, err
+	}
+	how := emptying{threads: opt.Threads, wait: true}
+	if p := opt.Progress; p != nil {
+		p.Phase.Store(int32(Emptying))
+		how.removed = func(n int) { p.Files.Add(uint64(n)) }
+	}
+	return f.report, a.emptyTrash(ctx, how)
+}
+
+// forgetting is one ForgetPath under way.
+type forgetting struct {
+	ctx     context.Context
+	archive *Archive
+	opt     ForgetOptions
+	step    stepper
+	report  *ForgetReport
+}
+
+// all does everything for which nobody else may change the archive.
+func (f *forgetting) all() (err error) {
+	a := f.archive
+	if !f.opt.DryRun {
+		lock, lockErr := a.Lock()
+		if lockErr != nil {
+			return lockErr
+		}
+		defer func() { err = errors.Join(err, lock.Unlock()) }()
+		if _, err := a.recover(f.ctx); err != nil {
+			return err
+		}
+	}
+	snapshots, err := a.Snapshots()
+	if err != nil {
+		return err
+	}
+	note := forgetNote{Path: []byte(f.report.Path)}
+	if note.Snapshots, err = f.choose(snapshots); err != nil {
+		return err
+	}
+	if len(f.report.Forgotten) == 0 && len(f.report.Skipped) == 0 {
+		return fmt.Errorf("forget %q: %w", f.report.Path, ErrNotHeld)
+	}
+	if err := f.findElsewhere(snapshots); err != nil || f.opt.DryRun || len(note.Snapshots) == 0 {
+		return err
+	}
+	text, err := json.Marshal(note)
+	if err != nil {
+		return err
+	}
+	if err := f.step.at("note of the path"); err != nil {
+		return err
+	}
+	if err := atomicfile.Write(a.metaPath(forgetFile), append(text, '\n'), 0o600); err != nil {
+		return err
+	}
+	return a.finishForgetting(f.ctx, f.step)
+}
+
+// choose finds the snapshots that have the path and are not in use.
+func (f *forgetting) choose(snapshots []Snapshot) (names []string, err error) {
+	readers, err := f.archive.Readers()
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range snapshots {
+		c, err := s.OpenCatalog()
+		if err != nil {
+			return nil, fmt.Errorf("snapshot %s: %w", s.Name, err)
+		}
+		e, found, err := c.Lookup(f.report.Path)
+		if err = errors.Join(err, c.Close()); err != nil {
+			return nil, fmt.Errorf("snapshot %s: %w", s.Name, err)
+		}
+		if !found {
+			continue
+		}
+		skip, err := f.inUse(s, readers)
+		if err != nil {
+			return nil, err
+		}
+		if skip != nil {
+			f.report.Skipped = append(f.report.Skipped, *skip)
+			continue
+		}
+		var below index.Totals
+		if e.Type == index.Dir {
+			below = e.Below
+			below.Dirs++
+		} else {
+			below = index.Totals{Files: 1, Bytes: e.Size}
+		}
+		f.report.Forgotten = append(f.report.Forgotten, ForgottenFrom{s.Name, below})
+		names = append(names, s.Name)
+	}
+	return names, nil
+}
+
+func (f *forgetting) inUse(s Snapshot, readers []Reader) (*SkippedSnapshot, error) {
+	for _, r := range readers {
+		if r.Snapshot == s.Name {
+			skip := f.archive.needed(&r)
+			return &skip, nil
+		}
+	}
+	hold, err := s.holdAlone(f.ctx, holdPatience)
+	if err != nil {
+		return nil, err
+	}
+	if hold == nil {
+		return &SkippedSnapshot{Name: s.Name, Reason: "it is being read"}, nil
+	}
+	return nil, hold.Release()
+}
+
+// finishForgetting takes the path of the note out of its snapshots. Each step can be done again; only when all is durable
+// the note goes.
+func (a *Archive) finishForgetting(ctx context.Context, step stepper) error {
+	text, err := os.ReadFile(a.metaPath(forgetFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var note forgetNote
+	if err == nil {
+		err = json.Unmarshal(text, &note)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", forgetFile, err)
+	}
+	path := string(note.Path)
+	for _, name := range note.Snapshots {
+		if err := a.forgetIn(ctx, name, path, step); err != nil {
+			return fmt.Errorf("forget a path in %s: %w", name, err)
+		}
+	}
+	if err := step.at("sync of what is forgotten"); err != nil {
+		return err
+	}
+	if err := fsat.SyncFS(a.root); err != nil {
+		return err
+	}
+	if err := step.at("content-hash index"); err != nil { // it says where in the catalogs files are
+		return err
+	}
+	snapshots, err := a.Snapshots()
+	if err == nil {
+		err = a.rebuildIndex(ctx, snapshots)
+	}
+	if err != nil {
+		return fmt.Errorf("content-hash index: %w", err)
+	}
+	if err := step.at("end of the note"); err != nil {
+		return err
+	}
+	return errors.Join(os.Remove(a.metaPath(forgetFile)), atomicfile.SyncDir(a.metaPath()))
+}
+
+// forgetIn takes a path out of one snapshot, if it is still there.
+func (a *Archive) forgetIn(ctx context.Context, name, path string, step stepper) (err error) {
+	c, err := index.Open(a.catalogPath(name))
+	if errors.Is(err, fs.ErrNotExist) { // it was removed meanwhile
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	if err := a.takeOut(c, name, path, step); err != nil {
+		return err
+	}
+	if _, found, err := c.Lookup(path); err != nil {
+		return err
+	} else if found {
+		if err := a.rewriteCatalog(ctx, c, name, path, step); err != nil {
+			return err
+		}
+	}
+	return a.rewriteReport(name, path, step)
+}
+
+// takeOut moves the path from a snapshot's folder to the trash, and gives the folder it was in the metadata it had.
+func (a *Archive) takeOut(c *index.Catalog, name, path string, step stepper) (err error) {
+	above, leaf := "", path
+	if i := strings.LastIndexByte(path, '/'); i >= 0 {
+		above, leaf = path[:i], path[i+1:]
+	}
+	e, found, err := c.Lookup(above)
+	if err != nil || !found || e.Type != index.Dir {
+		return err
+	}
+	if err := step.at("take out"); err != nil {
+		return err
+	}
+	top, err := fsat.OpenDir(a.root, name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, fsat.Close(top)) }()
+	dir, err := fsat.OpenPath(top, above)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, fsat.Close(dir)) }()
+	var st fsat.Stat
+	err = fsat.StatAt(dir, leaf, &st)
+	if err == nil {
+		err = a.moveOut(dir, leaf, name, &st)
+	}
+	if err != nil && !fsat.IsGone(err) {
+		return err
+	}
+	mode := e.Mode
+	if e.Flags&index.OwnerNotHeld != 0 {
+		mode, _ = safeMode(&e)
+	}
+	if e.Flags&index.ModeNotHeld == 0 || e.Flags&index.OwnerNotHeld != 0 {
+		if err := fsat.Chmod(dir, mode); err != nil && !fsat.IsRefused(err) {
+			return err
+		}
+	}
+	if err := fsat.SetMtime(dir, fsat.Time(e.Mtime)); err != nil && !fsat.IsRefused(err) {
+		return err
+	}
+	return nil
+}
+
+// moveOut moves a name to the trash. Without privileges that takes permission to write to the folder it is in, and to a
+// folder itself; folders are in one snapshot only.
+func (a *Archive) moveOut(dir int, leaf, snapshot string, st *fsat.Stat) (err error) {
+	trash, err := a.openTrash()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, fsat.Close(trash)) }()
+	move := func() error {
+		for i := 1; ; i++ {
+			err := fsat.RenameNew(dir, leaf, trash, fmt.Sprintf("%s.forgotten%d", snapshot, i))
+			if !fsat.IsExist(err) {
+				return err
+			}
+		}
+	}
+	err = move()
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	if err := fsat.Chmod(dir, 0o700); err != nil {
+		return err
+	}
+	if st.Type == fsat.Directory {
+		if err := fsat.ChmodAt(dir, leaf, st.Mode|0o700); err != nil {
+			return err
+		}
+	}
+	return move()
+}
+
+// rewriteCatalog puts a catalog without the path in the place of one that has it.
+func (a *Archive) rewriteCatalog(ctx context.Context, c *index.Catalog, name, path string, step stepper) (err error) {
+	if err := step.at("new catalog"); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(a.WorkPath(), "catalog-")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	if err = errors.Join(atomicfile.Inherit(f), a.writeWithout(ctx, f, c, path), f.Close()); err != nil {
+		return err
+	}
+	if err = step.at("catalog"); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), a.catalogPath(name)); err != nil {
+		return err
+	}
+	return atomicfile.SyncDir(a.metaPath(catalogsDir))
+}
+
+func (a *Archive) writeWithout(ctx context.Context, f *os.File, c *index.Catalog, path string) error {
+	w, err := index.NewWriter(f)
+	if err != nil {
+		return err
+	}
+	if _, err := c.CopyWithout(ctx, w, path); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// rewriteReport takes failed entries at the path out of a run report.
+func (a *Archive) rewriteReport(name, path string, step stepper) error {
+	r, err := a.ReadReport(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	before := len(r.Failed)
+	r.Failed = slices.DeleteFunc(r.Failed, func(f FailedItem) bool {
+		return f.Path == path || strings.HasPrefix(f.Path, path+"/")
+	})
+	if len(r.Failed) == before {
+		return nil
+	}
+	if err := step.at("report"); err != nil {
+		return err
+	}
+	r.Archive = a.Path
+	return a.writeReport(r)
+}

@@ -1,0 +1,195 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"snapcopy/internal/testtree"
+)
+
+const secretTree = `
+	dir d 0755
+	dir d/secret 0700 mtime=1000.5
+	file d/secret/key 0600 "very secret" mtime=1000.25
+	file d/secret/big 0600 random=200000:4
+	dir d/secret/deep 0755
+	file d/secret/deep/x 0644 deep
+	file copy 0600 "very secret"
+	file other 0644 other
+	file a 0644 linked
+	link d/secret/b a
+	set d mtime=2000.125`
+
+// secretLab has four snapshots; the first has no secret yet, and the content of one moves in the last.
+func secretLab(l *lab) {
+	l.opt.Threads = 2
+	l.build("file early 0644 early")
+	l.run()
+	l.build(secretTree)
+	l.run()
+	l.build("write other changed\nset d/secret/big mode=0640")
+	l.run()
+	l.build("mv d/secret/deep/x moved\nset d mtime=2000.125")
+	l.run()
+}
+
+// forgets makes the lab expect a path in none of the snapshots.
+func (l *lab) forgets(path string) {
+	for _, tree := range l.taken {
+		for p := range tree {
+			if p == path || strings.HasPrefix(p, path+"/") {
+				delete(tree, p)
+			}
+		}
+		names := make(map[string]int)
+		for _, item := range tree {
+			names[item.Group]++
+		}
+		for p, item := range tree {
+			if names[item.Group] == 1 { // its other name is gone
+				item.Group = ""
+				tree[p] = item
+			}
+		}
+	}
+}
+
+func (l *lab) forgetPath(path string, opt ForgetOptions) (*ForgetReport, error) {
+	l.t.Helper()
+	a := l.open()
+	defer l.close(a)
+	return a.ForgetPath(context.Background(), path, opt)
+}
+
+// Guards: a path is gone from every snapshot, its catalog and its report, and nothing else is touched; where the same
+// content stays is told; and the next run is like any other.
+func TestForgetPath(t *testing.T) {
+	l := newLab(t)
+	secretLab(l)
+	var elsewhere []string
+	tell := func(e Elsewhere) error {
+		elsewhere = append(elsewhere, fmt.Sprint(e.Path, " ", slices.Index(l.order, e.Snapshot), " ", e.Linked))
+		return nil
+	}
+	want := []string{"a 3 true", "copy 3 false", "moved 3 true"}
+	for _, dry := range []bool{true, false} {
+		elsewhere = nil
+		rep, err := l.forgetPath("d/secret", ForgetOptions{DryRun: dry, Elsewhere: tell})
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(elsewhere)
+		if !slices.Equal(elsewhere, want) || rep.Elsewhere != 3 {
+			t.Errorf("elsewhere: %v, want %v", elsewhere, want)
+		}
+		if len(rep.Forgotten) != 3 || rep.Forgotten[0].Snapshot != l.order[1] || rep.Forgotten[0].Below.Files != 4 ||
+			rep.Forgotten[0].Below.Dirs != 2 || len(rep.Skipped) > 0 {
+			t.Errorf("report: %+v", rep)
+		}
+		if dry {
+			l.intact()
+		}
+	}
+	l.forgets("d/secret")
+	l.intact()
+	l.verify()
+	for _, name := range l.order {
+		c, err := os.ReadFile(l.path(metaDir, catalogsDir, name+catalogExt))
+		if err != nil || strings.Contains(string(c), "secret") {
+			t.Errorf("%s: %v, or its catalog has the name", name, err)
+		}
+	}
+	if list, err := os.ReadDir(l.path(metaDir, trashDir)); err != nil || len(list) > 0 {
+		t.Errorf("trash: %v %v", list, err)
+	}
+	if err := os.RemoveAll(l.src + "/d/secret"); err != nil {
+		t.Fatal(err)
+	}
+	l.build("mv other d/other")
+	if rep := l.run(); rep.IndexRebuilt != "" || rep.Counts.Moved != 1 {
+		t.Errorf("the next run: index %q, %+v", rep.IndexRebuilt, rep.Counts)
+	}
+	l.intact()
+	l.verify()
+	if _, err := l.forgetPath("d/secret", ForgetOptions{}); !errors.Is(err, ErrNotHeld) {
+		t.Errorf("again: %v", err)
+	}
+	for _, path := range []string{"", ".", "/d", "d/", "d//other", "../source", "d/../d/other"} {
+		if _, err := l.forgetPath(path, ForgetOptions{}); err == nil {
+			t.Errorf("forgets %q", path)
+		}
+	}
+	l.intact()
+}
+
+// Guards: forgetting that dies at any step leaves sound snapshots once the lock was taken again, and goes on to its end.
+func TestForgetPathCrashes(t *testing.T) {
+	for at := 0; ; at++ {
+		l := newLab(t)
+		secretLab(l)
+		step, died := 0, false
+		_, err := l.forgetPath("d/secret", ForgetOptions{Fault: func(string) error {
+			if step++; step > at {
+				died = true
+				return errCrash
+			}
+			return nil
+		}})
+		if !died {
+			if err != nil || at < 12 {
+				t.Errorf("%d steps, %v", at, err)
+			}
+			break
+		}
+		if !errors.Is(err, errCrash) {
+			t.Errorf("step %d: %v", at, err)
+		}
+		if at == 0 { // not begun
+			l.intact()
+		} else {
+			l.forgets("d/secret")
+		}
+		if err := os.RemoveAll(l.src + "/d/secret"); err != nil {
+			t.Fatal(err)
+		}
+		if rep := l.run(); rep.IndexRebuilt != "" && at > 0 {
+			t.Errorf("step %d: the index was made anew: %s", at, rep.IndexRebuilt)
+		}
+		l.intact()
+		l.verify()
+	}
+}
+
+// Guards: a snapshot that is being read keeps the path, and that is said; the others lose it.
+func TestForgetPathInUse(t *testing.T) {
+	l := newLab(t)
+	secretLab(l)
+	a := l.open()
+	defer l.close(a)
+	list, err := a.Snapshots()
+	if err != nil {
+		t.Fatal(err)
+	}
+	hold, err := list[2].Hold()
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := l.taken[l.order[2]]
+	rep, err := l.forgetPath("d/secret/key", ForgetOptions{})
+	if err != nil || len(rep.Forgotten) != 2 || len(rep.Skipped) != 1 || rep.Skipped[0].Name != l.order[2] {
+		t.Errorf("%+v, %v", rep, err)
+	}
+	if err := hold.Release(); err != nil {
+		t.Error(err)
+	}
+	l.taken[l.order[2]] = testtree.Tree{}
+	l.forgets("d/secret/key")
+	l.taken[l.order[2]] = kept
+	l.intact()
+	l.verify()
+}

@@ -28,9 +28,6 @@ type RemoveOptions struct {
 	AllowLast bool // remove the last complete snapshot, too
 	DryRun    bool // look and tell; change nothing
 
-	// Protected, if set, is asked about each snapshot when nobody else can change the archive; an error, which says
-	// why it has to stay, ends Remove before anything is removed.
-	Protected func(name string) error
 	// Freed, if set, is asked what removing exactly these snapshots gives back, before they are removed. known is
 	// false if that cannot be told.
 	Freed func(ctx context.Context, names []string) (bytes uint64, known bool)
@@ -46,7 +43,7 @@ type RemoveReport struct {
 	Archive string            `json:"archive"`
 	DryRun  bool              `json:"dry_run,omitempty"`
 	Removed []RemovedSnapshot `json:"removed"`
-	// Skipped are in use, and stay.
+	// Skipped are pinned or in use, and stay.
 	Skipped []SkippedSnapshot `json:"skipped,omitempty"`
 	// Unlinked counts the names of files and folders removed, with what an earlier removal had left.
 	Unlinked uint64 `json:"unlinked"`
@@ -82,7 +79,7 @@ type SkippedSnapshot struct {
 // then the content-hash index forgets them, the lock is given back, and the trash is emptied. If that is cut short,
 // by ctx or by the end of the process, the next Remove or Run goes on.
 //
-// Snapshots that somebody is reading, by a note (Reader) or by a Hold, are skipped. It fails with ErrNoSnapshot, and
+// Snapshots that are pinned, or that somebody is reading, by a note (Reader) or by a Hold, are skipped. It fails with ErrNoSnapshot, and
 // removes nothing, if one of the names is none, and with ErrLastComplete if no complete snapshot would be left. The
 // report is returned with an error too, if there is anything to tell.
 func (a *Archive) Remove(ctx context.Context, names []string, opt RemoveOptions) (*RemoveReport, error) {
@@ -166,14 +163,28 @@ func (rm *removal) choose(names []string) (chosen []Snapshot, err error) {
 		}
 	}
 	slices.SortFunc(chosen, func(x, y Snapshot) int { return strings.Compare(x.Name, y.Name) })
-	if rm.opt.Protected != nil {
-		for _, s := range chosen {
-			if err := rm.opt.Protected(s.Name); err != nil {
-				return nil, fmt.Errorf("remove %s: %w", s.Name, err)
-			}
-		}
+	if chosen, err = rm.leaveOutPinned(chosen); err != nil {
+		return nil, err
 	}
 	return rm.leaveOutUsed(chosen)
+}
+
+func (rm *removal) leaveOutPinned(chosen []Snapshot) ([]Snapshot, error) {
+	pins, err := rm.archive.Pins()
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(chosen, func(s Snapshot) bool {
+		pin, pinned := pins[s.Name]
+		if pinned {
+			reason := "it is pinned"
+			if pin.Label != "" {
+				reason += ": " + pin.Label
+			}
+			rm.report.Skipped = append(rm.report.Skipped, SkippedSnapshot{Name: s.Name, Reason: reason})
+		}
+		return pinned
+	}), nil
 }
 
 func (rm *removal) leaveOutUsed(chosen []Snapshot) (free []Snapshot, err error) {
@@ -299,6 +310,9 @@ func (rm *removal) move(chosen []Snapshot) (err error) {
 		err = errors.Join(err, rm.archive.mendLatest())
 	}
 	_, indexErr, finishErr := rm.archive.finishLeaving(rm.ctx, trash, rm.step)
+	if finishErr == nil {
+		finishErr = rm.archive.dropStalePins()
+	}
 	if indexErr != nil {
 		rm.report.Unfinished = append(rm.report.Unfinished, "content-hash index: "+indexErr.Error())
 	}

@@ -251,13 +251,6 @@ func TestRemoveRefuses(t *testing.T) {
 	l.run()
 	a := l.open()
 	defer l.close(a)
-	pinned := errors.New("pinned")
-	protect := func(name string) error {
-		if name == l.order[1] {
-			return pinned
-		}
-		return nil
-	}
 	lock, err := a.Lock()
 	if err != nil {
 		t.Fatal(err)
@@ -270,12 +263,11 @@ func TestRemoveRefuses(t *testing.T) {
 	cancel(errStopped)
 	_, none := a.Remove(t.Context(), []string{l.order[0], "2001-01-01T000000Z"}, RemoveOptions{})
 	_, last := a.Remove(t.Context(), l.order, RemoveOptions{})
-	_, kept := a.Remove(t.Context(), l.order, RemoveOptions{AllowLast: true, Protected: protect})
 	_, stopped := a.Remove(ctx, l.order[:1], RemoveOptions{})
 	rep, dry := a.Remove(t.Context(), l.order, RemoveOptions{DryRun: true, AllowLast: true,
 		Freed: func(_ context.Context, names []string) (uint64, bool) { return uint64(len(names)), true }})
 	for _, c := range []struct{ got, want error }{
-		{locked, ErrLocked}, {none, ErrNoSnapshot}, {last, ErrLastComplete}, {kept, pinned}, {stopped, errStopped}, {dry, nil},
+		{locked, ErrLocked}, {none, ErrNoSnapshot}, {last, ErrLastComplete}, {stopped, errStopped}, {dry, nil},
 	} {
 		if !errors.Is(c.got, c.want) {
 			t.Errorf("%v, want %v", c.got, c.want)

@@ -29,6 +29,9 @@ type pruneOptions struct {
 	allowRemoveAll bool
 	dryRun         bool
 	simulate       bool
+	background     bool
+	rate           int
+	threads        int
 	json           bool
 	quiet          bool
 }
@@ -61,7 +64,7 @@ kept to begin with.
   seq 0 365 | xargs -I{} date -d '2026-01-01 {} days' -Iseconds | snapcopy prune --simulate --keep-monthly 12`,
 	}, new(pruneOptions), mayBeDone, mayFail, status{statusDamage, "done, but damaged or lost catalogs were found"},
 		mayBeLocked, status{statusTripwire, "a run looks wrong: nothing is removed until it is acknowledged"},
-		status{statusNoSpace, "done, but there is not the room that was asked for"})
+		mayBeInUse, status{statusNoSpace, "done, but there is not the room that was asked for"})
 	for _, f := range []string{"last", "hourly", "daily", "weekly", "monthly", "yearly"} {
 		completeFlag(c, "keep-"+f, []string{unlimited})
 	}
@@ -96,13 +99,15 @@ func (o *pruneOptions) AddFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.allowRemoveAll, "allow-remove-all", false, "go on when there is no rule at all: remove every snapshot")
 	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "say what would be removed, and why; change nothing")
 	f.BoolVar(&o.simulate, "simulate", false, "read times of made-up snapshots from stdin, and say what would be removed")
+	addRemoving(f, &o.background, &o.rate)
+	addThreads(f, &o.threads)
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors and warnings only")
 	f.BoolVar(&o.json, "json", false, "print one JSON object a line: each snapshot, then the sum")
 }
 
 // Run makes the plan, tells it, and carries it out.
 func (o *pruneOptions) Run(ctx context.Context, a *app, args []string) error {
-	if err := o.setZone(a); err != nil {
+	if err := errors.Join(checkThreads(o.threads), checkRate(o.rate), o.setZone(a)); err != nil {
 		return err
 	}
 	if len(args) == 0 && !o.simulate {
@@ -147,7 +152,7 @@ func (o *pruneOptions) archive(ctx context.Context, a *app, path string) (err er
 		return errors.Join(err, frozen)
 	}
 	if !o.dryRun && len(plan.Removed()) > 0 {
-		if err := carryOut(ctx, archive, plan); err != nil {
+		if err := o.carryOut(ctx, a, archive, plan); err != nil {
 			return err
 		}
 	}

@@ -91,11 +91,12 @@ func (a *app) roomFor(ctx context.Context, archive *snapshot.Archive, list []sna
 		Free: prune.Size{Bytes: fs.Free, Inodes: fs.FreeInodes}}, nil
 }
 
-// errCannotRemove is returned where a plan would have to be carried out.
-var errCannotRemove = errors.New("this version removes no snapshots: use --dry-run")
-
 // carryOut removes what the plan removes.
-func carryOut(_ context.Context, _ *snapshot.Archive, _ *prune.Plan) error { return errCannotRemove }
+func (o *pruneOptions) carryOut(ctx context.Context, a *app, archive *snapshot.Archive, plan *prune.Plan) error {
+	rm := removeOptions{quiet: o.quiet, json: o.json, brief: true}
+	return rm.remove(ctx, a, archive, plan.Removed(), snapshot.RemoveOptions{Threads: o.threads, BackgroundIO: o.background,
+		Rate: o.rate, AllowLast: o.allowRemoveAll, Progress: new(snapshot.Progress), Now: a.now, Freed: a.freedBy(archive)})
+}
 
 // outcomeOf is the exit status of a plan that was told, and carried out if that was wanted.
 func outcomeOf(plan *prune.Plan, damaged bool) error {

@@ -21,6 +21,7 @@ type removeOptions struct {
 	threads    int
 	quiet      bool
 	json       bool
+	brief      bool // no line for each snapshot
 }
 
 func removeCommand(a *app) *cobra.Command {
@@ -31,7 +32,7 @@ func removeCommand(a *app) *cobra.Command {
 the space is given back, which takes longer. If that is interrupted, the snapshots are gone all the same, and
 the next remove or snapshot goes on with it.
 
-A snapshot that is being read is left alone, and so is one that a tree restored with --instant needs. The last
+A snapshot that is pinned or being read is left alone, and so is one that a tree restored with --instant needs. The last
 complete snapshot is only removed with --allow-last.`,
 		Example: `  snapcopy remove /backup/documents 2026-11-20T020000Z
   snapcopy remove --dry-run /backup/documents latest~1 latest~2
@@ -41,7 +42,7 @@ complete snapshot is only removed with --allow-last.`,
 
 var (
 	mayNotRemove = status{statusFailed, "failed"}
-	mayBeInUse   = status{statusIncomplete, "done, but some snapshots are in use and stay, or work is left to the next run"}
+	mayBeInUse   = status{statusIncomplete, "done, but some snapshots are pinned or in use and stay, or work is left to the next run"}
 )
 
 func (o *removeOptions) AddFlags(f *pflag.FlagSet) {
@@ -61,13 +62,17 @@ func addRemoving(f *pflag.FlagSet, background *bool, rate *int) {
 	f.IntVar(rate, "rate", 0, "unlink at most `N` names a second")
 }
 
+func checkRate(rate int) error {
+	if rate < 0 {
+		return wrongUsage("--rate must not be negative")
+	}
+	return nil
+}
+
 // Run removes.
 func (o *removeOptions) Run(ctx context.Context, a *app, args []string) (err error) {
-	if err := checkThreads(o.threads); err != nil {
+	if err := errors.Join(checkThreads(o.threads), checkRate(o.rate)); err != nil {
 		return err
-	}
-	if o.rate < 0 {
-		return wrongUsage("--rate must not be negative")
 	}
 	archive, err := snapshot.Open(args[0])
 	if err != nil {
@@ -83,7 +88,7 @@ func (o *removeOptions) Run(ctx context.Context, a *app, args []string) (err err
 		names = append(names, s.Name)
 	}
 	opt := snapshot.RemoveOptions{Threads: o.threads, BackgroundIO: o.background, Rate: o.rate,
-		AllowLast: o.allowLast, DryRun: o.dryRun, Progress: new(snapshot.Progress), Now: a.now}
+		AllowLast: o.allowLast, DryRun: o.dryRun, Progress: new(snapshot.Progress), Now: a.now, Freed: a.freedBy(archive)}
 	if !o.dryRun && !o.yes {
 		if err := o.confirm(ctx, a, archive, names, opt); err != nil {
 			return err
@@ -173,6 +178,9 @@ func (o *removeOptions) tellRemoved(a *app, r *snapshot.RemoveReport, took time.
 		word = "Would remove"
 	}
 	for i := range r.Removed {
+		if o.brief {
+			break
+		}
 		if err := a.printf("%s\n", a.removedLine(word, &r.Removed[i])); err != nil {
 			return err
 		}
@@ -181,7 +189,9 @@ func (o *removeOptions) tellRemoved(a *app, r *snapshot.RemoveReport, took time.
 	if !r.DryRun {
 		text += fmt.Sprintf(": %s unlinked in %s", counted(r.Unlinked, "name", "names"), duration(took))
 	}
-	if r.Freed != nil {
+	if r.Freed != nil && r.DryRun {
+		text += ", which would free " + size(*r.Freed)
+	} else if r.Freed != nil {
 		text += ", " + size(*r.Freed) + " freed"
 	}
 	return a.printf("%s.\n", text)

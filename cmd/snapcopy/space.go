@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 
 	"snapcopy/prune"
 	"snapcopy/snapshot"
@@ -30,6 +31,28 @@ func (a *app) spaceOf(ctx context.Context, archive *snapshot.Archive, list []sna
 		Ledger: archive.LedgerPath(),
 		Anchor: archive.Anchor(),
 	})
+}
+
+// freedBy gives what Remove asks for: what removing exactly some snapshots frees. It is not known where a catalog is
+// damaged.
+func (a *app) freedBy(archive *snapshot.Archive) func(context.Context, []string) (uint64, bool) {
+	return func(ctx context.Context, names []string) (uint64, bool) {
+		list, err := archive.Snapshots()
+		if err != nil {
+			return 0, false
+		}
+		space, err := a.spaceOf(ctx, archive, list)
+		if err != nil {
+			return 0, false
+		}
+		var gone []int
+		for i, name := range space.Snapshots {
+			if slices.Contains(names, name) {
+				gone = append(gone, i)
+			}
+		}
+		return space.Freed(gone...).Bytes, true
+	}
 }
 
 // doubts says why figures about space may be wrong, a sentence each.

@@ -129,45 +129,57 @@ func (e *emptier) start() (*folder, error) {
 	if e.opt.Spare != nil {
 		d.names = slices.DeleteFunc(d.names, func(n fsat.DirEntry) bool { return e.opt.Spare(n.Name) })
 	}
+	if err := e.unlinkAll(d); err != nil {
+		return nil, errors.Join(err, d.close())
+	}
 	e.dirs.Start(&d.Dir, d)
 	return d, nil
 }
 
-// items removes some of the names of a directory, and returns the directories among them. Where a directory is not
-// there any more when its handle is needed, somebody else is emptying, too.
-func (e *emptier) items(_ int, d *folder, from, to int) (descend []int, err error) {
+// items says that all names that are left are directories to go into.
+func (e *emptier) items(_ int, _ *folder, from, to int) (descend []int, err error) {
 	if e.ctx.Err() != nil {
 		return nil, context.Cause(e.ctx)
 	}
-	if err := d.Acquire(); fsat.IsGone(err) {
-		return nil, nil
-	} else if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, d.Release()) }()
-	if e.opt.Pace != nil {
-		if err := e.opt.Pace(e.ctx, to-from); err != nil {
-			return nil, err
-		}
-	}
-	removed := 0
 	for i := from; i < to; i++ {
-		n := &d.names[i]
-		if n.Type != fsat.Directory {
-			done, err := unlink(d.fd, n.Name)
-			if done {
-				removed++
-				continue
-			}
-			if err != nil {
-				e.fail(d, "unlink", n.Name, err)
-				continue
-			}
-		}
 		descend = append(descend, i)
 	}
-	e.removed(removed)
 	return descend, nil
+}
+
+// unlinkAll removes the names in a directory that are not directories. One worker does that for all of them: the system
+// lets only one at a time remove names from a directory, and two would wait for each other.
+func (e *emptier) unlinkAll(d *folder) error {
+	const some = 256
+	left := d.names[:0]
+	for names := range slices.Chunk(d.names, some) {
+		if e.ctx.Err() != nil {
+			return context.Cause(e.ctx)
+		}
+		if e.opt.Pace != nil {
+			if err := e.opt.Pace(e.ctx, len(names)); err != nil {
+				return err
+			}
+		}
+		removed := 0
+		for _, n := range names {
+			if n.Type != fsat.Directory {
+				done, err := unlink(d.fd, n.Name)
+				if done {
+					removed++
+					continue
+				}
+				if err != nil {
+					e.fail(d, "unlink", n.Name, err)
+					continue
+				}
+			}
+			left = append(left, n)
+		}
+		e.removed(removed)
+	}
+	d.names = left
+	return nil
 }
 
 func (e *emptier) removed(names int) {
@@ -191,6 +203,9 @@ func (e *emptier) enter(id int, parent *folder, item int) (d *folder, items int,
 	case err != nil:
 		e.fail(parent, op, d.name, err)
 		return nil, 0, false, d.close()
+	}
+	if err := e.unlinkAll(d); err != nil {
+		return nil, 0, false, errors.Join(err, d.close())
 	}
 	return d, len(d.names), true, d.Enter(&parent.Dir, d)
 }

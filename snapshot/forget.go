@@ -15,10 +15,10 @@ import (
 // forget takes the snapshots that are gone out of the content-hash index; what others hold, too, is found in one of
 // those from then on. A missing or damaged index is left to the next run. The caller holds the lock.
 //
-// Which of the files found in a snapshot that is gone are in others is asked of the one after it first: most of them
-// are, and what is not has usually gone for good. That is told by the number of names that a stored file has, as long
-// as the folder is still in the trash: so the catalogs of all others are read only if something may really be in
-// them.
+// Which of the files found in a snapshot that is gone are in others is asked of the newest first: most of them are, and
+// stay for long, so that those that go next have little to do. Then of the one after it: what is not there either has
+// usually gone for good. That is told by the number of names that a stored file has, as long as the folder is still in
+// the trash: so the catalogs of all others are read only if something may really be in them.
 func (a *Archive) forget(ctx context.Context) (err error) {
 	x, err := index.OpenIndex(a.IndexPath())
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, index.ErrDamaged) {
@@ -104,8 +104,8 @@ func (g *forgetter) relocate() error {
 	if err != nil {
 		return err
 	}
-	after, rest := g.order()
-	if err := g.lookIn(after); err != nil {
+	first, rest := g.order()
+	if err := g.lookIn(first); err != nil {
 		return err
 	}
 	if err := g.dropUnheld(); err != nil {
@@ -114,9 +114,10 @@ func (g *forgetter) relocate() error {
 	return g.lookIn(rest)
 }
 
-// order lists the snapshots in which to look: those right after the ones gone, and all others, the newest first.
-func (g *forgetter) order() (after, rest []Snapshot) {
-	for _, s := range slices.Backward(g.snapshots) {
+// order lists the snapshots in which to look: the newest and those right after the ones gone first, and all others, each
+// the newest first.
+func (g *forgetter) order() (first, rest []Snapshot) {
+	for n, s := range slices.Backward(g.snapshots) {
 		before := ""
 		for _, other := range g.snapshots {
 			if other.Name < s.Name {
@@ -124,13 +125,13 @@ func (g *forgetter) order() (after, rest []Snapshot) {
 			}
 		}
 		i, _ := slices.BinarySearch(g.gone, before)
-		if i < len(g.gone) && g.gone[i] < s.Name {
-			after = append(after, s)
+		if n == len(g.snapshots)-1 || i < len(g.gone) && g.gone[i] < s.Name {
+			first = append(first, s)
 		} else {
 			rest = append(rest, s)
 		}
 	}
-	return after, rest
+	return first, rest
 }
 
 func (g *forgetter) lookIn(list []Snapshot) error {

@@ -332,6 +332,9 @@ func (m *merger) put(file *account, fromOld bool) error {
 			}
 		}
 	}
+	if m.now.empty() && len(m.events) > 0 { // another file has the number of one that is gone
+		file.blocks = m.events[0].blocks
+	}
 	names := int64(file.names)
 	rest := m.events
 	for p := m.first; p < len(m.c.list); p++ {

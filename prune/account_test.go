@@ -39,8 +39,10 @@ func (f *folder) all(fn func(*folder)) {
 	}
 }
 
-// blocksOf makes up how much a stored file takes.
-func blocksOf(ino uint64) uint64 { return ino % 7 * 8 }
+// generation counts how often an inode number was used again, and blocksOf makes up how much its file takes.
+var generation = map[uint64]uint64{}
+
+func blocksOf(ino uint64) uint64 { return (ino + 3*generation[ino]) % 7 * 8 }
 
 func (f *folder) write(w *index.Writer, parent index.DirID, name string) (index.Entry, error) {
 	e := index.Entry{Name: name, Type: index.Dir, Blocks: 8}
@@ -182,13 +184,43 @@ func (a *archive) same(what string, s *Space, rng *rand.Rand) {
 	}
 }
 
-// change edits a tree as source and archive do: new files, names that move, that get a second name, that go and come back
-// with the same stored file; folders that move as a whole.
-func change(top *folder, rng *rand.Rand, next *uint64, gone *[]uint64) {
+// holds reports whether a snapshot holds an inode.
+func (a *archive) holds(ino uint64) (held bool) {
+	for _, name := range a.names {
+		a.folders[name].all(func(f *folder) {
+			for _, other := range f.files {
+				held = held || other == ino
+			}
+		})
+	}
+	return held
+}
+
+// change edits a tree as source and archive do: new files, some with the number of an inode that is gone, names that move,
+// that get a second name, that go and come back with the same stored file; folders that move as a whole.
+func (a *archive) change(top *folder, rng *rand.Rand, next *uint64, gone *[]uint64) {
 	var folders []*folder
 	top.all(func(f *folder) { folders = append(folders, f) })
 	any := func() *folder { return folders[rng.IntN(len(folders))] }
-	fresh := func() uint64 { *next++; return *next }
+	inUse := func(ino uint64) (used bool) {
+		top.all(func(f *folder) {
+			for _, other := range f.files {
+				used = used || other == ino
+			}
+		})
+		return used || a.holds(ino)
+	}
+	fresh := func() uint64 {
+		for i, ino := range *gone {
+			if !inUse(ino) {
+				*gone = slices.Delete(*gone, i, i+1)
+				generation[ino]++
+				return ino
+			}
+		}
+		*next++
+		return *next
+	}
 	pick := func(f *folder) (string, bool) {
 		names := slices.Sorted(maps.Keys(f.files))
 		if len(names) == 0 {
@@ -227,7 +259,9 @@ func change(top *folder, rng *rand.Rand, next *uint64, gone *[]uint64) {
 		}
 	case 5: // back again
 		if len(*gone) > 0 {
-			f.files[name] = (*gone)[rng.IntN(len(*gone))]
+			if ino := (*gone)[rng.IntN(len(*gone))]; a.holds(ino) {
+				f.files[name] = ino
+			}
 		}
 	case 6: // a new folder, in which something is
 		if _, ok := f.files[name]; !ok {
@@ -251,6 +285,7 @@ func change(top *folder, rng *rand.Rand, next *uint64, gone *[]uint64) {
 // are; with and without a ledger, with one that is some snapshots behind, and after snapshots were removed.
 func TestAccount(t *testing.T) {
 	for seed := range uint64(40) {
+		clear(generation)
 		rng := rand.New(rand.NewPCG(seed, 7))
 		a := newArchive(t)
 		ledger := AccountOptions{Ledger: filepath.Join(a.dir, "space"), Threads: 2,
@@ -261,7 +296,7 @@ func TestAccount(t *testing.T) {
 		anchor := uint64(1)
 		for night := range 14 {
 			for range rng.IntN(12) {
-				change(top, rng, &next, &gone)
+				a.change(top, rng, &next, &gone)
 			}
 			if seed%4 == 3 && rng.IntN(6) == 0 {
 				anchor++
@@ -343,7 +378,7 @@ func TestLedgerDamaged(t *testing.T) {
 	var gone []uint64
 	for night := range 5 {
 		for range 20 {
-			change(top, rng, &next, &gone)
+			a.change(top, rng, &next, &gone)
 		}
 		a.publish(fmt.Sprint(night), top, 1)
 	}
@@ -353,7 +388,7 @@ func TestLedgerDamaged(t *testing.T) {
 		t.Fatal(err)
 	}
 	table := int(binary.LittleEndian.Uint64(good[len(good)-ledgerTrailer:]))
-	change(top, rng, &next, &gone)
+	a.change(top, rng, &next, &gone)
 	names := slices.Clone(a.names)
 	a.publish("new", top, 1)
 	for _, withNew := range []bool{false, true} {
@@ -384,7 +419,7 @@ func TestLedgerDamaged(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.names = names[:4]
-	change(top, rng, &next, &gone)
+	a.change(top, rng, &next, &gone)
 	a.publish(names[4], top, 1)
 	a.same("replaced", a.account(opt), rng)
 }

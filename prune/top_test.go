@@ -73,7 +73,7 @@ func TestTop(t *testing.T) {
 		var gone []uint64
 		for night := range 8 {
 			for range rng.IntN(15) {
-				change(top, rng, &next, &gone)
+				a.change(top, rng, &next, &gone)
 			}
 			a.publish(fmt.Sprint(night), top, 1)
 		}

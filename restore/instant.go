@@ -21,6 +21,19 @@ import (
 //	damaged      the damaged stored files that were found, one quoted path a line
 //	sparse       the files with holes, each with the holes it has to have
 //
+// The phases in state.json:
+//
+//	making → mounted → cleaning → clean → (exchanged, told by the tree's inode number) → state folder removed
+//
+// Until making ends nobody sees anything: what the archive could not hold, and hard links if they are few, are made in an
+// overlay that has no place yet. While mounted, upper folder and snapshot together are the tree, and either function
+// mounts them again. Settling touches the access time of each entry in the mounted tree, whereupon the kernel copies it,
+// atomically and as it is; a stored file is hashed in the archive just before. Then it unmounts, lets the kernel confirm
+// that nobody uses the upper folder (by a mount that has an index, which is refused if so), and compares the names of the
+// two folders: whatever shows through must be in the upper one, else it starts over. With cleaning the archive is not
+// needed and nothing is ever mounted again: holes that the kernel filled are dug, whiteouts and the kernel's attributes
+// removed, each step such that doing it twice is right. One exchange ends it.
+//
 // Nothing is remembered elsewhere. After a reboot the mount is gone and the state folder is not, so that either
 // function goes on where things were.
 

@@ -137,6 +137,9 @@ type forgottenLine struct {
 	Reason   string `json:"reason,omitempty"`
 }
 
+// searched reports whether the report says where content stays: on a terminal that was told before the question.
+func (o *forgetPathOptions) searched(r *snapshot.ForgetReport) bool { return r.DryRun || o.yes }
+
 func (o *forgetPathOptions) tell(a *app, r *snapshot.ForgetReport) error {
 	event, word := "forgotten", "Forgotten"
 	if r.DryRun {
@@ -151,6 +154,11 @@ func (o *forgetPathOptions) tell(a *app, r *snapshot.ForgetReport) error {
 			err = a.printf("%s in %s: %s, %s\n", word, f.Snapshot, counted(f.Below.Files, "file", "files"), size(f.Below.Bytes))
 		}
 		if err != nil {
+			return err
+		}
+	}
+	if r.Elsewhere == 0 && !o.json && o.searched(r) {
+		if err := a.printf("Its content is nowhere else in the archive.\n"); err != nil {
 			return err
 		}
 	}

@@ -2,7 +2,6 @@ package index
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -243,121 +242,6 @@ func TestEqualSubtreesHaveEqualHash(t *testing.T) {
 	if a.Hash == d.Hash {
 		t.Error("different subtrees have the same hash")
 	}
-}
-
-// The bytes that a directory's hash covers, written down by hand after docs/format.md.
-func TestGoldenRecord(t *testing.T) {
-	entries := []Entry{
-		{Name: "dev", Type: CharDevice, Mode: 0o620, GID: 5, Nlink: 1, Major: 136, Minor: 3, Ino: 9},
-		{Name: "dir", Type: Dir, Mode: 0o1777, Mtime: Time{-1, 999_999_999}, Hash: Hash{1}, Child: 300,
-			Ctime: Time{0, 1}, Stored: 8, Blocks: 16, Below: Totals{1, 2, 3, 24}, Inodes: Sum{0xab},
-			Space: 301},
-		{Name: "file", Type: File, Mode: 0o644, UID: 1000, GID: 1000, Mtime: Time{1, 2}, Attrs: 0x50, Size: 300, Nlink: 2,
-			Hash: Hash{2}, XattrHash: Hash{3}, Dev: 1, Ino: 4, Ctime: Time{3, 4}, Stored: 5, Blocks: 200, Flags: Racy,
-			Xattrs: 6},
-		{Name: "link", Type: Symlink, Mode: 0o777, Nlink: 1, Target: "dir", Size: 3},
-	}
-	zeros := strings.Repeat("00", 31)
-	public := "03646576" + "6190" + "00" + "05" + "00" + "00000000" + "00" + "01" + "8801" + "03" +
-		"03646972" + "23ff" + "00" + "00" + "01" + "3b9ac9ff" + "00" + "01" + zeros +
-		"0466696c65" + "91a4" + "e807" + "e807" + "02" + "00000002" + "50" + "02" + "ac02" + "02" + zeros + "03" + zeros +
-		"046c696e6b" + "31ff" + "00" + "00" + "00" + "00000000" + "00" + "01" + "03646972"
-	sum := "ab" + zeros[:30]
-	private := "00" + "09" + "00" + "00000000" + "00" + "00" + "00" +
-		"00" + "00" + "02" + "00000001" + "08" + "10" + "00" + "ac02" + "01" + "02" + "03" + "18" + sum + "ad02" +
-		"01" + "04" + "04" + "00000004" + "05" + "c801" + "01" + "06" +
-		"00" + "00" + "00" + "00000000" + "00" + "00" + "00"
-	header := "07" + "04" + "04" + "03" + "af02" + "28" + fmt.Sprintf("%02x01", 0x80|len(public)/2&0x7f)
-	length := (len(header) + len(public) + len(private)) / 2
-	want := fmt.Sprintf("%02x%02x", 0x80|length&0x7f, length>>7) + header + public + private
-
-	var self Entry
-	rec, space := new(scratch).encode(7, entries, &self)
-	if got := hex.EncodeToString(rec); got != want {
-		t.Errorf("record\n got %s\nwant %s", got, want)
-	}
-	covered, err := hex.DecodeString(public)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if self.Hash != hashOf(covered) {
-		t.Error("the hash is not that of the public section")
-	}
-	if want := (Totals{Files: 4, Dirs: 3, Bytes: 303, Structure: 40}); self.Below != want {
-		t.Errorf("totals %+v, want %+v", self.Below, want)
-	}
-	name := hashOf([]byte("dir"))
-	inodes := "01" + "0a" + "c801" + "01" + hex.EncodeToString(name[:4]) + sum
-	if got, want := hex.EncodeToString(space), "1b"+inodes+"ad02"; got != want {
-		t.Errorf("space\n got %s\nwant %s", got, want)
-	}
-	if covered, err = hex.DecodeString(inodes); err != nil || self.Inodes != sumOf(covered) {
-		t.Errorf("the sum is not that of the inodes: %v", err)
-	}
-}
-
-func TestGoldenXattrs(t *testing.T) {
-	got, err := appendXattrs(nil, []Xattr{{"user.b", []byte{0, 255}}, {"user.a", nil}})
-	if want := "02" + "06757365722e61" + "00" + "06757365722e62" + "02" + "00ff"; hex.EncodeToString(got) != want ||
-		err != nil {
-		t.Errorf("got %x %v, want %s", got, err, want)
-	}
-}
-
-// testdata holds a catalog written by the first release: every later one has to read it.
-func TestGoldenCatalog(t *testing.T) {
-	root := goldenTree()
-	path := filepath.Join("testdata", "v1.cat")
-	if os.Getenv("UPDATE_GOLDEN") != "" {
-		writeTree(t, path, root, []uint64{2049, 66306}, goldenSummary, 1)
-	} else {
-		// Fills in what the writer finds out.
-		writeTree(t, filepath.Join(t.TempDir(), "c"), root, []uint64{2049, 66306}, goldenSummary, 1)
-	}
-	c := openCatalog(t, path)
-	if err := c.Check(context.Background()); err != nil {
-		t.Fatal(err)
-	}
-	if c.Root() != root.entry || c.Summary() != goldenSummary || !slices.Equal(c.Devices(), []uint64{2049, 66306}) {
-		t.Errorf("root %+v\nsummary %+v\ndevices %v", c.Root(), c.Summary(), c.Devices())
-	}
-	equalTree(t, c, root)
-	const want = "94c153bfecaf2fea2b2a6175e390af7233207cd2460fecba81f4a79c8a3e066e"
-	if got := fmt.Sprintf("%x", c.Root().Hash); got != want {
-		t.Errorf("root hash %s, want %s", got, want)
-	}
-}
-
-var goldenSummary = Summary{
-	Snapshot: "2026-11-23T020000Z", Start: Time{1795399200, 5}, End: Time{1795399260, 6}, Source: "/home/\xff",
-	Host: "box", Previous: "2026-11-22T020000Z", Anchor: 12, Granularity: 1, Incomplete: true,
-	Counts: Counts{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16},
-}
-
-// goldenTree has one entry of each kind, a name that is not text, and enough files for a second mark.
-func goldenTree() *node {
-	root := &node{entry: Entry{Type: Dir, Mode: 0o755, Stored: 77}, xattrs: []Xattr{{"user.root", []byte("yes")}}}
-	for typ := File; typ <= BlockDevice; typ++ {
-		n := &node{entry: Entry{Name: fmt.Sprintf("%d\xfe", typ), Type: typ, Mode: 0o640, UID: 1, GID: 2,
-			Mtime: Time{int64(typ) * 1e9, 3}, Ctime: Time{4, 5}, Dev: 1, Ino: 6, Stored: 7, Blocks: 8, Flags: Torn,
-			Attrs: 1 << typ & KnownAttrs}}
-		switch typ {
-		case File:
-			n.entry.Size, n.entry.Hash = 8, Hash{9}
-			n.xattrs = []Xattr{{"user.note", []byte("x")}}
-		case Dir:
-			for i := range 70 {
-				n.children = append(n.children, &node{entry: Entry{Name: fmt.Sprintf("%03d", i), Type: File,
-					Size: uint64(i), Nlink: 1}})
-			}
-		case Symlink:
-			n.entry.Target, n.entry.Size = "../a", 4
-		case CharDevice, BlockDevice:
-			n.entry.Major, n.entry.Minor = 1, 300
-		}
-		root.children = append(root.children, n)
-	}
-	return root
 }
 
 // Records, rows and sets that are longer than a block, or end at any place in one.

@@ -43,6 +43,9 @@ func Account(ctx context.Context, list []Catalog, opt AccountOptions) (*Space, e
 	if opt.Note == nil {
 		opt.Note = func(error) {}
 	}
+	if len(list) == 0 { // then there is nothing to remember either
+		return new(Space), nil
+	}
 	c := counting{ctx: ctx, opt: opt, list: list}
 	if err := c.look(); err != nil {
 		return nil, err

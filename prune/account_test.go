@@ -423,3 +423,17 @@ func TestLedgerDamaged(t *testing.T) {
 	a.publish(names[4], top, 1)
 	a.same("replaced", a.account(opt), rng)
 }
+
+// Guards: an archive without snapshots takes nothing, whether or not a ledger is left of those that it had.
+func TestAccountOfNothing(t *testing.T) {
+	ledger := filepath.Join(t.TempDir(), "space")
+	for range 2 {
+		space, err := Account(t.Context(), nil, AccountOptions{Ledger: ledger})
+		if err != nil || space.Total() != (Size{}) || space.Freed() != (Size{}) {
+			t.Errorf("%+v, %v", space, err)
+		}
+		if err := os.WriteFile(ledger, []byte("left"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

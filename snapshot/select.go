@@ -43,6 +43,37 @@ func selectFrom(list []Snapshot, selector string, now time.Time, loc *time.Locat
 	return byPrefix(list, selector)
 }
 
+// SelectOnly is Select for what cannot be undone: a date or a time has to be that of one snapshot alone, never of one
+// before it, so that the same command given twice does not take two. An age says no such thing.
+func (a *Archive) SelectOnly(selector string, now time.Time, loc *time.Location) (Snapshot, error) {
+	list, err := a.Snapshots()
+	if err != nil {
+		return Snapshot{}, err
+	}
+	s, err := selectFrom(list, selector, now, loc)
+	from, to, isTime := TimeSpan(selector, now, loc)
+	if err != nil || !isTime || s.Name == selector {
+		return s, err
+	}
+	if age.MatchString(selector) {
+		return Snapshot{}, fmt.Errorf("%w: %q is an age, which may mean another one the next time", ErrNoSnapshot, selector)
+	}
+	var found []Snapshot
+	for _, s := range list {
+		if !s.Time.Before(from) && !s.Time.After(to) {
+			found = append(found, s)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return Snapshot{}, fmt.Errorf("%w: %q: the last one before it is %s", ErrNoSnapshot, selector, s.Name)
+	case 1:
+		return found[0], nil
+	}
+	return Snapshot{}, fmt.Errorf("%w: %q means %d, %s to %s", ErrNoSnapshot, selector, len(found), found[0].Name,
+		found[len(found)-1].Name)
+}
+
 func latestBack(selector string) (int, bool) {
 	rest, ok := strings.CutPrefix(selector, latestLink)
 	if !ok {

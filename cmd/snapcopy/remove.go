@@ -33,7 +33,7 @@ the space is given back, which takes longer. If that is interrupted, the snapsho
 the next remove or snapshot goes on with it.
 
 A snapshot that is pinned or being read is left alone, and so is one that a tree restored with --instant needs. The last
-complete snapshot is only removed with --allow-last.`,
+complete snapshot is only removed with --allow-last. A date or a time has to be that of one snapshot alone.`,
 		Example: `  snapcopy remove /backup/documents 2026-11-20T020000Z
   snapcopy remove --dry-run /backup/documents latest~1 latest~2
   snapcopy remove --background-io --rate 2000 /backup/documents 2026-10-01`,
@@ -81,7 +81,7 @@ func (o *removeOptions) Run(ctx context.Context, a *app, args []string) (err err
 	defer func() { err = errors.Join(err, archive.Close()) }()
 	var names []string
 	for _, selector := range args[1:] {
-		s, err := archive.Select(selector, a.now(), a.loc)
+		s, err := archive.SelectOnly(selector, a.now(), a.loc)
 		if err != nil {
 			return err
 		}

@@ -28,6 +28,9 @@ type RemoveOptions struct {
 	AllowLast bool // remove the last complete snapshot, too
 	DryRun    bool // look and tell; change nothing
 
+	// Check, if set, is asked whether anything speaks against removing, when nobody else can change the archive any more.
+	// Its error ends Remove before anything is removed.
+	Check func() error
 	// Freed, if set, is asked what removing exactly these snapshots gives back, before they are removed. known is
 	// false if that cannot be told.
 	Freed func(ctx context.Context, names []string) (bytes uint64, known bool)
@@ -120,6 +123,11 @@ func (rm *removal) takeAway(names []string) (err error) {
 		defer func() { err = errors.Join(err, lock.Unlock()) }()
 		if rm.report.Recovered, err = rm.archive.recover(rm.ctx); err != nil {
 			return err
+		}
+		if rm.opt.Check != nil {
+			if err := rm.opt.Check(); err != nil {
+				return err
+			}
 		}
 	}
 	defer func() { err = errors.Join(err, rm.release()) }()

@@ -348,3 +348,25 @@ func TestRemoveWithoutPrivileges(t *testing.T) {
 		t.Errorf("verify: %+v", out)
 	}
 }
+
+// Guards: what speaks against removing is asked when nobody else can change the archive, and nothing goes then.
+func TestRemoveChecks(t *testing.T) {
+	l := newLab(t)
+	l.build("file a 0644 a")
+	l.run()
+	l.run()
+	a := l.open()
+	defer l.close(a)
+	refused := errors.New("refused")
+	_, err := a.Remove(t.Context(), l.order[:1], RemoveOptions{Check: func() error {
+		if _, err := a.Lock(); !errors.Is(err, ErrLocked) {
+			t.Errorf("the archive can be locked: %v", err)
+		}
+		return refused
+	}})
+	if !errors.Is(err, refused) {
+		t.Error(err)
+	}
+	l.intact()
+	l.verify()
+}

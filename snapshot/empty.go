@@ -64,6 +64,24 @@ func (a *Archive) emptyTrash(ctx context.Context, how emptying) (err error) {
 	}
 }
 
+// HasTrash reports whether there is something that was removed and whose space is not given back yet, or not all of it:
+// removing was cut short, or is under way.
+func (a *Archive) HasTrash() (bool, error) {
+	list, err := names(a.metaPath(trashDir))
+	if err != nil {
+		return false, fmt.Errorf("list: %w", err)
+	}
+	return len(list) > 0, nil
+}
+
+// Settle makes the file system count as free what was removed: some do so only when they write to the disk.
+func (a *Archive) Settle() error {
+	if err := fsat.SyncFS(a.root); err != nil {
+		return fmt.Errorf("sync %s: %w", a.Path, err)
+	}
+	return nil
+}
+
 // makeRoom empties the trash before a run where little space is left. Otherwise that comes after it, so that a large
 // trash keeps no run waiting.
 func (r *run) makeRoom() error {

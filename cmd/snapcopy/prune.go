@@ -132,6 +132,11 @@ func (o *pruneOptions) archive(ctx context.Context, a *app, path string) (err er
 	if frozen != nil && !o.dryRun {
 		return frozen
 	}
+	if o.thins() {
+		if err := o.settleRoom(ctx, a, archive, frozen != nil); err != nil {
+			return err
+		}
+	}
 	snapshots, err := archive.Snapshots()
 	if err != nil {
 		return err

@@ -68,6 +68,36 @@ func (a *app) toPlan(archive *snapshot.Archive, snapshots []snapshot.Snapshot) (
 	return list, damaged || len(lost) > 0, err
 }
 
+// settleRoom makes sure that what was removed before counts as free: otherwise snapshots would be thinned out for space
+// that comes back anyway.
+func (o *pruneOptions) settleRoom(ctx context.Context, a *app, archive *snapshot.Archive, frozen bool) error {
+	waiting, err := archive.HasTrash()
+	if err != nil {
+		return err
+	}
+	switch {
+	case waiting && (o.dryRun || frozen):
+		a.term.errorf("Warning: the space of what was removed before is not given back yet. That comes first, and fewer " +
+			"may have to go than is told.")
+	case waiting:
+		rm := removeOptions{quiet: o.quiet}
+		report, err := rm.watch(ctx, a, archive, nil, o.removing(a))
+		if err != nil {
+			return err
+		}
+		if !o.quiet {
+			a.term.errorf("From before: %s unlinked.", counted(report.Unlinked, "name", "names"))
+		}
+	}
+	return archive.Settle()
+}
+
+// removing is how snapshots are removed.
+func (o *pruneOptions) removing(a *app) snapshot.RemoveOptions {
+	return snapshot.RemoveOptions{Threads: o.threads, BackgroundIO: o.background, Rate: o.rate,
+		AllowLast: o.allowRemoveAll, Progress: new(snapshot.Progress), Now: a.now}
+}
+
 // roomFor finds out what the snapshots hold, and what their file system has. If a catalog is damaged, that is not
 // known: then it is nil, or an error if it is needed.
 func (a *app) roomFor(ctx context.Context, archive *snapshot.Archive, list []snapshot.Snapshot, needed bool) (*prune.Room,
@@ -94,8 +124,10 @@ func (a *app) roomFor(ctx context.Context, archive *snapshot.Archive, list []sna
 // carryOut removes what the plan removes.
 func (o *pruneOptions) carryOut(ctx context.Context, a *app, archive *snapshot.Archive, plan *prune.Plan) error {
 	rm := removeOptions{quiet: o.quiet, json: o.json, brief: true}
-	return rm.remove(ctx, a, archive, plan.Removed(), snapshot.RemoveOptions{Threads: o.threads, BackgroundIO: o.background,
-		Rate: o.rate, AllowLast: o.allowRemoveAll, Progress: new(snapshot.Progress), Now: a.now, Freed: a.freedBy(archive)})
+	opt := o.removing(a)
+	opt.Check = func() error { return a.checkTripwires(archive) } // a run may have ended since the plan was begun
+	opt.Freed = a.freedBy(archive)
+	return rm.remove(ctx, a, archive, plan.Removed(), opt)
 }
 
 // outcomeOf is the exit status of a plan that was told, and carried out if that was wanted.

@@ -117,9 +117,7 @@ func (o *removeOptions) confirm(ctx context.Context, a *app, archive *snapshot.A
 func (o *removeOptions) remove(ctx context.Context, a *app, archive *snapshot.Archive, names []string,
 	opt snapshot.RemoveOptions) error {
 	begin := time.Now()
-	bar := startProgress(a, removeMeter(opt.Progress), o.quiet || o.dryRun)
-	report, err := archive.Remove(ctx, names, opt)
-	bar.stop()
+	report, err := o.watch(ctx, a, archive, names, opt)
 	if err != nil && len(report.Removed) == 0 {
 		return err
 	}
@@ -127,6 +125,14 @@ func (o *removeOptions) remove(ctx context.Context, a *app, archive *snapshot.Ar
 		err = tellErr
 	}
 	return err
+}
+
+// watch removes, and shows how far it is.
+func (o *removeOptions) watch(ctx context.Context, a *app, archive *snapshot.Archive, names []string,
+	opt snapshot.RemoveOptions) (*snapshot.RemoveReport, error) {
+	bar := startProgress(a, removeMeter(opt.Progress), o.quiet || o.dryRun)
+	defer bar.stop()
+	return archive.Remove(ctx, names, opt)
 }
 
 func removeMeter(p *snapshot.Progress) meter {

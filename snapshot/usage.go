@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 
@@ -38,21 +39,52 @@ func (a *Archive) RecordsOf(name string) (u Usage, err error) {
 }
 
 // Overhead is what the archive takes that belongs to no snapshot: its own folders, the content-hash index, what it
-// remembers.
+// remembers. What is in work and trash is not part of it (HasTrash, HasWork).
 func (a *Archive) Overhead() (u Usage, err error) {
+	var root fsat.Stat
+	if err := fsat.StatHandle(a.root, &root); err != nil {
+		return u, &fs.PathError{Op: "stat", Path: a.Path, Err: err}
+	}
+	u.add(&root)
+	var link fsat.Stat
+	if err := fsat.StatAt(a.root, latestLink, &link); err == nil {
+		u.add(&link)
+	} else if !fsat.IsGone(err) {
+		return u, &fs.PathError{Op: "stat", Path: a.Path + "/" + latestLink, Err: err}
+	}
 	if err := a.count(&u, "", ""); err != nil {
 		return u, err
 	}
-	list, err := names(a.metaPath())
-	if err != nil {
-		return u, fmt.Errorf("list: %w", err)
-	}
-	for _, name := range list {
-		if err := a.count(&u, "", name); err != nil {
-			return u, err
+	for _, dir := range []string{"", readersDir} {
+		list, err := names(a.metaPath(dir))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return u, fmt.Errorf("list: %w", err)
+		}
+		for _, name := range list {
+			if err := a.count(&u, dir, name); err != nil {
+				return u, err
+			}
 		}
 	}
 	return u, nil
+}
+
+func (u *Usage) add(st *fsat.Stat) {
+	u.Bytes += uint64(st.Blocks) * 512
+	u.Inodes++
+}
+
+// HasWork reports whether there is something of a snapshot that is not published: its run is under way, or was cut
+// short.
+func (a *Archive) HasWork() (bool, error) {
+	list, err := names(a.WorkPath())
+	if err != nil {
+		return false, fmt.Errorf("list: %w", err)
+	}
+	return len(list) > 0, nil
 }
 
 // count adds what a file or a folder of .snapcopy takes, without what is in it; what is not there takes nothing.
@@ -79,7 +111,6 @@ func (a *Archive) count(u *Usage, dir, name string) (err error) {
 	if err != nil {
 		return &fs.PathError{Op: "stat", Path: path, Err: err}
 	}
-	u.Bytes += uint64(st.Blocks) * 512
-	u.Inodes++
+	u.add(&st)
 	return nil
 }

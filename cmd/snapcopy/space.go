@@ -67,3 +67,20 @@ func doubts(archive *snapshot.Archive, space *prune.Space) (list []string) {
 	}
 	return list
 }
+
+// leftOut says what the archive holds that figures about all of it leave out, a sentence each.
+func leftOut(archive *snapshot.Archive) (list []string, err error) {
+	trash, err := archive.HasTrash()
+	if err != nil {
+		return nil, err
+	}
+	if trash {
+		list = append(list, "The space of what was removed is not given back yet, and not counted here: the next prune, "+
+			"remove or snapshot goes on with that.")
+	}
+	work, err := archive.HasWork()
+	if work {
+		list = append(list, "What a run has copied that is under way, or was cut short, is not counted here.")
+	}
+	return list, err
+}

@@ -112,6 +112,7 @@ type archiveLine struct {
 	Ratio        float64  `json:"ratio"`
 	Records      uint64   `json:"records_bytes"`
 	Overhead     uint64   `json:"overhead_bytes"`
+	OverheadIno  uint64   `json:"overhead_inodes"`
 	Free         uint64   `json:"free_bytes"`
 	Total        uint64   `json:"total_bytes"`
 	FreeInodes   uint64   `json:"free_inodes,omitempty"`
@@ -185,8 +186,13 @@ func describeArchive(archive *snapshot.Archive, space *prune.Space, lines []stat
 	}
 	total := space.Total()
 	whole := archiveLine{Archive: archive.Path, ArchiveRaw: raw(archive.Path), Snapshots: len(lines), Stored: total.Bytes,
-		Inodes: total.Inodes, Overhead: overhead.Bytes, Free: fs.Free, Total: fs.Total, FreeInodes: fs.FreeInodes,
-		TotalInodes: fs.Inodes, Doubts: doubts(archive, space)}
+		Inodes: total.Inodes, Overhead: overhead.Bytes, OverheadIno: overhead.Inodes, Free: fs.Free, Total: fs.Total,
+		FreeInodes: fs.FreeInodes, TotalInodes: fs.Inodes, Doubts: doubts(archive, space)}
+	notCounted, err := leftOut(archive)
+	if err != nil {
+		return nil, err
+	}
+	whole.Doubts = append(whole.Doubts, notCounted...)
 	for i := range lines {
 		whole.Logical += lines[i].Logical
 		whole.Records += lines[i].Records

@@ -200,7 +200,7 @@ func describeArchive(archive *snapshot.Archive, space *prune.Space, lines []stat
 	if whole.Stored > 0 {
 		whole.Ratio = float64(whole.Logical) / float64(whole.Stored)
 	}
-	if perDay, ok := growth(lines); ok {
+	if perDay, ok := growth(lines, space); ok {
 		whole.GrowthPerDay = &perDay
 		if perDay > 0 {
 			days := float64(fs.Free) / perDay
@@ -213,20 +213,22 @@ func describeArchive(archive *snapshot.Archive, space *prune.Space, lines []stat
 // growthSpan is the time over which growth is measured.
 const growthSpan = 30 * 24 * time.Hour
 
-// growth is what was added a day in the last growthSpan. It takes snapshots of at least a day.
-func growth(lines []statsLine) (perDay float64, ok bool) {
+// growth is what was added a day in the last growthSpan and is still held: what would go with all snapshots after the
+// first of that time. Whether those that added it are still there makes no difference. It takes snapshots of at least a
+// day.
+func growth(lines []statsLine, space *prune.Space) (perDay float64, ok bool) {
 	last := lines[len(lines)-1].Time
-	var added uint64
 	first := last
+	var later []int
 	for i := len(lines) - 1; i > 0 && last.Sub(lines[i-1].Time) <= growthSpan; i-- {
-		added += lines[i].Added + lines[i].Records
+		later = append(later, i)
 		first = lines[i-1].Time
 	}
 	span := last.Sub(first)
 	if span < 24*time.Hour {
 		return 0, false
 	}
-	return float64(added) / (span.Hours() / 24), true
+	return float64(space.Freed(later...).Bytes) / (span.Hours() / 24), true
 }
 
 func (a *app) printStats(lines []statsLine, whole *archiveLine) error {

@@ -9,9 +9,11 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"snapcopy/index"
 )
@@ -435,5 +437,26 @@ func TestAccountOfNothing(t *testing.T) {
 		if err := os.WriteFile(ledger, []byte("left"), 0o600); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// Guards: what is no file is no ledger, and nothing waits for it.
+func TestLedgerIsAPipe(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "space")
+	if out, err := exec.Command("mkfifo", path).CombinedOutput(); err != nil {
+		t.Skipf("mkfifo: %v: %s", err, out)
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := openLedger(path)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if !errors.Is(err, errLedger) {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it waits for a writer")
 	}
 }

@@ -58,6 +58,11 @@ type ledgerReader struct {
 
 // openLedger opens a ledger and reads its table. Its records are proved right when they have all been read.
 func openLedger(path string) (l *ledgerReader, err error) {
+	if info, err := os.Lstat(path); err != nil {
+		return nil, err
+	} else if !info.Mode().IsRegular() { // opening a pipe would wait for ever
+		return nil, errLedger
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -57,6 +58,10 @@ func (o *forgetPathOptions) Run(ctx context.Context, a *app, args []string) (err
 	candidates, err := a.candidatesIn(archive, args[1])
 	if err != nil {
 		return err
+	}
+	candidates = slices.DeleteFunc(candidates, func(path string) bool { return path == "" })
+	if len(candidates) == 0 {
+		return wrongUsage("PATH %s is a whole snapshot, which `snapcopy remove` removes", name(args[1]))
 	}
 	opt := snapshot.ForgetOptions{DryRun: o.dryRun || !o.yes, Elsewhere: o.elsewhere(a)}
 	var report *snapshot.ForgetReport

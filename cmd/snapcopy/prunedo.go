@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,7 +44,7 @@ func (a *app) toPlan(archive *snapshot.Archive, snapshots []snapshot.Snapshot) (
 	}
 	neededBy := make(map[string]string)
 	for _, r := range readers {
-		neededBy[r.Snapshot] = "needed by " + name(string(r.PlaceRaw)) + " on " + name(r.Host)
+		neededBy[r.Snapshot] = "needed by " + name(cmp.Or(string(r.PlaceRaw), r.Place)) + " on " + name(r.Host)
 	}
 	for _, s := range snapshots {
 		pin, pinned := pins[s.Name]

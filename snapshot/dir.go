@@ -190,6 +190,9 @@ func (r *run) openTop(dst int) error {
 			return fatal("write", "catalog", err)
 		}
 	}
+	if err := fsat.StatHandle(src, &d.source); err != nil {
+		return &fs.PathError{Op: "stat", Path: r.report.Source, Err: err}
+	}
 	if err := r.readDir(&r.workers[0], d); err != nil {
 		return fmt.Errorf("read source: %w", err)
 	}
@@ -235,7 +238,12 @@ func (r *run) openDir(w *worker, d *dir) (bool, error) {
 		return r.unreadableDir(w, d, err)
 	}
 	d.handles.set(src, fsat.NoDir, fsat.NoDir)
-	rule, err := r.leaveOut(d, src)
+	var rule string
+	if err = fsat.StatHandle(src, &d.source); err != nil {
+		err = fmt.Errorf("stat: %w", err)
+	} else {
+		rule, err = r.leaveOut(d, src)
+	}
 	if err != nil {
 		return false, errors.Join(r.failed(w, d, err), d.closeHandles())
 	}
@@ -286,11 +294,9 @@ func (r *run) makeDir(d *dir) error {
 	return nil
 }
 
-// readDir looks at the open directory itself, lists it, and pairs the names with those of the previous snapshot.
+// readDir describes the open directory, which was just looked at (d.source), lists it, and pairs the names with those of
+// the previous snapshot.
 func (r *run) readDir(w *worker, d *dir) error {
-	if err := fsat.StatHandle(d.handles.src, &d.source); err != nil {
-		return &fs.PathError{Op: "stat", Path: d.path(), Err: err}
-	}
 	d.dev = r.devices.number(&d.source)
 	fillFromStat(&d.self, &d.source, d.dev)
 	if r.racy(&d.source) {

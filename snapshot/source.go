@@ -103,18 +103,14 @@ func (s *sourceRoot) stillHas(dir string, e *index.Entry) bool {
 
 // leaveOut reports why a directory is not to be entered, or "".
 func (r *run) leaveOut(d *dir, src int) (rule string, err error) {
-	var st fsat.Stat
-	if err := fsat.StatHandle(src, &st); err != nil {
-		return "", fmt.Errorf("stat: %w", err)
-	}
-	if r.archive != nil && st.SameFile(&r.archive.rootID) {
+	if r.archive != nil && d.source.SameFile(&r.archive.rootID) {
 		r.tally.mu.Lock()
 		r.report.SelfExcluded = d.path()
 		r.tally.mu.Unlock()
 		return "the archive itself", nil
 	}
 	if r.opt.RespectNoDump {
-		if out, err := noDump(src, &st); err != nil || out {
+		if out, err := noDump(src, &d.source); err != nil || out {
 			return ruleNoDump, err
 		}
 	}
@@ -123,6 +119,7 @@ func (r *run) leaveOut(d *dir, src int) (rule string, err error) {
 			return "--exclude-caches", err
 		}
 	}
+	var st fsat.Stat
 	for _, name := range r.opt.ExcludeIfPresent {
 		err := fsat.StatAt(src, name, &st)
 		if err == nil {

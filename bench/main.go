@@ -31,9 +31,10 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
+
+	"snapcopy/internal/workers"
 )
 
 type options struct {
@@ -65,7 +66,7 @@ func main() {
 		"(default /usr/share, with -files /usr)")
 	flag.IntVar(&o.files, "files", 0, "take so many entries of the source (default all)")
 	flag.IntVar(&o.rounds, "rounds", 5, "how often each program does each work")
-	flag.IntVar(&o.workers, "workers", runtime.GOMAXPROCS(0), "workers of snapcopy and of the floor")
+	flag.IntVar(&o.workers, "workers", workers.Number(0), "workers of snapcopy and of the floor")
 	flag.StringVar(&o.snapcopy, "snapcopy", "", "the snapcopy program (default: build ./cmd/snapcopy)")
 	flag.StringVar(&works, "works", "first,nothing,1%,moved", "what to measure")
 	flag.StringVar(&programs, "programs", "snapcopy,rsync,cp,floor", "what to measure it with")

@@ -3,11 +3,12 @@ package index
 import (
 	"encoding/binary"
 	"fmt"
-	"runtime"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/zeebo/blake3"
+
+	"snapcopy/internal/workers"
 )
 
 // The catalog's fixed parts.
@@ -46,7 +47,7 @@ const (
 var (
 	encoder = sync.OnceValue(func() *zstd.Encoder {
 		e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false),
-			zstd.WithWindowSize(blockSize), zstd.WithEncoderConcurrency(runtime.GOMAXPROCS(0)))
+			zstd.WithWindowSize(blockSize), zstd.WithEncoderConcurrency(workers.Number(0)))
 		if err != nil {
 			panic(err) // the options are constant
 		}
@@ -55,7 +56,7 @@ var (
 	unpacker = sync.OnceValue(func() *zstd.Decoder {
 		// DecodeAll never writes beyond the capacity of its destination, whatever a frame claims.
 		d, err := zstd.NewReader(nil, zstd.WithDecodeAllCapLimit(true), zstd.WithDecoderMaxMemory(maxTail),
-			zstd.WithDecoderConcurrency(runtime.GOMAXPROCS(0)))
+			zstd.WithDecoderConcurrency(workers.Number(0)))
 		if err != nil {
 			panic(err) // the options are constant
 		}

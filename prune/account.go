@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"sync"
 
 	"snapcopy/index"
+	"snapcopy/internal/workers"
 )
 
 const blockSize = 512 // of which st_blocks counts the number
@@ -37,9 +37,7 @@ type AccountOptions struct {
 // Account counts from the catalogs, oldest first, which snapshots hold what. It looks at no stored file. Memory is bounded,
 // whatever the number of files.
 func Account(ctx context.Context, list []Catalog, opt AccountOptions) (*Space, error) {
-	if opt.Threads < 1 {
-		opt.Threads = runtime.GOMAXPROCS(0)
-	}
+	opt.Threads = workers.Number(opt.Threads)
 	if opt.Note == nil {
 		opt.Note = func(error) {}
 	}

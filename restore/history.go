@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
 
 	"snapcopy/index"
+	"snapcopy/internal/workers"
 )
 
 // History is the catalogs of an archive's snapshots side by side, the oldest first. Questions about all of them are
@@ -108,7 +108,7 @@ func parallel(ctx context.Context, n int, do func(i int) error) error {
 		return next - 1, next <= n && failed == nil
 	}
 	var group sync.WaitGroup
-	for range min(n, runtime.GOMAXPROCS(0)) {
+	for range min(n, workers.Number(0)) {
 		group.Go(func() {
 			for i, ok := take(); ok; i, ok = take() {
 				if err := do(i); err != nil {

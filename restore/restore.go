@@ -20,7 +20,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,6 +30,7 @@ import (
 	"snapcopy/internal/exclude"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/walk"
+	"snapcopy/internal/workers"
 )
 
 // Errors that callers tell apart with errors.Is. A path that is not in the snapshot is a *[NotFoundError].
@@ -102,12 +102,7 @@ type Options struct {
 	Fault func(step string) error
 }
 
-func (o *Options) threads() int {
-	if o.Threads > 0 {
-		return o.Threads
-	}
-	return min(max(runtime.GOMAXPROCS(0), 2), 16)
-}
+func (o *Options) threads() int { return workers.Number(o.Threads) }
 
 // Progress is what a restore has done so far; it may be read while it goes on.
 type Progress struct {

@@ -1,12 +1,12 @@
 package snapshot
 
 import (
-	"runtime"
 	"sync/atomic"
 	"time"
 
 	"snapcopy/index"
 	"snapcopy/internal/exclude"
+	"snapcopy/internal/workers"
 )
 
 // Options are the choices for one run. The zero value is a plain snapshot of everything.
@@ -40,12 +40,7 @@ type Options struct {
 	Fault func(step string) error
 }
 
-func (o *Options) threads() int {
-	if o.Threads > 0 {
-		return o.Threads
-	}
-	return min(max(runtime.GOMAXPROCS(0), 2), 16)
-}
+func (o *Options) threads() int { return workers.Number(o.Threads) }
 
 func (o *Options) now() time.Time {
 	if o.Now != nil {

@@ -17,22 +17,24 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"runtime"
+
+	"snapcopy/internal/workers"
 )
 
 func main() {
-	workers := flag.Int("workers", runtime.GOMAXPROCS(0), "directories to work on at a time")
+	number := flag.Int("workers", workers.Number(0), "directories to work on at a time")
 	flag.Usage = func() {
 		fmt.Fprintln(os.Stderr, "usage: floor [-workers N] link SRC PREV NEW | floor [-workers N] copy SRC NEW")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
+	workers.Spare()
 	var err error
 	switch args := flag.Args(); {
-	case len(args) == 4 && args[0] == "link" && *workers > 0:
-		err = link(args[1], args[2], args[3], *workers)
-	case len(args) == 3 && args[0] == "copy" && *workers > 0:
-		err = copyTree(args[1], args[2], *workers)
+	case len(args) == 4 && args[0] == "link" && *number > 0:
+		err = link(args[1], args[2], args[3], *number)
+	case len(args) == 3 && args[0] == "copy" && *number > 0:
+		err = copyTree(args[1], args[2], *number)
 	default:
 		flag.Usage()
 		os.Exit(64)

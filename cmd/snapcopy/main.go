@@ -11,9 +11,14 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"snapcopy/internal/workers"
 )
 
-func main() { os.Exit(run(os.Args[1:])) }
+func main() {
+	workers.Spare()
+	os.Exit(run(os.Args[1:]))
+}
 
 // run carries out one command line and returns the exit status.
 func run(args []string) int {

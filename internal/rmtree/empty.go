@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +13,7 @@ import (
 	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/walk"
+	"snapcopy/internal/workers"
 )
 
 // Options are the choices for Empty. The zero value removes everything as fast as it can.
@@ -37,9 +37,7 @@ type Options struct {
 // listings of depth × workers directories; no more than some 80 of them are open at once, at any depth.
 func Empty(ctx context.Context, dir int, opt Options) error {
 	e := emptier{ctx: ctx, opt: opt, top: dir}
-	if e.opt.Workers == 0 {
-		e.opt.Workers = min(max(runtime.GOMAXPROCS(0), 2), 16)
-	}
+	e.opt.Workers = workers.Number(e.opt.Workers)
 	e.dirs.Open, e.dirs.OpenFrom, e.dirs.Close = e.reopen, (*folder).openFrom, (*folder).close
 	e.bufs = make([][]byte, e.opt.Workers)
 	for i := range e.bufs {

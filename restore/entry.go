@@ -286,7 +286,7 @@ func (r *run) makeSpecial(w *worker, d *dir, e *index.Entry, set []index.Xattr, 
 	if err := r.step("create"); err != nil {
 		return made, fmt.Errorf("create: %w", err)
 	}
-	p, err := r.newSpecial(w, d.handles.dst, e)
+	p, err := r.newSpecial(w, d, e)
 	if err != nil {
 		return made, d.refused("create", err)
 	}

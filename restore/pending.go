@@ -71,9 +71,13 @@ func (r *run) newFile(w *worker, d *dir, name string) (p pending, err error) {
 	return p, err
 }
 
-// newSpecial makes a symbolic link, FIFO, socket or device under a temporary name.
-func (r *run) newSpecial(w *worker, dir int, e *index.Entry) (p pending, err error) {
+// newSpecial makes a symbolic link, FIFO, socket or device under a temporary name or, as newFile does, its own.
+func (r *run) newSpecial(w *worker, d *dir, e *index.Entry) (p pending, err error) {
+	dir := d.handles.dst
 	p = pending{dir: dir, fd: fsat.NoDir, temp: w.temp}
+	if d.own && r.noted {
+		p.temp, p.placed = e.Name, true
+	}
 	if e.Type == index.Symlink {
 		err = fsat.MakeSymlink(e.Target, dir, p.temp)
 	} else {

@@ -107,6 +107,7 @@ func (r *run) make(w *worker, d *dir, e *index.Entry, over *fsat.Stat) (made fsa
 		action = Replaced
 	}
 	w.counts.Files++
+	r.writeOut.made(e)
 	r.told(d, e, action)
 	return made, nil
 }

@@ -138,6 +138,7 @@ type run struct {
 	resumed    bool             // the target is that of this restore, cut short before
 	noted      bool             // the target has the note that the restore is not finished
 	late       lateWork
+	writeOut   writeOut
 	tally      tally
 	itemLock   sync.Mutex
 }
@@ -188,11 +189,13 @@ func start(ctx context.Context, from Source, paths []string, to string, opt Opti
 	if err := r.openTop(selected); err != nil {
 		return nil, err
 	}
+	r.writeOut.start(r)
 	err = walk.Run(ctx, len(r.workers), r.top, r.top.items(), walk.Tree[*dir]{
 		Items: r.items,
 		Enter: r.enter,
 		Leave: r.leave,
 	})
+	err = errors.Join(err, r.writeOut.end())
 	if err == nil {
 		err = r.finish()
 	}
@@ -223,10 +226,7 @@ func (r *run) finish() error {
 	if err := r.step("sync"); err != nil {
 		return err
 	}
-	if err := fsat.SyncFS(r.target); err != nil {
-		return &fs.PathError{Op: "sync", Path: r.report.Target, Err: err}
-	}
-	return nil
+	return r.syncFS()
 }
 
 func (r *run) expect(selected []selection) {

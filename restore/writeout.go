@@ -1,0 +1,72 @@
+package restore
+
+import (
+	"io/fs"
+	"sync"
+	"sync/atomic"
+
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
+)
+
+// writeOut brings what was made to the disk while more is being made, so that little is left to wait for in the end, and
+// what is told as done is soon on the disk. Where files are synced one by one it does nothing.
+type writeOut struct {
+	weight atomic.Int64 // of what was made since it was last wanted
+	wanted chan struct{}
+	group  sync.WaitGroup
+	failed error
+}
+
+// Each writing out ends with a commit of the file system's journal, and each entry costs more than its content.
+const (
+	writeOutEvery = 256 << 20
+	entryWeight   = 16 << 10
+)
+
+func (o *writeOut) start(r *run) {
+	if r.fsync || r.opt.DryRun {
+		return
+	}
+	o.wanted = make(chan struct{}, 1)
+	o.group.Go(func() {
+		for range o.wanted {
+			if err := r.syncFS(); err != nil && o.failed == nil { // it may not be told again
+				o.failed = err
+			}
+		}
+	})
+}
+
+// made counts an entry, which never waits.
+func (o *writeOut) made(e *index.Entry) {
+	weight := int64(entryWeight)
+	if e.Type == index.File {
+		weight += int64(e.Size)
+	}
+	if o.wanted == nil || o.weight.Add(weight) < writeOutEvery {
+		return
+	}
+	o.weight.Store(0)
+	select {
+	case o.wanted <- struct{}{}:
+	default: // it is at it
+	}
+}
+
+// end waits until nothing is being written out, and tells whether any of it failed.
+func (o *writeOut) end() error {
+	if o.wanted == nil {
+		return nil
+	}
+	close(o.wanted)
+	o.group.Wait()
+	return o.failed
+}
+
+func (r *run) syncFS() error {
+	if err := fsat.SyncFS(r.target); err != nil {
+		return &fs.PathError{Op: "sync", Path: r.report.Target, Err: err}
+	}
+	return nil
+}

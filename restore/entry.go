@@ -122,7 +122,7 @@ func (r *run) makeFile(w *worker, d *dir, e *index.Entry, set []index.Xattr, ove
 	if err := r.step("create"); err != nil {
 		return made, fmt.Errorf("create: %w", err)
 	}
-	p, err := r.newFile(w, d, e.Name)
+	p, err := r.newFile(w, d, e)
 	if err != nil {
 		return made, d.refused("create", err)
 	}
@@ -133,7 +133,7 @@ func (r *run) makeFile(w *worker, d *dir, e *index.Entry, set []index.Xattr, ove
 	if err := r.fill(w, e, p.fd, src, &stored); err != nil {
 		return made, err
 	}
-	s, err := r.setMetadata(w, inode{fd: p.fd}, e, set, setting{plain: d.plain})
+	s, err := r.setMetadata(w, inode{fd: p.fd}, e, set, setting{plain: d.plain, mode: p.mode})
 	if err != nil {
 		return made, err
 	}

@@ -85,6 +85,7 @@ func (n inode) dropACLs(directory bool) error {
 // setting says how the metadata of an inode is to be set.
 type setting struct {
 	plain bool   // it belongs to us and has inherited nothing
+	mode  uint32 // it was made with, and is to have unless the process or the file system masks some of it; 0: another
 	keep  uint32 // mode bits it has to have for the time being
 }
 
@@ -128,7 +129,7 @@ func (r *run) setMetadata(w *worker, n inode, e *index.Entry, xattrs []index.Xat
 			lacks.Xattrs = 1
 		}
 	}
-	if e.Type != index.Symlink {
+	if e.Type != index.Symlink && how.mode == 0 {
 		if err := n.chmod(s.mode | how.keep); err != nil && !fsat.IsRefused(err) {
 			return s, fmt.Errorf("chmod: %w", err)
 		}
@@ -148,6 +149,15 @@ func (r *run) setMetadata(w *worker, n inode, e *index.Entry, xattrs []index.Xat
 	st := &s.stat
 	if err := fsat.StatHandle(n.fd, st); err != nil {
 		return s, fmt.Errorf("stat: %w", err)
+	}
+	if how.mode != 0 && st.Mode != s.mode {
+		r.masked.Or(s.mode &^ st.Mode)
+		if err := n.chmod(s.mode); err != nil && !fsat.IsRefused(err) {
+			return s, fmt.Errorf("chmod: %w", err)
+		}
+		if err := fsat.StatHandle(n.fd, st); err != nil {
+			return s, fmt.Errorf("stat: %w", err)
+		}
 	}
 	if r.opt.Attrs && n.node && !inheritedAttrs(e, st) {
 		lacks.Attrs = 1

@@ -18,12 +18,13 @@ type pending struct {
 	temp string // "": it has no name at all
 	// placed: temp is the name it is to have.
 	placed bool
+	mode   uint32 // it was made with, if that is what it is to have in the end; otherwise 0
 }
 
 // tempPrefix begins the names of what is under construction, where it has to have one.
 const tempPrefix = ".snapcopy-restore-"
 
-// unfinishedMode is the mode of a file that has its name already and not yet its content: see newFile and leftOver.
+// unfinishedMode is the mode of a file that has its name already and not yet its content: see newFile and isUnfinished.
 // Its owner may write: without that he may set no extended attributes.
 const unfinishedMode = 0o200
 
@@ -42,14 +43,21 @@ func (w *worker) isLeftover(name string) bool {
 }
 
 // newFile makes a regular file without a name or, where the file system knows none such, with a temporary one. In a
-// folder of which a note says that it is not finished it has its own name at once: that is quicker.
-func (r *run) newFile(w *worker, d *dir, name string) (p pending, err error) {
+// folder of which a note says that it is not finished it has its own name at once, and its mode if nothing else has to be
+// set before that: each saves a call. What is not finished is known by its content then: see comparePart.
+func (r *run) newFile(w *worker, d *dir, e *index.Entry) (p pending, err error) {
 	dir := d.handles.dst
 	p = pending{dir: dir}
 	if d.own && r.noted {
-		p.fd, err = fsat.Create(dir, name, unfinishedMode)
+		mode := uint32(unfinishedMode)
+		const special, readable = 0o7000, 0o400
+		if d.plain && e.UID == r.euid && e.GID == r.egid && e.Xattrs == 0 && e.Mode&special == 0 &&
+			e.Mode&readable != 0 && e.Mode&r.masked.Load() == 0 {
+			mode, p.mode = e.Mode, e.Mode
+		}
+		p.fd, err = fsat.Create(dir, e.Name, mode)
 		if err == nil {
-			p.temp, p.placed = name, true
+			p.temp, p.placed = e.Name, true
 		}
 		return p, err
 	}

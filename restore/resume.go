@@ -1,12 +1,16 @@
 package restore
 
 import (
+	"bytes"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
+	"snapcopy/index"
 	"snapcopy/internal/fsat"
 )
 
@@ -101,6 +105,84 @@ func (r *run) endNote() error {
 	}
 	if err := fsat.SetMtime(r.target, fsat.Time(r.top.entry.Mtime)); err != nil && !fsat.IsRefused(err) {
 		return fmt.Errorf("set time of target: %w", err)
+	}
+	return nil
+}
+
+// isUnfinished reports whether a restore of ours may have given an entry its name, and not yet its content.
+func (r *run) isUnfinished(st *fsat.Stat) bool {
+	return st.Type == fsat.Regular && st.Mode == unfinishedMode && st.UID == r.euid
+}
+
+// comparePart finds out whether an open file of the target is what a restore that was cut short leaves of an entry, be it
+// by a power cut: it is no longer than the entry, and each block of it is as stored or was never written. Nothing is lost
+// with such a file.
+func (r *run) comparePart(w *worker, d *dir, e *index.Entry, fd int, size int64) (diff difference, err error) {
+	if uint64(size) > e.Size {
+		return otherContent, nil
+	}
+	src, _, err := openStoredFile(d.handles.src, d.handles.lost, e)
+	if err != nil {
+		return otherContent, err
+	}
+	defer func() { err = errors.Join(err, fsat.Close(src)) }()
+	half := len(w.copier.Buf) / 2
+	for at := int64(0); at < size; {
+		if r.ctx.Err() != nil {
+			return otherContent, context.Cause(r.ctx)
+		}
+		start, end, ok, err := fsat.NextData(fd, at, size)
+		if err != nil {
+			return otherContent, fmt.Errorf("read in target: %w", err)
+		}
+		if !ok {
+			break
+		}
+		at = min(end, start/writtenBlock*writtenBlock+int64(half))
+		has, stored := w.copier.Buf[:at-start], w.copier.Buf[half:][:at-start]
+		if err := readFull(fd, has, start); err != nil {
+			return otherContent, fmt.Errorf("read in target: %w", err)
+		}
+		if err := readFull(src, stored, start); err != nil {
+			return otherContent, fmt.Errorf("%w: read: %w", ErrDamaged, err)
+		}
+		if !partOf(has, stored) {
+			return otherContent, nil
+		}
+	}
+	return partOfContent, nil
+}
+
+// writtenBlock is how much of a file comes to the disk at once, at least.
+const writtenBlock = 512
+
+// partOf reports whether each block of has is zeros or as in stored.
+func partOf(has, stored []byte) bool {
+	for len(has) > 0 {
+		n := min(len(has), writtenBlock)
+		if !bytes.Equal(has[:n], stored[:n]) && !allZeros(has[:n]) {
+			return false
+		}
+		has, stored = has[n:], stored[n:]
+	}
+	return true
+}
+
+func allZeros(b []byte) bool {
+	return !slices.ContainsFunc(b, func(c byte) bool { return c != 0 })
+}
+
+// readFull fills buf with what a file has from offset at.
+func readFull(fd int, buf []byte, at int64) error {
+	for len(buf) > 0 {
+		n, err := fsat.ReadSome(fd, buf, at)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return io.ErrUnexpectedEOF
+		}
+		buf, at = buf[n:], at+int64(n)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -336,6 +338,84 @@ func TestGoingOnKeepsForeignFiles(t *testing.T) {
 		}
 	}
 	noTemporaryNames(t, to)
+}
+
+// Guards: what going on replaces holds nothing but what it gets anyway, whatever its time and mode are.
+func TestGoingOnReplacesParts(t *testing.T) {
+	const size = 2_000_000
+	source := builtTree(t, "dir d 0755\nfile d/f 0644 random=2000000:1 mtime=5\nfile d/last 0644 x")
+	a := archive(t, source)
+	stored, err := os.ReadFile(filepath.Join(source, "d/f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	half := stored[:1_000_001]
+	holes := func(b []byte, ranges ...int) []byte {
+		b = slices.Clone(b)
+		for i := 0; i < len(ranges); i += 2 {
+			clear(b[ranges[i]:ranges[i+1]])
+		}
+		return b
+	}
+	changed := func(b []byte, at int) []byte {
+		b = slices.Clone(b)
+		b[at]++
+		return b
+	}
+	for _, c := range []struct {
+		name    string
+		content []byte
+		part    bool
+	}{
+		{"nothing", nil, true},
+		{"the beginning", half, true},
+		{"one byte", stored[:1], true},
+		{"all but one byte", stored[:size-1], true},
+		{"all", stored, true},
+		{"zeros", make([]byte, size), true},
+		{"a block of zeros", holes(half, 512, 1024), true},
+		{"some blocks of zeros", holes(stored, 0, 4096, 700_416, 1_700_352), true},
+		{"zeros at the end", holes(stored, 1_999_872, size), true},
+		{"less than a block of zeros", holes(stored, 512, 1000), false},
+		{"another byte at the beginning", changed(half, 0), false},
+		{"another byte at the end", changed(half, len(half)-1), false},
+		{"another byte beyond the first buffer", changed(stored, 1_500_000), false},
+		{"a byte more", append(slices.Clone(stored), 0), false},
+		{"something else", []byte("mine"), false},
+	} {
+		for _, meta := range []string{"0600 mtime=1000", "0644 mtime=5"} {
+			to := filepath.Join(tempDir(t), "to")
+			o := order{Catalog: a.catalogPath(), Dir: a.Dir, To: to, KillAt: 4}
+			if killed, _ := o.run(t); !killed {
+				t.Fatal("it was not killed")
+			}
+			path := filepath.Join(to, "d/f")
+			if err := os.RemoveAll(path); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, c.content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			mode, mtime, _ := strings.Cut(meta, " ")
+			testtree.Build(t, to, "set d/f mode="+mode+" "+mtime)
+			rep := a.restore(nil, to, Options{})
+			if !rep.Resumed {
+				t.Fatal("it was not gone on with")
+			}
+			if c.part {
+				wantFailed(t, rep)
+				testtree.Equal(t, c.name+", "+meta, testtree.Take(t, source), testtree.Take(t, to), 0)
+				continue
+			}
+			wantFailed(t, rep, "d/f")
+			if is, err := os.ReadFile(path); err != nil || !bytes.Equal(is, c.content) {
+				t.Errorf("%s, %s: it was changed (%v)", c.name, meta, err)
+			}
+		}
+	}
 }
 
 // Guards: the process may have died while it wrote the note.

@@ -146,12 +146,3 @@ func digOne(fd int, r fsat.Range, size int64, buf []byte) error {
 	}
 	return nil
 }
-
-func allZeros(b []byte) bool {
-	for _, c := range b {
-		if c != 0 {
-			return false
-		}
-	}
-	return true
-}

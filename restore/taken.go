@@ -3,6 +3,7 @@ package restore
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 
 	"snapcopy/index"
@@ -28,6 +29,7 @@ const (
 	noDifference  difference = iota
 	otherMetadata            // or, of one that is the restore's own, another link group
 	otherContent             // or another kind of file, or link group
+	partOfContent            // as a restore that was cut short leaves it, which goes on now
 )
 
 // restoreTaken settles an entry whose name is taken in the target; taken is false if it is not.
@@ -96,7 +98,7 @@ func (r *run) settleTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat, diff
 		r.opt.Progress.Bytes.Add(sizeOf(e))
 		r.told(d, e, Same)
 		return nil
-	case r.opt.Overwrite == OverwriteNever && !(r.resumed && diff == otherMetadata || r.leftOver(e, st)):
+	case r.opt.Overwrite == OverwriteNever && !(r.mends() && (diff == otherMetadata || diff == partOfContent)):
 		return fmt.Errorf("%w and differs", ErrExists)
 	case diff == otherMetadata && r.opt.Overwrite != OverwriteAlways && r.mayUpdate(w, e, st) &&
 		(group == nil || group.dir == nil):
@@ -110,17 +112,6 @@ func (r *run) settleTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat, diff
 	}
 	_, err := r.make(w, d, e, st)
 	return err
-}
-
-// leftOver reports whether an entry that differs is what a restore that was cut short has left, and nobody's work: it has
-// the mode of a file without content, or the time of a finished one, whose content did not come to the disk.
-func (r *run) leftOver(e *index.Entry, st *fsat.Stat) bool {
-	return r.resumed && st.Type == kindOf(e.Type) && (r.isUnfinished(st) || e.Mtime == index.Time(st.Mtime))
-}
-
-// isUnfinished reports whether a restore of ours may have given an entry its name, and not yet its content.
-func (r *run) isUnfinished(st *fsat.Stat) bool {
-	return st.Type == fsat.Regular && st.Mode == unfinishedMode && st.UID == r.euid
 }
 
 // linkedTaken is restoreTaken for one of several names of an inode. The inode that the first name has, or is given, is
@@ -162,8 +153,8 @@ func (r *run) compare(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (differe
 	if r.isRecorded(e, st) {
 		return noDifference, nil
 	}
-	if r.resumed && r.isUnfinished(st) {
-		return otherContent, nil
+	if r.mends() && r.isUnfinished(st) {
+		return partOfContent, nil
 	}
 	meta := sameMetadata(e, st)
 	if !meta && r.opt.Overwrite == OverwriteNever && !r.mends() || r.opt.Overwrite == OverwriteAlways {
@@ -171,8 +162,11 @@ func (r *run) compare(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (differe
 	}
 	if e.Type == index.File {
 		diff, err := r.compareFile(w, d, e, st, meta)
-		if err != nil && r.ctx.Err() == nil && (r.opt.Overwrite != OverwriteNever || r.leftOver(e, st)) {
+		if err != nil && r.ctx.Err() == nil && r.opt.Overwrite != OverwriteNever {
 			return otherContent, nil // whatever it is, it can be replaced
+		}
+		if r.mends() && errors.Is(err, fs.ErrPermission) && e.Mtime == index.Time(st.Mtime) { // nobody could have changed it
+			return partOfContent, nil
 		}
 		return diff, err
 	}
@@ -218,7 +212,7 @@ func sameMetadata(e *index.Entry, st *fsat.Stat) bool {
 }
 
 func (r *run) compareFile(w *worker, d *dir, e *index.Entry, st *fsat.Stat, meta bool) (diff difference, err error) {
-	if uint64(st.Size) != e.Size {
+	if uint64(st.Size) != e.Size && !r.mends() {
 		return otherContent, nil
 	}
 	fd, err := fsat.OpenFile(d.handles.dst, e.Name)
@@ -226,6 +220,9 @@ func (r *run) compareFile(w *worker, d *dir, e *index.Entry, st *fsat.Stat, meta
 		return otherContent, fmt.Errorf("open in target: %w", err)
 	}
 	defer func() { err = errors.Join(err, fsat.Close(fd)) }()
+	if uint64(st.Size) != e.Size {
+		return r.comparePart(w, d, e, fd, st.Size)
+	}
 	set, err := fsat.Xattrs(fd)
 	if err != nil {
 		return otherContent, fmt.Errorf("read extended attributes in target: %w", err)
@@ -248,6 +245,8 @@ func (r *run) compareFile(w *worker, d *dir, e *index.Entry, st *fsat.Stat, meta
 	switch {
 	case err != nil:
 		return otherContent, fmt.Errorf("read in target: %w", err)
+	case hash != e.Hash && r.mends():
+		return r.comparePart(w, d, e, fd, st.Size)
 	case hash != e.Hash:
 		return otherContent, nil
 	case !meta:

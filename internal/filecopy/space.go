@@ -54,6 +54,9 @@ const ownSpace = 16 << 10
 // blocks. It is not held where the file systems cannot tell or do that, and where it would take more than half of the room
 // that is left, which contents may need.
 func KeepPreallocated(dst, src int, st *fsat.Stat, data int64, reflink bool) (space int64, held bool) {
+	if st.Blocks*512 <= ownSpace {
+		return 0, true
+	}
 	if reflink { // what counts as data may have been read before it was ever written: no blocks are shared of that
 		var made fsat.Stat
 		if fsat.StatHandle(dst, &made) != nil {

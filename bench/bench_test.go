@@ -59,6 +59,40 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
+// A snapshot is restored by each program, and there has to be one.
+func TestMeasureRestores(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("snapcopy runs on Linux only")
+	}
+	source := t.TempDir()
+	for i := range 20 {
+		write(t, filepath.Join(source, "folder", fmt.Sprint("file ", i)), 1000)
+	}
+	o := options{scratch: t.TempDir(), sources: []string{source}, rounds: 2, workers: 2,
+		programs: []string{"cp", "snapcopy"}, works: []string{"restored"}}
+	table, err := measure(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"| restored | snapcopy |", "| restored | cp -a |"} {
+		if !strings.Contains(table, text) {
+			t.Errorf("no %q in\n%s", text, table)
+		}
+	}
+	for _, program := range []string{"cp -a", "snapcopy"} {
+		for _, result := range []string{"result-1", "result-2"} {
+			made, err := filepath.Glob(filepath.Join(o.scratch, "restored", program, result, "folder", "file *"))
+			if err != nil || len(made) != 20 {
+				t.Errorf("%s, %s: %d files, %v", program, result, len(made), err)
+			}
+		}
+	}
+	o.scratch, o.programs = t.TempDir(), []string{"cp"}
+	if table, err := measure(t.Context(), o); err == nil {
+		t.Errorf("restored without a snapshot:\n%s", table)
+	}
+}
+
 // Just the number of entries asked for is taken, and a source that would contain the copy is refused.
 func TestBuildTree(t *testing.T) {
 	source := t.TempDir()

@@ -5,8 +5,8 @@
 //	go run ./bench -files 150000                   150,000 entries of /usr
 //	go run ./bench -works nothing -programs floor,cp -rounds 9
 //
-// Four works are measured: a first run, a run with nothing changed, one with 1 % of the files appended to, and one with
-// a large folder renamed. In every round each program does the work once, in rotating order, and is followed by "sync
+// Five works are measured: a first run, a run with nothing changed, one with 1 % of the files appended to, one with a
+// large folder renamed, and restoring a snapshot into a new folder: cp and rsync copy it out of the archive. In every round each program does the work once, in rotating order, and is followed by "sync
 // -f" on its result inside the timed part, so that all are equally durable. What has to be changed in the source is
 // changed once a round, before the first program; each program compares with its own result of the round before. All
 // caches are warm: the source is read before each work, and except in the first run, which starts from nothing, each
@@ -68,7 +68,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "how often each program does each work")
 	flag.IntVar(&o.workers, "workers", workers.Number(0), "workers of snapcopy and of the floor")
 	flag.StringVar(&o.snapcopy, "snapcopy", "", "the snapcopy program (default: build ./cmd/snapcopy)")
-	flag.StringVar(&works, "works", "first,nothing,1%,moved", "what to measure")
+	flag.StringVar(&works, "works", "first,nothing,restored,1%,moved", "what to measure")
 	flag.StringVar(&programs, "programs", "snapcopy,rsync,cp,floor", "what to measure it with")
 	flag.DurationVar(&o.wait, "wait", 65*time.Second, "let so much time pass before the first measurement")
 	flag.Parse()

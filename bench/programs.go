@@ -19,6 +19,7 @@ type program struct {
 	// command makes the result next of the source tree. prev is the result before, empty in a first run and for a
 	// program that knows its own.
 	command func(b *bench, prev, next string) []string
+	restore func(b *bench, to string) []string // the newest snapshot of the archive into a new folder; nil: it does not
 }
 
 // programs in the order of the table. The first word of a name chooses it.
@@ -26,6 +27,9 @@ var programs = []program{
 	{"snapcopy", true, func(b *bench, _, archive string) []string {
 		return []string{b.binary.snapcopy, "snapshot", b.tree, archive, "--quiet", "--json",
 			"--threads", strconv.Itoa(b.workers)}
+	}, func(b *bench, to string) []string {
+		return []string{b.binary.snapcopy, "restore", b.archive(), "--to", to, "--quiet", "--threads",
+			strconv.Itoa(b.workers)}
 	}},
 	{"rsync", false, func(b *bench, prev, next string) []string {
 		args := []string{"rsync", "-aHAX", "--numeric-ids"}
@@ -33,15 +37,18 @@ var programs = []program{
 			args = append(args, "--link-dest="+prev)
 		}
 		return append(args, b.tree+"/", next+"/")
+	}, func(b *bench, to string) []string {
+		return []string{"rsync", "-aHAX", "--numeric-ids", b.archive() + "/latest/", to + "/"}
 	}},
-	{"cp -a", false, func(b *bench, _, next string) []string { return []string{"cp", "-a", b.tree, next} }},
-	{"cp -al", false, func(_ *bench, prev, next string) []string { return []string{"cp", "-al", prev, next} }},
+	{"cp -a", false, func(b *bench, _, next string) []string { return []string{"cp", "-a", b.tree, next} },
+		func(b *bench, to string) []string { return []string{"cp", "-a", b.archive() + "/latest/", to} }},
+	{"cp -al", false, func(_ *bench, prev, next string) []string { return []string{"cp", "-al", prev, next} }, nil},
 	{"floor copy", false, func(b *bench, _, next string) []string {
 		return []string{b.binary.floor, "-workers", strconv.Itoa(b.workers), "copy", b.tree, next}
-	}},
+	}, nil},
 	{"floor link", false, func(b *bench, prev, next string) []string {
 		return []string{b.binary.floor, "-workers", strconv.Itoa(b.workers), "link", b.tree, prev, next}
-	}},
+	}, nil},
 }
 
 // choose returns the programs asked for, and builds those that are parts of this project.

@@ -15,15 +15,17 @@ type work struct {
 	change      func(*bench, int) error // made to the source before round 1, 2, …; nil: none
 	first       bool                    // each run starts from nothing
 	stored      bool                    // how much a run stored is of interest
+	restores    bool                    // the source is the newest snapshot of the archive
 	programs    []string                // which do it
 }
 
 var works = []work{
-	{"first", "first run", nil, true, false, []string{"snapcopy", "rsync", "cp -a", "floor copy"}},
-	{"nothing", "nothing changed", nil, false, false, []string{"snapcopy", "rsync", "cp -al", "floor link"}},
-	{"1%", "1 % changed", onePercent, false, true, []string{"snapcopy", "rsync"}},
+	{name: "first", title: "first run", first: true, programs: []string{"snapcopy", "rsync", "cp -a", "floor copy"}},
+	{name: "nothing", title: "nothing changed", programs: []string{"snapcopy", "rsync", "cp -al", "floor link"}},
+	{name: "restored", title: "restored", first: true, restores: true, programs: []string{"snapcopy", "rsync", "cp -a"}},
+	{name: "1%", title: "1 % changed", change: onePercent, stored: true, programs: []string{"snapcopy", "rsync"}},
 	// last, because an odd number of rounds leaves the folder renamed
-	{"moved", "a folder moved", renameFolder, false, true, []string{"snapcopy", "rsync"}},
+	{name: "moved", title: "a folder moved", change: renameFolder, stored: true, programs: []string{"snapcopy", "rsync"}},
 }
 
 func chooseWorks(names []string) ([]work, error) {
@@ -69,8 +71,15 @@ func (b *bench) work(w work, programs []program) ([]row, error) {
 			rows = append(rows, row{work: w.title, program: p.name})
 		}
 	}
+	source := b.tree
+	if w.restores {
+		var err error
+		if source, err = b.newest(); err != nil {
+			return nil, err
+		}
+	}
 	note("%s: reading the source", w.title)
-	if err := warm(b.tree); err != nil {
+	if err := warm(source); err != nil {
 		return nil, err
 	}
 	for _, t := range turns {
@@ -99,6 +108,19 @@ func (b *bench) work(w work, programs []program) ([]row, error) {
 	return rows, nil
 }
 
+// newest takes a snapshot of the tree and returns its folder.
+func (b *bench) newest() (string, error) {
+	if b.binary.snapcopy == "" {
+		return "", errors.New("without snapcopy there is no snapshot to restore")
+	}
+	if _, err := b.run(b.binary.snapcopy, "snapshot", b.tree, b.archive(), "--quiet"); err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(filepath.Join(b.archive(), "latest"))
+}
+
+func (b *bench) archive() string { return filepath.Join(b.scratch, "archive") }
+
 // turn is one program doing one work again and again.
 type turn struct {
 	program
@@ -116,8 +138,7 @@ func (t *turn) paths(b *bench) (prev, next string) {
 	case t.work.first:
 		return "", t.result(t.n + 1)
 	case t.archive:
-		archive := filepath.Join(b.scratch, "archive")
-		return archive, archive
+		return b.archive(), b.archive()
 	default:
 		return t.result(t.n), t.result(t.n + 1)
 	}
@@ -137,6 +158,13 @@ func (t *turn) begin(b *bench) error {
 	return err
 }
 
+func (t *turn) commandLine(b *bench, prev, next string) []string {
+	if t.work.restores {
+		return t.restore(b, next)
+	}
+	return t.command(b, prev, next)
+}
+
 // do runs the program once, with nothing else under way, and enters in r what it took.
 func (t *turn) do(b *bench, r *row) error {
 	prev, next := t.paths(b)
@@ -149,7 +177,7 @@ func (t *turn) do(b *bench, r *row) error {
 	if _, err := b.run("sync", "-f", b.scratch); err != nil {
 		return err
 	}
-	m, err := b.timed(next, t.command(b, prev, next))
+	m, err := b.timed(next, t.commandLine(b, prev, next))
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ func Number(wanted int) int {
 	return min(max(processors, 2), 16)
 }
 
-// Spare lets the process run more goroutines than it has processors, for the whole of its life.
+// Spare lets the process run more goroutines than there are workers, for the whole of its life.
 //
 // When each of them is in a system call, Go's scheduler (retake in runtime/proc.go) takes the place of any call that lasts
 // more than some 20 microseconds and gives it to another thread, which has nothing to do. While a place is idle it does
@@ -26,6 +26,6 @@ func Number(wanted int) int {
 // left to say otherwise.
 func Spare() {
 	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(2 * processors)
+		runtime.GOMAXPROCS(max(processors, 2*Number(0)))
 	}
 }

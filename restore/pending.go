@@ -24,7 +24,7 @@ type pending struct {
 // tempPrefix begins the names of what is under construction, where it has to have one.
 const tempPrefix = ".snapcopy-restore-"
 
-// unfinishedMode is the mode of a file that has its name already and not yet its content: see newFile and isUnfinished.
+// unfinishedMode is the mode of a file that has its name already and not yet its content: see newFile and isUnread.
 // Its owner may write: without that he may set no extended attributes.
 const unfinishedMode = 0o200
 

@@ -109,9 +109,11 @@ func (r *run) endNote() error {
 	return nil
 }
 
-// isUnfinished reports whether a restore of ours may have given an entry its name, and not yet its content.
-func (r *run) isUnfinished(st *fsat.Stat) bool {
-	return st.Type == fsat.Regular && st.Mode == unfinishedMode && st.UID == r.euid
+// isUnread reports, of a file that these privileges do not read, whether a restore of ours has left it: nobody has changed
+// one of the right time, and one of the mode of what has no content yet is no longer than the entry.
+func (r *run) isUnread(e *index.Entry, st *fsat.Stat) bool {
+	return e.Mtime == index.Time(st.Mtime) ||
+		st.Mode == unfinishedMode && st.UID == r.euid && uint64(st.Size) <= e.Size
 }
 
 // comparePart finds out whether an open file of the target is what a restore that was cut short leaves of an entry, be it

@@ -153,9 +153,6 @@ func (r *run) compare(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (differe
 	if r.isRecorded(e, st) {
 		return noDifference, nil
 	}
-	if r.mends() && r.isUnfinished(st) {
-		return partOfContent, nil
-	}
 	meta := sameMetadata(e, st)
 	if !meta && r.opt.Overwrite == OverwriteNever && !r.mends() || r.opt.Overwrite == OverwriteAlways {
 		return otherContent, nil
@@ -165,7 +162,7 @@ func (r *run) compare(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (differe
 		if err != nil && r.ctx.Err() == nil && r.opt.Overwrite != OverwriteNever {
 			return otherContent, nil // whatever it is, it can be replaced
 		}
-		if r.mends() && errors.Is(err, fs.ErrPermission) && e.Mtime == index.Time(st.Mtime) { // nobody could have changed it
+		if r.mends() && errors.Is(err, fs.ErrPermission) && r.isUnread(e, st) {
 			return partOfContent, nil
 		}
 		return diff, err

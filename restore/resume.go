@@ -155,6 +155,23 @@ func (r *run) comparePart(w *worker, d *dir, e *index.Entry, fd int, size int64)
 	return partOfContent, nil
 }
 
+// dropPart removes the part of an entry that cannot be finished, because what is stored is damaged: so is the part. One of
+// the right time may have been finished before, and have been found to be a part only because it cannot be read.
+func (r *run) dropPart(d *dir, e *index.Entry, part *fsat.Stat) error {
+	if e.Mtime == index.Time(part.Mtime) {
+		return nil
+	}
+	var st fsat.Stat
+	err := fsat.StatAt(d.handles.dst, e.Name, &st)
+	if fsat.IsGone(err) || err == nil && !st.SameVersion(part) { // by now
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("stat in target: %w", err)
+	}
+	return unlink(d.handles.dst, e.Name)
+}
+
 // writtenBlock is how much of a file comes to the disk at once, at least.
 const writtenBlock = 512
 

@@ -108,9 +108,16 @@ func (r *run) settleTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat, diff
 		}
 		return err
 	case group != nil:
-		return r.restoreInGroup(w, d, e, st, group)
+		err := r.restoreInGroup(w, d, e, st, group)
+		if diff == partOfContent && group.dir == nil && group.bad != 0 && group.bad == e.Stored {
+			err = errors.Join(err, r.dropPart(d, e, st))
+		}
+		return err
 	}
 	_, err := r.make(w, d, e, st)
+	if diff == partOfContent && errors.Is(err, errContent) {
+		err = errors.Join(err, r.dropPart(d, e, st))
+	}
 	return err
 }
 

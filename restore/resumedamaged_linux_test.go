@@ -1,0 +1,54 @@
+package restore
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"snapcopy/internal/testtree"
+)
+
+// Guards: going on leaves no part of a file whose stored file is damaged, and no name of the damage; what was finished
+// before that stays.
+func TestGoingOnDropsDamagedParts(t *testing.T) {
+	source := builtTree(t, "dir d 0755\nfile d/f 0644 random=10000:1 mtime=5\nfile d/group 0644 random=10000:2 mtime=5\n"+
+		"link d/name d/group\nfile d/ready 0644 random=10000:3 mtime=5")
+	a := archive(t, source)
+	ready, err := os.ReadFile(filepath.Join(source, "d/ready"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := filepath.Join(tempDir(t), "to")
+	o := order{Catalog: a.catalogPath(), Dir: a.Dir, To: to, KillAt: 3}
+	if killed, _ := o.run(t); !killed {
+		t.Fatal("it was not killed")
+	}
+	if err := os.MkdirAll(filepath.Join(to, "d"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write := func(dir, name string, content []byte) {
+		if err := os.WriteFile(filepath.Join(dir, "d", name), content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"f", "group", "ready"} {
+		content, err := os.ReadFile(filepath.Join(a.Dir, "d", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		content[0]++
+		write(a.Dir, name, content)
+		write(to, name, content)
+	}
+	write(to, "ready", ready)
+	testtree.Build(t, to, "set d/ready mtime=5")
+	rep := a.restore(nil, to, Options{})
+	if !rep.Resumed {
+		t.Error("it was not gone on with")
+	}
+	wantFailed(t, rep, "d/f", "d/group", "d/name")
+	list, err := os.ReadDir(filepath.Join(to, "d"))
+	if err != nil || len(list) != 1 || list[0].Name() != "ready" {
+		t.Errorf("there is %v (%v)", list, err)
+	}
+}

@@ -129,11 +129,6 @@ func (r *run) setMetadata(w *worker, n inode, e *index.Entry, xattrs []index.Xat
 			lacks.Xattrs = 1
 		}
 	}
-	if e.Type != index.Symlink && how.mode == 0 {
-		if err := n.chmod(s.mode | how.keep); err != nil && !fsat.IsRefused(err) {
-			return s, fmt.Errorf("chmod: %w", err)
-		}
-	}
 	if r.opt.Attrs && !n.node {
 		held, err := r.setAttrs(n, e)
 		if err != nil {
@@ -145,6 +140,14 @@ func (r *run) setMetadata(w *worker, n inode, e *index.Entry, xattrs []index.Xat
 	}
 	if err := n.setMtime(e.Mtime); err != nil && !fsat.IsRefused(err) {
 		return s, fmt.Errorf("set time: %w", err)
+	}
+	if e.Type != index.Symlink && how.mode == 0 { // after the time: what it closes to us is known by that, see isUnread
+		if err := r.step("mode"); err != nil {
+			return s, err
+		}
+		if err := n.chmod(s.mode | how.keep); err != nil && !fsat.IsRefused(err) {
+			return s, fmt.Errorf("chmod: %w", err)
+		}
 	}
 	st := &s.stat
 	if err := fsat.StatHandle(n.fd, st); err != nil {

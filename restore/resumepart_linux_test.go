@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -50,5 +51,42 @@ func TestGoingOnDropsDamagedParts(t *testing.T) {
 	list, err := os.ReadDir(filepath.Join(to, "d"))
 	if err != nil || len(list) != 1 || list[0].Name() != "ready" {
 		t.Errorf("there is %v (%v)", list, err)
+	}
+}
+
+// Guards: without privileges, what a finished mode closes to us is known for what it is at every step.
+func TestGoingOnWithClosedFiles(t *testing.T) {
+	needRoot(t)
+	const user = 1000
+	source := builtTree(t, "dir d 0755 owner=1000:1000\nfile d/a 0040 a owner=1000:1000 mtime=5\n"+
+		"file d/b 0 b owner=1000:1000 mtime=5\nset d mtime=5\nset . owner=1000:1000 mode=0755 mtime=5")
+	a := archive(t, source)
+	for _, path := range []string{a.Dir + "/d/a", a.Dir + "/d/b", a.catalogPath()} { // the user may read the archive
+		if err := os.Chmod(path, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	letIn := func(dir string, mode os.FileMode) {
+		for ; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+			if err := os.Chmod(dir, mode); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	letIn(a.Dir, 0o755)
+	letIn(filepath.Dir(a.catalogPath()), 0o755)
+	want := testtree.Take(t, source)
+	for at, killed := int64(1), true; killed; at++ {
+		dir := tempDir(t)
+		letIn(dir, 0o777)
+		o := order{Catalog: a.catalogPath(), Dir: a.Dir, To: filepath.Join(dir, "to"), User: user, KillAt: at}
+		killed, _ = o.run(t)
+		_, err := os.Lstat(filepath.Join(o.To, "d"))
+		_, noteErr := os.Lstat(filepath.Join(o.To, unfinishedName))
+		if err != nil || noteErr == nil { // otherwise it was finished, but for the last sync
+			o.KillAt = 0
+			o.run(t)
+		}
+		testtree.Equal(t, fmt.Sprint("killed before step ", at), want, testtree.Take(t, o.To), 0)
 	}
 }

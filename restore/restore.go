@@ -215,6 +215,14 @@ func (r *run) finish() error {
 	if err := r.finishFolders(); err != nil {
 		return err
 	}
+	if r.unfinished() && !r.fsync { // without the note, what did not come to the disk would not be known for what it is
+		if err := r.step("sync contents"); err != nil {
+			return err
+		}
+		if err := r.syncFS(); err != nil {
+			return err
+		}
+	}
 	if err := r.closeModes(); err != nil {
 		return err
 	}

@@ -276,13 +276,13 @@ func (r *run) startDir(d *dir) error {
 		if err := r.checkNew(dst); err != nil {
 			return err
 		}
-		if err := (inode{fd: dst}).dropACLs(true); err != nil {
-			return err
-		}
-		if st.UID != r.euid || st.GID != r.egid {
+		if st.UID != r.euid || st.GID != r.egid { // before the rest: whose it is could give it another ACL after that
 			if err := fsat.Chown(dst, r.euid, r.egid); err != nil && !fsat.IsRefused(err) {
 				return fmt.Errorf("chown: %w", err)
 			}
+		}
+		if err := (inode{fd: dst}).dropACLs(true); err != nil {
+			return err
 		}
 		if err := fsat.Chmod(dst, 0o700); err != nil && !fsat.IsRefused(err) {
 			return fmt.Errorf("chmod: %w", err)

@@ -32,7 +32,8 @@ func (r *run) begin(d *dir, list []fsat.DirEntry) error {
 		if err != nil {
 			return fmt.Errorf("read %s in target: %w", unfinishedName, err)
 		}
-		if r.resumed = strings.HasPrefix(text, found); r.resumed { // it may have been cut short itself
+		written := strings.TrimRight(found, "\x00")                  // after a power cut it can have its size and not its content
+		if r.resumed = strings.HasPrefix(text, written); r.resumed { // it may have been cut short itself
 			r.report.Resumed = true
 			instead = found != text
 		} else { // that of another restore has no meaning any more if everything is made as in this snapshot

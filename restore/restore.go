@@ -222,6 +222,9 @@ func (r *run) finish() error {
 		if err := r.syncFS(); err != nil {
 			return err
 		}
+		if r.ctx.Err() != nil { // that may have taken long
+			return context.Cause(r.ctx)
+		}
 	}
 	if err := r.closeModes(); err != nil {
 		return err

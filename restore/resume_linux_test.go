@@ -319,6 +319,25 @@ func TestCancelledRestoreGoesOn(t *testing.T) {
 	}
 }
 
+// Guards: cancelled while contents are brought to the disk, which may take long, it ends as cancelled, and goes on.
+func TestCancelledInSync(t *testing.T) {
+	source := builtTree(t, resumable())
+	a := archive(t, source)
+	to := filepath.Join(tempDir(t), "to")
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	_, err := Run(ctx, a.Source, nil, to, Options{Fault: once("sync contents", 1, func() error {
+		cancel()
+		return nil
+	})})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	if rep := a.wantMirror(source, to, Options{}); !rep.Resumed {
+		t.Error("it did not go on")
+	}
+}
+
 // Guards: going on does not overwrite what somebody else has put there meanwhile, and a target that is none of an
 // unfinished restore keeps what it has.
 func TestGoingOnKeepsForeignFiles(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -148,6 +149,62 @@ func settleWhileInUse(t *testing.T, links int) {
 	}
 	s.settled()
 	s.sameWithout("settled", want, testtree.Mtime|testtree.Holes)
+	s.untouched()
+}
+
+// Guards: what is removed, or removed and made anew, just while the kernel copies it, is no failure.
+func TestSettleWhileFilesGo(t *testing.T) {
+	const files = 600
+	name := func(i int) string { return fmt.Sprintf("f%03d", i) }
+	s := newSite(t, "ext4", func(source string) {
+		for i := range files {
+			if err := os.WriteFile(filepath.Join(source, name(i)), make([]byte, 20_000), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	s.instant()
+	copying := make(chan int, files) // in the order of the names, because one worker does it
+	var group sync.WaitGroup
+	group.Go(func() {
+		for i := range copying {
+			path := filepath.Join(s.at, name(i))
+			err := os.Remove(path)
+			if err == nil && i%2 == 0 {
+				err = os.WriteFile(path, []byte("new"), 0o600)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	next := 0
+	r, err := Settle(context.Background(), s.Source, s.at, SettleOptions{Threads: 1, Fault: func(step string) error {
+		switch {
+		case step == "copy" && next < files:
+			copying <- next
+			next++
+		case step == "unmount" && copying != nil:
+			close(copying)
+			group.Wait()
+			copying = nil
+		}
+		return nil
+	}})
+	if copying != nil {
+		close(copying)
+		group.Wait()
+	}
+	if err != nil || r.FailedCount > 0 || !r.Settled {
+		t.Fatalf("%v, %+v", err, r)
+	}
+	s.settled()
+	for i := range files {
+		text, err := os.ReadFile(filepath.Join(s.at, name(i)))
+		if i%2 == 0 && string(text) != "new" || i%2 == 1 && !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: %q, %v", name(i), text, err)
+		}
+	}
 	s.untouched()
 }
 

@@ -192,7 +192,7 @@ func (s *settling) copyEntry(ctx context.Context, w *settler, m merge, r *index.
 			return fmt.Errorf("copy %q: %w", pathIn(m.at, e.Name), err)
 		}
 	}
-	switch err = fsat.TouchAccess(w.merged, e.Name); {
+	switch err = touch(w.merged, e.Name); {
 	case err == nil:
 		w.copied++
 	case fsat.IsGone(err): // removed meanwhile
@@ -202,6 +202,17 @@ func (s *settling) copyEntry(ctx context.Context, w *settler, m merge, r *index.
 		s.failed(FailedItem{Path: pathIn(m.at, e.Name), Err: fmt.Errorf("copy: %w", err)})
 	}
 	return nil
+}
+
+// touch makes the kernel copy a file. If somebody removes or replaces it meanwhile, the copy finds its place taken: what is
+// there after that needs no copy.
+func touch(dir int, name string) (err error) {
+	for range 3 {
+		if err = fsat.TouchAccess(dir, name); !fsat.IsExist(err) {
+			break
+		}
+	}
+	return err
 }
 
 // hasRoom leaves a little space to those who use the tree: on a full file system they could not even remove anything,

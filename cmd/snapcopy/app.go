@@ -18,7 +18,11 @@ const clockVariable = "SNAPCOPY_NOW"
 
 // newApp never returns nil.
 func newApp() (*app, error) {
-	a := &app{term: newTerminal(os.Stdout, os.Stderr), now: time.Now, loc: time.Local}
+	a := &app{term: newTerminal(os.Stdout, os.Stderr), now: time.Now}
+	var err error
+	if a.loc, err = localZone(); err != nil {
+		a.term.errorf("Warning: %v. Times are shown and days counted in UTC.", err)
+	}
 	if text, ok := os.LookupEnv(clockVariable); ok {
 		t, err := time.Parse(time.RFC3339, text)
 		if err != nil {

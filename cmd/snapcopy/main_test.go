@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	_ "time/tzdata"
 
 	"github.com/rogpeppe/go-internal/testscript"
 

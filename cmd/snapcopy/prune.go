@@ -174,9 +174,9 @@ func (o *pruneOptions) setZone(a *app) error {
 	if o.tz == "" {
 		return nil
 	}
-	loc, err := time.LoadLocation(o.tz)
+	loc, err := parseZone(o.tz)
 	if err != nil {
-		return wrongUsage("--tz %s: there is no such time zone", name(o.tz))
+		return wrongUsage("--tz %s: %w", name(o.tz), err)
 	}
 	a.loc = loc
 	return nil

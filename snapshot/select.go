@@ -12,8 +12,8 @@ import (
 
 // Select finds the snapshot that a person means: a name, "latest", "latest~2" (two before it), an age ("3d": the last
 // one at or before that long ago), a date or a time in loc ("2026-11-20", "2026-11-20 18:00": the last one at or before
-// the end of that day, minute or second), or the beginning of a name that only one snapshot has. It fails with
-// ErrNoSnapshot.
+// the end of that day, minute or second), or the beginning of a name that only one snapshot has. If all snapshots are
+// later than a date, it counts as the beginning of a name. It fails with ErrNoSnapshot.
 func (a *Archive) Select(selector string, now time.Time, loc *time.Location) (Snapshot, error) {
 	list, err := a.Snapshots()
 	if err != nil {
@@ -37,19 +37,31 @@ func selectFrom(list []Snapshot, selector string, now time.Time, loc *time.Locat
 		}
 		return list[len(list)-1-back], nil
 	}
-	if until, ok := timeMeant(selector, now, loc); ok {
-		return lastUntil(list, selector, until)
+	until, ok := timeMeant(selector, now, loc)
+	if !ok {
+		return byPrefix(list, selector)
 	}
-	return byPrefix(list, selector)
+	s, err := lastUntil(list, selector, until)
+	if err != nil { // names are in UTC: the date at their beginning can be another one than in loc
+		if named, prefixErr := byPrefix(list, selector); prefixErr == nil {
+			return named, nil
+		}
+	}
+	return s, err
 }
 
-// SelectOnly is Select for what cannot be undone: a date or a time has to be that of one snapshot alone, never of one
-// before it, so that the same command given twice does not take two. An age says no such thing.
+// SelectOnly is Select for what cannot be undone: a date or a time has to be that of one snapshot alone, in loc or as the
+// beginning of its name, never of one before it, so that the same command given twice does not take two. An age says no
+// such thing.
 func (a *Archive) SelectOnly(selector string, now time.Time, loc *time.Location) (Snapshot, error) {
 	list, err := a.Snapshots()
 	if err != nil {
 		return Snapshot{}, err
 	}
+	return selectOnly(list, selector, now, loc)
+}
+
+func selectOnly(list []Snapshot, selector string, now time.Time, loc *time.Location) (Snapshot, error) {
 	s, err := selectFrom(list, selector, now, loc)
 	from, to, isTime := TimeSpan(selector, now, loc)
 	if err != nil || !isTime || s.Name == selector {
@@ -60,7 +72,7 @@ func (a *Archive) SelectOnly(selector string, now time.Time, loc *time.Location)
 	}
 	var found []Snapshot
 	for _, s := range list {
-		if !s.Time.Before(from) && !s.Time.After(to) {
+		if !s.Time.Before(from) && !s.Time.After(to) || strings.HasPrefix(s.Name, selector) {
 			found = append(found, s)
 		}
 	}

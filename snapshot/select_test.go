@@ -44,7 +44,8 @@ func TestSelect(t *testing.T) {
 		{"2026-11-19", "2026-03-29T003000Z", berlin}, // 23:00 UTC is the 20th there
 		{"2026-11-18", "2026-03-29T003000Z", time.UTC},
 		{"2025-12-31", "2025-12-31T233000Z", time.UTC},
-		{"2025-12-31", "", berlin},
+		{"2025-12-31", "2025-12-31T233000Z", berlin}, // the beginning of a name, as nothing is as old there
+		{"2025-12-30", "", berlin},
 		{"2026-11-20 17:00", "2026-11-20T170059Z", time.UTC},
 		{"2026-11-20T17:00", "2026-11-20T170059Z", time.UTC},
 		{"2026-11-20 18:00", "2026-11-20T170059Z", berlin},
@@ -77,6 +78,30 @@ func TestSelect(t *testing.T) {
 	}
 	if _, err := selectFrom(nil, "latest", now, time.UTC); !errors.Is(err, ErrNoSnapshot) {
 		t.Errorf("empty archive: %v", err)
+	}
+}
+
+// Guards: a date that could mean two snapshots, one by the clock on the wall and one by its name, removes neither.
+func TestSelectOnly(t *testing.T) {
+	west := time.FixedZone("five hours west", -5*3600)
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		selector string
+		names    []string
+		want     string // "": none
+	}{
+		{"2026-11-20", []string{"2026-11-20T020000Z"}, "2026-11-20T020000Z"},
+		{"2026-11-19", []string{"2026-11-20T020000Z"}, "2026-11-20T020000Z"},
+		{"2026-11-20", []string{"2026-11-20T120000Z"}, "2026-11-20T120000Z"},
+		{"2026-11-20", []string{"2026-11-20T020000Z", "2026-11-21T020000Z"}, ""},
+		{"2026-11-20", []string{"2026-11-19T020000Z", "2026-11-21T020000Z"}, "2026-11-21T020000Z"},
+		{"2026-11-20", []string{"2026-11-19T020000Z"}, ""},
+		{"2026-11-20 21:00", []string{"2026-11-21T020000Z"}, "2026-11-21T020000Z"},
+	} {
+		got, err := selectOnly(snapshotsNamed(t, c.names...), c.selector, now, west)
+		if got.Name != c.want || (err == nil) != (c.want != "") || err != nil && !errors.Is(err, ErrNoSnapshot) {
+			t.Errorf("%q of %q: %q, %v; want %q", c.selector, c.names, got.Name, err, c.want)
+		}
 	}
 }
 

@@ -24,9 +24,8 @@ type Query struct {
 	FoldCase bool         // letters count whatever their case
 	Types    []index.Type // one of these; none: any
 
-	// Limits of the size, of regular files only, and of the time of modification, both included.
-	MinSize, MaxSize *uint64
-	After, Before    *index.Time
+	MinSize, MaxSize *uint64     // limits of the size, both included, of regular files only
+	After, Before    *index.Time // modified at After or later, and earlier than Before
 }
 
 // Match is a path that meets a query, and the snapshots in which it does.
@@ -235,7 +234,7 @@ func (f *finder) meets(folder string, e *index.Entry) bool {
 		q.MinSize != nil && e.Size < *q.MinSize || q.MaxSize != nil && e.Size > *q.MaxSize) {
 		return false
 	}
-	if q.After != nil && earlier(e.Mtime, *q.After) || q.Before != nil && earlier(*q.Before, e.Mtime) {
+	if q.After != nil && earlier(e.Mtime, *q.After) || q.Before != nil && !earlier(e.Mtime, *q.Before) {
 		return false
 	}
 	if f.matcher == nil {

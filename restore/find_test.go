@@ -81,8 +81,9 @@ func TestFind(t *testing.T) {
 			[]string{"a.txt 0-2 (3) 4", "docs/sub/B.TXT 1-3 (3) 5", "docs/sub/c.jpg 0-3 (4) 3"}},
 		{"small", Query{MaxSize: size(2)}, []string{"docs/a.txt 0-3 (4) 1", "docs/sub/B.TXT 0-0 (1) 2"}},
 		{"new", Query{After: at(100)}, []string{"a.txt 0-2 (3) 4"}},
-		{"old", Query{Before: at(99), Types: []index.Type{index.File}},
+		{"old", Query{Before: at(100), Types: []index.Type{index.File}},
 			[]string{"docs/a.txt 0-3 (4) 1", "docs/sub/B.TXT 0-3 (4) 5", "docs/sub/c.jpg 0-3 (4) 3"}},
+		{"none older", Query{Before: at(0), Types: []index.Type{index.File}}, nil},
 		{"nothing", Query{Patterns: []string{"none/*"}}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

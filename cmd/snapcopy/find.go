@@ -30,7 +30,8 @@ Patterns are those of .gitignore files: one without a slash is compared with nam
 the top of the snapshot; ** stands for any folders; a slash at the end wants folders; a pattern that begins with !
 takes back what those before it have found. Without PATTERN everything matches that the flags ask for.
 
-TIME is a date or a time ("2026-11-20", "2026-11-20 18:00") or an age ("3d", "12h").`,
+TIME is a date or a time ("2026-11-20", "2026-11-20 18:00") or an age ("3d", "12h"); a date means its midnight, so
+that --modified-after 2026-11-20 --modified-before 2026-11-21 finds the changes of one day.`,
 		Example: `  snapcopy find /backup/documents '*.odt'
   snapcopy find /backup/documents 'letters/**/draft*' '!*.bak'
   snapcopy find /backup/documents --type file --size +1GiB --modified-after 30d`,
@@ -45,9 +46,9 @@ func (o *findOptions) AddFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.sizes, "size", nil,
 		"files of this `SIZE` (4096; 1.5GiB), +SIZE: at least, -SIZE: at most (can be repeated)")
 	f.StringVar(&o.after, "modified-after", "", "modified at or after `TIME`")
-	f.StringVar(&o.before, "modified-before", "", "modified at or before `TIME`")
+	f.StringVar(&o.before, "modified-before", "", "modified before `TIME`")
 	f.BoolVarP(&o.anyCase, "ignore-case", "i", false, "letters match whatever their case")
-	f.BoolVarP(&o.long, "long", "l", false, "with mode, owner, group, size and time of change in the last snapshot")
+	f.BoolVarP(&o.long, "long", "l", false, "with mode, owner, group, size and modification time in the last snapshot")
 	f.BoolVar(&o.json, "json", false, "print one JSON object a line")
 }
 
@@ -82,11 +83,11 @@ func (o *findOptions) query(a *app, patterns []string) (q restore.Query, err err
 		q.After = &index.Time{Sec: from.Unix(), Nsec: uint32(from.Nanosecond())}
 	}
 	if o.before != "" {
-		_, to, err := a.timeSpan("--modified-before", o.before)
+		from, _, err := a.timeSpan("--modified-before", o.before)
 		if err != nil {
 			return q, err
 		}
-		q.Before = &index.Time{Sec: to.Unix(), Nsec: uint32(to.Nanosecond())}
+		q.Before = &index.Time{Sec: from.Unix(), Nsec: uint32(from.Nanosecond())}
 	}
 	return q, nil
 }

@@ -25,7 +25,7 @@ the path that it had in the source will do, too. Everything comes from the catal
 }
 
 func (o *lsOptions) AddFlags(f *pflag.FlagSet) {
-	f.BoolVarP(&o.long, "long", "l", false, "with mode, owner, group, size and time of change")
+	f.BoolVarP(&o.long, "long", "l", false, "with mode, owner, group, size and modification time")
 	f.BoolVarP(&o.recursive, "recursive", "R", false, "with everything below, as paths from the top of the snapshot")
 	f.BoolVar(&o.json, "json", false, "print one JSON object a line")
 }

@@ -8,6 +8,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"snapcopy/index"
@@ -151,7 +152,7 @@ func (s *openSnapshot) lookUp(ctx context.Context, arg string) (path string, e i
 }
 
 // pathCandidates gives what a PATH from the command line can mean, below the snapshot's root: it counts from there
-// however it begins, or it is the path that the file had in the source.
+// however it begins, or it is the path that the file had in the source, or a name that was printed in quotes (see name).
 func pathCandidates(arg, source string) ([]string, error) {
 	if arg == "" {
 		return nil, wrongUsage("a PATH is empty")
@@ -170,6 +171,13 @@ func pathCandidates(arg, source string) ([]string, error) {
 	source = filepath.ToSlash(source)
 	if rest, ok := strings.CutPrefix(slashed+"/", strings.TrimSuffix(source, "/")+"/"); ok && source != "" {
 		list = append(list, strings.TrimSuffix(rest, "/"))
+	}
+	if printed, err := strconv.Unquote(arg); err == nil && arg[0] == '"' {
+		meant, err := pathCandidates(printed, source)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, meant...)
 	}
 	return list, nil
 }

@@ -108,6 +108,9 @@ func TestPathCandidates(t *testing.T) {
 		{"/etc/x", "/", []string{"etc/x", "etc/x"}},
 		{"a/../b", "/s", []string{"b"}},
 		{"bad\xff", "/s", []string{"bad\xff"}},
+		{`"dir/bad\xff"`, "/s", []string{`"dir/bad\xff"`, "dir/bad\xff"}},
+		{`"/s/new\nline/"`, "/s", []string{`"/s/new\nline/"`, "s/new\nline", "new\nline"}},
+		{`"half`, "/s", []string{`"half`}},
 	} {
 		got, err := pathCandidates(c.arg, c.source)
 		if err != nil || !slices.Equal(got, c.want) {

@@ -1,15 +1,18 @@
 // Package walk runs the work on a tree of directories on several workers, children before parents.
 //
 // A directory has a number of items. Workers take its items in chunks, which spreads one huge directory over all of
-// them, and the items that turn out to be directories become the next directories. The most recent directory comes
-// first, so that what is under way stays within the depth of the tree and not its breadth. When everything in and
-// below a directory is done, it is left: each directory after all of its children.
+// them, and the items that turn out to be directories become the next directories. The deepest directory comes first,
+// so that what is under way stays within the depth of the tree and not its breadth. When everything in and below a
+// directory is done, it is left: each directory after all of its children.
 //
-// Memory: one node for each directory that was entered and not yet left, that is, about depth × workers of them.
+// Memory: one node for each directory that was entered and not yet left. On each level of the tree there are at most as
+// many of them as workers: a worker enters a further directory of a level only when, in or below each of those under
+// way there, another worker is busy and nothing is left to take.
 package walk
 
 import (
 	"context"
+	"slices"
 	"sync"
 )
 
@@ -32,6 +35,7 @@ type Tree[D any] struct {
 type node[D any] struct {
 	dir      D
 	parent   *node[D]
+	depth    int // 0: the root
 	items    int
 	next     int   // first item no worker has taken
 	descend  []int // directories nobody has entered yet are those from entered on
@@ -48,7 +52,7 @@ type walker[D any] struct {
 	tree  Tree[D]
 	mu    sync.Mutex
 	wake  sync.Cond
-	stack []*node[D] // directories with something to take; the most recent is last
+	stack []*node[D] // directories with something to take: the deepest last, of several the most recent
 	live  int        // directories entered and not left
 	err   error
 }
@@ -86,9 +90,15 @@ func (w *walker[D]) fail(err error) {
 	w.wake.Broadcast()
 }
 
+// push puts a directory above all that are not deeper. Being the most recent is not enough: a directory whose items took
+// long would come before those that were entered further down meanwhile, and all of them would stay under way.
 func (w *walker[D]) push(n *node[D]) {
 	n.onStack = true
-	w.stack = append(w.stack, n)
+	at := len(w.stack)
+	for at > 0 && w.stack[at-1].depth > n.depth {
+		at--
+	}
+	w.stack = slices.Insert(w.stack, at, n)
 }
 
 func (w *walker[D]) work(id int) {
@@ -134,7 +144,7 @@ func (w *walker[D]) claim() (n *node[D], from, to, child int, ok bool) {
 	}
 }
 
-// choose gives the most recent directory with something to take. One whose items nobody else is working on comes first:
+// choose gives the deepest directory with something to take. One whose items nobody else is working on comes first:
 // a file system lets only one at a time change a directory, so two workers in one mostly wait for each other.
 func (w *walker[D]) choose() *node[D] {
 	for len(w.stack) > 0 && !w.stack[len(w.stack)-1].claimable() {
@@ -179,7 +189,7 @@ func (w *walker[D]) enter(id int, parent *node[D], item int) error {
 	if !ok {
 		return w.done(id, parent)
 	}
-	n := &node[D]{dir: dir, parent: parent, items: items}
+	n := &node[D]{dir: dir, parent: parent, depth: parent.depth + 1, items: items}
 	w.mu.Lock()
 	w.live++
 	if items > 0 {

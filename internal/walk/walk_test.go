@@ -14,6 +14,7 @@ import (
 // tree is a directory in memory: some of its items are directories.
 type tree struct {
 	parent *tree
+	depth  int
 	items  []*tree // nil: no directory
 
 	mu      sync.Mutex
@@ -46,18 +47,29 @@ func (t *tree) each(do func(*tree)) {
 	}
 }
 
-// walkAll walks a tree and counts what is called for each directory; most is the most directories live at once.
-func walkAll(t *testing.T, root *tree, workers int) (most int64) {
+// gates let a test decide in which order things happen. Each function may be nil.
+type gates struct {
+	items, entered func(d *tree)
+}
+
+func (g gates) pass(at func(*tree), d *tree) {
+	if at != nil {
+		at(d)
+	}
+}
+
+// walkAll walks a tree and counts what is called for each directory. On no level may more directories be under way than
+// there are workers.
+func walkAll(t *testing.T, root *tree, workers int, g gates) {
 	t.Helper()
 	root.entered = 1
-	live := atomic.Int64{}
-	peak := atomic.Int64{}
-	live.Add(1)
+	var live sync.Map // by depth: *atomic.Int64
 	err := Run(context.Background(), workers, root, len(root.items), Tree[*tree]{
 		Items: func(worker int, d *tree, from, to int) (descend []int, err error) {
 			if worker < 0 || worker >= workers || from >= to || to > len(d.items) {
 				t.Errorf("worker %d of %d: items %d to %d of %d", worker, workers, from, to, len(d.items))
 			}
+			g.pass(g.items, d)
 			d.mu.Lock()
 			defer d.mu.Unlock()
 			if d.left > 0 {
@@ -79,11 +91,12 @@ func walkAll(t *testing.T, root *tree, workers int) (most int64) {
 			d.mu.Lock()
 			d.entered++
 			d.mu.Unlock()
-			for n := live.Add(1); ; {
-				if p := peak.Load(); n <= p || peak.CompareAndSwap(p, n) {
-					break
-				}
+			d.depth = parent.depth + 1
+			level, _ := live.LoadOrStore(d.depth, new(atomic.Int64))
+			if n := level.(*atomic.Int64).Add(1); n > int64(workers) {
+				t.Errorf("%d workers: %d directories at once at depth %d", workers, n, d.depth)
 			}
+			g.pass(g.entered, d)
 			return d, len(d.items), true, nil
 		},
 		Leave: func(_ int, d *tree) error {
@@ -94,11 +107,12 @@ func walkAll(t *testing.T, root *tree, workers int) (most int64) {
 			}
 			d.mu.Unlock()
 			if p := d.parent; p != nil {
+				level, _ := live.Load(d.depth)
+				level.(*atomic.Int64).Add(-1)
 				p.mu.Lock()
 				p.below--
 				p.mu.Unlock()
 			}
-			live.Add(-1)
 			return nil
 		},
 	})
@@ -115,38 +129,69 @@ func walkAll(t *testing.T, root *tree, workers int) (most int64) {
 			}
 		}
 	})
-	return peak.Load()
 }
 
 // Guards: each item is worked on once, each directory entered and left once, children before parents.
 func TestEverythingOnce(t *testing.T) {
 	for seed := range uint64(30) {
 		for _, workers := range []int{1, 2, 8} {
-			walkAll(t, grow(rand.New(rand.NewPCG(seed, 1)), 4, 24), workers)
+			walkAll(t, grow(rand.New(rand.NewPCG(seed, 1)), 4, 24), workers, gates{})
 		}
 	}
-	walkAll(t, &tree{}, 4)
-	walkAll(t, &tree{items: make([]*tree, 1000), done: make([]int, 1000)}, 4)
+	walkAll(t, grow(rand.New(rand.NewPCG(1, 2)), 3, 200), 4, gates{})
+	walkAll(t, &tree{}, 4, gates{})
+	walkAll(t, &tree{items: make([]*tree, 1000), done: make([]int, 1000)}, 4, gates{})
+}
+
+// wide makes a tree of directories alone.
+func wide(width, depth int, parent *tree) *tree {
+	d := &tree{parent: parent, items: make([]*tree, width), done: make([]int, width)}
+	if depth > 0 {
+		for i := range d.items {
+			d.items[i] = wide(width, depth-1, d)
+		}
+	}
+	return d
 }
 
 // Guards: what is under way stays within depth times workers, not the breadth of the tree.
 func TestBounded(t *testing.T) {
 	const width, depth = 12, 4
-	var wide func(depth int, parent *tree) *tree
-	wide = func(depth int, parent *tree) *tree {
-		d := &tree{parent: parent, items: make([]*tree, width), done: make([]int, width)}
-		if depth > 0 {
-			for i := range d.items {
-				d.items[i] = wide(depth-1, d)
-			}
-		}
-		return d
-	}
 	for _, workers := range []int{1, 4} {
-		if most := walkAll(t, wide(depth, nil), workers); most > int64(workers*(depth+1)+1) {
-			t.Errorf("%d workers: %d directories at once", workers, most)
-		}
+		walkAll(t, wide(width, depth, nil), workers, gates{})
 	}
+}
+
+// Guards: a directory whose items take long does not come before the deeper ones that were entered meanwhile; with each
+// such directory, more would be under way on each level.
+func TestBoundedBesideSlowDirectory(t *testing.T) {
+	root := wide(3, 4, nil)
+	slow, other := root.items[0], root.items[1].items[0]
+	deep, late := other.items[0], slow.items[0]
+	deepEntered, lateEntered, goneOn := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	walkAll(t, root, 2, gates{
+		items: func(d *tree) {
+			switch d {
+			case slow: // one worker is held here, until the other is two levels deeper
+				<-deepEntered
+			case deep: // which is held there, until the first is in what it was held up by
+				<-lateEntered
+			case late: // and the first, until the other has gone on somewhere
+				<-goneOn
+			}
+		},
+		entered: func(d *tree) {
+			switch d {
+			case deep:
+				close(deepEntered)
+			case late:
+				close(lateEntered)
+			case other.items[1], slow.items[1]:
+				once.Do(func() { close(goneOn) })
+			}
+		},
+	})
 }
 
 // Guards: a deep chain needs no more than its depth, and no recursion that would end the program.
@@ -158,7 +203,7 @@ func TestDeepChain(t *testing.T) {
 		at.items[0] = next
 		at = next
 	}
-	walkAll(t, root, 3)
+	walkAll(t, root, 3, gates{})
 }
 
 // Guards: an error of any function ends the walk with that error, and nothing is called afterwards.

@@ -85,7 +85,8 @@ const (
 	Copying
 	Syncing
 	Publishing
-	Emptying // the trash
+	Emptying   // the trash
+	Abandoning // removing what a run that failed or was cancelled has made
 	Finished
 )
 

@@ -171,6 +171,7 @@ func (r *run) abandon(cause error) error {
 	if cause == nil || r.published || r.opt.DryRun || r.work < 0 || isCrash(cause) {
 		return nil
 	}
+	r.phase(Abandoning)
 	_, err := r.archive.removeOrphans()
 	return errors.Join(err, rmtree.Remove(r.work, workTree), rmtree.Remove(r.work, workCatalog))
 }

@@ -26,6 +26,8 @@ type RemoveOptions struct {
 	Rate         int // names unlinked a second at most; 0: no limit
 
 	AllowLast bool // remove the last complete snapshot, too
+	// CountIncomplete takes incomplete snapshots for complete ones: where some files can never be read.
+	CountIncomplete bool
 	DryRun    bool // look and tell; change nothing
 
 	// Check, if set, is asked whether anything speaks against removing, when nobody else can change the archive any more.
@@ -248,7 +250,7 @@ func (rm *removal) leavesEnough(chosen []Snapshot) error {
 		if err != nil {
 			continue // not one to rely on
 		}
-		complete := !c.Summary().Incomplete
+		complete := !c.Summary().Incomplete || rm.opt.CountIncomplete
 		if err := c.Close(); err != nil {
 			return err
 		}
@@ -256,7 +258,7 @@ func (rm *removal) leavesEnough(chosen []Snapshot) error {
 			return nil
 		}
 	}
-	return ErrLastComplete
+	return fmt.Errorf("remove from %s: %w", rm.archive.Path, ErrLastComplete)
 }
 
 // describe notes what is going to be removed, and how much there is to do.

@@ -21,6 +21,7 @@ type meter struct {
 var phaseNames = map[snapshot.Phase]string{
 	snapshot.Preparing: "Preparing", snapshot.Copying: "Copying", snapshot.Syncing: "Writing to disk",
 	snapshot.Publishing: "Publishing", snapshot.Emptying: "Giving back space", snapshot.Finished: "Finished",
+	snapshot.Abandoning: "Removing the unfinished snapshot",
 }
 
 func runMeter(p *snapshot.Progress) meter {

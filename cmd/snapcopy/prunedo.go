@@ -96,7 +96,7 @@ func (o *pruneOptions) settleRoom(ctx context.Context, a *app, archive *snapshot
 // removing is how snapshots are removed.
 func (o *pruneOptions) removing(a *app) snapshot.RemoveOptions {
 	return snapshot.RemoveOptions{Threads: o.threads, BackgroundIO: o.background, Rate: o.rate,
-		AllowLast: o.allowRemoveAll, Progress: new(snapshot.Progress), Now: a.now}
+		AllowLast: o.allowRemoveAll, CountIncomplete: o.countIncomplete, Progress: new(snapshot.Progress), Now: a.now}
 }
 
 // roomFor finds out what the snapshots hold, and what their file system has. If a catalog is damaged, that is not

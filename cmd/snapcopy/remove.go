@@ -13,15 +13,15 @@ import (
 )
 
 type removeOptions struct {
-	dryRun     bool
-	yes        bool
-	allowLast  bool
-	background bool
-	rate       int
-	threads    int
-	quiet      bool
-	json       bool
-	brief      bool // no line for each snapshot
+	dryRun                     bool
+	yes                        bool
+	allowLast, countIncomplete bool
+	background                 bool
+	rate                       int
+	threads                    int
+	quiet                      bool
+	json                       bool
+	brief                      bool // no line for each snapshot
 }
 
 func removeCommand(a *app) *cobra.Command {
@@ -33,7 +33,8 @@ the space is given back, which takes longer. If that is interrupted, the snapsho
 the next remove or snapshot goes on with it.
 
 A snapshot that is pinned or being read is left alone, and so is one that a tree restored with --instant needs. The last
-complete snapshot is only removed with --allow-last. A date or a time has to be that of one snapshot alone.`,
+complete snapshot is only removed with --allow-last; where some files can never be read, --count-incomplete is enough
+as long as any snapshot is left. A date or a time has to be that of one snapshot alone.`,
 		Example: `  snapcopy remove /backup/documents 2026-11-20T020000Z
   snapcopy remove --dry-run /backup/documents latest~1 latest~2
   snapcopy remove --background-io --rate 2000 /backup/documents 2026-10-01`,
@@ -50,6 +51,7 @@ func (o *removeOptions) AddFlags(f *pflag.FlagSet) {
 	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "say what would be removed; change nothing")
 	f.BoolVarP(&o.yes, "yes", "y", false, "do not ask on a terminal")
 	f.BoolVar(&o.allowLast, "allow-last", false, "remove the last complete snapshot, too")
+	f.BoolVar(&o.countIncomplete, "count-incomplete", false, "take incomplete snapshots for complete ones: an incomplete one may be the last")
 	addRemoving(f, &o.background, &o.rate)
 	addThreads(f, &o.threads)
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors only")
@@ -88,7 +90,7 @@ func (o *removeOptions) Run(ctx context.Context, a *app, args []string) (err err
 		names = append(names, s.Name)
 	}
 	opt := snapshot.RemoveOptions{Threads: o.threads, BackgroundIO: o.background, Rate: o.rate,
-		AllowLast: o.allowLast, DryRun: o.dryRun, Progress: new(snapshot.Progress), Now: a.now, Freed: a.freedBy(archive)}
+		AllowLast: o.allowLast, CountIncomplete: o.countIncomplete, DryRun: o.dryRun, Progress: new(snapshot.Progress), Now: a.now, Freed: a.freedBy(archive)}
 	if !o.dryRun && !o.yes {
 		if err := o.confirm(ctx, a, archive, names, opt); err != nil {
 			return err

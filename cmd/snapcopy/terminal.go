@@ -18,6 +18,7 @@ type terminal struct {
 	errOut io.Writer
 	width  func() int // of the terminal behind stderr; 0 if there is none
 	shared bool       // stdout is a terminal: results are shown at once, and the bar gives way
+	joined bool       // stdout and stderr are one file: what was written first has to appear first
 	bar    bool       // one is drawn
 }
 
@@ -26,6 +27,7 @@ func newTerminal(out, errOut *os.File) *terminal {
 		out:    bufio.NewWriterSize(out, 64<<10),
 		errOut: errOut,
 		shared: term.IsTerminal(int(out.Fd())),
+		joined: sameFile(out, errOut),
 		width: func() int {
 			if name := os.Getenv("TERM"); name == "dumb" || !term.IsTerminal(int(errOut.Fd())) || !canDraw(errOut) {
 				return 0
@@ -37,6 +39,12 @@ func newTerminal(out, errOut *os.File) *terminal {
 			return width
 		},
 	}
+}
+
+func sameFile(a, b *os.File) bool {
+	x, errX := a.Stat()
+	y, errY := b.Stat()
+	return errX == nil && errY == nil && os.SameFile(x, y)
 }
 
 // Write writes results to stdout.
@@ -65,6 +73,9 @@ func (t *terminal) errorf(format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.clear()
+	if t.joined {
+		_ = t.out.Flush() // its error stays with the writer, and comes back from the next Write or the last Flush
+	}
 	_, _ = fmt.Fprintf(t.errOut, format+"\n", args...)
 }
 

@@ -202,6 +202,8 @@ func TestVersionsNowhere(t *testing.T) {
 		"docs/Lteter":      `"docs/Lteter" is in no snapshot; nearest: "docs/letter" (in 2 snapshots, 20 to 21)`,
 		"Docs/letter":      `"Docs/letter" is in no snapshot; nearest: "docs/letter" (in 2 snapshots, 20 to 21)`,
 		"Docs/none":        `"Docs/none" is in no snapshot; nearest: "docs" (in 2 snapshots, 20 to 21)`,
+		"letter":           `"letter" is in no snapshot; nearest: "docs/letter" (in 2 snapshots, 20 to 21)`,
+		"x/Letter":         `"x/Letter" is in no snapshot; nearest: "docs/letter" (in 2 snapshots, 20 to 21)`,
 		"docs/old":         `"docs/old" is in no snapshot; nearest: "docs/old letter" (in snapshot 20)`,
 		"docs/letter.txt":  `"docs/letter.txt" is in no snapshot; nearest: "docs/letter" (in 2 snapshots, 20 to 21)`,
 		"nothing like it":  `"nothing like it" is in no snapshot`,

@@ -139,7 +139,7 @@ func NotFound(ctx context.Context, c *index.Catalog, snapshots []Ref, path strin
 const maxNearest = 3
 
 // notFound proposes names from the deepest directory on the way that exists, or what is below them if only that one name
-// is wrong.
+// is wrong; if no name there looks alike, entries of the last name elsewhere in the snapshot.
 func notFound(c *index.Catalog, path, clean string) error {
 	missing := &NotFoundError{Path: path, Snapshot: c.Summary().Snapshot}
 	at := c.Root()
@@ -165,11 +165,31 @@ func notFound(c *index.Catalog, path, clean string) error {
 				}
 				missing.Nearest = append(missing.Nearest, found)
 			}
+			if len(missing.Nearest) == 0 {
+				if missing.Nearest, err = namedAlike(c, clean); err != nil {
+					return fmt.Errorf("look up %q: %w", path, err)
+				}
+			}
 			return missing
 		}
 		at, folder = next, join(folder, name)
 	}
 	return missing
+}
+
+// namedAlike finds entries anywhere in a snapshot that have the last name of a path, but for the case of letters.
+func namedAlike(c *index.Catalog, path string) (found []string, err error) {
+	name := path[strings.LastIndexByte(path, '/')+1:]
+	err = c.Walk(func(dir string, _ *index.Record, e *index.Entry) error {
+		if strings.EqualFold(e.Name, name) {
+			found = append(found, strings.Clone(join(dir, e.Name)))
+		}
+		if len(found) == maxNearest {
+			return index.SkipAll
+		}
+		return nil
+	})
+	return found, err
 }
 
 // nearest finds the names of a record that take few changes to become name: at most a third of its letters, or that

@@ -136,7 +136,8 @@ func TestBadPathsWriteNothing(t *testing.T) {
 		{[]string{"Documents/letter.txt"}, fs.ErrNotExist, []string{"documents/letter.txt"}},
 		{[]string{"Documents/none"}, fs.ErrNotExist, []string{"documents"}},
 		{[]string{"documents/letter.txt/x"}, fs.ErrNotExist, []string{"documents/letter.txt"}},
-		{[]string{"other", "../other"}, fs.ErrNotExist, nil},
+		{[]string{"letter.txt"}, fs.ErrNotExist, []string{"documents/letter.txt", "other/letter.txt"}},
+		{[]string{"other", "../other"}, fs.ErrNotExist, []string{"other"}},
 		{[]string{"documents/letter.txt", "other/letter.txt"}, ErrSameName, nil},
 		{[]string{"other", "other"}, ErrSameName, nil},
 	} {

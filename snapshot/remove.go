@@ -28,7 +28,7 @@ type RemoveOptions struct {
 	AllowLast bool // remove the last complete snapshot, too
 	// CountIncomplete takes incomplete snapshots for complete ones: where some files can never be read.
 	CountIncomplete bool
-	DryRun    bool // look and tell; change nothing
+	DryRun          bool // look and tell; change nothing
 
 	// Check, if set, is asked whether anything speaks against removing, when nobody else can change the archive any more.
 	// Its error ends Remove before anything is removed.

@@ -120,19 +120,22 @@ func (r *run) removeEmpty(dir int, name string) error {
 }
 
 // removeTree removes a directory of d with all that is in it, but for what is to stay: what Exclude matches, the archive,
-// and other file systems.
+// other file systems, and what the snapshot cannot have held.
 func (r *run) removeTree(d *dir, name string) (all bool, err error) {
 	remove := rmtree.RemoveExcept
 	if r.opt.DryRun {
 		remove = rmtree.WouldRemove
 	}
-	all, err = remove(d.handles.dst, name, func(path string, st *fsat.Stat) bool {
+	all, err = remove(d.handles.dst, name, func(dir int, path string, st *fsat.Stat) (bool, error) {
 		path = d.child(path)
-		if st != nil && (st.Mounted || idOf(st) == r.archive) {
+		if st.Mounted || idOf(st) == r.archive {
 			r.spared(path)
-			return true
+			return true, nil
 		}
-		return r.excluded(path, st != nil)
+		if r.excluded(path, st.Type == fsat.Directory) {
+			return true, nil
+		}
+		return r.hasNoCopy(d, dir, path, st)
 	})
 	if err != nil {
 		err = fmt.Errorf("remove folder: %w", err)
@@ -143,7 +146,7 @@ func (r *run) removeTree(d *dir, name string) (all bool, err error) {
 // deleteOthers removes from an existing directory of the target what the snapshot does not have in it, or just what an
 // earlier run had under construction.
 func (r *run) deleteOthers(w *worker, d *dir) error {
-	others := r.opt.Delete && d.rec != nil && !d.spared && d.entry.Flags&index.Unread == 0
+	others := r.opt.Delete && d.rec != nil && !d.spared
 	if d.own || d.handles.dst < 0 || !others && !r.resumed {
 		return nil
 	}
@@ -197,14 +200,22 @@ func (r *run) deleteOther(w *worker, d *dir, name string) error {
 	if fsat.IsGone(err) {
 		return nil
 	}
+	mounted := err == nil && st.Mounted
 	if err == nil && st.Type == fsat.Directory {
 		gone.Type = index.Dir
-		if st.Mounted || st.Dev != d.inode.dev || idOf(&st) == r.archive {
-			r.spared(d.child(name))
+		mounted = mounted || st.Dev != d.inode.dev || idOf(&st) == r.archive
+	}
+	if mounted {
+		r.spared(d.child(name))
+		return nil
+	}
+	all := true
+	if err == nil && !w.isLeftover(name) {
+		var stays bool
+		if stays, err = r.hasNoCopy(d, d.handles.dst, d.child(name), &st); stays {
 			return nil
 		}
 	}
-	all := true
 	if err == nil && !r.opt.DryRun {
 		err = r.step("delete")
 	}

@@ -34,6 +34,9 @@ type dir struct {
 	// differs: it existed, and its metadata was not that of the snapshot.
 	own, finish, update, plain, missing, spared, differs bool
 
+	// leftOut is the rule by which a run with the snapshot's filters would not look into it, so that nothing is deleted.
+	leftOut string
+
 	inode inodeID // in the target
 
 	searched atomic.Bool // for what a killed restore has left

@@ -169,7 +169,7 @@ func (r *run) findDir(w *worker, d *dir) error {
 			if idOf(&st) == r.archive {
 				return ErrInsideArchive
 			}
-			if (st.Mounted || st.Dev != p.inode.dev) && d.entry.Dev == p.entry.Dev {
+			if (st.Mounted || st.Dev != p.inode.dev) && !d.crossed() {
 				d.spared = true
 				r.spared(p.child(d.name))
 			}
@@ -198,6 +198,10 @@ func (r *run) findDir(w *worker, d *dir) error {
 	}
 	return nil
 }
+
+// crossed reports whether the snapshot has anything of another file system that was mounted at d. An empty folder can be
+// one that it did not look into.
+func (d *dir) crossed() bool { return d.entry.Dev != d.parent.entry.Dev && d.rec.Len() > 0 }
 
 // clearWay removes or renames what is no directory and has the name of one.
 func (r *run) clearWay(w *worker, d *dir, st *fsat.Stat) error {
@@ -256,6 +260,10 @@ func (r *run) startDir(d *dir) error {
 	d.inode = idOf(&st)
 	if !d.own {
 		if err := r.lookForFolding(d); err != nil {
+			return err
+		}
+		var err error
+		if d.leftOut, err = r.leftOutNow(d, &st); err != nil {
 			return err
 		}
 		if d.update {

@@ -304,15 +304,15 @@ func TestUnreadFolderKeepsItsContents(t *testing.T) {
 	t.Cleanup(func() { closeAll(t, c) })
 	a := archived{Source{c, builtTree(t, "dir d 0755\ndir e 0755")}, t}
 	to := builtTree(t, "dir d 0755\nfile d/own 0644\ndir d/sub 0755\nfile d/sub/own 0644\ndir e 0755\nfile e/own 0644")
-	wantFailed(t, a.restore(nil, to, mirror))
-	for _, name := range []string{"d/own", "d/sub/own"} {
-		if _, err := os.Lstat(filepath.Join(to, name)); err != nil {
-			t.Error(err)
-		}
-	}
-	if _, err := os.Lstat(filepath.Join(to, "e/own")); err == nil {
-		t.Error("e/own is still there")
-	}
+	rep := a.restore(nil, to, mirror)
+	wantFailed(t, rep)
+	wantUnsaved(t, rep, "d/own: "+unreadFolder, "d/sub: "+unreadFolder)
+	exist(t, to, true, "d/own", "d/sub/own")
+	exist(t, to, false, "e/own")
+	opt := mirror
+	opt.DeleteUnsaved = true
+	wantUnsaved(t, a.restore(nil, to, opt))
+	exist(t, to, false, "d/own", "d/sub")
 }
 
 // Guards: a folder that became a symbolic link to outside is replaced, not followed.

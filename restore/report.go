@@ -1,7 +1,6 @@
 package restore
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -47,6 +46,11 @@ type Report struct {
 	// knows nothing, or it is the archive.
 	Spared []string `json:"spared,omitempty"`
 
+	// UnsavedCount is the number of entries that were not deleted, because they have no copy in the archive: the snapshot
+	// left them out or could not read them. Unsaved names the first 1000, sorted by path.
+	UnsavedCount uint64        `json:"not_deleted_count,omitempty"`
+	Unsaved      []UnsavedItem `json:"not_deleted,omitempty"`
+
 	// NotHeld counts entries that were restored without something, which the target or the privileges do not allow.
 	NotHeld NotHeld `json:"not_held"`
 
@@ -78,16 +82,20 @@ type FailedItem struct {
 
 // MarshalJSON keeps names that are not UTF-8 in a field of their own.
 func (f FailedItem) MarshalJSON() ([]byte, error) {
-	v := struct {
+	return json.Marshal(struct {
 		Path    string `json:"path"`
-		Base64  string `json:"path_base64,omitempty"`
+		Base64  []byte `json:"path_base64,omitempty"`
 		Error   string `json:"error"`
 		Damaged bool   `json:"damaged,omitempty"`
-	}{f.Path, "", f.Err.Error(), errors.Is(f.Err, ErrDamaged)}
-	if !utf8.ValidString(f.Path) {
-		v.Base64 = base64.StdEncoding.EncodeToString([]byte(f.Path))
+	}{f.Path, bytesIfNeeded(f.Path), f.Err.Error(), errors.Is(f.Err, ErrDamaged)})
+}
+
+// bytesIfNeeded returns a name that JSON cannot hold, for the field beside it, and nil for all others.
+func bytesIfNeeded(name string) []byte {
+	if utf8.ValidString(name) {
+		return nil
 	}
-	return json.Marshal(v)
+	return []byte(name)
 }
 
 // Action says what became of one entry.
@@ -179,6 +187,7 @@ func (r *run) sumUp() {
 	}
 	rep.Failed, rep.FailedCount, rep.Damaged = r.tally.failed, r.tally.count, r.tally.damage
 	slices.Sort(rep.Spared)
+	slices.SortFunc(rep.Unsaved, func(a, b UnsavedItem) int { return strings.Compare(a.Path, b.Path) })
 	slices.SortFunc(rep.Failed, func(a, b FailedItem) int { return strings.Compare(a.Path, b.Path) })
 }
 

@@ -75,9 +75,13 @@ type Options struct {
 	// Overwrite says what becomes of what exists in the target and is not as in the snapshot.
 	Overwrite Overwrite
 	// Delete removes from the directories of the target that are in the snapshot what is not. It spares what Exclude
-	// matches, what a directory of the snapshot that could not be read may have held, the archive, and other file systems
-	// mounted in the target.
+	// matches, the archive, other file systems mounted in the target unless the snapshot has what is on them, and what the
+	// snapshot cannot have held: what Guard says, and what is in a directory that could not be read.
 	Delete bool
+	// DeleteUnsaved makes Delete remove what the snapshot cannot have held, too.
+	DeleteUnsaved bool
+	// Guard knows what the snapshot left out. nil: nothing.
+	Guard *Guard
 	// BackupSuffix, if set, keeps what is replaced or deleted under its name with the suffix, and a number if need be.
 	BackupSuffix string
 	// Exclude leaves out what it matches. nil: nothing.

@@ -10,6 +10,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/dirhandles"
+	"snapcopy/internal/filter"
 	"snapcopy/internal/fsat"
 )
 
@@ -250,6 +251,7 @@ func (r *run) openDir(w *worker, d *dir) (bool, error) {
 	if rule != "" {
 		*slot = index.Entry{}
 		w.counts.Excluded++
+		r.leftOutForState(p.child(d.name()), rule)
 		r.tell(Item{Path: p.child(d.name()), Action: Excluded, Type: index.Dir, Rule: rule})
 		return false, d.closeHandles()
 	}
@@ -310,7 +312,7 @@ func (r *run) readDir(w *worker, d *dir) error {
 	}
 	if r.opt.OneFileSystem && d.source.Dev != r.top.source.Dev { // an empty place for the other one to be mounted on
 		w.counts.Excluded++
-		r.tell(Item{Path: d.path(), Action: Excluded, Type: index.Dir, Rule: "--one-file-system"})
+		r.tell(Item{Path: d.path(), Action: Excluded, Type: index.Dir, Rule: filter.RuleOneFileSystem})
 		return nil
 	}
 	var err error

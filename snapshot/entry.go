@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"time"
 
@@ -55,17 +54,13 @@ func (r *run) oneItem(w *worker, d *dir, i int, path string) (isDir bool, err er
 	if kind == fsat.Directory {
 		return true, nil
 	}
-	if kind == fsat.Regular && r.opt.ExcludeLarger > 0 && st.Size > r.opt.ExcludeLarger {
-		return false, r.excluded(w, d, i, kind, fmt.Sprintf("--exclude-larger-than %d", r.opt.ExcludeLarger))
+	rule, err := r.filter.File(d.handles.src, name, &st)
+	if err != nil {
+		return false, r.notStored(w, d, i, err)
 	}
-	if r.opt.RespectNoDump {
-		out, err := noDumpAt(d.handles.src, name, &st)
-		if err != nil {
-			return false, r.notStored(w, d, i, err)
-		}
-		if out {
-			return false, r.excluded(w, d, i, kind, ruleNoDump)
-		}
+	if rule != "" {
+		r.leftOutForState(d.child(name), rule)
+		return false, r.excluded(w, d, i, kind, rule)
 	}
 	return false, r.keep(w, d, i, &st)
 }

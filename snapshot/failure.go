@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"snapcopy/index"
 )
@@ -32,6 +33,16 @@ func (r *run) fail(w *worker, path string, err error) {
 	}
 	r.tally.mu.Unlock()
 	r.tell(Item{Path: path, Action: Failed, Err: cause(err)})
+}
+
+// leftOutForState notes an entry that the filters leave out for what it is now: what it is later may tell otherwise.
+func (r *run) leftOutForState(path, rule string) {
+	r.tally.mu.Lock()
+	defer r.tally.mu.Unlock()
+	r.tally.states++
+	if len(r.tally.leftOut) < maxLeftOut {
+		r.tally.leftOut = append(r.tally.leftOut, LeftOutItem{strings.Clone(path), rule})
+	}
 }
 
 // failed leaves the directory d, which could not be entered, out of the snapshot; an error of the archive is passed on.

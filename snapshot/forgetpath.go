@@ -358,7 +358,7 @@ func (a *Archive) writeWithout(ctx context.Context, f *os.File, c *index.Catalog
 	return f.Sync()
 }
 
-// rewriteReport takes failed entries at the path out of a run report.
+// rewriteReport takes entries at the path that failed or were left out, out of a run report.
 func (a *Archive) rewriteReport(name, path string, step stepper) error {
 	r, err := a.ReadReport(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -367,11 +367,13 @@ func (a *Archive) rewriteReport(name, path string, step stepper) error {
 	if err != nil {
 		return err
 	}
-	before := len(r.Failed)
-	r.Failed = slices.DeleteFunc(r.Failed, func(f FailedItem) bool {
-		return f.Path == path || strings.HasPrefix(f.Path, path+"/")
-	})
-	if len(r.Failed) == before {
+	before := len(r.Failed) + len(r.LeftOut)
+	at := func(item string) bool { return item == path || strings.HasPrefix(item, path+"/") }
+	r.Failed = slices.DeleteFunc(r.Failed, func(f FailedItem) bool { return at(f.Path) })
+	named := len(r.LeftOut)
+	r.LeftOut = slices.DeleteFunc(r.LeftOut, func(l LeftOutItem) bool { return at(l.Path) })
+	r.LeftOutCount -= uint64(named - len(r.LeftOut))
+	if len(r.Failed)+len(r.LeftOut) == before {
 		return nil
 	}
 	if err := step.at("report"); err != nil {

@@ -6,6 +6,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/exclude"
+	"snapcopy/internal/filter"
 	"snapcopy/internal/workers"
 )
 
@@ -41,6 +42,11 @@ type Options struct {
 }
 
 func (o *Options) threads() int { return workers.Number(o.Threads) }
+
+func (o *Options) filter() *filter.Filter {
+	return &filter.Filter{Patterns: o.Exclude, Caches: o.ExcludeCaches, IfPresent: o.ExcludeIfPresent,
+		Larger: o.ExcludeLarger, OneFileSystem: o.OneFileSystem, NoDump: o.RespectNoDump}
+}
 
 func (o *Options) now() time.Time {
 	if o.Now != nil {

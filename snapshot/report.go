@@ -13,10 +13,15 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/atomicfile"
+	"snapcopy/internal/filter"
 )
 
 // maxListed is how many failed items a report names; the count is always exact.
 const maxListed = 1000
+
+// maxLeftOut is how many entries that were left out for their state a report names: a restore that deletes spares those,
+// and has to be more careful where it does not know them all.
+const maxLeftOut = 10_000
 
 // Report is what a run did. It is kept as .snapcopy/runs/NAME.json.
 type Report struct {
@@ -32,6 +37,13 @@ type Report struct {
 	Counts     index.Counts `json:"counts"`
 	Structure  uint64       `json:"structure_bytes"` // what the snapshot's folders take up
 	Failed     []FailedItem `json:"failed,omitempty"`
+
+	// Filters is what the run was told to leave out; nil: a run that did not record it.
+	Filters *filter.Filter `json:"filters,omitempty"`
+	// LeftOut names the first 10,000 entries that were left out for what they were at the time (their size, an attribute,
+	// a marker in them), which cannot be told later, and LeftOutCount counts them all.
+	LeftOut      []LeftOutItem `json:"left_out,omitempty"`
+	LeftOutCount uint64        `json:"left_out_count,omitempty"`
 
 	// Tripwires says what about the run looks wrong. Nothing is pruned until it is acknowledged.
 	Tripwires []Tripwire `json:"tripwires,omitempty"`
@@ -121,6 +133,36 @@ func (f *FailedItem) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
+// LeftOutItem is an entry that was left out, and the rule that did it.
+type LeftOutItem struct {
+	Path string
+	Rule string
+}
+
+type leftOutObject struct {
+	Path string `json:"path"`
+	Raw  []byte `json:"path_base64,omitempty"`
+	Rule string `json:"rule"`
+}
+
+// MarshalJSON keeps names that are not UTF-8 in a field of their own.
+func (l LeftOutItem) MarshalJSON() ([]byte, error) {
+	return json.Marshal(leftOutObject{l.Path, bytesIfNeeded(l.Path), l.Rule})
+}
+
+// UnmarshalJSON is the inverse of MarshalJSON.
+func (l *LeftOutItem) UnmarshalJSON(text []byte) error {
+	var v leftOutObject
+	if err := json.Unmarshal(text, &v); err != nil {
+		return err
+	}
+	*l = LeftOutItem{v.Path, v.Rule}
+	if v.Raw != nil {
+		l.Path = string(v.Raw)
+	}
+	return nil
+}
+
 // plainReport is a Report without its methods.
 type plainReport Report
 
@@ -180,14 +222,18 @@ func (a *Archive) writeReport(r *Report) error {
 
 // tally is what workers report while the walk goes on.
 type tally struct {
-	mu     sync.Mutex
-	failed []FailedItem
+	mu      sync.Mutex
+	failed  []FailedItem
+	leftOut []LeftOutItem
+	states  uint64 // entries left out for their state
 }
 
 // sumUp adds up what the workers counted.
 func (r *run) sumUp() {
 	rep := r.report
 	rep.Failed = r.tally.failed
+	rep.LeftOut, rep.LeftOutCount = r.tally.leftOut, r.tally.states
+	slices.SortFunc(rep.LeftOut, func(a, b LeftOutItem) int { return strings.Compare(a.Path, b.Path) })
 	slices.SortFunc(rep.Failed, func(a, b FailedItem) int { return strings.Compare(a.Path, b.Path) })
 	for i := range r.workers {
 		w := &r.workers[i]

@@ -16,6 +16,7 @@ import (
 	"snapcopy/internal/atomicfile"
 	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/exclude"
+	"snapcopy/internal/filter"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/walk"
 )
@@ -25,6 +26,7 @@ type run struct {
 	ctx     context.Context // of the whole run; copying a large file looks at it
 	opt     Options
 	archive *Archive
+	filter  *filter.Filter
 	report  *Report
 	caps    Capabilities
 	source  *sourceRoot
@@ -81,8 +83,8 @@ func Run(ctx context.Context, source, path string, opt Options) (report *Report,
 	if opt.Exclude == nil {
 		opt.Exclude = exclude.New()
 	}
-	r := &run{ctx: ctx, opt: opt, work: fsat.NoDir, began: time.Now(),
-		report: &Report{Start: opt.now().UTC(), DryRun: opt.DryRun}}
+	r := &run{ctx: ctx, opt: opt, work: fsat.NoDir, began: time.Now(), filter: opt.filter()}
+	r.report = &Report{Start: opt.now().UTC(), DryRun: opt.DryRun, Filters: r.filter}
 	defer func() { err = errors.Join(err, r.close()) }()
 
 	if err := r.openSource(source, path); err != nil {

@@ -1,7 +1,6 @@
 package snapshot
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -109,67 +108,5 @@ func (r *run) leaveOut(d *dir, src int) (rule string, err error) {
 		r.tally.mu.Unlock()
 		return "the archive itself", nil
 	}
-	if r.opt.RespectNoDump {
-		if out, err := noDump(src, &d.source); err != nil || out {
-			return ruleNoDump, err
-		}
-	}
-	if r.opt.ExcludeCaches {
-		if is, err := isCache(src); err != nil || is {
-			return "--exclude-caches", err
-		}
-	}
-	var st fsat.Stat
-	for _, name := range r.opt.ExcludeIfPresent {
-		err := fsat.StatAt(src, name, &st)
-		if err == nil {
-			return "--exclude-if-present " + name, nil
-		}
-		if !fsat.IsGone(err) && !fsat.IsRefused(err) {
-			return "", fmt.Errorf("stat %s: %w", name, err)
-		}
-	}
-	return "", nil
-}
-
-const ruleNoDump = "--respect-nodump"
-
-// noDump reports whether an open file or directory is not to be dumped.
-func noDump(fd int, st *fsat.Stat) (bool, error) {
-	if st.AttrsTold&fsat.NoDump != 0 {
-		return st.Attrs&fsat.NoDump != 0, nil
-	}
-	attrs, err := fsat.Attrs(fd)
-	return attrs&fsat.NoDump != 0, err
-}
-
-// noDumpAt is noDump for a name; it opens regular files only, and only where the file system leaves no other way.
-func noDumpAt(dir int, name string, st *fsat.Stat) (out bool, err error) {
-	if st.AttrsTold&fsat.NoDump != 0 || st.Type != fsat.Regular {
-		return st.Attrs&fsat.NoDump != 0, nil
-	}
-	fd, err := fsat.OpenFile(dir, name)
-	if err != nil {
-		return false, nil // it will be told of when the file itself is read
-	}
-	out, err = noDump(fd, st)
-	return out, errors.Join(err, fsat.Close(fd))
-}
-
-// cacheTag begins the file CACHEDIR.TAG of a cache folder (https://bford.info/cachedir/).
-const cacheTag = "Signature: 8a477f597d28d172789f06886806bc55"
-
-func isCache(dir int) (is bool, err error) {
-	var st fsat.Stat
-	if err := fsat.StatAt(dir, "CACHEDIR.TAG", &st); err != nil || st.Type != fsat.Regular {
-		return false, nil
-	}
-	fd, err := fsat.OpenFile(dir, "CACHEDIR.TAG")
-	if err != nil {
-		return false, nil // it will be told of when the file itself is read
-	}
-	defer func() { err = errors.Join(err, fsat.Close(fd)) }()
-	head := make([]byte, len(cacheTag))
-	n, err := fsat.Read(fd, head, 0)
-	return bytes.Equal(head[:n], []byte(cacheTag)), err
+	return r.filter.Dir(src, &d.source)
 }

@@ -61,8 +61,9 @@ Everything is as it was in the source: types, owners, modes, times, extended att
 Contents are compared with their hashes on the way; what is damaged is never restored.
 
 What exists and differs is left alone and listed as failed, unless --overwrite=changed (or always) says otherwise; what
-is as in the snapshot is not written again. --delete makes the restored folders an exact mirror. A restore that was
-interrupted goes on when it is started again.
+is as in the snapshot is not written again. --delete makes the restored folders an exact mirror, but for what the
+snapshot left out or could not read: that has no copy, stays, and is listed. A restore that was interrupted goes on
+when it is started again.
 
 --swap DIR restores everything beside DIR and exchanges the two in one step; the old tree is kept beside it.
 
@@ -120,9 +121,6 @@ func (o *restoreOptions) Run(ctx context.Context, a *app, args []string) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	if err := o.mayDelete(s); err != nil {
-		return err
-	}
 	paths, err := s.pathsMeant(ctx, args[1:])
 	if err != nil {
 		return err
@@ -133,6 +131,9 @@ func (o *restoreOptions) Run(ctx context.Context, a *app, args []string) (err er
 	}
 	if o.tar.tar {
 		return o.runTar(ctx, a, s, paths, &opt)
+	}
+	if o.delete && !o.deleteUnsaved {
+		opt.Guard = s.guard()
 	}
 
 	var writeErr error
@@ -171,7 +172,7 @@ func (o *restoreOptions) Run(ctx context.Context, a *app, args []string) (err er
 	switch {
 	case report.Damaged > 0:
 		return told{statusDamage}
-	case report.FailedCount > 0:
+	case report.FailedCount > 0 || report.UnsavedCount > 0:
 		return told{statusIncomplete}
 	}
 	return nil
@@ -192,7 +193,7 @@ func (o *restoreOptions) restore(ctx context.Context, a *app, s *openSnapshot, p
 func (o *restoreOptions) options() (restore.Options, error) {
 	opt := restore.Options{
 		Threads: o.threads, Progress: new(restore.Progress), Exclude: exclude.New(),
-		Overwrite: overwrites[o.overwrite], Delete: o.delete, BackupSuffix: o.backupSuffix, InPlace: o.inPlace,
+		Overwrite: overwrites[o.overwrite], Delete: o.delete, DeleteUnsaved: o.deleteUnsaved, BackupSuffix: o.backupSuffix, InPlace: o.inPlace,
 		Verify: o.verify, IgnoreSpace: o.ignoreSpace, DryRun: o.dryRun, Attrs: o.flags,
 	}
 	for _, p := range o.exclude {
@@ -238,23 +239,6 @@ func (o *restoreOptions) check(args []string) error {
 func isFolder(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()
-}
-
-// mayDelete sees to it that --delete does not remove what the snapshot was not meant to hold, or failed to.
-func (o *restoreOptions) mayDelete(s *openSnapshot) error {
-	sum := s.catalog.Summary()
-	if !o.delete || o.deleteUnsaved {
-		return nil
-	}
-	if n := sum.Counts.Excluded; n > 0 && len(o.exclude) == 0 {
-		return fmt.Errorf("the snapshot left out %s, which --delete would remove: give the same patterns with --exclude, "+
-			"or --delete-unsaved", counted(n, "entry", "entries"))
-	}
-	if n := sum.Counts.Failed; n > 0 {
-		return fmt.Errorf("the snapshot is incomplete: %s could not be read, and --delete would remove them; "+
-			"--delete-unsaved allows that", counted(n, "entry", "entries"))
-	}
-	return nil
 }
 
 // pathsMeant turns each PATH of the command line into those of the snapshot: what is no path there may be a pattern. The
@@ -357,6 +341,7 @@ func (o *restoreOptions) summary(a *app, r *restore.Report, took time.Duration) 
 	for _, path := range r.Spared {
 		a.term.errorf("Nothing was deleted in %s: another file system is mounted there now, or it is the archive.", name(path))
 	}
+	o.notDeleted(a, r)
 	if !o.quiet {
 		if r.Resumed {
 			a.term.errorf("Went on with a restore that was cut short.")

@@ -98,6 +98,26 @@ func (m *Matcher) AddFile(name string, r io.Reader) error {
 	return nil
 }
 
+// AddRule appends a rule of another Matcher: to the group of the files if it has a line, otherwise to the single patterns.
+func (m *Matcher) AddRule(r Rule) {
+	if r.Line > 0 {
+		m.add(&m.files, r)
+	} else {
+		m.add(&m.single, r)
+	}
+}
+
+// Rules gives the rules that can match, in the order in which AddRule makes an equal Matcher of them.
+func (m *Matcher) Rules() []Rule {
+	list := make([]Rule, 0, len(m.single.entries)+len(m.files.entries))
+	for _, g := range []*group{&m.single, &m.files} {
+		for _, e := range g.entries {
+			list = append(list, e.rule)
+		}
+	}
+	return list
+}
+
 func readAtMost(r io.Reader, limit int64) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err == nil && int64(len(data)) > limit {

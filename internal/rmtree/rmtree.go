@@ -30,14 +30,14 @@ func Remove(dir int, name string) error {
 }
 
 // RemoveExcept is Remove but for what spare, if not nil, wants to stay, and the directories that lead there; all is false
-// if there is any. spare is asked about each path, whose first element is name, and for a directory with what it is: one
-// on which something is mounted can be spared, and is an error otherwise. It is not asked about what it has spared.
+// if there is any. It is an error if spare does not spare what another file system is mounted on.
 func RemoveExcept(dir int, name string, spare Spare) (all bool, err error) {
 	return (&remover{spare: spare}).run(dir, name)
 }
 
-// Spare says what is to stay: see RemoveExcept.
-type Spare func(path string, dir *fsat.Stat) bool
+// Spare says of an entry whether it is to stay. dir is the handle of its folder, and the first element of its path is the
+// name given to RemoveExcept. It is not asked about what is in a folder that stays; its error ends the removal.
+type Spare func(dir int, path string, st *fsat.Stat) (bool, error)
 
 // WouldRemove says what RemoveExcept would return, and changes nothing. Directories that it may not read are taken to
 // hold nothing to be spared.
@@ -114,20 +114,20 @@ func (rm *remover) step(top int) error {
 
 // remove removes one name, or goes down into it.
 func (rm *remover) remove(dir int, e fsat.DirEntry) error {
-	if rm.spare != nil && e.Type == 0 {
+	if rm.spare != nil && e.Type != fsat.Directory {
 		var st fsat.Stat
 		if err := fsat.StatAt(dir, e.Name, &st); fsat.IsGone(err) {
 			return nil
 		} else if err != nil {
 			return rm.failed("stat", e.Name, err)
 		}
-		e.Type = st.Type
+		if e.Type = st.Type; e.Type != fsat.Directory {
+			if stays, err := rm.stays(dir, e.Name, &st); stays || err != nil {
+				return err
+			}
+		}
 	}
 	if rm.spare == nil || e.Type != fsat.Directory {
-		if rm.spare != nil && rm.spare(rm.path(e.Name), nil) {
-			rm.keep()
-			return nil
-		}
 		if rm.dry {
 			return nil
 		}
@@ -140,6 +140,18 @@ func (rm *remover) remove(dir int, e fsat.DirEntry) error {
 		}
 	}
 	return rm.enter(dir, e.Name)
+}
+
+// stays asks whether an entry is to stay, and notes it if so.
+func (rm *remover) stays(dir int, name string, st *fsat.Stat) (bool, error) {
+	stays, err := rm.spare(dir, rm.path(name), st)
+	if err != nil {
+		return false, rm.failed("look at", name, err)
+	}
+	if stays {
+		rm.keep()
+	}
+	return stays, nil
 }
 
 // keep notes that the directory being emptied has something that stays.
@@ -171,9 +183,10 @@ func (rm *remover) enter(dir int, name string) error {
 		return rm.failed("stat", name, err)
 	}
 	l.at.Mounted = l.at.Mounted || l.at.Dev != rm.dev
-	if rm.spare != nil && rm.spare(rm.path(name), &l.at) {
-		rm.keep()
-		return nil
+	if rm.spare != nil {
+		if stays, err := rm.stays(dir, name, &l.at); stays || err != nil {
+			return err
+		}
 	}
 	if l.at.Mounted {
 		return rm.failed("enter", name, ErrMounted)

@@ -168,15 +168,20 @@ func TestRemoveExcept(t *testing.T) {
 		dir tree/whole 0755
 		file tree/whole/in 0644`)
 	var asked []string
-	spare := func(path string, dir *fsat.Stat) bool {
+	spare := func(in int, path string, st *fsat.Stat) (bool, error) {
 		asked = append(asked, path)
-		return path == "tree/b/keep" && dir == nil || path == "tree/whole" && dir != nil
+		var at fsat.Stat
+		if err := fsat.StatAt(in, filepath.Base(path), &at); err != nil || !at.SameFile(st) {
+			t.Errorf("%s: its folder has %+v, %v", path, at, err)
+		}
+		return path == "tree/b/keep" && st.Type == fsat.Regular || path == "tree/whole" && st.Type == fsat.Directory, nil
 	}
+	nothing := func(int, string, *fsat.Stat) (bool, error) { return false, nil }
 	before := testtree.Take(t, dir)
 	if all, err := WouldRemove(open(t, dir), "tree", spare); all || err != nil {
 		t.Errorf("all %v, %v", all, err)
 	}
-	if all, err := WouldRemove(open(t, dir), "tree", func(string, *fsat.Stat) bool { return false }); !all || err != nil {
+	if all, err := WouldRemove(open(t, dir), "tree", nothing); !all || err != nil {
 		t.Errorf("all %v, %v", all, err)
 	}
 	testtree.Equal(t, "nothing was removed", before, testtree.Take(t, dir), 0)
@@ -195,7 +200,11 @@ func TestRemoveExcept(t *testing.T) {
 	if len(tree) != 6 || tree["tree/b/keep"].Content == "" || tree["tree/b"].Mode != 0o555 {
 		t.Errorf("left: %v", tree)
 	}
-	if all, err := RemoveExcept(open(t, dir), "tree", func(string, *fsat.Stat) bool { return false }); !all || err != nil {
+	fault := func(int, string, *fsat.Stat) (bool, error) { return false, syscall.EIO }
+	if all, err := RemoveExcept(open(t, dir), "tree", fault); all || !errors.Is(err, syscall.EIO) {
+		t.Errorf("who cannot tell what stays: all %v, %v", all, err)
+	}
+	if all, err := RemoveExcept(open(t, dir), "tree", nothing); !all || err != nil {
 		t.Errorf("all %v, %v", all, err)
 	}
 	gone(t, filepath.Join(dir, "tree"))

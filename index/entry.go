@@ -55,7 +55,7 @@ const (
 	TimeNotHeld
 	XattrsNotHeld
 	// LinksNotHeld marks a name of a link group that the mirror could not keep together with the others, because
-	// of the file system's link limit.
+	// of the file system's link limit, or because the links changed during the run.
 	LinksNotHeld
 	// ZeroHash marks a file with a long run of zeros, whose Hash leaves them out (see docs/format.md): it is not the
 	// BLAKE3 hash that other programs compute.

@@ -85,7 +85,7 @@ func (r *run) keep(w *worker, d *dir, i int, st *fsat.Stat) error {
 	if st.Nlink > 1 {
 		return r.keepLinked(w, d, i, st)
 	}
-	linked, err := r.linkPrevious(w, d, i, was)
+	linked, err := r.linkPrevious(w, d, i, was, st.Nlink)
 	if err != nil {
 		return err
 	}

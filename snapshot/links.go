@@ -10,9 +10,17 @@ import (
 
 // linkPrevious makes the entry a link to the file that the previous snapshot has under the same name. It returns false
 // if that cannot be: another file of this snapshot uses that inode, it is gone, or it can have no further name.
-func (r *run) linkPrevious(w *worker, d *dir, i int, was *index.Entry) (bool, error) {
+// names is how many names the source's inode has.
+func (r *run) linkPrevious(w *worker, d *dir, i int, was *index.Entry, names uint32) (bool, error) {
 	if was.Flags&index.NotStored != 0 || !r.caps.HardLinks {
 		return false, nil
+	}
+	if names >= largeGroup && r.caps.LinkLimit != 0 && d.handles.prev >= 0 {
+		var stored fsat.Stat
+		if fsat.StatAt(d.handles.prev, was.Name, &stored) == nil && !r.roomFor(names, &stored) {
+			w.isFull()
+			return false, nil
+		}
 	}
 	ino, err := r.storedInode(d.handles.prev, was)
 	if err != nil {
@@ -100,8 +108,12 @@ type linkGroup struct {
 	mu    sync.Mutex
 	left  int64 // names not seen yet
 	entry index.Entry
-	dir   string // where the stored file is, below the top of the mirror; entry.Type 0: not stored yet
-	late  bool   // other names of the inode have another stored file
+	dir   string    // where the stored file is, below the top of the mirror; entry.Type 0: not stored yet
+	born  fsat.Time // of the inode; zero: the file system does not tell
+	late  bool      // other names of the inode have another stored file
+	// parts are the stored files of the previous snapshot that names of this group are linked to, if it is too large for
+	// one. nil: none yet
+	parts map[uint64]bool
 }
 
 func (g *linkGroups) init() {
@@ -141,49 +153,29 @@ func (r *run) keepLinked(w *worker, d *dir, i int, st *fsat.Stat) error {
 		return r.joinGroup(w, d, i, st, group)
 	}
 	was := d.entries[i]
-	room, err := r.roomForGroup(d, i, st)
+	linked, err := r.linkPrevious(w, d, i, &was, st.Nlink)
 	if err != nil {
 		return err
 	}
-	if room {
-		linked, err := r.linkPrevious(w, d, i, &was)
-		if err != nil {
-			return err
-		}
-		if linked {
-			if err := r.keptAsWas(w, d, i, st); err != nil {
-				return err
-			}
-			w.markLate(group, &d.entries[i])
-			group.set(d, &d.entries[i])
-			return nil
-		}
-	} else {
-		w.isFull()
-		if ino, err := r.storedInode(d.handles.prev, &was); err == nil {
-			r.used.claim(ino) // nothing of this snapshot shall use it
-		}
+	if !linked {
+		return r.foundGroup(w, d, i, st, group)
 	}
-	return r.foundGroup(w, d, i, st, group)
+	if err := r.keptAsWas(w, d, i, st); err != nil {
+		return err
+	}
+	w.markLate(group, &d.entries[i])
+	group.set(d, &d.entries[i], st)
+	return nil
 }
 
-// largeGroup is the number of names from which on it is worth asking whether the stored file has room for all of them.
-const largeGroup = 256
+// largeGroup is the number of names from which on it is worth asking whether a stored file has room for all of them.
+const largeGroup = 64
 
-// roomForGroup reports whether the stored file can take all names of a large link group: the group must not be torn in
-// two by the file system's link limit halfway.
-func (r *run) roomForGroup(d *dir, i int, st *fsat.Stat) (bool, error) {
-	if st.Nlink < largeGroup || r.caps.LinkLimit == 0 || d.handles.prev < 0 {
-		return true, nil
-	}
-	var stored fsat.Stat
-	if err := fsat.StatAt(d.handles.prev, d.names[i].Name, &stored); err != nil {
-		if fsat.IsGone(err) {
-			return true, nil // linking will say so
-		}
-		return false, fatal("stat", d.child(d.names[i].Name), err)
-	}
-	return uint64(stored.Nlink)+uint64(st.Nlink) <= uint64(r.caps.LinkLimit), nil
+// roomFor reports whether a stored file can take all names of a link group: the group must not be torn in two by the file
+// system's link limit halfway. A group that no inode can hold fits nowhere and goes wherever there is room: see linkPart.
+func (r *run) roomFor(names uint32, stored *fsat.Stat) bool {
+	limit := r.caps.LinkLimit
+	return limit == 0 || names > limit || uint64(stored.Nlink)+uint64(names) <= uint64(limit)
 }
 
 // storeLinked stores a new or changed entry whose inode has several names.
@@ -205,10 +197,10 @@ func (r *run) foundGroup(w *worker, d *dir, i int, st *fsat.Stat, group *linkGro
 	e := &d.entries[i]
 	switch {
 	case e.Type == 0:
-	case st.Ino == ino && e.Flags&index.Torn == 0:
+	case st.Ino == ino:
 		w.markLate(group, e)
-		group.set(d, e)
-	default: // what was read is a state that no other name will be found in
+		group.set(d, e, st)
+	default: // another inode has taken the name
 		w.markApart(e)
 	}
 	return nil
@@ -230,11 +222,12 @@ func (w *worker) markLate(group *linkGroup, e *index.Entry) {
 	}
 }
 
-// markApart notes that an entry does not share its stored file with the other names of its inode, if it has any.
+// markApart notes that an entry does not share its stored file with the other names of its inode, if it has any, because
+// those changed during the run.
 func (w *worker) markApart(e *index.Entry) {
 	if e.Type != 0 && e.Linked() && e.Flags&index.LinksNotHeld == 0 {
 		e.Flags |= index.LinksNotHeld
-		w.notHeld.Links++
+		w.notHeld.LinksChanged++
 	}
 }
 
@@ -246,6 +239,12 @@ func (g *linkGroup) sameState(st *fsat.Stat) bool {
 		e.Mtime == index.Time(st.Mtime) && (e.Type != index.File || e.Size == uint64(st.Size))
 }
 
+// sameInode reports whether st is of the very inode whose first name was stored, whatever has been written to it since:
+// its number alone could be that of another one by now.
+func (g *linkGroup) sameInode(st *fsat.Stat) bool {
+	return st.Btime != (fsat.Time{}) && st.Btime == g.born && g.entry.Type == typeOf(st.Type)
+}
+
 // device numbers the file system of an entry: its folder's, unless something is mounted over the entry itself.
 func (r *run) device(d *dir, st *fsat.Stat) uint32 {
 	if st.Dev == d.source.Dev && st.Mount == d.source.Mount {
@@ -255,20 +254,26 @@ func (r *run) device(d *dir, st *fsat.Stat) uint32 {
 }
 
 // set notes where the group's stored file is. The names are copied: they are parts of whole listings and records.
-func (g *linkGroup) set(d *dir, e *index.Entry) {
-	g.entry, g.dir = *e, d.sharedPath()
+func (g *linkGroup) set(d *dir, e *index.Entry, st *fsat.Stat) {
+	g.entry, g.dir, g.born = *e, d.sharedPath(), st.Btime
 	g.entry.Name, g.entry.Target = strings.Clone(e.Name), strings.Clone(e.Target)
 }
 
-// joinGroup makes the entry a further name of the group's stored file.
+// joinGroup makes the entry a further name of the group's stored file. A file that was changed since its first name was
+// read stays one file in the snapshot, as it was then: a moment at which the source had that under all names.
 func (r *run) joinGroup(w *worker, d *dir, i int, st *fsat.Stat, group *linkGroup) error {
 	was := d.entries[i]
 	name := d.names[i].Name
-	if !group.sameState(st) { // the number belongs to another inode by now, or this one has changed
+	if !group.sameState(st) && !group.sameInode(st) {
 		return r.storeApart(w, d, i, st)
 	}
+	e := group.entry
+	e.Name = name
 	if group.entry.Flags&index.NotStored == 0 {
-		linked, err := r.linkToGroup(w, d, name, &was, group)
+		linked, err := r.linkPart(w, d, i, &e, &was, st, group)
+		if err == nil && !linked {
+			linked, err = r.linkToGroup(w, d, name, &was, group)
+		}
 		if err != nil {
 			return err
 		}
@@ -276,26 +281,73 @@ func (r *run) joinGroup(w *worker, d *dir, i int, st *fsat.Stat, group *linkGrou
 			if err := r.foundGroup(w, d, i, st, group); err != nil {
 				return err
 			}
+			if now := &d.entries[i]; now.Type != 0 && now.Flags&index.LinksNotHeld == 0 {
+				now.Flags |= index.LinksNotHeld
+				w.notHeld.Links++
+			}
 			group.entry.Flags |= index.LinksNotHeld
-			w.markApart(&d.entries[i])
 			return nil
 		}
 	}
-	action := New
-	switch {
-	case was.Type == 0 && r.moved.has(group.entry.Stored):
+	action := joined(&was, &e)
+	if action == New && r.moved.has(e.Stored) {
 		action = Moved
-	case was.Type != 0 && was.Stored == group.entry.Stored && !r.restat:
-		action = Unchanged
-	case was.Type == index.File && was.Hash == group.entry.Hash:
-		action = MetadataChanged
-	case was.Type != 0:
-		action = Changed
 	}
-	d.entries[i] = group.entry
-	d.entries[i].Name = name
+	d.entries[i] = e
 	r.settled(w, d, i, action, "")
+	switch {
+	case e.Flags&index.LinksNotHeld == 0:
+	case group.late:
+		w.notHeld.LinksChanged++
+	default:
+		w.notHeld.Links++
+	}
+	if e.Flags&index.Torn != 0 {
+		r.fail(w, d.child(name), errChanging)
+	}
 	return nil
+}
+
+// joined says how an entry that is now a name of a group's stored file differs from the one of the previous snapshot.
+// Which names are links to one another is no difference.
+func joined(was, e *index.Entry) Action {
+	sameContent := was.Type == e.Type && was.Hash == e.Hash && was.Target == e.Target &&
+		was.Major == e.Major && was.Minor == e.Minor
+	switch {
+	case was.Type == 0:
+		return New
+	case sameContent && sameRecord(was, e) && was.Attrs == e.Attrs:
+		return Unchanged
+	case sameContent:
+		return MetadataChanged
+	}
+	return Changed
+}
+
+// linkPart links a name of a group that is too large for one inode to the stored file that the name had in the previous
+// snapshot, and notes that in e. So only names whose stored file is full need a new one.
+func (r *run) linkPart(w *worker, d *dir, i int, e, was *index.Entry, st *fsat.Stat, group *linkGroup) (bool, error) {
+	if r.caps.LinkLimit == 0 || st.Nlink <= r.caps.LinkLimit || r.restat || was.Stored == group.entry.Stored ||
+		joined(was, e) != Unchanged {
+		return false, nil
+	}
+	var linked bool
+	var err error
+	if group.parts[was.Stored] {
+		linked, err = r.linkFrom(w, d, d.handles.prev, was.Name, e.Name, was)
+	} else {
+		linked, err = r.linkPrevious(w, d, i, was, st.Nlink)
+	}
+	if err != nil || !linked {
+		return false, err
+	}
+	if group.parts == nil {
+		group.parts = make(map[uint64]bool)
+	}
+	group.parts[was.Stored] = true
+	e.Stored, e.Blocks = was.Stored, was.Blocks
+	e.Flags |= index.LinksNotHeld
+	return true, nil
 }
 
 func (r *run) linkToGroup(w *worker, d *dir, name string, was *index.Entry, group *linkGroup) (bool, error) {
@@ -303,7 +355,11 @@ func (r *run) linkToGroup(w *worker, d *dir, name string, was *index.Entry, grou
 		return false, nil
 	}
 	if was.Type != 0 && was.Stored == group.entry.Stored && d.handles.prev >= 0 && !r.restat {
-		return r.linkFrom(w, d, d.handles.prev, was.Name, name, &group.entry)
+		linked, err := r.linkFrom(w, d, d.handles.prev, was.Name, name, &group.entry)
+		if err != nil || linked || w.notLinked&index.WasMissing == 0 {
+			return linked, err
+		}
+		w.notLinked &^= index.WasMissing // the name is gone there, and the stored file has others
 	}
 	if r.opt.DryRun {
 		if group.entry.Type == index.File {

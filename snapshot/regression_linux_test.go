@@ -98,8 +98,8 @@ func TestNameLinkedAfterItsGroup(t *testing.T) {
 	l.opt.Threads = 1
 	rep := l.runChanging()
 	l.verify()
-	if e := l.entries(rep.Snapshot)["z/c"]; e.Flags&index.LinksNotHeld == 0 || rep.NotHeld.Links != 1 {
-		t.Errorf("z/c has the flags %b; %d names are not held", e.Flags, rep.NotHeld.Links)
+	if e := l.entries(rep.Snapshot)["z/c"]; e.Flags&index.LinksNotHeld == 0 || rep.NotHeld.LinksChanged != 1 {
+		t.Errorf("z/c has the flags %b; %d names are not held", e.Flags, rep.NotHeld.LinksChanged)
 	}
 }
 

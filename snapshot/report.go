@@ -76,16 +76,19 @@ type NotHeld struct {
 	Times   uint64 `json:"times,omitempty"`
 	Xattrs  uint64 `json:"xattrs,omitempty"`
 	Links   uint64 `json:"links,omitempty"`
-	Space   uint64 `json:"preallocated_space,omitempty"` // nor has the catalog it
+	// LinksChanged are names that were linked, or replaced, while the run looked at the other names of their inode.
+	LinksChanged uint64 `json:"links_changed,omitempty"`
+	Space        uint64 `json:"preallocated_space,omitempty"` // nor has the catalog it
 }
 
+// add counts what the flags of an entry say, but for links: why those are not held, the flag does not tell.
 func (n *NotHeld) add(f index.Flags) {
 	for _, c := range []struct {
 		flag  index.Flags
 		count *uint64
 	}{
 		{index.NotStored, &n.Entries}, {index.OwnerNotHeld, &n.Owners}, {index.ModeNotHeld, &n.Modes},
-		{index.TimeNotHeld, &n.Times}, {index.XattrsNotHeld, &n.Xattrs}, {index.LinksNotHeld, &n.Links},
+		{index.TimeNotHeld, &n.Times}, {index.XattrsNotHeld, &n.Xattrs},
 	} {
 		if f&c.flag != 0 {
 			*c.count++
@@ -258,5 +261,6 @@ func (n *NotHeld) addAll(m *NotHeld) {
 	n.Times += m.Times
 	n.Xattrs += m.Xattrs
 	n.Links += m.Links
+	n.LinksChanged += m.LinksChanged
 	n.Space += m.Space
 }

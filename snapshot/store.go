@@ -295,7 +295,7 @@ func (r *run) couldHoldMore(a *index.Entry) bool {
 // this snapshot uses: first the one it was in the previous snapshot, then any.
 func (r *run) linkStored(f *file) (bool, error) {
 	if f.was.Type == index.File && f.was.Hash == f.e.Hash && r.standsFor(f.was, &f.e) && r.previousStandsFor(f) {
-		linked, err := r.linkPrevious(f.w, f.d, f.slot, f.was)
+		linked, err := r.linkPrevious(f.w, f.d, f.slot, f.was, f.st.Nlink)
 		if err != nil {
 			return false, err
 		}
@@ -312,7 +312,8 @@ func (r *run) linkStored(f *file) (bool, error) {
 		return false, err
 	}
 	f.action, f.from = Moved, from
-	if from == f.d.child(f.name) { // it was there before, only not in the previous snapshot
+	same := f.was.Type == index.File && f.was.Hash == f.e.Hash && sameRecord(f.was, &f.e)
+	if same || from == f.d.child(f.name) { // it was there before, if only not in the previous snapshot
 		f.action, f.from = Unchanged, ""
 	} else {
 		f.movedFrom = found.Stored
@@ -544,7 +545,7 @@ func (r *run) storeSpecial(w *worker, d *dir, i int, st *fsat.Stat, was *index.E
 	if was.Type != 0 {
 		action = Changed
 		if alike && r.standsFor(was, &e) {
-			linked, err := r.linkPrevious(w, d, i, was)
+			linked, err := r.linkPrevious(w, d, i, was, st.Nlink)
 			if err != nil {
 				return err
 			}

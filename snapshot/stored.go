@@ -49,7 +49,7 @@ func (r *run) linkStoredAt(f *file, snapshot, dir string, e *index.Entry) (linke
 		if err := fsat.StatAt(fd, e.Name, &st); err != nil {
 			return err
 		}
-		if !r.untouched(e, &st) || !r.sameHoles(f, fd, e.Name, &st) {
+		if !r.untouched(e, &st) || !r.sameHoles(f, fd, e.Name, &st) || !r.roomFor(f.st.Nlink, &st) {
 			return nil
 		}
 		if !r.used.claim(st.Ino) {

@@ -46,6 +46,14 @@ func (t *teller) notes(r *snapshot.Report) {
 		t.notef("%s cannot set everything in the archive. In the catalog only, from where restore brings it back: %s.",
 			whoMayNot("The file system"), text)
 	}
+	if n := r.NotHeld.Links; n > 0 {
+		t.notef("The archive's file system cannot make all hard links that the source has: %s of the snapshot's folder "+
+			"hold a copy. Restore makes hard links of them.", counted(n, "name", "names"))
+	}
+	if n := r.NotHeld.LinksChanged; n > 0 {
+		t.notef("Hard links were made or replaced while the snapshot was made: %s of its folder hold a copy.",
+			counted(n, "name", "names"))
+	}
 	if n := r.NotHeld.Space; n > 0 {
 		t.notef("Space allocated and not written is not kept of %s: the archive has no room for it, or cannot hold it.",
 			counted(n, "file", "files"))
@@ -81,7 +89,6 @@ func notHeld(n *snapshot.NotHeld) string {
 		lacking(n.Modes, "modes of"),
 		lacking(n.Times, "times of"),
 		lacking(n.Xattrs, "extended attributes of"),
-		lacking(n.Links, "hard links of"),
 	)
 }
 

@@ -1,0 +1,254 @@
+package snapshot
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"snapcopy/internal/testtree"
+)
+
+// Guards: a file that is written to between the reading of two of its names is one file in the snapshot, with the content
+// it had then, and nothing is said of it.
+func TestGroupChangesBetweenItsNames(t *testing.T) {
+	for _, c := range []struct{ name, script, change string }{
+		{"new", "", `append a "more"`},
+		{"unchanged", "", `append a "more"`},
+		{"unchanged, mode", "", "set z/b mode=0600"},
+		{"already changed", `append a "2"`, `append a "3"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t)
+			l.parallel = true
+			l.build("file a 0644 \"content\"\ndir z 0755\nlink z/b a\nlink z/c a")
+			if c.name != "new" {
+				settle()
+				l.run()
+				l.build("file m 0644 \"m\"\n" + c.script)
+			}
+			want := testtree.Take(t, l.src)
+			l.opt.Threads = 1
+			l.opt.Fault = func(step string) error {
+				if step == "mkdir" { // the top's names have been dealt with, and z's have not
+					l.build(c.change)
+				}
+				return nil
+			}
+			rep, err := Run(t.Context(), l.src, l.arch, l.opt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.opt.Fault = nil
+			l.note(rep)
+			testtree.Equal(t, "snapshot", want, l.taken[rep.Snapshot], 0)
+			if rep.NotHeld != (NotHeld{}) || rep.Incomplete {
+				t.Errorf("not held: %+v, incomplete %v", rep.NotHeld, rep.Incomplete)
+			}
+			l.verify()
+			next := l.run()
+			if next.Counts.Changed != 3 {
+				t.Errorf("then %d changed; want all 3 names", next.Counts.Changed)
+			}
+		})
+	}
+}
+
+// Guards: a file that kept changing while it was read is still one file under all its names.
+func TestTornGroupStaysTogether(t *testing.T) {
+	l := newLab(t)
+	l.build("file a 0644 \"a\"\nlink b a\nlink c a")
+	l.at("write", -1, `append a "x"`)
+	rep := l.runChanging()
+	taken := l.taken[rep.Snapshot]
+	if taken["a"].Ino != taken["b"].Ino || taken["a"].Ino != taken["c"].Ino {
+		t.Error("the names have several stored files")
+	}
+	if rep.Counts.Failed != 3 || rep.NotHeld != (NotHeld{}) {
+		t.Errorf("%d failed, not held: %+v", rep.Counts.Failed, rep.NotHeld)
+	}
+	l.run()
+}
+
+// Guards: a link group that the stored file has no room for is stored once more as a whole; one that no inode can hold is
+// stored in parts, each linked to the one it was before while there is room. Nothing of either has changed.
+func TestGroupBeyondTheLinkLimit(t *testing.T) {
+	t.Parallel()
+	const limit = 65_000 // EXT4_LINK_MAX
+	disk := testtree.NewDisk(t, "ext4", 96*mib, "-N", "4096")
+	for _, names := range []int{limit/2 + 500, limit + 1000} {
+		l := newLab(t)
+		l.src = filepath.Join(t.TempDir(), "tmpfs")
+		testtree.Tmpfs(t, l.src, "")
+		l.arch = filepath.Join(disk.Path, fmt.Sprint("archive", names))
+		l.build("file f 0644 content")
+		for i := 1; i < names; i++ {
+			check(t, os.Link(filepath.Join(l.src, "f"), fmt.Sprint(l.src, "/f", i)))
+		}
+		for i := range 3 { // the second run reads the file again, because it has just been linked
+			rep, err := Run(t.Context(), l.src, l.arch, l.opt)
+			check(t, err)
+			if want := fmt.Sprint(names, " unchanged"); i > 0 {
+				l.counts(rep, want)
+			}
+			if (rep.NotHeld.Links > 0) != (names > limit) {
+				t.Errorf("%d of %d names: %d links not held", limit, names, rep.NotHeld.Links)
+			}
+			if rep.NotHeld.Links > uint64(names) || rep.Counts.BytesStored > 2*7 {
+				t.Errorf("%d links not held, %d bytes stored", rep.NotHeld.Links, rep.Counts.BytesStored)
+			}
+			settle()
+		}
+		l.opt.Threads = 0
+		if found := l.damage(VerifyOptions{}); len(found) > 0 {
+			t.Errorf("verify: %v", found[0])
+		}
+	}
+}
+
+// Guards: in an archive that was copied to another place, whether the copy kept hard links or not, unchanged groups are
+// unchanged and one file each.
+func TestGroupsInCopiedArchive(t *testing.T) {
+	for _, how := range []string{"-a", "-rp --preserve=all --no-preserve=links"} {
+		t.Run(how, func(t *testing.T) {
+			l := newLab(t)
+			l.build("dir a 0755\nfile a/r 0644 content\ndir b 0755\nlink b/r2 a/r\nlink b/r3 a/r\nsymlink s t\nlink b/s s\n" +
+				"file single 0644 single")
+			settle()
+			l.run()
+			moved := l.arch + "-copy"
+			if out, err := exec.Command("sh", "-c", "cp "+how+" "+l.arch+" "+moved).CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			l.arch = moved
+			l.counts(l.run(), "6 unchanged")
+			l.counts(l.run(), "6 unchanged")
+		})
+	}
+}
+
+// Guards: whatever becomes of link groups in the source and in the archive between two runs, the snapshot has the
+// source's groups, and a run after which nothing was changed finds everything unchanged.
+func TestGroupsOverTime(t *testing.T) {
+	for seed := range uint64(4) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t)
+			l.parallel = true
+			rng := rand.New(rand.NewPCG(seed, 9))
+			outside := filepath.Join(filepath.Dir(l.src), "outside")
+			check(t, os.Mkdir(outside, 0o755))
+			l.build("dir a 0755\ndir a/deep 0755\ndir b 0755\nfile a/f 0644 first")
+			for step := range 10 {
+				for range 1 + rng.IntN(3) {
+					l.editGroups(rng, outside, step)
+				}
+				if rng.IntN(3) == 0 {
+					settle()
+				}
+				l.run()
+				if rng.IntN(4) == 0 {
+					l.copyArchive(step)
+				}
+				if rng.IntN(3) == 0 {
+					l.loseStored(rng)
+				}
+				rep := l.run()
+				if n := rep.Counts.Files; n > 0 {
+					l.counts(rep, fmt.Sprint(n, " unchanged"))
+				}
+				if t.Failed() {
+					t.Fatalf("at step %d", step)
+				}
+			}
+		})
+	}
+}
+
+// editGroups makes, breaks or changes one name of the source, or one outside it.
+func (l *lab) editGroups(rng *rand.Rand, outside string, step int) {
+	l.t.Helper()
+	var names []string
+	for _, dir := range []string{l.src, filepath.Join(l.src, "a"), filepath.Join(l.src, "a", "deep"),
+		filepath.Join(l.src, "b"), outside} {
+		list, err := os.ReadDir(dir)
+		check(l.t, err)
+		for _, e := range list {
+			if !e.IsDir() {
+				names = append(names, filepath.Join(dir, e.Name()))
+			}
+		}
+	}
+	fresh := func() string {
+		dir := []string{"", "a", "a/deep", "b", "../outside"}[rng.IntN(5)]
+		return filepath.Join(l.src, dir, fmt.Sprintf("n%d-%d", step, rng.IntN(1_000_000)))
+	}
+	if len(names) < 3 {
+		check(l.t, os.WriteFile(fresh(), fmt.Append(nil, "content ", rng.IntN(3)), 0o644))
+		return
+	}
+	name := names[rng.IntN(len(names))]
+	switch rng.IntN(9) {
+	case 0, 1, 2:
+		check(l.t, os.Link(name, fresh()))
+	case 3:
+		check(l.t, os.Remove(name))
+	case 4:
+		check(l.t, os.Rename(name, fresh()))
+	case 5:
+		check(l.t, os.WriteFile(name, fmt.Append(nil, "content ", rng.IntN(3)), 0o644))
+	case 6:
+		check(l.t, os.Chmod(name, os.FileMode(0o600+rng.IntN(0o200))))
+	case 7: // a copy takes the name's place
+		content, err := os.ReadFile(name)
+		check(l.t, err)
+		check(l.t, os.Remove(name))
+		check(l.t, os.WriteFile(name, content, 0o644))
+	case 8:
+		check(l.t, os.WriteFile(fresh(), fmt.Append(nil, "content ", rng.IntN(3)), 0o644))
+	}
+}
+
+func (l *lab) copyArchive(step int) {
+	l.t.Helper()
+	moved := fmt.Sprint(filepath.Dir(l.arch), "/archive", step)
+	if out, err := exec.Command("cp", "-a", l.arch, moved).CombinedOutput(); err != nil {
+		l.t.Fatalf("%v: %s", err, out)
+	}
+	l.arch = moved
+}
+
+// loseStored removes one name, or all names of one stored file, from the newest snapshot.
+func (l *lab) loseStored(rng *rand.Rand) {
+	l.t.Helper()
+	newest := l.order[len(l.order)-1]
+	taken := l.taken[newest]
+	var names []string
+	for name, item := range taken {
+		if item.Type != "dir" {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	slices.Sort(names)
+	lost := names[rng.IntN(len(names))]
+	all := rng.IntN(2) == 0
+	for _, name := range names {
+		if name == lost || all && taken[name].Ino == taken[lost].Ino {
+			check(l.t, os.Remove(l.path(newest, name)))
+		}
+	}
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

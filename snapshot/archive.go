@@ -24,6 +24,8 @@ var (
 	ErrNotArchive = errors.New("not an archive")
 	// ErrNoArchive is returned where there is no archive and none may be made.
 	ErrNoArchive = errors.New("there is no archive")
+	// ErrNoAccess is returned for an archive that this user may not open, or may not make.
+	ErrNoAccess = errors.New("permission denied")
 	// ErrNewerFormat is returned for an archive that a newer version of the program has written.
 	ErrNewerFormat = errors.New("written by a newer version of snapcopy")
 	// ErrLocked is returned when another process is writing to the archive.
@@ -81,18 +83,50 @@ type Snapshot struct {
 	Catalog string    // path of the catalog file
 }
 
+// NoParentError says that an archive cannot be made, as the folder that would hold it does not exist.
+type NoParentError struct{ Archive, Parent string }
+
+func (e *NoParentError) Error() string {
+	return fmt.Sprintf("create archive %s: there is no folder %s", e.Archive, e.Parent)
+}
+
+// hasParent returns a NoParentError if the folder that would hold an archive does not exist.
+func hasParent(archive string) error {
+	parent := filepath.Dir(archive)
+	if _, err := os.Stat(parent); errors.Is(err, fs.ErrNotExist) {
+		return &NoParentError{archive, parent}
+	}
+	return nil // another error comes back from making the archive
+}
+
+// accessError is the error of a call on the archive at path, without a path of its own, and with ErrNoAccess in the place
+// of a permission that is missing.
+func accessError(op, path string, err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%s %s: %w", op, path, ErrNoAccess)
+	}
+	var inner *fs.PathError
+	if errors.As(err, &inner) && inner.Path == path {
+		err = inner.Err
+	}
+	return fmt.Errorf("%s %s: %w", op, path, err)
+}
+
 // Create makes a new archive in a folder that is missing or empty.
 func Create(path string, now time.Time) (*Archive, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Mkdir(abs, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := hasParent(abs); err != nil {
 		return nil, err
+	}
+	if err := os.Mkdir(abs, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, accessError("create archive", abs, err)
 	}
 	names, err := os.ReadDir(abs)
 	if err != nil {
-		return nil, err
+		return nil, accessError("create archive", abs, err)
 	}
 	for _, n := range names {
 		if foreign(n) {
@@ -101,7 +135,7 @@ func Create(path string, now time.Time) (*Archive, error) {
 	}
 	for _, d := range []string{"", catalogsDir, runsDir, workDir, trashDir} {
 		if err := os.Mkdir(filepath.Join(abs, metaDir, d), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-			return nil, err
+			return nil, accessError("create archive", abs, err)
 		}
 	}
 	a := &Archive{Path: abs, root: fsat.NoDir, meta: fsat.NoDir}
@@ -152,12 +186,12 @@ func Open(path string) (*Archive, error) {
 		case errors.Is(dirErr, fs.ErrNotExist) || dirErr == nil && !slices.ContainsFunc(names, foreign):
 			return nil, fmt.Errorf("open archive %s: %w", abs, ErrNoArchive)
 		case dirErr != nil:
-			return nil, fmt.Errorf("open archive: %w", dirErr)
+			return nil, accessError("open archive", abs, dirErr)
 		}
 		return nil, fmt.Errorf("open archive %s: %w (no %s)", abs, ErrNotArchive, filepath.Join(metaDir, archiveFile))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open archive: %w", err)
+		return nil, accessError("open archive", abs, err)
 	}
 	a := &Archive{Path: abs, root: fsat.NoDir, meta: fsat.NoDir}
 	if err := json.Unmarshal(text, &a.Info); err != nil {

@@ -138,9 +138,11 @@ func (r *run) openArchive(path string) error {
 	if errors.Is(err, ErrNoArchive) && !r.opt.RequireArchive {
 		r.report.Created = true
 		if r.opt.DryRun {
-			r.report.Archive, err = filepath.Abs(path)
 			r.caps = Capabilities{HardLinks: true}
-			return err
+			if r.report.Archive, err = filepath.Abs(path); err != nil {
+				return err
+			}
+			return hasParent(r.report.Archive)
 		}
 		if err := r.step("create"); err != nil {
 			return err

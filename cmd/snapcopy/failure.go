@@ -103,6 +103,7 @@ var hints = []struct {
 }{
 	{snapshot.ErrNotArchive, "choose an archive, or a new or empty folder to make one in"},
 	{snapshot.ErrNoArchive, "is its disk mounted? `snapcopy snapshot SOURCE ARCHIVE` makes a new archive"},
+	{snapshot.ErrNoAccess, "use an archive of your own, such as ~/backup, or run the command as the user whose archive it is (sudo?)"},
 	{snapshot.ErrNewerFormat, "install the newest version of snapcopy; this one changes nothing there"},
 	{index.ErrNewer, "install the newest version of snapcopy; this one changes nothing there"},
 	{snapshot.ErrLocked, "try again when it has ended; a lock never outlives its process"},
@@ -133,6 +134,10 @@ func hintFor(err error) string {
 		if errors.Is(err, h.err) {
 			return h.hint
 		}
+	}
+	var parent *snapshot.NoParentError
+	if errors.As(err, &parent) {
+		return fmt.Sprintf("is its disk mounted? If so, make that folder first: `mkdir -p %s`", shellWord(parent.Parent))
 	}
 	return ""
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -177,6 +179,24 @@ func TestModeString(t *testing.T) {
 	} {
 		if got := modeString(&e); got != want {
 			t.Errorf("modeString(%o) = %s, want %s", e.Mode, got, want)
+		}
+	}
+}
+
+// Guards: a word that a person is told to type reaches the program as it was meant.
+func TestShellWord(t *testing.T) {
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Skip("needs bash")
+	}
+	for _, s := range []string{"/plain/path-1.2", "", "with space", "it's", "a\\b", "$HOME", "new\nline", "bad\xff 'x'\\", "ä ö", "*?[", "-n", "~"} {
+		got, err := exec.Command(bash, "-c", "printf %s "+shellWord(s)).Output()
+		if s == "-n" { // printf takes it for a flag
+			got, err = exec.Command(bash, "-c", "printf -- '--%s' "+shellWord(s)).Output()
+			got = bytes.TrimPrefix(got, []byte("--"))
+		}
+		if err != nil || string(got) != s {
+			t.Errorf("%q as %s: %q, %v", s, shellWord(s), got, err)
 		}
 	}
 }

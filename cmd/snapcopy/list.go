@@ -161,7 +161,8 @@ func (a *app) printSnapshots(lines []snapshotLine) error {
 		}
 		rows = append(rows, row)
 	}
-	return a.printf("%s", table(rows, false, false, true, true, true, true, true, true, true))
+	return a.printTable(rows, []string{"MOVED", "DELETED", "NEW", "CHANGED", "ADDED"}, false, false, true, true, true, true,
+		true, true, true)
 }
 
 func stateText(l *snapshotLine) string {

@@ -238,7 +238,11 @@ func (a *app) printStats(lines []statsLine, whole *archiveLine) error {
 		rows = append(rows, []string{l.Snapshot, a.local(l.Time), count(l.Files), size(l.Logical), size(l.Added),
 			size(l.Unique), size(l.Shared), size(l.Structure)})
 	}
-	if err := a.printf("%s\n", table(rows, false, false, true, true, true, true, true, true)); err != nil {
+	if err := a.printTable(rows, []string{"FOLDERS", "SHARED", "ADDED"}, false, false, true, true, true, true, true,
+		true); err != nil {
+		return err
+	}
+	if err := a.printf("\n"); err != nil {
 		return err
 	}
 	summary := [][]string{

@@ -13,13 +13,14 @@ import (
 // terminal is where the program talks: results to stdout, all else to stderr. A progress bar on stderr gives way to
 // both. Its methods may be called from several goroutines.
 type terminal struct {
-	mu     sync.Mutex
-	out    *bufio.Writer
-	errOut io.Writer
-	width  func() int // of the terminal behind stderr; 0 if there is none
-	shared bool       // stdout is a terminal: results are shown at once, and the bar gives way
-	joined bool       // stdout and stderr are one file: what was written first has to appear first
-	bar    bool       // one is drawn
+	mu       sync.Mutex
+	out      *bufio.Writer
+	errOut   io.Writer
+	width    func() int // of the terminal behind stderr; 0 if there is none
+	outWidth func() int // of the terminal behind stdout; 0 if there is none
+	shared   bool       // stdout is a terminal: results are shown at once, and the bar gives way
+	joined   bool       // stdout and stderr are one file: what was written first has to appear first
+	bar      bool       // one is drawn
 }
 
 func newTerminal(out, errOut *os.File) *terminal {
@@ -28,6 +29,13 @@ func newTerminal(out, errOut *os.File) *terminal {
 		errOut: errOut,
 		shared: term.IsTerminal(int(out.Fd())),
 		joined: sameFile(out, errOut),
+		outWidth: func() int {
+			width, _, err := term.GetSize(int(out.Fd()))
+			if err != nil {
+				return 0
+			}
+			return width
+		},
 		width: func() int {
 			if name := os.Getenv("TERM"); name == "dumb" || !term.IsTerminal(int(errOut.Fd())) || !canDraw(errOut) {
 				return 0

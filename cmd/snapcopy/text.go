@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -118,6 +119,50 @@ func clock(d time.Duration) string {
 		return fmt.Sprintf("%d:%02d:%02d", s/3600, s/60%60, s%60)
 	}
 	return fmt.Sprintf("%d:%02d", s/60, s%60)
+}
+
+// printTable prints rows as table lays them out. On a terminal that is too narrow for them it leaves out spare columns,
+// known by their titles in the first row, the first of the list first, and says which.
+func (a *app) printTable(rows [][]string, spare []string, right ...bool) error {
+	var left []string
+	width, text := a.term.outWidth(), table(rows, right...)
+	for _, title := range spare {
+		if width == 0 || widest(text) <= width {
+			break
+		}
+		if at := slices.Index(rows[0], title); at >= 0 {
+			left = append(left, title)
+			rows, right = withoutColumn(rows, at), slices.Delete(slices.Clone(right), at, min(at+1, len(right)))
+			text = table(rows, right...)
+		}
+	}
+	if err := a.printf("%s", text); err != nil {
+		return err
+	}
+	if len(left) > 0 {
+		a.term.errorf("Left out, as the terminal is too narrow: %s.", strings.Join(left, ", "))
+	}
+	return nil
+}
+
+func withoutColumn(rows [][]string, at int) [][]string {
+	out := make([][]string, len(rows))
+	for i, row := range rows {
+		out[i] = row
+		if at < len(row) {
+			out[i] = slices.Delete(slices.Clone(row), at, at+1)
+		}
+	}
+	return out
+}
+
+// widest is the number of letters in the longest line.
+func widest(text string) int {
+	most := 0
+	for line := range strings.Lines(text) {
+		most = max(most, utf8.RuneCountInString(strings.TrimSuffix(line, "\n")))
+	}
+	return most
 }
 
 // table lays out rows in columns two spaces apart. right tells which columns are flush right.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -88,6 +89,29 @@ func TestTable(t *testing.T) {
 	want := "A          B  C\ngröße      1\nx      1,000  y\n"
 	if got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+// Guards: a table fits a narrow terminal, by leaving out columns in the order given, and says so; nothing is left out
+// where there is no terminal.
+func TestNarrowTable(t *testing.T) {
+	rows := [][]string{{"NAME", "ONE", "TWO", "STATE"}, {"snapshot", "1,000", "2", "complete"}, {"x"}}
+	for width, want := range map[int]string{
+		0:   "NAME        ONE  TWO  STATE\nsnapshot  1,000    2  complete\nx\n",
+		30:  "NAME        ONE  TWO  STATE\nsnapshot  1,000    2  complete\nx\n",
+		29:  "NAME        ONE  STATE\nsnapshot  1,000  complete\nx\nLeft out, as the terminal is too narrow: TWO.\n",
+		20:  "NAME      STATE\nsnapshot  complete\nx\nLeft out, as the terminal is too narrow: TWO, ONE.\n",
+		5:   "NAME      STATE\nsnapshot  complete\nx\nLeft out, as the terminal is too narrow: TWO, ONE.\n",
+		200: "NAME        ONE  TWO  STATE\nsnapshot  1,000    2  complete\nx\n",
+	} {
+		a, out, errOut := testApp(t)
+		a.term.outWidth = func() int { return width }
+		if err := errors.Join(a.printTable(rows, []string{"TWO", "ONE"}, false, true, true), a.term.flush()); err != nil {
+			t.Fatal(err)
+		}
+		if got := out.String() + errOut.String(); got != want {
+			t.Errorf("width %d:\n%swant\n%s", width, got, want)
+		}
 	}
 }
 

@@ -60,15 +60,16 @@ func (a *Archive) Verify(ctx context.Context, snapshots []Snapshot, opt VerifyOp
 	threads := (&Options{Threads: opt.Threads}).threads()
 	v := &verifier{ctx: ctx, archive: a, opt: opt, root: os.Geteuid() == 0, workers: newWorkers(threads, opt.Progress)}
 	v.dirs.Open, v.dirs.OpenFrom, v.dirs.Close = v.openByPath, (*verifyDir).openFrom, (*verifyDir).closeHandle
+	v.read.init()
 	v.expect(snapshots)
 	for _, s := range slices.Backward(snapshots) {
 		if err := v.snapshot(s); err != nil {
-			return &v.report, errors.Join(err, v.close())
+			return &v.report, err
 		}
 	}
 	err := v.wholeArchive()
 	opt.Progress.Phase.Store(int32(Finished))
-	return &v.report, errors.Join(err, v.close())
+	return &v.report, err
 }
 
 type verifier struct {
@@ -80,20 +81,12 @@ type verifier struct {
 
 	name    string         // of the snapshot being verified
 	catalog *index.Catalog // of it
-	newer   *index.Catalog // of the one verified before it; nil: none
-	sound   inodeSet       // stored files with the right content
+	read    readContents
 	dirs    dirhandles.Set[*verifyDir]
 	used    inodeSet // stored files met in this snapshot
 	groups  map[groupKey]uint64
 	lock    sync.Mutex // of groups, the report and the Damage function
 	report  VerifyReport
-}
-
-func (v *verifier) close() error {
-	if v.newer == nil {
-		return nil
-	}
-	return v.newer.Close()
 }
 
 func (v *verifier) expect(snapshots []Snapshot) {
@@ -115,7 +108,7 @@ func (v *verifier) expect(snapshots []Snapshot) {
 func (v *verifier) damage(path string, err error) {
 	v.lock.Lock()
 	defer v.lock.Unlock()
-	if errors.Is(err, fs.ErrPermission) {
+	if errors.Is(err, fs.ErrPermission) && !errors.Is(err, ErrDamage) {
 		v.report.Unreadable++
 	} else {
 		v.report.Damaged++
@@ -125,8 +118,42 @@ func (v *verifier) damage(path string, err error) {
 	}
 }
 
-func damagef(format string, args ...any) error {
-	return fmt.Errorf("%w: %w", ErrDamage, fmt.Errorf(format, args...))
+// findings tells what is wrong with one entry: all damage as one finding, and beside it what could not be looked at.
+func (v *verifier) findings(path string, wrong ...error) {
+	var damage []error
+	for _, err := range wrong {
+		switch {
+		case err == nil:
+		case errors.Is(err, ErrDamage):
+			damage = append(damage, err)
+		default:
+			v.damage(path, err)
+		}
+	}
+	if len(damage) > 0 {
+		v.damage(path, joinDamage(damage))
+	}
+}
+
+// damageError is what is wrong with one entry. It wraps ErrDamage.
+type damageError struct{ cause error }
+
+func (d *damageError) Error() string   { return ErrDamage.Error() + ": " + d.cause.Error() }
+func (d *damageError) Unwrap() []error { return []error{ErrDamage, d.cause} }
+
+func damagef(format string, args ...any) error { return &damageError{fmt.Errorf(format, args...)} }
+
+// joinDamage makes one error of several of one entry.
+func joinDamage(list []error) error {
+	joined := list[0]
+	for _, err := range list[1:] {
+		var d *damageError
+		if errors.As(err, &d) {
+			err = d.cause
+		}
+		joined = fmt.Errorf("%w; %w", joined, err)
+	}
+	return joined
 }
 
 // snapshot verifies one snapshot.
@@ -157,12 +184,7 @@ func (v *verifier) snapshot(s Snapshot) (err error) {
 		v.damage("", damagef("the catalog is that of snapshot %q", c.Summary().Snapshot))
 	}
 	v.used, v.groups = inodeSet{}, make(map[groupKey]uint64)
-	if err := v.tree(); err != nil {
-		return errors.Join(err, c.Close())
-	}
-	err = v.close()
-	v.newer = c
-	return err
+	return errors.Join(v.tree(), c.Close())
 }
 
 func (v *verifier) tree() error {
@@ -173,10 +195,7 @@ func (v *verifier) tree() error {
 		return nil
 	}
 	top := &verifyDir{entry: root, fd: fd}
-	if v.newer != nil {
-		top.newer = v.newer.Root()
-	}
-	if err := v.read(&v.workers[0], top); err != nil {
+	if err := v.list(&v.workers[0], top); err != nil {
 		return errors.Join(err, fsat.Close(fd))
 	}
 	v.dirs.Start(&top.Dir, top)
@@ -186,8 +205,8 @@ func (v *verifier) tree() error {
 	return errors.Join(err, v.dirs.CloseAll())
 }
 
-// read loads a directory's entries from the catalog, and compares the directory itself and its listing with them.
-func (v *verifier) read(w *worker, d *verifyDir) error {
+// list loads a directory's entries from the catalog, and compares the directory itself and its listing with them.
+func (v *verifier) list(w *worker, d *verifyDir) error {
 	rec, err := v.catalog.ReadDir(d.entry.Child)
 	if err != nil {
 		return fmt.Errorf("catalog of %s: %w", v.name, err)
@@ -196,14 +215,12 @@ func (v *verifier) read(w *worker, d *verifyDir) error {
 	for _, e := range rec.Entries() {
 		d.entries = append(d.entries, *e)
 	}
-	v.pairWithNewer(d)
 	var st fsat.Stat
 	if err := fsat.StatHandle(d.fd, &st); err != nil {
 		v.damage(d.path(), lookFailed("stat", err))
-	} else if err := v.compare(&d.entry, &st); err != nil {
-		v.damage(d.path(), err)
-	} else if err := v.compareXattrs(&d.entry, func() ([]fsat.Xattr, error) { return fsat.Xattrs(d.fd) }); err != nil {
-		v.damage(d.path(), err)
+	} else {
+		v.findings(d.path(), v.compare(&d.entry, &st),
+			v.compareXattrs(&d.entry, func() ([]fsat.Xattr, error) { return fsat.Xattrs(d.fd) }))
 	}
 	list, err := fsat.ReadDir(d.fd, w.list)
 	if err != nil {
@@ -224,32 +241,6 @@ func (v *verifier) read(w *worker, d *verifyDir) error {
 	return nil
 }
 
-func (v *verifier) pairWithNewer(d *verifyDir) {
-	d.known = make([]bool, len(d.entries))
-	if v.newer == nil || d.newer.Type != index.Dir {
-		return
-	}
-	rec, err := v.newer.ReadDir(d.newer.Child)
-	if err != nil {
-		return // it was checked: a failure now means reading more, not less
-	}
-	d.dirs = make(map[int]index.Entry)
-	i := 0
-	var other index.Entry
-	for cur := rec.Cursor(); cur.Next(&other); {
-		for i < len(d.entries) && d.entries[i].Name < other.Name {
-			i++
-		}
-		if i < len(d.entries) && d.entries[i].Name == other.Name {
-			e := &d.entries[i]
-			if e.Type == index.Dir && other.Type == index.Dir {
-				d.dirs[i] = other
-			}
-			d.known[i] = e.Type == index.File && other.Type == index.File && e.Hash == other.Hash && e.Size == other.Size
-		}
-	}
-}
-
 func (v *verifier) items(id int, d *verifyDir, from, to int) (descend []int, err error) {
 	w := &v.workers[id]
 	if err := d.Acquire(); err != nil {
@@ -268,12 +259,12 @@ func (v *verifier) items(id int, d *verifyDir, from, to int) (descend []int, err
 		if e.Flags&index.NotStored != 0 {
 			continue
 		}
-		wasRead, err := v.entry(w, d.fd, e, d.known[i])
+		wasRead, wrong := v.entry(w, d.fd, e)
 		if v.ctx.Err() != nil {
 			return nil, context.Cause(v.ctx)
 		}
-		if err != nil {
-			v.damage(join(d.path(), e.Name), err)
+		if len(wrong) > 0 {
+			v.findings(join(d.path(), e.Name), wrong...)
 		}
 		if wasRead {
 			read++
@@ -289,32 +280,40 @@ func (v *verifier) items(id int, d *verifyDir, from, to int) (descend []int, err
 	return descend, nil
 }
 
-// entry verifies one entry that is not a directory, and says whether its content was read.
-func (v *verifier) entry(w *worker, dir int, e *index.Entry, known bool) (read bool, err error) {
+// entry verifies one entry that is not a directory, and says whether its content was read. What is wrong with its metadata
+// does not keep it from being read.
+func (v *verifier) entry(w *worker, dir int, e *index.Entry) (read bool, wrong []error) {
+	note := func(err error) {
+		if err != nil {
+			wrong = append(wrong, err)
+		}
+	}
 	var st fsat.Stat
 	if err := fsat.StatAt(dir, e.Name, &st); err != nil {
-		return false, lookFailed("stat", err)
+		return false, []error{lookFailed("stat", err)}
 	}
-	if err := v.compare(e, &st); err != nil {
-		return false, err
+	if typeOf(st.Type) != e.Type {
+		return false, []error{damagef("it is a %s, was a %s", typeOf(st.Type), e.Type)}
 	}
-	if err := v.compareLinks(e, &st); err != nil {
-		return false, err
-	}
+	note(v.compare(e, &st))
+	note(v.compareLinks(e, &st))
 	if e.Type == index.Symlink {
 		target, err := fsat.Readlink(dir, e.Name, st.Size)
-		if err != nil {
-			return false, lookFailed("read link", err)
-		}
-		if target != e.Target {
-			return false, damagef("points to %q, was %q", target, e.Target)
+		switch {
+		case err != nil:
+			note(lookFailed("read link", err))
+		case target != e.Target:
+			note(damagef("points to %q, was %q", target, e.Target))
 		}
 	}
-	err = v.compareXattrs(e, func() ([]fsat.Xattr, error) { return fsat.XattrsAt(dir, e.Name) })
-	if err != nil || e.Type != index.File || v.opt.MetadataOnly || known && v.sound.has(st.Ino) {
-		return false, err
+	note(v.compareXattrs(e, func() ([]fsat.Xattr, error) { return fsat.XattrsAt(dir, e.Name) }))
+	if e.Type != index.File || v.opt.MetadataOnly || uint64(st.Size) != e.Size || !v.read.begin(st.Ino, &e.Hash) {
+		return false, wrong
 	}
-	return true, v.content(w, dir, e)
+	err := v.content(w, dir, e)
+	v.read.end(st.Ino, &e.Hash, err == nil)
+	note(err)
+	return true, wrong
 }
 
 func (v *verifier) content(w *worker, dir int, e *index.Entry) (err error) {
@@ -334,7 +333,6 @@ func (v *verifier) content(w *worker, dir int, e *index.Entry) (err error) {
 	if uint64(n) != e.Size || hash != e.Hash {
 		return damagef("content is not what was stored: hash %x, was %x", hash, e.Hash)
 	}
-	v.sound.claim(st.Ino)
 	return nil
 }
 

@@ -19,10 +19,7 @@ type verifyDir struct {
 	fd      int
 	parent  *verifyDir
 	entry   index.Entry
-	newer   index.Entry // the entry of that path in the snapshot verified before; Type 0: none
 	entries []index.Entry
-	known   []bool              // goes with entries: the other snapshot has it with the same stored file and hash
-	dirs    map[int]index.Entry // the other snapshot's entries of folders that both have, by the position in entries
 }
 
 func (d *verifyDir) path() string {
@@ -66,12 +63,12 @@ func (v *verifier) enter(id int, parent *verifyDir, item int) (d *verifyDir, ite
 		return nil, 0, false, err
 	}
 	defer func() { err = errors.Join(err, parent.Release()) }()
-	d = &verifyDir{parent: parent, entry: parent.entries[item], newer: parent.dirs[item]}
+	d = &verifyDir{parent: parent, entry: parent.entries[item]}
 	if d.fd, err = fsat.OpenDir(parent.fd, d.entry.Name); err != nil {
 		v.closedDir(parent.fd, d, err)
 		return nil, 0, false, nil
 	}
-	if err := v.read(&v.workers[id], d); err != nil {
+	if err := v.list(&v.workers[id], d); err != nil {
 		return nil, 0, false, errors.Join(err, d.closeHandle())
 	}
 	return d, len(d.entries), true, d.Enter(&parent.Dir, d)

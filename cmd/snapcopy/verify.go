@@ -24,8 +24,9 @@ func verifyCommand(a *app) *cobra.Command {
 		Use:   "verify ARCHIVE[@SNAPSHOT]",
 		Short: "Prove that snapshots are still what was stored",
 		Long: `Compare a snapshot, or all if none is named, with its catalog: every entry has to be there with its
-metadata, nothing else may be, and every content is read again and hashed. The catalogs and the content-hash
-index are checked, too. A stored file that several snapshots share is read once. Nothing is changed.`,
+metadata, nothing else may be, and every content is read again and hashed. A stored file is read once, whatever
+names it has and in how many snapshots. The catalogs and the content-hash index are checked, too. Nothing is
+changed.`,
 		Example: `  snapcopy verify /backup/documents
   snapcopy verify --metadata /backup/documents@latest`,
 	}, new(verifyOptions), mayBeDone, mayFail, mayBeIncomplete, mayFindDamage)

@@ -1,0 +1,109 @@
+package snapshot
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// verifyAll verifies every snapshot of an archive and gives what it found, one line each.
+func verifyAll(t *testing.T, path string) (*VerifyReport, []string) {
+	t.Helper()
+	a, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	list, err := a.Snapshots()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	rep, err := a.Verify(t.Context(), list, VerifyOptions{Threads: 4, Damage: func(d Damage) {
+		found = append(found, d.Path+": "+d.Err.Error())
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rep, found
+}
+
+// Guards: Verify reads a stored file once, with all names of a link group, under a name it was moved from, in an archive
+// that was copied, too.
+func TestVerifyReadsOnceWhateverTheNames(t *testing.T) {
+	l := newLab(t)
+	l.build(`dir a 0755
+		file a/big 0644 random=500000:1
+		link a/second a/big
+		link a/third a/big
+		file moved 0644 random=1000:2`)
+	settle()
+	l.run()
+	if err := os.Rename(l.src+"/moved", l.src+"/a/elsewhere"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(l.src+"/a/big", l.src+"/a/biggest"); err != nil {
+		t.Fatal(err)
+	}
+	l.run()
+	copied := t.TempDir() + "/copy"
+	if out, err := exec.Command("cp", "-a", l.arch, copied).CombinedOutput(); err != nil {
+		t.Fatalf("cp: %v: %s", err, out)
+	}
+	for _, arch := range []string{l.arch, copied} {
+		for range 3 {
+			if rep, found := verifyAll(t, arch); rep.FilesRead != 2 || rep.BytesRead != 501000 || len(found) > 0 {
+				t.Errorf("read %d files, %d bytes; found %q", rep.FilesRead, rep.BytesRead, found)
+			}
+		}
+	}
+}
+
+// Guards: a name that was linked to a sound stored file with another content is found all the same.
+func TestVerifyFindsNameLinkedElsewhere(t *testing.T) {
+	l := newLab(t)
+	l.build("file b 0644 before mtime=5")
+	settle()
+	first := l.run()
+	l.build("rm b\nfile a 0644 behind mtime=5")
+	second := l.run()
+	if err := os.Remove(l.path(first.Snapshot, "b")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Link(l.path(second.Snapshot, "a"), l.path(first.Snapshot, "b")); err != nil {
+		t.Fatal(err)
+	}
+	_, found := verifyAll(t, l.arch)
+	if !strings.Contains(strings.Join(found, "\n"), "b: damage: content is not what was stored") {
+		t.Errorf("found %q", found)
+	}
+}
+
+// Guards: what is wrong with the metadata of a file does not keep Verify from reading its content; both are one finding.
+func TestVerifyReadsContentBesideMetadata(t *testing.T) {
+	l := newLab(t)
+	l.build("file f 0644 content mtime=5\nfile g 0644 content mtime=6")
+	settle()
+	rep := l.run()
+	for _, name := range []string{"f", "g"} {
+		path := l.path(rep.Snapshot, name)
+		if err := os.WriteFile(path, []byte("CONTENT"), 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, found := verifyAll(t, l.arch)
+	if len(found) != 2 {
+		t.Fatalf("found %q", found)
+	}
+	for _, line := range found {
+		for _, part := range []string{"mode is 0600, was 0644", "modification time is ", "content is not what was stored"} {
+			if !strings.Contains(line, part) {
+				t.Errorf("%q does not say %q", line, part)
+			}
+		}
+	}
+}

@@ -55,7 +55,7 @@ type selection struct {
 }
 
 // selectPaths looks up the paths. It returns nil for the whole snapshot: no paths, or its root alone. Unless they keep
-// their places, no two may have the same last element.
+// their places, no two different ones may have the same last element.
 func selectPaths(c *index.Catalog, paths []string, inPlace bool) ([]selection, error) {
 	if len(paths) == 0 {
 		return nil, nil
@@ -65,7 +65,7 @@ func selectPaths(c *index.Catalog, paths []string, inPlace bool) ([]selection, e
 	for _, path := range paths {
 		clean := cleanPath(path)
 		if clean == "" {
-			if len(paths) == 1 {
+			if !slices.ContainsFunc(paths, func(p string) bool { return cleanPath(p) != "" }) {
 				return nil, nil
 			}
 			return nil, fmt.Errorf("restore %q: the whole snapshot cannot be restored together with other paths", path)
@@ -82,12 +82,12 @@ func selectPaths(c *index.Catalog, paths []string, inPlace bool) ([]selection, e
 			as = clean
 		}
 		if other, taken := names[as]; taken {
-			if inPlace {
+			if other == clean {
 				continue // named twice
 			}
-			return nil, fmt.Errorf("%q and %q %w", other, path, ErrSameName)
+			return nil, fmt.Errorf("%q and %q %w", other, clean, ErrSameName)
 		}
-		names[as] = path
+		names[as] = clean
 		folder := strings.TrimSuffix(strings.TrimSuffix(clean, e.Name), "/")
 		list = append(list, selection{folder, e})
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -139,7 +140,6 @@ func TestBadPathsWriteNothing(t *testing.T) {
 		{[]string{"letter.txt"}, fs.ErrNotExist, []string{"documents/letter.txt", "other/letter.txt"}},
 		{[]string{"other", "../other"}, fs.ErrNotExist, []string{"other"}},
 		{[]string{"documents/letter.txt", "other/letter.txt"}, ErrSameName, nil},
-		{[]string{"other", "other"}, ErrSameName, nil},
 	} {
 		to := filepath.Join(tempDir(t), "to")
 		_, err := Run(context.Background(), a.Source, c.paths, to, Options{})
@@ -156,6 +156,25 @@ func TestBadPathsWriteNothing(t *testing.T) {
 	}
 	if _, err := Run(context.Background(), a.Source, []string{"/", "other"}, tempDir(t), Options{}); err == nil {
 		t.Error("the root together with a path was accepted")
+	}
+}
+
+// Guards: a path given twice, in whatever form, is restored once, into a folder and into a tar archive.
+func TestSamePathTwice(t *testing.T) {
+	b := builder{t, filepath.Join(tempDir(t), "source")}
+	b.file("d/f", "x")
+	a := archive(t, b.root)
+	for _, paths := range [][]string{{"d", "d"}, {"d/f", "/d//f", "./d/f", "d/f/"}, {"", "/", "."}} {
+		to := filepath.Join(tempDir(t), "to")
+		rep := a.restore(paths, to, Options{})
+		wantFailed(t, rep)
+		if rep.Files != 1 {
+			t.Errorf("%q: %d files", paths, rep.Files)
+		}
+		tar, err := WriteTar(context.Background(), a.Source, paths, io.Discard, TarOptions{})
+		if err != nil || tar.Files != 1 {
+			t.Errorf("%q to tar: %+v, %v", paths, tar, err)
+		}
 	}
 }
 

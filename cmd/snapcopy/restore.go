@@ -132,6 +132,7 @@ func (o *restoreOptions) Run(ctx context.Context, a *app, args []string) (err er
 	if o.tar.tar {
 		return o.runTar(ctx, a, s, paths, &opt)
 	}
+	lacks := s.lacks(paths, opt.Exclude)
 	if o.delete && !o.deleteUnsaved {
 		opt.Guard = s.guard()
 	}
@@ -150,6 +151,7 @@ func (o *restoreOptions) Run(ctx context.Context, a *app, args []string) (err er
 	bar.stop()
 	if report != nil {
 		o.failed(a, report)
+		o.toldLacking(a, s, &lacks)
 	}
 	if err != nil {
 		var space *restore.SpaceError
@@ -166,7 +168,7 @@ func (o *restoreOptions) Run(ctx context.Context, a *app, args []string) (err er
 		}
 		return err
 	}
-	if err := errors.Join(writeErr, o.summary(a, report, time.Since(begin))); err != nil {
+	if err := errors.Join(writeErr, o.summary(a, report, &lacks, time.Since(begin))); err != nil {
 		return fmt.Errorf("everything was restored, but the output could not be written: %w", err)
 	}
 	switch {
@@ -334,10 +336,11 @@ func (o *restoreOptions) failed(a *app, r *restore.Report) {
 
 type restoreReport struct {
 	*restore.Report
+	*lackingInSnapshot
 	TargetRaw []byte `json:"target_base64,omitempty"`
 }
 
-func (o *restoreOptions) summary(a *app, r *restore.Report, took time.Duration) error {
+func (o *restoreOptions) summary(a *app, r *restore.Report, lacks *lackingInSnapshot, took time.Duration) error {
 	for _, path := range r.Spared {
 		a.term.errorf("Nothing was deleted in %s: another file system is mounted there now, or it is the archive.", name(path))
 	}
@@ -352,7 +355,7 @@ func (o *restoreOptions) summary(a *app, r *restore.Report, took time.Duration) 
 	}
 	switch {
 	case o.json:
-		return a.printJSON(restoreReport{r, raw(r.Target)})
+		return a.printJSON(restoreReport{r, lacks, raw(r.Target)})
 	case o.quiet:
 		return nil
 	}

@@ -155,6 +155,8 @@ func (o *restoreOptions) noteReader(a *app, s *openSnapshot) (r snapshot.Reader,
 }
 
 func (o *restoreOptions) toldInstant(a *app, s *openSnapshot, r *restore.InstantReport, took time.Duration) error {
+	lacks := s.lacks(nil, nil)
+	o.toldLacking(a, s, &lacks)
 	if text := notRestored(&r.NotHeld); text != "" && !o.quiet {
 		a.term.errorf("%s cannot set everything there. Not restored: %s.", whoMayNot("The file system"), text)
 	}

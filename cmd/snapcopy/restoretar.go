@@ -68,6 +68,8 @@ func (o *restoreOptions) runTar(ctx context.Context, a *app, s *openSnapshot, pa
 	bar.stop()
 	if report != nil {
 		o.failed(a, &restore.Report{Failed: report.Failed, FailedCount: report.FailedCount})
+		lacks := s.lacks(paths, opt.Exclude)
+		o.toldLacking(a, s, &lacks)
 	}
 	if err != nil {
 		if report != nil {

@@ -44,7 +44,7 @@ func Cat(ctx context.Context, from Source, path string, w io.Writer) (err error)
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case err != nil:
-		return fmt.Errorf("read %q: %w: %w", path, ErrDamaged, err)
+		return fmt.Errorf("read %q: %w", path, storedError(err))
 	case uint64(n) != e.Size || hash != e.Hash:
 		return fmt.Errorf("read %q: %w: what was written is not what was stored", path, ErrDamaged)
 	}

@@ -75,7 +75,7 @@ func (r *run) lookAtTarget(d *dir) (dst int, err error) {
 func (r *run) readRecord(d *dir) error {
 	rec, err := r.from.Catalog.ReadDir(d.entry.Child)
 	if err != nil {
-		return fmt.Errorf("%w: its catalog cannot be used: %w", ErrDamaged, err)
+		return catalogError(err)
 	}
 	d.rec, d.cursor = rec, rec.Cursor()
 	return nil

@@ -210,12 +210,21 @@ func (r *run) checkStored(w *worker, d *dir, e *index.Entry) error {
 	return fsat.Close(fd)
 }
 
-// storedError tells a stored file that is gone from one that these privileges do not reach.
+// storedError tells a stored file that is gone or damaged from one that cannot be reached now: for lack of privileges,
+// memory or descriptors, or because a mount has gone.
 func storedError(err error) error {
-	if fsat.IsGone(err) {
+	if fsat.IsNoDir(err) || fsat.IsBadDisk(err) { // it was there, and of its type
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	return err
+}
+
+// catalogError tells a damaged catalog from one that cannot be read now.
+func catalogError(err error) error {
+	if errors.Is(err, index.ErrDamaged) || fsat.IsBadDisk(err) {
+		return fmt.Errorf("%w: its catalog cannot be used: %w", ErrDamaged, err)
+	}
+	return fmt.Errorf("read its catalog: %w", err)
 }
 
 // Whether the target takes reflinks of stored files.
@@ -244,7 +253,7 @@ func (r *run) fill(w *worker, e *index.Entry, dst, src int, stored *fsat.Stat) e
 	case errors.As(err, &writeErr):
 		return fmt.Errorf("write: %w", writeErr.Err)
 	case err != nil:
-		return fmt.Errorf("%w: read: %w", ErrDamaged, err)
+		return storedError(fmt.Errorf("read: %w", err))
 	case uint64(n) != e.Size:
 		return fmt.Errorf("%w: it has %d bytes instead of %d", ErrDamaged, n, e.Size)
 	case hash != e.Hash:
@@ -292,7 +301,7 @@ func (r *run) makeSpecial(w *worker, d *dir, e *index.Entry, set []index.Xattr, 
 		return made, d.refused("create", err)
 	}
 	defer func() { err = errors.Join(err, p.end()) }()
-	s, err := r.setMetadata(w, inode{fd: p.fd, node: true}, e, set, setting{plain: d.plain})
+	s, err := r.setMetadata(w, inode{fd: p.fd, node: true, dir: p.dir, name: p.temp}, e, set, setting{plain: d.plain})
 	if err != nil {
 		return made, err
 	}

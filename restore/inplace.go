@@ -16,8 +16,11 @@ func (r *run) enterBase(w *worker, d *dir, item int) error {
 	p := d.parent
 	d.base, d.own, d.inode, d.missing = &p.selected[item], p.own, p.inode, p.missing
 	above, ok, err := r.from.Catalog.Lookup(d.base.folder)
-	if err != nil || !ok {
-		return errors.Join(err, ErrDamaged)
+	if err != nil {
+		return catalogError(err)
+	}
+	if !ok {
+		return ErrDamaged
 	}
 	d.entry.Dev = above.Dev // tells whether something was mounted at the path
 	if !r.opt.InPlace || d.base.folder == "" || d.missing {
@@ -127,8 +130,11 @@ func (l *lateWork) madeBefore(path string) bool {
 // back to it.
 func (r *run) startFolder(w *worker, fd int, path string) error {
 	e, ok, err := r.from.Catalog.Lookup(path)
-	if err != nil || !ok || e.Type != index.Dir {
-		return errors.Join(err, ErrDamaged)
+	if err != nil {
+		return catalogError(err)
+	}
+	if !ok || e.Type != index.Dir {
+		return ErrDamaged
 	}
 	set, err := w.xattrs.get(r.from.Catalog, e.Xattrs)
 	if err != nil {

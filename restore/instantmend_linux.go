@@ -256,7 +256,7 @@ func (m *mender) entry(dir int, e *index.Entry) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, fsat.Close(fd)) }()
-	_, err = m.run.setMetadata(&m.worker, inode{fd: fd, node: true}, e, set, setting{})
+	_, err = m.run.setMetadata(&m.worker, inode{fd: fd, node: true, dir: dir, name: e.Name}, e, set, setting{})
 	return err
 }
 

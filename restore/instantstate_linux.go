@@ -106,7 +106,7 @@ func (in *instant) open(create bool) error {
 		}
 	}
 	if in.state, err = fsat.OpenDir(in.parent, filepath.Base(in.folder)); err != nil {
-		if fsat.IsGone(err) {
+		if fsat.IsNoDir(err) {
 			err = ErrNotInstant
 		}
 		return &fs.PathError{Op: "open", Path: in.folder, Err: err}

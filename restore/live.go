@@ -125,10 +125,10 @@ func (l *live) top(path, asked string) (*liveDir, error) {
 		return nil, err
 	}
 	fd, err := fsat.OpenPath(l.root, folderOf(path))
-	if fsat.IsGone(err) && was != nil {
+	if fsat.IsNoDir(err) && was != nil {
 		return nil, l.removed(folderOf(path), was)
 	}
-	if fsat.IsGone(err) {
+	if fsat.IsNoDir(err) {
 		return nil, notFound(l.catalog, asked, path)
 	}
 	if err != nil {

@@ -126,6 +126,9 @@ func (l *live) enter(id int, parent *liveDir, item int) (*liveDir, int, bool, er
 		d.fd, err = fsat.OpenDir(parent.fd, d.name)
 		parent.release()
 	}
+	if fsat.IsOtherType(err) { // a second look tells what it is now
+		return nil, 0, false, l.replaced(&l.workers[id], parent, item, err)
+	}
 	if fsat.IsGone(err) {
 		if d.was.Type != 0 {
 			err = l.removed(parent.path(), &d.was)
@@ -142,6 +145,19 @@ func (l *live) enter(id int, parent *liveDir, item int) (*liveDir, int, bool, er
 		return nil, 0, false, err
 	}
 	return d, len(d.names), true, l.suspendAbove(d)
+}
+
+// replaced compares what was listed as a directory and is none any more.
+func (l *live) replaced(w *worker, parent *liveDir, item int, cause error) error {
+	if err := l.acquire(parent); err != nil {
+		return err
+	}
+	defer parent.release()
+	isDir, err := l.item(w, parent, item)
+	if err == nil && isDir {
+		err = l.fail(join(parent.path(), parent.names[item].Name), cause)
+	}
+	return err
 }
 
 // leave ends a directory. The one above is opened from it, which costs the same at any depth.

@@ -16,7 +16,11 @@ import (
 type inode struct {
 	fd   int
 	node bool
+	dir  int // of a node handle: where it was opened, and by which name
+	name string
 }
+
+func (n inode) asNode() fsat.Node { return fsat.Node{FD: n.fd, Dir: n.dir, Name: n.name} }
 
 func (n inode) chown(uid, gid uint32) error {
 	if n.node {
@@ -41,7 +45,7 @@ func (n inode) setMtime(t index.Time) error {
 
 func (n inode) setXattr(x index.Xattr) error {
 	if n.node {
-		return fsat.SetXattrNode(n.fd, fsat.Xattr(x))
+		return n.asNode().SetXattr(fsat.Xattr(x))
 	}
 	return fsat.SetXattr(n.fd, fsat.Xattr(x))
 }
@@ -58,11 +62,11 @@ func (n inode) isTooLarge(err error) bool {
 }
 
 func (n inode) dropACL(name string) error {
-	remove := fsat.RemoveXattr
+	remove := func(name string) error { return fsat.RemoveXattr(n.fd, name) }
 	if n.node {
-		remove = fsat.RemoveXattrNode
+		remove = n.asNode().RemoveXattr
 	}
-	if err := remove(n.fd, name); err != nil && !fsat.IsRefused(err) {
+	if err := remove(name); err != nil && !fsat.IsRefused(err) {
 		return fmt.Errorf("remove %s: %w", name, err)
 	}
 	return nil
@@ -215,7 +219,7 @@ func (c *xattrCache) get(from *index.Catalog, ref index.XattrRef) ([]index.Xattr
 	if ref != c.ref {
 		set, err := from.Xattrs(ref)
 		if err != nil {
-			return nil, fmt.Errorf("%w: its catalog cannot be used: %w", ErrDamaged, err)
+			return nil, catalogError(err)
 		}
 		c.ref, c.set = ref, set
 	}

@@ -147,7 +147,7 @@ func (r *run) comparePart(w *worker, d *dir, e *index.Entry, fd int, size int64)
 			return otherContent, fmt.Errorf("read in target: %w", err)
 		}
 		if err := readFull(src, stored, start); err != nil {
-			return otherContent, fmt.Errorf("%w: read: %w", ErrDamaged, err)
+			return otherContent, storedError(fmt.Errorf("read: %w", err))
 		}
 		if !partOf(has, stored) {
 			return otherContent, nil

@@ -62,7 +62,7 @@ func (s *settling) firstLeft(ctx context.Context) (left string, err error) {
 // notIn gives a name in a folder of the snapshot that is not among those of the upper one. Both are sorted.
 func notIn(own []fsat.DirEntry, root int, at *way, buf []byte) (name string, err error) {
 	dir, err := fsat.OpenBelow(root, at.names())
-	if fsat.IsGone(err) { // nothing shows through
+	if fsat.IsNoDir(err) { // nothing shows through
 		return "", nil
 	}
 	if err != nil {

@@ -81,11 +81,11 @@ func (w *settler) open(m merge, root, upper, lower int) (ok bool, err error) {
 	if w.merged, err = fsat.OpenBelow(root, names); err == nil {
 		w.upper, err = fsat.OpenBelow(upper, names)
 	}
-	if fsat.IsGone(err) || errors.Is(err, unix.EXDEV) { // what is mounted over it will be named as what keeps it busy
+	if fsat.IsNoDir(err) || errors.Is(err, unix.EXDEV) { // what is mounted over it will be named as what keeps it busy
 		return false, nil
 	}
 	if err == nil && m.lower {
-		if w.low, err = fsat.OpenBelow(lower, m.low.names()); fsat.IsGone(err) {
+		if w.low, err = fsat.OpenBelow(lower, m.low.names()); fsat.IsNoDir(err) {
 			err = nil
 		}
 	}

@@ -79,7 +79,7 @@ func (s *settling) dig(path string, holes []string, buf []byte) (err error) {
 	names := strings.Split(path, "/")
 	last := len(names) - 1
 	dir, err := fsat.OpenBelow(s.upper, names[:last])
-	if fsat.IsGone(err) {
+	if fsat.IsNoDir(err) {
 		return nil
 	}
 	if err != nil {

@@ -169,7 +169,7 @@ func (t *tarRun) folder(parent *tarDir, e *index.Entry) error {
 	}
 	rec, err := t.from.Catalog.ReadDir(e.Child)
 	if err != nil {
-		err = fmt.Errorf("%w: its catalog cannot be used: %w", ErrDamaged, err)
+		err = catalogError(err)
 	} else {
 		err = t.begin(d.ownMember(), &d.entry, &pax.Header{Kind: pax.Folder})
 	}

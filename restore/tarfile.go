@@ -47,7 +47,7 @@ func (t *tarRun) file(d *tarDir, e *index.Entry) (err error) {
 	exact := true
 	if h.Sparse {
 		if h.Data, exact, err = filecopy.DataRanges(src, st.Size, maxRanges); err != nil {
-			return fmt.Errorf("%w: find holes: %w", ErrDamaged, err)
+			return storedError(fmt.Errorf("find holes: %w", err))
 		}
 	}
 	var data int64
@@ -99,7 +99,8 @@ func (t *tarRun) fileTwice(d *tarDir, e *index.Entry, h *pax.Header, src int) er
 	}
 	t.copier.Tick = t.tick
 	err := t.read(t.out, e, h, src)
-	if errors.Is(err, ErrDamaged) {
+	var write *filecopy.WriteError
+	if err != nil && !errors.As(err, &write) {
 		return fmt.Errorf("%w: %w", errUnsteady, err)
 	}
 	return err
@@ -117,7 +118,7 @@ func (t *tarRun) read(to io.Writer, e *index.Entry, h *pax.Header, src int) erro
 	case errors.Is(err, filecopy.ErrContent):
 		return errContent
 	}
-	return fmt.Errorf("%w: read: %w", ErrDamaged, err)
+	return storedError(fmt.Errorf("read: %w", err))
 }
 
 // written marks an error of the archive as such; that it cannot hold a member is none.

@@ -31,6 +31,9 @@ type dir struct {
 	entries []index.Entry
 	fresh   []bool // goes with entries: stored in this run, so that the index has to learn of it
 
+	vanished     []vanished // names that seem to be gone
+	vanishedLock sync.Mutex
+
 	handles handles
 
 	pathOnce sync.Once
@@ -229,10 +232,10 @@ func (r *run) enter(id int, parent *dir, item int) (d *dir, items int, ok bool, 
 func (r *run) openDir(w *worker, d *dir) (bool, error) {
 	p, slot := d.parent, &d.parent.entries[d.slot]
 	if err := p.handles.lost; err != nil {
-		return false, r.notStored(w, p, d.slot, err)
+		return false, r.notStored(w, p, d.slot, lostWith(err))
 	}
 	src, err := fsat.OpenDir(p.handles.src, d.name())
-	if fsat.IsGone(err) {
+	if fsat.IsNoDir(err) {
 		return false, r.reconsider(w, p, d.slot)
 	}
 	if err != nil {
@@ -448,6 +451,7 @@ func (r *run) leave(id int, d *dir) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.handles.Release()) }()
+	r.settleVanished(w, d)
 	n := 0
 	for i := range d.entries {
 		if d.entries[i].Type != 0 {

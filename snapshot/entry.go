@@ -39,9 +39,9 @@ func (r *run) oneItem(w *worker, d *dir, i int, path string) (isDir bool, err er
 	var st fsat.Stat
 	if kind != fsat.Directory {
 		if err := d.handles.lost; err != nil {
-			return false, r.notStored(w, d, i, err)
+			return false, r.notStored(w, d, i, lostWith(err))
 		}
-		if err := fsat.StatAt(d.handles.src, name, &st); err != nil {
+		if err := r.look(d, i, &st); err != nil {
 			return false, r.notStored(w, d, i, err)
 		}
 		kind = st.Type
@@ -178,12 +178,8 @@ func (r *run) notStored(w *worker, d *dir, i int, err error) error {
 	was := d.entries[i]
 	d.entries[i] = index.Entry{}
 	name := d.names[i].Name
-	if fsat.IsGone(err) {
-		w.counts.Vanished++
-		if was.Type != 0 {
-			r.gone.add(d, &was, r.opt.Item != nil)
-		}
-		r.tell(Item{Path: d.child(name), Action: Vanished})
+	if errors.Is(err, errVanished) {
+		d.vanish(i, was)
 		return nil
 	}
 	r.fail(w, d.child(name), err)
@@ -202,7 +198,7 @@ func (r *run) excluded(w *worker, d *dir, i int, kind uint32, rule string) error
 // reconsider looks again at a name that was listed as a directory and cannot be opened as one.
 func (r *run) reconsider(w *worker, d *dir, i int) error {
 	var st fsat.Stat
-	if err := fsat.StatAt(d.handles.src, d.names[i].Name, &st); err != nil {
+	if err := r.look(d, i, &st); err != nil {
 		return r.notStored(w, d, i, err)
 	}
 	if st.Type == fsat.Directory { // swapped back and forth

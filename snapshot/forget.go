@@ -247,6 +247,9 @@ func (f *goneFolder) stat(dir, name string, st *fsat.Stat) (bool, error) {
 		if closeErr := fsat.Close(top); closeErr != nil {
 			return false, errors.Join(closeErr, fsat.Close(fd))
 		}
+		if fsat.IsOtherType(err) { // so the name is not below it
+			return false, nil
+		}
 		if err != nil {
 			return false, ignoreUnreachable(err)
 		}

@@ -95,7 +95,7 @@ func (s *sourceRoot) stillHas(dir string, e *index.Entry) bool {
 	var st fsat.Stat
 	err := s.folders.in(dir, func(fd int) error { return fsat.StatAt(fd, e.Name, &st) })
 	if err != nil {
-		return !fsat.IsGone(err)
+		return !fsat.IsNoDir(err)
 	}
 	return st.Type == fsat.Regular && uint64(st.Size) == e.Size && index.Time(st.Mtime) == e.Mtime
 }

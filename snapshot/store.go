@@ -15,6 +15,9 @@ import (
 // maxTries is how often a file that changes while it is read is read before what was read is stored as it is.
 const maxTries = 3
 
+// errDenied says that one call finds a name and another one does not.
+var errDenied = errors.New("its folder has this name, and yet it cannot be opened")
+
 // errRetype says that a name was another kind of file by the time it was opened.
 var errRetype = errors.New("changed its type while it was read")
 
@@ -42,11 +45,15 @@ func (r *run) storeOne(w *worker, d *dir, i int, st *fsat.Stat) error {
 		if err == nil {
 			return nil
 		}
-		if isFatal(err) || !errors.Is(err, errRetype) && !fsat.IsGone(err) {
+		if isFatal(err) || !errors.Is(err, errRetype) && !fsat.IsNoDir(err) {
 			return r.notStoredAs(w, d, i, &was, err)
 		}
-		if err := fsat.StatAt(d.handles.src, d.names[i].Name, st); err != nil {
+		before := *st
+		if err := r.look(d, i, st); err != nil {
 			return r.notStoredAs(w, d, i, &was, err)
+		}
+		if !errors.Is(err, errRetype) && st.SameVersion(&before) { // it is all there, and yet cannot be opened
+			return r.notStoredAs(w, d, i, &was, fmt.Errorf("%w: %w", errDenied, err))
 		}
 	}
 	return r.notStoredAs(w, d, i, &was, errRetype)
@@ -525,7 +532,7 @@ func (r *run) storeSpecial(w *worker, d *dir, i int, st *fsat.Stat, was *index.E
 	if e.Type == index.Symlink {
 		var err error
 		if e.Target, err = fsat.Readlink(d.handles.src, name, st.Size); err != nil {
-			if !fsat.IsGone(err) {
+			if fsat.IsNoLink(err) {
 				return errRetype
 			}
 			return fmt.Errorf("read link: %w", err)

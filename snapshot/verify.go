@@ -45,7 +45,7 @@ type VerifyReport struct {
 	FilesRead  uint64 `json:"files_read"`
 	BytesRead  uint64 `json:"bytes_read"`
 	Damaged    uint64 `json:"damaged"`
-	Unreadable uint64 `json:"unreadable"` // could not be looked at for lack of permission
+	Unreadable uint64 `json:"unreadable"` // could not be looked at: no permission, no memory, a dead mount
 }
 
 // Verify compares snapshots with their catalogs: every entry has to be there with the recorded type, metadata, extended
@@ -108,10 +108,10 @@ func (v *verifier) expect(snapshots []Snapshot) {
 func (v *verifier) damage(path string, err error) {
 	v.lock.Lock()
 	defer v.lock.Unlock()
-	if errors.Is(err, fs.ErrPermission) && !errors.Is(err, ErrDamage) {
-		v.report.Unreadable++
-	} else {
+	if errors.Is(err, ErrDamage) || errors.Is(err, index.ErrDamaged) {
 		v.report.Damaged++
+	} else {
+		v.report.Unreadable++
 	}
 	if v.opt.Damage != nil {
 		v.opt.Damage(Damage{Snapshot: v.name, Path: path, Err: err})
@@ -177,6 +177,9 @@ func (v *verifier) snapshot(s Snapshot) (err error) {
 		return context.Cause(v.ctx)
 	}
 	if err != nil {
+		if !errors.Is(err, index.ErrDamaged) {
+			err = lookFailed("read", err)
+		}
 		v.damage("", fmt.Errorf("catalog: %w", err))
 		return nil
 	}
@@ -191,7 +194,7 @@ func (v *verifier) tree() error {
 	root := v.catalog.Root()
 	fd, err := fsat.OpenDir(v.archive.root, v.name)
 	if err != nil {
-		v.damage("", damagef("open: %w", err))
+		v.damage("", lookFailed("open", err))
 		return nil
 	}
 	top := &verifyDir{entry: root, fd: fd}
@@ -336,15 +339,18 @@ func (v *verifier) content(w *worker, dir int, e *index.Entry) (err error) {
 	return nil
 }
 
-// lookFailed says that something could not be looked at. Lack of permission is no damage.
+// lookFailed says that something could not be looked at. That it is not there, or of another type, is damage, and so is
+// what a disk says that cannot read it. All else says nothing about what is stored: it may be found sound next time.
 func lookFailed(op string, err error) error {
 	switch {
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%s: %w", op, err)
 	case fsat.IsGone(err):
 		return damagef("missing: %s: %w", op, err)
+	case fsat.IsOtherType(err):
+		return damagef("it has become something else: %s: %w", op, err)
+	case fsat.IsBadDisk(err):
+		return damagef("the disk or its file system fails: %s: %w", op, err)
 	}
-	return damagef("%s: %w", op, err)
+	return fmt.Errorf("%s: %w", op, err)
 }
 
 // wholeArchive checks what belongs to no single snapshot.
@@ -368,7 +374,7 @@ func (v *verifier) wholeArchive() error {
 	}
 	v.name = ""
 	if target, err := os.Readlink(filepath.Join(v.archive.Path, latestLink)); err == nil {
-		if _, err := os.Lstat(filepath.Join(v.archive.Path, target)); err != nil {
+		if _, err := os.Lstat(filepath.Join(v.archive.Path, target)); errors.Is(err, fs.ErrNotExist) {
 			v.damage("", damagef("%q points to %q, which is not there", latestLink, target))
 		}
 	}
@@ -383,6 +389,9 @@ func (v *verifier) wholeArchive() error {
 		return context.Cause(v.ctx)
 	}
 	if err != nil {
+		if !errors.Is(err, index.ErrDamaged) {
+			err = lookFailed("read", err)
+		}
 		v.damage("", fmt.Errorf("content-hash index: %w; \"index rebuild\" makes it anew", err))
 	}
 	return nil

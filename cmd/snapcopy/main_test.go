@@ -39,6 +39,12 @@ func TestScripts(t *testing.T) {
 			e.Setenv("GORACE", "atexit_sleep_ms=0") // the race detector sleeps a second at the end of each process
 			return nil
 		},
+		Condition: func(cond string) (bool, error) {
+			if cond == "trace" {
+				return canTrace(), nil
+			}
+			return false, fmt.Errorf("no condition %q", cond)
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":   cmdExits,
 			"odd":     cmdOdd,
@@ -47,6 +53,7 @@ func TestScripts(t *testing.T) {
 			"count":   cmdCount,
 			"utc":     cmdUTC,
 			"hostile": cmdHostile,
+			"faulty":  cmdFaulty,
 
 			"unprivileged": cmdUnprivileged,
 		},

@@ -26,7 +26,10 @@ func verifyCommand(a *app) *cobra.Command {
 		Long: `Compare a snapshot, or all if none is named, with its catalog: every entry has to be there with its
 metadata, nothing else may be, and every content is read again and hashed. A stored file is read once, whatever
 names it has and in how many snapshots. The catalogs and the content-hash index are checked, too. Nothing is
-changed.`,
+changed.
+
+What is missing, differs, or cannot be read because the disk reports an error is damage. What cannot be looked
+at for another reason, such as missing permission or a stale mount, is listed and ends with exit status 3.`,
 		Example: `  snapcopy verify /backup/documents
   snapcopy verify --metadata /backup/documents@latest`,
 	}, new(verifyOptions), mayBeDone, mayFail, mayBeIncomplete, mayFindDamage)
@@ -143,13 +146,16 @@ func (o *verifyOptions) summary(a *app, r *snapshot.VerifyReport, took time.Dura
 		return err
 	}
 	if r.Unreadable > 0 {
-		err := a.printf("%s could not be looked at for lack of permission.\n", counted(r.Unreadable, "entry", "entries"))
+		err := a.printf("%s could not be looked at.\n", counted(r.Unreadable, "entry", "entries"))
 		if err != nil {
 			return err
 		}
 	}
 	if r.Damaged > 0 {
 		return a.printf("DAMAGE FOUND: %s.\n", counted(r.Damaged, "finding", "findings"))
+	}
+	if r.Unreadable > 0 {
+		return a.printf("No damage in all else.\n")
 	}
 	return a.printf("No damage.\n")
 }

@@ -29,14 +29,16 @@ func Attrs(fd int) (uint32, error) {
 // SetAttrs sets those file attributes of an open file or directory that are in mask, and leaves the others. It fails
 // with ENOTSUP where the file system does not know one of them.
 func SetAttrs(fd int, attrs, mask uint32) error {
-	was, err := unix.IoctlGetUint32(fd, unix.FS_IOC_GETFLAGS)
-	if err != nil {
-		return err
-	}
-	if was&mask == attrs&mask {
-		return nil
-	}
-	return unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, int(was&^mask|attrs&mask))
+	return retry(func() error {
+		was, err := unix.IoctlGetUint32(fd, unix.FS_IOC_GETFLAGS)
+		if err != nil {
+			return err
+		}
+		if was&mask == attrs&mask {
+			return nil
+		}
+		return unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, int(was&^mask|attrs&mask))
+	})
 }
 
 // Preallocated gives the ranges of an open file for which space is allocated and nothing was written yet, also beyond

@@ -8,6 +8,8 @@
 // On systems other than Linux every function returns errors.ErrUnsupported.
 package fsat
 
+import "errors"
+
 // Time is a time stamp: seconds since 1970, negative before, and 0 to 999,999,999 nanoseconds to add.
 type Time struct {
 	Sec  int64
@@ -25,6 +27,10 @@ const (
 	CharDevice  = 0x2000
 	Fifo        = 0x1000
 )
+
+// ErrNoProc says that /proc is not there and that this system cannot do without: Linux before 6.13 reaches the extended
+// attributes of links and special files only through it.
+var ErrNoProc = errors.New("/proc is not mounted")
 
 // NoDir is what a handle is while no directory is open.
 const NoDir = -1

@@ -3,7 +3,6 @@ package fsat
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"os"
 	"slices"
 	"strconv"
@@ -54,9 +53,12 @@ func Create(dir int, name string, mode uint32) (int, error) {
 }
 
 // CreateUnnamed makes a regular file in dir that has no name yet, open for reading and writing: if it never gets one, it
-// goes away with its handle. Where the file system cannot do that the error is one that IsRefused or IsUnnamedRefused
-// reports.
+// goes away with its handle. Where the file system cannot do that, or the file could not get a name later, the error is
+// one that IsUnnamedRefused reports.
 func CreateUnnamed(dir int, mode uint32) (int, error) {
+	if !HasProc() { // older kernels link such a file by its path in /proc, unless privileged
+		return NoDir, unix.ENOTSUP
+	}
 	for {
 		fd, err := unix.Openat(dir, ".", unix.O_RDWR|unix.O_TMPFILE|unix.O_CLOEXEC, mode)
 		if err != unix.EINTR {
@@ -72,16 +74,17 @@ func IsUnnamedRefused(err error) bool {
 
 // LinkUnnamed gives a file of CreateUnnamed its name.
 func LinkUnnamed(fd int, dir int, name string) error {
-	err := unix.Linkat(fd, "", dir, name, unix.AT_EMPTY_PATH)
-	if err == unix.ENOENT || err == unix.EPERM { // without the privilege for that
-		err = unix.Linkat(unix.AT_FDCWD, handlePath(fd), dir, name, unix.AT_SYMLINK_FOLLOW)
+	err := retry(func() error { return unix.Linkat(fd, "", dir, name, unix.AT_EMPTY_PATH) })
+	if (err == unix.ENOENT || err == unix.EPERM || err == unix.ENOSYS) && HasProc() { // without the privilege for that
+		path := handlePath(fd)
+		err = retry(func() error { return unix.Linkat(unix.AT_FDCWD, path, dir, name, unix.AT_SYMLINK_FOLLOW) })
 	}
 	return err
 }
 
 // Exchange swaps two names in one step.
 func Exchange(oldDir int, oldName string, newDir int, newName string) error {
-	return unix.Renameat2(oldDir, oldName, newDir, newName, unix.RENAME_EXCHANGE)
+	return retry(func() error { return unix.Renameat2(oldDir, oldName, newDir, newName, unix.RENAME_EXCHANGE) })
 }
 
 // openQuiet opens with O_NOATIME, which only the owner of a file and root may use, and without it where refused.
@@ -91,6 +94,15 @@ func openQuiet(dir int, name string, flags int) (int, error) {
 		return open(dir, name, flags)
 	}
 	return fd, err
+}
+
+// retry repeats a call that a signal has interrupted before it did anything.
+func retry(call func() error) error {
+	for {
+		if err := call(); err != unix.EINTR {
+			return err
+		}
+	}
 }
 
 func open(dir int, name string, flags int) (int, error) {
@@ -132,6 +144,9 @@ func statx(dir int, name string, flags int, st *Stat) error {
 		err := unix.Statx(dir, name, flags, statMask, &x)
 		if err == unix.EINTR {
 			continue
+		}
+		if err == unix.ENOSYS || err == unix.EPERM { // an old kernel, or a sandbox that does not know the call
+			return fstatat(dir, name, flags, st)
 		}
 		if err != nil {
 			return err
@@ -211,14 +226,18 @@ func Link(oldDir int, oldName string, newDir int, newName string) error {
 }
 
 // Mkdir makes a directory.
-func Mkdir(dir int, name string, mode uint32) error { return unix.Mkdirat(dir, name, mode) }
+func Mkdir(dir int, name string, mode uint32) error {
+	return retry(func() error { return unix.Mkdirat(dir, name, mode) })
+}
 
 // MakeSymlink makes name in dir a symbolic link to target.
-func MakeSymlink(target string, dir int, name string) error { return unix.Symlinkat(target, dir, name) }
+func MakeSymlink(target string, dir int, name string) error {
+	return retry(func() error { return unix.Symlinkat(target, dir, name) })
+}
 
 // MakeNode makes a FIFO, a socket or a device. typ is one of the kinds of this package.
 func MakeNode(dir int, name string, typ, mode, major, minor uint32) error {
-	return unix.Mknodat(dir, name, typ|mode&0o777, int(unix.Mkdev(major, minor)))
+	return retry(func() error { return unix.Mknodat(dir, name, typ|mode&0o777, int(unix.Mkdev(major, minor))) })
 }
 
 // Readlink gives the target of a symbolic link; size is a hint for its length.
@@ -226,6 +245,9 @@ func Readlink(dir int, name string, size int64) (string, error) {
 	buf := make([]byte, max(size, 63)+1)
 	for {
 		n, err := unix.Readlinkat(dir, name, buf)
+		if err == unix.EINTR {
+			continue
+		}
 		if err != nil {
 			return "", err
 		}
@@ -238,14 +260,14 @@ func Readlink(dir int, name string, size int64) (string, error) {
 
 // Rename moves a name, replacing what newName was.
 func Rename(oldDir int, oldName string, newDir int, newName string) error {
-	return unix.Renameat(oldDir, oldName, newDir, newName)
+	return retry(func() error { return unix.Renameat(oldDir, oldName, newDir, newName) })
 }
 
-// RenameNew moves a name and fails with EEXIST if newName exists. Where the file system cannot do that in one step, it
-// looks first: the caller must be the only one to make names there.
+// RenameNew moves a name and fails with EEXIST if newName exists. Where the file system or a sandbox does not allow that
+// in one step, it looks first: the caller must be the only one to make names there.
 func RenameNew(oldDir int, oldName string, newDir int, newName string) error {
-	err := unix.Renameat2(oldDir, oldName, newDir, newName, unix.RENAME_NOREPLACE)
-	if err != unix.EINVAL && err != unix.ENOSYS && err != unix.ENOTSUP {
+	err := retry(func() error { return unix.Renameat2(oldDir, oldName, newDir, newName, unix.RENAME_NOREPLACE) })
+	if err != unix.EINVAL && err != unix.ENOSYS && err != unix.ENOTSUP && err != unix.EPERM {
 		return err
 	}
 	var st Stat
@@ -253,17 +275,21 @@ func RenameNew(oldDir int, oldName string, newDir int, newName string) error {
 	case nil:
 		return unix.EEXIST
 	case unix.ENOENT:
-		return unix.Renameat(oldDir, oldName, newDir, newName)
+		return Rename(oldDir, oldName, newDir, newName)
 	default:
 		return err
 	}
 }
 
 // Unlink removes a name that is not a directory.
-func Unlink(dir int, name string) error { return unix.Unlinkat(dir, name, 0) }
+func Unlink(dir int, name string) error { return unlinkat(dir, name, 0) }
 
 // Rmdir removes an empty directory.
-func Rmdir(dir int, name string) error { return unix.Unlinkat(dir, name, unix.AT_REMOVEDIR) }
+func Rmdir(dir int, name string) error { return unlinkat(dir, name, unix.AT_REMOVEDIR) }
+
+func unlinkat(dir int, name string, flags int) error {
+	return retry(func() error { return unix.Unlinkat(dir, name, flags) })
+}
 
 // Read fills buf from offset off and returns how much was there: less than len(buf) only at the end of the file.
 func Read(fd int, buf []byte, off int64) (int, error) {
@@ -321,7 +347,7 @@ func Truncate(fd int, size int64) error {
 // NextData returns the next range [start, end) at or after off that is not a hole, for a file of the given size.
 // ok is false when nothing but a hole follows. A file system that knows no holes says that all is data.
 func NextData(fd int, off, size int64) (start, end int64, ok bool, err error) {
-	start, err = unix.Seek(fd, off, unix.SEEK_DATA)
+	start, err = seek(fd, off, unix.SEEK_DATA)
 	switch err {
 	case nil:
 	case unix.ENXIO:
@@ -334,7 +360,7 @@ func NextData(fd int, off, size int64) (start, end int64, ok bool, err error) {
 	if start >= size {
 		return 0, 0, false, nil
 	}
-	end, err = unix.Seek(fd, start, unix.SEEK_HOLE)
+	end, err = seek(fd, start, unix.SEEK_HOLE)
 	if err == unix.ENXIO { // cut short meanwhile
 		return 0, 0, false, nil
 	}
@@ -346,12 +372,21 @@ func HasHoles(fd int, size int64) bool {
 	if size == 0 {
 		return false
 	}
-	hole, err := unix.Seek(fd, 0, unix.SEEK_HOLE)
+	hole, err := seek(fd, 0, unix.SEEK_HOLE)
 	return err == nil && hole < size
 }
 
+func seek(fd int, off int64, whence int) (int64, error) {
+	for {
+		at, err := unix.Seek(fd, off, whence)
+		if err != unix.EINTR {
+			return at, err
+		}
+	}
+}
+
 // Clone makes dst share the content of src (a reflink). Both must be on one file system that can do that.
-func Clone(dst, src int) error { return unix.IoctlFileClone(dst, src) }
+func Clone(dst, src int) error { return retry(func() error { return unix.IoctlFileClone(dst, src) }) }
 
 // Dedupe makes the first size bytes of dst share the blocks of src, if they are equal: the system compares them. It
 // reports false if they are not, or the file system cannot do that; then some of them may be shared already.
@@ -375,128 +410,44 @@ func Dedupe(dst, src int, size int64) (bool, error) {
 }
 
 // Chown sets the owner of an open file or directory.
-func Chown(fd int, uid, gid uint32) error { return unix.Fchown(fd, int(uid), int(gid)) }
+func Chown(fd int, uid, gid uint32) error {
+	return retry(func() error { return unix.Fchown(fd, int(uid), int(gid)) })
+}
 
 // ChownAt sets the owner of name in dir, of a symbolic link itself.
 func ChownAt(dir int, name string, uid, gid uint32) error {
-	return unix.Fchownat(dir, name, int(uid), int(gid), unix.AT_SYMLINK_NOFOLLOW)
+	return retry(func() error { return unix.Fchownat(dir, name, int(uid), int(gid), unix.AT_SYMLINK_NOFOLLOW) })
 }
 
 // Chmod sets the mode of an open file or directory.
-func Chmod(fd int, mode uint32) error { return unix.Fchmod(fd, mode) }
+func Chmod(fd int, mode uint32) error { return retry(func() error { return unix.Fchmod(fd, mode) }) }
 
 // ChmodAt sets the mode of name in dir, which the caller has just made and which is not a symbolic link.
-func ChmodAt(dir int, name string, mode uint32) error { return unix.Fchmodat(dir, name, mode, 0) }
+func ChmodAt(dir int, name string, mode uint32) error {
+	return retry(func() error { return unix.Fchmodat(dir, name, mode, 0) })
+}
 
 const utimeOmit = 0x3ffffffe
 
 // SetMtime sets the modification time of an open file or directory and leaves the access time.
 func SetMtime(fd int, t Time) error {
 	ts := [2]unix.Timespec{{Nsec: utimeOmit}, {Sec: t.Sec, Nsec: int64(t.Nsec)}}
-	_, _, e := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(fd), 0, uintptr(unsafe.Pointer(&ts)), 0, 0, 0)
-	if e != 0 {
-		return e
+	for {
+		_, _, e := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(fd), 0, uintptr(unsafe.Pointer(&ts)), 0, 0, 0)
+		switch e {
+		case 0:
+			return nil
+		case unix.EINTR:
+		default:
+			return e
+		}
 	}
-	return nil
 }
 
 // SetMtimeAt sets the modification time of name in dir, of a symbolic link itself.
 func SetMtimeAt(dir int, name string, t Time) error {
 	ts := []unix.Timespec{{Nsec: utimeOmit}, {Sec: t.Sec, Nsec: int64(t.Nsec)}}
-	return unix.UtimesNanoAt(dir, name, ts, unix.AT_SYMLINK_NOFOLLOW)
-}
-
-// Xattrs gives every extended attribute of an open file or directory that can be read, sorted by name. A file system
-// without them has none.
-func Xattrs(fd int) ([]Xattr, error) {
-	return readXattrs(
-		func(b []byte) (int, error) { return unix.Flistxattr(fd, b) },
-		func(name string, b []byte) (int, error) { return unix.Fgetxattr(fd, name, b) })
-}
-
-// XattrsAt is Xattrs for a name that must not or cannot be opened: a symbolic link, a device, a pipe.
-func XattrsAt(dir int, name string) ([]Xattr, error) {
-	path := procPath(dir, name)
-	return readXattrs(
-		func(b []byte) (int, error) { return unix.Llistxattr(path, b) },
-		func(attr string, b []byte) (int, error) { return unix.Lgetxattr(path, attr, b) })
-}
-
-// procPath names an entry of an open directory for the calls that take no handle. The kernel resolves the first part
-// to the very directory that is open.
-func procPath(dir int, name string) string {
-	return "/proc/self/fd/" + strconv.Itoa(dir) + "/" + name
-}
-
-// xfsACL begins the names under which XFS shows root a file's ACLs a second time, in its own form. They come and go with
-// the POSIX ACLs, and mean nothing elsewhere; attr's xattr.conf skips them too.
-const xfsACL = "trusted.SGI_ACL_"
-
-func readXattrs(list func([]byte) (int, error), get func(string, []byte) (int, error)) ([]Xattr, error) {
-	var small [256]byte
-	names, err := grow(small[:], list)
-	if err == unix.ENOTSUP || len(names) == 0 && err == nil {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	var set []Xattr
-	var failed error
-	for name := range strings.SplitSeq(strings.TrimSuffix(string(names), "\x00"), "\x00") {
-		if strings.HasPrefix(name, xfsACL) {
-			continue
-		}
-		value, err := grow(nil, func(b []byte) (int, error) { return get(name, b) })
-		switch err {
-		case nil:
-			set = append(set, Xattr{name, value})
-		case unix.ENODATA: // gone since it was listed
-		case unix.ENOTSUP: // listed by a file system that cannot hand it out
-		default:
-			failed = errors.Join(failed, &os.PathError{Op: "getxattr", Path: name, Err: err})
-		}
-	}
-	slices.SortFunc(set, func(a, b Xattr) int { return strings.Compare(a.Name, b.Name) })
-	return set, failed
-}
-
-// grow calls read with buf, and with larger space for as long as it says ERANGE.
-func grow(buf []byte, read func([]byte) (int, error)) ([]byte, error) {
-	for {
-		n, err := read(buf)
-		switch {
-		case err == nil && (n <= len(buf) && len(buf) > 0 || n == 0):
-			return buf[:n:n], nil
-		case err == nil: // asked with no space: n is what is needed
-			buf = make([]byte, n)
-		case err == unix.ERANGE:
-			if n, err = read(nil); err != nil {
-				return nil, err
-			}
-			buf = make([]byte, n+64)
-		case err == unix.EINTR:
-		default:
-			return nil, err
-		}
-	}
-}
-
-// SetXattr sets one extended attribute of an open file or directory.
-func SetXattr(fd int, x Xattr) error { return unix.Fsetxattr(fd, x.Name, x.Value, 0) }
-
-// SetXattrAt sets one extended attribute of name in dir, of a symbolic link itself.
-func SetXattrAt(dir int, name string, x Xattr) error {
-	return unix.Lsetxattr(procPath(dir, name), x.Name, x.Value, 0)
-}
-
-// RemoveXattr removes one extended attribute of an open file or directory; it is no error if there is none.
-func RemoveXattr(fd int, name string) error {
-	err := unix.Fremovexattr(fd, name)
-	if err == unix.ENODATA || err == unix.ENOTSUP {
-		return nil
-	}
-	return err
+	return retry(func() error { return unix.UtimesNanoAt(dir, name, ts, unix.AT_SYMLINK_NOFOLLOW) })
 }
 
 // DropCache makes the system forget what it holds in memory of an open file, so that reading it asks the disk.
@@ -516,7 +467,7 @@ func Sync(fd int) error {
 }
 
 // SyncFS makes everything on the file system that holds fd durable. See NeedsFsync for where it does not.
-func SyncFS(fd int) error { return unix.Syncfs(fd) }
+func SyncFS(fd int) error { return retry(func() error { return unix.Syncfs(fd) }) }
 
 // Umask reads the mask that the system takes off the mode of every file this process makes; unknown reports all bits.
 func Umask() uint32 {

@@ -129,6 +129,14 @@ func Umask() uint32 { return 0o777 }
 
 func IsGone(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
+func IsNoDir(err error) bool { return IsGone(err) }
+
+func IsOtherType(error) bool { return false }
+
+func IsBadDisk(error) bool { return false }
+
+func IsNoLink(error) bool { return false }
+
 func IsNoSpace(error) bool { return false }
 
 func IsLinkLimit(error) bool { return false }

@@ -1,7 +1,7 @@
 package fsat
 
 import (
-	"strconv"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,31 +15,86 @@ func OpenNode(dir int, name string) (int, error) { return open(dir, name, unix.O
 
 // ChownNode sets the owner.
 func ChownNode(fd int, uid, gid uint32) error {
-	return unix.Fchownat(fd, "", int(uid), int(gid), unix.AT_EMPTY_PATH)
+	return retry(func() error { return unix.Fchownat(fd, "", int(uid), int(gid), unix.AT_EMPTY_PATH) })
 }
 
 // ChmodNode sets the mode. A symbolic link has none that could be set.
 func ChmodNode(fd int, mode uint32) error {
-	return unix.Fchmodat(unix.AT_FDCWD, handlePath(fd), mode, 0)
+	if !HasProc() {
+		return fchmodat2(fd, mode)
+	}
+	path := handlePath(fd)
+	return retry(func() error { return unix.Fchmodat(unix.AT_FDCWD, path, mode, 0) })
+}
+
+func fchmodat2(fd int, mode uint32) error {
+	empty := []byte{0}
+	return retry(func() error {
+		_, _, e := unix.Syscall6(unix.SYS_FCHMODAT2, uintptr(fd), uintptr(unsafe.Pointer(&empty[0])), uintptr(mode),
+			unix.AT_EMPTY_PATH, 0, 0)
+		if e != 0 {
+			return e
+		}
+		return nil
+	})
 }
 
 // SetMtimeNode sets the modification time and leaves the access time.
 func SetMtimeNode(fd int, t Time) error {
 	ts := []unix.Timespec{{Nsec: utimeOmit}, {Sec: t.Sec, Nsec: int64(t.Nsec)}}
-	return unix.UtimesNanoAt(unix.AT_FDCWD, handlePath(fd), ts, 0)
+	if !HasProc() {
+		return retry(func() error { return unix.UtimesNanoAt(fd, "", ts, unix.AT_EMPTY_PATH) })
+	}
+	path := handlePath(fd)
+	return retry(func() error { return unix.UtimesNanoAt(unix.AT_FDCWD, path, ts, 0) })
 }
 
-// SetXattrNode sets one extended attribute.
-func SetXattrNode(fd int, x Xattr) error { return unix.Setxattr(handlePath(fd), x.Name, x.Value, 0) }
+// A Node is a node handle and where it was opened: without /proc, extended attributes can only be reached by name.
+type Node struct {
+	FD   int
+	Dir  int
+	Name string
+}
 
-// RemoveXattrNode removes one extended attribute; it is no error if there is none.
-func RemoveXattrNode(fd int, name string) error {
-	err := unix.Removexattr(handlePath(fd), name)
+// SetXattr sets one extended attribute.
+func (n Node) SetXattr(x Xattr) error {
+	if !HasProc() {
+		if err := n.check(); err != nil {
+			return err
+		}
+		return setxattrat(n.Dir, n.Name, x)
+	}
+	path := handlePath(n.FD)
+	return retry(func() error { return unix.Setxattr(path, x.Name, x.Value, 0) })
+}
+
+// RemoveXattr removes one extended attribute; it is no error if there is none.
+func (n Node) RemoveXattr(name string) error {
+	var err error
+	if HasProc() {
+		path := handlePath(n.FD)
+		err = retry(func() error { return unix.Removexattr(path, name) })
+	} else if err = n.check(); err == nil {
+		err = removexattrat(n.Dir, n.Name, name)
+	}
 	if err == unix.ENODATA || err == unix.ENOTSUP {
 		return nil
 	}
 	return err
 }
 
-// handlePath leads straight to what is open, even to a symbolic link itself.
-func handlePath(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
+// check makes sure that the name still is that of the inode. Somebody who may write to the directory could change that
+// just after; without /proc there is no safer way.
+func (n Node) check() error {
+	var st, now Stat
+	if err := StatHandle(n.FD, &st); err != nil {
+		return err
+	}
+	if err := StatAt(n.Dir, n.Name, &now); err != nil {
+		return err
+	}
+	if !now.SameFile(&st) {
+		return unix.ESTALE
+	}
+	return nil
+}

@@ -12,6 +12,16 @@ func ChmodNode(fd int, mode uint32) error { return errors.ErrUnsupported }
 
 func SetMtimeNode(fd int, t Time) error { return errors.ErrUnsupported }
 
-func SetXattrNode(fd int, x Xattr) error { return errors.ErrUnsupported }
+type Node struct {
+	FD   int
+	Dir  int
+	Name string
+}
 
-func RemoveXattrNode(fd int, name string) error { return errors.ErrUnsupported }
+func (n Node) SetXattr(x Xattr) error { return errors.ErrUnsupported }
+
+func (n Node) RemoveXattr(name string) error { return errors.ErrUnsupported }
+
+func HasProc() bool { return false }
+
+func CheckProc() error { return nil }

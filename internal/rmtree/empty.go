@@ -188,7 +188,7 @@ func (e *emptier) removed(names int) {
 
 // enter opens and lists a directory.
 func (e *emptier) enter(id int, parent *folder, item int) (d *folder, items int, ok bool, err error) {
-	if err := parent.Acquire(); fsat.IsGone(err) {
+	if err := parent.Acquire(); fsat.IsNoDir(err) {
 		return nil, 0, false, nil
 	} else if err != nil {
 		return nil, 0, false, err
@@ -228,7 +228,7 @@ func (e *emptier) leave(_ int, d *folder) (err error) {
 	if d.parent == nil {
 		return d.Leave()
 	}
-	if err := d.parent.Acquire(); fsat.IsGone(err) {
+	if err := d.parent.Acquire(); fsat.IsNoDir(err) {
 		return d.Leave()
 	} else if err != nil {
 		return errors.Join(err, d.Leave())

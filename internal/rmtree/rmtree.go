@@ -170,7 +170,12 @@ func unlink(dir int, name string) (done bool, err error) {
 		return true, nil
 	}
 	var st fsat.Stat
-	if statErr := fsat.StatAt(dir, name, &st); statErr == nil && st.Type == fsat.Directory {
+	switch statErr := fsat.StatAt(dir, name, &st); {
+	case fsat.IsGone(statErr): // somebody else has removed it meanwhile
+		return true, nil
+	case statErr != nil: // it may be a directory
+		return false, statErr
+	case st.Type == fsat.Directory:
 		return false, nil
 	}
 	return false, err

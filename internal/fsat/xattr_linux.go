@@ -1,0 +1,110 @@
+package fsat
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Xattrs gives every extended attribute of an open file or directory that can be read, sorted by name. A file system
+// without them has none.
+func Xattrs(fd int) ([]Xattr, error) {
+	return readXattrs(
+		func(b []byte) (int, error) { return unix.Flistxattr(fd, b) },
+		func(name string, b []byte) (int, error) { return unix.Fgetxattr(fd, name, b) })
+}
+
+// XattrsAt is Xattrs for a name that must not or cannot be opened: a symbolic link, a device, a pipe.
+func XattrsAt(dir int, name string) ([]Xattr, error) {
+	if !HasProc() {
+		return readXattrs(
+			func(b []byte) (int, error) { return listxattrat(dir, name, b) },
+			func(attr string, b []byte) (int, error) { return getxattrat(dir, name, attr, b) })
+	}
+	path := procPath(dir, name)
+	return readXattrs(
+		func(b []byte) (int, error) { return unix.Llistxattr(path, b) },
+		func(attr string, b []byte) (int, error) { return unix.Lgetxattr(path, attr, b) })
+}
+
+// xfsACL begins the names under which XFS shows root a file's ACLs a second time, in its own form. They come and go with
+// the POSIX ACLs, and mean nothing elsewhere; attr's xattr.conf skips them too.
+const xfsACL = "trusted.SGI_ACL_"
+
+func readXattrs(list func([]byte) (int, error), get func(string, []byte) (int, error)) ([]Xattr, error) {
+	var small [256]byte
+	names, err := grow(small[:], list)
+	if err == unix.ENOTSUP || len(names) == 0 && err == nil {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var set []Xattr
+	var failed error
+	for name := range strings.SplitSeq(strings.TrimSuffix(string(names), "\x00"), "\x00") {
+		if strings.HasPrefix(name, xfsACL) {
+			continue
+		}
+		value, err := grow(nil, func(b []byte) (int, error) { return get(name, b) })
+		switch err {
+		case nil:
+			set = append(set, Xattr{name, value})
+		case unix.ENODATA: // gone since it was listed
+		case unix.ENOTSUP: // listed by a file system that cannot hand it out
+		default:
+			failed = errors.Join(failed, &os.PathError{Op: "getxattr", Path: name, Err: err})
+		}
+	}
+	slices.SortFunc(set, func(a, b Xattr) int { return strings.Compare(a.Name, b.Name) })
+	return set, failed
+}
+
+// grow calls read with buf, and with larger space for as long as it says ERANGE.
+func grow(buf []byte, read func([]byte) (int, error)) ([]byte, error) {
+	for {
+		n, err := read(buf)
+		switch {
+		case err == nil && (n <= len(buf) && len(buf) > 0 || n == 0):
+			return buf[:n:n], nil
+		case err == nil: // asked with no space: n is what is needed
+			buf = make([]byte, n)
+		case err == unix.ERANGE:
+			if n, err = read(nil); err == unix.EINTR {
+				continue
+			} else if err != nil {
+				return nil, err
+			}
+			buf = make([]byte, n+64)
+		case err == unix.EINTR:
+		default:
+			return nil, err
+		}
+	}
+}
+
+// SetXattr sets one extended attribute of an open file or directory.
+func SetXattr(fd int, x Xattr) error {
+	return retry(func() error { return unix.Fsetxattr(fd, x.Name, x.Value, 0) })
+}
+
+// SetXattrAt sets one extended attribute of name in dir, of a symbolic link itself.
+func SetXattrAt(dir int, name string, x Xattr) error {
+	if !HasProc() {
+		return setxattrat(dir, name, x)
+	}
+	path := procPath(dir, name)
+	return retry(func() error { return unix.Lsetxattr(path, x.Name, x.Value, 0) })
+}
+
+// RemoveXattr removes one extended attribute of an open file or directory; it is no error if there is none.
+func RemoveXattr(fd int, name string) error {
+	err := retry(func() error { return unix.Fremovexattr(fd, name) })
+	if err == unix.ENODATA || err == unix.ENOTSUP {
+		return nil
+	}
+	return err
+}

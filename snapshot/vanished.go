@@ -1,0 +1,115 @@
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
+)
+
+// A name that was listed and is gone when its turn comes has vanished: that is counted and is no failure. A file that is
+// there and cannot be looked at is one, whatever a failing disk, a server or a sandbox says of it. So only one error can
+// mean that a name is gone (fsat.IsGone), and it is confirmed twice: at once, and by listing the folder again before it
+// is left.
+
+// errVanished says that a name is gone, as far as can be told at once.
+var errVanished = errors.New("vanished")
+
+// look describes a name of d. The error wraps errVanished if the name seems to be gone.
+func (r *run) look(d *dir, i int, st *fsat.Stat) error {
+	name := d.names[i].Name
+	err := fsat.StatAt(d.handles.src, name, st)
+	if !fsat.IsGone(err) {
+		return err
+	}
+	if err = fsat.StatAt(d.handles.src, name, st); fsat.IsGone(err) {
+		return fmt.Errorf("%w: %w", errVanished, err)
+	}
+	return err
+}
+
+// lostWith says what became of a name whose folder cannot be opened again: it is gone if the folder is.
+func lostWith(err error) error {
+	if fsat.IsNoDir(err) {
+		return fmt.Errorf("%w: %w", errVanished, err)
+	}
+	return err
+}
+
+// vanished is a name of a directory that seems to be gone.
+type vanished struct {
+	slot int
+	was  index.Entry // what the previous snapshot has of that name; Type 0: nothing
+}
+
+// vanish notes that a name seems to be gone. Several workers can be in one directory.
+func (d *dir) vanish(slot int, was index.Entry) {
+	d.vanishedLock.Lock()
+	d.vanished = append(d.vanished, vanished{slot, was})
+	d.vanishedLock.Unlock()
+}
+
+// settleVanished tells the names of a directory that are gone from those that its folder still has.
+func (r *run) settleVanished(w *worker, d *dir) {
+	if len(d.vanished) == 0 {
+		return
+	}
+	list, err := r.listForVanished(w, d)
+	for _, v := range d.vanished {
+		name := d.names[v.slot].Name
+		failed := err
+		if _, there := slices.BinarySearchFunc(list, name, func(e fsat.DirEntry, n string) int {
+			return strings.Compare(e.Name, n)
+		}); there && err == nil {
+			failed = r.stillThere(d, name)
+		}
+		if failed != nil {
+			r.fail(w, d.child(name), failed)
+			continue
+		}
+		w.counts.Vanished++
+		if v.was.Type != 0 {
+			r.gone.add(d, &v.was, r.opt.Item != nil)
+		}
+		r.tell(Item{Path: d.child(name), Action: Vanished})
+	}
+}
+
+// listForVanished lists a directory of the source again; one that is gone itself has no names.
+func (r *run) listForVanished(w *worker, d *dir) ([]fsat.DirEntry, error) {
+	err := d.handles.lost
+	var list []fsat.DirEntry
+	if err == nil {
+		list, err = r.listAgain(w, d)
+	}
+	if fsat.IsNoDir(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list its folder again: %w", err)
+	}
+	return list, nil
+}
+
+// stillThere says why a name that is listed and seemed to be gone is missing in the snapshot; nil if it was removed
+// and something else has got that name since, which the next run stores.
+func (r *run) stillThere(d *dir, name string) error {
+	var st fsat.Stat
+	switch err := fsat.StatAt(d.handles.src, name, &st); {
+	case fsat.IsGone(err):
+		return errListed
+	case err != nil:
+		return fmt.Errorf("stat: %w", err)
+	case r.racy(&st):
+		return nil
+	}
+	return errHidden
+}
+
+var (
+	errListed = errors.New("its folder lists it, but looking at it says: no such file or directory")
+	errHidden = errors.New("it could not be found while the snapshot was made, and is there now")
+)

@@ -69,6 +69,9 @@ type instant struct {
 }
 
 func locateInstant(mountpoint string) (in *instant, err error) {
+	if !fsat.HasProc() {
+		return nil, fmt.Errorf("%w, and what is mounted is only known from there", fsat.ErrNoProc)
+	}
 	path, err := InstantPath(mountpoint)
 	if err != nil {
 		return nil, err

@@ -53,6 +53,9 @@ func CompareLive(ctx context.Context, c *index.Catalog, source, path string, opt
 	l := &live{ctx: ctx, catalog: c, opt: opt, visit: visit, root: fsat.NoDir, open: make(map[*liveDir]struct{})}
 	l.workers = newWorkers((&Options{Threads: opt.Threads}).threads(), new(Progress))
 	defer func() { err = errors.Join(err, l.close()) }()
+	if err := fsat.CheckProc(); err != nil {
+		return nil, err
+	}
 	if l.root, err = fsat.OpenRoot(source); err != nil {
 		return nil, &fs.PathError{Op: "open source", Path: source, Err: err}
 	}

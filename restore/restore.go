@@ -174,6 +174,9 @@ func start(ctx context.Context, from Source, paths []string, to string, opt Opti
 	r.report = &Report{Snapshot: from.Catalog.Summary().Snapshot, DryRun: opt.DryRun}
 	defer func() { err = errors.Join(err, r.close()) }()
 
+	if err := fsat.CheckProc(); err != nil {
+		return nil, err
+	}
 	if strings.Contains(opt.BackupSuffix, "/") {
 		return nil, fmt.Errorf("backup suffix %q: a name cannot have a slash", opt.BackupSuffix)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"sync"
@@ -33,7 +34,7 @@ func (a *Archive) emptyTrash(ctx context.Context, how emptying) (err error) {
 		return err
 	}
 	if how.idle {
-		if err := fsat.IdleIO(); err != nil && !fsat.IsRefused(err) {
+		if err := fsat.IdleIO(); err != nil && !fsat.IsRefused(err) && !errors.Is(err, fs.ErrNotExist) { // no /proc
 			return err
 		}
 	}

@@ -87,6 +87,9 @@ func Run(ctx context.Context, source, path string, opt Options) (report *Report,
 	r.report = &Report{Start: opt.now().UTC(), DryRun: opt.DryRun, Filters: r.filter}
 	defer func() { err = errors.Join(err, r.close()) }()
 
+	if err := fsat.CheckProc(); err != nil {
+		return nil, err
+	}
 	if err := r.openSource(source, path); err != nil {
 		return nil, err
 	}

@@ -57,6 +57,9 @@ func (a *Archive) Verify(ctx context.Context, snapshots []Snapshot, opt VerifyOp
 		opt.Progress = new(Progress)
 	}
 	opt.Progress.Phase.Store(int32(Copying))
+	if err := fsat.CheckProc(); err != nil {
+		return new(VerifyReport), err
+	}
 	threads := (&Options{Threads: opt.Threads}).threads()
 	v := &verifier{ctx: ctx, archive: a, opt: opt, root: os.Geteuid() == 0, workers: newWorkers(threads, opt.Progress)}
 	v.dirs.Open, v.dirs.OpenFrom, v.dirs.Close = v.openByPath, (*verifyDir).openFrom, (*verifyDir).closeHandle

@@ -126,6 +126,7 @@ var hints = []struct {
 	{overlay.ErrNotPermitted, "run it as root, or in a user namespace with a mount namespace (`unshare -Urm`)"},
 	{errArchiveAway, "is its disk mounted? If it is elsewhere now: `snapcopy restore ARCHIVE@SNAPSHOT --instant MOUNTPOINT`"},
 	{snapshot.ErrLastComplete, "--allow-last removes it all the same; with --count-incomplete it is enough if an incomplete snapshot is left"},
+	{fsat.ErrNoProc, "`mount -t proc proc /proc`, or run it where /proc is mounted"},
 	{snapshot.ErrClock, "set the clock right, or use --allow-clock-back to file the snapshot right after the newest one"},
 }
 

@@ -15,6 +15,11 @@ var canTrace = sync.OnceValue(func() bool {
 	return exec.Command("strace", "-f", "-qq", "-o", os.DevNull, "-e", "inject=getppid:error=EIO", "true").Run() == nil
 })
 
+// canMount reports whether what is mounted can be changed for one process.
+var canMount = sync.OnceValue(func() bool {
+	return exec.Command("unshare", "-m", "umount", "-l", "/proc").Run() == nil
+})
+
 // cmdFaulty is exits with a system call that fails: faulty STATUS FAULT NAME ARG... FAULT is what strace(1) injects;
 // only calls that have something to do with NAME fail, "-" stands for all.
 func cmdFaulty(ts *testscript.TestScript, neg bool, args []string) {

@@ -21,8 +21,11 @@ import (
 	"snapcopy/snapshot"
 )
 
+// helpers are the commands that scripts can execute.
+var helpers = map[string]func(){"snapcopy": main}
+
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"snapcopy": main})
+	testscript.Main(m, helpers)
 }
 
 func TestScripts(t *testing.T) {
@@ -40,8 +43,11 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {
-			if cond == "trace" {
+			switch cond {
+			case "trace":
 				return canTrace(), nil
+			case "mounts":
+				return canMount(), nil
 			}
 			return false, fmt.Errorf("no condition %q", cond)
 		},

@@ -1,6 +1,7 @@
 package fsat
 
 import (
+	"errors"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -49,9 +50,37 @@ func openBelow(dir int, path string) (int, error) {
 		case err == unix.EPERM && how.Flags&unix.O_NOATIME != 0:
 			how.Flags &^= unix.O_NOATIME
 			continue
+		case err == unix.ENOSYS || err == unix.EPERM: // before Linux 5.6, or a sandbox that does not know the call
+			return openEach(dir, path)
 		}
 		return fd, err
 	}
+}
+
+// openEach is openBelow in one step for each name.
+func openEach(dir int, path string) (int, error) {
+	var top, st Stat
+	if err := StatHandle(dir, &top); err != nil {
+		return NoDir, err
+	}
+	fd, err := OpenPath(dir, "")
+	for name := range strings.SplitSeq(path, "/") {
+		if err != nil {
+			break
+		}
+		var next int
+		if next, err = OpenDir(fd, name); err == nil {
+			err = errors.Join(Close(fd), StatHandle(next, &st))
+			fd = next
+		}
+		if err == nil && (st.Dev != top.Dev || st.Mount != top.Mount) {
+			err = unix.EXDEV
+		}
+	}
+	if err != nil {
+		return NoDir, errors.Join(err, Close(fd))
+	}
+	return fd, nil
 }
 
 // TouchAccess sets the access time of name in dir to what it is, of a symbolic link itself: content and all other

@@ -28,8 +28,7 @@ const (
 	Fifo        = 0x1000
 )
 
-// ErrNoProc says that /proc is not there and that this system cannot do without: Linux before 6.13 reaches the extended
-// attributes of links and special files only through it.
+// ErrNoProc says that /proc is not there, and is needed for what is to be done. See CheckProc.
 var ErrNoProc = errors.New("/proc is not mounted")
 
 // NoDir is what a handle is while no directory is open.

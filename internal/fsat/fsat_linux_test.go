@@ -1,6 +1,7 @@
 package fsat
 
 import (
+	"errors"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -138,5 +139,38 @@ func TestAttrs(t *testing.T) {
 	var st Stat
 	if err := StatHandle(fd, &st); err != nil || st.AttrsTold&NoDump == 0 || st.Attrs&NoDump == 0 {
 		t.Errorf("stat tells %#x of %#x, %v", st.Attrs, st.AttrsTold, err)
+	}
+}
+
+// Where openat2 and statx are not to be had, other calls see and refuse the same.
+func TestOlderCalls(t *testing.T) {
+	dir := t.TempDir()
+	if err := errors.Join(os.MkdirAll(dir+"/a/b", 0o755), os.Symlink("b", dir+"/a/link"),
+		os.WriteFile(dir+"/a/file", []byte("content"), 0o640)); err != nil {
+		t.Fatal(err)
+	}
+	root, err := OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer Close(root)
+	for path, want := range map[string]bool{"a/b": true, "a": true, ".": true, "a/link": false, "a/file": false, "a/none": false} {
+		fd, err := openEach(root, path)
+		other, otherErr := openBelow(root, path)
+		if (err == nil) != want || (otherErr == nil) != want || IsGone(err) != IsGone(otherErr) {
+			t.Errorf("%s: %v and %v", path, err, otherErr)
+		}
+		_, _ = Close(fd), Close(other)
+	}
+	for _, path := range []string{"a", "a/file", "a/link"} {
+		var st, old Stat
+		const flags = unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT
+		if err := errors.Join(StatAt(root, path, &st), fstatat(root, path, flags, &old)); err != nil {
+			t.Fatal(err)
+		}
+		st.Mount, st.Btime, st.Attrs, st.AttrsTold, st.Mounted = 0, Time{}, 0, 0, false
+		if st != old {
+			t.Errorf("%s: statx says %+v, fstatat %+v", path, st, old)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package fsat
 
 import (
+	"fmt"
 	"runtime"
 	"strconv"
 	"sync"
@@ -23,7 +24,7 @@ var CheckProc = sync.OnceValue(func() error {
 		return nil
 	}
 	if _, err := listxattrat(unix.AT_FDCWD, "/", nil); err == unix.ENOSYS || err == unix.EPERM {
-		return ErrNoProc
+		return fmt.Errorf("%w, and this kernel reaches the attributes of links and special files only through it", ErrNoProc)
 	}
 	return nil
 })

@@ -15,8 +15,9 @@ import (
 )
 
 type statsOptions struct {
-	json bool
-	top  int
+	json   bool
+	top    int
+	tables int // printed so far
 }
 
 func statsCommand(a *app) *cobra.Command {

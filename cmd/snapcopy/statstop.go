@@ -79,5 +79,9 @@ func (o *statsOptions) printTop(a *app, of, what, files string, list []prune.Pla
 	if len(rows) == 1 {
 		return nil
 	}
-	return a.printf("%s\n", table(rows, true, true))
+	text := table(rows, true, true)
+	if o.tables++; o.tables > 1 {
+		text = "\n" + text
+	}
+	return a.printf("%s", text)
 }

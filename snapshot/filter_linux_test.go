@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -246,4 +247,22 @@ func TestArchiveFolderHandsNothingDown(t *testing.T) {
 	l.run()
 	l.intact()
 	l.verify()
+}
+
+// Guards: a run that fails says that it removes what it made, and not that it goes on copying.
+func TestProgressOfAFailure(t *testing.T) {
+	l := newLab(t)
+	l.opt.Progress = new(Progress)
+	l.opt.Fault = func(step string) error {
+		if step == "sync" {
+			return errStopped
+		}
+		return nil
+	}
+	if _, err := Run(t.Context(), l.src, l.arch, l.opt); !errors.Is(err, errStopped) {
+		t.Fatalf("error %v", err)
+	}
+	if phase := Phase(l.opt.Progress.Phase.Load()); phase != Abandoning {
+		t.Errorf("phase %d, want %d", phase, Abandoning)
+	}
 }

@@ -1,8 +1,10 @@
 package snapshot
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/rmtree"
@@ -32,116 +34,178 @@ func (c *Capabilities) exact() bool {
 	return c.Modes && c.Owners && c.TimeResolution == 1 && c.Symlinks && c.Specials
 }
 
-// probe finds out what the archive's file system can do, by doing it in the work folder.
-func (a *Archive) probe() (c Capabilities, err error) {
+// probe finds out what the archive's file system can do, by doing it in the work folder. What the archive was found to
+// have before is lost only if it is refused twice: it may have come to lie on another file system, and privileges differ
+// from run to run, but one refusal can also come from something that was in the way for a moment.
+func (a *Archive) probe() (Capabilities, error) {
+	c, err := a.probeOnce()
+	if err == nil && c.lacks(&a.Info.Capabilities) {
+		var again Capabilities
+		again, err = a.probeOnce()
+		c.merge(&again)
+	}
+	if err != nil {
+		return c, fmt.Errorf("try what the file system of archive %s can do: %w", a.Path, err)
+	}
+	return c, nil
+}
+
+// flags are the capabilities that one either has or has not.
+func (c *Capabilities) flags() []*bool {
+	return []*bool{&c.HardLinks, &c.Reflink, &c.Symlinks, &c.Specials, &c.Modes, &c.Owners, &c.Xattrs, &c.ACLs, &c.Holes,
+		&c.CaseSensitive, &c.RawNames}
+}
+
+// lacks reports whether something is missing in c that other has.
+func (c *Capabilities) lacks(other *Capabilities) bool {
+	has := other.flags()
+	for i, f := range c.flags() {
+		if *has[i] && !*f {
+			return true
+		}
+	}
+	return other.TimeResolution != 0 && c.TimeResolution > other.TimeResolution
+}
+
+// merge adds what other has.
+func (c *Capabilities) merge(other *Capabilities) {
+	has := other.flags()
+	for i, f := range c.flags() {
+		*f = *f || *has[i]
+	}
+	c.TimeResolution = min(c.TimeResolution, other.TimeResolution)
+}
+
+func (a *Archive) probeOnce() (c Capabilities, err error) {
 	sp, err := fsat.FileSystem(a.root)
 	if err != nil {
-		return c, fmt.Errorf("probe: %w", err)
+		return c, err
 	}
 	c.FileSystem, c.LinkLimit, c.NeedsFsync = sp.Kind, sp.LinkLimit, sp.NeedsFsync
 
 	work, err := fsat.OpenDir(a.meta, workDir)
 	if err != nil {
-		return c, fmt.Errorf("probe: open %s: %w", workDir, err)
+		return c, fmt.Errorf("open %s: %w", workDir, err)
 	}
-	defer func() { err = errors.Join(err, fsat.Close(work)) }()
+	defer func() { err = cmp.Or(err, fsat.Close(work)) }()
 	const folder = "probe"
 	if err := rmtree.Remove(work, folder); err != nil {
-		return c, fmt.Errorf("probe: %w", err)
+		return c, err
 	}
 	if err := fsat.Mkdir(work, folder, 0o700); err != nil {
-		return c, fmt.Errorf("probe: make folder: %w", err)
+		return c, fmt.Errorf("make a folder: %w", err)
 	}
-	defer func() { err = errors.Join(err, rmtree.Remove(work, folder)) }()
+	defer func() { err = cmp.Or(err, rmtree.Remove(work, folder)) }() // what stays goes with the next run
 	dir, err := fsat.OpenDir(work, folder)
 	if err != nil {
-		return c, fmt.Errorf("probe: %w", err)
+		return c, fmt.Errorf("open a folder: %w", err)
 	}
-	defer func() { err = errors.Join(err, fsat.Close(dir)) }()
+	defer func() { err = cmp.Or(err, fsat.Close(dir)) }()
 	f, err := fsat.Create(dir, "file", 0o600)
 	if err != nil {
-		return c, fmt.Errorf("probe: make file: %w", err)
+		return c, fmt.Errorf("make a file: %w", err)
 	}
-	defer func() { err = errors.Join(err, fsat.Close(f)) }()
+	defer func() { err = cmp.Or(err, fsat.Close(f)) }()
 	if err := fsat.Write(f, []byte("probe"), 0); err != nil {
-		return c, fmt.Errorf("probe: write: %w", err)
+		return c, fmt.Errorf("write a file: %w", err)
 	}
-	return c, c.try(dir, f)
+	p := prober{c: c, dir: dir, f: f}
+	err = p.try()
+	return p.c, err
 }
 
-// try fills in the capabilities. A refusal is an answer; only what contradicts itself is an error.
-func (c *Capabilities) try(dir, f int) error {
-	var st, other fsat.Stat
-	if err := fsat.StatHandle(f, &st); err != nil {
-		return err
+// A prober tries one thing after the other in a folder of its own. Only a refusal says that a file system cannot do
+// something. Any other error, such as a full disk, a failing one or lack of memory, says nothing of the kind, and what a
+// run concludes from it would be missing in the snapshot: so it ends the probe.
+type prober struct {
+	c   Capabilities
+	dir int
+	f   int   // an open file in it, named "file"
+	err error // the first that says nothing of the file system
+}
+
+// can reports whether an attempt was successful; also says what else than fsat.IsRefused is a refusal.
+func (p *prober) can(what string, err error, also ...func(error) bool) bool {
+	refused := fsat.IsRefused(err) || slices.ContainsFunc(also, func(is func(error) bool) bool { return is(err) })
+	if refused {
+		return false
 	}
-	// A link that succeeds may still be a copy (some network file systems): only one inode with two names counts.
-	if fsat.Link(dir, "file", dir, "link") == nil {
-		if err := errors.Join(fsat.StatAt(dir, "file", &st), fsat.StatAt(dir, "link", &other)); err != nil {
-			return err
-		}
-		c.HardLinks = st.SameFile(&other) && st.Nlink == 2 && st.Ino != 0
+	return p.must(what, err)
+}
+
+// must is can for what every file system can do.
+func (p *prober) must(what string, err error) bool {
+	if err != nil && p.err == nil {
+		p.err = fmt.Errorf("%s: %w", what, err)
 	}
-	if clone, err := fsat.Create(dir, "clone", 0o600); err == nil {
-		c.Reflink = fsat.Clone(clone, f) == nil
-		if err := fsat.Close(clone); err != nil {
-			return err
-		}
+	return err == nil
+}
+
+// create makes a file and reports whether the file system takes the name. File systems refuse names by all kinds of
+// errors, and nothing is left out of a snapshot for what this says.
+func (p *prober) create(name string) bool {
+	f, err := fsat.Create(p.dir, name, 0o600)
+	ok := p.can(fmt.Sprintf("make a file named %q", name), err, func(err error) bool { return !fsat.IsNoSpace(err) })
+	return ok && p.must("close", fsat.Close(f))
+}
+
+// try fills in the capabilities.
+func (p *prober) try() error {
+	p.tryLink()
+	if clone, err := fsat.Create(p.dir, "clone", 0o600); p.must("make a file", err) {
+		p.c.Reflink = p.can("make a reflink", fsat.Clone(clone, p.f), fsat.IsBusy)
+		p.must("close", fsat.Close(clone))
 	}
-	c.Symlinks = fsat.MakeSymlink("target", dir, "symlink") == nil
-	c.Specials = fsat.MakeNode(dir, "fifo", fsat.Fifo, 0o600, 0, 0) == nil
-	c.Xattrs = fsat.SetXattr(f, fsat.Xattr{Name: "user.snapcopy", Value: []byte("1")}) == nil
+	p.c.Symlinks = p.can("make a symbolic link", fsat.MakeSymlink("target", p.dir, "symlink"))
+	p.c.Specials = p.can("make a FIFO", fsat.MakeNode(p.dir, "fifo", fsat.Fifo, 0o600, 0, 0))
+	p.c.Xattrs = p.can("set an extended attribute", fsat.SetXattr(p.f, fsat.Xattr{Name: "user.snapcopy", Value: []byte("1")}))
 	// The smallest ACL with a named user: owner, user 1, group, mask, others (acl(5), linux/posix_acl_xattr.h).
 	acl := []byte{2, 0, 0, 0,
 		1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 4, 0, 1, 0, 0, 0, 4, 0, 4, 0, 255, 255, 255, 255,
 		16, 0, 4, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255}
-	c.ACLs = fsat.SetXattr(f, fsat.Xattr{Name: "system.posix_acl_access", Value: acl}) == nil
-	if err := c.tryMetadata(f, &st); err != nil {
-		return err
-	}
+	p.c.ACLs = p.can("set an ACL", fsat.SetXattr(p.f, fsat.Xattr{Name: "system.posix_acl_access", Value: acl}))
+	p.tryMetadata()
 	const size = 1 << 20
-	if fsat.Truncate(f, size) == nil {
-		c.Holes = fsat.HasHoles(f, size)
+	if p.can("make a hole", fsat.Truncate(p.f, size), fsat.IsTooLarge) {
+		p.c.Holes = fsat.HasHoles(p.f, size)
 	}
-	upper, err := fsat.Create(dir, "FILE", 0o600)
-	c.CaseSensitive = err == nil
-	raw, err := fsat.Create(dir, "\xff", 0o600)
-	c.RawNames = err == nil
-	return errors.Join(fsat.Close(upper), fsat.Close(raw))
+	p.c.CaseSensitive = p.create("FILE")
+	p.c.RawNames = p.create("\xff")
+	return p.err
 }
 
-func (c *Capabilities) tryMetadata(f int, st *fsat.Stat) error {
-	c.Modes = true
+// tryLink makes a hard link. One that succeeds may still be a copy (some network file systems): only one inode with two
+// names counts.
+func (p *prober) tryLink() {
+	if !p.can("make a hard link", fsat.Link(p.dir, "file", p.dir, "link"), fsat.IsLinkLimit) {
+		return
+	}
+	var st, other fsat.Stat
+	if p.must("look at a hard link", errors.Join(fsat.StatAt(p.dir, "file", &st), fsat.StatAt(p.dir, "link", &other))) {
+		p.c.HardLinks = st.SameFile(&other) && st.Nlink == 2 && st.Ino != 0
+	}
+}
+
+func (p *prober) tryMetadata() {
+	var st fsat.Stat
+	look := func() bool { return p.must("look at a file", fsat.StatHandle(p.f, &st)) }
+	p.c.Modes = true
 	for _, mode := range []uint32{0o751, 0o604} {
-		if fsat.Chmod(f, mode) != nil {
-			c.Modes = false
-			continue
-		}
-		if err := fsat.StatHandle(f, st); err != nil {
-			return err
-		}
-		c.Modes = c.Modes && st.Mode == mode
+		p.c.Modes = p.can("set a mode", fsat.Chmod(p.f, mode)) && look() && st.Mode == mode && p.c.Modes
 	}
-	if fsat.Chown(f, 12345, 23456) == nil {
-		if err := fsat.StatHandle(f, st); err != nil {
-			return err
-		}
-		c.Owners = st.UID == 12345 && st.GID == 23456
-	}
+	const uid, gid = 12345, 23456
+	p.c.Owners = p.can("set an owner", fsat.Chown(p.f, uid, gid)) && look() && st.UID == uid && st.GID == gid
 	want := fsat.Time{Sec: 1_234_567_891, Nsec: 123_456_789}
-	c.TimeResolution = 2_000_000_000
-	if fsat.SetMtime(f, want) == nil {
-		if err := fsat.StatHandle(f, st); err != nil {
-			return err
-		}
-		for _, res := range []int64{1, 100, 1000, 1_000_000, 10_000_000, 1_000_000_000} {
-			if st.Mtime == truncate(want, res) {
-				c.TimeResolution = res
-				break
-			}
+	p.c.TimeResolution = 2_000_000_000
+	if !p.can("set a time", fsat.SetMtime(p.f, want)) || !look() {
+		return
+	}
+	for _, res := range []int64{1, 100, 1000, 1_000_000, 10_000_000, 1_000_000_000} {
+		if st.Mtime == truncate(want, res) {
+			p.c.TimeResolution = res
+			break
 		}
 	}
-	return nil
 }
 
 // truncate rounds t down to a multiple of res nanoseconds, res being at most two seconds.

@@ -157,9 +157,10 @@ func (r *run) updateIndex() error {
 	return r.archive.rebuildIndex(r.ctx, snapshots)
 }
 
-// updateLatest points the link at the new snapshot, in one step. A file system without symbolic links has none.
+// updateLatest points the link at the new snapshot, in one step. A file system without symbolic links has none;
+// one that has refused to make another must not leave it where it was without a word.
 func (r *run) updateLatest() error {
-	if !r.caps.Symlinks {
+	if !r.caps.Symlinks && r.archive.latest() == "" {
 		return nil
 	}
 	return r.archive.pointLatest(r.report.Snapshot)

@@ -72,6 +72,9 @@ func IsBadDisk(err error) bool { return ClassOf(err) == BadDisk }
 // IsLinkLimit reports an inode that can have no further name.
 func IsLinkLimit(err error) bool { return is(err, unix.EMLINK) }
 
+// IsBusy reports, of an attempt to make a reflink, that it may work later: ZFS says so while a file is not on the disk.
+func IsBusy(err error) bool { return is(err, unix.EAGAIN, unix.EBUSY) }
+
 // IsNoLink reports, of an attempt to read a symbolic link, that the name is that of something else.
 func IsNoLink(err error) bool { return is(err, unix.EINVAL) }
 

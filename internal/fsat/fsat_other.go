@@ -135,6 +135,8 @@ func IsOtherType(error) bool { return false }
 
 func IsBadDisk(error) bool { return false }
 
+func IsBusy(error) bool { return false }
+
 func IsNoLink(error) bool { return false }
 
 func IsNoSpace(error) bool { return false }

@@ -62,6 +62,7 @@ type emptier struct {
 	top  int // handle of the directory to empty
 	at   fsat.Stat
 	bufs [][]byte // one for each worker
+	full fullDisk
 	dirs dirhandles.Set[*folder]
 
 	mu     sync.Mutex
@@ -162,7 +163,7 @@ func (e *emptier) unlinkAll(d *folder) error {
 		removed := 0
 		for _, n := range names {
 			if n.Type != fsat.Directory {
-				done, err := unlink(d.fd, n.Name)
+				done, err := unlink(d.fd, n.Name, &e.full)
 				if done {
 					removed++
 					continue
@@ -241,7 +242,8 @@ func (e *emptier) leave(_ int, d *folder) (err error) {
 		d.parent.stays.Store(true)
 		return nil
 	}
-	switch err := fsat.Rmdir(d.parent.fd, d.name); {
+	rmdir := func() error { return fsat.Rmdir(d.parent.fd, d.name) }
+	switch err := e.full.try(d.parent.fd, rmdir); {
 	case err == nil:
 		e.removed(1)
 	case !fsat.IsGone(err):

@@ -72,6 +72,7 @@ type remover struct {
 	spare  Spare
 	dry    bool // change nothing
 	kept   bool // of what was asked for, or something in it
+	full   fullDisk
 }
 
 type level struct {
@@ -131,7 +132,7 @@ func (rm *remover) remove(dir int, e fsat.DirEntry) error {
 		if rm.dry {
 			return nil
 		}
-		done, err := unlink(dir, e.Name)
+		done, err := unlink(dir, e.Name, &rm.full)
 		if done {
 			return nil
 		}
@@ -164,8 +165,8 @@ func (rm *remover) keep() {
 }
 
 // unlink removes a name that is not a directory. It is not done if it is one.
-func unlink(dir int, name string) (done bool, err error) {
-	err = fsat.Unlink(dir, name)
+func unlink(dir int, name string, full *fullDisk) (done bool, err error) {
+	err = full.try(dir, func() error { return fsat.Unlink(dir, name) })
 	if err == nil || fsat.IsGone(err) {
 		return true, nil
 	}
@@ -325,7 +326,7 @@ func (rm *remover) leave(top int) error {
 	if l.kept {
 		rm.keep()
 	} else if err == nil && !rm.dry {
-		err = fsat.Rmdir(above, l.name)
+		err = rm.full.try(above, func() error { return fsat.Rmdir(above, l.name) })
 		if fsat.IsGone(err) {
 			err = nil
 		}

@@ -29,6 +29,7 @@ import (
 	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/exclude"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/lack"
 	"snapcopy/internal/walk"
 	"snapcopy/internal/workers"
 )
@@ -172,7 +173,12 @@ func start(ctx context.Context, from Source, paths []string, to string, opt Opti
 	r := &run{ctx: ctx, from: from, opt: opt, snapshot: fsat.NoDir, target: fsat.NoDir, devices: from.Catalog.Devices(),
 		euid: uint32(os.Geteuid()), egid: uint32(os.Getegid()), swap: swap}
 	r.report = &Report{Snapshot: from.Catalog.Summary().Snapshot, DryRun: opt.DryRun}
-	defer func() { err = errors.Join(err, r.close()) }()
+	defer func() {
+		if !errors.Is(err, ErrNoRoom) {
+			err = lack.Explain(err, to)
+		}
+		err = errors.Join(err, r.close())
+	}()
 
 	if err := fsat.CheckProc(); err != nil {
 		return nil, err

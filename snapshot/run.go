@@ -18,6 +18,7 @@ import (
 	"snapcopy/internal/exclude"
 	"snapcopy/internal/filter"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/lack"
 	"snapcopy/internal/walk"
 )
 
@@ -112,7 +113,10 @@ func Run(ctx context.Context, source, path string, opt Options) (report *Report,
 	if err := r.openPrevious(); err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, r.abandon(err)) }()
+	defer func() {
+		err = lack.Explain(err, path)
+		err = errors.Join(err, r.abandon(err))
+	}()
 	if err := r.begin(); err != nil {
 		return nil, err
 	}

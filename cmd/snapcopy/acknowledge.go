@@ -36,7 +36,7 @@ type acknowledgedLine struct {
 
 // Run acknowledges.
 func (o *acknowledgeOptions) Run(_ context.Context, a *app, args []string) (err error) {
-	archive, err := snapshot.Open(args[0])
+	archive, err := a.openToChange(args[0])
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"snapcopy/snapshot"
 )
 
 // app is what the commands share.
@@ -11,6 +13,9 @@ type app struct {
 	term *terminal
 	now  func() time.Time
 	loc  *time.Location // in which times are shown and read
+
+	archive   string // that a command writes to; "": none
+	makesRoom bool   // by removing
 }
 
 // clockVariable stands in for the clock, for tests.
@@ -31,6 +36,12 @@ func newApp() (*app, error) {
 		a.now = func() time.Time { return t }
 	}
 	return a, nil
+}
+
+// openToChange opens an archive for a command that writes to it.
+func (a *app) openToChange(path string) (*snapshot.Archive, error) {
+	a.archive = path
+	return snapshot.Open(path)
 }
 
 // localTime is how times are shown; selectors take the same form.

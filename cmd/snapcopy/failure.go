@@ -8,6 +8,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/lack"
 	"snapcopy/internal/overlay"
 	"snapcopy/restore"
 	"snapcopy/snapshot"
@@ -185,11 +186,20 @@ func finish(a *app, err error) int {
 	if err == nil || errors.As(err, &t) {
 		return statusOf(err)
 	}
+	if a.archive != "" {
+		err = lack.Explain(err, a.archive)
+	}
 	for _, line := range errorLines(err) {
 		a.term.errorf("snapcopy: %s", line)
 	}
+	var full *lack.Error
+	if errors.As(err, &full) {
+		a.term.errorf("snapcopy: %s", lackText(full))
+	}
 	if hint := hintFor(err); hint != "" {
 		a.term.errorf("Hint: %s.", hint)
+	} else if full != nil && a.archive != "" && !a.makesRoom {
+		a.term.errorf("Hint: `snapcopy prune` and `snapcopy remove` work on a full disk, too, and make room.")
 	}
 	var usage *usageError
 	if errors.As(err, &usage) {
@@ -202,22 +212,62 @@ func finish(a *app, err error) int {
 	return statusOf(err)
 }
 
-// errorLines makes an error safe to print: one line for each of several joined errors, and no byte of a name in it can
-// play with the terminal.
+// errorLines makes an error safe to print: one line for each of several joined errors, also where they were given more
+// words, and no byte of a name in it can play with the terminal.
 func errorLines(err error) []string {
-	if j, ok := err.(interface{ Unwrap() []error }); ok {
-		list := j.Unwrap()
+	text := err.Error()
+	switch e := err.(type) {
+	case interface{ Unwrap() []error }:
+		list := e.Unwrap()
 		texts := make([]string, len(list))
 		for i, e := range list {
 			texts[i] = e.Error()
 		}
-		if err.Error() == strings.Join(texts, "\n") {
-			var lines []string
-			for _, e := range list {
-				lines = append(lines, errorLines(e)...)
+		if text != strings.Join(texts, "\n") {
+			break
+		}
+		var lines []string
+		for _, e := range list {
+			lines = append(lines, errorLines(e)...)
+		}
+		return lines
+	case interface{ Unwrap() error }:
+		inner := e.Unwrap()
+		if inner == nil {
+			break
+		}
+		before, after, found := strings.Cut(text, inner.Error())
+		if lines := errorLines(inner); found && len(lines) > 1 {
+			for i := range lines {
+				lines[i] = printable(before) + lines[i]
 			}
-			return lines
+			return append(lines, linesOf(after)...)
 		}
 	}
-	return []string{printable(err.Error())}
+	return []string{printable(text)}
+}
+
+// linesOf gives what stands after several errors: "and 7 more".
+func linesOf(text string) (lines []string) {
+	for line := range strings.SplitSeq(text, "\n") {
+		if line != "" {
+			lines = append(lines, printable(line))
+		}
+	}
+	return lines
+}
+
+// lackText says what a file system has run out of.
+func lackText(e *lack.Error) string {
+	disk := fmt.Sprintf("the disk mounted at %s (%s)", name(e.Mount), e.Space.Kind)
+	switch e.What {
+	case lack.Quota:
+		return "the quota on " + disk + " is used up"
+	case lack.Inodes:
+		return fmt.Sprintf("%s has no inode left for another file: %s of %s are free", disk, count(e.Space.FreeInodes),
+			count(e.Space.Inodes))
+	case lack.Records:
+		return fmt.Sprintf("%s has %s free, but no room for records of its own (metadata)", disk, size(e.Space.Free))
+	}
+	return fmt.Sprintf("%s is full: %s of %s are free now", disk, size(e.Space.Free), size(e.Space.Total))
 }

@@ -6,8 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-
-	"snapcopy/snapshot"
 )
 
 func indexCommand(a *app) *cobra.Command {
@@ -37,7 +35,7 @@ func (o *rebuildOptions) AddFlags(f *pflag.FlagSet) {
 
 // Run rebuilds the index.
 func (o *rebuildOptions) Run(ctx context.Context, a *app, args []string) (err error) {
-	archive, err := snapshot.Open(args[0])
+	archive, err := a.openToChange(args[0])
 	if err != nil {
 		return err
 	}

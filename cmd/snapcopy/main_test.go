@@ -244,6 +244,16 @@ func TestSpaceError(t *testing.T) {
 	}
 }
 
+// Guards: several errors that were given more words are still a line each.
+func TestErrorLinesWrapped(t *testing.T) {
+	several := errors.Join(errors.New("one"), errors.New("two\x1b"))
+	got := errorLines(fmt.Errorf("empty %s: %w", "d", fmt.Errorf("%w\nand 7 more", several)))
+	want := []string{"empty d: one", `empty d: two\x1b`, "empty d: and 7 more"}
+	if !slices.Equal(got, want) {
+		t.Errorf("errorLines = %q, want %q", got, want)
+	}
+}
+
 func TestErrorLines(t *testing.T) {
 	evil := errors.New("open \x1b[2J\nsnapcopy: fine: no such file")
 	got := errorLines(errors.Join(errors.New("one"), fmt.Errorf("two: %w", evil)))

@@ -84,7 +84,7 @@ func (a *app) withSnapshot(arg string, do func(*snapshot.Archive, snapshot.Snaps
 	if selector == "" {
 		selector = "latest"
 	}
-	archive, err := snapshot.Open(where)
+	archive, err := a.openToChange(where)
 	if err != nil {
 		return err
 	}

@@ -90,6 +90,7 @@ func (o *snapshotOptions) Run(ctx context.Context, a *app, args []string) (err e
 	opt.Item = t.itemHook()
 	opt.Progress = new(snapshot.Progress)
 	bar := startProgress(a, runMeter(opt.Progress), o.quiet)
+	a.archive = args[1]
 	report, err := snapshot.Run(ctx, args[0], args[1], opt)
 	bar.stop()
 	if err != nil {

@@ -69,6 +69,9 @@ func IsRefused(err error) bool { return ClassOf(err) == Refused }
 // IsBadDisk reports that a disk, or the file system on it, is damaged.
 func IsBadDisk(err error) bool { return ClassOf(err) == BadDisk }
 
+// IsOverQuota reports an exhausted quota, of bytes or of files.
+func IsOverQuota(err error) bool { return is(err, unix.EDQUOT) }
+
 // IsLinkLimit reports an inode that can have no further name.
 func IsLinkLimit(err error) bool { return is(err, unix.EMLINK) }
 

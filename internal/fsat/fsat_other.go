@@ -141,6 +141,8 @@ func IsNoLink(error) bool { return false }
 
 func IsNoSpace(error) bool { return false }
 
+func IsOverQuota(error) bool { return false }
+
 func IsLinkLimit(error) bool { return false }
 
 func IsRefused(err error) bool {

@@ -290,8 +290,12 @@ func (a *Archive) WithoutCatalog() ([]string, error) {
 		return nil, fmt.Errorf("list snapshots: %w", err)
 	}
 	var list []string
+	leaving, err := a.removingInPlace()
+	if err != nil {
+		return nil, err
+	}
 	for _, name := range folders {
-		if _, ok := parseName(name); !ok {
+		if _, ok := parseName(name); !ok || name == leaving {
 			continue
 		}
 		_, err := os.Lstat(a.catalogPath(name))

@@ -23,6 +23,14 @@ type emptying struct {
 	removed func(names int)
 }
 
+func (how emptying) options() rmtree.Options {
+	opt := rmtree.Options{Workers: how.threads, Removed: how.removed}
+	if how.rate > 0 {
+		opt.Pace = (&pacer{each: time.Second / time.Duration(how.rate)}).pace
+	}
+	return opt
+}
+
 // emptyTrash removes what is in the trash and needed no more. It can be cut short at any moment; the next one goes on.
 func (a *Archive) emptyTrash(ctx context.Context, how emptying) (err error) {
 	trash, err := a.openTrash()
@@ -38,10 +46,7 @@ func (a *Archive) emptyTrash(ctx context.Context, how emptying) (err error) {
 			return err
 		}
 	}
-	opt := rmtree.Options{Workers: how.threads, Removed: how.removed}
-	if how.rate > 0 {
-		opt.Pace = (&pacer{each: time.Second / time.Duration(how.rate)}).pace
-	}
+	opt := how.options()
 	for { // while it is emptied, another process may put more there
 		list, err := names(a.metaPath(trashDir))
 		if err != nil {
@@ -73,6 +78,39 @@ func (a *Archive) HasTrash() (bool, error) {
 		return false, fmt.Errorf("list: %w", err)
 	}
 	return len(list) > 0, nil
+}
+
+// Unfinished reports whether there is something that an earlier command has begun to remove or to forget, and that was cut
+// short or is under way. Remove, with or without names, finishes it.
+func (a *Archive) Unfinished() (bool, error) {
+	_, forgetting, err := a.Forgetting()
+	if err != nil || forgetting {
+		return forgetting, err
+	}
+	name, err := a.removingInPlace()
+	if err != nil || name != "" {
+		return name != "", err
+	}
+	return a.HasTrash()
+}
+
+// Removed lists the names of snapshots that are gone and whose space is not given back yet, or not all of it.
+func (a *Archive) Removed() (list []string, err error) {
+	all, err := names(a.metaPath(trashDir))
+	if err != nil {
+		return nil, fmt.Errorf("list: %w", err)
+	}
+	inPlace, err := a.removingInPlace()
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range append(all, inPlace) {
+		name, _, _ := strings.Cut(file, ".")
+		if _, isName := parseName(name); isName && (file == name || strings.HasPrefix(file, name+goneExt)) {
+			list = append(list, name)
+		}
+	}
+	return list, nil
 }
 
 // Settle makes the file system count as free what was removed: some do so only when they write to the disk.

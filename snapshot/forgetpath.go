@@ -13,6 +13,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/atomicfile"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/rmtree"
 )
 
 // ErrNotHeld is returned for a path that is in no snapshot.
@@ -47,6 +48,9 @@ type ForgottenFrom struct {
 // on with that.
 const forgetFile = "forget.json"
 
+// forgottenExt is in the names of what was forgotten, in the trash.
+const forgottenExt = ".forgotten"
+
 type forgetNote struct {
 	Path      []byte   `json:"path_base64"`
 	Snapshots []string `json:"snapshots"`
@@ -57,13 +61,15 @@ type forgetNote struct {
 // else in a snapshot changes, not even the times of the folder that held it. It can be cut short at any moment: whoever
 // takes the lock next goes on.
 //
-// It fails with ErrNotHeld if no snapshot has the path. Snapshots in use are skipped.
+// It fails with ErrNotHeld if no snapshot has the path, and it was not the one to finish forgetting it. Snapshots in use
+// are skipped. When it returns without an error, nothing of the path is in the trash either.
 func (a *Archive) ForgetPath(ctx context.Context, path string, opt ForgetOptions) (report *ForgetReport, err error) {
 	if path == "" || slices.ContainsFunc(strings.Split(path, "/"), func(s string) bool { return s == "" || s == "." || s == ".." }) {
 		return nil, fmt.Errorf("forget %q: not the path of something in a snapshot", path)
 	}
 	f := forgetting{ctx: ctx, archive: a, opt: opt, step: opt.Fault, report: &ForgetReport{Path: path, DryRun: opt.DryRun}}
-	if err := f.all(); err != nil || opt.DryRun {
+	err = f.all()
+	if opt.DryRun || err != nil && !errors.Is(err, ErrNotHeld) {
 		return f.report, err
 	}
 	how := emptying{threads: opt.Threads, wait: true}
@@ -71,7 +77,16 @@ func (a *Archive) ForgetPath(ctx context.Context, path string, opt ForgetOptions
 		p.Phase.Store(int32(Emptying))
 		how.removed = func(n int) { p.Files.Add(uint64(n)) }
 	}
-	return f.report, a.emptyTrash(ctx, how)
+	return f.report, errors.Join(err, a.emptyTrash(ctx, how))
+}
+
+// Forgetting gives the path whose forgetting was begun and has not come to its end; ok is false if there is none.
+func (a *Archive) Forgetting() (path string, ok bool, err error) {
+	note, err := a.forgetNote()
+	if err != nil || note == nil {
+		return "", false, err
+	}
+	return string(note.Path), true, nil
 }
 
 // forgetting is one ForgetPath under way.
@@ -86,6 +101,10 @@ type forgetting struct {
 // all does everything for which nobody else may change the archive.
 func (f *forgetting) all() (err error) {
 	a := f.archive
+	begun, _, err := a.Forgetting()
+	if err != nil {
+		return err
+	}
 	if !f.opt.DryRun {
 		lock, lockErr := a.Lock()
 		if lockErr != nil {
@@ -105,6 +124,9 @@ func (f *forgetting) all() (err error) {
 		return err
 	}
 	if len(f.report.Forgotten) == 0 && len(f.report.Skipped) == 0 {
+		if begun == f.report.Path && !f.opt.DryRun {
+			return nil
+		}
 		return fmt.Errorf("forget %q: %w", f.report.Path, ErrNotHeld)
 	}
 	if err := f.findElsewhere(snapshots); err != nil || f.opt.DryRun || len(note.Snapshots) == 0 {
@@ -117,10 +139,14 @@ func (f *forgetting) all() (err error) {
 	if err := f.step.at("note of the path"); err != nil {
 		return err
 	}
-	if err := atomicfile.Write(a.metaPath(forgetFile), append(text, '\n'), 0o600); err != nil {
+	err = a.withRoom(f.ctx, func() error {
+		return atomicfile.Write(a.metaPath(forgetFile), append(text, '\n'), 0o600)
+	})
+	if err != nil {
 		return err
 	}
-	return a.finishForgetting(f.ctx, f.step)
+	_, err = a.finishForgetting(f.ctx, f.step)
+	return err
 }
 
 // choose finds the snapshots that have the path and are not in use.
@@ -179,50 +205,98 @@ func (f *forgetting) inUse(s Snapshot, readers []Reader) (*SkippedSnapshot, erro
 	return nil, hold.Release()
 }
 
-// finishForgetting takes the path of the note out of its snapshots. Each step can be done again; only when all is durable
-// the note goes.
-func (a *Archive) finishForgetting(ctx context.Context, step stepper) error {
+// finishForgetting takes the path of the note, if there is one, out of its snapshots. Each step can be done again; only
+// when all is durable, and nothing of it is in the trash any more, the note goes.
+func (a *Archive) finishForgetting(ctx context.Context, step stepper) (finished *forgetNote, err error) {
+	note, err := a.forgetNote()
+	if err != nil || note == nil {
+		return nil, err
+	}
+	inEach := func(do func(c *index.Catalog, name, path string) error) error {
+		for _, name := range note.Snapshots {
+			err := a.withRoom(ctx, func() error { return a.inCatalog(name, string(note.Path), do) })
+			if err != nil {
+				return fmt.Errorf("forget a path in %s: %w", name, err)
+			}
+		}
+		return nil
+	}
+	err = inEach(func(c *index.Catalog, name, path string) error { return a.takeOut(c, name, path, step) })
+	if err != nil {
+		return nil, err
+	}
+	if err := step.at("removal of what is forgotten"); err != nil { // now, as it may give the room for what follows
+		return nil, err
+	}
+	if err := a.emptyForgotten(ctx); err != nil {
+		return nil, err
+	}
+	err = inEach(func(c *index.Catalog, name, path string) error { return a.rewriteRecords(ctx, c, name, path, step) })
+	if err != nil {
+		return nil, err
+	}
+	if err := step.at("sync of what is forgotten"); err != nil {
+		return nil, err
+	}
+	if err := fsat.SyncFS(a.root); err != nil {
+		return nil, err
+	}
+	if err := step.at("content-hash index"); err != nil { // it says where in the catalogs files are
+		return nil, err
+	}
+	if err := a.indexAnew(ctx); err != nil {
+		return nil, fmt.Errorf("content-hash index: %w", err)
+	}
+	if err := step.at("end of the note"); err != nil {
+		return nil, err
+	}
+	return note, errors.Join(os.Remove(a.metaPath(forgetFile)), atomicfile.SyncDir(a.metaPath()))
+}
+
+// forgetNote reads the note of a path that is being forgotten; nil if there is none.
+func (a *Archive) forgetNote() (*forgetNote, error) {
 	text, err := os.ReadFile(a.metaPath(forgetFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, nil
 	}
 	var note forgetNote
 	if err == nil {
 		err = json.Unmarshal(text, &note)
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", forgetFile, err)
+		return nil, fmt.Errorf("%s: %w", forgetFile, err)
 	}
-	path := string(note.Path)
-	for _, name := range note.Snapshots {
-		if err := a.forgetIn(ctx, name, path, step); err != nil {
-			return fmt.Errorf("forget a path in %s: %w", name, err)
-		}
-	}
-	if err := step.at("sync of what is forgotten"); err != nil {
-		return err
-	}
-	if err := fsat.SyncFS(a.root); err != nil {
-		return err
-	}
-	if err := step.at("content-hash index"); err != nil { // it says where in the catalogs files are
-		return err
-	}
+	return &note, nil
+}
+
+// indexAnew makes the index anew, or, where there is no room for it, leaves that to the next run.
+func (a *Archive) indexAnew(ctx context.Context) error {
 	snapshots, err := a.Snapshots()
 	if err == nil {
 		err = a.rebuildIndex(ctx, snapshots)
 	}
-	if err != nil {
-		return fmt.Errorf("content-hash index: %w", err)
+	if fsat.IsNoSpace(err) {
+		return a.dropDerived()
 	}
-	if err := step.at("end of the note"); err != nil {
-		return err
-	}
-	return errors.Join(os.Remove(a.metaPath(forgetFile)), atomicfile.SyncDir(a.metaPath()))
+	return err
 }
 
-// forgetIn takes a path out of one snapshot, if it is still there.
-func (a *Archive) forgetIn(ctx context.Context, name, path string, step stepper) (err error) {
+// emptyForgotten removes what was forgotten from the trash: nobody is to find it there.
+func (a *Archive) emptyForgotten(ctx context.Context) (err error) {
+	trash, err := a.openTrash()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, fsat.Close(trash)) }()
+	opt := rmtree.Options{Spare: func(name string) bool { return !strings.Contains(name, forgottenExt) }}
+	if err := rmtree.Empty(ctx, trash, opt); err != nil {
+		return fmt.Errorf("empty %s: %w", a.metaPath(trashDir), err)
+	}
+	return fsat.Sync(trash)
+}
+
+// inCatalog does something with the catalog of a snapshot, if it is still there.
+func (a *Archive) inCatalog(name, path string, do func(c *index.Catalog, name, path string) error) (err error) {
 	c, err := index.Open(a.catalogPath(name))
 	if errors.Is(err, fs.ErrNotExist) { // it was removed meanwhile
 		return nil
@@ -231,9 +305,11 @@ func (a *Archive) forgetIn(ctx context.Context, name, path string, step stepper)
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
-	if err := a.takeOut(c, name, path, step); err != nil {
-		return err
-	}
+	return do(c, name, path)
+}
+
+// rewriteRecords takes a path out of the catalog and the report of a snapshot.
+func (a *Archive) rewriteRecords(ctx context.Context, c *index.Catalog, name, path string, step stepper) error {
 	if _, found, err := c.Lookup(path); err != nil {
 		return err
 	} else if found {
@@ -300,13 +376,16 @@ func (a *Archive) moveOut(dir int, leaf, snapshot string, st *fsat.Stat) (err er
 	defer func() { err = errors.Join(err, fsat.Close(trash)) }()
 	move := func() error {
 		for i := 1; ; i++ {
-			err := fsat.RenameNew(dir, leaf, trash, fmt.Sprintf("%s.forgotten%d", snapshot, i))
+			err := fsat.RenameNew(dir, leaf, trash, fmt.Sprintf("%s%s%d", snapshot, forgottenExt, i))
 			if !fsat.IsExist(err) {
 				return err
 			}
 		}
 	}
 	err = move()
+	if fsat.IsNoSpace(err) { // the note makes sure that all of it goes
+		return rmtree.Remove(dir, leaf)
+	}
 	if !errors.Is(err, fs.ErrPermission) {
 		return err
 	}

@@ -127,6 +127,53 @@ func TestForgetPath(t *testing.T) {
 	l.intact()
 }
 
+// Guards: forgetting that dies at any step, given again, ends as if nothing had happened, and nothing of it is left in the
+// trash; a removal of something else finishes it as well.
+func TestForgetPathRepeated(t *testing.T) {
+	t.Parallel()
+	steps := 0
+	for at := 0; ; at++ {
+		died := make([]bool, 2)
+		for way := range died {
+			l := newLab(t)
+			l.parallel = true
+			secretLab(l)
+			step := 0
+			_, err := l.forgetPath("d/secret", ForgetOptions{Fault: func(string) error {
+				if step++; step > at {
+					died[way] = true
+					return errCrash
+				}
+				return nil
+			}})
+			if !died[way] {
+				break
+			}
+			if !errors.Is(err, errCrash) {
+				t.Fatalf("step %d: %v", at, err)
+			}
+			if way == 1 && at > 0 { // begun
+				l.remove(l.order[0])
+			} else if rep, err := l.forgetPath("d/secret", ForgetOptions{}); err != nil || at == 0 && len(rep.Forgotten) != 3 {
+				t.Errorf("step %d: again: %+v, %v", at, rep, err)
+			}
+			if list, err := os.ReadDir(l.path(metaDir, trashDir)); err != nil || len(list) > 0 {
+				t.Errorf("step %d, way %d: trash: %v %v", at, way, list, err)
+			}
+			l.forgets("d/secret")
+			l.intact()
+			l.verify()
+		}
+		if !died[0] {
+			steps = at
+			break
+		}
+	}
+	if steps < 13 {
+		t.Errorf("%d steps", steps)
+	}
+}
+
 // Guards: forgetting that dies at any step leaves sound snapshots once the lock was taken again, and goes on to its end.
 func TestForgetPathCrashes(t *testing.T) {
 	for at := 0; ; at++ {

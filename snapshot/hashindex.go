@@ -98,13 +98,17 @@ func (a *Archive) rebuildIndex(ctx context.Context, snapshots []Snapshot) error 
 	return index.Rebuild(ctx, paths, a.WorkPath(), a.IndexPath())
 }
 
-// RebuildIndex makes the content-hash index anew from the catalogs. It takes the lock.
+// RebuildIndex makes the content-hash index anew from the catalogs. It takes the lock, and first finishes what was cut
+// short: catalogs may be about to go.
 func (a *Archive) RebuildIndex(ctx context.Context) (err error) {
 	lock, err := a.Lock()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Unlock()) }()
+	if _, err := a.recover(ctx); err != nil {
+		return err
+	}
 	snapshots, err := a.Snapshots()
 	if err != nil {
 		return err

@@ -10,13 +10,35 @@ import (
 )
 
 // pointLatest points the link at a snapshot, in one step; "" removes it.
-func (a *Archive) pointLatest(name string) (err error) {
+//
+// Where there is no room for a second link beside the old one, and spare says that the old one is of no use any more, the
+// old one goes first: on a file system without a free inode the new link takes that of the old one.
+func (a *Archive) pointLatest(name string, spare bool) error {
 	if name == "" {
-		if err := fsat.Unlink(a.root, latestLink); err != nil && !fsat.IsGone(err) {
-			return err
-		}
-		return fsat.Sync(a.root)
+		return a.dropLatest()
 	}
+	err := a.placeLatest(name)
+	if !fsat.IsNoSpace(err) || !spare {
+		return err
+	}
+	if err := a.dropLatest(); err != nil {
+		return err
+	}
+	if err := fsat.MakeSymlink(name, a.root, latestLink); err != nil {
+		return &fs.PathError{Op: "symlink", Path: filepath.Join(a.Path, latestLink), Err: err}
+	}
+	return fsat.Sync(a.root)
+}
+
+func (a *Archive) dropLatest() error {
+	if err := fsat.Unlink(a.root, latestLink); err != nil && !fsat.IsGone(err) {
+		return &fs.PathError{Op: "unlink", Path: filepath.Join(a.Path, latestLink), Err: err}
+	}
+	return fsat.Sync(a.root)
+}
+
+// placeLatest makes the new link in the work folder and moves it over the old one.
+func (a *Archive) placeLatest(name string) (err error) {
 	work, err := fsat.OpenDir(a.meta, workDir)
 	if err != nil {
 		return &fs.PathError{Op: "open", Path: a.WorkPath(), Err: err}
@@ -26,9 +48,19 @@ func (a *Archive) pointLatest(name string) (err error) {
 		return err
 	}
 	if err := fsat.MakeSymlink(name, work, latestLink); err != nil {
-		return err
+		return &fs.PathError{Op: "symlink", Path: a.metaPath(workDir, latestLink), Err: err}
 	}
-	return errors.Join(fsat.Rename(work, latestLink, a.root, latestLink), fsat.Sync(a.root))
+	if err := fsat.Rename(work, latestLink, a.root, latestLink); err != nil {
+		err = &fs.PathError{Op: "rename to", Path: filepath.Join(a.Path, latestLink), Err: err}
+		return errors.Join(err, fsat.Unlink(work, latestLink))
+	}
+	return fsat.Sync(a.root)
+}
+
+// outOfInodes reports a file system that cannot make another file, and has none to spare for a moment.
+func (a *Archive) outOfInodes() bool {
+	space, err := fsat.FileSystem(a.root)
+	return err == nil && space.Inodes > 0 && space.FreeInodes == 0
 }
 
 // latest tells where the link points; "" if there is none, or something else of that name.
@@ -40,12 +72,15 @@ func (a *Archive) latest() string {
 	return target
 }
 
-// mendLatest points the link, if there is one, at the newest snapshot: a removal that was cut short may have left it at
-// an older one.
+// mendLatest points the link at the newest snapshot: a removal that was cut short may have left it at an older one, or,
+// for lack of room, taken it away. Something else of that name is left alone.
 func (a *Archive) mendLatest() error {
 	target := a.latest()
 	if target == "" {
-		return nil
+		_, err := os.Lstat(filepath.Join(a.Path, latestLink))
+		if !errors.Is(err, fs.ErrNotExist) || !a.Info.Capabilities.Symlinks {
+			return nil
+		}
 	}
 	snapshots, err := a.Snapshots()
 	if err != nil {
@@ -58,5 +93,9 @@ func (a *Archive) mendLatest() error {
 	if target == newest {
 		return nil
 	}
-	return a.pointLatest(newest)
+	there, err := a.hasFolder(target)
+	if err != nil {
+		return err
+	}
+	return a.pointLatest(newest, !there || a.outOfInodes())
 }

@@ -35,7 +35,8 @@ func (a *Archive) Lock() (*Lock, error) {
 	}
 	host, _ := os.Hostname() // only told to others
 	text := fmt.Sprintf("process %d on %s since %s\n", os.Getpid(), host, time.Now().UTC().Format(time.RFC3339))
-	if err := errors.Join(f.Truncate(0), writeAt(f, text)); err != nil {
+	err = errors.Join(f.Truncate(0), writeAt(f, text))
+	if err != nil && !fsat.IsNoSpace(err) { // the lock itself takes no room, and is what removing needs on a full disk
 		return nil, errors.Join(fmt.Errorf("lock archive: %w", err), f.Close())
 	}
 	return &Lock{f}, nil

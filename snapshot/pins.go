@@ -37,7 +37,7 @@ func (a *Archive) Pin(snapshot, label string, now time.Time) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Unlock()) }()
-	if err := a.dropStalePins(); err != nil {
+	if err := errors.Join(a.removePending(), a.dropStalePins()); err != nil {
 		return err
 	}
 	if there, err := a.hasFolder(snapshot); err != nil {
@@ -70,7 +70,7 @@ func (a *Archive) Unpin(snapshot string) (was bool, err error) {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, lock.Unlock()) }()
-	if err := a.dropStalePins(); err != nil {
+	if err := errors.Join(a.removePending(), a.dropStalePins()); err != nil {
 		return false, err
 	}
 	if err := os.Remove(a.pinPath(snapshot)); errors.Is(err, fs.ErrNotExist) {

@@ -163,7 +163,7 @@ func (r *run) updateLatest() error {
 	if !r.caps.Symlinks && r.archive.latest() == "" {
 		return nil
 	}
-	return r.archive.pointLatest(r.report.Snapshot)
+	return r.archive.pointLatest(r.report.Snapshot, r.archive.outOfInodes())
 }
 
 // abandon removes what an unsuccessful run has made, which gives the space back. If that fails too, the next run does
@@ -183,8 +183,32 @@ var errCrash = errors.New("crash")
 func isCrash(err error) bool { return errors.Is(err, errCrash) }
 
 // recover makes up for a run or a removal that was cut short: it removes what was not published and finishes the rest.
-// What is in the trash only costs space, and stays. The caller holds the lock. It tells what it did.
+// What is in the trash only costs space, and stays unless there is no room without it. The caller holds the lock. It
+// tells what it did.
 func (a *Archive) recover(ctx context.Context) (did []string, err error) {
+	did, err = a.tidy(ctx)
+	if err != nil {
+		return did, err
+	}
+	err = a.withRoom(ctx, func() error {
+		more, err := a.complete(ctx)
+		did = append(did, more...)
+		return err
+	})
+	if errors.As(err, new(*postponedError)) {
+		err = nil
+	}
+	return did, err
+}
+
+// A postponedError is the lack of room for what only tells of snapshots, a link or a report. Nothing else has to wait for it.
+type postponedError struct{ err error }
+
+func (p *postponedError) Error() string { return p.err.Error() }
+func (p *postponedError) Unwrap() error { return p.err }
+
+// tidy is the part of recover that takes away, which is possible where there is no room.
+func (a *Archive) tidy(ctx context.Context) (did []string, err error) {
 	did, err = a.emptyWork()
 	if err != nil {
 		return did, err
@@ -197,14 +221,24 @@ func (a *Archive) recover(ctx context.Context) (did []string, err error) {
 	if err != nil {
 		return did, err
 	}
-	if err := a.finishForgetting(ctx, nil); err != nil {
-		return did, err
-	}
 	orphans, err := a.removeOrphans()
+	return append(did, orphans...), err
+}
+
+// complete is the part of recover that writes.
+func (a *Archive) complete(ctx context.Context) (did []string, err error) {
+	note, err := a.finishForgetting(ctx, nil)
 	if err != nil {
-		return did, err
+		return nil, err
 	}
-	return append(did, orphans...), errors.Join(a.finishNewest(), a.mendLatest())
+	if note != nil {
+		did = append(did, fmt.Sprintf("finished forgetting %q", note.Path))
+	}
+	err = errors.Join(a.finishNewest(), a.mendLatest())
+	if fsat.IsNoSpace(err) {
+		err = &postponedError{err}
+	}
+	return did, err
 }
 
 func (a *Archive) emptyWork() (did []string, err error) {
@@ -229,8 +263,11 @@ func (a *Archive) emptyWork() (did []string, err error) {
 
 // removePending removes files that were about to take the place of others.
 func (a *Archive) removePending() error {
-	for _, dir := range []string{a.metaPath(), a.metaPath(runsDir)} {
+	for _, dir := range []string{a.metaPath(), a.metaPath(runsDir), a.metaPath(pinsDir)} {
 		files, err := names(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
 		if err != nil {
 			return err
 		}

@@ -56,6 +56,8 @@ type RemoveReport struct {
 	Freed *uint64 `json:"freed_bytes,omitempty"`
 	// Unfinished lists what failed when the snapshots were gone; the next run makes up for it.
 	Unfinished []string `json:"unfinished,omitempty"`
+	// Postponed lists what can be made anew from the catalogs and for which there is no room yet. The next run does it.
+	Postponed []string `json:"postponed,omitempty"`
 	// Recovered lists what an earlier run or removal that was cut short had left.
 	Recovered []string  `json:"recovered,omitempty"`
 	Start     time.Time `json:"start"`
@@ -113,6 +115,7 @@ type removal struct {
 	report  *RemoveReport
 	all     []Snapshot
 	holds   []*Hold
+	lacking bool // room for something that was to be written
 }
 
 // takeAway does all for which nobody else may change the archive. Afterwards the snapshots are gone.
@@ -123,9 +126,13 @@ func (rm *removal) takeAway(names []string) (err error) {
 			return lockErr
 		}
 		defer func() { err = errors.Join(err, lock.Unlock()) }()
-		if rm.report.Recovered, err = rm.archive.recover(rm.ctx); err != nil {
+		if rm.report.Recovered, err = rm.archive.tidy(rm.ctx); err != nil {
 			return err
 		}
+		if err := rm.orLater(rm.complete()); err != nil {
+			return err
+		}
+		defer func() { err = rm.afterwards(err) }()
 		if rm.opt.Check != nil {
 			if err := rm.opt.Check(); err != nil {
 				return err
@@ -300,13 +307,13 @@ func (rm *removal) move(chosen []Snapshot) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, fsat.Close(trash)) }()
-	err = rm.moveLatest(chosen)
+	err = rm.orLater(rm.moveLatest(chosen))
 	moved := 0
 	for _, s := range chosen {
 		if err != nil {
 			break
 		}
-		if err = rm.archive.moveAway(trash, s.Name, rm.step); err != nil {
+		if err = rm.takeOne(trash, s.Name); err != nil {
 			err = &fs.PathError{Op: "remove", Path: s.Name, Err: err}
 			break
 		}
@@ -317,16 +324,84 @@ func (rm *removal) move(chosen []Snapshot) (err error) {
 		return err
 	}
 	if err != nil {
-		err = errors.Join(err, rm.archive.mendLatest())
+		err = errors.Join(err, rm.orLater(rm.archive.mendLatest()))
 	}
-	_, indexErr, finishErr := rm.archive.finishLeaving(rm.ctx, trash, rm.step)
+	finishErr := rm.finishLeaving(trash)
 	if finishErr == nil {
 		finishErr = rm.archive.dropStalePins()
 	}
-	if indexErr != nil {
+	return errors.Join(err, finishErr)
+}
+
+// takeOne takes one snapshot out of the archive. Where there is no room for its name in the trash, the trash is emptied
+// and what can be made anew goes, too; where even that does not help, the snapshot is removed where it is.
+func (rm *removal) takeOne(trash int, name string) error {
+	a := rm.archive
+	err := a.moveAway(trash, name, rm.step)
+	if !fsat.IsNoSpace(err) {
+		return err
+	}
+	rm.lacking = true
+	if err := rm.finishLeaving(trash); err != nil {
+		return err
+	}
+	err = a.withRoom(rm.ctx, func() error { return a.moveAway(trash, name, rm.step) })
+	if fsat.IsNoSpace(err) {
+		return a.removeInPlace(rm.ctx, trash, name, rm.emptying(), rm.step)
+	}
+	return err
+}
+
+func (rm *removal) finishLeaving(trash int) error {
+	_, indexErr, err := rm.archive.finishLeaving(rm.ctx, trash, rm.step)
+	if indexErr = rm.orLater(indexErr); indexErr != nil {
 		rm.report.Unfinished = append(rm.report.Unfinished, "content-hash index: "+indexErr.Error())
 	}
-	return errors.Join(err, finishErr)
+	return err
+}
+
+func (rm *removal) complete() error {
+	did, err := rm.archive.complete(rm.ctx)
+	rm.report.Recovered = append(rm.report.Recovered, did...)
+	return err
+}
+
+// orLater passes an error on, unless it is the lack of room: then what failed is done when the trash is empty.
+func (rm *removal) orLater(err error) error {
+	if err == nil || !fsat.IsNoSpace(err) {
+		return err
+	}
+	rm.lacking = true
+	return nil
+}
+
+// afterwards does what there was no room for. A run could not begin for the same reason, so the trash is emptied before
+// the lock is given back.
+func (rm *removal) afterwards(err error) error {
+	if err != nil || !rm.lacking {
+		return err
+	}
+	if err := rm.empty(); err != nil {
+		return err
+	}
+	if err := rm.archive.Settle(); err != nil {
+		return err
+	}
+	if err := rm.archive.forget(rm.ctx); err != nil {
+		if !fsat.IsNoSpace(err) {
+			return fmt.Errorf("content-hash index: %w", err)
+		}
+		if err := rm.archive.dropDerived(); err != nil { // it knows what is gone, and is of no use
+			return err
+		}
+		rm.report.Postponed = append(rm.report.Postponed, "content-hash index: "+err.Error())
+	}
+	err = rm.complete()
+	if err != nil && fsat.IsNoSpace(err) {
+		rm.report.Unfinished = append(rm.report.Unfinished, err.Error())
+		return nil
+	}
+	return err
 }
 
 // moveLatest points "latest" at the newest snapshot that stays.
@@ -346,7 +421,7 @@ func (rm *removal) moveLatest(chosen []Snapshot) error {
 			newest = s.Name
 		}
 	}
-	return rm.archive.pointLatest(newest)
+	return rm.archive.pointLatest(newest, true)
 }
 
 // empty gives the space back.
@@ -357,11 +432,15 @@ func (rm *removal) empty() error {
 	p := rm.opt.Progress
 	p.Phase.Store(int32(Emptying))
 	p.ExpectFiles.Store(rm.archive.trashed())
-	err := rm.archive.emptyTrash(rm.ctx, emptying{
-		threads: rm.opt.Threads, rate: rm.opt.Rate, idle: rm.opt.BackgroundIO, wait: true,
-		removed: func(n int) { p.Files.Add(uint64(n)) },
-	})
+	err := rm.archive.emptyTrash(rm.ctx, rm.emptying())
 	rm.report.Unlinked = p.Files.Load()
 	p.Phase.Store(int32(Finished))
 	return err
+}
+
+func (rm *removal) emptying() emptying {
+	return emptying{
+		threads: rm.opt.Threads, rate: rm.opt.Rate, idle: rm.opt.BackgroundIO, wait: true,
+		removed: func(n int) { rm.opt.Progress.Files.Add(uint64(n)) },
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/atomicfile"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/rmtree"
 )
 
 // The trash folder holds snapshots on their way out. What a name in it means:
@@ -139,7 +140,11 @@ func (a *Archive) finishLeaving(ctx context.Context, trash int, step stepper) (d
 		return nil, nil, indexErr
 	}
 	for _, name := range list {
-		if err := setAside(trash, name, step); err != nil {
+		err := setAside(trash, name, step)
+		if fsat.IsNoSpace(err) { // not even for another name
+			err = rmtree.Remove(trash, name)
+		}
+		if err != nil {
 			return done, indexErr, err
 		}
 		done = append(done, name)
@@ -159,7 +164,11 @@ func (a *Archive) moveRecords(name string, step stepper) error {
 		if err := step.at("take away the " + file.what); err != nil {
 			return err
 		}
-		if err := os.Rename(file.from, a.trashPath(file.to)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		err := os.Rename(file.from, a.trashPath(file.to))
+		if fsat.IsNoSpace(err) { // the content-hash index is then made anew from the other catalogs
+			err = os.Remove(file.from)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
@@ -222,6 +231,9 @@ func (a *Archive) recoverTrash(ctx context.Context) (did []string, err error) {
 	defer func() { err = errors.Join(err, fsat.Close(trash)) }()
 	if err := a.closeOpened(); err != nil {
 		return nil, err
+	}
+	if did, err = a.finishInPlace(ctx, trash); err != nil {
+		return did, err
 	}
 	done, _, err := a.finishLeaving(ctx, trash, nil) // a run that needs the index tells what is wrong with it
 	for _, name := range done {

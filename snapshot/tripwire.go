@@ -103,6 +103,9 @@ func (a *Archive) Acknowledge(name string, now time.Time) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Unlock()) }()
+	if err := a.removePending(); err != nil {
+		return err
+	}
 	text, err := json.MarshalIndent(acknowledged{name, now.UTC().Truncate(time.Second)}, "", "  ")
 	if err != nil {
 		return err

@@ -47,7 +47,7 @@ func (o *forgetPathOptions) AddFlags(f *pflag.FlagSet) {
 
 // Run forgets.
 func (o *forgetPathOptions) Run(ctx context.Context, a *app, args []string) (err error) {
-	archive, err := snapshot.Open(args[0])
+	archive, err := a.openToChange(args[0])
 	if err != nil {
 		return err
 	}
@@ -63,12 +63,19 @@ func (o *forgetPathOptions) Run(ctx context.Context, a *app, args []string) (err
 	if len(candidates) == 0 {
 		return wrongUsage("PATH %s is a whole snapshot, which `snapcopy remove` removes", name(args[1]))
 	}
+	begun, err := o.finishEarlier(ctx, a, archive)
+	if err != nil {
+		return err
+	}
 	opt := snapshot.ForgetOptions{DryRun: o.dryRun || !o.yes, Elsewhere: o.elsewhere(a)}
 	var report *snapshot.ForgetReport
 	for _, path := range candidates {
 		if report, err = archive.ForgetPath(ctx, path, opt); !errors.Is(err, snapshot.ErrNotHeld) {
 			break
 		}
+	}
+	if errors.Is(err, snapshot.ErrNotHeld) && slices.Contains(candidates, begun) {
+		return nil // the same command was cut short, and what it left has just been done
 	}
 	if err != nil {
 		return err
@@ -91,6 +98,21 @@ func (o *forgetPathOptions) Run(ctx context.Context, a *app, args []string) (err
 		return err
 	}
 	return o.tell(a, report)
+}
+
+// finishEarlier finishes what an earlier command was cut short in, and gives the path that it was to forget, if any.
+func (o *forgetPathOptions) finishEarlier(ctx context.Context, a *app, archive *snapshot.Archive) (begun string, err error) {
+	begun, unfinished, err := archive.Forgetting()
+	if err != nil {
+		return "", err
+	}
+	if !o.dryRun {
+		return begun, a.finishEarlier(ctx, archive, snapshot.RemoveOptions{Now: a.now}, false)
+	}
+	if unfinished {
+		a.term.errorf("Note: forgetting %s was begun and cut short. Without --dry-run that is finished first.", name(begun))
+	}
+	return begun, nil
 }
 
 // candidatesIn lists what a PATH of the command line can mean.

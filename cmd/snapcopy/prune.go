@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"snapcopy/prune"
-	"snapcopy/snapshot"
 )
 
 type pruneOptions struct {
@@ -123,19 +122,18 @@ func (o *pruneOptions) Run(ctx context.Context, a *app, args []string) error {
 }
 
 func (o *pruneOptions) archive(ctx context.Context, a *app, path string) (err error) {
-	archive, err := snapshot.Open(path)
+	a.makesRoom = true
+	archive, err := a.openToChange(path)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, archive.Close()) }()
+	if err := o.settleRoom(ctx, a, archive); err != nil {
+		return err
+	}
 	frozen := a.checkTripwires(archive)
 	if frozen != nil && !o.dryRun {
 		return frozen
-	}
-	if o.thins() {
-		if err := o.settleRoom(ctx, a, archive, frozen != nil); err != nil {
-			return err
-		}
 	}
 	snapshots, err := archive.Snapshots()
 	if err != nil {

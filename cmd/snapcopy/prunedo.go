@@ -69,26 +69,28 @@ func (a *app) toPlan(archive *snapshot.Archive, snapshots []snapshot.Snapshot) (
 	return list, damaged || len(lost) > 0, err
 }
 
-// settleRoom makes sure that what was removed before counts as free: otherwise snapshots would be thinned out for space
-// that comes back anyway.
-func (o *pruneOptions) settleRoom(ctx context.Context, a *app, archive *snapshot.Archive, frozen bool) error {
-	waiting, err := archive.HasTrash()
+// settleRoom finishes what earlier removals have begun, and makes sure that it counts as free: otherwise snapshots would
+// be thinned out for space that comes back anyway. A dry run only tells of it.
+func (o *pruneOptions) settleRoom(ctx context.Context, a *app, archive *snapshot.Archive) error {
+	if !o.dryRun {
+		if err := a.finishEarlier(ctx, archive, o.removing(a), o.quiet); err != nil || !o.thins() {
+			return err
+		}
+		return archive.Settle()
+	}
+	waiting, err := archive.Unfinished()
 	if err != nil {
 		return err
 	}
 	switch {
-	case waiting && (o.dryRun || frozen):
+	case waiting && o.thins():
 		a.term.errorf("Warning: the space of what was removed before is not given back yet. That comes first, and fewer " +
 			"may have to go than is told.")
-	case waiting:
-		rm := removeOptions{quiet: o.quiet}
-		report, err := rm.watch(ctx, a, archive, nil, o.removing(a))
-		if err != nil {
-			return err
-		}
-		if !o.quiet {
-			a.term.errorf("From before: %s unlinked.", counted(report.Unlinked, "name", "names"))
-		}
+	case waiting && !o.quiet:
+		a.term.errorf("Note: the space of what was removed before is not given back yet. That comes first.")
+	}
+	if !o.thins() {
+		return nil
 	}
 	return archive.Settle()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,7 +31,7 @@ func removeCommand(a *app) *cobra.Command {
 		Short: "Remove snapshots",
 		Long: `Remove snapshots from ARCHIVE. What other snapshots hold stays as it is. Each goes as a whole, in one step; then
 the space is given back, which takes longer. If that is interrupted, the snapshots are gone all the same, and
-the next remove or snapshot goes on with it.
+the next remove, prune or snapshot goes on with it.
 
 A snapshot that is pinned or being read is left alone, and so is one that a tree restored with --instant needs. The last
 complete snapshot is only removed with --allow-last; where some files can never be read, --count-incomplete is enough
@@ -76,27 +77,56 @@ func (o *removeOptions) Run(ctx context.Context, a *app, args []string) (err err
 	if err := errors.Join(checkThreads(o.threads), checkRate(o.rate)); err != nil {
 		return err
 	}
-	archive, err := snapshot.Open(args[0])
+	a.makesRoom = true
+	archive, err := a.openToChange(args[0])
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, archive.Close()) }()
-	var names []string
-	for _, selector := range args[1:] {
-		s, err := archive.SelectOnly(selector, a.now(), a.loc)
-		if err != nil {
-			return err
-		}
-		names = append(names, s.Name)
+	names, err := o.choose(a, archive, args[1:])
+	if err != nil {
+		return err
 	}
 	opt := snapshot.RemoveOptions{Threads: o.threads, BackgroundIO: o.background, Rate: o.rate,
-		AllowLast: o.allowLast, CountIncomplete: o.countIncomplete, DryRun: o.dryRun, Progress: new(snapshot.Progress), Now: a.now, Freed: a.freedBy(archive)}
+		AllowLast: o.allowLast, CountIncomplete: o.countIncomplete, DryRun: o.dryRun,
+		Progress: new(snapshot.Progress), Now: a.now, Freed: a.freedBy(archive)}
+	if !o.dryRun {
+		if err := a.finishEarlier(ctx, archive, opt, o.quiet); err != nil {
+			return err
+		}
+	}
+	if len(names) == 0 { // all of them were removed before
+		return nil
+	}
 	if !o.dryRun && !o.yes {
 		if err := o.confirm(ctx, a, archive, names, opt); err != nil {
 			return err
 		}
 	}
 	return o.remove(ctx, a, archive, names, opt)
+}
+
+// choose finds the snapshots. A name that was removed before, by a command that was cut short, is no mistake: the same
+// command given again finishes that.
+func (o *removeOptions) choose(a *app, archive *snapshot.Archive, selectors []string) (names []string, err error) {
+	removed, err := archive.Removed()
+	if err != nil {
+		return nil, err
+	}
+	for _, selector := range selectors {
+		s, err := archive.SelectOnly(selector, a.now(), a.loc)
+		if errors.Is(err, snapshot.ErrNoSnapshot) && slices.Contains(removed, selector) {
+			if !o.quiet {
+				a.term.errorf("From before: %s is removed already; its space is given back now.", selector)
+			}
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, s.Name)
+	}
+	return names, nil
 }
 
 // confirm shows what is going to be removed, and asks.
@@ -153,6 +183,9 @@ func (o *removeOptions) tell(a *app, r *snapshot.RemoveReport, cause error, took
 		}
 		a.term.errorf("%s.", printable(text))
 	}
+	for _, text := range r.Postponed {
+		a.term.errorf("There is no room for it yet, and the next run makes it anew: %s.", printable(text))
+	}
 	for _, text := range r.Unfinished {
 		a.term.errorf("Left to the next run: %s.", printable(text))
 	}
@@ -161,7 +194,7 @@ func (o *removeOptions) tell(a *app, r *snapshot.RemoveReport, cause error, took
 	}
 	if cause != nil {
 		if len(r.Removed) > 0 {
-			a.term.errorf("What was removed is gone; the next remove or snapshot goes on with giving back its space.")
+			a.term.errorf("What was removed is gone; the next remove, prune or snapshot goes on with giving back its space.")
 		}
 		return nil
 	}

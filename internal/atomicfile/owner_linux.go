@@ -20,5 +20,12 @@ func Inherit(f *os.File) error {
 	if !ok || owner.Uid == 0 {
 		return nil
 	}
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if own, ok := info.Sys().(*syscall.Stat_t); ok && own.Uid == owner.Uid && own.Gid == owner.Gid {
+		return nil // a full file system may refuse even a change that changes nothing
+	}
 	return f.Chown(int(owner.Uid), int(owner.Gid))
 }

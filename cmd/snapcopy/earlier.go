@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"snapcopy/snapshot"
+)
+
+// finishEarlier finishes what an earlier command has begun to remove or to forget and was cut short in, whatever else the
+// present one has to do: what was removed gives its space back, and what was forgotten is nowhere any more. It tells what
+// it did.
+func (a *app) finishEarlier(ctx context.Context, archive *snapshot.Archive, opt snapshot.RemoveOptions, quiet bool) error {
+	unfinished, err := archive.Unfinished()
+	if err != nil || !unfinished {
+		return err
+	}
+	before, err := archive.FileSystem()
+	if err != nil {
+		return err
+	}
+	opt.Progress, opt.Check, opt.Freed = new(snapshot.Progress), nil, nil
+	rm := removeOptions{quiet: quiet}
+	report, err := rm.watch(ctx, a, archive, nil, opt)
+	if err != nil {
+		return err
+	}
+	if err := archive.Settle(); err != nil {
+		return err
+	}
+	after, err := archive.FileSystem()
+	if err != nil || quiet {
+		return err
+	}
+	for _, text := range report.Recovered {
+		a.term.errorf("From before: %s.", printable(text))
+	}
+	if report.Unlinked > 0 {
+		text := counted(report.Unlinked, "name", "names") + " unlinked"
+		if after.Free > before.Free {
+			text += fmt.Sprintf(", and the disk has %s more free", size(after.Free-before.Free))
+		}
+		a.term.errorf("From before: %s.", text)
+	}
+	return nil
+}

@@ -4,12 +4,13 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
+
+	"snapcopy/internal/testtree"
 )
 
 func TestMain(m *testing.M) {
@@ -28,34 +29,41 @@ func TestMeasure(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("the floor runs on Linux only")
 	}
-	programs := []string{"cp", "floor"}
-	if _, err := exec.LookPath("rsync"); err == nil {
-		programs = append(programs, "rsync")
-	} else {
-		t.Log("rsync is not installed: not tested with it")
-	}
 	source := t.TempDir()
 	for i := range 150 {
 		write(t, filepath.Join(source, "small", fmt.Sprint("file ", i)), 10)
 		write(t, filepath.Join(source, "large", fmt.Sprint("file\n", i)), 100)
 		write(t, filepath.Join(source, "too large", fmt.Sprint("file ", i)), 1000)
 	}
-	o := options{scratch: t.TempDir(), sources: []string{source}, rounds: 1, workers: 2, programs: programs,
-		works: []string{"moved", "1%", "nothing", "first"}}
-	table, err := measure(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []string{"| first run | cp -a |", "| first run | floor copy |", "| nothing changed | cp -al |",
-		"| nothing changed | floor link |", "453 entries (3 of them folders, 167 kB)"}
-	if slices.Contains(programs, "rsync") {
+	for _, c := range []struct {
+		name     string
+		programs []string
+		want     []string // in the table
+	}{
+		{"cp and floor", []string{"cp", "floor"}, []string{"| first run | cp -a |", "| first run | floor copy |",
+			"| nothing changed | cp -al |", "| nothing changed | floor link |",
+			"453 entries (3 of them folders, 167 kB)"}},
 		// 5 files, one of 10, two of 100 and two of 1000 bytes, and a line of 19 bytes in each; 150 of 100 bytes
-		want = append(want, "| first run | rsync |", "| nothing changed | rsync |", "| 1.00 | 2.3 kB |", "| 1.00 | 15 kB |")
-	}
-	for _, text := range want {
-		if !strings.Contains(table, text) {
-			t.Errorf("no %q in\n%s", text, table)
-		}
+		{"rsync", []string{"rsync"}, []string{"| first run | rsync |", "| nothing changed | rsync |",
+			"| 1.00 | 2.3 kB |", "| 1.00 | 15 kB |"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			if slices.Contains(c.programs, "rsync") {
+				testtree.Need(t, "rsync")
+			}
+			o := options{scratch: t.TempDir(), sources: []string{source}, rounds: 1, workers: 2, programs: c.programs,
+				works: []string{"moved", "1%", "nothing", "first"}}
+			table, err := measure(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, text := range c.want {
+				if !strings.Contains(table, text) {
+					t.Errorf("no %q in\n%s", text, table)
+				}
+			}
+		})
 	}
 }
 

@@ -60,7 +60,7 @@ func lsattr(t *testing.T, dir string) map[string]string {
 		if item.Type != "file" && item.Type != "dir" {
 			continue
 		}
-		out, err := exec.Command("lsattr", "-d", filepath.Join(dir, path)).Output()
+		out, err := exec.Command(testtree.Need(t, "lsattr"), "-d", filepath.Join(dir, path)).Output()
 		if err != nil {
 			t.Fatal(err)
 		}

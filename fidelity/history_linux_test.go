@@ -74,6 +74,14 @@ func (h *historian) fresh() string {
 // few is a number out of a small range, so that equal contents and times turn up again and again.
 func (h *historian) few() int { return h.rng.IntN(3) }
 
+// readable makes of a directory's mode one with which its owner can read it. Root can do so anyway.
+func readable(mode int) int {
+	if testtree.Root() {
+		return mode
+	}
+	return mode | 0o500
+}
+
 // create makes a file of any kind under a name that is free.
 func (h *historian) create(name string) string {
 	few := h.few()
@@ -89,11 +97,11 @@ func (h *historian) create(name string) string {
 	case 6:
 		return fmt.Sprintf("file %q 0644 mtime=%d.5", name, few)
 	case 7, 8, 9:
-		return fmt.Sprintf("dir %q 0%o", name, []int{0o755, 0o700, 0o555, 0o2775, 0o000}[h.rng.IntN(5)])
+		return fmt.Sprintf("dir %q 0%o", name, readable([]int{0o755, 0o700, 0o555, 0o2775, 0o000}[h.rng.IntN(5)]))
 	case 10:
 		return fmt.Sprintf("fifo %q 0600 mtime=%d.5", name, few)
 	case 11:
-		if os.Geteuid() == 0 {
+		if testtree.Root() {
 			return fmt.Sprintf("char %q 0600 1:%d mtime=2.5", name, few)
 		}
 		return fmt.Sprintf("socket %q 0600", name)
@@ -164,16 +172,16 @@ func (h *historian) metadata() string {
 	case 0:
 		return fmt.Sprintf("set %q mode=%o", h.pick(h.files), 0o600+h.rng.IntN(64))
 	case 1:
-		return fmt.Sprintf("set %q mode=%o", h.pick(h.dirs), []int{0o700, 0o1777, 0o111, 0o2755}[h.rng.IntN(4)])
+		return fmt.Sprintf("set %q mode=%o", h.pick(h.dirs), readable([]int{0o700, 0o1777, 0o111, 0o2755}[h.rng.IntN(4)]))
 	case 2:
-		if os.Geteuid() == 0 {
+		if testtree.Root() {
 			return fmt.Sprintf("set %q owner=%d:%d", any, few, h.few())
 		}
 		return ""
 	case 3:
 		return fmt.Sprintf("set %q xattr.user.n=%d", h.pick(append(h.dirs, h.files...)), few)
 	case 4:
-		if os.Geteuid() == 0 {
+		if testtree.Root() {
 			return fmt.Sprintf("set %q xattr.trusted.n=%d", other, few)
 		}
 		return ""
@@ -234,7 +242,7 @@ func eachHistory(t *testing.T, test func(l *lab, seed uint64)) {
 		t.Run(fmt.Sprintf("seed %d on %s", seed, kind), func(t *testing.T) {
 			t.Parallel()
 			var l *lab
-			if seed%4 == 3 || os.Geteuid() != 0 {
+			if seed%4 == 3 || !testtree.Root() {
 				l = labAt(t, kind, t.TempDir())
 			} else {
 				l = newLab(t, kind)

@@ -225,6 +225,7 @@ func (l *lab) restored(name string, look func(tree testtree.Tree)) {
 	if look != nil {
 		look(got)
 	}
+	l.check(testtree.MakeWritable(to))
 	l.check(os.RemoveAll(to))
 }
 
@@ -344,7 +345,5 @@ func patterns(t *testing.T, lines ...string) *exclude.Matcher {
 
 func needRoot(t *testing.T) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root")
-	}
+	testtree.NeedRoot(t)
 }

@@ -100,9 +100,7 @@ func groups(t *testing.T, l *lab, lines ...string) {
 // for OneFileSystem; inodes of equal number in two of them are no link group.
 func TestSubvolumes(t *testing.T) {
 	needRoot(t)
-	if _, err := exec.LookPath("btrfs"); err != nil {
-		t.Skip(err)
-	}
+	testtree.Need(t, "btrfs")
 	l := newLab(t, "btrfs")
 	btrfs := func(args ...string) {
 		t.Helper()

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"snapcopy/internal/testtree"
 )
 
 // resticTimes are local times in Berlin: bursts, a change of the clocks, an ISO week 53, leap day, year ends, gaps.
@@ -34,10 +36,7 @@ var resticTimes = []string{
 //
 // It knows no "unlimited" either: a thousand stands for that.
 func TestLikeRestic(t *testing.T) {
-	restic, err := exec.LookPath("restic")
-	if err != nil {
-		t.Skip("needs restic")
-	}
+	restic := testtree.Need(t, "restic")
 	t.Parallel()
 	berlin := zone(t, "Europe/Berlin")
 	run := resticRepository(t, restic, resticTimes)

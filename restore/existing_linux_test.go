@@ -31,9 +31,7 @@ func builtTree(t *testing.T, script string) string {
 
 func needRoot(t *testing.T) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root, for owners and devices")
-	}
+	testtree.NeedRoot(t)
 }
 
 // mirror makes the target exactly what the snapshot holds.
@@ -406,8 +404,9 @@ func TestResultOfAnImmutableTarget(t *testing.T) {
 
 func chattr(t *testing.T, change, dir string, names []string) bool {
 	t.Helper()
+	program := testtree.Need(t, "chattr")
 	for _, name := range names {
-		if out, err := exec.Command("chattr", change, filepath.Join(dir, name)).CombinedOutput(); err != nil {
+		if out, err := exec.Command(program, change, filepath.Join(dir, name)).CombinedOutput(); err != nil {
 			t.Logf("chattr %s: %v: %s", change, err, out)
 			return false
 		}

@@ -28,7 +28,7 @@ type series struct {
 
 func newSeries(t *testing.T) *series {
 	t.Helper()
-	s := &series{builder: builder{t, t.TempDir()}, archive: filepath.Join(t.TempDir(), "archive")}
+	s := &series{builder: builder{t, tempDir(t)}, archive: filepath.Join(t.TempDir(), "archive")}
 	s.now = time.Date(2026, 11, 20, 2, 0, 0, 0, time.UTC)
 	return s
 }

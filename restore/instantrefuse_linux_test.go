@@ -117,13 +117,8 @@ func TestInstantMends(t *testing.T) {
 
 // Guards: the whole of it in a user namespace, where the kernel keeps no link groups together.
 func TestInstantInUserNamespace(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root, to make the file system")
-	}
-	unshare, err := exec.LookPath("unshare")
-	if err != nil {
-		t.Skip("no unshare on this machine")
-	}
+	testtree.NeedRoot(t)
+	unshare, setpriv := testtree.Need(t, "unshare"), testtree.Need(t, "setpriv")
 	s := newSite(t, "ext4", func(source string) {
 		testtree.Build(t, source, strings.ReplaceAll(smallTree, "4755", "0755"))
 	})
@@ -155,7 +150,7 @@ func TestInstantInUserNamespace(t *testing.T) {
 		}
 	}
 	id := fmt.Sprint(helperUser)
-	cmd := exec.Command("setpriv", "--reuid", id, "--regid", id, "--clear-groups", unshare, "-Urm", program)
+	cmd := exec.Command(setpriv, "--reuid", id, "--regid", id, "--clear-groups", unshare, "-Urm", program)
 	cmd.Env = append(os.Environ(), instantEnv+"="+s.disk.Path)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		text := string(out)

@@ -39,9 +39,7 @@ func manyFiles(t *testing.T, source string) {
 
 // Guards: settling survives being killed at any moment, any number of times, and reboots in between.
 func TestSettleKilled(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("mounting a file system needs root")
-	}
+	testtree.NeedRoot(t)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

@@ -45,9 +45,7 @@ func wantLeftOut(t *testing.T, rep *TarReport, paths ...string) {
 }
 
 func TestTarRoundTrip(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("owners, devices and trusted attributes need root")
-	}
+	testtree.NeedRoot(t)
 	disk := testtree.NewDisk(t, "ext4", 512<<20)
 	source := filepath.Join(disk.Path, "source")
 	tarTorture(t, source)

@@ -49,10 +49,7 @@ const (
 // extract runs the program on an archive.
 func (tool *tarTool) extract(t *testing.T, archive []byte, to string, more ...string) (stderr string, err error) {
 	t.Helper()
-	path, err := exec.LookPath(tool.name)
-	if err != nil {
-		t.Skipf("%s is not installed", tool.name)
-	}
+	path := testtree.Need(t, tool.name)
 	args := append(slices.Clone(tool.args), more...)
 	cmd := exec.Command(path, append(args, "-f", "-", "-C", to)...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C")

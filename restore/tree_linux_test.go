@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,33 +17,14 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/testtree"
 	"snapcopy/snapshot"
 )
 
 // tempDir is t.TempDir for trees with folders that may not be written to, which only root can remove as they are.
 func tempDir(t *testing.T) string {
 	t.Helper()
-	dir := t.TempDir()
-	if os.Geteuid() != 0 {
-		t.Cleanup(func() {
-			if err := makeWritable(dir); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	return dir
-}
-
-func makeWritable(dir string) error {
-	return filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if err == nil && e.Name() == "read only dir" {
-			err = os.Chmod(path, 0o755)
-		}
-		if errors.Is(err, unix.ENAMETOOLONG) { // there is none at that depth
-			return fs.SkipDir
-		}
-		return err
-	})
+	return testtree.TempDir(t)
 }
 
 // describe gives one line for each entry of a tree, with everything that a restore promises.
@@ -320,7 +300,7 @@ func removeTortured() error {
 	if tortured.dir == "" {
 		return nil
 	}
-	err := makeWritable(tortured.dir)
+	err := testtree.MakeWritable(tortured.dir)
 	if tortured.Catalog != nil {
 		err = errors.Join(err, tortured.Catalog.Close())
 	}

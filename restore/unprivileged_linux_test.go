@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"snapcopy/index"
+	"snapcopy/internal/testtree"
 )
 
 // The user and the groups of the helper process.
@@ -63,6 +64,7 @@ func dropPrivileges() error {
 // asUser runs the test once more, in a process of its own that has no privileges.
 func asUser(t *testing.T) {
 	t.Helper()
+	testtree.NeedRoot(t)
 	dir := tempDir(t)
 	// The folder above is made for the one user who runs the tests.
 	if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.Chown(dir, helperUser, helperGroup)); err != nil {
@@ -94,9 +96,7 @@ func helper(catalog, dir, to string) (err error) {
 }
 
 func TestWithoutPrivileges(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root, to make files of several users")
-	}
+	testtree.NeedRoot(t)
 	b := builder{t, filepath.Join(tempDir(t), "source")}
 	b.file("closed/group", "first name is in a folder that nobody can enter in the end")
 	b.link("closed/group", "open/group")

@@ -214,9 +214,7 @@ func descriptors(t testing.TB) int {
 
 func needRoot(t *testing.T) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root")
-	}
+	testtree.NeedRoot(t)
 }
 
 // entries reads the catalog of a snapshot.

@@ -52,6 +52,7 @@ func TestSecondNameWhileCopied(t *testing.T) {
 
 // Guards: an extended attribute, or anything else, of a folder without any permission is there too.
 func TestFolderOfModeZero(t *testing.T) {
+	needRoot(t)
 	l := newLab(t)
 	l.build("dir none 0000\ndir empty 0700")
 	l.run()

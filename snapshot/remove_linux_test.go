@@ -297,6 +297,7 @@ func TestRemoveRefuses(t *testing.T) {
 
 // Guards: a folder without write permission can be taken away by its owner, and keeps its mode if it is not after all.
 func TestRemoveWithoutPrivileges(t *testing.T) {
+	needRoot(t) // which drops its privileges
 	l := newLab(t)
 	l.build("dir d 0555\nfile d/f 0444 x\ndir e 0000\nset . mode=0555")
 	above := filepath.Dir(l.src)

@@ -12,6 +12,7 @@ import (
 	"github.com/zeebo/blake3"
 
 	"snapcopy/index"
+	"snapcopy/internal/testtree"
 )
 
 func TestMtreeLine(t *testing.T) {
@@ -62,9 +63,7 @@ func FuzzVis(f *testing.F) {
 
 // What b3sum writes about a file is what it is given to check.
 func TestB3sumLine(t *testing.T) {
-	if _, err := exec.LookPath("b3sum"); err != nil {
-		t.Skip("b3sum is not there to compare with")
-	}
+	testtree.Need(t, "b3sum")
 	dir := t.TempDir()
 	var list bytes.Buffer
 	names := []string{"plain", "a b", " lead", "trail ", "new\nline", `back\slash`, `\`, "-dash", "cr\rmid", "größe", "#"}

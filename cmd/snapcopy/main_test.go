@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"snapcopy/index"
+	"snapcopy/internal/testtree"
 	"snapcopy/restore"
 	"snapcopy/snapshot"
 )
@@ -60,6 +62,7 @@ func TestScripts(t *testing.T) {
 			"utc":     cmdUTC,
 			"hostile": cmdHostile,
 			"faulty":  cmdFaulty,
+			"socket":  cmdSocket,
 
 			"unprivileged": cmdUnprivileged,
 		},
@@ -120,7 +123,7 @@ func cmdHold(ts *testscript.TestScript, _ bool, args []string) {
 // cmdUnprivileged makes exits run snapcopy as a user without privileges, who owns what the script has made so far. Such
 // a user has nothing to do if the tests are run by one.
 func cmdUnprivileged(ts *testscript.TestScript, _ bool, _ []string) {
-	if os.Geteuid() != 0 {
+	if !testtree.Root() {
 		return
 	}
 	const nobody = 65534
@@ -140,6 +143,14 @@ func cmdCount(ts *testscript.TestScript, _ bool, args []string) {
 	if n := strings.Count(ts.ReadFile("stdout"), "\n"); strconv.Itoa(n) != args[0] {
 		ts.Fatalf("%d lines, want %s", n, args[0])
 	}
+}
+
+// cmdSocket makes a socket, of which nobody listens: socket FILE.
+func cmdSocket(ts *testscript.TestScript, _ bool, args []string) {
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: ts.MkAbs(args[0])})
+	ts.Check(err)
+	l.SetUnlinkOnClose(false)
+	ts.Check(l.Close())
 }
 
 // cmdUTC sets the clock that snapcopy sees: utc 2026-11-23T02:00:00.

@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"snapcopy/internal/testtree"
 )
 
 // What git says is the specification; these tests compare with the git that is installed. For a longer run:
@@ -49,9 +51,7 @@ func gitIn(t testing.TB, dir string, stdin []byte, args ...string) string {
 // newRepository skips the test where git, or a file system that holds any bytes in names, is missing.
 func newRepository(t testing.TB) string {
 	t.Helper()
-	if _, err := exec.LookPath("git"); err != nil {
-		t.Skip("git is not installed: not compared with it")
-	}
+	testtree.Need(t, "git")
 	if runtime.GOOS == "windows" || runtime.GOOS == "darwin" {
 		t.Skip("names cannot hold any bytes on " + runtime.GOOS + ": not compared with git")
 	}

@@ -39,22 +39,29 @@ import (
 // make the file longer), acl=ENTRIES or default=ENTRIES as setfacl -m takes them, and xattr.NAME=VALUE.
 //
 // Modification times of directories are set when the whole script has been carried out.
+//
+// An ordinary user can carry out a script like root, as far as permissions of files that belong to the user stand in the
+// way: they are lifted for as long as a line takes, and the tree can be removed at the end of the test. The test is skipped
+// where a line needs root (owners, devices, attributes but user's, immutable files) or a program that is not installed.
 func Build(t testing.TB, dir, script string) {
 	t.Helper()
-	b := builder{t: t, root: dir, times: make(map[string]unix.Timespec)}
+	b := builder{root: dir, times: make(map[string]unix.Timespec)}
+	removable(t)
 	for number, line := range strings.Split(script, "\n") {
 		words, err := split(line)
 		if err == nil && len(words) > 0 {
-			err = b.do(words)
+			err = b.line(words)
+		}
+		var impossible *ImpossibleError
+		if errors.As(err, &impossible) {
+			t.Skip(impossible.Reason)
 		}
 		if err != nil {
 			t.Fatalf("testtree: line %d: %s: %v", number+1, strings.TrimSpace(line), err)
 		}
 	}
-	for path, mtime := range b.times {
-		if err := setMtime(path, mtime); err != nil && !errors.Is(err, unix.ENOENT) {
-			t.Fatalf("testtree: %v", err)
-		}
+	if err := b.setTimes(); err != nil {
+		t.Fatalf("testtree: %v", err)
 	}
 }
 
@@ -89,9 +96,9 @@ func split(line string) (words []string, err error) {
 }
 
 type builder struct {
-	t     testing.TB
-	root  string
-	times map[string]unix.Timespec
+	root   string
+	times  map[string]unix.Timespec
+	lifted []lifted
 }
 
 func (b *builder) do(words []string) error {
@@ -110,7 +117,7 @@ func (b *builder) do(words []string) error {
 		if err := need(1); err != nil {
 			return err
 		}
-		return b.create(verb, path, rest)
+		return b.create(verb, words[1], rest)
 	case "symlink", "link", "write", "append", "truncate", "chattr", "unset", "mv", "swap", "cp":
 		if err := need(1); err != nil {
 			return err
@@ -135,12 +142,17 @@ func (b *builder) do(words []string) error {
 	case "set":
 		return b.options(path, rest)
 	case "chattr":
-		return run("chattr", append(rest, path)...)
+		return tool("chattr", append(rest, path)...)
 	case "noacl":
-		return run("setfacl", "-b", path)
+		return tool("setfacl", "-b", path)
 	case "unset":
 		return unix.Lremovexattr(path, rest[0])
 	case "rm":
+		if !capable(dacOverride) {
+			if err := MakeWritable(path); err != nil {
+				return err
+			}
+		}
 		return os.RemoveAll(path)
 	case "mv":
 		return os.Rename(path, filepath.Join(b.root, rest[0]))
@@ -153,7 +165,8 @@ func (b *builder) do(words []string) error {
 	return fmt.Errorf("unknown word %q", verb)
 }
 
-func (b *builder) create(verb, path string, rest []string) error {
+func (b *builder) create(verb, name string, rest []string) error {
+	path := filepath.Join(b.root, name)
 	mode64, err := strconv.ParseUint(rest[0], 8, 32)
 	if err != nil {
 		return err
@@ -185,7 +198,10 @@ func (b *builder) create(verb, path string, rest []string) error {
 			return err
 		}
 		kind := map[string]uint32{"char": unix.S_IFCHR, "block": unix.S_IFBLK}[verb]
-		err, rest = unix.Mknod(path, kind|0o600, int(unix.Mkdev(major, minor))), rest[1:]
+		err, rest = needsRoot(unix.Mknod(path, kind|0o600, int(unix.Mkdev(major, minor)))), rest[1:]
+	}
+	if err == nil && !capable(dacOverride) {
+		err = b.lift(name) // it may have inherited an ACL without permissions
 	}
 	if err != nil {
 		return err
@@ -271,20 +287,25 @@ func (b *builder) option(path, name, value string) error {
 		if err := two("%d:%d"); err != nil {
 			return err
 		}
-		return os.Lchown(path, int(x), int(y))
+		return needsRoot(os.Lchown(path, int(x), int(y)))
 	case "xattr.":
 		attr, content, _ := strings.Cut(value, "=")
-		return unix.Lsetxattr(path, attr, []byte(content), 0)
+		err := unix.Lsetxattr(path, attr, []byte(content), 0)
+		if !strings.HasPrefix(attr, "user.") {
+			err = needsRoot(err)
+		}
+		return err
 	case "mode=":
 		n, err := strconv.ParseUint(value, 8, 32)
 		if err != nil {
 			return err
 		}
+		b.keepMode(path, uint32(n))
 		return unix.Chmod(path, uint32(n))
 	case "acl=":
-		return run("setfacl", "-m", value, path)
+		return tool("setfacl", "-m", value, path)
 	case "default=":
-		return run("setfacl", "-d", "-m", value, path)
+		return tool("setfacl", "-d", "-m", value, path)
 	}
 	sec, nsec, _ := strings.Cut(value, ".")
 	var ts unix.Timespec

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"snapcopy/internal/testtools"
 )
 
 func run(name string, args ...string) error {
@@ -65,12 +67,14 @@ func (e *ImpossibleError) Error() string { return e.Reason }
 // MakeDisk is NewDisk for a file system that several tests share: image and mount point are in folder, and Unmount is
 // up to the caller.
 func MakeDisk(folder, kind string, size int64, extra ...string) (*Disk, error) {
-	if os.Geteuid() != 0 {
-		return nil, &ImpossibleError{"mounting a file system needs root"}
+	if why := notRoot(); why != "" {
+		return nil, &ImpossibleError{why}
 	}
 	maker := makers[kind]
-	if _, err := exec.LookPath(maker[0]); err != nil {
-		return nil, &ImpossibleError{"no " + maker[0] + " on this machine"}
+	if tool, ok := testtools.Find(maker[0]); ok {
+		if _, err := exec.LookPath(maker[0]); err != nil {
+			return nil, &ImpossibleError{tool.Needed()}
+		}
 	}
 	d := &Disk{Path: filepath.Join(folder, "disk"), image: filepath.Join(folder, "image"), kind: kind}
 	f, err := os.Create(d.image)
@@ -181,9 +185,7 @@ func Bind(t testing.TB, from, path string) {
 
 func mount(t testing.TB, path string, args ...string) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("mounting a file system needs root")
-	}
+	NeedRoot(t)
 	if err := run("mount", args...); err != nil {
 		t.Skipf("cannot mount here: %v", err)
 	}

@@ -3,6 +3,7 @@ package restore
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 
 	"snapcopy/index"
@@ -100,7 +101,8 @@ type settled struct {
 }
 
 // setMetadata gives an inode everything that the catalog has of it, in the order in which none undoes another: a change
-// of owner clears capabilities and set-ID bits, an ACL changes the mode. What the target or the privileges do not allow
+// of owner clears capabilities and set-ID bits, an ACL changes the mode and may take the right to set other attributes, so
+// they are set from the last name to the first. What the target or the privileges do not allow
 // is counted, by looking at what the inode has come to be.
 func (r *run) setMetadata(w *worker, n inode, e *index.Entry, xattrs []index.Xattr, how setting) (s settled, err error) {
 	if err := r.step("metadata"); err != nil {
@@ -120,7 +122,7 @@ func (r *run) setMetadata(w *worker, n inode, e *index.Entry, xattrs []index.Xat
 			return s, err
 		}
 	}
-	for _, x := range xattrs {
+	for _, x := range slices.Backward(xattrs) {
 		if x.Name == capability && !owned {
 			lacks.Xattrs = 1
 			continue

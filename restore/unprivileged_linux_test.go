@@ -211,3 +211,22 @@ func runHelper(t *testing.T, result any, args ...string) {
 		t.Fatalf("%v in %s", err, text)
 	}
 }
+
+// Guards: an ordinary user's folder keeps its attributes when its ACL takes away the right to set them.
+func TestAttributesOfAFolderWithoutWritePermission(t *testing.T) {
+	if os.Geteuid() == 0 { // who may set them anyway
+		asUser(t)
+		return
+	}
+	source := builtTree(t, "dir d 0555 acl=u:1:r default=g:2:rx xattr.user.n=1\nfile d/f 0444 x acl=u:1:r xattr.user.n=2")
+	a := archive(t, source)
+	to := filepath.Join(tempDir(t), "to")
+	rep := a.restore(nil, to, Options{Threads: 1})
+	wantFailed(t, rep)
+	if rep.NotHeld != (NotHeld{}) {
+		t.Errorf("not held: %+v", rep.NotHeld)
+	}
+	want := testtree.Take(t, source)
+	testtree.Equal(t, "snapshot", want, testtree.Take(t, a.Dir), 0)
+	testtree.Equal(t, "restored", want, testtree.Take(t, to), 0)
+}

@@ -1,6 +1,8 @@
 package snapshot
 
 import (
+	"slices"
+
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
 )
@@ -9,7 +11,8 @@ import (
 // snapshot: each function gets an inode that this run has made.
 
 // setMetadata gives a new file its owner, extended attributes, mode and times, in the order in which none undoes
-// another: a change of owner clears capabilities and set-ID bits, an ACL changes the mode. made is the mode the file was
+// another: a change of owner clears capabilities and set-ID bits, an ACL changes the mode and may take the right to set
+// other attributes, so the set, which is in the order of names, is gone through from its end. made is the mode the file was
 // created with. What the file system or the privileges do not allow is returned as flags.
 func (r *run) setMetadata(fd int, e *index.Entry, set []fsat.Xattr, made uint32) (index.Flags, error) {
 	if err := r.step("metadata"); err != nil {
@@ -27,7 +30,7 @@ func (r *run) setMetadata(fd int, e *index.Entry, set []fsat.Xattr, made uint32)
 			return flags, err
 		}
 	}
-	for _, x := range set {
+	for _, x := range slices.Backward(set) {
 		switch err := fsat.SetXattr(fd, x); {
 		case fsat.IsRefused(err) || fsat.IsNoSpace(err) && r.hasSpace():
 			flags |= index.XattrsNotHeld
@@ -153,7 +156,7 @@ func (r *run) setMetadataAt(dir int, e *index.Entry, set []fsat.Xattr) error {
 			return err
 		}
 	}
-	for _, x := range set {
+	for _, x := range slices.Backward(set) {
 		switch err := fsat.SetXattrAt(dir, e.Name, x); {
 		case fsat.IsRefused(err) || fsat.IsNoSpace(err) && r.hasSpace():
 			e.Flags |= index.XattrsNotHeld

@@ -82,6 +82,8 @@ func (r *run) linkFrom(w *worker, d *dir, from int, stored, name string, was *in
 	case fsat.IsGone(err):
 		w.isMissing()
 		return false, nil
+	case fsat.IsExist(err): // the file system takes the name for another one of the folder: storing will say so
+		return false, nil
 	case fsat.IsRefused(err): // another user's file where the system protects those, or an immutable one
 		return false, nil
 	}

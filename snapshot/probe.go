@@ -25,13 +25,9 @@ type Capabilities struct {
 	TimeResolution int64  `json:"time_resolution_ns"`
 	CaseSensitive  bool   `json:"case_sensitive"`
 	RawNames       bool   `json:"names_any_bytes"` // names that are not UTF-8
+	NamesKept      bool   `json:"names_kept"`      // a name is listed as it was given
 	LinkLimit      uint32 `json:"link_limit,omitempty"`
 	NeedsFsync     bool   `json:"needs_fsync"` // syncfs cannot be relied on
-}
-
-// exact reports whether a stored file carries all there is to it, so that nothing needs to be looked at again.
-func (c *Capabilities) exact() bool {
-	return c.Modes && c.Owners && c.TimeResolution == 1 && c.Symlinks && c.Specials
 }
 
 // probe finds out what the archive's file system can do, by doing it in the work folder. What the archive was found to
@@ -53,7 +49,7 @@ func (a *Archive) probe() (Capabilities, error) {
 // flags are the capabilities that one either has or has not.
 func (c *Capabilities) flags() []*bool {
 	return []*bool{&c.HardLinks, &c.Reflink, &c.Symlinks, &c.Specials, &c.Modes, &c.Owners, &c.Xattrs, &c.ACLs, &c.Holes,
-		&c.CaseSensitive, &c.RawNames}
+		&c.CaseSensitive, &c.RawNames, &c.NamesKept}
 }
 
 // lacks reports whether something is missing in c that other has.
@@ -171,7 +167,27 @@ func (p *prober) try() error {
 	}
 	p.c.CaseSensitive = p.create("FILE")
 	p.c.RawNames = p.create("\xff")
+	p.tryNames()
 	return p.err
+}
+
+// tryNames finds out whether names are listed as they were given: with capitals, accents composed and as characters of
+// their own, signs that are special elsewhere, a dot or a space at the end. A name that is refused is not changed.
+func (p *prober) tryNames() {
+	var made []string
+	for _, name := range []string{"Capital", "compos\u00e9", "decompose\u0301", "a:b", "a\\b", "a?*<>|\"b", "\x01", "dot.", "space "} {
+		if p.create(name) {
+			made = append(made, name)
+		}
+	}
+	listing, err := fsat.OpenDir(p.dir, ".")
+	if !p.must("open a folder", err) {
+		return
+	}
+	list, err := fsat.ReadDir(listing, make([]byte, listBuffer))
+	if p.must("list a folder", cmp.Or(err, fsat.Close(listing))) {
+		p.c.NamesKept = !slices.ContainsFunc(made, func(name string) bool { return !lists(list, name) })
+	}
 }
 
 // tryLink makes a hard link. One that succeeds may still be a copy (some network file systems): only one inode with two

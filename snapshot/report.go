@@ -76,6 +76,7 @@ type NotHeld struct {
 	Times   uint64 `json:"times,omitempty"`
 	Xattrs  uint64 `json:"xattrs,omitempty"`
 	Links   uint64 `json:"links,omitempty"`
+	Names   uint64 `json:"names,omitempty"` // listed under another spelling
 	// LinksChanged are names that were linked, or replaced, while the run looked at the other names of their inode.
 	LinksChanged uint64 `json:"links_changed,omitempty"`
 	Space        uint64 `json:"preallocated_space,omitempty"` // nor has the catalog it
@@ -261,6 +262,7 @@ func (n *NotHeld) addAll(m *NotHeld) {
 	n.Times += m.Times
 	n.Xattrs += m.Xattrs
 	n.Links += m.Links
+	n.Names += m.Names
 	n.LinksChanged += m.LinksChanged
 	n.Space += m.Space
 }

@@ -44,6 +44,7 @@ type run struct {
 	allocations allocations
 	devices     devices
 	xattrRefs   refCache
+	heldXattrs  xattrSets
 
 	work     int // handle of .snapcopy/work
 	top      *dir

@@ -384,7 +384,9 @@ func (r *run) copyContent(f *file, set []fsat.Xattr, known bool) (err error) {
 	f.e.Stored, f.e.Blocks = stored.Ino, uint64(stored.Blocks)
 	f.allocated = f.e.Blocks * 512
 	f.w.counts.BytesAllocated += f.allocated
-	f.e.Flags |= r.compareHeld(&f.e, &stored)
+	if err := r.readBack(newInode{fd: dst}, &f.e, set, &stored); err != nil {
+		return fatal("read back metadata of", f.d.child(f.name), err)
+	}
 	f.e.Flags |= f.w.notLinked
 	if r.caps.NeedsFsync {
 		if err := fsat.Sync(dst); err != nil {

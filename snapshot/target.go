@@ -76,23 +76,6 @@ func (r *run) hasSpace() bool {
 	return err == nil && space.Free >= enough && (space.Inodes == 0 || space.FreeInodes > 0)
 }
 
-// compareHeld looks at what a file system that cannot hold everything has made of an entry.
-func (r *run) compareHeld(e *index.Entry, stored *fsat.Stat) (flags index.Flags) {
-	if r.caps.exact() {
-		return 0
-	}
-	if stored.UID != e.UID || stored.GID != e.GID {
-		flags |= index.OwnerNotHeld
-	}
-	if stored.Mode != e.Mode {
-		flags |= index.ModeNotHeld
-	}
-	if index.Time(stored.Mtime) != e.Mtime {
-		flags |= index.TimeNotHeld
-	}
-	return flags
-}
-
 // makeSpecial makes a symbolic link, FIFO, socket or device in the mirror.
 func (r *run) makeSpecial(w *worker, d *dir, e *index.Entry, set []fsat.Xattr) error {
 	if r.opt.DryRun {
@@ -134,12 +117,18 @@ func (r *run) makeSpecial(w *worker, d *dir, e *index.Entry, set []fsat.Xattr) e
 	if err := fsat.StatAt(dst, e.Name, &stored); err != nil {
 		return fatal("stat", d.child(e.Name), err)
 	}
+	if !isAsMade(dst, e, &stored) {
+		if err := fsat.Unlink(dst, e.Name); err != nil {
+			return fatal("remove", d.child(e.Name), err)
+		}
+		e.Flags |= index.NotStored
+		return nil
+	}
 	e.Stored, e.Blocks = stored.Ino, uint64(stored.Blocks)
 	w.counts.BytesAllocated += e.Blocks * 512
-	if e.Type == index.Symlink {
-		stored.Mode = e.Mode // nobody can set it, and nothing looks at it
+	if err := r.readBack(newInode{fsat.NoDir, dst, e.Name}, e, set, &stored); err != nil {
+		return fatal("read back metadata of", d.child(e.Name), err)
 	}
-	e.Flags |= r.compareHeld(e, &stored)
 	return nil
 }
 
@@ -190,21 +179,26 @@ func (r *run) finishDir(w *worker, d *dir) error {
 		e.Mode |= 0o700
 	}
 	var err error
-	if d.self.Flags, err = r.setMetadata(fd, &e, d.xattrs, 0o700); err != nil {
+	if e.Flags, err = r.setMetadata(fd, &e, d.xattrs, 0o700); err != nil {
 		return fatal("set metadata of", d.path(), err)
 	}
 	var stored fsat.Stat
 	if err := fsat.StatHandle(fd, &stored); err != nil {
 		return fatal("stat", d.path(), err)
 	}
+	if err := r.readBack(newInode{fd: fd}, &e, d.xattrs, &stored); err != nil {
+		return fatal("read back metadata of", d.path(), err)
+	}
+	d.self.Flags, d.self.Stored, d.self.Blocks = e.Flags, stored.Ino, uint64(stored.Blocks)
 	if d.parent == nil && topMode(&d.self) != d.self.Mode {
 		d.self.Flags |= index.ModeNotHeld
 	}
-	d.self.Stored, d.self.Blocks = stored.Ino, uint64(stored.Blocks)
-	d.self.Flags |= r.compareHeld(&e, &stored)
 	w.structure += uint64(stored.Blocks) * 512
 	w.counts.BytesAllocated += uint64(stored.Blocks) * 512
 	w.notHeld.add(d.self.Flags)
+	if err := r.countNames(w, d); err != nil {
+		return fatal("list", d.path(), err)
+	}
 	if r.caps.NeedsFsync {
 		if err := fsat.Sync(fd); err != nil {
 			return fatal("sync", d.path(), err)

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 
 	"snapcopy/index"
@@ -233,13 +232,8 @@ func (v *verifier) list(w *worker, d *verifyDir) error {
 		v.damage(d.path(), lookFailed("list", err))
 		return nil
 	}
-	for _, name := range list {
-		_, found := slices.BinarySearchFunc(d.entries, name.Name, func(e index.Entry, n string) int {
-			return strings.Compare(e.Name, n)
-		})
-		if !found {
-			v.damage(join(d.path(), name.Name), damagef("not in the catalog: added after the snapshot was made"))
-		}
+	for _, name := range v.strangers(d, list) {
+		v.damage(join(d.path(), name), damagef("not in the catalog: added after the snapshot was made"))
 	}
 	v.lock.Lock()
 	v.report.Dirs++

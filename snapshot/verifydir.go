@@ -88,3 +88,36 @@ func (v *verifier) closedDir(above int, d *verifyDir, cause error) {
 		v.damage(d.path(), err)
 	}
 }
+
+// strangers gives the listed names that the catalog does not have. One that is only another spelling of an entry's name
+// is none: then the file system finds the entry's file under its own name, and does not list that.
+func (v *verifier) strangers(d *verifyDir, list []fsat.DirEntry) (names []string) {
+	var respelt map[uint64]bool // inode numbers of the entries that are not listed and found all the same
+	for _, listed := range list {
+		_, found := slices.BinarySearchFunc(d.entries, listed.Name, func(e index.Entry, n string) int {
+			return strings.Compare(e.Name, n)
+		})
+		if found {
+			continue
+		}
+		if respelt == nil {
+			respelt = d.notListed(list)
+		}
+		var st fsat.Stat
+		if fsat.StatAt(d.fd, listed.Name, &st) != nil || !respelt[st.Ino] {
+			names = append(names, listed.Name)
+		}
+	}
+	return names
+}
+
+func (d *verifyDir) notListed(list []fsat.DirEntry) map[uint64]bool {
+	inodes := make(map[uint64]bool)
+	for i := range d.entries {
+		var st fsat.Stat
+		if name := d.entries[i].Name; !lists(list, name) && fsat.StatAt(d.fd, name, &st) == nil {
+			inodes[st.Ino] = true
+		}
+	}
+	return inodes
+}

@@ -1,0 +1,191 @@
+package snapshot
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
+	"snapcopy/internal/testtree"
+)
+
+// Guards: times that the archive's file system clamps or rounds without an error are in the catalog and known to be only
+// there: verify finds no damage, and later runs share the files.
+func TestClampedTimes(t *testing.T) {
+	const oddTimes = `file longago 0644 x mtime=-11644473600
+		file before1901 0644 x mtime=-2200000000
+		file before1970 0644 x mtime=-1
+		file after2038 0644 x mtime=2147483648
+		file after2106 0644 x mtime=4294967296.123456789
+		file after2486 0644 x mtime=16299260425
+		file fine 0644 x mtime=1234567890.123456789
+		file plain 0644 x mtime=1234567890
+		dir old 0755 mtime=-11644473600
+		symlink oldlink target mtime=-11644473600
+		fifo oldpipe 0600 mtime=-11644473600`
+	for _, c := range []struct {
+		kind  string
+		size  int64
+		extra []string
+		times uint64 // entries whose times it cannot hold
+	}{
+		{"ext4", 32 * mib, []string{"-I", "128"}, 9},
+		{"ext4", 32 * mib, nil, 6},
+		{"xfs", 320 * mib, []string{"-m", "bigtime=0"}, 8},
+		{"btrfs", 128 * mib, nil, 0},
+	} {
+		t.Run(strings.Join(append([]string{c.kind}, c.extra...), " "), func(t *testing.T) {
+			t.Parallel()
+			disk := testtree.NewDisk(t, c.kind, c.size, c.extra...)
+			l := newLab(t)
+			l.parallel, l.without, l.arch = true, testtree.Mtime, disk.Path+"/archive"
+			testtree.Tmpfs(t, l.src, "size=1m")
+			l.build(oddTimes + "\nset . mtime=1")
+			settle()
+			for range 2 {
+				rep := l.run()
+				if rep.NotHeld != (NotHeld{Times: c.times}) {
+					t.Errorf("not held: %+v, want %d times", rep.NotHeld, c.times)
+				}
+			}
+			l.allShared()
+			disk.Remount("") // what counts is what has come to the disk
+			l.verify()
+			for path, e := range l.entries(l.order[1]) {
+				if strings.HasPrefix(path, "old") || path == "longago" {
+					if e.Mtime.Sec > -11644473600 {
+						t.Errorf("the catalog has %v for %s", e.Mtime, path)
+					}
+				}
+				if path == "plain" && e.Flags&index.TimeNotHeld != 0 {
+					t.Error("a time that could be held is said not to be")
+				}
+			}
+		})
+	}
+}
+
+// Guards: what a file system takes without an error and does not keep is in the catalog only, whatever it is. Here the
+// system calls say that they have done what they have not.
+func TestForgetfulFileSystem(t *testing.T) {
+	needRoot(t)
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		t.Skip("needs strace")
+	}
+	for _, c := range []struct {
+		call string
+		want NotHeld
+	}{
+		{"fsetxattr", NotHeld{Xattrs: 3}},
+		{"fchown", NotHeld{Owners: 1}},
+		{"fchmod", NotHeld{Modes: 2}},
+		{"utimensat", NotHeld{Times: 6}},
+		{"fchownat", NotHeld{Owners: 2}},
+	} {
+		t.Run(c.call, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t)
+			l.parallel = true
+			l.build(`file f 0644 x acl=u:5:rw xattr.user.k=v owner=5:6 mtime=5
+				dir d 0755 default=u:5:rwx mtime=5
+				set d mode=4755
+				dir d/sub 0750
+				symlink s target owner=7:8
+				char null 0644 1:3 owner=7:8
+				set . mode=0755`)
+			settle()
+			cmd := job{Source: l.src, Archive: l.arch}.command(t, false)
+			cmd.Args = []string{strace, "-f", "-qq", "-o", "/dev/null", "-e", "inject=" + c.call + ":retval=0", cmd.Path}
+			cmd.Path = strace
+			out, err := cmd.Output()
+			if err != nil {
+				t.Skipf("strace cannot inject results here: %v", err)
+			}
+			var r result
+			if err := json.Unmarshal(out, &r); err != nil || r.Report == nil {
+				t.Fatalf("%s: %v", out, err)
+			}
+			if r.Report.NotHeld != c.want {
+				t.Errorf("not held: %+v, want %+v", r.Report.NotHeld, c.want)
+			}
+			l.verify()
+		})
+	}
+}
+
+// Guards: a program whose owner the file system has changed without an error does not keep its set-ID bits.
+func TestForgottenOwnerOfSetIDProgram(t *testing.T) {
+	needRoot(t)
+	l := newLab(t)
+	r := &run{}
+	l.build("file program 0755 x owner=5:6\nset program mode=6755")
+	dir := openFolder(t, l.src)
+	e := index.Entry{Name: "program", Type: index.File, Mode: 0o6755, UID: 7, GID: 6}
+	st := statAt(t, dir, "program")
+	e.Mtime = index.Time(st.Mtime)
+	if err := r.readBack(newInode{fd: fsat.NoDir, dir: dir, name: "program"}, &e, nil, &st); err != nil {
+		t.Fatal(err)
+	}
+	if st := statAt(t, dir, "program"); st.Mode != 0o755 || e.Flags != index.OwnerNotHeld|index.ModeNotHeld {
+		t.Errorf("mode %o, flags %b", st.Mode, e.Flags)
+	}
+}
+
+// Guards: a folder whose listing has another spelling of a name, which finds the same file, is sound; what was added
+// beside it is not.
+func TestRespeltNames(t *testing.T) {
+	l := newLab(t)
+	l.build("file kept 0644 x\nfile gone 0644 y\nfile other 0644 z")
+	dir := openFolder(t, l.src)
+	d := &verifyDir{fd: dir, entries: []index.Entry{{Name: "gone"}, {Name: "kept"}}}
+	var v verifier
+	listed := func(names ...string) (list []fsat.DirEntry) {
+		for _, n := range names {
+			list = append(list, fsat.DirEntry{Name: n})
+		}
+		return list
+	}
+	if got := v.strangers(d, listed("gone", "kept", "other")); len(got) != 1 || got[0] != "other" {
+		t.Errorf("beside all entries: %q", got)
+	}
+	// As if the file system listed "gone" as "Gone", by which it can be found, too.
+	if err := os.Link(l.src+"/gone", l.src+"/Gone"); err != nil {
+		t.Fatal(err)
+	}
+	if got := v.strangers(d, listed("Gone", "kept")); len(got) != 0 {
+		t.Errorf("another spelling is taken for %q", got)
+	}
+	if got := v.strangers(d, listed("Gone", "gone", "kept")); len(got) != 1 || got[0] != "Gone" {
+		t.Errorf("a name that was added: %q", got)
+	}
+	if got := v.strangers(d, listed("kept", "other")); len(got) != 1 || got[0] != "other" {
+		t.Errorf("another file: %q", got)
+	}
+}
+
+// openFolder opens a folder until the test ends.
+func openFolder(t *testing.T, path string) int {
+	t.Helper()
+	fd, err := fsat.OpenRoot(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := fsat.Close(fd); err != nil {
+			t.Error(err)
+		}
+	})
+	return fd
+}
+
+func statAt(t *testing.T, dir int, name string) (st fsat.Stat) {
+	t.Helper()
+	if err := fsat.StatAt(dir, name, &st); err != nil {
+		t.Fatal(err)
+	}
+	return st
+}

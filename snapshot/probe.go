@@ -122,7 +122,7 @@ type prober struct {
 
 // can reports whether an attempt was successful; also says what else than fsat.IsRefused is a refusal.
 func (p *prober) can(what string, err error, also ...func(error) bool) bool {
-	refused := fsat.IsRefused(err) || slices.ContainsFunc(also, func(is func(error) bool) bool { return is(err) })
+	refused := err != nil && (fsat.IsRefused(err) || slices.ContainsFunc(also, func(is func(error) bool) bool { return is(err) }))
 	if refused {
 		return false
 	}

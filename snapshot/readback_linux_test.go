@@ -189,3 +189,16 @@ func statAt(t *testing.T, dir int, name string) (st fsat.Stat) {
 	}
 	return st
 }
+
+// Guards: on a file system of Linux, names are tried and found to be kept byte by byte, without a file left open.
+func TestProbeOfNames(t *testing.T) {
+	disk := testtree.NewDisk(t, "ext4", 32*mib)
+	l := newLab(t)
+	l.arch = disk.Path + "/archive"
+	l.run() // which counts open files
+	a := l.open()
+	defer l.close(a)
+	if c := a.Info.Capabilities; !c.CaseSensitive || !c.RawNames || !c.NamesKept {
+		t.Errorf("probed: %+v", c)
+	}
+}

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"sort"
 	"strings"
+
+	"snapcopy/internal/plainfile"
 )
 
 // Catalog is an open catalog. Its methods may be called from several goroutines.
@@ -27,11 +29,11 @@ type Catalog struct {
 }
 
 // Open opens the catalog at path and reads its tail. The error wraps ErrDamaged if the file is not a complete
-// catalog, ErrNewer if it is one that this release cannot read, and os.ErrNotExist if there is none.
+// catalog, or not even a file, ErrNewer if it is one that this release cannot read, and os.ErrNotExist if there is none.
 func Open(path string) (*Catalog, error) {
-	f, err := os.Open(path)
+	f, err := plainfile.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, damagedKind(path, err)
 	}
 	c := &Catalog{path: path, f: f}
 	if err := c.open(); err != nil {

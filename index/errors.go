@@ -3,6 +3,8 @@ package index
 import (
 	"errors"
 	"fmt"
+
+	"snapcopy/internal/plainfile"
 )
 
 // Errors that callers tell apart with errors.Is. Every error that wraps ErrDamaged is a *DamageError.
@@ -26,3 +28,12 @@ func (e *DamageError) Error() string {
 
 // Unwrap makes errors.Is find ErrDamaged.
 func (e *DamageError) Unwrap() []error { return []error{ErrDamaged, e.Reason} }
+
+// damagedKind makes damage of an error that says that something else, a pipe or a link, is in the place of the file.
+func damagedKind(path string, err error) error {
+	var kind *plainfile.KindError
+	if errors.As(err, &kind) {
+		return &DamageError{Path: path, Reason: kind}
+	}
+	return err
+}

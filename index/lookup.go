@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sort"
 	"sync"
+
+	"snapcopy/internal/plainfile"
 )
 
 // Location says where a stored file is found: Entry is the position in the record of directory Dir in the catalog
@@ -34,9 +36,9 @@ type Index struct {
 
 // OpenIndex opens an index. The error wraps os.ErrNotExist, ErrDamaged or ErrNewer where that is the reason.
 func OpenIndex(path string) (*Index, error) {
-	f, err := os.Open(path)
+	f, err := plainfile.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, damagedKind(path, err)
 	}
 	x := &Index{path: path, f: f}
 	if err := x.open(); err != nil {

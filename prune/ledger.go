@@ -12,6 +12,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/atomicfile"
+	"snapcopy/internal/plainfile"
 )
 
 // A ledger is a file that remembers which snapshots hold which stored files, so that one more snapshot costs no more than
@@ -58,12 +59,10 @@ type ledgerReader struct {
 
 // openLedger opens a ledger and reads its table. Its records are proved right when they have all been read.
 func openLedger(path string) (l *ledgerReader, err error) {
-	if info, err := os.Lstat(path); err != nil {
-		return nil, err
-	} else if !info.Mode().IsRegular() { // opening a pipe would wait for ever
+	f, err := plainfile.Open(path)
+	if errors.Is(err, plainfile.ErrKind) {
 		return nil, errLedger
 	}
-	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}

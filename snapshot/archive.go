@@ -1,20 +1,15 @@
 package snapshot
 
 import (
-	"crypto/rand"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"snapcopy/index"
-	"snapcopy/internal/atomicfile"
 	"snapcopy/internal/fsat"
 )
 
@@ -26,6 +21,8 @@ var (
 	ErrNoArchive = errors.New("there is no archive")
 	// ErrNoAccess is returned for an archive that this user may not open, or may not make.
 	ErrNoAccess = errors.New("permission denied")
+	// ErrNoRecords is returned for a folder that holds snapshots and whose .snapcopy is missing.
+	ErrNoRecords = errors.New("it holds snapshots, but what is known of them is missing")
 	// ErrNewerFormat is returned for an archive that a newer version of the program has written.
 	ErrNewerFormat = errors.New("written by a newer version of snapcopy")
 	// ErrLocked is returned when another process is writing to the archive.
@@ -61,19 +58,15 @@ const (
 type Archive struct {
 	Path string // absolute
 	Info Info
+	// InfoDamage says why archive.json cannot be used, if so. Whoever takes the lock makes it anew.
+	InfoDamage error
+
+	mended []string // not told yet
 
 	root   int // handle of the archive folder
 	meta   int // handle of .snapcopy
 	rootID fsat.Stat
 	anchor uint64 // identity of .snapcopy: stored inode numbers hold for as long as it is the same
-}
-
-// Info is the content of archive.json.
-type Info struct {
-	Format       int          `json:"format"`
-	ID           string       `json:"id"`
-	Created      time.Time    `json:"created"`
-	Capabilities Capabilities `json:"capabilities"`
 }
 
 // Snapshot is a published snapshot.
@@ -151,7 +144,7 @@ func Create(path string, now time.Time) (*Archive, error) {
 // initialize finds out what the file system can do and writes archive.json, which makes the folder an archive. Another
 // process may be about to do the same: the one that has the lock does it.
 func (a *Archive) initialize(now time.Time) (err error) {
-	lock, err := a.Lock()
+	lock, err := a.lock()
 	if err != nil {
 		return err
 	}
@@ -160,9 +153,10 @@ func (a *Archive) initialize(now time.Time) (err error) {
 		a.Info = other.Info
 		return other.Close()
 	}
-	id := make([]byte, 16)
-	_, _ = rand.Read(id) // never fails
-	a.Info = Info{Format: formatVersion, ID: hex.EncodeToString(id), Created: now.UTC().Truncate(time.Second)}
+	if err := a.mendFolders(); err != nil {
+		return err
+	}
+	a.Info = Info{Format: formatVersion, ID: newID(), Created: now.UTC().Truncate(time.Second)}
 	if a.Info.Capabilities, err = a.probe(); err != nil {
 		return err
 	}
@@ -179,30 +173,9 @@ func Open(path string) (*Archive, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := os.ReadFile(filepath.Join(abs, metaDir, archiveFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		names, dirErr := os.ReadDir(abs)
-		switch {
-		case errors.Is(dirErr, fs.ErrNotExist) || dirErr == nil && !slices.ContainsFunc(names, foreign):
-			return nil, fmt.Errorf("open archive %s: %w", abs, ErrNoArchive)
-		case dirErr != nil:
-			return nil, accessError("open archive", abs, dirErr)
-		}
-		return nil, fmt.Errorf("open archive %s: %w (no %s)", abs, ErrNotArchive, filepath.Join(metaDir, archiveFile))
-	}
-	if err != nil {
-		return nil, accessError("open archive", abs, err)
-	}
 	a := &Archive{Path: abs, root: fsat.NoDir, meta: fsat.NoDir}
-	if err := json.Unmarshal(text, &a.Info); err != nil {
-		return nil, fmt.Errorf("open archive %s: %s: %w", abs, archiveFile, err)
-	}
-	if a.Info.Format > formatVersion {
-		return nil, fmt.Errorf("open archive %s: %w (format %d, this program knows %d)", abs, ErrNewerFormat,
-			a.Info.Format, formatVersion)
-	}
-	if a.Info.Format < 1 {
-		return nil, fmt.Errorf("open archive %s: %s has no format version", abs, archiveFile)
+	if err := a.readInfo(); err != nil {
+		return nil, err
 	}
 	if err := a.openHandles(); err != nil {
 		return nil, errors.Join(err, a.Close())
@@ -246,89 +219,30 @@ func (a *Archive) metaPath(elem ...string) string {
 func (a *Archive) catalogPath(name string) string { return a.metaPath(catalogsDir, name+catalogExt) }
 func (a *Archive) reportPath(name string) string  { return a.metaPath(runsDir, name+".json") }
 
+// InfoPath is where archive.json is.
+func (a *Archive) InfoPath() string { return a.metaPath(archiveFile) }
+
 // IndexPath is where the content-hash index is.
 func (a *Archive) IndexPath() string { return a.metaPath(indexFile) }
 
 // WorkPath is the folder for temporary files; whoever uses it holds the lock.
 func (a *Archive) WorkPath() string { return a.metaPath(workDir) }
 
-func (a *Archive) writeInfo() error {
-	text, err := json.MarshalIndent(a.Info, "", "  ")
-	if err != nil {
-		return err
-	}
-	return atomicfile.Write(a.metaPath(archiveFile), append(text, '\n'), 0o600)
-}
-
 // Snapshots lists the published snapshots, oldest first: the folders with a snapshot's name that have a catalog.
 func (a *Archive) Snapshots() ([]Snapshot, error) {
-	folders, err := names(a.Path)
-	if err != nil {
-		return nil, fmt.Errorf("list snapshots: %w", err)
-	}
-	catalogs, err := names(a.metaPath(catalogsDir))
-	if err != nil {
-		return nil, fmt.Errorf("list catalogs: %w", err)
-	}
-	var list []Snapshot
-	for _, name := range folders {
-		t, ok := parseName(name)
-		if !ok {
-			continue
-		}
-		if _, found := slices.BinarySearch(catalogs, name+catalogExt); found {
-			list = append(list, Snapshot{Name: name, Time: t, Catalog: a.catalogPath(name)})
-		}
-	}
-	return list, nil
-}
-
-// WithoutCatalog lists the folders that have a snapshot's name and no catalog: the catalog was lost.
-func (a *Archive) WithoutCatalog() ([]string, error) {
-	folders, err := names(a.Path)
-	if err != nil {
-		return nil, fmt.Errorf("list snapshots: %w", err)
-	}
-	var list []string
-	leaving, err := a.removingInPlace()
+	folders, err := a.folders()
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range folders {
-		if _, ok := parseName(name); !ok || name == leaving {
-			continue
-		}
-		_, err := os.Lstat(a.catalogPath(name))
-		if err == nil {
-			continue
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-		if _, err := os.Lstat(filepath.Join(a.Path, name)); err == nil { // not removed since it was listed
-			list = append(list, name)
-		}
-	}
-	return list, nil
-}
-
-// WithoutFolder lists the snapshots that were published, as their run reports say, and of which only the catalog is
-// left: the folder was removed by hand, or lost. One whose removal was cut short is none of them.
-func (a *Archive) WithoutFolder() ([]string, error) {
-	catalogs, err := names(a.metaPath(catalogsDir))
+	catalogs, err := a.list(catalogsDir)
 	if err != nil {
-		return nil, fmt.Errorf("list catalogs: %w", err)
+		return nil, err
 	}
-	var list []string
-	for _, file := range catalogs {
-		name, isCatalog := strings.CutSuffix(file, catalogExt)
-		if _, ok := parseName(name); !ok || !isCatalog {
-			continue
-		}
-		_, folderErr := os.Lstat(filepath.Join(a.Path, name))
-		_, reportErr := os.Lstat(a.reportPath(name))
-		if errors.Is(folderErr, fs.ErrNotExist) && reportErr == nil && !a.isLeaving(name) {
-			list = append(list, name)
+	var list []Snapshot
+	for _, name := range folders {
+		if _, found := slices.BinarySearch(catalogs, name+catalogExt); found {
+			t, _ := parseName(name)
+			list = append(list, Snapshot{Name: name, Time: t, Catalog: a.catalogPath(name)})
 		}
 	}
 	return list, nil
@@ -351,6 +265,12 @@ func (s Snapshot) OpenCatalog() (*index.Catalog, error) { return index.Open(s.Ca
 
 // NameAt is the name of a snapshot whose run starts at t.
 func NameAt(t time.Time) string { return t.UTC().Format(nameLayout) }
+
+// IsName reports whether a name is one that a snapshot can have.
+func IsName(name string) bool {
+	_, ok := parseName(name)
+	return ok
+}
 
 // parseName reads the time from a snapshot's name.
 func parseName(name string) (time.Time, bool) {

@@ -48,7 +48,7 @@ func (a *Archive) emptyTrash(ctx context.Context, how emptying) (err error) {
 	}
 	opt := how.options()
 	for { // while it is emptied, another process may put more there
-		list, err := names(a.metaPath(trashDir))
+		list, err := a.listDerived(trashDir)
 		if err != nil {
 			return err
 		}
@@ -73,9 +73,9 @@ func (a *Archive) emptyTrash(ctx context.Context, how emptying) (err error) {
 // HasTrash reports whether there is something that was removed and whose space is not given back yet, or not all of it:
 // removing was cut short, or is under way.
 func (a *Archive) HasTrash() (bool, error) {
-	list, err := names(a.metaPath(trashDir))
+	list, err := a.listDerived(trashDir)
 	if err != nil {
-		return false, fmt.Errorf("list: %w", err)
+		return false, err
 	}
 	return len(list) > 0, nil
 }

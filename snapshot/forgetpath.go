@@ -13,6 +13,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/atomicfile"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/plainfile"
 	"snapcopy/internal/rmtree"
 )
 
@@ -123,6 +124,9 @@ func (f *forgetting) all() (err error) {
 	if note.Snapshots, err = f.choose(snapshots); err != nil {
 		return err
 	}
+	if err := f.settleNote(); err != nil {
+		return err
+	}
 	if len(f.report.Forgotten) == 0 && len(f.report.Skipped) == 0 {
 		if begun == f.report.Path && !f.opt.DryRun {
 			return nil
@@ -147,6 +151,18 @@ func (f *forgetting) all() (err error) {
 	}
 	_, err = a.finishForgetting(f.ctx, f.step)
 	return err
+}
+
+// settleNote removes a note that cannot be read if there is nothing to note: who gives the command again, and is told that
+// the path is in no snapshot, has made up for it. Otherwise the new note takes its place.
+func (f *forgetting) settleNote() error {
+	if _, err := f.archive.readForgetNote(); err == nil || errors.Is(err, fs.ErrNotExist) || f.opt.DryRun {
+		return nil
+	}
+	if len(f.report.Forgotten)+len(f.report.Skipped) > 0 {
+		return nil
+	}
+	return errors.Join(os.Remove(f.archive.metaPath(forgetFile)), atomicfile.SyncDir(f.archive.metaPath()))
 }
 
 // choose finds the snapshots that have the path and are not in use.
@@ -253,18 +269,12 @@ func (a *Archive) finishForgetting(ctx context.Context, step stepper) (finished 
 	return note, errors.Join(os.Remove(a.metaPath(forgetFile)), atomicfile.SyncDir(a.metaPath()))
 }
 
-// forgetNote reads the note of a path that is being forgotten; nil if there is none.
+// forgetNote reads the note of a path that is being forgotten; nil if there is none, or it cannot be read: that must not
+// keep anybody from working, and Findings tells of it.
 func (a *Archive) forgetNote() (*forgetNote, error) {
-	text, err := os.ReadFile(a.metaPath(forgetFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	var note forgetNote
-	if err == nil {
-		err = json.Unmarshal(text, &note)
-	}
+	note, err := a.readForgetNote()
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", forgetFile, err)
+		return nil, nil
 	}
 	return &note, nil
 }
@@ -293,6 +303,18 @@ func (a *Archive) emptyForgotten(ctx context.Context) (err error) {
 		return fmt.Errorf("empty %s: %w", a.metaPath(trashDir), err)
 	}
 	return fsat.Sync(trash)
+}
+
+// readForgetNote reads the note of what is being forgotten. Without a note the error wraps fs.ErrNotExist.
+func (a *Archive) readForgetNote() (note forgetNote, err error) {
+	text, err := plainfile.Read(a.metaPath(forgetFile))
+	if err == nil {
+		err = json.Unmarshal(text, &note)
+	}
+	if err == nil && (len(note.Path) == 0 || len(note.Snapshots) == 0) {
+		err = errors.New("it names no path and no snapshots")
+	}
+	return note, err
 }
 
 // inCatalog does something with the catalog of a snapshot, if it is still there.

@@ -8,7 +8,9 @@ import (
 	"os"
 	"time"
 
+	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/plainfile"
 )
 
 // A Hold says that a snapshot's folder is being read: until it is released, or its process ends, nobody removes the
@@ -17,7 +19,11 @@ type Hold struct{ file *os.File }
 
 // Hold takes a hold of s. It fails with ErrNoSnapshot if s has just been removed.
 func (s Snapshot) Hold() (*Hold, error) {
-	f, err := os.Open(s.Catalog)
+	f, err := plainfile.Open(s.Catalog)
+	if errors.Is(err, plainfile.ErrKind) { // says that it is damaged
+		_, err = index.Open(s.Catalog)
+		return nil, fmt.Errorf("snapshot %s: %w", s.Name, err)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %s was removed", ErrNoSnapshot, s.Name)
 	}
@@ -48,16 +54,24 @@ func (h *Hold) check(s Snapshot) error {
 }
 
 // Release ends the hold.
-func (h *Hold) Release() error { return h.file.Close() }
+func (h *Hold) Release() error {
+	if h.file == nil {
+		return nil
+	}
+	return h.file.Close()
+}
 
 // holdPatience is how long removing waits for the holds of commands that are about to end.
 const holdPatience = time.Second
 
 // holdAlone takes a hold that nobody else has; nil if somebody has one for longer than patience.
 func (s Snapshot) holdAlone(ctx context.Context, patience time.Duration) (*Hold, error) {
-	f, err := os.OpenFile(s.Catalog, os.O_RDWR, 0) // as network file systems want it for this kind of lock
-	if err != nil {
-		f, err = os.Open(s.Catalog)
+	f, err := plainfile.OpenFile(s.Catalog, os.O_RDWR, 0) // as network file systems want it for this kind of lock
+	if err != nil && !errors.Is(err, plainfile.ErrKind) {
+		f, err = plainfile.Open(s.Catalog)
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, plainfile.ErrKind) {
+		return &Hold{}, nil // nobody can hold a snapshot without a catalog
 	}
 	if err != nil {
 		return nil, fmt.Errorf("hold snapshot: %w", err)

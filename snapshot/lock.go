@@ -10,15 +10,28 @@ import (
 
 	"snapcopy/internal/atomicfile"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/plainfile"
 )
 
 // Lock is the right to change an archive. The system gives it back when its owner ends, so that a crash or a power cut
 // never leaves an archive locked.
 type Lock struct{ file *os.File }
 
-// Lock takes the archive's lock, and fails with ErrLocked, saying who has it, if another process does.
+// Lock takes the archive's lock, and fails with ErrLocked, saying who has it, if another process does. What of the
+// archive's own folders and files is missing and can be made anew is made anew (Mended).
 func (a *Archive) Lock() (*Lock, error) {
-	f, err := os.OpenFile(a.metaPath(lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+	lock, err := a.lock()
+	if err != nil {
+		return nil, err
+	}
+	if err := a.mend(); err != nil {
+		return nil, errors.Join(err, lock.Unlock())
+	}
+	return lock, nil
+}
+
+func (a *Archive) lock() (*Lock, error) {
+	f, err := a.openLock()
 	if err != nil {
 		return nil, fmt.Errorf("lock archive: %w", err)
 	}
@@ -40,6 +53,36 @@ func (a *Archive) Lock() (*Lock, error) {
 		return nil, errors.Join(fmt.Errorf("lock archive: %w", err), f.Close())
 	}
 	return &Lock{f}, nil
+}
+
+// openLock opens the lock file, and puts aside what is in its place and cannot be locked. Only who has locked .snapcopy
+// itself does that: otherwise the second of two processes would take away the new lock of the first.
+func (a *Archive) openLock() (f *os.File, err error) {
+	open := func() (*os.File, error) {
+		return plainfile.OpenFile(a.metaPath(lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+	}
+	if f, err = open(); !errors.Is(err, plainfile.ErrKind) {
+		return f, err
+	}
+	for { // it is held for no longer than this function takes
+		ok, err := fsat.TryLock(a.meta)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	defer func() { err = errors.Join(err, fsat.Unlock(a.meta)) }()
+	f, err = open()
+	var kind *plainfile.KindError
+	if errors.As(err, &kind) {
+		if err = a.putAside(lockFile, kind.Is); err == nil {
+			f, err = open()
+		}
+	}
+	return f, err
 }
 
 // Unlock gives the lock back.

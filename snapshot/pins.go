@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"snapcopy/internal/atomicfile"
+	"snapcopy/internal/plainfile"
 )
 
 // Pin says that a snapshot is to be kept whatever the retention says. Pins are in .snapcopy/pins, a file for each that
@@ -37,7 +38,7 @@ func (a *Archive) Pin(snapshot, label string, now time.Time) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Unlock()) }()
-	if err := errors.Join(a.removePending(), a.dropStalePins()); err != nil {
+	if err := a.dropStalePins(); err != nil {
 		return err
 	}
 	if there, err := a.hasFolder(snapshot); err != nil {
@@ -70,7 +71,7 @@ func (a *Archive) Unpin(snapshot string) (was bool, err error) {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, lock.Unlock()) }()
-	if err := errors.Join(a.removePending(), a.dropStalePins()); err != nil {
+	if err := a.dropStalePins(); err != nil {
 		return false, err
 	}
 	if err := os.Remove(a.pinPath(snapshot)); errors.Is(err, fs.ErrNotExist) {
@@ -100,7 +101,7 @@ func (a *Archive) Pins() (map[string]Pin, error) {
 			continue
 		}
 		var p Pin
-		text, err := os.ReadFile(a.pinPath(name))
+		text, err := plainfile.Read(a.pinPath(name))
 		if errors.Is(err, fs.ErrNotExist) { // it has just been taken away
 			continue
 		}
@@ -115,12 +116,9 @@ func (a *Archive) Pins() (map[string]Pin, error) {
 
 // pinned lists the names of snapshots for which there is a pin.
 func (a *Archive) pinned() (snapshots []string, err error) {
-	files, err := names(a.metaPath(pinsDir))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+	files, err := a.list(pinsDir)
 	if err != nil {
-		return nil, fmt.Errorf("list pins: %w", err)
+		return nil, err
 	}
 	for _, f := range files {
 		name, ok := strings.CutSuffix(f, pinExt)

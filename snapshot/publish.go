@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"snapcopy/index"
-	"snapcopy/internal/atomicfile"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/rmtree"
 )
@@ -83,14 +82,26 @@ func (r *run) makeDurable() error {
 	return fsat.SyncFS(r.archive.root)
 }
 
-func (r *run) placeCatalog() error {
+// placeCatalog gives the catalog its name, which no other catalog has: that may be all that is left to prove another
+// snapshot.
+func (r *run) placeCatalog() (err error) {
 	if err := r.step("catalog"); err != nil {
 		return err
 	}
-	if err := os.Rename(r.archive.metaPath(workDir, workCatalog), r.archive.catalogPath(r.report.Snapshot)); err != nil {
-		return err
+	path := r.archive.catalogPath(r.report.Snapshot)
+	catalogs, err := fsat.OpenDir(r.archive.meta, catalogsDir)
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: filepath.Dir(path), Err: err}
 	}
-	return atomicfile.SyncDir(r.archive.metaPath(catalogsDir))
+	defer func() { err = errors.Join(err, fsat.Close(catalogs)) }()
+	if err := fsat.RenameNew(r.work, workCatalog, catalogs, filepath.Base(path)); err != nil {
+		return &fs.PathError{Op: "rename to", Path: path, Err: err}
+	}
+	r.catalogPlaced = true
+	if err := fsat.Sync(catalogs); err != nil {
+		return &fs.PathError{Op: "sync", Path: filepath.Dir(path), Err: err}
+	}
+	return nil
 }
 
 // placeSnapshot is the moment at which the snapshot comes to exist.
@@ -98,8 +109,15 @@ func (r *run) placeSnapshot() error {
 	if err := r.step("publish"); err != nil {
 		return err
 	}
-	if err := fsat.RenameNew(r.work, workTree, r.archive.root, r.report.Snapshot); err != nil {
-		return &fs.PathError{Op: "rename to", Path: r.report.Snapshot, Err: err}
+	path := filepath.Join(r.archive.Path, r.report.Snapshot)
+	var tree, placed fsat.Stat
+	if err := fsat.StatAt(r.work, workTree, &tree); err != nil {
+		return &fs.PathError{Op: "stat", Path: r.archive.metaPath(workDir, workTree), Err: err}
+	}
+	err := fsat.RenameNew(r.work, workTree, r.archive.root, r.report.Snapshot)
+	// A network file system may have renamed and say that it has not, because it was asked twice.
+	if err != nil && (fsat.StatAt(r.archive.root, r.report.Snapshot, &placed) != nil || !placed.SameFile(&tree)) {
+		return &fs.PathError{Op: "rename to", Path: path, Err: err}
 	}
 	return nil
 }
@@ -173,8 +191,12 @@ func (r *run) abandon(cause error) error {
 		return nil
 	}
 	r.phase(Abandoning)
+	var catalogErr error
+	if r.catalogPlaced { // the name is this run's own
+		catalogErr = os.Remove(r.archive.catalogPath(r.report.Snapshot))
+	}
 	_, err := r.archive.removeOrphans()
-	return errors.Join(err, rmtree.Remove(r.work, workTree), rmtree.Remove(r.work, workCatalog))
+	return errors.Join(catalogErr, err, rmtree.Remove(r.work, workTree), rmtree.Remove(r.work, workCatalog))
 }
 
 // errCrash, from a test's fault, stands for the end of the process: nothing is cleaned up.
@@ -212,9 +234,6 @@ func (a *Archive) tidy(ctx context.Context) (did []string, err error) {
 	did, err = a.emptyWork()
 	if err != nil {
 		return did, err
-	}
-	if err := a.removePending(); err != nil {
-		return did, fmt.Errorf("clean up: %w", err)
 	}
 	removed, err := a.recoverTrash(ctx)
 	did = append(did, removed...)
@@ -261,28 +280,6 @@ func (a *Archive) emptyWork() (did []string, err error) {
 	return did, nil
 }
 
-// removePending removes files that were about to take the place of others.
-func (a *Archive) removePending() error {
-	for _, dir := range []string{a.metaPath(), a.metaPath(runsDir), a.metaPath(pinsDir)} {
-		files, err := names(dir)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		for _, name := range files {
-			if !atomicfile.IsPending(name) {
-				continue
-			}
-			if err := os.Remove(filepath.Join(dir, name)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // removeOrphans removes catalogs newer than every snapshot, if there is no report of their runs: those ended just before
 // the snapshot took its place. With a report there was a snapshot, and somebody has removed it; verify tells of that.
 func (a *Archive) removeOrphans() (did []string, err error) {
@@ -294,9 +291,9 @@ func (a *Archive) removeOrphans() (did []string, err error) {
 	if len(snapshots) > 0 {
 		newest = snapshots[len(snapshots)-1].Name
 	}
-	files, err := names(a.metaPath(catalogsDir))
+	files, err := a.list(catalogsDir)
 	if err != nil {
-		return nil, fmt.Errorf("list catalogs: %w", err)
+		return nil, err
 	}
 	for _, file := range files {
 		name, isCatalog := strings.CutSuffix(file, catalogExt)
@@ -352,6 +349,7 @@ func (a *Archive) missingReport(name string, s index.Summary) error {
 		return err
 	}
 	return a.writeReport(&Report{
+		ArchiveID:  a.Info.ID,
 		Snapshot:   name,
 		Source:     s.Source,
 		Archive:    a.Path,

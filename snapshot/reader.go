@@ -8,11 +8,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"snapcopy/internal/atomicfile"
+	"snapcopy/internal/plainfile"
 )
 
 // Reader is a note that somebody reads a snapshot's folder for longer than a process lives: a tree restored with
@@ -26,6 +26,9 @@ type Reader struct {
 	Place    string    `json:"place"`                  // path of what needs the snapshot, for people
 	PlaceRaw []byte    `json:"place_base64,omitempty"` // the same, byte by byte
 	Since    time.Time `json:"since"`
+
+	Path   string `json:"-"` // of the note, if it was read from one
+	Damage error  `json:"-"` // why the note cannot be read, if so: Snapshot is from its name then, and all else is not known
 }
 
 const readersDir = "readers"
@@ -72,22 +75,20 @@ func (a *Archive) RemoveReader(r Reader) error {
 	return nil
 }
 
-// Readers lists the notes. One that cannot be read is an error: what it protects is not known.
+// Readers lists the notes. The name of one that cannot be read still says which snapshot is needed, if it is the name that
+// AddReader gives; otherwise that is an error, since what the note protects is not known.
 func (a *Archive) Readers() ([]Reader, error) {
-	files, err := os.ReadDir(a.metaPath(readersDir))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+	files, err := a.list(readersDir)
 	if err != nil {
-		return nil, fmt.Errorf("list readers: %w", err)
+		return nil, err
 	}
 	var list []Reader
-	for _, f := range files {
-		if atomicfile.IsPending(f.Name()) || !strings.HasSuffix(f.Name(), ".json") {
+	for _, file := range files {
+		if atomicfile.IsPending(file) || !strings.HasSuffix(file, ".json") {
 			continue
 		}
-		path := a.metaPath(readersDir, f.Name())
-		text, err := os.ReadFile(path)
+		path := a.metaPath(readersDir, file)
+		text, err := plainfile.Read(path)
 		if errors.Is(err, fs.ErrNotExist) { // it has just ended
 			continue
 		}
@@ -95,9 +96,16 @@ func (a *Archive) Readers() ([]Reader, error) {
 		if err == nil {
 			err = json.Unmarshal(text, &r)
 		}
-		if err != nil {
-			return nil, fmt.Errorf("read note of reader %s: %w", filepath.Base(path), err)
+		if err == nil && !IsName(r.Snapshot) {
+			err = errors.New("it names no snapshot")
 		}
+		if err != nil {
+			r = Reader{Snapshot: file[:min(len(file), len(nameLayout))], Damage: err}
+		}
+		if !IsName(r.Snapshot) {
+			return nil, fmt.Errorf("%s: %w (%w)", path, ErrReaderNote, withoutPath(err))
+		}
+		r.Path = path
 		list = append(list, r)
 	}
 	return list, nil

@@ -43,7 +43,8 @@ func TestReaders(t *testing.T) {
 	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if list, err := a.Readers(); err == nil {
-		t.Errorf("a note that cannot be read gave %v", list)
+	list, err := a.Readers()
+	if err != nil || len(list) != 1 || list[0].Snapshot != r.Snapshot || list[0].Damage == nil || list[0].Path != path {
+		t.Errorf("a note that cannot be read gave %v, %v", list, err)
 	}
 }

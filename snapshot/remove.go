@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -116,6 +117,8 @@ type removal struct {
 	all     []Snapshot
 	holds   []*Hold
 	lacking bool // room for something that was to be written
+	// Of the snapshots to be removed, those of which only the catalog is left.
+	noFolder []string
 }
 
 // takeAway does all for which nobody else may change the archive. Afterwards the snapshots are gone.
@@ -172,11 +175,14 @@ func (rm *removal) choose(names []string) (chosen []Snapshot, err error) {
 	}
 	for _, name := range names {
 		i := slices.IndexFunc(rm.all, func(s Snapshot) bool { return s.Name == name })
-		if i < 0 {
-			return nil, fmt.Errorf("%w: %q", ErrNoSnapshot, name)
+		var s Snapshot
+		if i >= 0 {
+			s = rm.all[i]
+		} else if s, err = rm.findLost(name); err != nil {
+			return nil, err
 		}
-		if !slices.Contains(chosen, rm.all[i]) {
-			chosen = append(chosen, rm.all[i])
+		if !slices.Contains(chosen, s) {
+			chosen = append(chosen, s)
 		}
 	}
 	slices.SortFunc(chosen, func(x, y Snapshot) int { return strings.Compare(x.Name, y.Name) })
@@ -184,6 +190,20 @@ func (rm *removal) choose(names []string) (chosen []Snapshot, err error) {
 		return nil, err
 	}
 	return rm.leaveOutUsed(chosen)
+}
+
+// findLost finds a snapshot of which only a part is left.
+func (rm *removal) findLost(name string) (Snapshot, error) {
+	s, why, err := rm.archive.lost(name)
+	switch {
+	case err != nil:
+		return s, err
+	case why == nil:
+		return s, fmt.Errorf("%w: %q", ErrNoSnapshot, name)
+	case errors.Is(why, ErrNoFolder):
+		rm.noFolder = append(rm.noFolder, name)
+	}
+	return s, nil
 }
 
 func (rm *removal) leaveOutPinned(chosen []Snapshot) ([]Snapshot, error) {
@@ -237,6 +257,9 @@ func (rm *removal) leaveOutUsed(chosen []Snapshot) (free []Snapshot, err error) 
 
 // needed says of a snapshot that it stays because of a reader.
 func (a *Archive) needed(r *Reader) SkippedSnapshot {
+	if r.Damage != nil {
+		return SkippedSnapshot{Name: r.Snapshot, Reason: "a note that cannot be read says that it is needed", Note: r.Path}
+	}
 	return SkippedSnapshot{
 		Name:   r.Snapshot,
 		Reason: fmt.Sprintf("needed for %q on %s since %s", r.Place, r.Host, r.Since.Format(time.RFC3339)),
@@ -246,7 +269,7 @@ func (a *Archive) needed(r *Reader) SkippedSnapshot {
 
 // leavesEnough makes sure that a complete snapshot is left.
 func (rm *removal) leavesEnough(chosen []Snapshot) error {
-	if rm.opt.AllowLast || len(chosen) == 0 {
+	if rm.opt.AllowLast || len(chosen) == len(rm.noFolder) {
 		return nil
 	}
 	for _, s := range slices.Backward(rm.all) {
@@ -314,7 +337,7 @@ func (rm *removal) move(chosen []Snapshot) (err error) {
 			break
 		}
 		if err = rm.takeOne(trash, s.Name); err != nil {
-			err = &fs.PathError{Op: "remove", Path: s.Name, Err: err}
+			err = &fs.PathError{Op: "remove", Path: filepath.Join(rm.archive.Path, s.Name), Err: err}
 			break
 		}
 		moved++
@@ -338,6 +361,9 @@ func (rm *removal) move(chosen []Snapshot) (err error) {
 func (rm *removal) takeOne(trash int, name string) error {
 	a := rm.archive
 	err := a.moveAway(trash, name, rm.step)
+	if errors.Is(err, fs.ErrNotExist) && slices.Contains(rm.noFolder, name) {
+		return a.moveLost(name, rm.step)
+	}
 	if !fsat.IsNoSpace(err) {
 		return err
 	}
@@ -353,7 +379,12 @@ func (rm *removal) takeOne(trash int, name string) error {
 }
 
 func (rm *removal) finishLeaving(trash int) error {
-	_, indexErr, err := rm.archive.finishLeaving(rm.ctx, trash, rm.step)
+	done, indexErr, err := rm.archive.finishLeaving(rm.ctx, trash, rm.step)
+	if err == nil && len(done) == 0 && len(rm.noFolder) > 0 { // nothing but records went
+		if err = rm.archive.syncRecords(trash); err == nil {
+			indexErr = rm.archive.forget(rm.ctx)
+		}
+	}
 	if indexErr = rm.orLater(indexErr); indexErr != nil {
 		rm.report.Unfinished = append(rm.report.Unfinished, "content-hash index: "+indexErr.Error())
 	}

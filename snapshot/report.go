@@ -3,7 +3,6 @@ package snapshot
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/atomicfile"
 	"snapcopy/internal/filter"
+	"snapcopy/internal/plainfile"
 )
 
 // maxListed is how many failed items a report names; the count is always exact.
@@ -66,6 +66,12 @@ type Report struct {
 	OtherSource string `json:"previous_source,omitempty"`
 	// Recovered lists what an earlier run that was cut short had left.
 	Recovered []string `json:"recovered,omitempty"`
+	// Findings lists what about the archive's own notes a person has to settle.
+	Findings []Finding `json:"-"`
+	// Mended lists what of the archive's own folders and files was made anew, a sentence each.
+	Mended []string `json:"mended,omitempty"`
+	// ArchiveID is the id of the archive, which comes back from here if archive.json is lost.
+	ArchiveID string `json:"archive_id,omitempty"`
 }
 
 // NotHeld counts entries of which the mirror lacks something that the catalog has.
@@ -205,7 +211,7 @@ func (r *Report) Path() string { return filepath.Join(r.Archive, metaDir, runsDi
 
 // ReadReport reads the report of a snapshot's run.
 func (a *Archive) ReadReport(name string) (*Report, error) {
-	text, err := os.ReadFile(a.reportPath(name))
+	text, err := plainfile.Read(a.reportPath(name))
 	if err != nil {
 		return nil, err
 	}

@@ -127,6 +127,11 @@ func (a *Archive) finishInPlace(ctx context.Context, trash int) (did []string, e
 
 // removingInPlace gives the name of the snapshot that is being removed where it is, or "".
 func (a *Archive) removingInPlace() (name string, err error) {
+	var st fsat.Stat
+	err = fsat.StatAt(a.meta, trashDir, &st)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && st.Type != fsat.Directory { // whoever has the lock makes it anew
+		return "", nil
+	}
 	trash, err := a.openTrash()
 	if err != nil {
 		return "", err

@@ -62,8 +62,9 @@ type run struct {
 	tally    tally
 	itemLock sync.Mutex
 
-	published    bool
-	indexDamaged atomic.Bool // found out while looking something up
+	catalogPlaced bool
+	published     bool
+	indexDamaged  atomic.Bool // found out while looking something up
 }
 
 // The names of the parts of a snapshot under construction in the work folder.
@@ -161,6 +162,9 @@ func (r *run) openArchive(path string) error {
 		return err
 	}
 	r.archive, r.report.Archive, r.caps = a, a.Path, a.Info.Capabilities
+	if a.InfoDamage != nil { // found out when the archive is locked; a dry run takes it for granted
+		r.caps.HardLinks = true
+	}
 	return nil
 }
 
@@ -171,7 +175,9 @@ func (r *run) cleanUp() error {
 	if err != nil {
 		return err
 	}
-	r.report.Recovered = recovered
+	r.report.Recovered, r.report.ArchiveID = recovered, r.archive.Info.ID
+	r.report.Mended = append(r.report.Mended, r.archive.Mended()...)
+	r.report.Findings = r.archive.Findings()
 	if err := r.makeRoom(); err != nil {
 		return err
 	}
@@ -203,10 +209,13 @@ func (r *run) openPrevious() error {
 		return err
 	}
 	if len(snapshots) == 0 {
-		return nil
+		return r.avoidTaken()
 	}
 	newest := snapshots[len(snapshots)-1]
 	if r.report.Snapshot, err = nameAfter(r.report.Start, newest, r.opt.AllowClockBack); err != nil {
+		return err
+	}
+	if err := r.avoidTaken(); err != nil {
 		return err
 	}
 	for _, s := range slices.Backward(snapshots) {
@@ -255,6 +264,19 @@ func nameAfter(start time.Time, newest Snapshot, allowBack bool) (string, error)
 		return next.Format(nameLayout), nil
 	}
 	return start.Format(nameLayout), nil
+}
+
+// avoidTaken moves the name of the snapshot on to the next that nothing in the archive has: a snapshot whose catalog is lost
+// keeps its name, and so does a catalog whose snapshot is lost.
+func (r *run) avoidTaken() error {
+	for {
+		t, _ := parseName(r.report.Snapshot)
+		taken, err := r.archive.isTaken(r.report.Snapshot)
+		if err != nil || !taken {
+			return err
+		}
+		r.report.Snapshot = NameAt(t.Add(time.Second))
+	}
 }
 
 // begin makes the empty top folder of the mirror and the files that record it.

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -19,7 +20,14 @@ func (a *Archive) Select(selector string, now time.Time, loc *time.Location) (Sn
 	if err != nil {
 		return Snapshot{}, err
 	}
-	return selectFrom(list, selector, now, loc)
+	s, err := selectFrom(list, selector, now, loc)
+	if s.Name == selector {
+		return s, err
+	}
+	if _, why, lostErr := a.lost(selector); why != nil || lostErr != nil {
+		return Snapshot{}, errors.Join(lostErr, fmt.Errorf("%w: %s: %w", ErrNoSnapshot, selector, why))
+	}
+	return s, err
 }
 
 func selectFrom(list []Snapshot, selector string, now time.Time, loc *time.Location) (Snapshot, error) {
@@ -52,13 +60,19 @@ func selectFrom(list []Snapshot, selector string, now time.Time, loc *time.Locat
 
 // SelectOnly is Select for what cannot be undone: a date or a time has to be that of one snapshot alone, in loc or as the
 // beginning of its name, never of one before it, so that the same command given twice does not take two. An age says no
-// such thing.
+// such thing. It also finds, by its whole name, a snapshot of which only the folder or the catalog is left.
 func (a *Archive) SelectOnly(selector string, now time.Time, loc *time.Location) (Snapshot, error) {
 	list, err := a.Snapshots()
 	if err != nil {
 		return Snapshot{}, err
 	}
-	return selectOnly(list, selector, now, loc)
+	s, err := selectOnly(list, selector, now, loc)
+	if s.Name != selector {
+		if part, why, lostErr := a.lost(selector); why != nil || lostErr != nil {
+			return part, lostErr
+		}
+	}
+	return s, err
 }
 
 func selectOnly(list []Snapshot, selector string, now time.Time, loc *time.Location) (Snapshot, error) {

@@ -94,7 +94,7 @@ func (a *Archive) moveAway(trash int, name string, step stepper) error {
 
 // leaving lists the snapshots whose removal is not finished.
 func (a *Archive) leaving() (list []string, err error) {
-	all, err := names(a.metaPath(trashDir))
+	all, err := a.listDerived(trashDir)
 	for _, name := range all {
 		if _, ok := parseName(name); ok {
 			list = append(list, name)
@@ -125,10 +125,8 @@ func (a *Archive) finishLeaving(ctx context.Context, trash int, step stepper) (d
 	if err := step.at("sync of the records"); err != nil {
 		return nil, nil, err
 	}
-	err = errors.Join(atomicfile.SyncDir(a.metaPath(catalogsDir)), atomicfile.SyncDir(a.metaPath(runsDir)),
-		fsat.Sync(trash))
-	if err != nil {
-		return nil, nil, fmt.Errorf("sync: %w", err)
+	if err := a.syncRecords(trash); err != nil {
+		return nil, nil, err
 	}
 	if indexErr = step.at("content-hash index"); indexErr == nil {
 		indexErr = a.forget(ctx)
@@ -175,6 +173,30 @@ func (a *Archive) moveRecords(name string, step stepper) error {
 	return nil
 }
 
+// moveLost moves the records of a snapshot whose folder is lost into the trash, the catalog last: if this is cut short, the
+// snapshot is still known as one without a folder.
+func (a *Archive) moveLost(name string, step stepper) error {
+	for _, file := range [][2]string{{a.reportPath(name), name + reportExt}, {a.catalogPath(name), name + catalogExt}} {
+		if err := step.at("take away what is left"); err != nil {
+			return err
+		}
+		if err := os.Rename(file[0], a.trashPath(file[1])); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// syncRecords makes durable that records were moved into the trash.
+func (a *Archive) syncRecords(trash int) error {
+	err := errors.Join(atomicfile.SyncDir(a.metaPath(catalogsDir)), atomicfile.SyncDir(a.metaPath(runsDir)),
+		fsat.Sync(trash))
+	if err != nil {
+		return fmt.Errorf("sync: %w", err)
+	}
+	return nil
+}
+
 // setAside gives a folder in the trash a name that says that nothing needs it any more.
 func setAside(trash int, name string, step stepper) error {
 	if err := step.at("set aside"); err != nil {
@@ -192,7 +214,7 @@ func setAside(trash int, name string, step stepper) error {
 
 // closeOpened gives the folders of snapshots that were to be moved, and were not, their mode again.
 func (a *Archive) closeOpened() error {
-	list, err := names(a.metaPath(trashDir))
+	list, err := a.listDerived(trashDir)
 	if err != nil {
 		return err
 	}
@@ -247,7 +269,7 @@ func (a *Archive) recoverTrash(ctx context.Context) (did []string, err error) {
 
 // trashed is the number of names in the trash, as far as the catalogs there tell.
 func (a *Archive) trashed() (n uint64) {
-	list, err := names(a.metaPath(trashDir))
+	list, err := a.listDerived(trashDir)
 	if err != nil {
 		return 0 // emptying will say so
 	}

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"time"
 
 	"snapcopy/index"
 	"snapcopy/internal/atomicfile"
+	"snapcopy/internal/plainfile"
 )
 
 // Tripwire is a sign that a run saw something other than the source as it should be: a disk that was not mounted, a script
@@ -59,17 +59,7 @@ type acknowledged struct {
 // Unacknowledged lists the snapshots whose runs have set off tripwires that nobody has acknowledged. What a damaged catalog
 // tells is not part of it.
 func (a *Archive) Unacknowledged() (list []Tripped, err error) {
-	text, err := os.ReadFile(a.metaPath(acknowledgedFile))
-	var until acknowledged
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return nil, err
-	default:
-		if err := json.Unmarshal(text, &until); err != nil {
-			return nil, fmt.Errorf("%s: %w", acknowledgedFile, err)
-		}
-	}
+	until, _ := a.readAcknowledged() // without it, nothing is acknowledged; Findings tells of it
 	snapshots, err := a.Snapshots()
 	if err != nil {
 		return nil, err
@@ -96,6 +86,24 @@ func (a *Archive) Unacknowledged() (list []Tripped, err error) {
 	return list, nil
 }
 
+// readAcknowledged reads what was acknowledged: nothing if that cannot be read.
+func (a *Archive) readAcknowledged() (until acknowledged, err error) {
+	text, err := plainfile.Read(a.metaPath(acknowledgedFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return until, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &until)
+	}
+	if _, isName := parseName(until.Snapshot); err == nil && !isName {
+		err = errors.New("it names no snapshot")
+	}
+	if err != nil {
+		return acknowledged{}, err
+	}
+	return until, nil
+}
+
 // Acknowledge notes that the snapshot of that name and all before it are as they should be. It takes the lock.
 func (a *Archive) Acknowledge(name string, now time.Time) (err error) {
 	lock, err := a.Lock()
@@ -103,9 +111,6 @@ func (a *Archive) Acknowledge(name string, now time.Time) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Unlock()) }()
-	if err := a.removePending(); err != nil {
-		return err
-	}
 	text, err := json.MarshalIndent(acknowledged{name, now.UTC().Truncate(time.Second)}, "", "  ")
 	if err != nil {
 		return err

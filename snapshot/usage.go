@@ -2,8 +2,11 @@ package snapshot
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
 
 	"snapcopy/internal/fsat"
 )
@@ -52,24 +55,50 @@ func (a *Archive) Overhead() (u Usage, err error) {
 	} else if !fsat.IsGone(err) {
 		return u, &fs.PathError{Op: "stat", Path: a.Path + "/" + latestLink, Err: err}
 	}
-	if err := a.count(&u, "", ""); err != nil {
-		return u, err
+	return u, a.countFolder(&u, "")
+}
+
+// countFolder adds what a folder of .snapcopy takes with all below it, whatever that is, but the records of snapshots
+// (RecordsOf) and what is in work and trash.
+func (a *Archive) countFolder(u *Usage, dir string) error {
+	if err := a.count(u, dir, ""); err != nil {
+		return err
 	}
-	for _, dir := range []string{"", readersDir} {
-		list, err := names(a.metaPath(dir))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return u, fmt.Errorf("list: %w", err)
-		}
-		for _, name := range list {
-			if err := a.count(&u, dir, name); err != nil {
-				return u, err
+	if dir == workDir || dir == trashDir {
+		return nil
+	}
+	list, err := a.list(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range list {
+		var st fsat.Stat
+		there, err := a.statBelow(dir, name, &st)
+		switch {
+		case err != nil:
+			return err
+		case !there || a.isRecord(dir, name):
+		case st.Type == fsat.Directory:
+			if err := a.countFolder(u, strings.TrimPrefix(dir+"/"+name, "/")); err != nil {
+				return err
 			}
+		default:
+			u.add(&st)
 		}
 	}
-	return u, nil
+	return nil
+}
+
+// isRecord reports whether a file is what RecordsOf counts for a snapshot.
+func (a *Archive) isRecord(dir, file string) bool {
+	ext, ok := map[string]string{catalogsDir: catalogExt, runsDir: reportExt}[dir]
+	name, isExt := strings.CutSuffix(file, ext)
+	if !ok || !isExt || !IsName(name) {
+		return false
+	}
+	folder, err := os.Lstat(filepath.Join(a.Path, name))
+	_, catalogErr := os.Lstat(a.catalogPath(name))
+	return err == nil && folder.IsDir() && catalogErr == nil
 }
 
 func (u *Usage) add(st *fsat.Stat) {
@@ -80,37 +109,39 @@ func (u *Usage) add(st *fsat.Stat) {
 // HasWork reports whether there is something of a snapshot that is not published: its run is under way, or was cut
 // short.
 func (a *Archive) HasWork() (bool, error) {
-	list, err := names(a.WorkPath())
+	list, err := a.listDerived(workDir)
 	if err != nil {
-		return false, fmt.Errorf("list: %w", err)
+		return false, err
 	}
 	return len(list) > 0, nil
 }
 
 // count adds what a file or a folder of .snapcopy takes, without what is in it; what is not there takes nothing.
-func (a *Archive) count(u *Usage, dir, name string) (err error) {
-	path := a.metaPath(dir, name)
-	fd, err := fsat.OpenPath(a.meta, dir)
-	if err != nil {
-		return &fs.PathError{Op: "open", Path: a.metaPath(dir), Err: err}
-	}
-	defer func() {
-		if closeErr := fsat.Close(fd); err == nil {
-			err = closeErr
-		}
-	}()
+func (a *Archive) count(u *Usage, dir, name string) error {
 	var st fsat.Stat
-	if name == "" {
-		err = fsat.StatHandle(fd, &st)
-	} else {
-		err = fsat.StatAt(fd, name, &st)
+	there, err := a.statBelow(dir, name, &st)
+	if there {
+		u.add(&st)
 	}
-	if fsat.IsGone(err) {
-		return nil
+	return err
+}
+
+// statBelow describes a name in a folder of .snapcopy, or the folder itself, if it is there.
+func (a *Archive) statBelow(dir, name string, st *fsat.Stat) (there bool, err error) {
+	fd, err := fsat.OpenPath(a.meta, dir)
+	if err == nil {
+		if name == "" {
+			err = fsat.StatHandle(fd, st)
+		} else {
+			err = fsat.StatAt(fd, name, st)
+		}
+		err = errors.Join(err, fsat.Close(fd))
 	}
-	if err != nil {
-		return &fs.PathError{Op: "stat", Path: path, Err: err}
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR):
+		return false, nil
 	}
-	u.add(&st)
-	return nil
+	return false, &fs.PathError{Op: "stat", Path: a.metaPath(dir, name), Err: err}
 }

@@ -359,7 +359,7 @@ func (v *verifier) wholeArchive() error {
 	}
 	for _, name := range lost {
 		v.name = name
-		v.damage("", damagef("its catalog is missing"))
+		v.damage("", damagef("%w", ErrNoCatalog))
 	}
 	gone, err := v.archive.WithoutFolder()
 	if err != nil {
@@ -367,9 +367,12 @@ func (v *verifier) wholeArchive() error {
 	}
 	for _, name := range gone {
 		v.name = name
-		v.damage("", damagef("the snapshot is gone, only its catalog (%s) is left", v.archive.catalogPath(name)))
+		v.damage("", damagef("%w (%s)", ErrNoFolder, v.archive.catalogPath(name)))
 	}
 	v.name = ""
+	for _, f := range v.archive.Findings() {
+		v.damage("", damagef("%s: %w", f.Path, f.Err))
+	}
 	if target, err := os.Readlink(filepath.Join(v.archive.Path, latestLink)); err == nil {
 		if _, err := os.Lstat(filepath.Join(v.archive.Path, target)); errors.Is(err, fs.ErrNotExist) {
 			v.damage("", damagef("%q points to %q, which is not there", latestLink, target))
@@ -389,7 +392,7 @@ func (v *verifier) wholeArchive() error {
 		if !errors.Is(err, index.ErrDamaged) {
 			err = lookFailed("read", err)
 		}
-		v.damage("", fmt.Errorf("content-hash index: %w; \"index rebuild\" makes it anew", err))
+		v.damage("", fmt.Errorf("%w: %w", ErrIndex, err))
 	}
 	return nil
 }

@@ -47,7 +47,7 @@ func (o *acknowledgeOptions) Run(_ context.Context, a *app, args []string) (err 
 	}
 	if len(list) == 0 {
 		a.term.errorf("No run looks wrong.")
-		return nil
+		return o.mendNote(a, archive)
 	}
 	if err := archive.Acknowledge(list[len(list)-1].Snapshot, a.now()); err != nil {
 		return err
@@ -64,6 +64,21 @@ func (o *acknowledgeOptions) Run(_ context.Context, a *app, args []string) (err 
 			if err := a.printf("%s: %s\n", t.Snapshot, tripwireText(what, &t.Counts)); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// mendNote makes the note of what was acknowledged anew if it cannot be read. It says of the newest snapshot, and so of all,
+// that they are as they should be, which is so.
+func (o *acknowledgeOptions) mendNote(a *app, archive *snapshot.Archive) error {
+	snapshots, err := archive.Snapshots()
+	if err != nil || len(snapshots) == 0 {
+		return err
+	}
+	for _, f := range archive.Findings() {
+		if errors.Is(f.Err, snapshot.ErrAcknowledged) {
+			return archive.Acknowledge(snapshots[len(snapshots)-1].Name, a.now())
 		}
 	}
 	return nil

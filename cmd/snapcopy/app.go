@@ -16,6 +16,8 @@ type app struct {
 
 	archive   string // that a command writes to; "": none
 	makesRoom bool   // by removing
+
+	opened []*snapshot.Archive // by openArchive
 }
 
 // clockVariable stands in for the clock, for tests.
@@ -41,7 +43,7 @@ func newApp() (*app, error) {
 // openToChange opens an archive for a command that writes to it.
 func (a *app) openToChange(path string) (*snapshot.Archive, error) {
 	a.archive = path
-	return snapshot.Open(path)
+	return a.openArchive(path)
 }
 
 // localTime is how times are shown; selectors take the same form.

@@ -13,7 +13,6 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/restore"
-	"snapcopy/snapshot"
 )
 
 type diffOptions struct {
@@ -120,7 +119,7 @@ func (o *diffOptions) Run(ctx context.Context, a *app, args []string) error {
 
 // snapshots compares two snapshots.
 func (o *diffOptions) snapshots(ctx context.Context, a *app, args []string) (err error) {
-	archive, err := snapshot.Open(args[0])
+	archive, err := a.openArchive(args[0])
 	if err != nil {
 		return err
 	}

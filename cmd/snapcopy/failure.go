@@ -10,6 +10,7 @@ import (
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/lack"
 	"snapcopy/internal/overlay"
+	"snapcopy/internal/plainfile"
 	"snapcopy/restore"
 	"snapcopy/snapshot"
 )
@@ -102,6 +103,11 @@ var hints = []struct {
 	err  error
 	hint string
 }{
+	{errInside, "give the path of the archive; `snapcopy ls ARCHIVE@SNAPSHOT PATH` looks into a snapshot"},
+	{snapshot.ErrReaderNote, "if no tree restored with --instant needs a snapshot any more, remove that file"},
+	{plainfile.ErrKind, "move it elsewhere, put back what belongs there if there is a copy, and give the command again"},
+	{snapshot.ErrNoRecords, "put it back from a copy; without one, use the snapshots as the plain folders that they are, and " +
+		"begin a new archive in another folder"},
 	{snapshot.ErrNotArchive, "choose an archive, or a new or empty folder to make one in"},
 	{snapshot.ErrNoArchive, "is its disk mounted? `snapcopy snapshot SOURCE ARCHIVE` makes a new archive"},
 	{snapshot.ErrNoAccess, "use an archive of your own, such as ~/backup, or run the command as the user whose archive it is (sudo?)"},

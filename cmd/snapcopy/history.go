@@ -12,7 +12,7 @@ import (
 // withHistory opens all snapshots of an archive and calls do. Damaged catalogs are named at the end; what they hold is
 // missing from the answer, so the exit status says so.
 func (a *app) withHistory(ctx context.Context, where string, do func(*restore.History) error) (err error) {
-	archive, err := snapshot.Open(where)
+	archive, err := a.openArchive(where)
 	if err != nil {
 		return err
 	}

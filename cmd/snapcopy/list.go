@@ -36,7 +36,7 @@ func (o *listOptions) AddFlags(f *pflag.FlagSet) {
 type snapshotLine struct {
 	Name      string        `json:"snapshot"`
 	Time      time.Time     `json:"time,omitzero"`
-	State     string        `json:"state"` // complete, incomplete, damaged, newer, no catalog
+	State     string        `json:"state"` // complete, incomplete, damaged, newer, unreadable, no catalog, no folder
 	Source    string        `json:"source,omitempty"`
 	SourceRaw []byte        `json:"source_base64,omitempty"`
 	Host      string        `json:"host,omitempty"`
@@ -55,12 +55,14 @@ const (
 	stateIncomplete = "incomplete"
 	stateDamaged    = "damaged"
 	stateNewer      = "newer"
+	stateUnreadable = "unreadable"
 	stateNoCatalog  = "no catalog"
+	stateNoFolder   = "no folder"
 )
 
 // Run lists the snapshots.
 func (o *listOptions) Run(_ context.Context, a *app, args []string) (err error) {
-	archive, err := snapshot.Open(args[0])
+	archive, err := a.openArchive(args[0])
 	if err != nil {
 		return err
 	}
@@ -68,6 +70,12 @@ func (o *listOptions) Run(_ context.Context, a *app, args []string) (err error) 
 	lines, err := snapshotLines(archive)
 	if err != nil {
 		return err
+	}
+	pins, pinErr := archive.Pins() // what cannot be told is no reason to tell nothing
+	for i := range lines {
+		var pin snapshot.Pin
+		pin, lines[i].Pinned = pins[lines[i].Name]
+		lines[i].Label = pin.Label
 	}
 	if o.json {
 		for i := range lines {
@@ -78,7 +86,15 @@ func (o *listOptions) Run(_ context.Context, a *app, args []string) (err error) 
 	} else if err := a.printSnapshots(lines); err != nil {
 		return err
 	}
-	return a.tellDamage(lines)
+	err = a.tellDamage(archive.Path, lines)
+	if pinErr != nil {
+		a.term.errorf("snapcopy: %s", printable(pinErr.Error()))
+		a.tellFindings(archive)
+		if err == nil {
+			err = told{statusFailed}
+		}
+	}
+	return err
 }
 
 func snapshotLines(archive *snapshot.Archive) ([]snapshotLine, error) {
@@ -104,14 +120,12 @@ func snapshotLines(archive *snapshot.Archive) ([]snapshotLine, error) {
 	for _, n := range lost {
 		lines = append(lines, snapshotLine{Name: n, State: stateNoCatalog})
 	}
-	pins, err := archive.Pins()
+	gone, err := archive.WithoutFolder()
 	if err != nil {
 		return nil, err
 	}
-	for i := range lines {
-		var pin snapshot.Pin
-		pin, lines[i].Pinned = pins[lines[i].Name]
-		lines[i].Label = pin.Label
+	for _, n := range gone {
+		lines = append(lines, snapshotLine{Name: n, State: stateNoFolder})
 	}
 	slices.SortFunc(lines, func(a, b snapshotLine) int { return strings.Compare(a.Name, b.Name) })
 	return lines, nil
@@ -128,8 +142,11 @@ func describe(s snapshot.Snapshot) (snapshotLine, error) {
 	case errors.Is(err, index.ErrNewer):
 		line.State, line.Error = stateNewer, err.Error()
 		return line, nil
-	case err != nil:
+	case errors.Is(err, fs.ErrNotExist):
 		return line, err
+	case err != nil:
+		line.State, line.Error = stateUnreadable, err.Error()
+		return line, nil
 	}
 	sum, root := c.Summary(), c.Root()
 	if sum.Incomplete {
@@ -173,8 +190,12 @@ func stateText(l *snapshotLine) string {
 		return "catalog damaged"
 	case stateNewer:
 		return "written by a newer version"
+	case stateUnreadable:
+		return "catalog cannot be read"
 	case stateNoCatalog:
 		return "catalog lost"
+	case stateNoFolder:
+		return "folder missing"
 	}
 	return l.State
 }
@@ -190,16 +211,25 @@ func pinText(l *snapshotLine) string {
 }
 
 // tellDamage says how to go on if catalogs are damaged or lost.
-func (a *app) tellDamage(lines []snapshotLine) error {
+func (a *app) tellDamage(archive string, lines []snapshotLine) error {
 	var err error
 	for i := range lines {
 		l := &lines[i]
 		switch l.State {
 		case stateDamaged:
-			a.term.errorf("snapcopy: %s: %s", l.Name, printable(l.Error))
+			a.term.errorf("snapcopy: %s: %s. %s.", l.Name, printable(l.Error), remedy(index.ErrDamaged, archive, l.Name))
 			err = told{statusDamage}
-		case stateNoCatalog:
-			a.term.errorf("snapcopy: %s: its catalog is lost; its files can be copied as they are", l.Name)
+		case stateUnreadable:
+			a.term.errorf("snapcopy: %s: %s", l.Name, printable(l.Error))
+			if err == nil {
+				err = told{statusFailed}
+			}
+		case stateNoCatalog, stateNoFolder:
+			why := snapshot.ErrNoCatalog
+			if l.State == stateNoFolder {
+				why = snapshot.ErrNoFolder
+			}
+			a.term.errorf("snapcopy: %s: %s. %s.", l.Name, why, remedy(why, archive, l.Name))
 			err = told{statusDamage}
 		}
 	}

@@ -22,6 +22,12 @@ func (t *teller) notes(r *snapshot.Report) {
 	for _, what := range r.Recovered {
 		t.notef("An earlier run was cut short: %s.", printable(what))
 	}
+	for _, what := range r.Mended {
+		t.notef("Note: %s.", printable(what))
+	}
+	for _, f := range r.Findings {
+		t.errorf("%s", findingLine(r.Archive, f))
+	}
 	if r.IndexRebuilt != "" {
 		t.notef("The content-hash index was made anew: %s.", printable(r.IndexRebuilt))
 	}

@@ -19,6 +19,9 @@ import (
 // splitPlace takes ARCHIVE@SNAPSHOT apart; selector is "" if none was given. The path of an archive may hold an '@'
 // itself: what exists as a whole is the archive alone, otherwise the last '@' after the path of an archive counts.
 func splitPlace(arg string) (archive, selector string, err error) {
+	if where, selector := snapshotFolder(arg); selector != "" {
+		return where, selector, nil
+	}
 	if _, err := os.Stat(arg); err == nil {
 		return arg, "", nil
 	}
@@ -42,6 +45,46 @@ func splitPlace(arg string) (archive, selector string, err error) {
 		return "", "", wrongUsage("name a snapshot after the @ of %s", name(arg))
 	}
 	return arg[:folder], arg[folder+1:], nil
+}
+
+// snapshotFolder takes the path of a snapshot's own folder apart, as a person completes it in a shell: ARCHIVE/SNAPSHOT and
+// ARCHIVE/latest mean ARCHIVE@SNAPSHOT and ARCHIVE@latest. selector is "" if the path is none.
+func snapshotFolder(arg string) (archive, selector string) {
+	abs, err := filepath.Abs(arg)
+	if err != nil {
+		return "", ""
+	}
+	archive, selector = filepath.Dir(abs), filepath.Base(abs)
+	if selector != "latest" && !snapshot.IsName(selector) || !isArchive(archive) {
+		return "", ""
+	}
+	return archive, selector
+}
+
+// errInside is returned for a path in an archive where the path of an archive is needed.
+var errInside = errors.New("it is no archive, but lies in one")
+
+// insideArchive explains why a path that lies in an archive, as a snapshot's folder does, could not be opened as one.
+func insideArchive(arg string, cause error) error {
+	if !errors.Is(cause, snapshot.ErrNoArchive) && !errors.Is(cause, snapshot.ErrNotArchive) {
+		return cause
+	}
+	abs, err := filepath.Abs(arg)
+	if err != nil {
+		return cause
+	}
+	for below, dir := abs, filepath.Dir(abs); dir != below; below, dir = dir, filepath.Dir(dir) {
+		if !isArchive(dir) {
+			continue
+		}
+		selector := filepath.Base(below)
+		if selector != "latest" && !snapshot.IsName(selector) {
+			return fmt.Errorf("%s: %w: %s", name(abs), errInside, name(dir))
+		}
+		return fmt.Errorf("%s: %w: the archive is %s, the snapshot %s", name(abs), errInside, name(dir),
+			name(dir+"@"+selector))
+	}
+	return cause
 }
 
 func isArchive(path string) bool {
@@ -69,7 +112,7 @@ func (a *app) open(arg string) (*openSnapshot, error) {
 	if selector == "" {
 		selector = "latest"
 	}
-	archive, err := snapshot.Open(where)
+	archive, err := a.openArchive(where)
 	if err != nil {
 		return nil, err
 	}

@@ -128,6 +128,7 @@ func (o *pruneOptions) archive(ctx context.Context, a *app, path string) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, archive.Close()) }()
+	a.tellFindings(archive)
 	if err := o.settleRoom(ctx, a, archive); err != nil {
 		return err
 	}

@@ -44,6 +44,10 @@ func (a *app) toPlan(archive *snapshot.Archive, snapshots []snapshot.Snapshot) (
 	}
 	neededBy := make(map[string]string)
 	for _, r := range readers {
+		if r.Damage != nil {
+			neededBy[r.Snapshot] = "needed, as a note says that cannot be read: " + name(r.Path)
+			continue
+		}
 		neededBy[r.Snapshot] = "needed by " + name(cmp.Or(string(r.PlaceRaw), r.Place)) + " on " + name(r.Host)
 	}
 	for _, s := range snapshots {
@@ -62,11 +66,27 @@ func (a *app) toPlan(archive *snapshot.Archive, snapshots []snapshot.Snapshot) (
 		}
 		list = append(list, p)
 	}
-	lost, err := archive.WithoutCatalog()
-	for _, n := range lost {
-		a.term.errorf("snapcopy: %s: its catalog is lost; it is left as it is, and counts for nothing", n)
+	lost, err := a.tellLost(archive)
+	return list, damaged || lost, err
+}
+
+// tellLost names the snapshots of which only a part is left: they are left as they are, and count for nothing.
+func (a *app) tellLost(archive *snapshot.Archive) (any bool, err error) {
+	for _, kind := range []struct {
+		why  error
+		list func() ([]string, error)
+	}{{snapshot.ErrNoCatalog, archive.WithoutCatalog}, {snapshot.ErrNoFolder, archive.WithoutFolder}} {
+		list, err := kind.list()
+		if err != nil {
+			return any, err
+		}
+		for _, n := range list {
+			any = true
+			a.term.errorf("snapcopy: %s: %s; it is left as it is, and counts for nothing. %s.", n, kind.why,
+				remedy(kind.why, archive.Path, n))
+		}
 	}
-	return list, damaged || len(lost) > 0, err
+	return any, nil
 }
 
 // settleRoom finishes what earlier removals have begun, and makes sure that it counts as free: otherwise snapshots would

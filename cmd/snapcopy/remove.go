@@ -83,6 +83,7 @@ func (o *removeOptions) Run(ctx context.Context, a *app, args []string) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, archive.Close()) }()
+	a.tellFindings(archive)
 	names, err := o.choose(a, archive, args[1:])
 	if err != nil {
 		return err

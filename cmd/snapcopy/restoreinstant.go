@@ -114,6 +114,15 @@ func (o *restoreOptions) mountInstant(ctx context.Context, a *app, place string)
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
+	if s.archive.Info.ID == "" { // the tree remembers it
+		lock, err := s.archive.Lock()
+		if err != nil {
+			return err
+		}
+		if err := lock.Unlock(); err != nil {
+			return err
+		}
+	}
 	old, oldErr := restore.ReadInstant(o.instant)
 	reader, noted, err := o.noteReader(a, s)
 	if err != nil {
@@ -203,7 +212,7 @@ func (o *restoreOptions) runSettle(ctx context.Context, a *app) (err error) {
 		}
 		defer func() { err = errors.Join(err, s.close()) }()
 		from, archive = restore.Source{Catalog: s.catalog, Dir: s.dir()}, s.archive
-	} else if archive, err = snapshot.Open(state.Archive); err == nil {
+	} else if archive, err = a.openArchive(state.Archive); err == nil {
 		defer func() { err = errors.Join(err, archive.Close()) }()
 	} else {
 		archive = nil // it is not needed any more, only its note stays
@@ -221,7 +230,7 @@ func (o *restoreOptions) runSettle(ctx context.Context, a *app) (err error) {
 
 // openSettled opens the snapshot that a mountpoint was made from.
 func (a *app) openSettled(state *restore.InstantState) (*openSnapshot, error) {
-	archive, err := snapshot.Open(state.Archive)
+	archive, err := a.openArchive(state.Archive)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errArchiveAway, err)
 	}

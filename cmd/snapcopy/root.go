@@ -142,6 +142,7 @@ func command(a *app, c *cobra.Command, v verb, statuses ...status) *cobra.Comman
 	c.Args = func(_ *cobra.Command, args []string) error { return checkArgs(c, args) }
 	c.RunE = func(_ *cobra.Command, args []string) error {
 		err := sayInterrupted(c.Context(), v.Run(c.Context(), a, args))
+		a.tellMended()
 		var usage *usageError
 		if errors.As(err, &usage) && usage.command == "" {
 			usage.command = c.CommandPath()

@@ -53,7 +53,7 @@ func (o *statsOptions) Run(ctx context.Context, a *app, args []string) (err erro
 	if o.top < 0 {
 		return wrongUsage("--top takes a number of files")
 	}
-	archive, err := snapshot.Open(args[0])
+	archive, err := a.openArchive(args[0])
 	if err != nil {
 		return err
 	}

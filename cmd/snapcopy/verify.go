@@ -56,7 +56,7 @@ func (o *verifyOptions) Run(ctx context.Context, a *app, args []string) (err err
 	var writeErr error
 	opt := snapshot.VerifyOptions{Threads: o.threads, MetadataOnly: o.metadata, Progress: new(snapshot.Progress)}
 	opt.Damage = func(d snapshot.Damage) {
-		if err := o.finding(a, d); writeErr == nil {
+		if err := o.finding(a, archive.Path, d); writeErr == nil {
 			writeErr = err
 		}
 	}
@@ -85,7 +85,7 @@ func (a *app) openSome(arg string) (*snapshot.Archive, []snapshot.Snapshot, erro
 	if err != nil {
 		return nil, nil, err
 	}
-	archive, err := snapshot.Open(where)
+	archive, err := a.openArchive(where)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -114,11 +114,19 @@ type findingObject struct {
 	Path     string `json:"path,omitempty"`     // none: the snapshot as a whole
 	PathRaw  []byte `json:"path_base64,omitempty"`
 	Error    string `json:"error"`
+	Remedy   string `json:"remedy,omitempty"`
 }
 
-func (o *verifyOptions) finding(a *app, d snapshot.Damage) error {
+func (o *verifyOptions) finding(a *app, archive string, d snapshot.Damage) error {
+	what := ""
+	if d.Path == "" {
+		what = remedy(d.Err, archive, d.Snapshot)
+	}
 	if o.json {
-		return a.printJSON(findingObject{d.Snapshot, d.Path, raw(d.Path), d.Err.Error()})
+		return a.printJSON(findingObject{d.Snapshot, d.Path, raw(d.Path), d.Err.Error(), what})
+	}
+	if what != "" {
+		what = ". " + what + "."
 	}
 	where := "archive"
 	if d.Snapshot != "" {
@@ -127,7 +135,7 @@ func (o *verifyOptions) finding(a *app, d snapshot.Damage) error {
 	if d.Path != "" {
 		where += "/" + d.Path
 	}
-	return a.printf("%s: %s\n", name(where), printable(d.Err.Error()))
+	return a.printf("%s: %s%s\n", name(where), printable(d.Err.Error()), what)
 }
 
 func (o *verifyOptions) summary(a *app, r *snapshot.VerifyReport, took time.Duration) error {

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"snapcopy/index"
+	"snapcopy/snapshot"
+)
+
+// openArchive opens an archive for a command. What is wrong with its own files is told when the command has ended.
+func (a *app) openArchive(path string) (*snapshot.Archive, error) {
+	archive, err := snapshot.Open(path)
+	if err != nil {
+		return nil, insideArchive(path, err)
+	}
+	a.opened = append(a.opened, archive)
+	return archive, nil
+}
+
+// tellMended says what of the archives' own files could not be used, and what was made anew.
+func (a *app) tellMended() {
+	for _, archive := range a.opened {
+		for _, what := range archive.Mended() {
+			a.term.errorf("Note: %s.", printable(what))
+		}
+		if archive.InfoDamage != nil {
+			a.term.errorf("Note: %s cannot be used (%s). No snapshot depends on it; the next command that writes to the "+
+				"archive makes it anew.", name(archive.InfoPath()), printable(archive.InfoDamage.Error()))
+		}
+	}
+	a.opened = nil
+}
+
+// tellFindings says what about the archive's own notes a person has to settle, and how.
+func (a *app) tellFindings(archive *snapshot.Archive) {
+	for _, f := range archive.Findings() {
+		a.term.errorf("%s", findingLine(archive.Path, f))
+	}
+}
+
+func findingLine(archive string, f snapshot.Finding) string {
+	return fmt.Sprintf("Warning: %s: %s. %s.", name(f.Path), printable(f.Err.Error()), remedy(f.Err, archive, ""))
+}
+
+// remedy says what to do about something that is wrong with a snapshot or with the archive's own files; "" if there is
+// nothing but to look for another copy.
+func remedy(err error, archive, snapshotName string) string {
+	where := name(archive)
+	for _, r := range []struct {
+		err  error
+		text string
+	}{
+		{snapshot.ErrNoFolder, fmt.Sprintf("`snapcopy remove %s %s` removes what is left of it", where, snapshotName)},
+		{snapshot.ErrNoCatalog, fmt.Sprintf("Its files can be copied as they are; `snapcopy remove %s %s` removes it",
+			where, snapshotName)},
+		{snapshot.ErrForgetNote, fmt.Sprintf("Give the command again: `snapcopy forget-path %s PATH`; if nothing is to be "+
+			"forgotten, remove that file", where)},
+		{snapshot.ErrAcknowledged, fmt.Sprintf("`snapcopy acknowledge %s` makes it anew", where)},
+		{snapshot.ErrReaderNote, "If no tree restored with --instant needs the snapshot any more, remove that file"},
+		{snapshot.ErrReaderNotes, "Put the folder back from a copy of the archive, or move away what is in its place if no tree " +
+			"restored with --instant needs a snapshot"},
+		{snapshot.ErrPins, "Put the folder back from a copy of the archive, or move away what is in its place and pin again"},
+		{snapshot.ErrIndex, fmt.Sprintf("`snapcopy index rebuild %s` makes it anew", where)},
+		{index.ErrDamaged, fmt.Sprintf("Its files can be copied as they are; `snapcopy remove %s %s` removes the snapshot",
+			where, snapshotName)},
+	} {
+		if errors.Is(err, r.err) {
+			return r.text
+		}
+	}
+	return ""
+}

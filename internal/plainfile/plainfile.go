@@ -1,0 +1,73 @@
+// Package plainfile opens files that the program has made itself. In their places anything may have come to be: a backup
+// tool that put back a link, a script that made a pipe. It opens regular files only, never follows a symbolic link in the
+// last element of a path, and never waits for the other end of a pipe or for a device.
+package plainfile
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+)
+
+// ErrKind is wrapped by the error for a name that is not of the kind it has to be: a pipe or a link in the place of a file.
+var ErrKind = errors.New("not of the kind that belongs there")
+
+// KindError says what a name is, and what it has to be.
+type KindError struct{ Is, Want string }
+
+func (k *KindError) Error() string { return "it is " + k.Is + ", not " + k.Want }
+func (k *KindError) Unwrap() error { return ErrKind }
+
+// KindOf puts the type of a file into words.
+func KindOf(mode fs.FileMode) string {
+	switch mode.Type() {
+	case 0:
+		return "a file"
+	case fs.ModeDir:
+		return "a folder"
+	case fs.ModeSymlink:
+		return "a symbolic link"
+	case fs.ModeNamedPipe:
+		return "a FIFO"
+	case fs.ModeSocket:
+		return "a socket"
+	}
+	return "a device"
+}
+
+// Open opens the regular file at path for reading. The error wraps ErrKind if it is something else.
+func Open(path string) (*os.File, error) { return OpenFile(path, os.O_RDONLY, 0) }
+
+// OpenFile is os.OpenFile for regular files.
+func OpenFile(path string, flag int, perm fs.FileMode) (*os.File, error) {
+	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, wrongKind(path, info)
+	}
+	f, err := os.OpenFile(path, flag|quietly, perm)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() { // it has just been exchanged
+		err = wrongKind(path, info)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func wrongKind(path string, info fs.FileInfo) error {
+	return &fs.PathError{Op: "open", Path: path, Err: &KindError{KindOf(info.Mode()), "a file"}}
+}
+
+// Read returns the content of the regular file at path.
+func Read(path string) (content []byte, err error) {
+	f, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return io.ReadAll(f)
+}

@@ -1,0 +1,210 @@
+package snapshot
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// lab3 is a lab with three snapshots, a day apart.
+func lab3(t *testing.T) *lab {
+	l := newLab(t)
+	l.parallel = true
+	for day := range 3 {
+		l.build("file f" + string(rune('0'+day)) + " 100\n")
+		at := time.Date(2026, 11, 20+day, 2, 0, 0, 0, time.UTC)
+		l.opt.Now = func() time.Time { return at }
+		l.run()
+	}
+	return l
+}
+
+// A snapshot of which only the folder or only the catalog is left is found, and removed as a whole.
+func TestLostPartsAreFoundAndRemoved(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		why  error
+		lose func(l *lab, name string) string
+	}{
+		{"folder", ErrNoFolder, func(l *lab, name string) string { return l.path(name) }},
+		{"catalog", ErrNoCatalog, func(l *lab, name string) string { return l.path(metaDir, catalogsDir, name+catalogExt) }},
+		{"report and folder", ErrNoFolder, func(l *lab, name string) string {
+			if err := os.Remove(l.path(metaDir, runsDir, name+".json")); err != nil {
+				l.t.Fatal(err)
+			}
+			return l.path(name)
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			l := lab3(t)
+			name := l.order[1]
+			if err := os.RemoveAll(c.lose(l, name)); err != nil {
+				t.Fatal(err)
+			}
+			found := l.damage(VerifyOptions{})
+			if len(found) != 1 || found[0].Snapshot != name || !errors.Is(found[0].Err, c.why) {
+				t.Errorf("verify finds %v", found)
+			}
+			a := l.open()
+			defer l.close(a)
+			if _, err := a.Select(name, time.Now(), time.UTC); !errors.Is(err, ErrNoSnapshot) || !errors.Is(err, c.why) {
+				t.Errorf("it is selected: %v", err)
+			}
+			s, err := a.SelectOnly(name, time.Now(), time.UTC)
+			if err != nil || s.Name != name {
+				t.Fatalf("it cannot be selected for removing: %v, %v", s, err)
+			}
+			rep, err := a.Remove(t.Context(), []string{name}, RemoveOptions{})
+			if err != nil || len(rep.Removed) != 1 || len(rep.Unfinished) > 0 {
+				t.Fatalf("remove: %+v, %v", rep, err)
+			}
+			delete(l.taken, name)
+			l.intact()
+			l.nothingLeft()
+			l.verify()
+			if rep := l.run(); rep.IndexRebuilt != "" {
+				t.Errorf("the index still knew it: %s", rep.IndexRebuilt)
+			}
+		})
+	}
+}
+
+// The name of a snapshot whose catalog is lost is not given again, and a run that cannot publish takes its catalog back:
+// it would be that of another snapshot.
+func TestNoCatalogOfAnotherSnapshot(t *testing.T) {
+	t.Parallel()
+	l := lab3(t)
+	newest := l.order[2]
+	catalog := l.path(metaDir, catalogsDir, newest+catalogExt)
+	if err := os.Remove(catalog); err != nil {
+		t.Fatal(err)
+	}
+	rep := l.run() // in the same second
+	if rep.Snapshot == newest {
+		t.Errorf("the name %s is given again", newest)
+	}
+	l.intact()
+	if found := l.damage(VerifyOptions{}); len(found) != 1 || !errors.Is(found[0].Err, ErrNoCatalog) {
+		t.Errorf("verify finds %v", found)
+	}
+
+	before := l.opt.Now()
+	l.opt.Now = func() time.Time { return before.Add(time.Hour) }
+	name := NameAt(l.opt.Now())
+	l.opt.Fault = func(step string) error {
+		if step == "publish" { // somebody takes the name at the last moment
+			return os.Mkdir(l.path(name), 0o700)
+		}
+		return nil
+	}
+	if _, err := Run(t.Context(), l.src, l.arch, l.opt); err == nil || !strings.Contains(err.Error(), l.path(name)) {
+		t.Errorf("the run says %v", err)
+	}
+	if _, err := os.Lstat(l.path(metaDir, catalogsDir, name+catalogExt)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the catalog is left as that of %s: %v", name, err)
+	}
+}
+
+// The id of an archive is in its run reports, too: a tree restored with --instant knows its archive by it.
+func TestArchiveIDComesBack(t *testing.T) {
+	t.Parallel()
+	l := lab3(t)
+	a := l.open()
+	id, created := a.Info.ID, a.Info.Created
+	l.close(a)
+	if err := os.WriteFile(l.path(metaDir, archiveFile), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a = l.open()
+	defer l.close(a)
+	if a.InfoDamage == nil || a.Info.ID != id {
+		t.Errorf("opened with %v, id %q, want %q", a.InfoDamage, a.Info.ID, id)
+	}
+	lock, err := a.Lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := lock.Unlock(); err != nil {
+		t.Fatal(err)
+	}
+	if told := a.Mended(); len(told) != 1 || a.InfoDamage != nil {
+		t.Errorf("told %q, %v", told, a.InfoDamage)
+	}
+	again := l.open()
+	defer l.close(again)
+	if again.InfoDamage != nil || again.Info.ID != id || !again.Info.Created.Equal(created) || !again.Info.Capabilities.HardLinks {
+		t.Errorf("made anew: %+v, %v", again.Info, again.InfoDamage)
+	}
+}
+
+// A note of what is being forgotten that cannot be read stops nobody, and goes when the command is given again.
+func TestUnreadableForgetNote(t *testing.T) {
+	t.Parallel()
+	l := lab3(t)
+	note := l.path(metaDir, forgetFile)
+	if err := os.WriteFile(note, []byte(`{"path_base64":"ZjA=","sn`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	rep := l.run()
+	if len(rep.Findings) != 1 || !errors.Is(rep.Findings[0].Err, ErrForgetNote) || rep.Findings[0].Path != note {
+		t.Errorf("told: %v", rep.Findings)
+	}
+	a := l.open()
+	defer l.close(a)
+	for _, path := range []string{"f0", "never"} {
+		if err := os.WriteFile(note, []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.ForgetPath(t.Context(), path, ForgetOptions{}); (path == "f0") != (err == nil) {
+			t.Errorf("forget %s: %v", path, err)
+		}
+		if _, err := os.Lstat(note); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("after forgetting %s the note is left: %v", path, err)
+		}
+	}
+}
+
+// A file that was about to take the place of another when its process was killed goes with the next command that has the
+// lock, wherever it is; the folder of notes of readers is written to without the lock, so only old ones go there.
+func TestPendingFilesGoEverywhere(t *testing.T) {
+	t.Parallel()
+	l := lab3(t)
+	a := l.open()
+	defer l.close(a)
+	if _, err := a.AddReader(NewReader(l.order[0], "/x", time.Now())); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Pin(l.order[0], "", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	stays := l.path(metaDir, readersDir, ".new.json.1.tmp")
+	var gone []string
+	for _, dir := range []string{"", catalogsDir, runsDir, pinsDir, readersDir} {
+		gone = append(gone, l.path(metaDir, dir, ".old.json.1.tmp"))
+	}
+	for _, path := range append(gone, stays) {
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	old := time.Now().Add(-2 * noteAge)
+	if err := os.Chtimes(filepath.Join(l.path(metaDir, readersDir), ".old.json.1.tmp"), old, old); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.RebuildIndex(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range gone {
+		if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("left: %s", path)
+		}
+	}
+	if _, err := os.Lstat(stays); err != nil {
+		t.Errorf("a note that is just being written is gone: %v", err)
+	}
+}

@@ -18,7 +18,6 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"snapcopy/index"
-	"snapcopy/internal/testtree"
 	"snapcopy/restore"
 	"snapcopy/snapshot"
 )
@@ -123,7 +122,7 @@ func cmdHold(ts *testscript.TestScript, _ bool, args []string) {
 // cmdUnprivileged makes exits run snapcopy as a user without privileges, who owns what the script has made so far. Such
 // a user has nothing to do if the tests are run by one.
 func cmdUnprivileged(ts *testscript.TestScript, _ bool, _ []string) {
-	if !testtree.Root() {
+	if os.Geteuid() != 0 {
 		return
 	}
 	const nobody = 65534

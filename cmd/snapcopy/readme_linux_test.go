@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"snapcopy/internal/testtree"
 )
 
 var updateReadme = flag.Bool("update-readme", false, "write what the commands of README.md print into it, where it differs")
@@ -70,12 +72,12 @@ type example struct {
 // skipWithoutTools skips an example whose command a machine or a user may lack.
 func (e *example) skipWithoutTools(t *testing.T) {
 	uses := func(tool string) bool { return regexp.MustCompile(`(^|[ |(])` + tool + ` `).MatchString(e.command) }
-	if uses("sudo") && os.Geteuid() != 0 {
-		t.Skip("needs root")
+	if uses("sudo") {
+		testtree.NeedRoot(t)
 	}
 	for _, tool := range []string{"b3sum", "mtree", "zstd"} {
-		if _, err := exec.LookPath(tool); uses(tool) && err != nil {
-			t.Skip("needs " + tool)
+		if uses(tool) {
+			testtree.Need(t, tool)
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"snapcopy/index"
+	"snapcopy/internal/testtree"
 	"snapcopy/snapshot"
 )
 
@@ -209,10 +210,7 @@ func TestModeString(t *testing.T) {
 
 // Guards: a word that a person is told to type reaches the program as it was meant.
 func TestShellWord(t *testing.T) {
-	bash, err := exec.LookPath("bash")
-	if err != nil {
-		t.Skip("needs bash")
-	}
+	bash := testtree.Need(t, "bash")
 	for _, s := range []string{"/plain/path-1.2", "", "with space", "it's", "a\\b", "$HOME", "new\nline", "bad\xff 'x'\\", "ä ö", "*?[", "-n", "~"} {
 		got, err := exec.Command(bash, "-c", "printf %s "+shellWord(s)).Output()
 		if s == "-n" { // printf takes it for a flag

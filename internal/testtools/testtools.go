@@ -1,12 +1,7 @@
-// Package testtools lists the programs that tests compare with or build their cases by, and where Debian has them.
-// A test asks for one by testtree.Need; the check of the project looks for all of them before it begins.
+// Package testtools knows what tests may find missing on a machine: the programs that they compare with or build their
+// cases by, with the Debian packages that hold them, and the rights of root. A test asks by testtree.Need and
+// testtree.NeedRoot; the check of the project looks for all of it before it begins. It needs nothing but Go's own library.
 package testtools
-
-import (
-	"os"
-	"os/exec"
-	"path/filepath"
-)
 
 // A Tool is a program that not every machine has.
 type Tool struct {
@@ -54,21 +49,4 @@ func Find(program string) (Tool, bool) {
 		}
 	}
 	return Tool{}, false
-}
-
-// Path is where the program is. An ordinary user's PATH often lacks the folders for root's programs, which are looked
-// at, too.
-func (tool Tool) Path() (string, bool) {
-	if path, err := exec.LookPath(tool.Program); err == nil {
-		return path, true
-	}
-	if !tool.Root || os.Geteuid() == 0 {
-		return "", false
-	}
-	for _, folder := range []string{"/usr/sbin", "/sbin"} {
-		if path, err := exec.LookPath(filepath.Join(folder, tool.Program)); err == nil {
-			return path, true
-		}
-	}
-	return "", false
 }

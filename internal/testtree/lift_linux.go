@@ -24,15 +24,15 @@ func tool(program string, args ...string) error {
 		}
 	}
 	err := run(program, args...)
-	if err != nil && program == "chattr" && notRoot() != "" {
-		return &ImpossibleError{notRoot()}
+	if err != nil && program == "chattr" && testtools.NotRoot() != "" {
+		return &ImpossibleError{testtools.NotRoot()}
 	}
 	return err
 }
 
 // needsRoot takes a refusal for what it is where the tests are not run by root.
 func needsRoot(err error) error {
-	if why := notRoot(); errors.Is(err, unix.EPERM) && why != "" {
+	if why := testtools.NotRoot(); errors.Is(err, unix.EPERM) && why != "" {
 		return &ImpossibleError{why}
 	}
 	return err
@@ -51,7 +51,7 @@ const owners = 0o700 // the permissions of the owner
 // line carries out one line. For an ordinary user, the permissions of all that the line goes through or changes are
 // lifted before, and put back afterwards.
 func (b *builder) line(words []string) (err error) {
-	if !capable(dacOverride) && len(words) > 1 {
+	if !testtools.MayDoAll() && len(words) > 1 {
 		defer func() { err = errors.Join(err, b.putBack()) }()
 		paths := words[1:2]
 		switch words[0] {
@@ -127,7 +127,7 @@ func (b *builder) keepMode(path string, mode uint32) {
 func (b *builder) setTimes() (err error) {
 	for path, mtime := range b.times {
 		var one error
-		if !capable(dacOverride) {
+		if !testtools.MayDoAll() {
 			one = b.lift(strings.TrimPrefix(filepath.Dir(path), b.root))
 		}
 		if one == nil {
@@ -156,7 +156,7 @@ var prepared sync.Map
 // removable makes sure that the temporary folders of a test can be removed at the end of it.
 func removable(t testing.TB) {
 	t.Helper()
-	if _, done := prepared.LoadOrStore(t, true); done || capable(dacOverride) {
+	if _, done := prepared.LoadOrStore(t, true); done || testtools.MayDoAll() {
 		return
 	}
 	above := filepath.Dir(t.TempDir()) // of all temporary folders of the test

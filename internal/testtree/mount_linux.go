@@ -67,7 +67,7 @@ func (e *ImpossibleError) Error() string { return e.Reason }
 // MakeDisk is NewDisk for a file system that several tests share: image and mount point are in folder, and Unmount is
 // up to the caller.
 func MakeDisk(folder, kind string, size int64, extra ...string) (*Disk, error) {
-	if why := notRoot(); why != "" {
+	if why := testtools.NotRoot(); why != "" {
 		return nil, &ImpossibleError{why}
 	}
 	maker := makers[kind]

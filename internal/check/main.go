@@ -1,0 +1,96 @@
+// Check builds and checks everything in this repository, on a machine of any kind:
+//
+//	go run ./internal/check
+//
+// First it looks for what the checks need, and says in one paragraph what is missing and how to install it. Then it goes
+// on without: what had to be left out is counted, by reason, in the last lines. With -strict it ends there, which is for
+// machines on which nothing may be left out.
+//
+// It uses nothing but Go's own library, so that it can say what is missing before anything is fetched.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A step is one part of the check. What it finds, it prints; what it counts goes into the tally.
+type step struct {
+	name string
+	run  func(c *check)
+}
+
+var steps = []step{
+	{"build", (*check).build},
+	{"format", (*check).format},
+	{"vet", (*check).vet},
+	{"staticcheck", (*check).staticcheck},
+	{"cross", (*check).cross},
+	{"tests", (*check).tests},
+	{"fuzz", (*check).fuzz},
+}
+
+// check is the state of one run.
+type check struct {
+	strict  bool
+	verbose bool          // names each test that is skipped
+	tries   int           // of each fuzz target
+	timeout time.Duration // of the tests of one package
+	filter  string        // tests to run
+	race    bool
+	pkgs    []string
+	tally   tally
+}
+
+func main() {
+	var c check
+	names := make([]string, len(steps))
+	for i, s := range steps {
+		names[i] = s.name
+	}
+	only := flag.String("only", strings.Join(names, ","), "steps to do")
+	packages := flag.Bool("packages", false, "list the Debian packages that the checks use, and do nothing")
+	flag.BoolVar(&c.strict, "strict", false, "fail if anything that can be installed is missing")
+	flag.BoolVar(&c.verbose, "v", false, "name each test that is skipped")
+	flag.BoolVar(&c.race, "race", true, "run the tests with the race detector, where there is a C compiler")
+	flag.StringVar(&c.filter, "run", "", "run only the tests that match, as go test takes it")
+	// A number of tries and not a time: at the end of a time, go test may take a slow try for a failure.
+	flag.IntVar(&c.tries, "tries", 2000, "of each fuzz target")
+	// Generous: a test that hangs is to be found, a busy machine is no failure.
+	flag.DurationVar(&c.timeout, "timeout", time.Hour, "of the tests of one package")
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), "usage: go run ./internal/check [FLAG...] [PACKAGE...]")
+		flag.PrintDefaults()
+	}
+	flag.Parse()
+	if c.pkgs = flag.Args(); len(c.pkgs) == 0 {
+		c.pkgs = []string{"./..."}
+	}
+	if *packages {
+		fmt.Println(strings.Join(debianPackages(), "\n"))
+		return
+	}
+	chosen := strings.Split(*only, ",")
+	for _, name := range chosen {
+		if !slices.Contains(names, name) {
+			fmt.Fprintf(os.Stderr, "check: there is no step %q; there are %s\n", name, strings.Join(names, ", "))
+			os.Exit(2)
+		}
+	}
+	if !c.look(chosen) {
+		os.Exit(1)
+	}
+	for _, s := range steps {
+		if slices.Contains(chosen, s.name) {
+			s.run(&c)
+		}
+	}
+	c.tally.print(os.Stdout)
+	if c.tally.failed > 0 {
+		os.Exit(1)
+	}
+}

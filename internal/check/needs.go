@@ -1,0 +1,123 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"snapcopy/internal/testtools"
+)
+
+// look finds out what is missing on this machine, and says so in one paragraph. It returns false if the check must not
+// go on without.
+func (c *check) look(chosen []string) bool {
+	tests := slices.Contains(chosen, "tests")
+	var lacks, packages []string
+	installable := true // is all that is missing something that can be installed?
+	if tests && c.race {
+		if why, compiler := noRace(); why != "" {
+			c.race = false
+			c.tally.skip("the race detector: " + why)
+			lacks = append(lacks, "a C compiler with its headers (for the race detector)")
+			if compiler {
+				packages = append(packages, "gcc", "libc6-dev")
+			} else {
+				lacks[len(lacks)-1] = "the race detector (" + why + ")"
+				installable = false
+			}
+		}
+	}
+	if tests {
+		for _, tool := range testtools.All {
+			if tool.Root && testtools.NotRoot() != "" {
+				continue
+			}
+			if _, err := exec.LookPath(tool.Program); err != nil {
+				lacks = append(lacks, tool.Program)
+				packages = append(packages, tool.Package)
+			}
+		}
+	}
+	var text strings.Builder
+	if lacks != nil {
+		fmt.Fprintf(&text, "Missing on this machine: %s. ", strings.Join(lacks, ", "))
+	}
+	if packages != nil {
+		slices.Sort(packages)
+		fmt.Fprintf(&text, "On Debian or Ubuntu, this installs it: apt-get install --no-install-recommends %s. "+
+			"Elsewhere, look for packages of these names. ", strings.Join(slices.Compact(packages), " "))
+	}
+	if why := testtools.NotRoot(); tests && why != "" {
+		fmt.Fprintf(&text, "Tests that mount file systems, make devices or give files to other users are skipped (%s). ", why)
+	}
+	switch {
+	case text.Len() == 0:
+		text.WriteString("Nothing is missing on this machine.")
+	case c.strict && (lacks != nil || !installable):
+		text.WriteString("Nothing may be missing (-strict), so the check ends here.")
+	default:
+		text.WriteString("The check goes on without; what is left out is counted at the end.")
+	}
+	fmt.Print(wrap(text.String(), 120), "\n")
+	return !c.strict || lacks == nil
+}
+
+// noRace says why programs cannot be built with the race detector, if so. compiler is whether a C compiler and the headers
+// of the C library would help.
+func noRace() (why string, compiler bool) {
+	cmd := exec.Command("go", "list", "-race", "unsafe")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return strings.TrimSpace(string(out)), false
+	}
+	const needs = "needs a C compiler with its headers (packages gcc, libc6-dev)"
+	out, err := exec.Command("go", "env", "CC").Output()
+	words := strings.Fields(string(out))
+	if err != nil || len(words) == 0 {
+		return needs, true
+	}
+	dir, err := os.MkdirTemp("", "check")
+	if err != nil {
+		return err.Error(), false
+	}
+	defer func() { _ = os.RemoveAll(dir) }() // a folder left in the temporary one is no finding
+	// What Go's own C code includes, and linked: without the library's start files a compiler alone is of no use.
+	const program = "#include <pthread.h>\n#include <stdlib.h>\nint main(void) { free(NULL); return 0; }\n"
+	cmd = exec.Command(words[0], append(words[1:], "-x", "c", "-", "-pthread", "-o", filepath.Join(dir, "program"))...)
+	cmd.Stdin = strings.NewReader(program)
+	if cmd.Run() != nil {
+		return needs, true
+	}
+	return "", false
+}
+
+// debianPackages are those that a machine needs on which nothing is left out.
+func debianPackages() []string {
+	list := []string{"gcc", "libc6-dev"}
+	for _, tool := range testtools.All {
+		list = append(list, tool.Package)
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// wrap breaks a paragraph into lines.
+func wrap(text string, width int) string {
+	var b strings.Builder
+	at := 0
+	for _, word := range strings.Fields(text) {
+		if at > 0 && at+1+len(word) > width {
+			b.WriteByte('\n')
+			at = 0
+		} else if at > 0 {
+			b.WriteByte(' ')
+			at++
+		}
+		b.WriteString(word)
+		at += len(word)
+	}
+	return b.String() + "\n"
+}

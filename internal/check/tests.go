@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// tests runs the tests, prints the closing lines of go test and what failed, and counts.
+func (c *check) tests() {
+	args := []string{"test", "-json", "-count=1", "-vet=off", "-timeout", c.timeout.String()}
+	if c.race {
+		args = append(args, "-race")
+	}
+	if c.filter != "" {
+		args = append(args, "-run", c.filter)
+	}
+	cmd := exec.Command("go", append(args, c.pkgs...)...)
+	if c.race {
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
+	}
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		fmt.Println("FAIL\tgo test:", err)
+		c.tally.fail("go test")
+		return
+	}
+	r := results{tally: &c.tally, out: os.Stdout, verbose: c.verbose, output: make(map[testID][]string)}
+	err = r.read(out)
+	if err = errors.Join(err, cmd.Wait()); err != nil && r.failures == 0 {
+		fmt.Println("FAIL\tgo test:", err)
+		c.tally.fail("go test")
+	}
+}
+
+// An event is a line that go test -json prints; see go doc test2json.
+type event struct {
+	Action     string
+	Package    string
+	ImportPath string // of what could not be built
+	Test       string
+	Output     string
+}
+
+// testID names a test. With an empty name it stands for a package.
+type testID struct{ pkg, test string }
+
+// results turns events into what is printed and counted.
+type results struct {
+	tally    *tally
+	out      io.Writer
+	verbose  bool
+	output   map[testID][]string // of what has not ended
+	failures int
+}
+
+func (r *results) read(in io.Reader) error {
+	scanner := bufio.NewScanner(in)
+	scanner.Buffer(nil, 16<<20)
+	for scanner.Scan() {
+		var e event
+		if json.Unmarshal(scanner.Bytes(), &e) != nil {
+			fmt.Fprintln(r.out, scanner.Text())
+			continue
+		}
+		r.take(&e)
+	}
+	return scanner.Err()
+}
+
+func (r *results) take(e *event) {
+	id := testID{e.Package, e.Test}
+	switch e.Action {
+	case "output":
+		r.output[id] = append(r.output[id], e.Output)
+		return
+	case "build-output":
+		fmt.Fprint(r.out, e.Output)
+		return
+	case "pass", "fail", "skip":
+	default:
+		return
+	}
+	lines := r.output[id]
+	delete(r.output, id)
+	if e.Test == "" {
+		r.endPackage(e, lines)
+		return
+	}
+	switch e.Action {
+	case "pass":
+		r.tally.passed++
+	case "skip":
+		why := reason(lines)
+		r.tally.skip(why)
+		if r.verbose {
+			fmt.Fprintf(r.out, "skip\t%s %s: %s\n", e.Package, e.Test, why)
+		}
+	case "fail":
+		r.failures++
+		r.tally.fail(e.Package + " " + e.Test)
+		r.print(lines)
+	}
+}
+
+// endPackage prints what go test says of a package at its end. If it failed, tests that did not come to their end are
+// printed, too: one of them is why.
+func (r *results) endPackage(e *event, lines []string) {
+	var rest []testID
+	for id := range r.output {
+		if id.pkg == e.Package {
+			rest = append(rest, id)
+		}
+	}
+	slices.SortFunc(rest, func(a, b testID) int { return strings.Compare(a.test, b.test) })
+	for _, id := range rest {
+		if e.Action == "fail" {
+			r.print(r.output[id])
+			r.failures++
+			r.tally.fail(e.Package + " " + id.test + " (did not come to its end)")
+		}
+		delete(r.output, id)
+	}
+	if e.Action == "fail" && !r.tally.hasFailed(e.Package) {
+		r.failures++
+		r.tally.fail(e.Package)
+	}
+	if e.Action == "fail" {
+		r.print(lines)
+		return
+	}
+	for _, line := range lines { // "ok" or "no test files", and not what the tests printed
+		if strings.HasPrefix(line, "ok  \t") || strings.HasPrefix(line, "?   \t") {
+			fmt.Fprint(r.out, line)
+		}
+	}
+}
+
+func (r *results) print(lines []string) {
+	for _, line := range lines {
+		if !strings.HasPrefix(line, "=== ") {
+			fmt.Fprint(r.out, line)
+		}
+	}
+}
+
+var (
+	place = regexp.MustCompile(`^\s+[^\s:]+\.go:\d+: `)
+	paths = regexp.MustCompile(`(^|[\s"'(:=])/[^\s"':,)]+/[^\s"':,)]*`)
+)
+
+// reason finds in the output of a test that was skipped why it was, in words that are the same for equal reasons.
+func reason(lines []string) string {
+	why := "no reason is given"
+	for _, line := range lines {
+		if m := place.FindString(line); m != "" {
+			why = line[len(m):]
+		}
+	}
+	return strings.TrimSpace(paths.ReplaceAllString(why, "${1}PATH"))
+}

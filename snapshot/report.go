@@ -70,6 +70,8 @@ type Report struct {
 	Findings []Finding `json:"-"`
 	// Mended lists what of the archive's own folders and files was made anew, a sentence each.
 	Mended []string `json:"mended,omitempty"`
+	// ArchiveMode is the mode of a folder that existed and has become an archive, if it lets other users in.
+	ArchiveMode uint32 `json:"archive_mode,omitempty"`
 	// ArchiveID is the id of the archive, which comes back from here if archive.json is lost.
 	ArchiveID string `json:"archive_id,omitempty"`
 }

@@ -162,6 +162,9 @@ func (r *run) openArchive(path string) error {
 		return err
 	}
 	r.archive, r.report.Archive, r.caps = a, a.Path, a.Info.Capabilities
+	if mode := a.rootID.Mode & 0o777; r.report.Created && r.caps.Modes && mode&0o077 != 0 {
+		r.report.ArchiveMode = mode
+	}
 	if a.InfoDamage != nil { // found out when the archive is locked; a dry run takes it for granted
 		r.caps.HardLinks = true
 	}

@@ -18,7 +18,7 @@ func (o *diffOptions) live(ctx context.Context, a *app, args []string) (err erro
 	defer func() { err = errors.Join(err, s.close()) }()
 	opt := restore.LiveOptions{Threads: o.threads, Archive: s.archive.Path,
 		IgnoreInode: o.ignoreInode, IgnoreCtime: o.ignoreCtime}
-	opt.Exclude, err = (&snapshotOptions{exclude: o.exclude, excludeFrom: o.excludeFrom}).patterns()
+	opt.Exclude, err = (&snapshotOptions{exclude: o.exclude, excludeFrom: o.excludeFrom}).patterns(ctx)
 	if err != nil {
 		return err
 	}

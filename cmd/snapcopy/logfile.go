@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -14,12 +15,23 @@ type logFile struct {
 	err error // the first one
 }
 
-func openLog(path string, now func() time.Time) (*logFile, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+// logPatience is how long a pipe may take the last lines when the program is told to stop.
+const logPatience = time.Second
+
+// openLog opens a log. A pipe is waited for, until there is somebody who reads it or ctx is done.
+func openLog(ctx context.Context, path string, now func() time.Time) (*logFile, error) {
+	l := &logFile{now: now}
+	err := interruptible(ctx, func() (err error) {
+		l.f, err = os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	return &logFile{f: f, now: now}, nil
+	context.AfterFunc(ctx, func() {
+		_ = l.f.SetWriteDeadline(time.Now().Add(logPatience)) // not for a file, which takes what it gets
+	})
+	return l, nil
 }
 
 // printf appends a line.

@@ -48,12 +48,17 @@ func (i interrupted) Unwrap() error { return context.Canceled }
 // patience is how long after a signal nobody wonders why the program goes on.
 const patience = 2 * time.Second
 
-// untilSignal returns a context that the first SIGINT or SIGTERM cancels. The second one ends the program at once, which
-// leaves every published snapshot as it is.
+// untilSignal returns a context that the first SIGINT, SIGTERM or SIGHUP cancels. The second one ends the program at once,
+// which leaves every published snapshot as it is. A signal that is ignored when the program begins stays so: nohup and shells
+// ignore some for what is to go on without a terminal.
 func untilSignal(t *terminal) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
+		if !signal.Ignored(s) {
+			signal.Notify(signals, s)
+		}
+	}
 	go func() {
 		select {
 		case s := <-signals:
@@ -67,5 +72,18 @@ func untilSignal(t *terminal) (context.Context, func()) {
 	return ctx, func() {
 		signal.Stop(signals)
 		cancel(nil)
+	}
+}
+
+// interruptible does something that can wait for ever, such as opening a pipe, until ctx is done. What is waiting then goes
+// with the process.
+func interruptible(ctx context.Context, do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }

@@ -22,6 +22,11 @@ func (t *teller) notes(r *snapshot.Report) {
 	for _, what := range r.Recovered {
 		t.notef("An earlier run was cut short: %s.", printable(what))
 	}
+	if r.ArchiveMode != 0 {
+		t.notef("Note: the mode of %s is %04o, which lets other users in: they can read what its snapshots hold, and run old "+
+			"programs in them with their owners' rights (set-user-ID). `chmod 700 %s` keeps them out.", name(r.Archive),
+			r.ArchiveMode, name(r.Archive))
+	}
 	for _, what := range r.Mended {
 		t.notef("Note: %s.", printable(what))
 	}

@@ -116,7 +116,7 @@ func (o *pruneOptions) Run(ctx context.Context, a *app, args []string) error {
 		return wrongUsage("there is no rule: nothing would be kept (--allow-remove-all, if that is what you want)")
 	}
 	if o.simulate {
-		return o.simulated(a)
+		return o.simulated(ctx, a)
 	}
 	return o.archive(ctx, a, args[0])
 }

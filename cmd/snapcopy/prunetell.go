@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -13,8 +14,12 @@ import (
 )
 
 // simulated makes and tells a plan for snapshots whose times come from stdin.
-func (o *pruneOptions) simulated(a *app) error {
-	list, err := readTimes(os.Stdin)
+func (o *pruneOptions) simulated(ctx context.Context, a *app) error {
+	var list []prune.Snapshot
+	err := interruptible(ctx, func() (err error) {
+		list, err = readTimes(os.Stdin)
+		return err
+	})
 	if err != nil {
 		return err
 	}

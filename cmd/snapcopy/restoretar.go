@@ -50,6 +50,7 @@ func (o *restoreOptions) runTar(ctx context.Context, a *app, s *openSnapshot, pa
 	if a.term.shared {
 		return wrongUsage("--tar writes to stdout, which is a terminal: pipe it into a program or redirect it to a file")
 	}
+	a.term.needReader()
 	opt := restore.TarOptions{Zstd: o.tar.zstd, Exclude: how.Exclude, Progress: how.Progress}
 	var itemErr error
 	if o.verbose {

@@ -135,12 +135,18 @@ type verb interface {
 	Run(ctx context.Context, a *app, args []string) error
 }
 
+// onlyPrint names the commands that do nothing but print: they end when nobody reads that any more, as other programs do.
+var onlyPrint = []string{"list", "ls", "cat", "versions", "find", "diff", "explain", "stats", "catalog", "completion", "version"}
+
 // command completes c, which says how it is used and explained, with what v does. The arguments are those that c.Use
 // names; statuses are the exit statuses beside wrong usage and interruption.
 func command(a *app, c *cobra.Command, v verb, statuses ...status) *cobra.Command {
 	c.Annotations = map[string]string{"status": statusHelp(statuses...)}
 	c.Args = func(_ *cobra.Command, args []string) error { return checkArgs(c, args) }
 	c.RunE = func(_ *cobra.Command, args []string) error {
+		if !slices.Contains(onlyPrint, c.Name()) {
+			a.term.outliveReader()
+		}
 		err := sayInterrupted(c.Context(), v.Run(c.Context(), a, args))
 		a.tellMended()
 		var usage *usageError

@@ -76,11 +76,11 @@ func (o *snapshotOptions) AddFlags(f *pflag.FlagSet) {
 
 // Run takes the snapshot and tells about it.
 func (o *snapshotOptions) Run(ctx context.Context, a *app, args []string) (err error) {
-	opt, err := o.options(a)
+	opt, err := o.options(ctx, a)
 	if err != nil {
 		return err
 	}
-	t, err := newTeller(a, o)
+	t, err := newTeller(ctx, a, o)
 	if err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func notPublished(ctx context.Context, err error) error {
 		context.Cause(ctx)), besideCancel(err))
 }
 
-func (o *snapshotOptions) options(a *app) (snapshot.Options, error) {
+func (o *snapshotOptions) options(ctx context.Context, a *app) (snapshot.Options, error) {
 	opt := snapshot.Options{
 		Threads:          o.threads,
 		ExcludeCaches:    o.excludeCaches,
@@ -134,11 +134,11 @@ func (o *snapshotOptions) options(a *app) (snapshot.Options, error) {
 	}
 	var err error
 	opt.ExcludeLarger = int64(o.excludeLarger)
-	opt.Exclude, err = o.patterns()
+	opt.Exclude, err = o.patterns(ctx)
 	return opt, err
 }
 
-func (o *snapshotOptions) patterns() (*exclude.Matcher, error) {
+func (o *snapshotOptions) patterns(ctx context.Context) (*exclude.Matcher, error) {
 	m := exclude.New()
 	for _, p := range o.exclude {
 		if err := m.Add(p, "--exclude", 0); err != nil {
@@ -146,7 +146,7 @@ func (o *snapshotOptions) patterns() (*exclude.Matcher, error) {
 		}
 	}
 	for _, path := range o.excludeFrom {
-		if err := addPatternFile(m, path); err != nil {
+		if err := interruptible(ctx, func() error { return addPatternFile(m, path) }); err != nil {
 			return nil, fmt.Errorf("--exclude-from: %w", err)
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -20,14 +21,14 @@ type teller struct {
 	writeErr error    // the first failure to write an item
 }
 
-func newTeller(a *app, o *snapshotOptions) (*teller, error) {
+func newTeller(ctx context.Context, a *app, o *snapshotOptions) (*teller, error) {
 	t := &teller{app: a, quiet: o.quiet, json: o.json, dryRun: o.dryRun, verbose: o.verbose}
 	if o.dryRun && t.verbose == 0 && !o.quiet {
 		t.verbose = 1
 	}
 	if o.log != "" {
 		var err error
-		if t.log, err = openLog(o.log, a.now); err != nil {
+		if t.log, err = openLog(ctx, o.log, a.now); err != nil {
 			return nil, fmt.Errorf("--log: %w", err)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 type terminal struct {
 	mu       sync.Mutex
 	out      *bufio.Writer
+	outlet   *outlet // behind out
 	errOut   io.Writer
 	width    func() int // of the terminal behind stderr; 0 if there is none
 	outWidth func() int // of the terminal behind stdout; 0 if there is none
@@ -24,8 +25,10 @@ type terminal struct {
 }
 
 func newTerminal(out, errOut *os.File) *terminal {
+	to := &outlet{to: out}
 	return &terminal{
-		out:    bufio.NewWriterSize(out, 64<<10),
+		out:    bufio.NewWriterSize(to, 64<<10),
+		outlet: to,
 		errOut: errOut,
 		shared: term.IsTerminal(int(out.Fd())),
 		joined: sameFile(out, errOut),

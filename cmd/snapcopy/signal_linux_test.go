@@ -1,0 +1,119 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// A run ends as well as it can when who reads its output has gone, and a command that only prints ends as others do.
+func TestReaderOfTheOutputGone(t *testing.T) {
+	t.Parallel()
+	c := healCase{t: t, dir: t.TempDir()}
+	c.write("source/file", "content")
+	for _, args := range [][]string{
+		{"snapshot", "-v", "source", "archive"}, {"verify", "archive"}, {"prune", "--keep-last", "1", "archive"},
+		{"restore", "archive", "--to", "target", "-v"}, {"pin", "archive"}, {"index", "rebuild", "archive"},
+		{"snapshot", "--json", "source", "archive"}, {"ls", "archive"},
+	} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command("snapcopy", args...)
+		cmd.Dir = c.dir
+		var told bytes.Buffer
+		cmd.Stdout, cmd.Stderr = w, &told
+		err = cmd.Run()
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+		state, _ := cmd.ProcessState.Sys().(syscall.WaitStatus)
+		if killed := state.Signaled() && state.Signal() == syscall.SIGPIPE; killed != (args[0] == "ls") {
+			t.Errorf("%q: %v", args, err)
+		} else if !killed && (err != nil || strings.Contains(told.String(), "pipe")) {
+			t.Errorf("%q: %v: %s", args, err, &told)
+		}
+	}
+	if status, out := c.run("verify", "archive"); status != 0 {
+		t.Errorf("verify ends with %d: %s", status, out)
+	}
+}
+
+// Whatever a command waits for, the signals that ask it to end do end it; a hangup is one of them, unless nohup says
+// otherwise.
+func TestSignalsEndWaiting(t *testing.T) {
+	t.Parallel()
+	c := healCase{t: t, dir: t.TempDir()}
+	c.write("source/file", "content")
+	for _, fifo := range []string{"patterns", "log"} {
+		if err := syscall.Mkfifo(c.path(fifo), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		for _, waitsFor := range []string{"patterns", "log"} {
+			cmd := exec.Command("snapcopy", "snapshot", "--exclude-from", "patterns", "--log", "log", "source", "archive")
+			cmd.Dir = c.dir
+			var told bytes.Buffer
+			cmd.Stderr = &told
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			patterns, err := os.OpenFile(c.path("patterns"), os.O_WRONLY, 0) // from here on it listens to signals
+			if err != nil {
+				t.Fatal(err)
+			}
+			if waitsFor == "log" {
+				if err := patterns.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := cmd.Process.Signal(signal); err != nil {
+				t.Error(err)
+			}
+			if err := cmd.Wait(); cmd.ProcessState.ExitCode() != statusInterrupted {
+				t.Errorf("%v while waiting for the %s: %v: %s", signal, waitsFor, err, &told)
+			}
+			if waitsFor != "log" {
+				if err := patterns.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}
+}
+
+// A hangup that was ignored when the command began, as nohup does, ends nothing.
+func TestNohup(t *testing.T) {
+	t.Parallel()
+	c := healCase{t: t, dir: t.TempDir()}
+	c.write("source/file", "content")
+	if err := syscall.Mkfifo(c.path("patterns"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("sh", "-c", "trap '' HUP; exec snapcopy snapshot -q --exclude-from patterns source archive")
+	cmd.Dir = c.dir
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	patterns, err := os.OpenFile(c.path("patterns"), os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Error(err)
+	}
+	if err := patterns.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+}

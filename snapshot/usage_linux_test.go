@@ -1,8 +1,11 @@
 package snapshot
 
 import (
+	"errors"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,6 +23,16 @@ func TestOverhead(t *testing.T) {
 	if _, err := a.AddReader(NewReader(l.order[0], "/srv/tree", time.Now())); err != nil {
 		t.Fatal(err)
 	}
+	if err := a.Pin(l.order[0], "why", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"work.aside/in/file", catalogsDir + "/2026-01-01T000000Z.cat", "stranger"} {
+		path = l.path(metaDir, path)
+		err := os.MkdirAll(filepath.Dir(path), 0o700)
+		if err = errors.Join(err, os.WriteFile(path, []byte("counted"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	var want Usage
 	err := filepath.WalkDir(l.arch, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
@@ -29,7 +42,8 @@ func TestOverhead(t *testing.T) {
 			return fs.SkipDir
 		}
 		rel := strings.TrimPrefix(path, l.arch+"/"+metaDir+"/")
-		if !strings.HasPrefix(rel, catalogsDir+"/") && !strings.HasPrefix(rel, runsDir+"/") {
+		isRecord := slices.ContainsFunc(l.order, func(name string) bool { return strings.Contains(filepath.Base(rel), name) })
+		if dir := filepath.Dir(rel); !isRecord || dir != catalogsDir && dir != runsDir {
 			info, err := e.Info()
 			if err != nil {
 				return err

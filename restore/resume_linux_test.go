@@ -158,7 +158,7 @@ func resumable() string {
 // it makes of that what an undisturbed one makes, and leaves nothing behind.
 func TestKilledRestoreGoesOn(t *testing.T) {
 	owned := ""
-	if os.Geteuid() == 0 {
+	if testtree.Root() {
 		owned = "dir a/o 0711 owner=5:6\nfile a/o/f 04755 x owner=5:6 xattr.user.n=1\nfile root 0644 x xattr.trusted.n=1\n" +
 			"char b/c/dev 0600 1:3\nset a owner=7:7 mtime=1000.1"
 	}

@@ -33,8 +33,8 @@ var (
 	ErrInsideArchive = errors.New("source is inside the archive")
 	// ErrNoSnapshot is returned when a selector matches no snapshot.
 	ErrNoSnapshot = errors.New("no such snapshot")
-	// ErrClock is returned when the clock is behind the newest snapshot.
-	ErrClock = errors.New("clock is behind the newest snapshot")
+	// ErrClock is returned when the clock is behind all snapshots.
+	ErrClock = errors.New("clock is behind all snapshots")
 )
 
 // The layout of an archive.
@@ -66,7 +66,8 @@ type Archive struct {
 	root   int // handle of the archive folder
 	meta   int // handle of .snapcopy
 	rootID fsat.Stat
-	anchor uint64 // identity of .snapcopy: stored inode numbers hold for as long as it is the same
+	now    func() time.Time // of the command that opened it
+	anchor uint64           // identity of .snapcopy: stored inode numbers hold for as long as it is the same
 }
 
 // Snapshot is a published snapshot.
@@ -131,7 +132,7 @@ func Create(path string, now time.Time) (*Archive, error) {
 			return nil, accessError("create archive", abs, err)
 		}
 	}
-	a := &Archive{Path: abs, root: fsat.NoDir, meta: fsat.NoDir}
+	a := &Archive{Path: abs, root: fsat.NoDir, meta: fsat.NoDir, now: time.Now}
 	if err := a.openHandles(); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
@@ -173,7 +174,7 @@ func Open(path string) (*Archive, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Archive{Path: abs, root: fsat.NoDir, meta: fsat.NoDir}
+	a := &Archive{Path: abs, root: fsat.NoDir, meta: fsat.NoDir, now: time.Now}
 	if err := a.readInfo(); err != nil {
 		return nil, err
 	}

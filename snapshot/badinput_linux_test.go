@@ -49,6 +49,7 @@ func TestRefused(t *testing.T) {
 		}, ErrNewerFormat},
 		{"clock behind", func(l *lab) {
 			l.run()
+			l.run()
 			l.opt.Now = func() time.Time { return time.Now().Add(-3 * time.Minute) }
 		}, ErrClock},
 		{"newer catalog", func(l *lab) { l.run(); l.patch(catalogsDir+"/"+l.order[0]+catalogExt, 8, []byte{0xff}) }, index.ErrNewer},
@@ -200,24 +201,6 @@ func TestManyFirstRunsAtOnce(t *testing.T) {
 		l.intact()
 		l.verify()
 	}
-}
-
-// Guards: a clock slightly behind, or runs in quick succession, give names that sort; a clock far behind can be allowed.
-func TestNamesSortWhateverTheClock(t *testing.T) {
-	l := newLab(t)
-	for range 3 {
-		l.run()
-	}
-	l.opt.Now = func() time.Time { return time.Now().Add(-90 * time.Second) }
-	l.run()
-	l.opt.Now = func() time.Time { return time.Now().Add(-1000 * time.Hour) }
-	l.opt.AllowClockBack = true
-	l.run()
-	if !slices.IsSorted(l.order) || len(slices.Compact(slices.Clone(l.order))) != 5 {
-		t.Errorf("names: %q", l.order)
-	}
-	l.intact()
-	l.verify()
 }
 
 // Guards: a clock that a test or a user has set for the names of snapshots does not blind the test for changes.

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"snapcopy/internal/fsat"
 )
@@ -73,7 +74,7 @@ func (a *Archive) latest() string {
 }
 
 // mendLatest points the link at the newest snapshot: a removal that was cut short may have left it at an older one, or,
-// for lack of room, taken it away. Something else of that name is left alone.
+// for lack of room, taken it away; a run may have ended before it was set. Something else of that name is left alone.
 func (a *Archive) mendLatest() error {
 	target := a.latest()
 	if target == "" {
@@ -88,7 +89,9 @@ func (a *Archive) mendLatest() error {
 	}
 	newest := ""
 	if len(snapshots) > 0 {
-		newest = snapshots[len(snapshots)-1].Name
+		if newest, err = a.latestShouldBe(snapshots, target); err != nil {
+			return err
+		}
 	}
 	if target == newest {
 		return nil
@@ -98,4 +101,34 @@ func (a *Archive) mendLatest() error {
 		return err
 	}
 	return a.pointLatest(newest, !there || a.outOfInodes())
+}
+
+// latestShouldBe is the snapshot to which the link, which leads to target, should lead: the last one, but for one from the
+// future.
+func (a *Archive) latestShouldBe(list []Snapshot, target string) (string, error) {
+	now := a.now()
+	last, past := len(list)-1, newestPast(list, now)
+	if past == last {
+		return list[last].Name, nil
+	}
+	if !slices.ContainsFunc(list, func(s Snapshot) bool { return s.Name == target }) {
+		return list[a.newest(list, now)].Name, nil
+	}
+	for _, i := range []int{last, past} {
+		if i < 0 || list[i].Name == target {
+			continue
+		}
+		c, err := list[i].OpenCatalog()
+		if err != nil {
+			continue // verify tells of it
+		}
+		after := c.Summary().Previous == target // its run ended before it had set the link
+		if err := c.Close(); err != nil {
+			return "", err
+		}
+		if after || i == past && list[i].Name > target {
+			return list[i].Name, nil
+		}
+	}
+	return target, nil
 }

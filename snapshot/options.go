@@ -30,7 +30,10 @@ type Options struct {
 	DryRun         bool // look and tell; change nothing
 	RequireArchive bool // fail where there is no archive instead of making one
 	AllowCopies    bool // go on where the archive's file system cannot make hard links: each snapshot is a full copy
-	AllowClockBack bool // go on when the clock is behind the newest snapshot; the new one is filed right after it
+	AllowClockBack bool // go on when the clock is behind all snapshots; the new one is filed under its own time
+	// Wait makes a run in whose second there is a snapshot already wait for the next free one. Otherwise it is filed in
+	// that one at once, and its name is a little ahead of the clock.
+	Wait bool
 
 	Now      func() time.Time // nil: the system's clock
 	Progress *Progress        // nil: nobody is watching

@@ -280,16 +280,17 @@ func (a *Archive) emptyWork() (did []string, err error) {
 	return did, nil
 }
 
-// removeOrphans removes catalogs newer than every snapshot, if there is no report of their runs: those ended just before
-// the snapshot took its place. With a report there was a snapshot, and somebody has removed it; verify tells of that.
+// removeOrphans removes catalogs newer than every snapshot but those from the future, if there is no report of their runs:
+// those ended just before the snapshot took its place. With a report there was a snapshot, and somebody has removed it;
+// verify tells of that.
 func (a *Archive) removeOrphans() (did []string, err error) {
 	snapshots, err := a.Snapshots()
 	if err != nil {
 		return nil, err
 	}
 	newest := ""
-	if len(snapshots) > 0 {
-		newest = snapshots[len(snapshots)-1].Name
+	if past := newestPast(snapshots, a.now()); past >= 0 {
+		newest = snapshots[past].Name
 	}
 	files, err := a.list(catalogsDir)
 	if err != nil {
@@ -302,7 +303,7 @@ func (a *Archive) removeOrphans() (did []string, err error) {
 		}
 		_, folderErr := os.Lstat(filepath.Join(a.Path, name))
 		_, reportErr := os.Lstat(a.reportPath(name))
-		if !errors.Is(folderErr, fs.ErrNotExist) || !errors.Is(reportErr, fs.ErrNotExist) {
+		if !errors.Is(folderErr, fs.ErrNotExist) || !errors.Is(reportErr, fs.ErrNotExist) || a.isLeaving(name) {
 			continue
 		}
 		if err := os.Remove(a.catalogPath(name)); err != nil {
@@ -320,13 +321,22 @@ func (a *Archive) finishNewest() (err error) {
 	if err != nil || len(snapshots) == 0 {
 		return err
 	}
-	newest := snapshots[len(snapshots)-1]
-	c, err := newest.OpenCatalog()
+	last := len(snapshots) - 1
+	if past := newestPast(snapshots, a.now()); past >= 0 && past != last {
+		if err := a.finishRun(snapshots[past]); err != nil {
+			return err
+		}
+	}
+	return a.finishRun(snapshots[last])
+}
+
+func (a *Archive) finishRun(s Snapshot) (err error) {
+	c, err := s.OpenCatalog()
 	if err != nil {
 		return nil // the run tells of it when it wants to compare
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
-	return errors.Join(a.settleMode(newest.Name, c.Root()), a.missingReport(newest.Name, c.Summary()))
+	return errors.Join(a.settleMode(s.Name, c.Root()), a.missingReport(s.Name, c.Summary()))
 }
 
 // settleMode gives a snapshot's own folder the mode that root, its entry, has, if it was given write permission to be

@@ -97,6 +97,7 @@ func (a *Archive) Remove(ctx context.Context, names []string, opt RemoveOptions)
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
+	a.now = opt.Now
 	rm := &removal{ctx: ctx, archive: a, opt: opt, step: opt.Fault,
 		report: &RemoveReport{Archive: a.Path, DryRun: opt.DryRun, Removed: []RemovedSnapshot{}, Start: opt.Now().UTC()}}
 	err := rm.takeAway(names)
@@ -435,7 +436,8 @@ func (rm *removal) afterwards(err error) error {
 	return err
 }
 
-// moveLatest points "latest" at the newest snapshot that stays.
+// moveLatest points "latest" at the snapshot that stays and comes before the one that it leads to, or, if there is none, at
+// the newest that stays.
 func (rm *removal) moveLatest(chosen []Snapshot) error {
 	isChosen := func(name string) bool {
 		return slices.ContainsFunc(chosen, func(s Snapshot) bool { return s.Name == name })
@@ -446,9 +448,13 @@ func (rm *removal) moveLatest(chosen []Snapshot) error {
 	if err := rm.step.at(latestLink); err != nil {
 		return err
 	}
+	stay := slices.DeleteFunc(slices.Clone(rm.all), func(s Snapshot) bool { return isChosen(s.Name) })
 	newest := ""
-	for _, s := range rm.all {
-		if !isChosen(s.Name) {
+	if len(stay) > 0 {
+		newest = stay[len(stay)-1].Name
+	}
+	for _, s := range stay {
+		if s.Name < rm.archive.latest() {
 			newest = s.Name
 		}
 	}

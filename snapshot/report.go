@@ -62,6 +62,8 @@ type Report struct {
 	PreviousUnusable string `json:"previous_unusable,omitempty"`
 	// Unfinished lists what failed after the snapshot was published; the next run makes up for it.
 	Unfinished []string `json:"unfinished,omitempty"`
+	// InFuture names snapshots that are from the future, as the clock says: this one is wrong, or another one was.
+	InFuture []string `json:"in_future,omitempty"`
 	// OtherSource is the source of the previous snapshot, if that was another one.
 	OtherSource string `json:"previous_source,omitempty"`
 	// Recovered lists what an earlier run that was cut short had left.

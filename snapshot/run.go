@@ -168,6 +168,7 @@ func (r *run) openArchive(path string) error {
 	if a.InfoDamage != nil { // found out when the archive is locked; a dry run takes it for granted
 		r.caps.HardLinks = true
 	}
+	a.now = r.opt.now
 	return nil
 }
 
@@ -203,7 +204,7 @@ func (r *run) cleanUp() error {
 // openPrevious finds the name of this snapshot and the snapshot to compare with. A previous catalog that cannot be used
 // costs time, never correctness: everything is then read again.
 func (r *run) openPrevious() error {
-	r.report.Snapshot = r.report.Start.Format(nameLayout)
+	r.report.Snapshot = NameAt(r.report.Start)
 	if r.archive == nil {
 		return nil
 	}
@@ -214,14 +215,11 @@ func (r *run) openPrevious() error {
 	if len(snapshots) == 0 {
 		return r.avoidTaken()
 	}
-	newest := snapshots[len(snapshots)-1]
-	if r.report.Snapshot, err = nameAfter(r.report.Start, newest, r.opt.AllowClockBack); err != nil {
+	if err := r.nameRun(snapshots); err != nil {
 		return err
 	}
-	if err := r.avoidTaken(); err != nil {
-		return err
-	}
-	for _, s := range slices.Backward(snapshots) {
+	newest := r.archive.newest(snapshots, r.report.Start)
+	for _, s := range slices.Concat(reversed(snapshots[:newest+1]), reversed(snapshots[newest+1:])) {
 		r.previous, err = s.OpenCatalog()
 		if errors.Is(err, index.ErrNewer) {
 			return fmt.Errorf("catalog of %s: %w", s.Name, err)
@@ -251,22 +249,6 @@ func (r *run) previousUnusable(err error) {
 	if r.report.PreviousUnusable == "" {
 		r.report.PreviousUnusable = err.Error()
 	}
-}
-
-// clockSlack is how far behind the newest snapshot the clock may be without anybody worrying: runs in quick succession,
-// and small corrections by a time server.
-const clockSlack = 2 * time.Minute
-
-// nameAfter gives the name of a snapshot started at start, which sorts after every other and is not taken.
-func nameAfter(start time.Time, newest Snapshot, allowBack bool) (string, error) {
-	next := newest.Time.Add(time.Second)
-	if start.Before(newest.Time.Add(-clockSlack)) && !allowBack {
-		return "", fmt.Errorf("%w: it says %s, and %s exists", ErrClock, start.Format(time.RFC3339), newest.Name)
-	}
-	if start.Truncate(time.Second).Before(next) {
-		return next.Format(nameLayout), nil
-	}
-	return start.Format(nameLayout), nil
 }
 
 // avoidTaken moves the name of the snapshot on to the next that nothing in the archive has: a snapshot whose catalog is lost

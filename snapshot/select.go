@@ -20,7 +20,7 @@ func (a *Archive) Select(selector string, now time.Time, loc *time.Location) (Sn
 	if err != nil {
 		return Snapshot{}, err
 	}
-	s, err := selectFrom(list, selector, now, loc)
+	s, err := selectFrom(a.untilLatest(list, selector, now), selector, now, loc)
 	if s.Name == selector {
 		return s, err
 	}
@@ -28,6 +28,14 @@ func (a *Archive) Select(selector string, now time.Time, loc *time.Location) (Sn
 		return Snapshot{}, errors.Join(lostErr, fmt.Errorf("%w: %s: %w", ErrNoSnapshot, selector, why))
 	}
 	return s, err
+}
+
+// untilLatest leaves out what is from the future and comes after "latest", where that is asked for.
+func (a *Archive) untilLatest(list []Snapshot, selector string, now time.Time) []Snapshot {
+	if _, ok := latestBack(selector); ok {
+		return list[:a.newest(list, now)+1]
+	}
+	return list
 }
 
 func selectFrom(list []Snapshot, selector string, now time.Time, loc *time.Location) (Snapshot, error) {
@@ -66,7 +74,7 @@ func (a *Archive) SelectOnly(selector string, now time.Time, loc *time.Location)
 	if err != nil {
 		return Snapshot{}, err
 	}
-	s, err := selectOnly(list, selector, now, loc)
+	s, err := selectOnly(a.untilLatest(list, selector, now), selector, now, loc)
 	if s.Name != selector {
 		if part, why, lostErr := a.lost(selector); why != nil || lostErr != nil {
 			return part, lostErr

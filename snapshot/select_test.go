@@ -120,32 +120,6 @@ func TestParseName(t *testing.T) {
 	}
 }
 
-// Guards: a new name sorts after every other; a clock that went back far is refused unless that is wanted.
-func TestNameAfter(t *testing.T) {
-	newest := snapshotsNamed(t, "2026-11-23T020000Z")[0]
-	for _, c := range []struct {
-		after time.Duration
-		back  bool
-		want  string
-	}{
-		{time.Hour, false, "2026-11-23T030000Z"},
-		{1500 * time.Millisecond, false, "2026-11-23T020001Z"},
-		{time.Second, false, "2026-11-23T020001Z"},
-		{999 * time.Millisecond, false, "2026-11-23T020001Z"},
-		{0, false, "2026-11-23T020001Z"},
-		{-time.Minute, false, "2026-11-23T020001Z"},
-		{-clockSlack, false, "2026-11-23T020001Z"},
-		{-clockSlack - time.Second, false, ""},
-		{-clockSlack - time.Second, true, "2026-11-23T020001Z"},
-		{-10000 * time.Hour, true, "2026-11-23T020001Z"},
-	} {
-		got, err := nameAfter(newest.Time.Add(c.after), newest, c.back)
-		if got != c.want || (err != nil) != (c.want == "") || err != nil && !errors.Is(err, ErrClock) {
-			t.Errorf("%v after, back %v: %q, %v; want %q", c.after, c.back, got, err, c.want)
-		}
-	}
-}
-
 // Guards: of many who want an inode exactly one gets it; the unknown inode is nobody's.
 func TestInodeSet(t *testing.T) {
 	var s inodeSet

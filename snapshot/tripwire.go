@@ -56,6 +56,14 @@ type acknowledged struct {
 	Time     time.Time `json:"time"`
 }
 
+// covers reports whether s was acknowledged. What was acknowledged may have been from the future, after a run whose clock was
+// wrong: then what was made since comes before it by name.
+func (a *acknowledged) covers(s Snapshot) bool {
+	t, ok := parseName(a.Snapshot)
+	since := ok && t.After(a.Time.Add(clockSlack)) && s.Time.After(a.Time.Add(clockSlack)) && s.Name != a.Snapshot
+	return s.Name <= a.Snapshot && !since
+}
+
 // Unacknowledged lists the snapshots whose runs have set off tripwires that nobody has acknowledged. What a damaged catalog
 // tells is not part of it.
 func (a *Archive) Unacknowledged() (list []Tripped, err error) {
@@ -65,7 +73,7 @@ func (a *Archive) Unacknowledged() (list []Tripped, err error) {
 		return nil, err
 	}
 	for _, s := range snapshots {
-		if s.Name <= until.Snapshot {
+		if until.covers(s) {
 			continue
 		}
 		c, err := s.OpenCatalog()

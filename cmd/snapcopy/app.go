@@ -14,6 +14,8 @@ type app struct {
 	now  func() time.Time
 	loc  *time.Location // in which times are shown and read
 
+	clockStands bool // it never moves on
+
 	archive   string // that a command writes to; "": none
 	makesRoom bool   // by removing
 
@@ -35,7 +37,7 @@ func newApp() (*app, error) {
 		if err != nil {
 			return a, wrongUsage("%s=%q is not a time like 2006-01-02T15:04:05Z", clockVariable, text)
 		}
-		a.now = func() time.Time { return t }
+		a.now, a.clockStands = func() time.Time { return t }, true
 	}
 	return a, nil
 }

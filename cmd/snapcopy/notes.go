@@ -40,6 +40,14 @@ func (t *teller) notes(r *snapshot.Report) {
 		t.notef("Warning: the catalog of the previous snapshot cannot be used, so every file was read: %s.",
 			printable(r.PreviousUnusable))
 	}
+	if n := len(r.InFuture); n > 0 {
+		text := r.InFuture[0] + " is"
+		if n > 1 {
+			text = fmt.Sprintf("%d snapshots, %s to %s, are", n, r.InFuture[0], r.InFuture[n-1])
+		}
+		t.warnf("Warning: %s from the future. If the clock is wrong now, set it right; if it was wrong then: snapcopy remove %s %s",
+			text, name(r.Archive), r.InFuture[n-1])
+	}
 	if r.OtherSource != "" {
 		t.notef("Note: the previous snapshot was of another source, %s.", name(r.OtherSource))
 	}

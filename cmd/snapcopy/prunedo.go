@@ -57,6 +57,9 @@ func (a *app) toPlan(archive *snapshot.Archive, snapshots []snapshot.Snapshot) (
 		if err != nil {
 			return nil, false, err
 		}
+		if p.Time.After(a.now().Add(prune.Slack)) && line.Time.Before(p.Time) { // made in quick succession
+			p.Time = line.Time
+		}
 		switch line.State {
 		case stateComplete, stateIncomplete:
 			p.Complete = line.State == stateComplete

@@ -64,7 +64,7 @@ func (o *snapshotOptions) AddFlags(f *pflag.FlagSet) {
 	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "say what would be done; change nothing")
 	f.BoolVar(&o.requireArchive, "require-archive", false, "fail if there is no archive, instead of making one")
 	f.BoolVar(&o.allowCopies, "allow-copies", false, "go on where hard links cannot be made: every snapshot is a full copy")
-	f.BoolVar(&o.allowClockBack, "allow-clock-back", false, "go on when the clock is behind the newest snapshot")
+	f.BoolVar(&o.allowClockBack, "allow-clock-back", false, "go on when the clock is behind all snapshots")
 	f.BoolVar(&o.ignoreInode, "ignore-inode", false, "for sources whose inode numbers are not stable")
 	f.BoolVar(&o.ignoreCtime, "ignore-ctime", false, "for sources whose change times are not stable")
 	addThreads(f, &o.threads)
@@ -121,6 +121,7 @@ func (o *snapshotOptions) options(ctx context.Context, a *app) (snapshot.Options
 		RequireArchive:   o.requireArchive,
 		AllowCopies:      o.allowCopies,
 		AllowClockBack:   o.allowClockBack,
+		Wait:             !a.clockStands,
 		Now:              a.now,
 	}
 	if o.quiet && o.verbose > 0 {

@@ -64,6 +64,12 @@ func (t *teller) end(err error) error {
 
 var toldIncomplete = told{statusIncomplete}
 
+// warnf writes what must not be missed, however quiet the run is to be.
+func (t *teller) warnf(format string, args ...any) {
+	t.app.term.errorf(format, args...)
+	t.log.printf(format, args...)
+}
+
 // notef writes a line that is not a result.
 func (t *teller) notef(format string, args ...any) {
 	if !t.quiet {

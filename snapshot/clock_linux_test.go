@@ -1,0 +1,148 @@
+package snapshot
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+)
+
+// at makes the lab's clock stand at a time.
+func (l *lab) clock(t time.Time) { l.opt.Now = func() time.Time { return t } }
+
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+// Guards: a name is the second in which the run began, or the next free one; runs in quick succession have names that sort,
+// and a snapshot from the future changes nothing for those that follow it.
+func TestNames(t *testing.T) {
+	future := noon.AddDate(4, 0, 0)
+	for _, c := range []struct {
+		name string
+		runs []time.Duration // after noon
+		want []string
+	}{
+		{"one after the other", []time.Duration{0, time.Hour}, []string{"120000", "130000"}},
+		{"in one second", []time.Duration{0, 0, 999 * time.Millisecond, 1500 * time.Millisecond},
+			[]string{"120000", "120001", "120002", "120003"}},
+		{"a clock that is corrected", []time.Duration{0, -time.Minute, time.Second}, []string{"120000", "120001", "120002"}},
+		{"one from the future", []time.Duration{0, future.Sub(noon), time.Hour, time.Hour, 2 * time.Hour},
+			[]string{"120000", "2030", "130000", "130001", "140000"}},
+		{"the first from the future", []time.Duration{future.Sub(noon), 0, time.Second}, []string{"2030", "120000", "120001"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t)
+			l.parallel = true
+			previous := ""
+			for i, after := range c.runs {
+				l.clock(noon.Add(after))
+				rep := l.run()
+				want := "2026-11-23T" + c.want[i] + "Z"
+				if c.want[i] == "2030" {
+					want = NameAt(future)
+				}
+				if rep.Snapshot != want || rep.Previous != previous {
+					t.Errorf("run %d: %s after %q, want %s after %q", i, rep.Snapshot, rep.Previous, want, previous)
+				}
+				wrong := slices.Contains(l.order[:i], NameAt(future)) && c.want[i] != "2030"
+				if wrong != (len(rep.InFuture) == 1) {
+					t.Errorf("run %d: from the future: %q", i, rep.InFuture)
+				}
+				l.latestIs(rep.Snapshot)
+				previous = rep.Snapshot
+				a := l.open()
+				a.now = l.opt.Now
+				if did, err := a.recover(t.Context()); err != nil || len(did) > 0 {
+					t.Errorf("recover: %q, %v", did, err)
+				}
+				s, err := a.Select("latest", l.opt.Now(), time.UTC)
+				l.close(a)
+				if err != nil || s.Name != rep.Snapshot {
+					t.Errorf("run %d: the latest is %s, %v", i, s.Name, err)
+				}
+				l.latestIs(rep.Snapshot)
+			}
+			l.intact()
+			l.verify()
+		})
+	}
+}
+
+// Guards: a clock that is behind all snapshots is refused unless that is wanted; then the run has its own time.
+func TestClockBehind(t *testing.T) {
+	l := newLab(t)
+	for _, day := range []int{1, 2} {
+		l.clock(noon.AddDate(0, 0, day))
+		l.run()
+	}
+	l.clock(noon)
+	l.fails(ErrClock)
+	l.opt.AllowClockBack = true
+	if rep := l.run(); rep.Snapshot != NameAt(noon) {
+		t.Errorf("filed under %s", rep.Snapshot)
+	}
+	l.intact()
+	l.verify()
+}
+
+// Guards: a run that waits for a second of its own never has a name in the future.
+func TestWaitsForItsSecond(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.parallel = true
+	l.opt.Wait = true
+	for range 3 {
+		rep := l.run()
+		name, _ := parseName(rep.Snapshot)
+		if now := time.Now(); name.After(now) || !name.Equal(rep.Start.Truncate(time.Second)) {
+			t.Errorf("%s, begun at %v, now it is %v", rep.Snapshot, rep.Start, now)
+		}
+	}
+	if !slices.IsSorted(l.order) || len(slices.Compact(slices.Clone(l.order))) != 3 {
+		t.Errorf("names: %q", l.order)
+	}
+}
+
+// Guards: where there is a snapshot from the future, a run that was cut short is made up for like any other.
+func TestCutShortBesideFuture(t *testing.T) {
+	for _, step := range []string{"publish", "run report", latestLink} {
+		t.Run(step, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t)
+			l.parallel = true
+			l.build("file f 0644 x")
+			for _, at := range []time.Time{noon, noon.AddDate(4, 0, 0), noon.Add(time.Hour)} {
+				l.clock(at)
+				l.run()
+			}
+			l.clock(noon.Add(2 * time.Hour))
+			l.opt.Fault = func(s string) error {
+				if s == step {
+					return errCrash
+				}
+				return nil
+			}
+			rep, err := Run(t.Context(), l.src, l.arch, l.opt)
+			want := l.order[2]
+			if step == "publish" {
+				if !errors.Is(err, errCrash) {
+					t.Fatal(err)
+				}
+			} else {
+				l.note(rep)
+				want = rep.Snapshot
+			}
+			a := l.open()
+			a.now = func() time.Time { return noon.Add(3 * time.Hour) }
+			_, err = a.recover(t.Context())
+			l.close(a)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.latestIs(want)
+			l.nothingLeft()
+			l.intact()
+			l.verify()
+		})
+	}
+}

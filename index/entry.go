@@ -61,7 +61,7 @@ const (
 	// BLAKE3 hash that other programs compute.
 	ZeroHash
 	// AtLinkLimit marks a file stored anew because the stored one could take no further name, and WasMissing one
-	// stored anew because the stored one was gone.
+	// stored anew because the stored one was gone, or no longer as recorded.
 	AtLinkLimit
 	WasMissing
 )

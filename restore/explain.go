@@ -29,7 +29,7 @@ const (
 	OtherMetadata   Reason = "metadata_changed"  // which a stored file has for all its names
 	OtherType       Reason = "type_changed"      // it was another kind of file
 	LinkLimit       Reason = "link_limit"        // the stored file could take no further name
-	StoredMissing   Reason = "stored_missing"    // the stored file was gone from the archive
+	StoredMissing   Reason = "stored_missing"    // the stored file was gone from the archive, or altered
 	ChangedMeantime Reason = "changed_meanwhile" // it went on changing while it was read
 	InCatalogOnly   Reason = "not_stored"        // the archive could not hold it; the catalog does
 	WasInCatalog    Reason = "was_not_stored"    // the archive could not hold it before

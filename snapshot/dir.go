@@ -262,8 +262,11 @@ func (r *run) openDir(w *worker, d *dir) (bool, error) {
 		return false, errors.Join(r.failed(w, d, err), d.closeHandles())
 	}
 	if d.was.Type == index.Dir && p.handles.prev >= 0 {
-		if fd, err := fsat.OpenDir(p.handles.prev, d.name()); err == nil {
-			d.handles.prev = fd // otherwise its files are stored afresh and counted as missing
+		fd, err := fsat.OpenDir(p.handles.prev, d.name())
+		if err != nil { // its files are stored afresh and counted as missing
+			r.isLost(p, d.name(), err)
+		} else {
+			d.handles.prev = fd
 		}
 	}
 	if err := r.readDir(w, d); err != nil {

@@ -103,9 +103,6 @@ func (r *run) keptAsWas(w *worker, d *dir, i int, st *fsat.Stat) error {
 	if r.racy(st) {
 		e.Flags |= index.Racy
 	}
-	if err := r.nameOf(d, e, e); err != nil {
-		return err
-	}
 	d.fresh[i] = r.restat
 	r.settled(w, d, i, Unchanged, "")
 	return nil

@@ -468,13 +468,14 @@ func (a *Archive) rewriteReport(name, path string, step stepper) error {
 	if err != nil {
 		return err
 	}
-	before := len(r.Failed) + len(r.LeftOut)
+	before := len(r.Failed) + len(r.LeftOut) + len(r.Altered)
 	at := func(item string) bool { return item == path || strings.HasPrefix(item, path+"/") }
 	r.Failed = slices.DeleteFunc(r.Failed, func(f FailedItem) bool { return at(f.Path) })
 	named := len(r.LeftOut)
 	r.LeftOut = slices.DeleteFunc(r.LeftOut, func(l LeftOutItem) bool { return at(l.Path) })
 	r.LeftOutCount -= uint64(named - len(r.LeftOut))
-	if len(r.Failed)+len(r.LeftOut) == before {
+	r.Altered = slices.DeleteFunc(r.Altered, func(a Altered) bool { return at(a.Path) })
+	if len(r.Failed)+len(r.LeftOut)+len(r.Altered) == before {
 		return nil
 	}
 	if err := step.at("report"); err != nil {

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"io/fs"
 	"strings"
 	"sync"
 
@@ -22,26 +23,17 @@ func (r *run) linkPrevious(w *worker, d *dir, i int, was *index.Entry, names uin
 			return false, nil
 		}
 	}
-	ino, err := r.storedInode(d.handles.prev, was)
-	if err != nil {
+	if w.notLinked&index.WasMissing != 0 { // that was found out before
+		return false, nil
+	}
+	if d.handles.prev < 0 {
 		w.isMissing()
 		return false, nil
 	}
-	if !r.used.claim(ino) {
+	if !r.lookAtPrevious(w, d, was) || !r.used.claim(was.Stored) {
 		return false, nil
 	}
-	return r.linkFrom(w, d, d.handles.prev, was.Name, d.names[i].Name, was)
-}
-
-// storedInode gives the inode number of a stored file: the recorded one, or in an archive that was copied to another
-// file system the present one.
-func (r *run) storedInode(dir int, e *index.Entry) (uint64, error) {
-	if !r.restat || dir < 0 {
-		return e.Stored, nil
-	}
-	var st fsat.Stat
-	err := fsat.StatAt(dir, e.Name, &st)
-	return st.Ino, err
+	return r.linkName(w, d, was, d.names[i].Name, was)
 }
 
 // nameOf notes in e, of which a name has just been made in the mirror of d, which stored file it is a name of.
@@ -56,6 +48,16 @@ func (r *run) nameOf(d *dir, e, stored *index.Entry) error {
 	}
 	e.Stored, e.Blocks = st.Ino, uint64(st.Blocks)
 	return nil
+}
+
+// linkName makes name in the mirror of d a link to the stored file that was names in the previous snapshot, of which e is
+// the entry now.
+func (r *run) linkName(w *worker, d *dir, was *index.Entry, name string, e *index.Entry) (bool, error) {
+	linked, err := r.linkFrom(w, d, d.handles.prev, was.Name, name, e)
+	if w.notLinked&index.WasMissing != 0 {
+		r.isLost(d, was.Name, fs.ErrNotExist)
+	}
+	return linked, err
 }
 
 // linkFrom makes name in the mirror of d a link to a stored file.
@@ -154,8 +156,7 @@ func (r *run) keepLinked(w *worker, d *dir, i int, st *fsat.Stat) error {
 	if group.entry.Type != 0 {
 		return r.joinGroup(w, d, i, st, group)
 	}
-	was := d.entries[i]
-	linked, err := r.linkPrevious(w, d, i, &was, st.Nlink)
+	linked, err := r.linkPrevious(w, d, i, &d.entries[i], st.Nlink)
 	if err != nil {
 		return err
 	}
@@ -336,7 +337,7 @@ func (r *run) linkPart(w *worker, d *dir, i int, e, was *index.Entry, st *fsat.S
 	var linked bool
 	var err error
 	if group.parts[was.Stored] {
-		linked, err = r.linkFrom(w, d, d.handles.prev, was.Name, e.Name, was)
+		linked, err = r.linkName(w, d, was, e.Name, was)
 	} else {
 		linked, err = r.linkPrevious(w, d, i, was, st.Nlink)
 	}
@@ -357,11 +358,13 @@ func (r *run) linkToGroup(w *worker, d *dir, name string, was *index.Entry, grou
 		return false, nil
 	}
 	if was.Type != 0 && was.Stored == group.entry.Stored && d.handles.prev >= 0 && !r.restat {
-		linked, err := r.linkFrom(w, d, d.handles.prev, was.Name, name, &group.entry)
-		if err != nil || linked || w.notLinked&index.WasMissing == 0 {
-			return linked, err
+		if r.lookAtPrevious(w, d, was) {
+			linked, err := r.linkName(w, d, was, name, &group.entry)
+			if err != nil || linked || w.notLinked&index.WasMissing == 0 {
+				return linked, err
+			}
 		}
-		w.notLinked &^= index.WasMissing // the name is gone there, and the stored file has others
+		w.notLinked &^= index.WasMissing // the stored file has other names
 	}
 	if r.opt.DryRun {
 		if group.entry.Type == index.File {

@@ -54,6 +54,18 @@ type Report struct {
 	LinkLimit uint64 `json:"link_limit,omitempty"`
 	// Missing counts files that had to be stored again because the previous snapshot's copy was gone.
 	Missing uint64 `json:"missing_in_previous,omitempty"`
+	// Altered names what the run has found in the archive that is no longer as it was stored, AlteredCount counts it. This
+	// snapshot has it anew from the source, and the snapshots that have it are damaged.
+	Altered      []Altered `json:"altered,omitempty"`
+	AlteredCount uint64    `json:"altered_count,omitempty"`
+	// Copied says that the archive is a copy, or was moved to another file system, since the previous snapshot.
+	Copied bool `json:"archive_copied,omitempty"`
+	// Rechecked counts the stored files that were looked at before they were linked, RecheckNext says where in their circle
+	// the next run goes on with that.
+	Rechecked   uint64 `json:"rechecked,omitempty"`
+	RecheckNext uint32 `json:"recheck_next,omitempty"`
+	// SetsOwners says that the run could set owners and modes in the archive.
+	SetsOwners bool `json:"sets_owners,omitempty"`
 	// SelfExcluded is the path of the archive below the source, which was left out.
 	SelfExcluded string `json:"archive_left_out,omitempty"`
 	// IndexRebuilt says why the content-hash index was made anew, if it was.
@@ -240,6 +252,9 @@ type tally struct {
 	failed  []FailedItem
 	leftOut []LeftOutItem
 	states  uint64 // entries left out for their state
+
+	altered      []Altered
+	alteredCount uint64
 }
 
 // sumUp adds up what the workers counted.
@@ -255,8 +270,11 @@ func (r *run) sumUp() {
 		rep.NotHeld.addAll(&w.notHeld)
 		rep.LinkLimit += w.limit
 		rep.Missing += w.missing
+		rep.Rechecked += w.rechecked
 		rep.Structure += w.structure
 	}
+	rep.Altered, rep.AlteredCount = r.tally.sortedAltered(), r.tally.alteredCount
+	rep.Copied, rep.SetsOwners = r.restat, r.caps.Owners && r.caps.Modes
 	if r.additions != nil {
 		rep.Counts.Contents = uint64(r.additions.Len())
 	}

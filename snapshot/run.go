@@ -35,8 +35,9 @@ type run struct {
 	previous *index.Catalog // nil: nothing to compare with
 	prevName string
 	index    *index.Index // nil: no usable index
-	restat   bool         // stored inode numbers of the previous catalog are of another file system
-	began    time.Time    // by the clock of the file systems, whatever the time of the run is said to be
+	recheck  recheck
+	restat   bool      // stored inode numbers of the previous catalog are of another file system
+	began    time.Time // by the clock of the file systems, whatever the time of the run is said to be
 
 	catalog     *index.Writer
 	catalogFile *os.File
@@ -44,7 +45,9 @@ type run struct {
 	allocations allocations
 	devices     devices
 	xattrRefs   refCache
-	heldXattrs  xattrSets
+	// gainedRights says that this run can set owners and modes, and the previous one could not.
+	gainedRights bool
+	heldXattrs   xattrSets
 
 	work     int // handle of .snapcopy/work
 	top      *dir
@@ -235,6 +238,7 @@ func (r *run) openPrevious() error {
 			r.report.OtherSource = summary.Source
 		}
 		r.restat = summary.Anchor != r.archive.anchor
+		r.beginRecheck()
 		r.opt.Progress.ExpectFiles.Store(summary.Counts.Files)
 		r.opt.Progress.ExpectAll.Store(summary.Counts.BytesTotal)
 		break

@@ -75,6 +75,7 @@ type file struct {
 	e     index.Entry  // becomes the new entry
 	was   *index.Entry // the previous entry of that name; Type 0: none
 	small []byte       // the content, if it fits the buffer
+	set   []fsat.Xattr // of src
 
 	sparse bool // st says, or the file system, that there are holes
 	version
@@ -198,6 +199,7 @@ func (r *run) storeVersion(f *file) error {
 	if f.failed = errors.Join(err, attrsErr); f.failed != nil {
 		f.e.Flags |= index.Racy // the next run tries again
 	}
+	f.set = set
 	if err := r.addXattrs(&f.e, set); err != nil {
 		return err
 	}
@@ -293,10 +295,9 @@ func sameRecord(a, e *index.Entry) bool {
 
 // couldHoldMore reports whether a stored file lacks something that this run, with other privileges than the one that
 // stored it, could give to a new one.
-func (r *run) couldHoldMore(a *index.Entry) bool {
-	lacks := a.Flags & (index.OwnerNotHeld | index.ModeNotHeld)
-	return lacks != 0 && r.caps.Owners && r.caps.Modes
-}
+func (r *run) couldHoldMore(a *index.Entry) bool { return r.gainedRights && lacksRights(a) }
+
+func lacksRights(a *index.Entry) bool { return a.Flags&(index.OwnerNotHeld|index.ModeNotHeld) != 0 }
 
 // linkStored links the file to a stored one with the same content and metadata, if there is one that no other file of
 // this snapshot uses: first the one it was in the previous snapshot, then any.
@@ -330,11 +331,18 @@ func (r *run) linkStored(f *file) (bool, error) {
 
 // previousStandsFor looks at the file that the previous snapshot has under the same name.
 func (r *run) previousStandsFor(f *file) bool {
+	if f.w.notLinked&index.WasMissing != 0 {
+		return false
+	}
 	var st fsat.Stat
 	if f.d.handles.prev < 0 || fsat.StatAt(f.d.handles.prev, f.name, &st) != nil {
 		return true // linking will say that it is gone
 	}
-	return r.untouched(f.was, &st) && r.sameHoles(f, f.d.handles.prev, f.name, &st)
+	if !r.untouched(f.was, &st) {
+		r.isAltered(f.w, f.d, f.was, r.whatAltered(f.was, &st))
+		return false
+	}
+	return r.sameHoles(f, f.d.handles.prev, f.name, &st)
 }
 
 // becomes notes which stored file the entry is a name of.
@@ -549,17 +557,16 @@ func (r *run) storeSpecial(w *worker, d *dir, i int, st *fsat.Stat, was *index.E
 	if err := r.addXattrs(&e, set); err != nil {
 		return err
 	}
-	action := New
+	action, linked := New, false
 	alike := sameRecord(was, &e) && was.Target == e.Target && was.Major == e.Major && was.Minor == e.Minor
 	if was.Type != 0 {
 		action = Changed
 		if alike && r.standsFor(was, &e) {
-			linked, err := r.linkPrevious(w, d, i, was, st.Nlink)
-			if err != nil {
+			action = Unchanged // though it may have to be made anew
+			if linked, err = r.linkPrevious(w, d, i, was, st.Nlink); err != nil {
 				return err
 			}
 			if linked {
-				action = Unchanged
 				e.Flags |= was.Flags & ofStored
 				if err := r.nameOf(d, &e, was); err != nil {
 					return err
@@ -567,7 +574,7 @@ func (r *run) storeSpecial(w *worker, d *dir, i int, st *fsat.Stat, was *index.E
 			}
 		}
 	}
-	if action != Unchanged {
+	if !linked {
 		e.Flags |= w.notLinked
 		if err := r.makeSpecial(w, d, &e, set); err != nil {
 			return err

@@ -26,7 +26,7 @@ func (r *run) linkByHash(f *file) (found *index.Entry, from string, err error) {
 	err = r.eachStored(f.e.Hash, lookup, func(loc index.Location) bool {
 		return r.restat || !r.used.has(loc.Stored)
 	}, func(snapshot, dir string, e *index.Entry) (bool, error) {
-		if !r.standsFor(e, &f.e) {
+		if !r.standsFor(e, &f.e) || lacksRights(e) && r.caps.Owners && r.caps.Modes {
 			return true, nil
 		}
 		if e.Ino != f.e.Ino && r.source.stillHas(dir, e) { // that file will want its own
@@ -49,7 +49,13 @@ func (r *run) linkStoredAt(f *file, snapshot, dir string, e *index.Entry) (linke
 		if err := fsat.StatAt(fd, e.Name, &st); err != nil {
 			return err
 		}
-		if !r.untouched(e, &st) || !r.sameHoles(f, fd, e.Name, &st) || !r.roomFor(f.st.Nlink, &st) {
+		if !r.untouched(e, &st) {
+			if st.Ino == e.Stored && f.w.notLinked&index.WasMissing == 0 && r.stored.native(snapshot) {
+				r.damaged(snapshot, join(dir, e.Name), r.whatAltered(e, &st))
+			}
+			return nil
+		}
+		if !r.sameHoles(f, fd, e.Name, &st) || !r.sameXattrs(f, fd, e) || !r.roomFor(f.st.Nlink, &st) {
 			return nil
 		}
 		if !r.used.claim(st.Ino) {
@@ -123,12 +129,13 @@ func (r *run) shareFrom(f *file, dst, dir int, name string, e *index.Entry, shar
 	return shared && refused == nil, nil // copying will say what is wrong with the archive
 }
 
-// untouched reports whether a stored file looks as the catalog says: somebody who writes to one moves its times.
-func (r *run) untouched(e *index.Entry, st *fsat.Stat) bool {
-	return st.Type == fsat.Regular && uint64(st.Size) == e.Size && (st.Ino == e.Stored || r.restat) &&
-		(index.Time(st.Mtime) == e.Mtime || e.Flags&index.TimeNotHeld != 0) &&
-		(st.Mode == e.Mode || e.Flags&index.ModeNotHeld != 0) &&
-		(st.UID == e.UID && st.GID == e.GID || e.Flags&index.OwnerNotHeld != 0)
+// sameXattrs reports whether a stored file has the extended attributes of f, as its entry says.
+func (r *run) sameXattrs(f *file, dir int, e *index.Entry) bool {
+	if e.Flags&index.XattrsNotHeld != 0 {
+		return true
+	}
+	have, err := fsat.XattrsAt(dir, e.Name)
+	return err == nil && xattrDifference(xattrList(have), xattrList(f.set), r.euid == 0) == ""
 }
 
 // sameHoles reports whether a stored file with the content of f, which st describes, has its holes where f has them: only
@@ -250,6 +257,14 @@ func (s *storedFiles) catalog(snapshot string) (*index.Catalog, error) {
 	s.catalogs[snapshot] = c
 	s.order = append(s.order, snapshot)
 	return c, nil
+}
+
+// native reports whether the inode numbers in the catalog of a snapshot are those of the archive as it is now.
+func (s *storedFiles) native(snapshot string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, err := s.catalog(snapshot)
+	return err == nil && c.Summary().Anchor == s.archive.anchor
 }
 
 // in calls do with an open folder of a snapshot, or of the mirror under construction.

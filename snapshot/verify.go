@@ -292,10 +292,10 @@ func (v *verifier) entry(w *worker, dir int, e *index.Entry) (read bool, wrong [
 	if err := fsat.StatAt(dir, e.Name, &st); err != nil {
 		return false, []error{lookFailed("stat", err)}
 	}
-	if typeOf(st.Type) != e.Type {
-		return false, []error{damagef("it is a %s, was a %s", typeOf(st.Type), e.Type)}
-	}
 	note(v.compare(e, &st))
+	if typeOf(st.Type) != e.Type {
+		return false, wrong
+	}
 	note(v.compareLinks(e, &st))
 	if e.Type == index.Symlink {
 		target, err := fsat.Readlink(dir, e.Name, st.Size)

@@ -13,10 +13,17 @@ import (
 
 // compare compares what the file system says of an entry with what was recorded, as far as the mirror could hold it.
 func (v *verifier) compare(e *index.Entry, st *fsat.Stat) error {
-	var wrong []string
+	if wrong := differences(e, st); len(wrong) > 0 {
+		return damagef("%s", strings.Join(wrong, "; "))
+	}
+	return nil
+}
+
+// differences puts into words what the file system says of a stored file that is not as recorded.
+func differences(e *index.Entry, st *fsat.Stat) (wrong []string) {
 	differ := func(what string, is, was any) { wrong = append(wrong, fmt.Sprintf("%s is %v, was %v", what, is, was)) }
 	if typeOf(st.Type) != e.Type {
-		return damagef("it is a %s, was a %s", typeOf(st.Type), e.Type)
+		return []string{fmt.Sprintf("it is a %s, was a %s", typeOf(st.Type), e.Type)}
 	}
 	if e.Flags&index.OwnerNotHeld == 0 && (st.UID != e.UID || st.GID != e.GID) {
 		differ("owner", fmt.Sprint(st.UID, ":", st.GID), fmt.Sprint(e.UID, ":", e.GID))
@@ -33,10 +40,7 @@ func (v *verifier) compare(e *index.Entry, st *fsat.Stat) error {
 	if (e.Type == index.CharDevice || e.Type == index.BlockDevice) && (st.Major != e.Major || st.Minor != e.Minor) {
 		differ("device number", fmt.Sprint(st.Major, ":", st.Minor), fmt.Sprint(e.Major, ":", e.Minor))
 	}
-	if len(wrong) == 0 {
-		return nil
-	}
-	return damagef("%s", strings.Join(wrong, "; "))
+	return wrong
 }
 
 func clock(t index.Time) string {
@@ -79,8 +83,7 @@ func (v *verifier) compareLinks(e *index.Entry, st *fsat.Stat) error {
 	return nil
 }
 
-// compareXattrs compares extended attributes. Those that a security module puts on every file by itself, and without
-// root those that only root can see, do not count.
+// compareXattrs compares extended attributes.
 func (v *verifier) compareXattrs(e *index.Entry, read func() ([]fsat.Xattr, error)) error {
 	if e.Flags&index.XattrsNotHeld != 0 {
 		return nil
@@ -97,20 +100,29 @@ func (v *verifier) compareXattrs(e *index.Entry, read func() ([]fsat.Xattr, erro
 	if err != nil {
 		return damagef("catalog: %w", err)
 	}
+	if wrong := xattrDifference(have, want, v.root); wrong != "" {
+		return damagef("%s", wrong)
+	}
+	return nil
+}
+
+// xattrDifference says of one extended attribute that it is not as recorded; "": all are. Those that a security module puts
+// on every file by itself, and without root those that only root can see, do not count.
+func xattrDifference(have, want []index.Xattr, root bool) string {
 	for _, x := range want {
 		i := slices.IndexFunc(have, func(h index.Xattr) bool { return h.Name == x.Name })
 		switch {
-		case i < 0 && (v.root || !strings.HasPrefix(x.Name, "trusted.")):
-			return damagef("extended attribute %q is gone", x.Name)
+		case i < 0 && (root || !strings.HasPrefix(x.Name, "trusted.")):
+			return fmt.Sprintf("extended attribute %q is gone", x.Name)
 		case i >= 0 && !bytes.Equal(have[i].Value, x.Value):
-			return damagef("extended attribute %q has changed", x.Name)
+			return fmt.Sprintf("extended attribute %q has changed", x.Name)
 		}
 	}
 	for _, h := range have {
 		known := slices.ContainsFunc(want, func(x index.Xattr) bool { return x.Name == h.Name })
 		if !known && !strings.HasPrefix(h.Name, "security.") {
-			return damagef("extended attribute %q was added", h.Name)
+			return fmt.Sprintf("extended attribute %q was added", h.Name)
 		}
 	}
-	return nil
+	return ""
 }

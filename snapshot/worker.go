@@ -25,6 +25,7 @@ type worker struct {
 	notHeld      NotHeld
 	limit        uint64 // links that the file system's limit did not allow
 	missing      uint64 // links to what was not there
+	rechecked    uint64 // stored files looked at before they were linked
 	structure    uint64 // bytes of directories made
 	files, bytes uint64 // since progress was last published
 	_            [64]byte

@@ -98,7 +98,7 @@ var reasons = []struct {
 	{restore.OtherMetadata, "only metadata changed, which a stored file has for all its names", "only metadata changed"},
 	{restore.OtherType, "it was another kind of file", "another kind of file before"},
 	{restore.LinkLimit, "the stored file could take no further name (the file system's link limit)", "at the link limit"},
-	{restore.StoredMissing, "the stored file was gone from the archive", "stored file was gone"},
+	{restore.StoredMissing, "the stored file was gone from the archive, or altered", "stored file was gone or altered"},
 	{restore.ChangedMeantime, "it went on changing while it was read", "changed while they were read"},
 	{restore.InCatalogOnly, "the archive cannot hold it; the catalog does", "in the catalog only"},
 	{restore.WasInCatalog, "the archive could not hold it before", "not held by the archive before"},

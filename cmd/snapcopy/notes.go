@@ -58,6 +58,7 @@ func (t *teller) notes(r *snapshot.Report) {
 		t.notef("Warning: %s missing in the previous snapshot and stored again; `snapcopy verify` tells more.",
 			counted(r.Missing, "file was", "files were"))
 	}
+	t.altered(r)
 	if r.LinkLimit > 0 {
 		t.notef("%s the file system's limit of links and stored afresh.", counted(r.LinkLimit, "file reached", "files reached"))
 	}

@@ -28,6 +28,7 @@ type snapshotOptions struct {
 	allowClockBack bool
 	ignoreInode    bool
 	ignoreCtime    bool
+	recheck        shareFlag
 
 	threads int
 	verbose int
@@ -35,6 +36,9 @@ type snapshotOptions struct {
 	json    bool
 	log     string
 }
+
+// defaultRecheck costs one call more for every twentieth file, and finds what was altered in the archive within 20 runs.
+const defaultRecheck = 0.05
 
 func snapshotCommand(a *app) *cobra.Command {
 	return command(a, &cobra.Command{
@@ -44,12 +48,16 @@ func snapshotCommand(a *app) *cobra.Command {
 What did not change since the previous snapshot is shared with it. ARCHIVE is made if it is missing or
 empty. If anything goes wrong, nothing is published and every earlier snapshot stays as it was.
 
+A stored file that was altered in the archive - cut short, given another mode or owner, replaced - is not shared
+but stored anew, and told. Each run looks for that at a share of what did not change, in turn: with --recheck 5%
+each file is looked at once in 20 runs; after the archive was copied, all are. Contents are read by verify only.
+
 Patterns are those of .gitignore files. --exclude wins over --exclude-from; of several patterns that match,
 the last one decides.`,
 		Example: `  snapcopy snapshot ~/Documents /backup/documents
   snapcopy snapshot --exclude '*.o' --exclude-caches --one-file-system / /backup/system
   snapcopy snapshot --dry-run --exclude-from patterns.txt ~/src /backup/src`,
-	}, new(snapshotOptions), mayBeDone, mayNotPublish, mayPublishInPart, mayTrip, mayBeLocked, mayLackSpace)
+	}, new(snapshotOptions), mayBeDone, mayNotPublish, mayPublishInPart, mayFindAltered, mayTrip, mayBeLocked, mayLackSpace)
 }
 
 func (o *snapshotOptions) AddFlags(f *pflag.FlagSet) {
@@ -67,6 +75,8 @@ func (o *snapshotOptions) AddFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.allowClockBack, "allow-clock-back", false, "go on when the clock is behind all snapshots")
 	f.BoolVar(&o.ignoreInode, "ignore-inode", false, "for sources whose inode numbers are not stable")
 	f.BoolVar(&o.ignoreCtime, "ignore-ctime", false, "for sources whose change times are not stable")
+	o.recheck = defaultRecheck
+	f.Var(&o.recheck, "recheck", "look at stored files of this `SHARE` of what did not change, in turn")
 	addThreads(f, &o.threads)
 	f.CountVarP(&o.verbose, "verbose", "v", "``a line for each entry that is not as it was, or is left out; -vv: for all")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors only")
@@ -117,6 +127,7 @@ func (o *snapshotOptions) options(ctx context.Context, a *app) (snapshot.Options
 		RespectNoDump:    o.respectNoDump,
 		IgnoreInode:      o.ignoreInode,
 		IgnoreCtime:      o.ignoreCtime,
+		Recheck:          float64(o.recheck),
 		DryRun:           o.dryRun,
 		RequireArchive:   o.requireArchive,
 		AllowCopies:      o.allowCopies,

@@ -165,6 +165,8 @@ func (t *teller) report(r *snapshot.Report) error {
 	switch {
 	case len(r.Tripwires) > 0 && !r.DryRun:
 		return told{statusTripwire}
+	case r.AlteredCount > 0:
+		return told{statusDamage}
 	case r.Incomplete || len(r.Unfinished) > 0:
 		return toldIncomplete
 	}
@@ -187,13 +189,45 @@ func (t *teller) failed(r *snapshot.Report) {
 	for _, f := range shown {
 		t.errorf("  %s: %s", name(f.Path), printable(f.Error))
 	}
-	if more := total - uint64(len(shown)); more > 0 {
-		where := ""
-		if !t.dryRun {
-			where = ", see " + name(r.Path())
-		}
-		t.errorf("  ... and %s more%s", count(more), where)
+	t.more(r, total-uint64(len(shown)))
+}
+
+// more says how many of a list are not shown, and where to find them.
+func (t *teller) more(r *snapshot.Report, left uint64) {
+	if left == 0 {
+		return
 	}
+	where := ""
+	if !t.dryRun {
+		where = ", see " + name(r.Path())
+	}
+	t.errorf("  ... and %s more%s", count(left), where)
+}
+
+// altered tells what is no longer as it was stored. This snapshot is sound; what has become of the archive is not.
+func (t *teller) altered(r *snapshot.Report) {
+	if r.AlteredCount == 0 {
+		return
+	}
+	shown := r.Altered[:min(len(r.Altered), maxFailedShown)]
+	if t.verbose > 0 {
+		shown = r.Altered
+	}
+	what := "has been altered since it was stored"
+	if r.Copied {
+		what = "was copied here, and the copy is not exact"
+	}
+	has := "This snapshot has them anew from the source and is sound"
+	if t.dryRun {
+		has = "A snapshot would have them anew from the source"
+	}
+	t.errorf("DAMAGE FOUND: the archive %s %s. %s not as recorded:", name(r.Archive), what,
+		counted(r.AlteredCount, "entry of an earlier snapshot is", "entries of earlier snapshots are"))
+	for _, a := range shown {
+		t.errorf("  %s: %s", name(a.Snapshot+"/"+a.Path), printable(a.Found))
+	}
+	t.more(r, r.AlteredCount-uint64(len(shown)))
+	t.errorf("%s; earlier ones stay damaged. `snapcopy verify %s` finds all that is.", has, name(r.Archive))
 }
 
 // errorf writes a line about a failure, which --quiet does not keep back.

@@ -95,6 +95,23 @@ func (v *sizeFlag) String() string {
 
 func (v *sizeFlag) Type() string { return "SIZE" }
 
+// shareFlag is the value of a flag that takes a share: 0, 5% or 0.5%.
+type shareFlag float64
+
+func (v *shareFlag) Set(s string) error {
+	number, percent := strings.CutSuffix(strings.TrimSpace(s), "%")
+	n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	if err != nil || !(n >= 0 && n <= 100) || !percent && n != 0 {
+		return fmt.Errorf("%q is not a share like 5%%, 100%% or 0", s)
+	}
+	*v = shareFlag(n / 100)
+	return nil
+}
+
+func (v *shareFlag) String() string { return strconv.FormatFloat(float64(*v)*100, 'g', 6, 64) + "%" }
+
+func (v *shareFlag) Type() string { return "SHARE" }
+
 // duration writes a time span for people: 0.4 s, 12 s, 3 min 20 s, 2 h 5 min.
 func duration(d time.Duration) string {
 	switch {

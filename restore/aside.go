@@ -209,6 +209,9 @@ func (r *run) deleteOther(w *worker, d *dir, name string) error {
 		r.spared(d.child(name))
 		return nil
 	}
+	if err == nil {
+		err = r.openUp(d)
+	}
 	all := true
 	if err == nil && !w.isLeftover(name) {
 		var stays bool

@@ -40,6 +40,8 @@ type dir struct {
 	inode inodeID // in the target
 
 	searched atomic.Bool // for what a killed restore has left
+	open     openable
+	settled  bool // it has got the snapshot's metadata
 
 	folds bool            // names that differ may be the same there
 	had   map[string]bool // its names when it was entered, if so

@@ -189,6 +189,9 @@ func (r *run) findDir(w *worker, d *dir) error {
 		d.missing = true
 		return nil
 	}
+	if err := r.openUp(p); err != nil {
+		return err
+	}
 	if err := r.step("mkdir"); err != nil {
 		return fmt.Errorf("make folder: %w", err)
 	}
@@ -208,6 +211,9 @@ func (r *run) clearWay(w *worker, d *dir, st *fsat.Stat) error {
 	if r.opt.Overwrite == OverwriteNever {
 		return fmt.Errorf("%w and is not a folder", ErrExists)
 	}
+	if err := r.openUp(d.parent); err != nil {
+		return err
+	}
 	if err := r.keepAside(w, d.parent, d.name, st, false); err != nil {
 		return err
 	}
@@ -217,11 +223,16 @@ func (r *run) clearWay(w *worker, d *dir, st *fsat.Stat) error {
 
 // openFound opens the directory in the target. One that is to get its metadata anew need not let us in as it is.
 func (r *run) openFound(d *dir) (int, error) {
-	open := fsat.OpenDir
-	if (d.update || d.finish) && !r.opt.DryRun {
-		open = r.openOpenedUp
+	var fd int
+	var err error
+	switch in := d.parent.handles.dst; {
+	case d.finish && !r.opt.DryRun:
+		fd, err = r.openOpenedUp(in, d.name)
+	case d.update:
+		fd, err = r.openAnyway(in, d.name, openedUp{dir: d})
+	default:
+		fd, err = fsat.OpenDir(in, d.name)
 	}
-	fd, err := open(d.parent.handles.dst, d.name)
 	if err != nil {
 		return fsat.NoDir, fmt.Errorf("open in target: %w", err)
 	}
@@ -273,10 +284,8 @@ func (r *run) startDir(d *dir) error {
 			}
 			d.differs = !same
 		}
-		if (d.update || d.finish) && !r.opt.DryRun && r.euid != 0 && st.Mode&0o700 != 0o700 { // it gets its mode in the end
-			if err := fsat.Chmod(dst, st.Mode|0o700); err != nil && !fsat.IsRefused(err) {
-				return fmt.Errorf("chmod: %w", err)
-			}
+		if d.finish || d.update && st.Mode&0o500 != 0o500 { // to look at what is in it
+			return r.openUp(d)
 		}
 		return nil
 	}
@@ -372,6 +381,7 @@ func (r *run) finishDir(w *worker, d *dir) error {
 			return r.failed(d.above(), &e, fmt.Errorf("sync: %w", err))
 		}
 	}
+	d.settled = true
 	r.lockLater(d, "", &e, &set.stat)
 	if how.keep != 0 {
 		r.late.closeMode(d, set.mode)
@@ -400,6 +410,7 @@ func (r *run) updateDir(w *worker, d *dir) error {
 	if err != nil {
 		return r.failed(d.above(), &e, fmt.Errorf("set metadata: %w", err))
 	}
+	d.settled = true
 	r.lockLater(d, "", &e, &s.stat)
 	r.toldUpdated(w, d)
 	return nil

@@ -83,6 +83,9 @@ func (r *run) make(w *worker, d *dir, e *index.Entry, over *fsat.Stat) (made fsa
 	if err != nil {
 		return made, err
 	}
+	if err := r.openUp(d); err != nil {
+		return made, err
+	}
 	if err := r.removeLeftovers(w, d); err != nil {
 		return made, err
 	}

@@ -89,7 +89,7 @@ func (r *run) openOrMake(w *worker, dir int, name, path string) (int, error) {
 		}
 		return fd, nil
 	case err == nil:
-		return fsat.OpenDir(dir, name)
+		return r.openAnyway(dir, name, openedUp{path: path})
 	case !fsat.IsGone(err):
 		return fsat.NoDir, err
 	case r.opt.DryRun:
@@ -98,7 +98,7 @@ func (r *run) openOrMake(w *worker, dir int, name, path string) (int, error) {
 	if err := r.step("mkdir"); err != nil {
 		return fsat.NoDir, err
 	}
-	if err := fsat.Mkdir(dir, name, 0o700); err != nil {
+	if err := r.mkdirIn(dir, name, folderOf(path)); err != nil {
 		return fsat.NoDir, err
 	}
 	fd, err := fsat.OpenDir(dir, name)

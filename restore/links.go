@@ -155,6 +155,9 @@ func (r *run) linkToGroup(w *worker, d *dir, name string, over *fsat.Stat, group
 		}
 		return true, nil
 	}
+	if err := r.openUp(d); err != nil {
+		return false, err
+	}
 	from := d.handles.dst
 	if group.dir != d {
 		var err error
@@ -259,6 +262,8 @@ type lateWork struct {
 	names []lateName
 	modes []lateMode
 	attrs []lateAttrs
+	// opened are folders that existed and get their modes back
+	opened []openedUp
 	// folders of the snapshot that were made on the way to a path, each after the one above it
 	folders    []lateFolder
 	folderLock sync.Mutex

@@ -213,6 +213,7 @@ func start(ctx context.Context, from Source, paths []string, to string, opt Opti
 	if err == nil {
 		err = r.finish()
 	}
+	err = errors.Join(err, r.closeUp())
 	r.sumUp()
 	return r.report, err
 }
@@ -243,6 +244,9 @@ func (r *run) finish() error {
 		return err
 	}
 	if err := r.endNote(); err != nil {
+		return err
+	}
+	if err := r.closeUp(); err != nil {
 		return err
 	}
 	if err := r.lockAll(); err != nil {

@@ -237,6 +237,7 @@ func (r *run) deleteOther(w *worker, d *dir, name string) error {
 		return r.failed(d, &gone, fmt.Errorf("delete: %w", whyRefused(d.handles.dst, name, err)))
 	}
 	if all {
+		d.touched.Store(true)
 		w.counts.Deleted++
 		r.told(d, &gone, Deleted)
 	}

@@ -31,8 +31,10 @@ type dir struct {
 	// plain: what is made in it belongs to us and inherits nothing.
 	// missing: a dry run has found that it does not exist.
 	// spared: nothing in it is deleted, because something is mounted there that the snapshot knows nothing of.
-	// differs: it existed, and its metadata was not that of the snapshot.
-	own, finish, update, plain, missing, spared, differs bool
+	own, finish, update, plain, missing, spared bool
+
+	diff    folderDiff  // it existed: in what it was not as in the snapshot
+	touched atomic.Bool // names in it have changed, or would without a dry run
 
 	// leftOut is the rule by which a run with the snapshot's filters would not look into it, so that nothing is deleted.
 	leftOut string

@@ -16,7 +16,8 @@ func (r *run) openTop(selected []selection) error {
 	r.top = d
 	if r.whole {
 		var err error
-		d.entry, d.finish = r.from.Catalog.Root(), true
+		d.entry = r.from.Catalog.Root()
+		d.finish, d.update = r.made, r.opt.Overwrite != OverwriteNever
 		if err = r.readRecord(d); err != nil {
 			return err
 		}
@@ -30,7 +31,7 @@ func (r *run) openTop(selected []selection) error {
 	}
 	dst := fsat.NoDir
 	if r.target == fsat.NoDir { // a dry run that has found nothing
-		d.missing, d.own = true, true
+		d.missing, d.own, d.finish = true, true, true
 	} else if dst, err = r.lookAtTarget(d); err != nil {
 		return errors.Join(err, fsat.Close(src))
 	}
@@ -63,8 +64,20 @@ func (r *run) lookAtTarget(d *dir) (dst int, err error) {
 	if !d.own && !r.opt.DryRun {
 		r.claim()
 	}
+	if r.whole && !r.made {
+		if d.diff, err = r.compareDir(d, r.target, &st); err != nil {
+			return fsat.NoDir, &fs.PathError{Op: "look at", Path: r.report.Target, Err: err}
+		}
+	}
+	// An empty folder that is closed to others is as this restore makes one: it can be what is left of a kill just then.
+	r.adopts = d.own && !r.made && st.UID == r.euid && st.Mode == 0o700
 	if err := r.begin(d, list); err != nil {
 		return fsat.NoDir, err
+	}
+	// Where there is a note, there is one more thing in the target until the end.
+	d.finish = r.whole && (r.made || r.adopts || d.update && (d.own || r.resumed))
+	if r.whole && r.adopts && !d.update {
+		r.report.TargetSet = (d.diff &^ otherTime).names()
 	}
 	if dst, err = fsat.OpenDir(r.target, "."); err != nil {
 		return fsat.NoDir, &fs.PathError{Op: "open", Path: r.report.Target, Err: err}
@@ -185,6 +198,7 @@ func (r *run) findDir(w *worker, d *dir) error {
 		}
 	}
 	d.own, d.finish = true, true
+	p.touched.Store(true)
 	if r.opt.DryRun {
 		d.missing = true
 		return nil
@@ -277,12 +291,10 @@ func (r *run) startDir(d *dir) error {
 		if d.leftOut, err = r.leftOutNow(d, &st); err != nil {
 			return err
 		}
-		if d.update {
-			same, err := r.sameDir(&d.entry, dst)
-			if err != nil {
+		if !d.finish {
+			if d.diff, err = r.compareDir(d, dst, &st); err != nil {
 				return err
 			}
-			d.differs = !same
 		}
 		if d.finish || d.update && st.Mode&0o500 != 0o500 { // to look at what is in it
 			return r.openUp(d)
@@ -336,19 +348,23 @@ func (r *run) leave(id int, d *dir) (err error) {
 		return err
 	}
 	switch {
-	case d.parent == nil || d.base != nil:
-		if d.finish && !r.opt.DryRun {
-			err = r.finishDir(w, d)
-		}
-	case r.opt.DryRun && d.missing:
+	case d.base != nil || d.selected != nil: // no folder that is restored: it only leads to what is
+	case d.missing && d.parent != nil:
 		w.counts.Dirs++
 		r.told(d.parent, &d.entry, Restored)
-	case r.opt.DryRun:
+	case d.missing:
+	case d.finish && r.opt.DryRun:
 		r.toldUpdated(w, d)
 	case d.finish:
-		err = r.finishDir(w, d)
+		if err = r.finishDir(w, d); err == nil && d.parent == nil {
+			r.toldUpdated(w, d)
+		}
+	case d.update && r.opt.DryRun:
+		r.toldUpdated(w, d)
 	case d.update:
 		err = r.updateDir(w, d)
+	default:
+		err = r.leaveAsIs(d)
 	}
 	if err != nil {
 		return err
@@ -369,16 +385,16 @@ func (r *run) finishDir(w *worker, d *dir) error {
 	}
 	if d.parent == nil || !d.own { // it may have attributes that the snapshot does not know
 		if err := r.dropXattrs(w, d.handles.dst, d.xattrs); err != nil {
-			return r.failed(d.above(), &e, fmt.Errorf("set metadata: %w", err))
+			return r.notFinished(d, &e, fmt.Errorf("set metadata: %w", err))
 		}
 	}
 	set, err := r.setMetadata(w, inode{fd: d.handles.dst}, &e, d.xattrs, how)
 	if err != nil {
-		return r.failed(d.above(), &e, fmt.Errorf("set metadata: %w", err))
+		return r.notFinished(d, &e, fmt.Errorf("set metadata: %w", err))
 	}
 	if r.fsync {
 		if err := fsat.Sync(d.handles.dst); err != nil {
-			return r.failed(d.above(), &e, fmt.Errorf("sync: %w", err))
+			return r.notFinished(d, &e, fmt.Errorf("sync: %w", err))
 		}
 	}
 	d.settled = true
@@ -393,11 +409,18 @@ func (r *run) finishDir(w *worker, d *dir) error {
 	return nil
 }
 
+// notFinished settles a folder of this restore's own that has not got its metadata: the note of it stays, so that the same
+// restore makes up for that.
+func (r *run) notFinished(d *dir, e *index.Entry, err error) error {
+	r.keepNote.Store(true)
+	return r.failed(d.above(), e, err)
+}
+
 // updateDir gives a directory that existed the metadata of the snapshot, if it has another.
 func (r *run) updateDir(w *worker, d *dir) error {
 	e := d.entry
 	e.Below = index.Totals{}
-	if !d.differs { // then nothing but the work in it can have changed it
+	if d.diff == 0 { // then nothing but the work in it can have changed it
 		var st fsat.Stat
 		if err := fsat.StatHandle(d.handles.dst, &st); err != nil {
 			return r.failed(d.above(), &e, fmt.Errorf("stat: %w", err))
@@ -418,33 +441,8 @@ func (r *run) updateDir(w *worker, d *dir) error {
 
 // toldUpdated counts and tells a directory whose metadata was another when it was entered.
 func (r *run) toldUpdated(w *worker, d *dir) {
-	if d.differs {
+	if d.diff != 0 {
 		w.counts.Metadata++
-		r.told(d.parent, &d.entry, Updated)
+		r.told(d.above(), &d.entry, Updated)
 	}
-}
-
-func (r *run) sameDir(e *index.Entry, fd int) (bool, error) {
-	var st fsat.Stat
-	if err := fsat.StatHandle(fd, &st); err != nil {
-		return false, fmt.Errorf("stat: %w", err)
-	}
-	if r.isRecorded(e, &st) {
-		return true, nil
-	}
-	if !sameMetadata(e, &st) {
-		return false, nil
-	}
-	set, err := fsat.Xattrs(fd)
-	if err != nil {
-		return false, fmt.Errorf("read extended attributes: %w", err)
-	}
-	if !r.opt.Attrs {
-		return index.HashXattrs(xattrList(set)) == e.XattrHash, nil
-	}
-	attrs, err := fsat.Attrs(fd)
-	if err != nil {
-		return false, fmt.Errorf("read attributes: %w", err)
-	}
-	return index.HashXattrs(xattrList(set)) == e.XattrHash && index.Attrs(attrs)&index.KnownAttrs == e.Attrs, nil
 }

@@ -110,6 +110,7 @@ func (r *run) make(w *worker, d *dir, e *index.Entry, over *fsat.Stat) (made fsa
 		action = Replaced
 	}
 	w.counts.Files++
+	d.touched.Store(true)
 	r.writeOut.made(e)
 	r.told(d, e, action)
 	return made, nil

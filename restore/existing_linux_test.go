@@ -156,7 +156,8 @@ func TestEveryKindOverEveryKind(t *testing.T) {
 func TestMetadataAloneIsSetInPlace(t *testing.T) {
 	needRoot(t)
 	const file = "file f 0640 content owner=12:34 mtime=1000.5 xattr.user.a=1 xattr.user.b=2 acl=u:77:r\n" +
-		"dir d 0750 owner=12:34 mtime=1000.5 xattr.user.a=1 default=u:77:rx"
+		"dir d 0750 owner=12:34 mtime=1000.5 xattr.user.a=1 default=u:77:rx\n" +
+		"set . mtime=5"
 	source := builtTree(t, file)
 	a := archive(t, source)
 	for _, change := range []string{"set f mode=0600", "set f owner=12:0", "set f owner=0:34", "set f mtime=1000.6",

@@ -110,6 +110,7 @@ func (r *run) restoreInGroup(w *worker, d *dir, e *index.Entry, over *fsat.Stat,
 		if linked {
 			w.counts.Files++
 			w.counts.Linked++
+			d.touched.Store(true)
 			if over != nil {
 				w.counts.Replaced++
 			}
@@ -336,7 +337,8 @@ func (r *run) linkIntoLeft(w *worker, n *lateName) (linked bool, err error) {
 	if linked, err = r.link(from, n.group, n.dir, to, n.entry.Name); err != nil || !linked {
 		return linked, err
 	}
-	if n.dir.finish {
+	n.dir.touched.Store(true)
+	if n.dir.base == nil && n.dir.selected == nil {
 		if err := fsat.SetMtime(to, fsat.Time(n.dir.entry.Mtime)); err != nil && !fsat.IsRefused(err) {
 			return linked, fmt.Errorf("set time of its folder: %w", err)
 		}

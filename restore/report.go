@@ -27,6 +27,8 @@ type Report struct {
 	DryRun   bool   `json:"dry_run,omitempty"`
 	OldTree  string `json:"old_tree,omitempty"` // of Swap: where the tree is that was in the target's place
 	Resumed  bool   `json:"resumed,omitempty"`  // it went on with a restore that was cut short
+	// Unfinished says that folders of this restore's own have not got their metadata: the same restore goes on with that.
+	Unfinished bool `json:"unfinished,omitempty"`
 
 	Files         uint64 `json:"files"`         // entries made that are not directories
 	Dirs          uint64 `json:"dirs"`          // directories made
@@ -45,6 +47,16 @@ type Report struct {
 	// Spared names folders in which nothing was deleted: another file system is mounted there, of which the snapshot
 	// knows nothing, or it is the archive.
 	Spared []string `json:"spared,omitempty"`
+
+	// TargetDiffers says in what the target itself, which existed and was left as it is, differs from the snapshot's root.
+	TargetDiffers []string `json:"target_differs,omitempty"`
+	// TargetSet says in what the target, which existed but looked like one that this restore had made, gets the metadata of
+	// the snapshot's root.
+	TargetSet []string `json:"target_set,omitempty"`
+	// OtherTimesCount is the number of folders that existed and were left as they are, and differ in their time only.
+	// OtherTimes names the first 1000, sorted.
+	OtherTimesCount uint64   `json:"other_times_count,omitempty"`
+	OtherTimes      []string `json:"other_times,omitempty"`
 
 	// UnsavedCount is the number of entries that were not deleted, because they have no copy in the archive: the snapshot
 	// left them out or could not read them. Unsaved names the first 1000, sorted by path.
@@ -187,6 +199,7 @@ func (r *run) sumUp() {
 	}
 	rep.Failed, rep.FailedCount, rep.Damaged = r.tally.failed, r.tally.count, r.tally.damage
 	slices.Sort(rep.Spared)
+	slices.Sort(rep.OtherTimes)
 	slices.SortFunc(rep.Unsaved, func(a, b UnsavedItem) int { return strings.Compare(a.Path, b.Path) })
 	slices.SortFunc(rep.Failed, func(a, b FailedItem) int { return strings.Compare(a.Path, b.Path) })
 }

@@ -126,6 +126,8 @@ type run struct {
 	target     int  // handle of the target
 	fsync      bool // each file and folder has to be synced by itself
 	whole      bool
+	made       bool  // the target was made by this restore, or by that which it goes on with
+	adopts     bool  // it may have been, as far as can be seen
 	swap       *swap // nil: the target stays where it is
 	top        *dir
 	dirs       dirhandles.Set[*dir]
@@ -143,6 +145,7 @@ type run struct {
 	alone      bool             // no other restore into the target is under way
 	resumed    bool             // the target is that of this restore, cut short before
 	noted      bool             // the target has the note that the restore is not finished
+	keepNote   atomic.Bool      // it stays: some folder has not got its metadata
 	late       lateWork
 	writeOut   writeOut
 	tally      tally
@@ -150,7 +153,8 @@ type run struct {
 }
 
 // Run restores from a published snapshot into the folder to, which is made if it is missing, with its parents. Without
-// paths the whole snapshot goes into it, and the folder itself gets the metadata of the snapshot's root. Otherwise each
+// paths the whole snapshot goes into it, and if it was made, or anything is overwritten, it gets the metadata of the
+// snapshot's root. Otherwise each
 // path, elements joined by '/', is restored under its last element's name, with everything below it.
 //
 // An entry that cannot be restored is listed in the report and stops nothing. Run itself fails if there is nothing
@@ -246,6 +250,7 @@ func (r *run) finish() error {
 	if err := r.endNote(); err != nil {
 		return err
 	}
+	r.report.Unfinished = r.unfinished()
 	if err := r.closeUp(); err != nil {
 		return err
 	}
@@ -300,6 +305,7 @@ func (r *run) openTarget(to string) error {
 		return &fs.PathError{Op: "make target", Path: abs, Err: err}
 	}
 	if r.swap != nil {
+		r.made = true
 		if r.target, err = r.swap.openFresh(); err != nil {
 			return &fs.PathError{Op: "open target", Path: abs, Err: err}
 		}
@@ -318,7 +324,8 @@ func (r *run) openTarget(to string) error {
 	if err := os.MkdirAll(filepath.Dir(abs), 0o777); err != nil {
 		return err
 	}
-	if err := os.Mkdir(abs, mode); err != nil && !errors.Is(err, fs.ErrExist) {
+	err = os.Mkdir(abs, mode)
+	if r.made = err == nil; err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	if r.target, err = fsat.OpenRoot(abs); err != nil {

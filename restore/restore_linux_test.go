@@ -315,13 +315,13 @@ func TestExistingNamesAreNotTouched(t *testing.T) {
 	target.check(os.Symlink("old", target.path("link")))
 
 	rep := a.restore(nil, target.root, Options{})
-	wantFailed(t, rep, "file", "dir/taken", "dir into link", "dir into file", "link")
+	wantFailed(t, rep, "file", "dir", "dir/taken", "dir into link", "dir into file", "link")
 	for _, f := range rep.Failed {
 		if !errors.Is(f.Err, ErrExists) {
 			t.Errorf("%s: %v", f.Path, f.Err)
 		}
 	}
-	if rep.FailedCount != 3+2+3 || rep.Damaged != 0 || rep.Existing != 1 {
+	if rep.FailedCount != 4+2+3 || rep.Damaged != 0 || rep.Existing != 1 {
 		t.Errorf("failed %d, damaged %d, existing %d", rep.FailedCount, rep.Damaged, rep.Existing)
 	}
 	for name, want := range map[string]string{"file": "old", "dir/taken": "old", "dir/inner": "new",
@@ -388,12 +388,24 @@ func TestEveryStepCanFail(t *testing.T) {
 				failed := int(rep.FailedCount)
 				if slices.Contains([]string{"", "a", "b", "empty"}, rep.Failed[0].Path) && (step == "metadata" || step == "mode") {
 					failed-- // it is there, with everything in it
+					if !rep.Unfinished {
+						t.Error("nothing says that a folder is not finished")
+					}
+					failed-- // so is the note
 				}
 				if missing := len(want) - len(got); missing != failed {
 					t.Errorf("%d entries are missing, %d failed: %+v", missing, rep.FailedCount, rep.Failed)
 				}
 				if written := strings.Contains(strings.Join(got, ""), "size=1"); written != (rep.BytesWritten == 1) {
 					t.Errorf("%d bytes written; the file is there: %v", rep.BytesWritten, written)
+				}
+				// The same once more makes up for it all, or says that it does not.
+				again := a.restore(nil, to, Options{})
+				if rep.Unfinished {
+					wantFailed(t, again)
+				}
+				if again.FailedCount == 0 {
+					sameTree(t, want, describe(t, to))
 				}
 			})
 		}
@@ -433,7 +445,16 @@ func TestTargetBequeathsNothing(t *testing.T) {
 	if os.Geteuid() == 0 {
 		target.owner("", 0, 4321)
 	}
-	wantFailed(t, a.restore(nil, target.root, Options{}))
+	top := describe(t, target.root)[0]
+	top = top[:strings.Index(top, "mtime=")]
+	rep := a.restore(nil, target.root, Options{})
+	wantFailed(t, rep)
+	got := describe(t, target.root)
+	sameTree(t, want[1:], got[1:])
+	if !strings.HasPrefix(got[0], top) || !slices.Contains(rep.TargetDiffers, "mode") { // it was the user's
+		t.Errorf("the target was %s and is %s, differs in %q", top, got[0], rep.TargetDiffers)
+	}
+	wantFailed(t, a.restore(nil, target.root, Options{Overwrite: OverwriteChanged}))
 	sameTree(t, want, describe(t, target.root))
 }
 

@@ -25,6 +25,7 @@ const (
 // what there is in the target.
 func (r *run) begin(d *dir, list []fsat.DirEntry) error {
 	text := r.noteText(d)
+	full := text + noteMade
 	there := slices.ContainsFunc(list, func(e fsat.DirEntry) bool { return e.Name == unfinishedName })
 	instead := false
 	if there {
@@ -33,15 +34,20 @@ func (r *run) begin(d *dir, list []fsat.DirEntry) error {
 			return fmt.Errorf("read %s in target: %w", unfinishedName, err)
 		}
 		written := strings.TrimRight(found, "\x00")                  // after a power cut it can have its size and not its content
-		if r.resumed = strings.HasPrefix(text, written); r.resumed { // it may have been cut short itself
+		if r.resumed = strings.HasPrefix(full, written); r.resumed { // it may have been cut short itself
 			r.report.Resumed = true
-			instead = found != text
+			r.made = written == full
+			r.adopts = !r.made && written != text // it does not say
+			instead = found != text && found != full
 		} else { // that of another restore has no meaning any more if everything is made as in this snapshot
 			instead = r.whole && r.opt.Delete && r.opt.Overwrite != OverwriteNever
 		}
 	}
 	if !d.own && !instead || r.opt.DryRun {
 		return nil
+	}
+	if r.made || r.adopts {
+		text = full
 	}
 	if err := r.step("note"); err != nil {
 		return fmt.Errorf("write to target: %w", err)
@@ -62,6 +68,9 @@ func (r *run) begin(d *dir, list []fsat.DirEntry) error {
 	r.noted = true
 	return nil
 }
+
+// noteMade ends the note if the target was made by the restore: then it gets its metadata in the end.
+const noteMade = "made the folder\n"
 
 // noteText tells one restore from others: by what is restored.
 func (r *run) noteText(d *dir) string {
@@ -94,7 +103,7 @@ func (r *run) unfinished() bool { return (r.noted || r.resumed) && !r.opt.DryRun
 
 // endNote takes the note away. Only modes and attributes that would keep it there are set after that.
 func (r *run) endNote() error {
-	if !r.unfinished() {
+	if !r.unfinished() || r.keepNote.Load() {
 		return nil
 	}
 	if err := fsat.Unlink(r.target, unfinishedName); err != nil && !fsat.IsGone(err) {

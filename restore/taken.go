@@ -210,11 +210,6 @@ func (r *run) isRecorded(e *index.Entry, st *fsat.Stat) bool {
 		e.Flags&(index.Racy|index.Torn) == 0
 }
 
-func sameMetadata(e *index.Entry, st *fsat.Stat) bool {
-	return (e.Mode == st.Mode || e.Type == index.Symlink) && e.UID == st.UID && e.GID == st.GID &&
-		e.Mtime == index.Time(st.Mtime)
-}
-
 func (r *run) compareFile(w *worker, d *dir, e *index.Entry, st *fsat.Stat, meta bool) (diff difference, err error) {
 	if uint64(st.Size) != e.Size && !r.mends() {
 		return otherContent, nil

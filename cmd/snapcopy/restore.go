@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,8 +61,9 @@ func restoreCommand(a *app) *cobra.Command {
 Everything is as it was in the source: types, owners, modes, times, extended attributes, ACLs, hard links, holes.
 Contents are compared with their hashes on the way; what is damaged is never restored.
 
-What exists and differs is left alone and listed as failed, unless --overwrite=changed (or always) says otherwise; what
-is as in the snapshot is not written again. --delete makes the restored folders an exact mirror, but for what the
+What exists and differs, folders as well, is left alone and listed as failed, unless --overwrite=changed (or always)
+says otherwise; what is as in the snapshot is not written again. DIR itself, if it existed, keeps its own mode and owner
+without that. --delete makes the restored folders an exact mirror, but for what the
 snapshot left out or could not read: that has no copy, stays, and is listed. A restore that was interrupted goes on
 when it is started again.
 
@@ -319,7 +321,7 @@ func (o *restoreOptions) failed(a *app, r *restore.Report) {
 	for _, f := range shown {
 		below := f.Below.Files + f.Below.Dirs
 		named += 1 + below
-		text := name(f.Path) + ": " + printable(f.Err.Error())
+		text := name(cmp.Or(f.Path, ".")) + ": " + printable(f.Err.Error())
 		if below > 0 {
 			text += ", with " + counted(below, "entry", "entries") + " below it"
 		}
@@ -345,6 +347,7 @@ func (o *restoreOptions) summary(a *app, r *restore.Report, lacks *lackingInSnap
 		a.term.errorf("Nothing was deleted in %s: another file system is mounted there now, or it is the archive.", name(path))
 	}
 	o.notDeleted(a, r)
+	o.leftAsTheyAre(a, r)
 	if !o.quiet {
 		if r.Resumed {
 			a.term.errorf("Went on with a restore that was cut short.")

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
+	"snapcopy/index"
 	"snapcopy/restore"
 )
 
@@ -60,22 +62,53 @@ func (o *restoreOptions) notDeleted(a *app, r *restore.Report) {
 	a.term.errorf("Not deleted: %s without a copy in snapshot %s, which left them out or could not read them. "+
 		"--exclude leaves them alone without this, --delete-unsaved deletes them:",
 		counted(r.UnsavedCount, "entry", "entries"), r.Snapshot)
-	shown := r.Unsaved
-	if !o.verbose && len(shown) > maxFailedShown {
-		shown = shown[:maxFailedShown]
-	}
-	for i, u := range shown {
-		why := printable(u.Why)
-		if i > 0 && shown[i-1].Why == u.Why {
-			why = "likewise"
+	o.some(a, len(r.Unsaved), r.UnsavedCount, func(i int) string {
+		u := &r.Unsaved[i]
+		if i > 0 && r.Unsaved[i-1].Why == u.Why {
+			return name(u.Path) + ": likewise"
 		}
-		a.term.errorf("  %s: %s", name(u.Path), why)
+		return name(u.Path) + ": " + printable(u.Why)
+	})
+}
+
+// some prints a line for each of the first items of a list, for all with --verbose, and how many there are beside them.
+func (o *restoreOptions) some(a *app, named int, total uint64, line func(i int) string) {
+	shown := named
+	if !o.verbose {
+		shown = min(named, maxFailedShown)
 	}
-	if more := r.UnsavedCount - uint64(len(shown)); more > 0 {
+	for i := range shown {
+		a.term.errorf("  %s", line(i))
+	}
+	if more := total - uint64(shown); more > 0 {
 		hint := ""
-		if !o.verbose {
+		if shown < named {
 			hint = "; --verbose names more"
 		}
 		a.term.errorf("  ... and %s more%s", count(more), hint)
 	}
+}
+
+// leftAsTheyAre tells of folders that existed and differ, and are no failures for that.
+func (o *restoreOptions) leftAsTheyAre(a *app, r *restore.Report) {
+	if r.Unfinished {
+		a.term.errorf("Some folders in %s have not got their metadata: the same command goes on with them.", name(r.Target))
+	}
+	if o.quiet {
+		return
+	}
+	if len(r.TargetDiffers) > 0 {
+		a.term.errorf("%s existed and differs from the snapshot's top folder in its %s: left as it is. "+
+			"--overwrite=changed would set that.", name(r.Target), strings.Join(r.TargetDiffers, ", "))
+	}
+	if len(r.TargetSet) > 0 {
+		a.term.errorf("%s existed, empty or as a restore leaves it that was cut short: it gets the snapshot's %s.",
+			name(r.Target), strings.Join(r.TargetSet, ", "))
+	}
+	if r.OtherTimesCount == 0 {
+		return
+	}
+	a.term.errorf("%s with another time than in the snapshot, left as it is (--overwrite=changed sets it):",
+		counted(r.OtherTimesCount, "folder exists", "folders exist"))
+	o.some(a, len(r.OtherTimes), r.OtherTimesCount, func(i int) string { return entryName(r.OtherTimes[i], index.Dir) })
 }

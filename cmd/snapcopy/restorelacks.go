@@ -80,18 +80,7 @@ func (o *restoreOptions) toldLacking(a *app, s *openSnapshot, l *lackingInSnapsh
 	}
 	a.term.errorf("Snapshot %s is incomplete: %s could not be read, or not completely, when it was taken. "+
 		"An earlier snapshot may have them (snapcopy versions):", s.Name, counted(l.Count, "entry", "entries"))
-	shown := l.Failed
-	if !o.verbose && len(shown) > maxFailedShown {
-		shown = shown[:maxFailedShown]
-	}
-	for _, f := range shown {
-		a.term.errorf("  %s: %s", name(f.Path), printable(f.Error))
-	}
-	if more := l.Count - uint64(len(shown)); more > 0 {
-		hint := ""
-		if !o.verbose && len(shown) < len(l.Failed) {
-			hint = "; --verbose names more"
-		}
-		a.term.errorf("  ... and %s more%s", count(more), hint)
-	}
+	o.some(a, len(l.Failed), l.Count, func(i int) string {
+		return name(l.Failed[i].Path) + ": " + printable(l.Failed[i].Error)
+	})
 }

@@ -1,0 +1,130 @@
+package restore
+
+import (
+	"fmt"
+	"strings"
+
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
+)
+
+// A folder that exists is compared when it is entered, before what is done in it changes its time. With OverwriteNever it
+// stays as it is: one that differs is told of as failed, as a file is; but its time follows from what was made and removed
+// in it since, so that another time alone is only noted. Where this restore changes names, the time is that of the
+// snapshot afterwards. The target itself, if it is not restored in place, is no entry of the snapshot, but a place that the
+// caller has chosen: in what it differs is in the report.
+
+// folderDiff says in what a folder of the target differs from the snapshot's.
+type folderDiff uint8
+
+const (
+	otherMode folderDiff = 1 << iota
+	otherOwner
+	otherXattrs
+	otherAttrs
+	otherTime
+)
+
+var folderDiffNames = []string{"mode", "owner", "extended attributes or ACLs", "file attributes", "time"}
+
+func (f folderDiff) names() (list []string) {
+	for i, name := range folderDiffNames {
+		if f&(1<<i) != 0 {
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
+// compareDir finds out in what an open folder of the target differs.
+func (r *run) compareDir(d *dir, fd int, st *fsat.Stat) (diff folderDiff, err error) {
+	e := &d.entry
+	if r.isRecorded(e, st) {
+		return 0, nil
+	}
+	set, err := fsat.Xattrs(fd)
+	if err != nil {
+		return 0, fmt.Errorf("read extended attributes: %w", err)
+	}
+	if index.HashXattrs(xattrList(set)) != e.XattrHash {
+		diff |= otherXattrs
+	}
+	if r.opt.Attrs {
+		attrs, err := fsat.Attrs(fd)
+		if err != nil {
+			return 0, fmt.Errorf("read attributes: %w", err)
+		}
+		if index.Attrs(attrs)&index.KnownAttrs != e.Attrs {
+			diff |= otherAttrs
+		}
+	}
+	return diff | compareStat(e, st), nil
+}
+
+// compareStat finds out in what the metadata differ that a stat tells.
+func compareStat(e *index.Entry, st *fsat.Stat) (diff folderDiff) {
+	if st.Mode != e.Mode && e.Type != index.Symlink {
+		diff |= otherMode
+	}
+	if st.UID != e.UID || st.GID != e.GID {
+		diff |= otherOwner
+	}
+	if index.Time(st.Mtime) != e.Mtime {
+		diff |= otherTime
+	}
+	return diff
+}
+
+func sameMetadata(e *index.Entry, st *fsat.Stat) bool { return compareStat(e, st) == 0 }
+
+// leaveAsIs ends a folder that existed and keeps its metadata.
+func (r *run) leaveAsIs(d *dir) error {
+	e := d.entry
+	e.Below = index.Totals{}
+	diff := d.diff
+	if d.touched.Load() {
+		diff &^= otherTime
+		if err := r.setTimeOfFolder(d.handles.dst, &e); err != nil {
+			return r.failed(d.above(), &e, err)
+		}
+	}
+	switch {
+	case diff == 0:
+	case d.parent == nil && !r.opt.InPlace:
+		r.report.TargetDiffers = diff.names()
+	case diff == otherTime:
+		r.noteOtherTime(d.path())
+	default:
+		return r.failed(d.above(), &e, fmt.Errorf("%w and differs in its %s", ErrExists, strings.Join(diff.names(), ", ")))
+	}
+	return nil
+}
+
+// setTimeOfFolder gives a folder in which names have changed its time.
+func (r *run) setTimeOfFolder(fd int, e *index.Entry) error {
+	if r.opt.DryRun {
+		return nil
+	}
+	if err := r.step("folder time"); err != nil {
+		return fmt.Errorf("set time: %w", err)
+	}
+	if err := fsat.SetMtime(fd, fsat.Time(e.Mtime)); err != nil && !fsat.IsRefused(err) {
+		return fmt.Errorf("set time: %w", err)
+	}
+	if r.fsync {
+		if err := fsat.Sync(fd); err != nil {
+			return fmt.Errorf("sync: %w", err)
+		}
+	}
+	return nil
+}
+
+// noteOtherTime notes a folder that existed and has another time than in the snapshot, but no other difference.
+func (r *run) noteOtherTime(path string) {
+	r.tally.mu.Lock()
+	defer r.tally.mu.Unlock()
+	r.report.OtherTimesCount++
+	if len(r.report.OtherTimes) < maxListed {
+		r.report.OtherTimes = append(r.report.OtherTimes, path)
+	}
+}

@@ -33,8 +33,9 @@ type dir struct {
 	// spared: nothing in it is deleted, because something is mounted there that the snapshot knows nothing of.
 	own, finish, update, plain, missing, spared bool
 
-	diff    folderDiff  // it existed: in what it was not as in the snapshot
-	touched atomic.Bool // names in it have changed, or would without a dry run
+	diff    folderDiff   // it existed: in what it was not as in the snapshot
+	seen    seenMetadata // then
+	touched atomic.Bool  // names in it have changed, or would without a dry run
 
 	// leftOut is the rule by which a run with the snapshot's filters would not look into it, so that nothing is deleted.
 	leftOut string

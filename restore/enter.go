@@ -65,7 +65,7 @@ func (r *run) lookAtTarget(d *dir) (dst int, err error) {
 		r.claim()
 	}
 	if r.whole && !r.made {
-		if d.diff, err = r.compareDir(d, r.target, &st); err != nil {
+		if d.diff, err = r.compareDir(&r.workers[0], d, r.target, &st); err != nil {
 			return fsat.NoDir, &fs.PathError{Op: "look at", Path: r.report.Target, Err: err}
 		}
 	}
@@ -152,7 +152,7 @@ func (r *run) enterDir(w *worker, d *dir) error {
 	if d.missing {
 		return nil
 	}
-	if err := r.startDir(d); err != nil {
+	if err := r.startDir(w, d); err != nil {
 		return err
 	}
 	if d.own {
@@ -276,7 +276,7 @@ func (r *run) letIn(dir int, name string) error {
 }
 
 // startDir takes off a new directory what it has inherited: the snapshot alone says what is in the target.
-func (r *run) startDir(d *dir) error {
+func (r *run) startDir(w *worker, d *dir) error {
 	dst := d.handles.dst
 	var st fsat.Stat
 	if err := fsat.StatHandle(dst, &st); err != nil {
@@ -292,7 +292,7 @@ func (r *run) startDir(d *dir) error {
 			return err
 		}
 		if !d.finish {
-			if d.diff, err = r.compareDir(d, dst, &st); err != nil {
+			if d.diff, err = r.compareDir(w, d, dst, &st); err != nil {
 				return err
 			}
 		}
@@ -425,7 +425,7 @@ func (r *run) updateDir(w *worker, d *dir) error {
 		if err := fsat.StatHandle(d.handles.dst, &st); err != nil {
 			return r.failed(d.above(), &e, fmt.Errorf("stat: %w", err))
 		}
-		if sameMetadata(&e, &st) {
+		if seenOf(&st) == d.seen {
 			return nil
 		}
 	}

@@ -36,17 +36,31 @@ func (f folderDiff) names() (list []string) {
 	return list
 }
 
-// compareDir finds out in what an open folder of the target differs.
-func (r *run) compareDir(d *dir, fd int, st *fsat.Stat) (diff folderDiff, err error) {
+// compareDir finds out in what an open folder of the target differs, of what can be mended.
+func (r *run) compareDir(w *worker, d *dir, fd int, st *fsat.Stat) (diff folderDiff, err error) {
 	e := &d.entry
+	d.seen = seenOf(st)
 	if r.isRecorded(e, st) {
 		return 0, nil
+	}
+	before := w.counts.NotHeld
+	m := wanted{r: r, w: w, d: d, e: e}
+	if diff = compareStat(e, st); diff != 0 {
+		ok, err := m.try()
+		if err != nil {
+			return 0, err
+		}
+		if ok {
+			diff = m.most.left(e, diff, st)
+		}
 	}
 	set, err := fsat.Xattrs(fd)
 	if err != nil {
 		return 0, fmt.Errorf("read extended attributes: %w", err)
 	}
-	if index.HashXattrs(xattrList(set)) != e.XattrHash {
+	if same, err := m.hasXattrs(index.HashXattrs(xattrList(set))); err != nil {
+		return 0, err
+	} else if !same {
 		diff |= otherXattrs
 	}
 	if r.opt.Attrs {
@@ -54,12 +68,25 @@ func (r *run) compareDir(d *dir, fd int, st *fsat.Stat) (diff folderDiff, err er
 		if err != nil {
 			return 0, fmt.Errorf("read attributes: %w", err)
 		}
-		if index.Attrs(attrs)&index.KnownAttrs != e.Attrs {
+		if same, err := m.hasAttrs(index.Attrs(attrs) & index.KnownAttrs); err != nil {
+			return 0, err
+		} else if !same {
 			diff |= otherAttrs
 		}
 	}
-	return diff | compareStat(e, st), nil
+	if diff != 0 {
+		w.counts.NotHeld = before // it is counted when it is mended
+	}
+	return diff, nil
 }
+
+// seenMetadata is what a stat tells of a folder, to find out whether anything has changed it since.
+type seenMetadata struct {
+	mode, uid, gid uint32
+	mtime          fsat.Time
+}
+
+func seenOf(st *fsat.Stat) seenMetadata { return seenMetadata{st.Mode, st.UID, st.GID, st.Mtime} }
 
 // compareStat finds out in what the metadata differ that a stat tells.
 func compareStat(e *index.Entry, st *fsat.Stat) (diff folderDiff) {

@@ -159,7 +159,7 @@ func TestSwappedFolderIsNotFilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.handles.src = fsat.NoDir
-	if err := r.startDir(d); !errors.Is(err, errMoved) {
+	if err := r.startDir(new(worker), d); !errors.Is(err, errMoved) {
 		t.Errorf("error %v", err)
 	}
 	b.check(d.closeHandles())

@@ -150,6 +150,7 @@ type worker struct {
 	pos     [chunk]int
 	folders folderCache
 	xattrs  xattrCache
+	scratch scratch
 	temp    string // name of what it has under construction
 	counts  Report // its figures
 	_       [64]byte

@@ -5,7 +5,8 @@
 // content comes from the stored files and is compared with the catalog's hash on the way. A stored file that is not what
 // was stored is never restored: it is listed as damaged, and everything else goes on.
 //
-// The archive is only read. In the target, existing names are never changed; only a folder that exists is entered.
+// The archive is only read. In the target, what exists and differs is not changed unless [Options] say so; a folder that
+// exists is entered. An entry that has all that the target's file system and these privileges can hold does not differ.
 // Work goes by directory handles and leaf names, so no symbolic link that is put into the target leads it astray, and
 // no depth is too deep. Memory grows with the largest single directory, and with the number of inodes of which several
 // names are wanted and only some were made so far.
@@ -94,7 +95,8 @@ type Options struct {
 	IgnoreSpace bool
 	// Verify reads every file back from the disk after it was written.
 	Verify bool
-	// DryRun changes nothing, and tells what would be done.
+	// DryRun changes nothing, and tells what would be done. On a file system that knows no files without a name it cannot
+	// find out what can be held there, and takes for a difference what is none.
 	DryRun bool
 	// Attrs sets the file attributes that the source had (chattr): exactly those, where the target's file system can.
 	// Otherwise new files and folders have what they inherit.
@@ -150,6 +152,9 @@ type run struct {
 	writeOut   writeOut
 	tally      tally
 	itemLock   sync.Mutex
+
+	scratchLock sync.Mutex
+	linkable    sync.Map // whether file systems know hard links, by device
 }
 
 // Run restores from a published snapshot into the folder to, which is made if it is missing, with its parents. Without
@@ -405,7 +410,8 @@ func (r *run) step(name string) error {
 func (r *run) close() error {
 	errs := []error{r.dirs.CloseAll()}
 	for i := range r.workers {
-		errs = append(errs, r.workers[i].folders.close())
+		w := &r.workers[i]
+		errs = append(errs, w.folders.close(), w.scratch.close())
 	}
 	return errors.Join(append(errs, fsat.Close(r.target), fsat.Close(r.snapshot))...)
 }

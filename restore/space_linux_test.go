@@ -143,9 +143,9 @@ func TestVerifyReadsBack(t *testing.T) {
 		if step != "metadata" || spoilt {
 			return nil
 		}
-		spoilt = true
 		return filepath.WalkDir(to, func(path string, e fs.DirEntry, err error) error {
 			if err == nil && isTemporary(e.Name()) {
+				spoilt = true
 				content, readErr := os.ReadFile(path)
 				content = bytes.Repeat([]byte("X"), len(content))
 				err = errors.Join(readErr, os.WriteFile(path, content, 0o600))

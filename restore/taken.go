@@ -136,6 +136,15 @@ func (r *run) linkedTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat) erro
 				return err
 			}
 			diff = max(got, otherMetadata)
+		} else if can, err := r.canLink(w, d); err != nil {
+			return err
+		} else if !can { // then each name is a file of its own, as well as it can be
+			if diff, err = r.compare(w, d, e, st); err != nil {
+				return err
+			}
+			if diff == noDifference {
+				w.counts.NotHeld.Links++
+			}
 		}
 		return r.settleTaken(w, d, e, st, diff, group)
 	}
@@ -151,21 +160,37 @@ func (r *run) linkedTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat) erro
 	return r.settleTaken(w, d, e, st, diff, group)
 }
 
-// compare finds out how an entry of the target differs from the snapshot's. It reads content only where nothing else
-// tells.
-func (r *run) compare(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (difference, error) {
+// compare finds out how an entry of the target differs from the snapshot's, in what can be mended. It reads content only
+// where nothing else tells.
+func (r *run) compare(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (diff difference, err error) {
+	before := w.counts.NotHeld
+	diff, err = r.compareEntry(w, d, e, st)
+	if diff != noDifference || err != nil {
+		w.counts.NotHeld = before // what is made of the entry counts
+	}
+	return diff, err
+}
+
+func (r *run) compareEntry(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (difference, error) {
 	if st.Type != kindOf(e.Type) || !e.Linked() && st.Nlink != 1 && e.Type != index.Dir {
 		return otherContent, nil
 	}
 	if r.isRecorded(e, st) {
 		return noDifference, nil
 	}
-	meta := sameMetadata(e, st)
-	if !meta && r.opt.Overwrite == OverwriteNever && !r.mends() || r.opt.Overwrite == OverwriteAlways {
+	if r.opt.Overwrite == OverwriteAlways {
+		return otherContent, nil
+	}
+	m := wanted{r: r, w: w, d: d, e: e}
+	meta, err := m.hasStat(st)
+	if err != nil {
+		return otherContent, err
+	}
+	if !meta && r.opt.Overwrite == OverwriteNever && !r.mends() {
 		return otherContent, nil
 	}
 	if e.Type == index.File {
-		diff, err := r.compareFile(w, d, e, st, meta)
+		diff, err := r.compareFile(&m, st, meta)
 		if err != nil && r.ctx.Err() == nil && r.opt.Overwrite != OverwriteNever {
 			return otherContent, nil // whatever it is, it can be replaced
 		}
@@ -189,11 +214,14 @@ func (r *run) compare(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (differe
 	case index.CharDevice, index.BlockDevice:
 		same = st.Major == e.Major && st.Minor == e.Minor
 	}
-	switch {
-	case !same:
+	if !same {
 		return otherContent, nil
-	case !meta || index.HashXattrs(xattrList(set)) != e.XattrHash:
-		return otherMetadata, nil
+	}
+	if meta {
+		meta, err = m.hasXattrs(index.HashXattrs(xattrList(set)))
+	}
+	if !meta || err != nil {
+		return otherMetadata, err
 	}
 	return noDifference, nil
 }
@@ -210,7 +238,8 @@ func (r *run) isRecorded(e *index.Entry, st *fsat.Stat) bool {
 		e.Flags&(index.Racy|index.Torn) == 0
 }
 
-func (r *run) compareFile(w *worker, d *dir, e *index.Entry, st *fsat.Stat, meta bool) (diff difference, err error) {
+func (r *run) compareFile(m *wanted, st *fsat.Stat, meta bool) (diff difference, err error) {
+	w, d, e := m.w, m.d, m.e
 	if uint64(st.Size) != e.Size && !r.mends() {
 		return otherContent, nil
 	}
@@ -230,9 +259,14 @@ func (r *run) compareFile(w *worker, d *dir, e *index.Entry, st *fsat.Stat, meta
 	if err != nil {
 		return otherContent, fmt.Errorf("read attributes in target: %w", err)
 	}
-	if index.HashXattrs(xattrList(set)) != e.XattrHash ||
-		r.opt.Attrs && index.Attrs(attrs)&index.KnownAttrs != e.Attrs {
-		meta = false
+	if meta {
+		meta, err = m.hasXattrs(index.HashXattrs(xattrList(set)))
+	}
+	if meta && r.opt.Attrs && err == nil {
+		meta, err = m.hasAttrs(index.Attrs(attrs) & index.KnownAttrs)
+	}
+	if err != nil {
+		return otherContent, err
 	}
 	if !meta && r.opt.Overwrite == OverwriteNever && !r.mends() {
 		return otherContent, nil

@@ -1,0 +1,331 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
+)
+
+// An entry of the target that lacks what the target's file system or these privileges cannot hold is as good as a restore
+// can make it: to make it again would change nothing. What they can hold is found out by trying, on an inode of the
+// restore's own that has no name any more: no list of file systems would be right for all of them.
+
+// scratch is such an inode, with a handle, on one file system.
+type scratch struct {
+	open    bool
+	dev     uint64
+	fd      int
+	hadName bool
+}
+
+// most is what an entry becomes where it can be given everything that the file system and the privileges allow.
+type most struct {
+	stat   fsat.Stat
+	xattrs index.Hash
+	attrs  index.Attrs
+	// noLocks says that nothing can be made immutable or append-only.
+	noLocks bool
+	// noDefault says that a default ACL was left out: it was tried on a file.
+	noDefault bool
+}
+
+// left gives those differences that could be mended. An owner that cannot be set says nothing: it is whoever made the entry.
+func (m *most) left(e *index.Entry, diff folderDiff, st *fsat.Stat) folderDiff {
+	if diff&otherOwner != 0 && (st.UID == e.UID || m.stat.UID != e.UID) && (st.GID == e.GID || m.stat.GID != e.GID) {
+		diff &^= otherOwner
+	}
+	if diff&otherMode != 0 && st.Mode == m.stat.Mode {
+		diff &^= otherMode
+	}
+	if diff&otherTime != 0 {
+		off := distance(index.Time(m.stat.Mtime), e.Mtime)
+		switch { // a time out of range is another one, and some file systems take none at all
+		case off >= coarsest, off > 0 && distance(index.Time(st.Mtime), e.Mtime) < coarsest:
+			diff &^= otherTime
+		}
+	}
+	return diff
+}
+
+// coarsest is the coarsest unit in which file systems keep times.
+const coarsest = 2 * time.Second
+
+// distance is how far two times are apart, if that is not very far.
+func distance(a, b index.Time) time.Duration {
+	const far = 1 << 30
+	if d := a.Sec - b.Sec; d > far || d < -far {
+		return far * time.Second
+	}
+	return (time.Duration(a.Sec-b.Sec)*time.Second + time.Duration(a.Nsec) - time.Duration(b.Nsec)).Abs()
+}
+
+// tryMost finds out what an entry of d becomes at most. ok is false where that cannot be tried: then what differs differs.
+// What is lacking is counted as not held. A folder can be tried on a file where that leaves no trace, but for a default ACL:
+// file systems that know files without a name treat both alike.
+func (r *run) tryMost(w *worker, d *dir, e *index.Entry) (m most, ok bool, err error) {
+	s, ok, err := r.scratchOn(w, d, e.Type != index.Dir && !r.opt.DryRun)
+	if !ok || err != nil {
+		return m, false, err
+	}
+	as := *e
+	as.Type = index.File
+	if e.Type == index.Symlink {
+		as.Mode = 0o777 // the only one it can have, which is not looked at
+	}
+	if m, ok, err = r.tryOn(w, s.fd, &as); !ok {
+		err = errors.Join(err, s.close()) // some file systems take nothing where there is no name
+	}
+	return m, ok, err
+}
+
+// tryFolder is tryMost on a folder, which has a name in d or in the target meanwhile.
+func (r *run) tryFolder(w *worker, d *dir, e *index.Entry) (m most, ok bool, err error) {
+	if r.opt.DryRun || r.step("scratch") != nil {
+		return m, false, nil
+	}
+	for _, in := range r.scratchPlaces(d) {
+		err := r.briefly(in, func() error {
+			if err := fsat.Mkdir(in, w.temp, 0o700); err != nil {
+				return nil
+			}
+			fd, err := fsat.OpenDir(in, w.temp)
+			if err == nil {
+				m, ok, err = r.tryOn(w, fd, e)
+				err = errors.Join(err, fsat.Close(fd))
+			}
+			return errors.Join(err, fsat.Rmdir(in, w.temp))
+		})
+		if ok || err != nil {
+			return m, ok, err
+		}
+	}
+	return m, false, nil
+}
+
+// tryOn gives a scratch inode the metadata of an entry.
+func (r *run) tryOn(w *worker, fd int, e *index.Entry) (m most, ok bool, err error) {
+	set, err := w.xattrs.get(r.from.Catalog, e.Xattrs)
+	if err != nil {
+		return m, false, err
+	}
+	wanted := len(set)
+	if e.Type != index.Dir {
+		set = slices.DeleteFunc(slices.Clone(set), func(x index.Xattr) bool { return x.Name == defaultACL })
+	}
+	before := w.counts.NotHeld
+	var made settled
+	err = fsat.Chmod(fd, 0o700) // an owner who may not write sets no extended attributes
+	if err == nil || fsat.IsRefused(err) {
+		made, err = r.updateInode(w, fd, e, set)
+	}
+	if err == nil {
+		m, err = r.lookAtScratch(fd, &made.stat, e.Type == index.Dir)
+		m.noDefault = len(set) < wanted
+	}
+	if err != nil {
+		w.counts.NotHeld = before
+		if r.ctx.Err() != nil {
+			return m, false, context.Cause(r.ctx)
+		}
+		return m, false, nil
+	}
+	return m, true, nil
+}
+
+func (r *run) lookAtScratch(fd int, st *fsat.Stat, folder bool) (m most, err error) {
+	m.stat = *st
+	set, err := fsat.Xattrs(fd)
+	if err != nil {
+		return m, fmt.Errorf("read extended attributes: %w", err)
+	}
+	m.xattrs = index.HashXattrs(xattrList(set))
+	if r.opt.Attrs {
+		attrs, err := fsat.Attrs(fd)
+		if err != nil {
+			return m, fmt.Errorf("read attributes: %w", err)
+		}
+		m.attrs = index.Attrs(attrs) & index.KnownAttrs
+		if folder { // it has a name, which would stay if this ended here
+			return m, nil
+		}
+		err = fsat.SetAttrs(fd, uint32(lockingAttrs), uint32(lockingAttrs))
+		if m.noLocks = fsat.IsRefused(err); err == nil {
+			err = fsat.SetAttrs(fd, 0, uint32(lockingAttrs))
+		}
+		if err != nil && !m.noLocks {
+			return m, fmt.Errorf("set attributes: %w", err)
+		}
+	}
+	return m, nil
+}
+
+// wanted is what an entry of d is to have, or what can be had of that: it is tried when something differs.
+type wanted struct {
+	r        *run
+	w        *worker
+	d        *dir
+	e        *index.Entry
+	tried    bool
+	onFolder bool
+	ok       bool
+	most     most
+	before   NotHeld // when nothing had been tried
+}
+
+func (m *wanted) try() (ok bool, err error) {
+	if m.tried {
+		return m.ok, nil
+	}
+	m.tried, m.before = true, m.w.counts.NotHeld
+	if m.most, m.ok, err = m.r.tryMost(m.w, m.d, m.e); !m.ok && err == nil {
+		return m.tryFolder()
+	}
+	return m.ok, err
+}
+
+func (m *wanted) tryFolder() (ok bool, err error) {
+	if m.e.Type == index.Dir && !m.onFolder {
+		m.onFolder = true
+		before := m.w.counts.NotHeld
+		if m.ok { // it would be counted twice
+			m.w.counts.NotHeld = m.before
+		}
+		if m.most, m.ok, err = m.r.tryFolder(m.w, m.d, m.e); !m.ok {
+			m.w.counts.NotHeld = before
+		}
+	}
+	return m.ok, err
+}
+
+// hasStat reports whether an entry of the target has the metadata that a stat tells.
+func (m *wanted) hasStat(st *fsat.Stat) (bool, error) {
+	diff := compareStat(m.e, st)
+	if diff == 0 {
+		return true, nil
+	}
+	ok, err := m.try()
+	return ok && m.most.left(m.e, diff, st) == 0, err
+}
+
+func (m *wanted) hasXattrs(hash index.Hash) (bool, error) {
+	if hash == m.e.XattrHash {
+		return true, nil
+	}
+	ok, err := m.try()
+	if ok && err == nil && m.most.noDefault {
+		ok, err = m.tryFolder()
+	}
+	return ok && hash == m.most.xattrs, err
+}
+
+func (m *wanted) hasAttrs(attrs index.Attrs) (bool, error) {
+	if attrs == m.e.Attrs {
+		return true, nil
+	}
+	ok, err := m.try()
+	if !ok || err != nil || attrs&^lockingAttrs != m.most.attrs&^lockingAttrs {
+		return false, err
+	}
+	return attrs&lockingAttrs == m.e.Attrs&lockingAttrs || m.most.noLocks && attrs&lockingAttrs == 0, nil
+}
+
+// scratchOn gives a worker's scratch file on the file system of d, which has had a name for a moment only if that is allowed.
+func (r *run) scratchOn(w *worker, d *dir, mayHaveName bool) (s *scratch, ok bool, err error) {
+	s = &w.scratch
+	if s.open && s.dev == d.inode.dev {
+		return s, !s.hadName || mayHaveName, nil
+	}
+	if err := s.close(); err != nil {
+		return s, false, err
+	}
+	if r.step("scratch") != nil {
+		return s, false, nil
+	}
+	for _, in := range r.scratchPlaces(d) {
+		s.fd, err = fsat.CreateUnnamed(in, 0o600)
+		if s.hadName = err != nil; s.hadName && mayHaveName {
+			err = r.briefly(in, func() (err error) {
+				if s.fd, err = fsat.Create(in, w.temp, 0o600); err == nil {
+					err = fsat.Unlink(in, w.temp)
+				}
+				return err
+			})
+		}
+		if err == nil {
+			s.open, s.dev = true, d.inode.dev
+			return s, true, nil
+		}
+	}
+	return s, false, nil // whatever the reason, it is told when anything is to be made there
+}
+
+// scratchPlaces are the folders in which an inode on the file system of d can be made.
+func (r *run) scratchPlaces(d *dir) (list []int) {
+	if d.handles.dst != fsat.NoDir {
+		list = append(list, d.handles.dst)
+	}
+	if r.top.inode.dev == d.inode.dev { // where these privileges may make something, if they may anywhere
+		list = append(list, r.target)
+	}
+	return list
+}
+
+// briefly lets do make something in a folder of the target and take it away again: the folder has its time again then.
+func (r *run) briefly(in int, do func() error) error {
+	r.scratchLock.Lock() // two workers may be in one folder
+	defer r.scratchLock.Unlock()
+	var was fsat.Stat
+	if err := fsat.StatHandle(in, &was); err != nil {
+		return fmt.Errorf("stat: %w", err)
+	}
+	err := do()
+	var is fsat.Stat
+	if statErr := fsat.StatHandle(in, &is); statErr != nil || is.Mtime == was.Mtime {
+		return errors.Join(err, statErr)
+	}
+	if timeErr := fsat.SetMtime(in, was.Mtime); timeErr != nil && !fsat.IsRefused(timeErr) {
+		err = errors.Join(err, fmt.Errorf("set time: %w", timeErr))
+	}
+	return err
+}
+
+// canLink reports whether the file system of d lets an inode have a second name. A dry run takes that for granted.
+func (r *run) canLink(w *worker, d *dir) (can bool, err error) {
+	if known, ok := r.linkable.Load(d.inode.dev); ok || r.opt.DryRun {
+		return !ok || known.(bool), nil
+	}
+	if _, ok, err := r.scratchOn(w, d, false); ok || err != nil { // who knows files without a name gives them one by a link
+		return true, err
+	}
+	in, second := d.handles.dst, fmt.Sprintf("%s%016x-0", tempPrefix, rand.Uint64())
+	can = true
+	err = r.briefly(in, func() error {
+		fd, err := fsat.Create(in, w.temp, 0o600)
+		if err != nil {
+			return nil // where nothing can be made, nothing is known
+		}
+		err = fsat.Link(in, w.temp, in, second)
+		if can = !fsat.IsRefused(err); err == nil {
+			err = fsat.Unlink(in, second)
+		} else {
+			err = nil
+		}
+		return errors.Join(err, fsat.Close(fd), fsat.Unlink(in, w.temp))
+	})
+	r.linkable.Store(d.inode.dev, can)
+	return can, err
+}
+
+func (s *scratch) close() error {
+	if !s.open {
+		return nil
+	}
+	s.open = false
+	return fsat.Close(s.fd)
+}

@@ -1,0 +1,68 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+func TestBadPathsWriteNothing(t *testing.T) {
+	b := builder{t, filepath.Join(tempDir(t), "source")}
+	b.file("documents/letter.txt", "x")
+	b.file("documents/latter.txt", "x")
+	b.file("other/letter.txt", "x")
+	a := archive(t, b.root)
+	for _, c := range []struct {
+		paths   []string
+		want    error
+		nearest []string
+	}{
+		{[]string{"documents/leter.txt"}, fs.ErrNotExist, []string{"documents/letter.txt", "documents/latter.txt"}},
+		{[]string{"Documents/letter.txt"}, fs.ErrNotExist, []string{"documents/letter.txt"}},
+		{[]string{"Documents/none"}, fs.ErrNotExist, []string{"documents"}},
+		{[]string{"documents/letter.txt/x"}, fs.ErrNotExist, []string{"documents/letter.txt"}},
+		{[]string{"letter.txt"}, fs.ErrNotExist, []string{"documents/letter.txt", "other/letter.txt"}},
+		{[]string{"other", "../other"}, fs.ErrNotExist, []string{"other"}},
+		{[]string{"documents/letter.txt", "other/letter.txt"}, ErrSameName, nil},
+	} {
+		to := filepath.Join(tempDir(t), "to")
+		_, err := Run(context.Background(), a.Source, c.paths, to, Options{})
+		if !errors.Is(err, c.want) {
+			t.Errorf("%q: error %v, want %v", c.paths, err, c.want)
+		}
+		var missing *NotFoundError
+		if errors.As(err, &missing) && !slices.Equal(missing.Nearest, c.nearest) {
+			t.Errorf("%q: nearest %q, want %q", c.paths, missing.Nearest, c.nearest)
+		}
+		if _, err := os.Lstat(to); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%q: the target was made", c.paths)
+		}
+	}
+	if _, err := Run(context.Background(), a.Source, []string{"/", "other"}, tempDir(t), Options{}); err == nil {
+		t.Error("the root together with a path was accepted")
+	}
+}
+
+// Guards: a path given twice, in whatever form, is restored once, into a folder and into a tar archive.
+func TestSamePathTwice(t *testing.T) {
+	b := builder{t, filepath.Join(tempDir(t), "source")}
+	b.file("d/f", "x")
+	a := archive(t, b.root)
+	for _, paths := range [][]string{{"d", "d"}, {"d/f", "/d//f", "./d/f", "d/f/"}, {"", "/", "."}} {
+		to := filepath.Join(tempDir(t), "to")
+		rep := a.restore(paths, to, Options{})
+		wantFailed(t, rep)
+		if rep.Files != 1 {
+			t.Errorf("%q: %d files", paths, rep.Files)
+		}
+		tar, err := WriteTar(context.Background(), a.Source, paths, io.Discard, TarOptions{})
+		if err != nil || tar.Files != 1 {
+			t.Errorf("%q to tar: %+v, %v", paths, tar, err)
+		}
+	}
+}

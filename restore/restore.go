@@ -15,6 +15,7 @@
 package restore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,7 @@ import (
 	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/exclude"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/inside"
 	"snapcopy/internal/lack"
 	"snapcopy/internal/walk"
 	"snapcopy/internal/workers"
@@ -42,7 +44,7 @@ var (
 	// ErrExists says that the target has an entry of that name already. It was not touched.
 	ErrExists = errors.New("exists already")
 	// ErrInsideArchive is returned for a target in the archive, which is only ever read.
-	ErrInsideArchive = errors.New("target is inside the archive")
+	ErrInsideArchive = errors.New("target is inside an archive")
 	// ErrHoldsArchive is returned for a folder that would have to be moved, with the archive in it.
 	ErrHoldsArchive = errors.New("the archive is in it")
 	// ErrNoRoom says that nothing was written, because the target seems to have too little room.
@@ -341,6 +343,9 @@ func (r *run) openTarget(to string) error {
 
 // outsideArchive compares folders and not their names, so that links do not deceive it.
 func outsideArchive(target, archive string) error {
+	if _, is, err := inside.Archive(target); err != nil || is { // of any archive
+		return &fs.PathError{Op: "restore to", Path: target, Err: cmp.Or(err, ErrInsideArchive)}
+	}
 	inside, err := os.Stat(archive)
 	if err != nil {
 		return err

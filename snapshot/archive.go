@@ -11,6 +11,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/inside"
 )
 
 // Errors that callers tell apart.
@@ -31,6 +32,9 @@ var (
 	ErrNoHardLinks = errors.New("file system cannot make hard links")
 	// ErrInsideArchive is returned for a source that is the archive or lies in it.
 	ErrInsideArchive = errors.New("source is inside the archive")
+	// ErrInsideOther is returned for an archive in a snapshot of another one, or in its .snapcopy: a snapshot must not
+	// change. Such an archive, as the copy of one in a source, can only be read.
+	ErrInsideOther = errors.New("it lies in a snapshot of another archive")
 	// ErrNoSnapshot is returned when a selector matches no snapshot.
 	ErrNoSnapshot = errors.New("no such snapshot")
 	// ErrClock is returned when the clock is behind all snapshots.
@@ -115,6 +119,9 @@ func Create(path string, now time.Time) (*Archive, error) {
 	if err := hasParent(abs); err != nil {
 		return nil, err
 	}
+	if err := outsideOthers(abs); err != nil {
+		return nil, err
+	}
 	if err := os.Mkdir(abs, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, accessError("create archive", abs, err)
 	}
@@ -162,6 +169,15 @@ func (a *Archive) initialize(now time.Time) (err error) {
 		return err
 	}
 	return a.writeInfo()
+}
+
+// outsideOthers makes sure that an archive at path would not be in what another archive keeps.
+func outsideOthers(path string) error {
+	archive, is, err := inside.Archive(path)
+	if err != nil || !is {
+		return err
+	}
+	return fmt.Errorf("archive %s: %w, %s", path, ErrInsideOther, archive)
 }
 
 // foreign reports what a folder must not hold to become an archive: anything but what mkfs leaves at the top of a file

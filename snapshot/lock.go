@@ -31,6 +31,9 @@ func (a *Archive) Lock() (*Lock, error) {
 }
 
 func (a *Archive) lock() (*Lock, error) {
+	if err := outsideOthers(a.Path); err != nil { // whoever writes takes the lock
+		return nil, err
+	}
 	f, err := a.openLock()
 	if err != nil {
 		return nil, fmt.Errorf("lock archive: %w", err)

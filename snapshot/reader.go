@@ -48,6 +48,9 @@ func NewReader(snapshot, place string, now time.Time) Reader {
 
 // AddReader makes a note durable, and returns the path of its file. One that is there already is replaced.
 func (a *Archive) AddReader(r Reader) (path string, err error) {
+	if err := outsideOthers(a.Path); err != nil {
+		return "", err
+	}
 	if err := os.Mkdir(a.metaPath(readersDir), 0o700); err == nil {
 		err = atomicfile.SyncDir(a.metaPath())
 		if err != nil {

@@ -146,6 +146,9 @@ func (r *run) phase(p Phase) { r.opt.Progress.Phase.Store(int32(p)) }
 
 // openArchive opens the archive or makes it. A dry run never makes one: it goes on without.
 func (r *run) openArchive(path string) error {
+	if err := outsideOthers(path); err != nil {
+		return err
+	}
 	a, err := Open(path)
 	if errors.Is(err, ErrNoArchive) && !r.opt.RequireArchive {
 		r.report.Created = true

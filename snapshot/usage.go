@@ -16,8 +16,13 @@ const ledgerFile = "space"
 // Anchor is the present identity of the archive's folder: in catalogs with the same, stored inode numbers hold.
 func (a *Archive) Anchor() uint64 { return a.anchor }
 
-// LedgerPath is where it is remembered which snapshots hold what.
-func (a *Archive) LedgerPath() string { return a.metaPath(ledgerFile) }
+// LedgerPath is where it is remembered which snapshots hold what; "" where nothing may be written.
+func (a *Archive) LedgerPath() string {
+	if outsideOthers(a.Path) != nil {
+		return ""
+	}
+	return a.metaPath(ledgerFile)
+}
 
 // FileSystem describes the file system of the archive.
 func (a *Archive) FileSystem() (fsat.Space, error) {

@@ -117,6 +117,7 @@ var hints = []struct {
 	{snapshot.ErrLocked, "try again when it has ended; a lock never outlives its process"},
 	{snapshot.ErrNoHardLinks, "choose another file system, or --allow-copies to store every snapshot as a full copy"},
 	{snapshot.ErrInsideArchive, "choose an archive that does not contain the source"},
+	{snapshot.ErrInsideOther, "choose another folder: a snapshot must stay as it is"},
 	{restore.ErrInsideArchive, "choose a folder outside the archive"},
 	{restore.ErrNoRoom, "make room, restore to another disk, or begin all the same with --ignore-space"},
 	{restore.ErrSameName, "restore them one after the other, each into a folder of its own"},

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"snapcopy/internal/inside"
+	"snapcopy/snapshot"
 )
 
 // logFile is a log that lines are appended to. Its methods do nothing on nil.
@@ -20,8 +23,15 @@ const logPatience = time.Second
 
 // openLog opens a log. A pipe is waited for, until there is somebody who reads it or ctx is done.
 func openLog(ctx context.Context, path string, now func() time.Time) (*logFile, error) {
+	archive, is, err := inside.Archive(path)
+	if err == nil && is {
+		err = fmt.Errorf("%s: %w, %s", name(path), snapshot.ErrInsideOther, name(archive))
+	}
+	if err != nil {
+		return nil, err
+	}
 	l := &logFile{now: now}
-	err := interruptible(ctx, func() (err error) {
+	err = interruptible(ctx, func() (err error) {
 		l.f, err = os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 		return err
 	})

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/testtree"
@@ -201,4 +203,23 @@ func TestProbeOfNames(t *testing.T) {
 	if c := a.Info.Capabilities; !c.CaseSensitive || !c.RawNames || !c.NamesKept {
 		t.Errorf("probed: %+v", c)
 	}
+}
+
+// Guards: where the file system takes a name for another one of the folder, as those do that do not tell capitals from
+// small letters, no link can be made; that does not end the run.
+func TestNameTakenAtLink(t *testing.T) {
+	l := newLab(t)
+	l.build("file f 0644 content\nsymlink s target")
+	settle()
+	l.run()
+	l.opt.Fault = func(step string) error {
+		if step == "link" {
+			return unix.EEXIST
+		}
+		return nil
+	}
+	rep := l.run()
+	l.counts(rep, "2 unchanged")
+	l.opt.Fault = nil
+	l.verify()
 }

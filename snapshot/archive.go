@@ -88,6 +88,9 @@ func (e *NoParentError) Error() string {
 	return fmt.Sprintf("create archive %s: there is no folder %s", e.Archive, e.Parent)
 }
 
+// Is makes it an error like any other of something that is missing.
+func (e *NoParentError) Is(target error) bool { return target == fs.ErrNotExist }
+
 // hasParent returns a NoParentError if the folder that would hold an archive does not exist.
 func hasParent(archive string) error {
 	parent := filepath.Dir(archive)

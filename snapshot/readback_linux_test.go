@@ -3,7 +3,6 @@ package snapshot
 import (
 	"encoding/json"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -74,10 +73,7 @@ func TestClampedTimes(t *testing.T) {
 // system calls say that they have done what they have not.
 func TestForgetfulFileSystem(t *testing.T) {
 	needRoot(t)
-	strace, err := exec.LookPath("strace")
-	if err != nil {
-		t.Skip("needs strace")
-	}
+	strace := testtree.Need(t, "strace")
 	for _, c := range []struct {
 		call string
 		want NotHeld

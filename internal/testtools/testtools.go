@@ -33,6 +33,7 @@ var All = []Tool{
 	{"setfacl", "acl", false},
 	{"setfattr", "attr", false},
 	{"setpriv", "util-linux", true},
+	{"strace", "strace", false},
 	{"tar", "tar", false},
 	{"unshare", "util-linux", false},
 	{"zstd", "zstd", false},

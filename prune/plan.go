@@ -16,10 +16,24 @@ type Snapshot struct {
 	Name     string
 	Time     time.Time
 	Complete bool
+	Doubt    Doubt  // why it must not take the place of another
+	Group    string // the rules apply to the snapshots of each group by themselves
 	Pinned   bool
 	Label    string // of the pin
 	Held     string // why it must not be removed now, as people read it; "": it may
 }
+
+// Doubt is why a snapshot, complete or not, must not take the place of another.
+type Doubt int
+
+// The doubts.
+const (
+	NoDoubt     Doubt = iota
+	LooksWrong        // it has set off a tripwire that nobody has acknowledged: it is kept
+	LacksMost         // it lacks most of what the snapshots before it have: it goes as an incomplete one does
+	HoldsNoFile       // likewise, if other complete snapshots of its group hold files
+	NotKnown          // what it holds is not known; it is up to the caller to have it kept
+)
 
 // Room is what a plan knows of space: what the snapshots hold, and the file system they are on.
 type Room struct {
@@ -92,9 +106,16 @@ type draft struct {
 	plan    Plan
 	policy  *Policy
 	now     time.Time
-	counted []int // the snapshots that rules look at, as positions in the plan, newest first
+	groups  []*group
+	groupOf []*group // of each snapshot of the plan
 	tally   *tally
 	place   []int // of each snapshot of the plan: its position in the tally, or -1
+}
+
+// group is the snapshots that rules look at together.
+type group struct {
+	counted []int // those that count, as positions in the plan, newest first
+	empty   bool  // none of them holds a file, so that empty ones count
 }
 
 func newDraft(snapshots []Snapshot, policy *Policy, now time.Time) *draft {
@@ -105,15 +126,44 @@ func newDraft(snapshots []Snapshot, policy *Policy, now time.Time) *draft {
 	slices.SortStableFunc(d.plan.Decisions, func(a, b Decision) int {
 		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Name, b.Name))
 	})
-	for i := len(d.plan.Decisions) - 1; i >= 0; i-- {
-		if s := &d.plan.Decisions[i]; d.counts(s) && !d.inFuture(s) {
-			d.counted = append(d.counted, i)
-		}
-	}
+	d.form()
 	return d
 }
 
-func (d *draft) counts(s *Decision) bool   { return s.Complete || d.policy.CountIncomplete }
+// form sorts the snapshots into their groups.
+func (d *draft) form() {
+	byName := make(map[string]*group)
+	for i := range d.plan.Decisions {
+		s := &d.plan.Decisions[i]
+		g := byName[s.Group]
+		if g == nil {
+			g = &group{empty: true}
+			byName[s.Group], d.groups = g, append(d.groups, g)
+		}
+		d.groupOf = append(d.groupOf, g)
+		if s.Doubt == NoDoubt && (s.Complete || d.policy.CountIncomplete) {
+			g.empty = false
+		}
+	}
+	for i := len(d.plan.Decisions) - 1; i >= 0; i-- {
+		if d.counts(i) && !d.inFuture(&d.plan.Decisions[i]) {
+			d.groupOf[i].counted = append(d.groupOf[i].counted, i)
+		}
+	}
+}
+
+// counts reports whether rules look at snapshot i.
+func (d *draft) counts(i int) bool {
+	s := &d.plan.Decisions[i]
+	switch s.Doubt {
+	case NoDoubt:
+		return s.Complete || d.policy.CountIncomplete
+	case HoldsNoFile:
+		return s.Complete && d.groupOf[i].empty
+	}
+	return false
+}
+
 func (d *draft) inFuture(s *Decision) bool { return s.Time.After(d.now.Add(Slack)) }
 
 // fixed reports whether nothing may take s.
@@ -136,38 +186,47 @@ func (d *draft) keepWhatNothingMayTake() {
 		if d.inFuture(s) {
 			d.keep(i, Reason{Kind: InFuture})
 		}
-	}
-}
-
-func (d *draft) applyRules() {
-	times := make([]time.Time, len(d.counted))
-	for k, i := range d.counted {
-		times[k] = d.plan.Decisions[i].Time
-	}
-	for _, r := range d.policy.rules() {
-		r.apply(times, d.policy.zone(), func(k int, reason Reason) { d.keep(d.counted[k], reason) })
-	}
-	if !d.policy.hasRules() && !d.policy.IsEmpty() {
-		for _, i := range d.counted {
-			d.keep(i, Reason{Kind: NoRule})
+		if s.Doubt == LooksWrong && !d.policy.IsEmpty() {
+			d.keep(i, Reason{Kind: Suspect})
 		}
 	}
 }
 
-// dropIncomplete decides about what does not count: it goes as soon as something newer is complete.
-func (d *draft) dropIncomplete() {
-	newest := -1
-	if len(d.counted) > 0 {
-		newest = d.counted[0]
+func (d *draft) applyRules() {
+	for _, g := range d.groups {
+		times := make([]time.Time, len(g.counted))
+		for k, i := range g.counted {
+			times[k] = d.plan.Decisions[i].Time
+		}
+		for _, r := range d.policy.rules() {
+			r.apply(times, d.policy.zone(), func(k int, reason Reason) { d.keep(g.counted[k], reason) })
+		}
+		if !d.policy.hasRules() && !d.policy.IsEmpty() {
+			for _, i := range g.counted {
+				d.keep(i, Reason{Kind: NoRule})
+			}
+		}
 	}
+}
+
+// dropIncomplete decides about what does not count: it goes as soon as something newer of its group is complete.
+func (d *draft) dropIncomplete() {
 	for i := range d.plan.Decisions {
 		s := &d.plan.Decisions[i]
+		newest := -1
+		if g := d.groupOf[i]; len(g.counted) > 0 {
+			newest = g.counted[0]
+		}
+		kept, gone := NewestIncomplete, Incomplete
+		if s.Complete || d.policy.CountIncomplete {
+			kept, gone = NewestHollow, Hollow
+		}
 		switch {
-		case d.counts(s) || d.inFuture(s):
+		case d.counts(i) || d.inFuture(s) || s.Doubt == LooksWrong || s.Doubt == NotKnown:
 		case i > newest && !d.policy.IsEmpty():
-			d.keep(i, Reason{Kind: NewestIncomplete})
+			d.keep(i, Reason{Kind: kept})
 		case !s.Keep && i < newest:
-			s.Reasons = []Reason{{Kind: Incomplete}}
+			s.Reasons = []Reason{{Kind: gone}}
 		}
 	}
 }
@@ -184,13 +243,22 @@ func (d *draft) dropRest() {
 	}
 }
 
-// leavesNothing reports whether the plan removes everything, or every complete snapshot.
+// leavesNothing reports whether the plan removes everything, or every complete snapshot of a group.
 func (d *draft) leavesNothing() bool {
-	had, has, kept := false, false, false
+	kept := false
 	for i := range d.plan.Decisions {
-		s := &d.plan.Decisions[i]
-		counts := d.counts(s)
-		had, has, kept = had || counts, has || counts && s.Keep, kept || s.Keep
+		kept = kept || d.plan.Decisions[i].Keep
 	}
-	return had && !has || !kept && len(d.plan.Decisions) > 0
+	has := make(map[*group]bool)
+	for i := range d.plan.Decisions {
+		if g := d.groupOf[i]; d.counts(i) {
+			has[g] = has[g] || d.plan.Decisions[i].Keep
+		}
+	}
+	for _, one := range has {
+		if !one {
+			return true
+		}
+	}
+	return !kept && len(d.plan.Decisions) > 0
 }

@@ -26,7 +26,8 @@ var (
 // Zone: the hour that comes twice in autumn is one hour. A rule with a span does so for the snapshots less than that
 // span older than the newest one.
 //
-// Only complete snapshots count. An incomplete one is removed when a newer one is complete.
+// Only complete snapshots count, about which there is no doubt. An incomplete one is removed when a newer one is complete.
+// Each group of snapshots is looked at by itself.
 type Policy struct {
 	Last, Hourly, Daily, Weekly, Monthly, Yearly Count
 

@@ -13,6 +13,8 @@ const (
 	Held             Kind = "held"              // it must not go now
 	InFuture         Kind = "in the future"     // its time has not come: a clock was wrong
 	NewestIncomplete Kind = "newest incomplete" // no newer one is complete
+	NewestHollow     Kind = "newest hollow"     // it lacks what older ones have, and no newer one is good
+	Suspect          Kind = "suspect"           // it looks wrong, and nobody has acknowledged that
 	NoRule           Kind = "no rule"           // the policy only thins out
 )
 
@@ -20,6 +22,7 @@ const (
 const (
 	Unwanted   Kind = "unwanted"   // no rule wants it
 	Incomplete Kind = "incomplete" // and a newer one is complete
+	Hollow     Kind = "hollow"     // it lacks what older ones have, and a newer one is good
 	Thinned    Kind = "thinned"    // to make room
 	Everything Kind = "everything" // the policy is empty, and that is allowed
 )
@@ -46,6 +49,12 @@ func (r Reason) String() string {
 		return r.Text
 	case NewestIncomplete:
 		return "incomplete, and no newer one is complete"
+	case NewestHollow:
+		return "lacks most of what older ones have, and no newer one is good"
+	case Hollow:
+		return "lacks most of what others have, and a newer one is good"
+	case Suspect:
+		return "looks wrong, and that is not acknowledged"
 	case NoRule:
 		return "no rule is given"
 	case Unwanted:

@@ -170,13 +170,15 @@ func (d *draft) reachable(goals []goal) (list []goal) {
 	return list
 }
 
-// candidates are the snapshots of a chain that may go: never its last one, which is the newest, and nothing that is
-// fixed.
+// candidates are the snapshots of a chain that may go: never the last one of a group, which is the newest, and nothing
+// that is fixed.
 func (d *draft) candidates(c *chain) iter.Seq[int] {
 	return func(yield func(int) bool) {
-		for i := c.first; i >= 0 && c.next[i] >= 0; i = c.next[i] {
-			if !d.fixed(&d.plan.Decisions[i]) && !yield(i) {
-				return
+		for _, g := range d.groups {
+			for i := c.first[g]; i >= 0 && c.next[i] >= 0; i = c.next[i] {
+				if !d.fixed(&d.plan.Decisions[i]) && !yield(i) {
+					return
+				}
 			}
 		}
 	}
@@ -223,9 +225,10 @@ func (d *draft) sumUp() {
 	}
 }
 
-// chain is the complete snapshots that are kept, in the order of time.
+// chain is the snapshots that count and are kept, those of each group in the order of time.
 type chain struct {
-	first      int
+	groups     []*group // of each snapshot of a plan
+	first      map[*group]int
 	prev, next []int // of each snapshot of a plan; -1: none
 	times      []time.Time
 	now        time.Time
@@ -233,28 +236,33 @@ type chain struct {
 
 func (d *draft) newChain() *chain {
 	n := len(d.plan.Decisions)
-	c := &chain{first: -1, prev: make([]int, n), next: make([]int, n), times: make([]time.Time, n), now: d.now}
-	last := -1
+	c := &chain{groups: d.groupOf, first: make(map[*group]int), prev: make([]int, n), next: make([]int, n),
+		times: make([]time.Time, n), now: d.now}
+	last := make(map[*group]int)
+	for _, g := range d.groups {
+		c.first[g], last[g] = -1, -1
+	}
 	for i := range d.plan.Decisions {
 		s := &d.plan.Decisions[i]
 		c.times[i] = s.Time
-		if !s.Keep || !d.counts(s) || d.inFuture(s) {
+		if !s.Keep || !d.counts(i) || d.inFuture(s) {
 			continue
 		}
-		c.prev[i], c.next[i] = last, -1
-		if last < 0 {
-			c.first = i
+		g := d.groupOf[i]
+		c.prev[i], c.next[i] = last[g], -1
+		if last[g] < 0 {
+			c.first[g] = i
 		} else {
-			c.next[last] = i
+			c.next[last[g]] = i
 		}
-		last = i
+		last[g] = i
 	}
 	return c
 }
 
 func (c *chain) unlink(i int) {
 	if c.prev[i] < 0 {
-		c.first = c.next[i]
+		c.first[c.groups[i]] = c.next[i]
 	} else {
 		c.next[c.prev[i]] = c.next[i]
 	}

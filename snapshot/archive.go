@@ -37,6 +37,8 @@ var (
 	ErrInsideOther = errors.New("it lies in a snapshot of another archive")
 	// ErrNoSnapshot is returned when a selector matches no snapshot.
 	ErrNoSnapshot = errors.New("no such snapshot")
+	// ErrNothingStored is returned for a run in which all that is no folder could not be read.
+	ErrNothingStored = errors.New("nothing could be read")
 	// ErrClock is returned when the clock is behind all snapshots.
 	ErrClock = errors.New("clock is behind all snapshots")
 )

@@ -1,10 +1,10 @@
 package snapshot
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"strings"
 	"sync"
 
@@ -21,6 +21,7 @@ type dir struct {
 	id     index.DirID
 	self   index.Entry // what is known of the directory itself
 	was    index.Entry // its entry in the previous snapshot; Type 0: none
+	base   index.Entry // its entry in the base line; Type 0: none
 	source fsat.Stat
 	xattrs []fsat.Xattr
 	dev    uint32 // number of its file system in the catalog
@@ -33,6 +34,11 @@ type dir struct {
 
 	vanished     []vanished // names that seem to be gone
 	vanishedLock sync.Mutex
+
+	// What is known of the base line, and why the snapshot lacks what that has.
+	baseDirs map[string]index.Entry // the directories in it, if it is not the previous snapshot
+	causes   map[string]string      // by name
+	leftOut  string                 // the rule for all names
 
 	handles handles
 
@@ -177,6 +183,9 @@ func (r *run) openTop(dst int) error {
 	prev := fsat.NoDir
 	if r.previous != nil {
 		d.was = r.previous.Root()
+		if r.coverage.base != nil {
+			d.base = r.coverage.base.Root()
+		}
 		var err error
 		if prev, err = fsat.OpenDir(r.archive.root, r.prevName); err != nil {
 			return errors.Join(&fs.PathError{Op: "open", Path: r.prevName, Err: err}, fsat.Close(dst))
@@ -200,6 +209,9 @@ func (r *run) openTop(dst int) error {
 	if err := r.readDir(&r.workers[0], d); err != nil {
 		return fmt.Errorf("read source: %w", err)
 	}
+	if r.report.MarkedItself, err = r.filter.Dir(src, &d.source); err != nil {
+		r.fail(&r.workers[0], ".", err)
+	}
 	return nil
 }
 
@@ -211,7 +223,7 @@ func (r *run) enter(id int, parent *dir, item int) (d *dir, items int, ok bool, 
 	}
 	defer func() { err = errors.Join(err, parent.handles.Release()) }()
 	slot := &parent.entries[item]
-	d = &dir{parent: parent, slot: item}
+	d = &dir{parent: parent, slot: item, base: r.coverage.below(parent, item)}
 	switch slot.Type {
 	case 0:
 	case index.Dir:
@@ -252,6 +264,7 @@ func (r *run) openDir(w *worker, d *dir) (bool, error) {
 		return false, errors.Join(r.failed(w, d, err), d.closeHandles())
 	}
 	if rule != "" {
+		r.coverage.lacks(p, d.slot, rule)
 		*slot = index.Entry{}
 		w.counts.Excluded++
 		r.leftOutForState(p.child(d.name()), rule)
@@ -319,48 +332,20 @@ func (r *run) readDir(w *worker, d *dir) error {
 	if r.opt.OneFileSystem && d.source.Dev != r.top.source.Dev { // an empty place for the other one to be mounted on
 		w.counts.Excluded++
 		r.tell(Item{Path: d.path(), Action: Excluded, Type: index.Dir, Rule: filter.RuleOneFileSystem})
+		d.leftOut = filter.RuleOneFileSystem
 		return nil
+	}
+	if err := r.coverage.open(d); err != nil {
+		r.baselineUnusable(err)
 	}
 	var err error
 	d.names, err = r.list(w, d)
 	d.entries, d.fresh = make([]index.Entry, len(d.names)), make([]bool, len(d.names))
 	if err != nil {
-		err = &fs.PathError{Op: "list", Path: d.path(), Err: err}
+		err = &fs.PathError{Op: "list", Path: cmp.Or(d.path(), r.report.Source), Err: err}
+		d.self.Flags |= index.Unread // what it does not show is not gone
 	}
 	return errors.Join(err, r.pairWithPrevious(d))
-}
-
-// list gives the names in the directory. Where names are replaced while it is listed, some file systems show neither the
-// old nor the new one: then it is listed again, and every name that was there in any listing is looked at.
-func (r *run) list(w *worker, d *dir) ([]fsat.DirEntry, error) {
-	list, err := fsat.ReadDir(d.handles.src, w.list)
-	seen := d.source
-	for try := 1; err == nil && try < maxTries; try++ {
-		var now fsat.Stat
-		if err := fsat.StatHandle(d.handles.src, &now); err != nil {
-			return distinct(list), err
-		}
-		if now.Mtime == seen.Mtime && now.Ctime == seen.Ctime && !r.racy(&now) {
-			break
-		}
-		seen = now
-		var again []fsat.DirEntry
-		again, err = r.listAgain(w, d)
-		list = append(list, again...)
-		slices.SortStableFunc(list, func(a, b fsat.DirEntry) int { return strings.Compare(a.Name, b.Name) })
-		list = distinct(list)
-	}
-	return distinct(list), err
-}
-
-// listAgain lists by a new handle, because a listing moves its own.
-func (r *run) listAgain(w *worker, d *dir) ([]fsat.DirEntry, error) {
-	fd, err := fsat.OpenDir(d.handles.src, ".")
-	if err != nil {
-		return nil, err
-	}
-	list, err := fsat.ReadDir(fd, w.list)
-	return list, errors.Join(err, fsat.Close(fd))
 }
 
 // dirMetadata fills in the directory's file attributes and extended attributes, from the previous snapshot if they
@@ -385,18 +370,6 @@ func (r *run) dirMetadata(d *dir) error {
 	var err error
 	d.xattrs, err = fsat.Xattrs(d.handles.src)
 	return errors.Join(err, attrsErr, r.addXattrs(&d.self, d.xattrs))
-}
-
-// distinct drops names that a listing held twice because they were renamed meanwhile.
-func distinct(list []fsat.DirEntry) []fsat.DirEntry {
-	n := 0
-	for i := range list {
-		if i == 0 || list[i].Name != list[i-1].Name {
-			list[n] = list[i]
-			n++
-		}
-	}
-	return list[:n]
 }
 
 // pairWithPrevious puts the previous snapshot's entries into d.entries, by name, and notes those that are gone.
@@ -467,6 +440,9 @@ func (r *run) leave(id int, d *dir) (err error) {
 		if err := r.recordDir(w, d); err != nil {
 			return err
 		}
+	}
+	if err := r.coverage.measure(d); err != nil {
+		r.baselineUnusable(err)
 	}
 	w.counts.Dirs++
 	if d.parent != nil {

@@ -173,17 +173,20 @@ func (r *run) notStored(w *worker, d *dir, i int, err error) error {
 		return err
 	}
 	was := d.entries[i]
-	d.entries[i] = index.Entry{}
 	name := d.names[i].Name
 	if errors.Is(err, errVanished) {
+		d.entries[i] = index.Entry{}
 		d.vanish(i, was)
 		return nil
 	}
+	r.coverage.lacks(d, i, unreadable)
+	d.entries[i] = index.Entry{}
 	r.fail(w, d.child(name), err)
 	return nil
 }
 
 func (r *run) excluded(w *worker, d *dir, i int, kind uint32, rule string) error {
+	r.coverage.lacks(d, i, rule)
 	d.entries[i] = index.Entry{}
 	w.counts.Excluded++
 	if r.opt.Item != nil {
@@ -207,6 +210,9 @@ func (r *run) reconsider(w *worker, d *dir, i int) error {
 // settled counts an entry that is in the snapshot.
 func (r *run) settled(w *worker, d *dir, i int, a Action, was string) {
 	e := &d.entries[i]
+	if r.gone.off { // the first snapshot of its source
+		a, was = New, ""
+	}
 	w.counts.Files++
 	w.files++
 	if e.Type == index.File {

@@ -50,6 +50,7 @@ func (r *run) failed(w *worker, d *dir, err error) error {
 	if isFatal(err) {
 		return err
 	}
+	r.coverage.lacks(d.parent, d.slot, unreadable)
 	d.parent.entries[d.slot] = index.Entry{}
 	r.fail(w, d.parent.child(d.name()), err)
 	return nil

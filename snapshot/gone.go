@@ -9,6 +9,7 @@ import (
 // goneList collects what the previous snapshot has and the source has no more under that name. Only at the end of the
 // walk is it known what of it was found elsewhere.
 type goneList struct {
+	off  bool // the previous snapshot is of another source
 	mu   sync.Mutex
 	list []gone
 }
@@ -22,6 +23,9 @@ type gone struct {
 }
 
 func (g *goneList) add(d *dir, was *index.Entry, named bool) {
+	if g.off {
+		return
+	}
 	e := gone{kind: was.Type, stored: was.Stored, child: was.Child, size: was.Size}
 	if named {
 		e.path = d.child(was.Name)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,9 @@ func (r *run) publish(ctx context.Context) error {
 	if err := r.finishCatalog(); err != nil {
 		return fmt.Errorf("publish: finish catalog: %w", err)
 	}
+	if err := r.noteOutcome(); err != nil {
+		return fmt.Errorf("publish: note the outcome: %w", err)
+	}
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
@@ -39,7 +43,7 @@ func (r *run) publish(ctx context.Context) error {
 	r.published = true
 	r.afterwards("sync of the folders", r.settleSnapshot)
 	r.afterwards("content-hash index", r.updateIndex)
-	r.afterwards("run report", func() error { return r.archive.writeReport(r.report) })
+	r.afterwards("run report", r.placeReport)
 	r.afterwards(latestLink, r.updateLatest)
 	r.phase(Finished)
 	return nil
@@ -52,7 +56,6 @@ func (r *run) finishCatalog() error {
 	}
 	rep := r.report
 	rep.End = r.opt.now().UTC()
-	host, _ := os.Hostname() // told to people only
 	root := r.top.self
 	root.Name = ""
 	err := r.catalog.Finish(root, r.devices.list, index.Summary{
@@ -60,7 +63,7 @@ func (r *run) finishCatalog() error {
 		Start:       timeOf(rep.Start),
 		End:         timeOf(rep.End),
 		Source:      rep.Source,
-		Host:        host,
+		Host:        r.host,
 		Previous:    rep.Previous,
 		Anchor:      r.archive.anchor,
 		Granularity: 1,
@@ -196,7 +199,8 @@ func (r *run) abandon(cause error) error {
 		catalogErr = os.Remove(r.archive.catalogPath(r.report.Snapshot))
 	}
 	_, err := r.archive.removeOrphans()
-	return errors.Join(catalogErr, err, rmtree.Remove(r.work, workTree), rmtree.Remove(r.work, workCatalog))
+	return errors.Join(catalogErr, err, rmtree.Remove(r.work, workTree), rmtree.Remove(r.work, workCatalog),
+		rmtree.Remove(r.work, workReport))
 }
 
 // errCrash, from a test's fault, stands for the end of the process: nothing is cleaned up.
@@ -231,7 +235,11 @@ func (p *postponedError) Unwrap() error { return p.err }
 
 // tidy is the part of recover that takes away, which is possible where there is no room.
 func (a *Archive) tidy(ctx context.Context) (did []string, err error) {
-	did, err = a.emptyWork()
+	waits, err := a.adoptReport()
+	if err != nil {
+		return nil, fmt.Errorf("clean up %s: %w", workDir, err)
+	}
+	did, err = a.emptyWork(waits)
 	if err != nil {
 		return did, err
 	}
@@ -260,12 +268,14 @@ func (a *Archive) complete(ctx context.Context) (did []string, err error) {
 	return did, err
 }
 
-func (a *Archive) emptyWork() (did []string, err error) {
+// emptyWork removes what a run that was cut short has left, but for a report that waits for room.
+func (a *Archive) emptyWork(reportWaits bool) (did []string, err error) {
 	fd, err := fsat.OpenDir(a.meta, workDir)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: a.WorkPath(), Err: err}
 	}
 	list, err := fsat.ReadDir(fd, make([]byte, listBuffer))
+	list = slices.DeleteFunc(list, func(e fsat.DirEntry) bool { return reportWaits && e.Name == workReport })
 	for _, e := range list {
 		if err == nil {
 			err = rmtree.Remove(fd, e.Name)

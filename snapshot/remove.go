@@ -268,28 +268,32 @@ func (a *Archive) needed(r *Reader) SkippedSnapshot {
 	}
 }
 
-// leavesEnough makes sure that a complete snapshot is left.
+// leavesEnough makes sure that a good snapshot is left, and one of each source of which one goes.
 func (rm *removal) leavesEnough(chosen []Snapshot) error {
 	if rm.opt.AllowLast || len(chosen) == len(rm.noFolder) {
 		return nil
 	}
-	for _, s := range slices.Backward(rm.all) {
-		if slices.Contains(chosen, s) {
-			continue
-		}
-		c, err := s.OpenCatalog()
-		if err != nil {
-			continue // not one to rely on
-		}
-		complete := !c.Summary().Incomplete || rm.opt.CountIncomplete
-		if err := c.Close(); err != nil {
-			return err
-		}
-		if complete {
-			return nil
+	known, _ := rm.archive.readAcknowledged() // without it, nothing is acknowledged; Findings tells of it
+	goes, left := make(map[SourceID]bool), make(map[SourceID]bool)
+	for _, s := range rm.all {
+		st, ok, err := rm.archive.standing(s, &known)
+		switch {
+		case err != nil || !ok || !st.isGood(rm.opt.CountIncomplete): // not one to rely on
+		case slices.Contains(chosen, s):
+			goes[st.Source()] = true
+		default:
+			left[st.Source()] = true
 		}
 	}
-	return fmt.Errorf("remove from %s: %w", rm.archive.Path, ErrLastComplete)
+	for source := range goes {
+		if !left[source] && len(left) > 0 {
+			return fmt.Errorf("remove from %s: %w of %s", rm.archive.Path, ErrLastComplete, source.Path)
+		}
+	}
+	if len(left) == 0 {
+		return fmt.Errorf("remove from %s: %w", rm.archive.Path, ErrLastComplete)
+	}
+	return nil
 }
 
 // describe notes what is going to be removed, and how much there is to do.

@@ -2,7 +2,10 @@ package snapshot
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,7 +16,9 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/atomicfile"
 	"snapcopy/internal/filter"
+	"snapcopy/internal/fsat"
 	"snapcopy/internal/plainfile"
+	"snapcopy/internal/rmtree"
 )
 
 // maxListed is how many failed items a report names; the count is always exact.
@@ -45,6 +50,8 @@ type Report struct {
 	LeftOut      []LeftOutItem `json:"left_out,omitempty"`
 	LeftOutCount uint64        `json:"left_out_count,omitempty"`
 
+	// Baseline compares the run with the last good snapshot of the same source. nil: there is none.
+	Baseline *Coverage `json:"baseline,omitempty"`
 	// Tripwires says what about the run looks wrong. Nothing is pruned until it is acknowledged.
 	Tripwires []Tripwire `json:"tripwires,omitempty"`
 
@@ -68,16 +75,22 @@ type Report struct {
 	SetsOwners bool `json:"sets_owners,omitempty"`
 	// SelfExcluded is the path of the archive below the source, which was left out.
 	SelfExcluded string `json:"archive_left_out,omitempty"`
+	// MarkedItself is the rule by which the source itself would be left out, if it were a folder below a source.
+	MarkedItself string `json:"source_marked,omitempty"`
 	// IndexRebuilt says why the content-hash index was made anew, if it was.
 	IndexRebuilt string `json:"index_rebuilt,omitempty"`
 	// PreviousUnusable says why the previous snapshot's catalog could not be used, if so.
 	PreviousUnusable string `json:"previous_unusable,omitempty"`
+	// BaselineUnusable says why not all of the base line could be compared with, if so.
+	BaselineUnusable string `json:"baseline_unusable,omitempty"`
 	// Unfinished lists what failed after the snapshot was published; the next run makes up for it.
 	Unfinished []string `json:"unfinished,omitempty"`
 	// InFuture names snapshots that are from the future, as the clock says: this one is wrong, or another one was.
 	InFuture []string `json:"in_future,omitempty"`
-	// OtherSource is the source of the previous snapshot, if that was another one.
+	// OtherSource is the source of the previous snapshot, where the archive has none of this source.
 	OtherSource string `json:"previous_source,omitempty"`
+	// Contains is another source of the archive's snapshots that lies in this one, which is new.
+	Contains string `json:"contains_source,omitempty"`
 	// Recovered lists what an earlier run that was cut short had left.
 	Recovered []string `json:"recovered,omitempty"`
 	// Findings lists what about the archive's own notes a person has to settle.
@@ -227,23 +240,73 @@ func (r *Report) Path() string { return filepath.Join(r.Archive, metaDir, runsDi
 
 // ReadReport reads the report of a snapshot's run.
 func (a *Archive) ReadReport(name string) (*Report, error) {
-	text, err := plainfile.Read(a.reportPath(name))
-	if err != nil {
-		return nil, err
-	}
 	r := new(Report)
-	if err := json.Unmarshal(text, r); err != nil {
+	if err := readJSON(a.reportPath(name), r); err != nil {
 		return nil, fmt.Errorf("run report %s: %w", name, err)
 	}
 	return r, nil
 }
 
-func (a *Archive) writeReport(r *Report) error {
+func readJSON(path string, v any) error {
+	text, err := plainfile.Read(path)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, v)
+}
+
+func (a *Archive) writeReport(r *Report) error { return r.writeTo(a.reportPath(r.Snapshot)) }
+
+func (r *Report) writeTo(path string) error {
 	text, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return err
 	}
-	return atomicfile.Write(a.reportPath(r.Snapshot), append(text, '\n'), 0o600)
+	return atomicfile.Write(path, append(text, '\n'), 0o600)
+}
+
+// workReport is the report of a snapshot that is about to be published, in the work folder. It is written only where
+// later runs must not take the snapshot for a good one, even if the run dies before its report has its place.
+const workReport = "report.json"
+
+// noteOutcome makes durable what looks wrong about the run, before its snapshot exists.
+func (r *run) noteOutcome() error {
+	if len(r.report.Tripwires) == 0 && !r.report.Incomplete {
+		return nil
+	}
+	if err := r.step("outcome"); err != nil {
+		return err
+	}
+	return r.report.writeTo(r.archive.metaPath(workDir, workReport))
+}
+
+// placeReport writes the report of a published snapshot.
+func (r *run) placeReport() error {
+	if err := r.archive.writeReport(r.report); err != nil {
+		return err
+	}
+	return rmtree.Remove(r.work, workReport)
+}
+
+// adoptReport gives the report of a run that died just after it had published its snapshot its place. It waits if there is
+// no room for it.
+func (a *Archive) adoptReport() (waits bool, err error) {
+	path := a.metaPath(workDir, workReport)
+	r := new(Report)
+	if err := readJSON(path, r); err != nil {
+		return false, nil // there is none, or the run died before it was finished
+	}
+	if _, isName := parseName(r.Snapshot); !isName {
+		return false, nil
+	}
+	_, err = os.Lstat(filepath.Join(a.Path, r.Snapshot))
+	if _, reportErr := os.Lstat(a.reportPath(r.Snapshot)); err != nil || !errors.Is(reportErr, fs.ErrNotExist) {
+		return false, nil // it was not published, or has a report
+	}
+	if err = os.Rename(path, a.reportPath(r.Snapshot)); fsat.IsNoSpace(err) {
+		return true, nil
+	}
+	return false, errors.Join(err, atomicfile.SyncDir(a.metaPath(runsDir)))
 }
 
 // tally is what workers report while the walk goes on.
@@ -279,7 +342,7 @@ func (r *run) sumUp() {
 		rep.Counts.Contents = uint64(r.additions.Len())
 	}
 	rep.Incomplete = rep.Counts.Failed > 0
-	rep.Tripwires = Tripwires(&rep.Counts)
+	rep.Tripwires = Tripwires(rep.Baseline, rep.Counts.Files)
 	rep.End = r.opt.now().UTC()
 }
 

@@ -31,6 +31,7 @@ type run struct {
 	report  *Report
 	caps    Capabilities
 	source  *sourceRoot
+	host    string
 
 	previous *index.Catalog // nil: nothing to compare with
 	prevName string
@@ -56,6 +57,8 @@ type run struct {
 	used     inodeSet
 	moved    inodeSet // stored files found under another name
 	gone     goneList
+	coverage coverage
+	inside   *Coverage // of a source that is new and lies in another one
 	stored   storedFiles
 	recent   recentContents
 	workers  []worker
@@ -89,7 +92,8 @@ func Run(ctx context.Context, source, path string, opt Options) (report *Report,
 	if opt.Exclude == nil {
 		opt.Exclude = exclude.New()
 	}
-	r := &run{ctx: ctx, opt: opt, work: fsat.NoDir, began: time.Now(), filter: opt.filter()}
+	host, _ := os.Hostname() // told to people, and tells the sources of different machines apart
+	r := &run{ctx: ctx, opt: opt, host: host, work: fsat.NoDir, began: time.Now(), filter: opt.filter()}
 	r.report = &Report{Start: opt.now().UTC(), DryRun: opt.DryRun, Filters: r.filter}
 	defer func() { err = errors.Join(err, r.close()) }()
 
@@ -207,8 +211,7 @@ func (r *run) cleanUp() error {
 	return nil
 }
 
-// openPrevious finds the name of this snapshot and the snapshot to compare with. A previous catalog that cannot be used
-// costs time, never correctness: everything is then read again.
+// openPrevious finds the name of this snapshot and the snapshots to compare with.
 func (r *run) openPrevious() error {
 	r.report.Snapshot = NameAt(r.report.Start)
 	if r.archive == nil {
@@ -225,26 +228,9 @@ func (r *run) openPrevious() error {
 		return err
 	}
 	newest := r.archive.newest(snapshots, r.report.Start)
-	for _, s := range slices.Concat(reversed(snapshots[:newest+1]), reversed(snapshots[newest+1:])) {
-		r.previous, err = s.OpenCatalog()
-		if errors.Is(err, index.ErrNewer) {
-			return fmt.Errorf("catalog of %s: %w", s.Name, err)
-		}
-		if err != nil {
-			r.previous = nil
-			r.previousUnusable(err)
-			continue
-		}
-		r.report.Previous, r.prevName = s.Name, s.Name
-		summary := r.previous.Summary()
-		if summary.Source != r.report.Source {
-			r.report.OtherSource = summary.Source
-		}
-		r.restat = summary.Anchor != r.archive.anchor
-		r.beginRecheck()
-		r.opt.Progress.ExpectFiles.Store(summary.Counts.Files)
-		r.opt.Progress.ExpectAll.Store(summary.Counts.BytesTotal)
-		break
+	order := slices.Concat(reversed(snapshots[:newest+1]), reversed(snapshots[newest+1:]))
+	if err := r.comparePrevious(order); err != nil {
+		return err
 	}
 	return r.openIndex(snapshots)
 }
@@ -350,8 +336,12 @@ func (r *run) mirror(ctx context.Context) error {
 	})
 	if err == nil {
 		r.countDeleted()
+		r.report.Baseline = r.cover()
 	}
 	r.sumUp()
+	if err == nil && r.report.Counts.Files == 0 && r.report.Counts.Failed > 0 {
+		err = ErrNothingStored
+	}
 	return err
 }
 
@@ -371,6 +361,9 @@ func (r *run) close() error {
 	}
 	if r.previous != nil {
 		errs = append(errs, r.previous.Close())
+	}
+	if r.coverage.base != nil && !r.coverage.same {
+		errs = append(errs, r.coverage.base.Close())
 	}
 	if r.index != nil {
 		errs = append(errs, r.index.Close())

@@ -3,8 +3,8 @@ package snapshot
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"snapcopy/index"
@@ -13,103 +13,117 @@ import (
 )
 
 // Tripwire is a sign that a run saw something other than the source as it should be: a disk that was not mounted, a script
-// gone wrong, files encrypted by an intruder. The snapshot is as good as any other; but until a person has acknowledged
-// that all is well, no snapshot may be pruned, because the ones before may be needed.
+// gone wrong, a filter that leaves out too much, files encrypted by an intruder. The snapshot is as good as any other; but
+// until a person has acknowledged that all is well, no snapshot may be pruned, because the ones before may be needed, and
+// later runs are measured against those.
 type Tripwire string
 
 // The tripwires.
 const (
-	EmptySource  Tripwire = "empty source"
-	MassDeletion Tripwire = "mass deletion"
-	MassChange   Tripwire = "mass change"
+	EmptySource   Tripwire = "empty source"
+	MassDeletion  Tripwire = "mass deletion"
+	MassExclusion Tripwire = "mass exclusion" // most files are left out that were not before
+	MassChange    Tripwire = "mass change"
+	SourceInside  Tripwire = "source inside another" // only a part of what was saved before
 )
 
 // fewFiles is how many files a source may have in which any share of them may come and go.
 const fewFiles = 100
 
-// Tripwires says what a run with these counts has set off. A first run sets off nothing.
-func Tripwires(c *index.Counts) (list []Tripwire) {
-	before := c.Unchanged + c.Changed + c.Moved + c.Deleted
+// Tripwires says what a run has set off that compares with its base line as c says, and has stored that many files. A
+// first run, for which c is nil, sets off nothing.
+//
+// What could not be read counts neither as gone nor as seen: the snapshot is incomplete, its entries are listed, and it
+// takes no other's place.
+func Tripwires(c *Coverage, files uint64) (list []Tripwire) {
+	if c == nil {
+		return nil
+	}
+	if c.Source != "" {
+		return []Tripwire{SourceInside}
+	}
+	seen := c.Files - min(c.Files, c.Unread)
+	isEmpty := files == 0 && c.Files > 0
+	many := seen >= fewFiles && c.gone() > seen/2
 	switch {
-	case before > 0 && c.Files == 0:
+	case (isEmpty || many) && c.LeftOut > c.Deleted:
+		list = append(list, MassExclusion)
+	case isEmpty:
 		list = append(list, EmptySource)
-	case before >= fewFiles && c.Deleted > before/2:
+	case many:
 		list = append(list, MassDeletion)
 	}
-	if before >= fewFiles && c.Changed > before/2 {
+	if seen >= fewFiles && c.Changed > seen/2 {
 		list = append(list, MassChange)
 	}
 	return list
 }
 
+// hollow reports whether a run lacks most of what its base line has.
+func (c *Coverage) hollow(files uint64) bool {
+	if c == nil || c.Files == 0 {
+		return false
+	}
+	return files == 0 || c.Files >= fewFiles && c.gone()+c.Unread > c.Files/2
+}
+
 // Tripped is a snapshot whose run has set off tripwires.
 type Tripped struct {
 	Snapshot  string
+	Source    string
 	Tripwires []Tripwire
-	Counts    index.Counts
-}
-
-const acknowledgedFile = "acknowledged.json"
-
-type acknowledged struct {
-	Snapshot string    `json:"snapshot"` // it and all before
-	Time     time.Time `json:"time"`
-}
-
-// covers reports whether s was acknowledged. What was acknowledged may have been from the future, after a run whose clock was
-// wrong: then what was made since comes before it by name.
-func (a *acknowledged) covers(s Snapshot) bool {
-	t, ok := parseName(a.Snapshot)
-	since := ok && t.After(a.Time.Add(clockSlack)) && s.Time.After(a.Time.Add(clockSlack)) && s.Name != a.Snapshot
-	return s.Name <= a.Snapshot && !since
+	Coverage  Coverage
 }
 
 // Unacknowledged lists the snapshots whose runs have set off tripwires that nobody has acknowledged. What a damaged catalog
 // tells is not part of it.
 func (a *Archive) Unacknowledged() (list []Tripped, err error) {
-	until, _ := a.readAcknowledged() // without it, nothing is acknowledged; Findings tells of it
-	snapshots, err := a.Snapshots()
+	standings, err := a.Standings()
 	if err != nil {
 		return nil, err
 	}
-	for _, s := range snapshots {
-		if until.covers(s) {
-			continue
-		}
-		c, err := s.OpenCatalog()
-		if errors.Is(err, index.ErrDamaged) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("snapshot %s: %w", s.Name, err)
-		}
-		counts := c.Summary().Counts
-		if err := c.Close(); err != nil {
-			return nil, err
-		}
-		if wires := Tripwires(&counts); len(wires) > 0 {
-			list = append(list, Tripped{s.Name, wires, counts})
+	for i := range standings {
+		s := &standings[i]
+		if len(s.Tripwires) > 0 {
+			list = append(list, Tripped{s.Snapshot.Name, s.Summary.Source, s.Tripwires, s.Coverage})
 		}
 	}
 	return list, nil
 }
 
-// readAcknowledged reads what was acknowledged: nothing if that cannot be read.
-func (a *Archive) readAcknowledged() (until acknowledged, err error) {
+const acknowledgedFile = "acknowledged.json"
+
+// acknowledged says of which snapshots a person has said that all is well with them.
+type acknowledged struct {
+	Snapshot string    `json:"snapshot"` // it and all before that existed at that time
+	Time     time.Time `json:"time"`
+	// Ahead names snapshots of a clock that was ahead: they are newer than the time at which they were acknowledged.
+	Ahead []string `json:"ahead,omitempty"`
+}
+
+// covers reports whether a snapshot was acknowledged. By its name alone, what was published later could be: after a clock
+// that was ahead, snapshots have names between others.
+func (k *acknowledged) covers(s *index.Summary) bool {
+	end := time.Unix(s.End.Sec, int64(s.End.Nsec))
+	return s.Snapshot <= k.Snapshot && !end.After(k.Time) || slices.Contains(k.Ahead, s.Snapshot)
+}
+
+// readAcknowledged reads what was acknowledged: nothing if that cannot be read, of which Findings tells.
+func (a *Archive) readAcknowledged() (k acknowledged, err error) {
 	text, err := plainfile.Read(a.metaPath(acknowledgedFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return until, nil
+		return k, nil
 	}
 	if err == nil {
-		err = json.Unmarshal(text, &until)
+		err = json.Unmarshal(text, &k)
 	}
-	if _, isName := parseName(until.Snapshot); err == nil && !isName {
+	if _, isName := parseName(k.Snapshot); err == nil && !isName {
 		err = errors.New("it names no snapshot")
 	}
 	if err != nil {
 		return acknowledged{}, err
 	}
-	return until, nil
+	return k, nil
 }
 
 // Acknowledge notes that the snapshot of that name and all before it are as they should be. It takes the lock.
@@ -119,9 +133,31 @@ func (a *Archive) Acknowledge(name string, now time.Time) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Unlock()) }()
-	text, err := json.MarshalIndent(acknowledged{name, now.UTC().Truncate(time.Second)}, "", "  ")
+	k := acknowledged{Snapshot: name, Time: now.UTC().Truncate(time.Second).Add(time.Second)} // so that it has passed
+	standings, err := a.Standings()
+	if err != nil {
+		return err
+	}
+	for i := range standings {
+		s := &standings[i]
+		if s.Snapshot.Name <= name && (len(s.Tripwires) > 0 || s.Accepted) && !k.covers(&s.Summary) {
+			k.Ahead = append(k.Ahead, s.Snapshot.Name)
+		}
+	}
+	text, err := json.MarshalIndent(k, "", "  ")
 	if err != nil {
 		return err
 	}
 	return atomicfile.Write(a.metaPath(acknowledgedFile), append(text, '\n'), 0o600)
+}
+
+// coverageFromCounts is what the counts of a catalog tell of how its run compared with the previous snapshot. It is used
+// where no report says more: it was lost, or written before there were base lines.
+func coverageFromCounts(s *index.Summary) *Coverage {
+	c := &s.Counts
+	if s.Previous == "" {
+		return nil
+	}
+	return &Coverage{Snapshot: s.Previous, Files: c.Unchanged + c.Changed + c.Moved + c.Deleted, Deleted: c.Deleted,
+		Changed: c.Changed}
 }

@@ -67,6 +67,7 @@ func (r *run) settleVanished(w *worker, d *dir) {
 			failed = r.stillThere(d, name)
 		}
 		if failed != nil {
+			r.coverage.because(d, name, unreadable)
 			r.fail(w, d.child(name), failed)
 			continue
 		}

@@ -17,10 +17,12 @@ func acknowledgeCommand(a *app) *cobra.Command {
 		Use:   "acknowledge ARCHIVE",
 		Short: "Say that a run that looked wrong is as it should be",
 		Long: `Some runs look as if something was wrong with the source: it is empty, or more than half of its files (if there
-were 100 or more) are gone or have changed since the snapshot before. Such a run ends with status 6, and nothing in
-ARCHIVE is pruned after it, because the snapshots before may be needed.
+were 100 or more) are gone, left out or have changed since the last good snapshot of that source; or it is a folder
+in a source of earlier snapshots, so that the rest of that is not covered. Such a run ends with status 6, and so do
+those after it while that lasts. Nothing in ARCHIVE is pruned meanwhile, because the snapshots before may be needed.
 
-This command lists those runs and says that all is well with them. It changes no snapshot.`,
+This command lists those runs and says that all is well with them; later runs are compared with the last of them.
+It changes no snapshot.`,
 		Example: `  snapcopy acknowledge /backup/documents`,
 	}, new(acknowledgeOptions), mayBeDone, mayFail, mayBeLocked)
 }
@@ -61,7 +63,7 @@ func (o *acknowledgeOptions) Run(_ context.Context, a *app, args []string) (err 
 			continue
 		}
 		for _, what := range t.Tripwires {
-			if err := a.printf("%s: %s\n", t.Snapshot, tripwireText(what, &t.Counts)); err != nil {
+			if err := a.printf("%s: %s\n", t.Snapshot, tripwireText(what, t.Source, &t.Coverage)); err != nil {
 				return err
 			}
 		}

@@ -136,6 +136,7 @@ var hints = []struct {
 	{errArchiveAway, "is its disk mounted? If it is elsewhere now: `snapcopy restore ARCHIVE@SNAPSHOT --instant MOUNTPOINT`"},
 	{snapshot.ErrLastComplete, "--allow-last removes it all the same; with --count-incomplete it is enough if an incomplete snapshot is left"},
 	{fsat.ErrNoProc, "`mount -t proc proc /proc`, or run it where /proc is mounted"},
+	{snapshot.ErrNothingStored, "is the source mounted, and may you read it? Every earlier snapshot is as it was"},
 	{snapshot.ErrClock, "set the clock right. If it is, `snapcopy remove ARCHIVE SNAPSHOT` removes what was made with a wrong " +
 		"one, and --allow-clock-back files the new snapshot under its own time"},
 }

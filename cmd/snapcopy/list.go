@@ -22,7 +22,8 @@ func listCommand(a *app) *cobra.Command {
 		Use:   "list ARCHIVE",
 		Short: "List the snapshots of an archive",
 		Long: `List the snapshots of ARCHIVE, the oldest first: when each was taken (local time), what it holds, what
-was new against the one before, the bytes that it added, its state, and whether it is pinned.`,
+was new against the one before of that source, the bytes that it added, its source where there are several, its
+state, and whether it is pinned.`,
 		Example: `  snapcopy list /backup/documents
   snapcopy list --json /backup/documents`,
 	}, new(listOptions), mayBeDone, mayFail, mayFindDamage)
@@ -166,6 +167,7 @@ func (a *app) printSnapshots(lines []snapshotLine) error {
 		return nil
 	}
 	rows := [][]string{{"SNAPSHOT", "LOCAL TIME", "FILES", "SIZE", "NEW", "CHANGED", "MOVED", "DELETED", "ADDED", "STATE"}}
+	sources := newSources(lines)
 	for i := range lines {
 		l := &lines[i]
 		row := []string{l.Name, "", "", "", "", "", "", "", "", stateText(l) + pinText(l)}
@@ -178,8 +180,19 @@ func (a *app) printSnapshots(lines []snapshotLine) error {
 		}
 		rows = append(rows, row)
 	}
-	return a.printTable(rows, []string{"MOVED", "DELETED", "NEW", "CHANGED", "ADDED"}, false, false, true, true, true, true,
-		true, true, true)
+	right := []bool{false, false, true, true, true, true, true, true, true}
+	if sources.vary() {
+		at := len(right) // before the state
+		for i := range rows {
+			source := "SOURCE"
+			if i > 0 {
+				source = sources.name(&lines[i-1])
+			}
+			rows[i] = slices.Insert(rows[i], at, source)
+		}
+		right = append(right, false)
+	}
+	return a.printTable(rows, []string{"MOVED", "DELETED", "NEW", "CHANGED", "ADDED"}, right...)
 }
 
 func stateText(l *snapshotLine) string {

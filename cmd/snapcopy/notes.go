@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"snapcopy/index"
 	"snapcopy/snapshot"
 )
 
@@ -49,7 +48,19 @@ func (t *teller) notes(r *snapshot.Report) {
 			text, name(r.Archive), r.InFuture[n-1])
 	}
 	if r.OtherSource != "" {
-		t.notef("Note: the previous snapshot was of another source, %s.", name(r.OtherSource))
+		t.notef("Note: this is the first snapshot of %s in this archive, which also has snapshots of %s. `list` shows the source "+
+			"of each, and `prune` applies its rules to those of each source by themselves.", name(r.Source), name(r.OtherSource))
+	}
+	if r.Contains != "" && r.OtherSource != "" {
+		t.notef("Warning: %s lies in it, and was the source of earlier snapshots. If %s was given by mistake: "+
+			"snapcopy remove %s %s", name(r.Contains), name(r.Source), name(r.Archive), r.Snapshot)
+	}
+	if r.BaselineUnusable != "" {
+		t.notef("Warning: the last good snapshot could be compared with in part only: %s.", printable(r.BaselineUnusable))
+	}
+	if r.MarkedItself != "" {
+		t.notef("Warning: %s marks %s itself; that counts for folders below it only, and it was not left out.",
+			printable(r.MarkedItself), name(r.Source))
 	}
 	if r.SelfExcluded != "" {
 		t.notef("Left out the archive itself, which is in the source: %s", name(r.SelfExcluded))
@@ -80,25 +91,59 @@ func (t *teller) notes(r *snapshot.Report) {
 	}
 	for _, what := range r.Tripwires {
 		t.errorf("Warning: %s. If that is as it should be: snapcopy acknowledge %s. Until then, nothing is pruned.",
-			tripwireText(what, &r.Counts), name(r.Archive))
+			tripwireText(what, r.Source, r.Baseline), name(r.Archive))
+	}
+	if c := r.Baseline; c != nil && len(r.Tripwires) == 0 && c.LeftOut > 0 {
+		t.notef("Note: of the files of snapshot %s, %s left out now: %s.", c.Snapshot, counted(c.LeftOut, "is", "are"), rulesText(c))
 	}
 	for _, what := range r.Unfinished {
 		t.errorf("Published, but not finished; the next run makes up for it: %s.", printable(what))
 	}
 }
 
-// tripwireText says what about a run looks wrong.
-func tripwireText(what snapshot.Tripwire, c *index.Counts) string {
-	before := c.Unchanged + c.Changed + c.Moved + c.Deleted
+// tripwireText says what about a run of a source looks wrong.
+func tripwireText(what snapshot.Tripwire, source string, c *snapshot.Coverage) string {
+	before := counted(c.Files, "file", "files")
 	switch what {
 	case snapshot.EmptySource:
-		return "the source is empty; the snapshot before had " + counted(before, "file", "files")
-	case snapshot.MassDeletion:
-		return fmt.Sprintf("%s of %s files are gone since the snapshot before", count(c.Deleted), count(before))
+		return fmt.Sprintf("the source is empty: %s has no file; the last good snapshot, %s, had %s", name(source), c.Snapshot,
+			counted(c.Files, "file", "files"))
+	case snapshot.MassDeletion, snapshot.MassExclusion:
+		return fmt.Sprintf("%s of the %s of the last good snapshot, %s, are not covered any more: %s",
+			count(c.Deleted+c.LeftOut), before, c.Snapshot, join(causeText(c.Deleted, "gone"),
+				causeText(c.LeftOut, "left out by "+rulesText(c)), causeText(c.Unread, "could not be read")))
 	case snapshot.MassChange:
-		return fmt.Sprintf("%s of %s files have changed since the snapshot before", count(c.Changed), count(before))
+		return fmt.Sprintf("%s of the %s of the last good snapshot, %s, have changed", count(c.Changed), before, c.Snapshot)
+	case snapshot.SourceInside:
+		if c.LeftOut == 0 {
+			return fmt.Sprintf("%s lies in %s, the source of snapshot %s, and its files get other paths than there",
+				name(source), name(c.Source), c.Snapshot)
+		}
+		return fmt.Sprintf("%s lies in %s, the source of snapshot %s, of whose %s %s outside of it and not covered",
+			name(source), name(c.Source), c.Snapshot, before, counted(c.LeftOut, "is", "are"))
 	}
 	return string(what)
+}
+
+func causeText(n uint64, what string) string {
+	if n == 0 {
+		return ""
+	}
+	return count(n) + " " + what
+}
+
+// rulesText names what left files out, the most effective first.
+func rulesText(c *snapshot.Coverage) string {
+	const most = 3
+	var list []string
+	for i, r := range c.Rules {
+		if i == most {
+			list = append(list, "and others")
+			break
+		}
+		list = append(list, printable(r.Rule)+" ("+count(r.Files)+")")
+	}
+	return strings.Join(list, ", ")
 }
 
 // notHeld says what the snapshot's folder lacks and the catalog has.

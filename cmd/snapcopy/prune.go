@@ -18,6 +18,7 @@ type pruneOptions struct {
 	withinHourly, withinDaily, withinWeekly, withinMonthly, withinYearly spanFlag
 
 	tz              string
+	groupBy         groupFlag
 	countIncomplete bool
 
 	keepFree       amountFlag
@@ -33,6 +34,8 @@ type pruneOptions struct {
 	threads        int
 	json           bool
 	quiet          bool
+
+	sources sources // of the snapshots at hand
 }
 
 func pruneCommand(a *app) *cobra.Command {
@@ -46,7 +49,11 @@ the newest snapshot. Hours, days, weeks (from Monday), months and years are thos
 another zone. N is a number or "unlimited"; DURATION is written 36h, 90d or 1y6m (m: months). These are the
 rules of restic's forget. --dry-run shows what would be done, and why.
 
-A pinned snapshot is always kept. An incomplete one counts for no rule, and goes when a newer one is complete.
+Where an archive has snapshots of several sources, the rules apply to those of each by themselves: by host and
+path, or with --group-by path or none otherwise.
+
+A pinned snapshot is always kept. An incomplete one counts for no rule, and goes when a newer one is complete. The
+same goes for one that lacks most of what older ones have, and --count-incomplete changes nothing about that.
 One that lies in the future counts for no rule, is kept, and is reported. The newest complete one is kept.
 
 --keep-free, --keep-free-inodes and --max-size then thin out what the rules keep, until there is that much room:
@@ -71,6 +78,7 @@ kept to begin with.
 		"keep-within-monthly", "keep-within-yearly", "keep-free", "keep-free-inodes", "max-size", "tz"} {
 		completeFlag(c, f, nil) // nor is it a file
 	}
+	completeFlag(c, "group-by", groupings)
 	return c
 }
 
@@ -89,6 +97,8 @@ func (o *pruneOptions) AddFlags(f *pflag.FlagSet) {
 	f.Var(&o.withinMonthly, "keep-within-monthly", "the same for months")
 	f.Var(&o.withinYearly, "keep-within-yearly", "the same for years")
 	f.StringVar(&o.tz, "tz", "", "count in the time zone `ZONE`, as in Europe/Berlin (default: the local one)")
+	o.groupBy = groupBySource
+	f.Var(&o.groupBy, "group-by", "apply the rules to each `WHAT` by itself: source, path, none")
 	f.BoolVar(&o.countIncomplete, "count-incomplete", false,
 		"take incomplete snapshots for complete ones, where some files can never be read")
 	f.Var(&o.keepFree, "keep-free", "thin out until `AMOUNT` of the file system is free: 10% or 50GiB")
@@ -140,7 +150,7 @@ func (o *pruneOptions) archive(ctx context.Context, a *app, path string) (err er
 	if err != nil {
 		return err
 	}
-	list, damaged, err := a.toPlan(archive, snapshots)
+	list, damaged, err := o.toPlan(a, archive, snapshots)
 	if err != nil {
 		return err
 	}

@@ -20,20 +20,28 @@ func (a *app) checkTripwires(archive *snapshot.Archive) error {
 	}
 	for i := range list {
 		for _, what := range list[i].Tripwires {
-			a.term.errorf("snapcopy: %s: %s", list[i].Snapshot, tripwireText(what, &list[i].Counts))
+			a.term.errorf("snapcopy: %s: %s", list[i].Snapshot, tripwireText(what, list[i].Source, &list[i].Coverage))
 		}
 	}
 	if len(list) == 0 {
 		return nil
 	}
 	a.term.errorf("snapcopy: nothing is removed, because the snapshots before that may be needed")
-	a.term.errorf("Hint: `snapcopy acknowledge ARCHIVE` says that all is well.")
+	a.term.errorf("Hint: `snapcopy acknowledge %s` says that all is well.", name(archive.Path))
 	return told{statusTripwire}
 }
 
 // toPlan gathers what a plan has to know of snapshots. damaged tells that the catalogs of some are.
-func (a *app) toPlan(archive *snapshot.Archive, snapshots []snapshot.Snapshot) (list []prune.Snapshot, damaged bool,
-	err error) {
+func (o *pruneOptions) toPlan(a *app, archive *snapshot.Archive, snapshots []snapshot.Snapshot) (list []prune.Snapshot,
+	damaged bool, err error) {
+	standings, err := archive.Standings()
+	if err != nil {
+		return nil, false, err
+	}
+	doubts := make(map[string]prune.Doubt)
+	for i := range standings {
+		doubts[standings[i].Snapshot.Name] = doubtAbout(&standings[i])
+	}
 	pins, err := archive.Pins()
 	if err != nil {
 		return nil, false, err
@@ -50,13 +58,20 @@ func (a *app) toPlan(archive *snapshot.Archive, snapshots []snapshot.Snapshot) (
 		}
 		neededBy[r.Snapshot] = "needed by " + name(cmp.Or(string(r.PlaceRaw), r.Place)) + " on " + name(r.Host)
 	}
+	var lines []snapshotLine
 	for _, s := range snapshots {
-		pin, pinned := pins[s.Name]
-		p := prune.Snapshot{Name: s.Name, Time: s.Time, Pinned: pinned, Label: printable(pin.Label), Held: neededBy[s.Name]}
 		line, err := describe(s)
 		if err != nil {
 			return nil, false, err
 		}
+		lines = append(lines, line)
+	}
+	o.sources = newSources(lines)
+	for i, s := range snapshots {
+		line := lines[i]
+		pin, pinned := pins[s.Name]
+		p := prune.Snapshot{Name: s.Name, Time: s.Time, Pinned: pinned, Label: printable(pin.Label), Held: neededBy[s.Name],
+			Doubt: doubts[s.Name], Group: o.groupBy.of(&line)}
 		if p.Time.After(a.now().Add(prune.Slack)) && line.Time.Before(p.Time) { // made in quick succession
 			p.Time = line.Time
 		}
@@ -64,7 +79,7 @@ func (a *app) toPlan(archive *snapshot.Archive, snapshots []snapshot.Snapshot) (
 		case stateComplete, stateIncomplete:
 			p.Complete = line.State == stateComplete
 		default:
-			p.Held = "what it holds is not known: " + stateText(&line)
+			p.Doubt, p.Held = prune.NotKnown, "what it holds is not known: "+stateText(&line)
 			damaged = damaged || line.State == stateDamaged
 		}
 		list = append(list, p)
@@ -90,6 +105,19 @@ func (a *app) tellLost(archive *snapshot.Archive) (any bool, err error) {
 		}
 	}
 	return any, nil
+}
+
+// doubtAbout says why a snapshot must not take the place of others, if it must not.
+func doubtAbout(s *snapshot.Standing) prune.Doubt {
+	switch {
+	case len(s.Tripwires) > 0:
+		return prune.LooksWrong
+	case s.Hollow:
+		return prune.LacksMost
+	case s.Summary.Counts.Files == 0 && !s.Accepted:
+		return prune.HoldsNoFile
+	}
+	return prune.NoDoubt
 }
 
 // settleRoom finishes what earlier removals have begun, and makes sure that it counts as free: otherwise snapshots would

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,7 +66,7 @@ func readTimes(r io.Reader) (list []prune.Snapshot, err error) {
 func (o *pruneOptions) tell(a *app, plan *prune.Plan) (err error) {
 	switch {
 	case o.json:
-		err = a.printPlanJSON(plan)
+		err = o.printPlanJSON(a, plan)
 	case !o.quiet:
 		err = o.printPlan(a, plan)
 	}
@@ -73,6 +74,7 @@ func (o *pruneOptions) tell(a *app, plan *prune.Plan) (err error) {
 		return err
 	}
 	a.warnOfPlan(plan, o.thinAnyway)
+	o.warnOfSources(a)
 	if o.dryRun && !o.quiet && len(plan.Removed()) > 0 {
 		a.term.errorf("Nothing was removed: this is a dry run.")
 	}
@@ -90,6 +92,9 @@ func (o *pruneOptions) printPlan(a *app, plan *prune.Plan) error {
 	}
 	carriedOut := !o.dryRun && !o.simulate
 	rows := [][]string{{"SNAPSHOT", timeHeader, "PLAN", "FREES", "WHY"}}
+	if o.sources.vary() {
+		rows[0] = slices.Insert(rows[0], 4, "SOURCE")
+	}
 	for i := range plan.Decisions {
 		d := &plan.Decisions[i]
 		if carriedOut && d.Keep {
@@ -99,11 +104,14 @@ func (o *pruneOptions) printPlan(a *app, plan *prune.Plan) error {
 		if d.Freed != nil {
 			row[3] = size(d.Freed.Bytes)
 		}
+		if o.sources.vary() {
+			row = slices.Insert(row, 4, o.sources.name(o.sources.of[d.Name]))
+		}
 		rows = append(rows, row)
 	}
 	if plan.Freed == nil { // nobody knows: no column
 		for i, row := range rows {
-			rows[i] = append(row[:3:3], row[4])
+			rows[i] = append(row[:3:3], row[4:]...)
 		}
 	}
 	if len(rows) > 1 {
@@ -162,6 +170,22 @@ func (a *app) warnOfPlan(plan *prune.Plan, thinAnyway bool) {
 	}
 }
 
+// warnOfSources says how the rules see an archive with snapshots of several sources.
+func (o *pruneOptions) warnOfSources(a *app) {
+	n := counted(uint64(len(o.sources.known)), "source", "sources")
+	switch {
+	case !o.sources.vary():
+	case o.groupBy == groupByNone:
+		a.term.errorf("Warning: the snapshots are of %s, and the rules apply to all together: those of one source can take "+
+			"the place of another's (--group-by source keeps them apart).", n)
+	case o.groupBy == groupBySource && !o.sources.sameHost:
+		a.term.errorf("Note: the snapshots are of %s, and the rules apply to those of each by themselves. Some have the same "+
+			"path on several hosts: if that is one machine whose name changes, use --group-by path.", n)
+	case !o.quiet:
+		a.term.errorf("Note: the snapshots are of %s, and the rules apply to those of each by themselves.", n)
+	}
+}
+
 func goalAmount(m *prune.Missed, n uint64) string {
 	if m.Goal == "keep-free-inodes" {
 		return counted(n, "inode", "inodes")
@@ -170,13 +194,17 @@ func goalAmount(m *prune.Missed, n uint64) string {
 }
 
 type decisionObject struct {
-	Snapshot string      `json:"snapshot"`
-	Time     time.Time   `json:"time"`
-	Plan     string      `json:"plan"` // keep or remove
-	Reasons  []string    `json:"reasons"`
-	Pinned   bool        `json:"pinned,omitempty"`
-	Label    string      `json:"label,omitempty"`
-	Freed    *prune.Size `json:"freed,omitempty"` // after the older ones: adds up to that of the sum
+	Snapshot  string      `json:"snapshot"`
+	Time      time.Time   `json:"time"`
+	Source    string      `json:"source,omitempty"`
+	SourceRaw []byte      `json:"source_base64,omitempty"`
+	Host      string      `json:"host,omitempty"`
+	HostRaw   []byte      `json:"host_base64,omitempty"`
+	Plan      string      `json:"plan"` // keep or remove
+	Reasons   []string    `json:"reasons"`
+	Pinned    bool        `json:"pinned,omitempty"`
+	Label     string      `json:"label,omitempty"`
+	Freed     *prune.Size `json:"freed,omitempty"` // after the older ones: adds up to that of the sum
 }
 
 type planObject struct {
@@ -194,15 +222,18 @@ type missedObject struct {
 	Lacking uint64 `json:"lacking"`
 }
 
-func (a *app) printPlanJSON(plan *prune.Plan) error {
+func (o *pruneOptions) printPlanJSON(a *app, plan *prune.Plan) error {
 	for i := range plan.Decisions {
 		d := &plan.Decisions[i]
-		o := decisionObject{Snapshot: d.Name, Time: d.Time.UTC(), Plan: planWord(d), Pinned: d.Pinned, Label: d.Label,
+		v := decisionObject{Snapshot: d.Name, Time: d.Time.UTC(), Plan: planWord(d), Pinned: d.Pinned, Label: d.Label,
 			Freed: d.Freed}
-		for _, r := range d.Reasons {
-			o.Reasons = append(o.Reasons, r.String())
+		if l := o.sources.of[d.Name]; l != nil {
+			v.Source, v.SourceRaw, v.Host, v.HostRaw = l.Source, l.SourceRaw, l.Host, l.HostRaw
 		}
-		if err := a.printJSON(&o); err != nil {
+		for _, r := range d.Reasons {
+			v.Reasons = append(v.Reasons, r.String())
+		}
+		if err := a.printJSON(&v); err != nil {
 			return err
 		}
 	}

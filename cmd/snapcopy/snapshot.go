@@ -103,6 +103,9 @@ func (o *snapshotOptions) Run(ctx context.Context, a *app, args []string) (err e
 	a.archive = args[1]
 	report, err := snapshot.Run(ctx, args[0], args[1], opt)
 	bar.stop()
+	if errors.Is(err, snapshot.ErrNothingStored) {
+		t.failed(report)
+	}
 	if err != nil {
 		return notPublished(ctx, err)
 	}

@@ -198,7 +198,7 @@ func (t *teller) more(r *snapshot.Report, left uint64) {
 		return
 	}
 	where := ""
-	if !t.dryRun {
+	if !t.dryRun && r.Counts.Files > 0 { // otherwise there is no snapshot and no report
 		where = ", see " + name(r.Path())
 	}
 	t.errorf("  ... and %s more%s", count(left), where)

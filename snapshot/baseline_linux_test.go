@@ -1,0 +1,324 @@
+package snapshot
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// many is a script for a folder of n files.
+func many(dir string, n int) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "dir %s 0755\n", dir)
+	for i := range n {
+		fmt.Fprintf(&b, "file %s/f%d 0644 \"%s %d\"\n", dir, i, dir, i)
+	}
+	return b.String()
+}
+
+// nightly makes each run of l take place a day after the one before.
+func (l *lab) nightly() {
+	at := time.Date(2026, 11, 1, 2, 0, 0, 0, time.UTC)
+	l.opt.Now = func() time.Time { return at.AddDate(0, 0, len(l.order)) }
+}
+
+// judged takes a snapshot that is measured against a base line and sets off tripwires.
+func (l *lab) judged(base string, want ...Tripwire) *Report {
+	l.t.Helper()
+	rep, err := Run(l.t.Context(), l.src, l.arch, l.opt)
+	if err != nil {
+		l.t.Fatalf("run: %v", err)
+	}
+	l.note(rep)
+	got := ""
+	if rep.Baseline != nil {
+		got = rep.Baseline.Snapshot
+	}
+	if got != base {
+		l.t.Errorf("%s is measured against %q; want %q", rep.Snapshot, got, base)
+	}
+	if !slices.Equal(rep.Tripwires, want) {
+		l.t.Errorf("%s sets off %q; want %q (%+v)", rep.Snapshot, rep.Tripwires, want, rep.Baseline)
+	}
+	return rep
+}
+
+func (l *lab) move(from, to string) {
+	l.t.Helper()
+	if err := os.Rename(from, to); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+func (l *lab) acknowledge(name string) {
+	l.t.Helper()
+	a := l.open()
+	defer l.close(a)
+	if err := a.Acknowledge(name, time.Now()); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// Guards: a run is measured against the last snapshot that is good, whatever came after that; what was moved meanwhile is
+// not gone; once a person has said that all is well, it is measured against that.
+func TestBaselineIsTheLastGoodOne(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.parallel = true
+	l.nightly()
+	l.build(many("a", 30) + many("c", 90))
+	away := filepath.Join(filepath.Dir(l.src), "away")
+	first := l.judged("").Snapshot
+
+	l.move(l.src+"/c", away)
+	l.move(l.src+"/a", l.src+"/b")
+	rep := l.judged(first, MassDeletion)
+	if c := rep.Baseline; c.Files != 120 || c.Deleted != 90 || c.Changed != 0 {
+		t.Errorf("the first night: %+v", c)
+	}
+	rep = l.judged(first, MassDeletion) // every night
+	if c := rep.Baseline; c.Deleted != 90 {
+		t.Errorf("the second night: %+v", c)
+	}
+	l.move(away, l.src+"/c")
+	rep = l.judged(first) // all is there again
+	if c := rep.Baseline; c.Files != 120 || c.gone()+c.Unread+c.Changed > 0 {
+		t.Errorf("what was moved before: %+v", c)
+	}
+	l.move(l.src+"/c", away)
+	last := l.judged(rep.Snapshot, MassDeletion).Snapshot
+	l.acknowledge(last)
+	l.judged(last)
+	l.intact()
+	l.verify()
+}
+
+// Guards: a snapshot that changed everything is no base line either: the next night is measured against the one before.
+func TestBaselineAfterMassChange(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.parallel = true
+	l.nightly()
+	l.build(many("a", 120))
+	first := l.judged("").Snapshot
+	for i := range 120 {
+		if err := os.WriteFile(fmt.Sprintf("%s/a/f%d", l.src, i), []byte("encrypted"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.judged(first, MassChange)
+	rep := l.judged(first, MassChange)
+	if rep.Counts.Changed != 0 || rep.Baseline.Changed != 120 {
+		t.Errorf("changed since the previous snapshot %d, since the base line %d", rep.Counts.Changed, rep.Baseline.Changed)
+	}
+}
+
+// Guards: what a filter leaves out that was saved before counts like what is gone, and the filter is named; also when the
+// last good snapshot is not the previous one, in a dry run, and where all is a matter of a single entry of the base line.
+func TestLeftOutIsNotCovered(t *testing.T) {
+	for name, c := range map[string]struct {
+		build string
+		set   func(*Options)
+		rule  string
+		files uint64
+		want  []Tripwire
+	}{
+		"everything": {"", func(o *Options) { o.Exclude = patterns(t, "*") }, "test:1: *", 125, []Tripwire{MassExclusion}},
+		"a folder":   {"", func(o *Options) { o.Exclude = patterns(t, "a/") }, "test:1: a/", 120, []Tripwire{MassExclusion}},
+		"its files": {"", func(o *Options) { o.Exclude = patterns(t, "f?", "f??", "f1??") }, "test:2: f??", 125,
+			[]Tripwire{MassExclusion}},
+		"marked": {"file a/.nobackup 0644", func(o *Options) { o.ExcludeIfPresent = []string{".nobackup"} },
+			"--exclude-if-present .nobackup", 120, []Tripwire{MassExclusion}},
+		"cache": {"file a/CACHEDIR.TAG 0644 \"Signature: 8a477f597d28d172789f06886806bc55\"",
+			func(o *Options) { o.ExcludeCaches = true }, "--exclude-caches", 120, []Tripwire{MassExclusion}},
+		"larger": {"", func(o *Options) { o.ExcludeLarger = 3 }, "--exclude-larger-than 3", 110, []Tripwire{MassExclusion}},
+		"few":    {"", func(o *Options) { o.Exclude = patterns(t, "b") }, "test:1: b", 5, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t)
+			l.parallel = true
+			l.nightly()
+			l.build(many("a", 120) + many("b", 5))
+			first := l.judged("").Snapshot
+			l.build(c.build)
+			c.set(&l.opt)
+			l.opt.DryRun = true
+			dry, err := Run(t.Context(), l.src, l.arch, l.opt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.opt.DryRun = false
+			for _, rep := range []*Report{dry, l.judged(first, c.want...)} {
+				b := rep.Baseline
+				if b.LeftOut != c.files || b.Deleted != 0 || b.Unread != 0 || !slices.Equal(rep.Tripwires, c.want) ||
+					!slices.ContainsFunc(b.Rules, func(r RuleCount) bool { return r.Rule == c.rule }) {
+					t.Errorf("dry run %v: %q: %+v", rep.DryRun, rep.Tripwires, b)
+				}
+			}
+			if len(c.want) == 0 {
+				return
+			}
+			if b := l.judged(first, c.want...).Baseline; b.LeftOut != c.files { // and the next night
+				t.Errorf("against a snapshot that is not the previous one: %+v", b)
+			}
+			l.opt = Options{}
+			l.nightly()
+			l.judged(first)
+			l.intact()
+		})
+	}
+}
+
+// Guards: what looked wrong is known, with its cause, even if the run died as soon as its snapshot was there.
+func TestTripwireSurvivesDeath(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.parallel = true
+	l.nightly()
+	l.build(many("a", 120))
+	first := l.judged("").Snapshot
+	l.opt.Exclude = patterns(t, "*")
+	l.opt.Fault = func(step string) error {
+		if step == "run report" {
+			panic("died")
+		}
+		return nil
+	}
+	func() {
+		defer func() { _ = recover() }()
+		_, _ = Run(t.Context(), l.src, l.arch, l.opt)
+	}()
+	l.opt.Fault = nil
+	unacknowledged := func() {
+		t.Helper()
+		a := l.open()
+		defer l.close(a)
+		list, err := a.Unacknowledged()
+		if err != nil || len(list) != 1 || !slices.Equal(list[0].Tripwires, []Tripwire{MassExclusion}) ||
+			list[0].Coverage.LeftOut != 120 {
+			t.Errorf("unacknowledged: %+v, %v", list, err)
+		}
+	}
+	unacknowledged()
+	l.order = append(l.order, "the one of the run that died")
+	l.opt.Exclude = nil
+	rep, err := Run(t.Context(), l.src, l.arch, l.opt)
+	if err != nil || rep.Baseline.Snapshot != first || len(rep.Tripwires) > 0 {
+		t.Errorf("%+v, %v", rep, err)
+	}
+	unacknowledged()
+}
+
+// Guards: in an archive of several sources each run is compared with what came before of its own source.
+func TestSourcesApart(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.parallel = true
+	l.nightly()
+	l.build(many("a", 120) + "dir b 0755\n" + many("b/sub", 120) + "dir a/empty 0755\n")
+	top := l.src
+	source := func(path string) { l.src = filepath.Join(top, path) }
+
+	source("a")
+	a := l.judged("").Snapshot
+	source("b")
+	rep := l.judged("")
+	b := rep.Snapshot
+	l.counts(rep, "120 new")
+	if rep.OtherSource != filepath.Join(top, "a") || rep.Contains != "" {
+		t.Errorf("other source %q, contains %q", rep.OtherSource, rep.Contains)
+	}
+	source("a")
+	rep = l.judged(a)
+	l.counts(rep, "120 unchanged")
+	if rep.Previous != a {
+		t.Errorf("previous snapshot %s, want %s", rep.Previous, a)
+	}
+	source("b")
+	l.counts(l.judged(b), "120 unchanged")
+
+	source("a/empty") // nothing was ever saved there
+	l.judged("")
+
+	source("b/sub") // a level too deep: all is there, under other names
+	rep = l.judged(l.order[3], SourceInside)
+	if c := rep.Baseline; c.Files != 120 || c.LeftOut != 0 || c.Source != filepath.Join(top, "b") {
+		t.Errorf("a part: %+v", c)
+	}
+	l.counts(rep, "120 new")
+	rep = l.judged(l.order[3], SourceInside) // every night
+	l.acknowledge(rep.Snapshot)
+	l.judged(rep.Snapshot)
+
+	l.src = top // a level too high
+	if rep := l.judged(""); rep.Contains == "" {
+		t.Errorf("the sources below are not told of: %+v", rep)
+	}
+	l.intact()
+	l.verify()
+}
+
+// Guards: the last good snapshot of a source is removed on purpose only; what looks wrong is no good one.
+func TestRemoveLeavesAGoodOneOfEachSource(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.parallel = true
+	l.nightly()
+	l.build(many("a", 120) + many("b", 5))
+	top := l.src
+	l.src = top + "/a"
+	a := l.judged("").Snapshot
+	l.opt.Exclude = patterns(t, "*")
+	wrong := l.judged(a, MassExclusion).Snapshot
+	l.opt.Exclude = nil
+	l.src = top + "/b"
+	l.judged("")
+	archive := l.open()
+	defer l.close(archive)
+	if _, err := archive.Remove(t.Context(), []string{a}, RemoveOptions{}); err == nil || !strings.Contains(err.Error(),
+		ErrLastComplete.Error()+" of "+top+"/a") {
+		t.Errorf("the last good one is removed: %v", err)
+	}
+	if _, err := archive.Remove(t.Context(), []string{wrong}, RemoveOptions{}); err != nil {
+		t.Errorf("what looks wrong: %v", err)
+	}
+}
+
+// Guards: what was acknowledged when a clock was ahead does not acknowledge what is published later under earlier names.
+func TestAcknowledgedAhead(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.parallel = true
+	l.nightly()
+	l.build(many("a", 120))
+	first := l.judged("").Snapshot
+	l.opt.Exclude = patterns(t, "*")
+	ahead := l.judged(first, MassExclusion)
+	l.opt.Exclude = nil
+	a := l.open()
+	defer l.close(a)
+	if err := a.Acknowledge(ahead.Snapshot, ahead.Start.AddDate(-1, 0, 0)); err != nil {
+		t.Fatal(err)
+	}
+	known, err := a.readAcknowledged()
+	if err != nil {
+		t.Fatal(err)
+	}
+	standings, err := a.Standings()
+	if err != nil || len(standings) != 2 {
+		t.Fatalf("%+v, %v", standings, err)
+	}
+	if s := &standings[1]; !s.Accepted || len(s.Tripwires) > 0 {
+		t.Errorf("it is not acknowledged: %+v", s)
+	}
+	later := standings[1].Summary
+	later.Snapshot = standings[0].Summary.Snapshot
+	if known.covers(&later) {
+		t.Error("what came later is acknowledged, too")
+	}
+}

@@ -1,0 +1,239 @@
+package snapshot
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"sync"
+
+	"snapcopy/index"
+)
+
+// Coverage compares a run with its base line: the last snapshot of the same source that is good. Counts are of files of
+// every kind but folders. Files are matched by their paths; one found under another path is neither deleted nor left out.
+type Coverage struct {
+	Snapshot string `json:"snapshot"` // the base line
+	// Source is the source of the base line, if that is another folder, in which the source of the run lies.
+	Source  string `json:"source,omitempty"`
+	Files   uint64 `json:"files"`    // of the base line
+	Deleted uint64 `json:"deleted"`  // the source has them no more
+	LeftOut uint64 `json:"left_out"` // the source may have them, but the run was told to leave them out
+	Unread  uint64 `json:"unread"`   // they, or folders above them, could not be read
+	Changed uint64 `json:"changed"`  // in content or metadata
+
+	Rules []RuleCount `json:"rules,omitempty"` // what left files out, the most effective first
+}
+
+// RuleCount is how many files of the base line a rule has left out.
+type RuleCount struct {
+	Rule  string `json:"rule"`
+	Files uint64 `json:"files"`
+}
+
+// maxRules is how many rules a Coverage names.
+const maxRules = 20
+
+// gone counts the files that a run covers no more, whatever the cause, but for those that could not be read.
+func (c *Coverage) gone() uint64 { return c.Deleted + c.LeftOut }
+
+// unreadable is the cause of what is missing because it could not be read; the other causes are rules, and "" for what
+// the source does not have.
+const unreadable = "\x00unreadable"
+
+// coverage measures a run against its base line, directory by directory, when all of a directory is settled.
+type coverage struct {
+	base *index.Catalog // nil: there is none
+	same bool           // the base line is the previous snapshot
+
+	mu      sync.Mutex
+	missing []missing
+	changed uint64
+}
+
+// missing is an entry of the base line that the run did not find at its path, or did not store.
+type missing struct {
+	kind   index.Type
+	nlink  uint32
+	stored uint64 // of a file
+	child  uint64 // of a directory: its record in the base line's catalog
+	cause  string
+}
+
+// below gives the base line's entry for the directory at item i of d. It is called before that item is settled.
+func (c *coverage) below(d *dir, i int) index.Entry {
+	switch {
+	case d.base.Type != index.Dir:
+	case !c.same:
+		return d.baseDirs[d.names[i].Name]
+	case d.entries[i].Type == index.Dir:
+		return d.entries[i]
+	}
+	return index.Entry{}
+}
+
+// open finds the directories that the base line has in d, where they are not those of the previous snapshot.
+func (c *coverage) open(d *dir) error {
+	if d.base.Type != index.Dir || c.same {
+		return nil
+	}
+	rec, err := c.base.ReadDir(d.base.Child)
+	if err != nil {
+		return err
+	}
+	d.baseDirs = make(map[string]index.Entry)
+	for _, e := range rec.Entries() {
+		if e.Type == index.Dir {
+			d.baseDirs[e.Name] = *e
+		}
+	}
+	return nil
+}
+
+// lacks notes why item i of d will not be in the snapshot. It is called before that item is settled.
+func (c *coverage) lacks(d *dir, i int, cause string) {
+	if !c.same || d.entries[i].Type != 0 {
+		c.because(d, d.names[i].Name, cause)
+	}
+}
+
+// because notes why a name of d is not in the snapshot.
+func (c *coverage) because(d *dir, name, cause string) {
+	if d.base.Type != index.Dir {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if d.causes == nil {
+		d.causes = make(map[string]string)
+	}
+	d.causes[name] = cause
+}
+
+// why is the cause for which d lacks a name.
+func (d *dir) why(name string) string {
+	cause, known := d.causes[name]
+	switch {
+	case known:
+		return cause
+	case d.leftOut != "":
+		return d.leftOut
+	case d.self.Flags&index.Unread != 0:
+		return unreadable
+	}
+	return ""
+}
+
+// measure compares d, all of which is settled, with the base line.
+func (c *coverage) measure(d *dir) error {
+	if d.base.Type != index.Dir || d.self.Hash == d.base.Hash { // without a catalog, as in a dry run, there is no hash
+		return nil
+	}
+	rec, err := c.base.ReadDir(d.base.Child)
+	if err != nil {
+		return err
+	}
+	var list []missing
+	changed := uint64(0)
+	var old index.Entry
+	i := 0
+	for cur := rec.Cursor(); cur.Next(&old); {
+		for i < len(d.entries) && d.entries[i].Name < old.Name {
+			i++
+		}
+		isThere := i < len(d.entries) && d.entries[i].Name == old.Name
+		switch {
+		case !isThere:
+			list = append(list, missing{old.Type, old.Nlink, old.Stored, old.Child, d.why(old.Name)})
+		case (old.Type == index.Dir) != (d.entries[i].Type == index.Dir):
+			list = append(list, missing{old.Type, old.Nlink, old.Stored, old.Child, ""})
+		case old.Type != index.Dir && !sameFile(&old, &d.entries[i]):
+			changed++
+		}
+	}
+	c.mu.Lock()
+	c.missing = append(c.missing, list...)
+	c.changed += changed
+	c.mu.Unlock()
+	return nil
+}
+
+// sameFile reports whether two entries that are no directories describe the same content and metadata.
+func sameFile(a, b *index.Entry) bool {
+	return sameRecord(a, b) && a.Hash == b.Hash && a.Target == b.Target && a.Attrs == b.Attrs && a.Major == b.Major &&
+		a.Minor == b.Minor
+}
+
+// cover sums up what was measured. It returns nil where there is nothing to compare with.
+func (r *run) cover() *Coverage {
+	c := &r.coverage
+	if c.base == nil {
+		return r.inside
+	}
+	s := c.base.Summary()
+	sum := &Coverage{Snapshot: s.Snapshot, Files: s.Counts.Files, Changed: c.changed}
+	valid := s.Anchor == r.archive.anchor && !r.restat // the stored inode numbers
+	rules := make(map[string]uint64)
+	for _, m := range c.missing {
+		n := r.countMissing(&m, valid)
+		switch m.cause {
+		case "":
+			sum.Deleted += n
+		case unreadable:
+			sum.Unread += n
+		default:
+			sum.LeftOut += n
+			rules[m.cause] += n
+		}
+	}
+	for rule, n := range rules {
+		if n > 0 {
+			sum.Rules = append(sum.Rules, RuleCount{printableRule(rule), n})
+		}
+	}
+	slices.SortFunc(sum.Rules, func(a, b RuleCount) int {
+		return cmp.Or(cmp.Compare(b.Files, a.Files), cmp.Compare(a.Rule, b.Rule))
+	})
+	sum.Rules = sum.Rules[:min(len(sum.Rules), maxRules)]
+	return sum
+}
+
+// baselineUnusable notes the first reason for which something of the base line's catalog cannot be used.
+func (r *run) baselineUnusable(err error) {
+	r.tally.mu.Lock()
+	defer r.tally.mu.Unlock()
+	if r.report.BaselineUnusable == "" {
+		r.report.BaselineUnusable = err.Error()
+	}
+}
+
+// printableRule quotes a rule that JSON cannot hold as it is.
+func printableRule(rule string) string {
+	if bytesIfNeeded(rule) == nil {
+		return rule
+	}
+	return strconv.Quote(rule)
+}
+
+// countMissing counts the files of a missing entry that were not found under another path. valid tells that the base
+// line's numbers of stored inodes mean what this run means by them.
+func (r *run) countMissing(m *missing, valid bool) (n uint64) {
+	if m.kind != index.Dir {
+		switch {
+		case m.stored == 0:
+		case r.moved.has(m.stored):
+			return 0
+		case valid && m.nlink <= 1 && r.used.has(m.stored): // moved before the previous snapshot was taken
+			return 0
+		}
+		return 1
+	}
+	rec, err := r.coverage.base.ReadDir(m.child)
+	if err != nil {
+		r.baselineUnusable(err)
+		return 0
+	}
+	for _, e := range rec.Entries() {
+		n += r.countMissing(&missing{e.Type, e.Nlink, e.Stored, e.Child, m.cause}, valid)
+	}
+	return n
+}

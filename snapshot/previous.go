@@ -1,0 +1,105 @@
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+
+	"snapcopy/index"
+)
+
+// comparePrevious opens the snapshots to compare with: the previous one, whose files are linked, and the base line, by
+// which the run is judged. Both are of the same source; an archive can have several.
+func (r *run) comparePrevious(newestFirst []Snapshot) error {
+	l := lineage{archive: r.archive, newestFirst: newestFirst, source: SourceID{r.host, r.report.Source}}
+	if err := r.openPreviousOf(&l); err != nil {
+		return err
+	}
+	l.acknowledged, _ = r.archive.readAcknowledged() // without it, nothing is acknowledged; Findings tells of it
+	if r.report.OtherSource == "" {
+		ok, err := r.openBaseline(&l)
+		if ok || err != nil {
+			return err
+		}
+	}
+	var err error
+	r.inside, r.report.Contains, err = l.around()
+	return err
+}
+
+// openPreviousOf opens the newest catalog of the source: of its host if there is one, or else of a host with another
+// name. Where there is none of the source, the newest of all may still have some of its files under the same names, as
+// where a folder has got a new path. Catalogs that cannot be used cost time, never correctness: everything is then read
+// again.
+func (r *run) openPreviousOf(l *lineage) error {
+	const (
+		other = iota + 1
+		samePath
+		same
+	)
+	rank := 0
+	for _, s := range l.newestFirst {
+		c, err := s.OpenCatalog()
+		if errors.Is(err, index.ErrNewer) {
+			return fmt.Errorf("catalog of %s: %w", s.Name, err)
+		}
+		if err != nil {
+			if rank == 0 {
+				r.previousUnusable(err)
+			}
+			continue
+		}
+		sum := c.Summary()
+		is := other
+		switch {
+		case l.follows(&sum):
+			is = same
+		case sum.Source == l.source.Path:
+			is = samePath
+		}
+		if is <= rank {
+			if err := c.Close(); err != nil {
+				return err
+			}
+			continue
+		}
+		if r.previous != nil {
+			if err := r.previous.Close(); err != nil {
+				return err
+			}
+		}
+		rank, r.previous, r.prevName = is, c, s.Name
+		if is == same {
+			break
+		}
+	}
+	if rank == 0 {
+		return nil
+	}
+	sum := r.previous.Summary()
+	r.report.Previous, l.anyHost = r.prevName, rank == samePath
+	if rank == other {
+		r.report.OtherSource, r.gone.off = sum.Source, true
+	}
+	r.restat = sum.Anchor != r.archive.anchor
+	r.beginRecheck()
+	r.opt.Progress.ExpectFiles.Store(sum.Counts.Files)
+	r.opt.Progress.ExpectAll.Store(sum.Counts.BytesTotal)
+	return nil
+}
+
+// openBaseline opens the catalog of the base line, if there is one.
+func (r *run) openBaseline(l *lineage) (ok bool, err error) {
+	s, ok, err := l.baseline()
+	if err != nil || !ok {
+		return false, err
+	}
+	c := &r.coverage
+	if s.Name == r.prevName {
+		c.base, c.same = r.previous, true
+		return true, nil
+	}
+	if c.base, err = s.OpenCatalog(); err != nil {
+		return false, fmt.Errorf("catalog of %s: %w", s.Name, err)
+	}
+	return true, nil
+}

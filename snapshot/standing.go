@@ -1,0 +1,215 @@
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+
+	"snapcopy/index"
+)
+
+// Standing is how far a snapshot can be relied on: as the base line of later runs, and in the place of older snapshots.
+type Standing struct {
+	Snapshot Snapshot
+	Summary  index.Summary
+	// Tripwires are those that its run has set off and nobody has acknowledged.
+	Tripwires []Tripwire
+	Coverage  Coverage // zero: there was nothing to compare with
+	// Hollow tells that it lacks most of what its base line has, and nobody has acknowledged that.
+	Hollow bool
+
+	// Accepted tells that its run has set off tripwires, and a person has said that all is well.
+	Accepted bool
+
+	measured bool // by its own run, against a base line
+}
+
+// Source is the source of the snapshot, as far as it tells sources apart.
+func (s *Standing) Source() SourceID { return SourceID{s.Summary.Host, s.Summary.Source} }
+
+// SourceID tells the sources of an archive's snapshots apart.
+type SourceID struct {
+	Host string
+	Path string // absolute
+}
+
+// isGood reports whether s can take the place of older snapshots: nothing looks wrong about it, and it is complete, or may
+// be incomplete.
+func (s *Standing) isGood(countIncomplete bool) bool {
+	return (!s.Summary.Incomplete || countIncomplete) && len(s.Tripwires) == 0 && !s.Hollow
+}
+
+// isBaseline reports whether later runs can be measured against s: it is complete, or accepted by a person, or lacks
+// nothing but what could not be read of it before either.
+func (s *Standing) isBaseline() bool {
+	switch {
+	case len(s.Tripwires) > 0:
+		return false
+	case s.Accepted || !s.Summary.Incomplete:
+		return true
+	}
+	return s.measured && s.Coverage.Unread == 0 || s.Summary.Previous == ""
+}
+
+// Standings tells how far each snapshot can be relied on, in the order of their names. Snapshots whose catalog is damaged
+// or newer than this program are no part of it.
+func (a *Archive) Standings() (list []Standing, err error) {
+	known, _ := a.readAcknowledged() // without it, nothing is acknowledged; Findings tells of it
+	snapshots, err := a.Snapshots()
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range snapshots {
+		st, ok, err := a.standing(s, &known)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			list = append(list, st)
+		}
+	}
+	return list, nil
+}
+
+// standing judges one snapshot; ok is false if its catalog cannot be used, or it has been removed meanwhile.
+func (a *Archive) standing(s Snapshot, known *acknowledged) (st Standing, ok bool, err error) {
+	c, err := s.OpenCatalog()
+	switch {
+	case errors.Is(err, index.ErrDamaged), errors.Is(err, index.ErrNewer), errors.Is(err, fs.ErrNotExist):
+		return st, false, nil
+	case err != nil:
+		return st, false, fmt.Errorf("snapshot %s: %w", s.Name, err)
+	}
+	st = Standing{Snapshot: s, Summary: c.Summary()}
+	if err := c.Close(); err != nil {
+		return st, false, err
+	}
+	v := a.verdictOn(s.Name)
+	cover, wires := v.Baseline, v.Tripwires
+	st.measured = cover != nil
+	if cover == nil {
+		cover = coverageFromCounts(&st.Summary)
+	}
+	if len(wires) == 0 && !st.measured {
+		wires = Tripwires(cover, st.Summary.Counts.Files)
+	}
+	if cover != nil {
+		st.Coverage = *cover
+	}
+	isAcknowledged := known.covers(&st.Summary)
+	st.Hollow = cover.hollow(st.Summary.Counts.Files) && !isAcknowledged
+	switch {
+	case len(wires) == 0:
+	case isAcknowledged:
+		st.Accepted = true
+	default:
+		st.Tripwires = wires
+	}
+	return st, true, nil
+}
+
+// verdict is the part of a report that says how a run was judged. A report can be large.
+type verdict struct {
+	Snapshot  string     `json:"snapshot"`
+	Baseline  *Coverage  `json:"baseline"`
+	Tripwires []Tripwire `json:"tripwires"`
+}
+
+// verdictOn reads the verdict on a snapshot, wherever its report is; it is empty if there is none that can be read.
+func (a *Archive) verdictOn(name string) (v verdict) {
+	err := readJSON(a.reportPath(name), &v)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = readJSON(a.metaPath(workDir, workReport), &v)
+	}
+	if err != nil || v.Snapshot != name {
+		return verdict{}
+	}
+	return v
+}
+
+// lineage finds, for the source of a run, the snapshots to compare it with.
+type lineage struct {
+	archive      *Archive
+	newestFirst  []Snapshot
+	acknowledged acknowledged
+	source       SourceID
+	anyHost      bool // no snapshot is of the source's host: its name may have changed
+}
+
+// follows reports whether a snapshot is of the same source.
+func (l *lineage) follows(s *index.Summary) bool {
+	return s.Source == l.source.Path && (l.anyHost || s.Host == l.source.Host)
+}
+
+// baseline finds the last good snapshot of the source. Where none is good, it is the one with the most files: some of a
+// source may never be readable. ok is false if there is none at all.
+func (l *lineage) baseline() (best Snapshot, ok bool, err error) {
+	most := uint64(0)
+	for _, s := range l.newestFirst {
+		st, usable, err := l.archive.standing(s, &l.acknowledged)
+		if err != nil {
+			return best, false, err
+		}
+		if !usable || !l.follows(&st.Summary) {
+			continue
+		}
+		if st.isBaseline() {
+			return s, true, nil
+		}
+		if files := st.Summary.Counts.Files; len(st.Tripwires) == 0 && files > most {
+			best, ok, most = s, true, files
+		}
+	}
+	return best, ok, nil
+}
+
+// around looks for other sources of the same host in the archive, where this one is new. inside compares the run with
+// the newest snapshot of a folder in which the source lies, if that has something there: then the run covers only a part of
+// what it did. contains names a source that lies in this one.
+func (l *lineage) around() (inside *Coverage, contains string, err error) {
+	seen := make(map[string]bool)
+	for _, s := range l.newestFirst {
+		c, err := s.OpenCatalog()
+		if err != nil {
+			continue // it is told of elsewhere
+		}
+		sum := c.Summary()
+		if sum.Host == l.source.Host && sum.Source != l.source.Path && !seen[sum.Source] {
+			seen[sum.Source] = true
+			if below, ok := pathBelow(sum.Source, l.source.Path); ok && inside == nil {
+				inside, err = insideOf(c, below)
+			}
+			if _, ok := pathBelow(l.source.Path, sum.Source); ok && contains == "" {
+				contains = sum.Source
+			}
+		}
+		if err = errors.Join(err, c.Close()); err != nil {
+			return nil, "", fmt.Errorf("snapshot %s: %w", s.Name, err)
+		}
+	}
+	return inside, contains, nil
+}
+
+// insideOf compares the part at path of a snapshot with all of it; nil if nothing was saved there.
+func insideOf(c *index.Catalog, path string) (*Coverage, error) {
+	e, ok, err := c.Lookup(path)
+	if errors.Is(err, index.ErrDamaged) {
+		return nil, nil
+	}
+	if err != nil || !ok || e.Type != index.Dir || e.Below.Files == 0 {
+		return nil, err
+	}
+	s := c.Summary()
+	return &Coverage{Snapshot: s.Snapshot, Source: s.Source, Files: s.Counts.Files,
+		LeftOut: s.Counts.Files - min(s.Counts.Files, e.Below.Files)}, nil
+}
+
+// pathBelow gives the path of an absolute path below another one; ok is false if it does not lie there.
+func pathBelow(above, below string) (string, bool) {
+	sep := string(os.PathSeparator)
+	rest, ok := strings.CutPrefix(below, strings.TrimSuffix(above, sep)+sep)
+	return path.Clean(strings.ReplaceAll(rest, sep, "/")), ok && rest != ""
+}

@@ -22,7 +22,11 @@ func (o *diffOptions) live(ctx context.Context, a *app, args []string) (err erro
 	if err != nil {
 		return err
 	}
-	for _, w := range opt.Exclude.Warnings() {
+	misplaced, err := checkPatternsOf(opt.Exclude, args[1])
+	if err != nil {
+		return err
+	}
+	for _, w := range append(opt.Exclude.Warnings(), misplaced...) {
 		a.term.errorf("Warning: %s.", printable(w))
 	}
 	path := ""

@@ -131,6 +131,14 @@ func (o *restoreOptions) Run(ctx context.Context, a *app, args []string) (err er
 	if err != nil {
 		return err
 	}
+	source := s.catalog.Summary().Source
+	_, err = checkPatterns(opt.Exclude, source, []string{source}, func(path string) bool {
+		_, ok, err := s.catalog.Lookup(strings.Trim(path, "/"))
+		return ok || err != nil
+	})
+	if err != nil {
+		return err
+	}
 	if o.tar.tar {
 		return o.runTar(ctx, a, s, paths, &opt)
 	}

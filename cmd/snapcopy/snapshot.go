@@ -52,8 +52,8 @@ A stored file that was altered in the archive - cut short, given another mode or
 but stored anew, and told. Each run looks for that at a share of what did not change, in turn: with --recheck 5%
 each file is looked at once in 20 runs; after the archive was copied, all are. Contents are read by verify only.
 
-Patterns are those of .gitignore files. --exclude wins over --exclude-from; of several patterns that match,
-the last one decides.`,
+Patterns are those of .gitignore files, and begin at SOURCE: /cache is the folder of that name in SOURCE.
+--exclude wins over --exclude-from; of several patterns that match, the last one decides.`,
 		Example: `  snapcopy snapshot ~/Documents /backup/documents
   snapcopy snapshot --exclude '*.o' --exclude-caches --one-file-system / /backup/system
   snapcopy snapshot --dry-run --exclude-from patterns.txt ~/src /backup/src`,
@@ -90,12 +90,16 @@ func (o *snapshotOptions) Run(ctx context.Context, a *app, args []string) (err e
 	if err != nil {
 		return err
 	}
+	misplaced, err := checkPatternsOf(opt.Exclude, args[0])
+	if err != nil {
+		return err
+	}
 	t, err := newTeller(ctx, a, o)
 	if err != nil {
 		return err
 	}
 	defer func() { err = t.end(err) }()
-	t.begin(args[0], args[1], opt.Exclude.Warnings())
+	t.begin(args[0], args[1], append(opt.Exclude.Warnings(), misplaced...))
 
 	opt.Item = t.itemHook()
 	opt.Progress = new(snapshot.Progress)

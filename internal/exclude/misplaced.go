@@ -1,0 +1,63 @@
+package exclude
+
+import (
+	"slices"
+	"strings"
+)
+
+// Misplaced is a rule whose pattern begins with the path of the root itself, whose names it can only match if the tree
+// repeats them below its root.
+type Misplaced struct {
+	Rule  Rule
+	Right string // the pattern without that beginning; "" if nothing is left
+}
+
+// Misplaced finds the rules whose patterns begin with path, which leads to the root of the walk. Patterns are relative
+// to the root, whatever they begin with; but people write paths as they know them from elsewhere. With a leading '/', path
+// only counts for patterns that have one.
+func (m *Matcher) Misplaced(path string) (list []Misplaced) {
+	names := strings.Split(strings.Trim(path, "/"), "/")
+	if names[0] == "" {
+		return nil
+	}
+	for _, g := range []*group{&m.single, &m.files} {
+		for _, e := range g.entries {
+			pattern, negated := strings.CutPrefix(e.rule.Pattern, "!")
+			if strings.HasPrefix(path, "/") && !strings.HasPrefix(pattern, "/") {
+				continue
+			}
+			rest, ok := without(strings.TrimPrefix(pattern, "/"), names)
+			if !ok {
+				continue
+			}
+			if negated && rest != "" {
+				rest = "!" + rest
+			}
+			list = append(list, Misplaced{Rule: e.rule, Right: rest})
+		}
+	}
+	return list
+}
+
+// without takes names off the beginning of a pattern, if each element of it matches one.
+func without(pattern string, names []string) (rest string, ok bool) {
+	elements := strings.Split(pattern, "/")
+	if len(elements) < len(names) || slices.Contains(elements[:len(names)], "**") {
+		return "", false
+	}
+	for i, name := range names {
+		p, fault := parse("/" + elements[i])
+		if fault != "" {
+			return "", false
+		}
+		var one group
+		if one.add(Rule{}, p); one.match(name, name, true) == nil {
+			return "", false
+		}
+	}
+	rest = strings.Join(elements[len(names):], "/")
+	if rest == "" {
+		return "", true
+	}
+	return "/" + rest, true
+}

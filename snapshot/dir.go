@@ -251,6 +251,9 @@ func (r *run) openDir(w *worker, d *dir) (bool, error) {
 		return false, r.reconsider(w, p, d.slot)
 	}
 	if err != nil {
+		if r.isElsewhere(p, d.name()) {
+			return false, r.leftOutElsewhere(w, p, d.slot)
+		}
 		return r.unreadableDir(w, d, err)
 	}
 	d.handles.set(src, fsat.NoDir, fsat.NoDir)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"snapcopy/index"
+	"snapcopy/internal/filter"
 	"snapcopy/internal/fsat"
 )
 
@@ -42,6 +43,12 @@ func (r *run) oneItem(w *worker, d *dir, i int, path string) (isDir bool, err er
 			return false, r.notStored(w, d, i, lostWith(err))
 		}
 		if err := r.look(d, i, &st); err != nil {
+			if rule := r.filter.Name(join(path, name), false); rule != "" { // what it is does not matter
+				return false, r.excluded(w, d, i, kind, rule)
+			}
+			if r.isElsewhere(d, name) {
+				return false, r.leftOutElsewhere(w, d, i)
+			}
 			return false, r.notStored(w, d, i, err)
 		}
 		kind = st.Type
@@ -183,6 +190,23 @@ func (r *run) notStored(w *worker, d *dir, i int, err error) error {
 	d.entries[i] = index.Entry{}
 	r.fail(w, d.child(name), err)
 	return nil
+}
+
+// isElsewhere reports whether a name of d that cannot be looked at is on another file system, into which the run is not
+// to go: one that another user has mounted by FUSE, or whose server is away.
+func (r *run) isElsewhere(d *dir, name string) bool {
+	if !r.opt.OneFileSystem {
+		return false
+	}
+	dev, ok := fsat.DeviceAt(d.handles.src, name)
+	return ok && dev != r.top.source.Dev
+}
+
+// leftOutElsewhere leaves out a name that is on another file system and cannot be looked at. Nothing is known of it, so
+// there is no empty folder in its place.
+func (r *run) leftOutElsewhere(w *worker, d *dir, i int) error {
+	r.leftOutForState(d.child(d.names[i].Name), filter.RuleOneFileSystem)
+	return r.excluded(w, d, i, d.names[i].Type, filter.RuleOneFileSystem)
 }
 
 func (r *run) excluded(w *worker, d *dir, i int, kind uint32, rule string) error {

@@ -133,6 +133,18 @@ func StatAt(dir int, name string, st *Stat) error {
 	return statx(dir, name, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, st)
 }
 
+// DeviceAt gives the file system of name in dir, of which nothing else need be told: file systems that answer nobody but
+// the user who mounted them (FUSE), or whose server is away, tell that much. ok is false if they do not.
+func DeviceAt(dir int, name string) (dev uint64, ok bool) {
+	var x unix.Statx_t
+	for {
+		err := unix.Statx(dir, name, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, 0, &x)
+		if err != unix.EINTR {
+			return unix.Mkdev(x.Dev_major, x.Dev_minor), err == nil
+		}
+	}
+}
+
 // StatHandle fills st for an open file or directory.
 func StatHandle(fd int, st *Stat) error {
 	return statx(fd, "", unix.AT_EMPTY_PATH, st)

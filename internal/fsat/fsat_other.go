@@ -23,6 +23,8 @@ func Close(fd int) error { return errors.ErrUnsupported }
 
 func StatAt(dir int, name string, st *Stat) error { return errors.ErrUnsupported }
 
+func DeviceAt(dir int, name string) (dev uint64, ok bool) { return 0, false }
+
 func StatHandle(fd int, st *Stat) error { return errors.ErrUnsupported }
 
 func ReadDir(dir int, buf []byte) ([]DirEntry, error) { return nil, errors.ErrUnsupported }

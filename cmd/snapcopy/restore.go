@@ -161,6 +161,7 @@ func (o *restoreOptions) Run(ctx context.Context, a *app, args []string) (err er
 	bar.stop()
 	if report != nil {
 		o.failed(a, report)
+		o.notDeleted(a, s, report)
 		o.toldLacking(a, s, &lacks)
 	}
 	if err != nil {
@@ -354,7 +355,6 @@ func (o *restoreOptions) summary(a *app, r *restore.Report, lacks *lackingInSnap
 	for _, path := range r.Spared {
 		a.term.errorf("Nothing was deleted in %s: another file system is mounted there now, or it is the archive.", name(path))
 	}
-	o.notDeleted(a, r)
 	o.leftAsTheyAre(a, r)
 	if !o.quiet {
 		if r.Resumed {

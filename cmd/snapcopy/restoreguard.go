@@ -55,13 +55,13 @@ func whyNoReport(snapshot string, err error) string {
 }
 
 // notDeleted names what --delete has spared.
-func (o *restoreOptions) notDeleted(a *app, r *restore.Report) {
+func (o *restoreOptions) notDeleted(a *app, s *openSnapshot, r *restore.Report) {
 	if r.UnsavedCount == 0 {
 		return
 	}
-	a.term.errorf("Not deleted: %s without a copy in snapshot %s, which left them out or could not read them. "+
-		"--exclude leaves them alone without this, --delete-unsaved deletes them:",
-		counted(r.UnsavedCount, "entry", "entries"), r.Snapshot)
+	a.term.errorf("Not deleted: %s of which snapshot %s of %s has no copy, because it was told to leave them out or could not "+
+		"read them. With --exclude they are left alone without this, with --delete-unsaved they are deleted:",
+		counted(r.UnsavedCount, "entry", "entries"), r.Snapshot, name(s.archive.Path))
 	o.some(a, len(r.Unsaved), r.UnsavedCount, func(i int) string {
 		u := &r.Unsaved[i]
 		if i > 0 && r.Unsaved[i-1].Why == u.Why {

@@ -74,12 +74,12 @@ func (o *restoreOptions) toldLacking(a *app, s *openSnapshot, l *lackingInSnapsh
 		if why == "" {
 			why = "the run report does not name them"
 		}
-		a.term.errorf("Snapshot %s is incomplete: %s could not be read, or not completely, when it was taken. "+
-			"Whether any of that was asked for is not known: %s.", s.Name, counted(l.unnamed, "entry", "entries"), why)
+		a.term.errorf("Snapshot %s of %s is incomplete: %s could not be read, or not completely, when it was taken. "+
+			"Whether any of that was asked for is not known: %s.", s.Name, name(s.archive.Path), counted(l.unnamed, "entry", "entries"), why)
 		return
 	}
-	a.term.errorf("Snapshot %s is incomplete: %s could not be read, or not completely, when it was taken. "+
-		"An earlier snapshot may have them (snapcopy versions):", s.Name, counted(l.Count, "entry", "entries"))
+	a.term.errorf("Snapshot %s of %s is incomplete: %s could not be read, or not completely, when it was taken. "+
+		"An earlier one may have them (snapcopy versions):", s.Name, name(s.archive.Path), counted(l.Count, "entry", "entries"))
 	o.some(a, len(l.Failed), l.Count, func(i int) string {
 		return name(l.Failed[i].Path) + ": " + printable(l.Failed[i].Error)
 	})

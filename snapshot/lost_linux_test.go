@@ -14,7 +14,7 @@ func lab3(t *testing.T) *lab {
 	l := newLab(t)
 	l.parallel = true
 	for day := range 3 {
-		l.build("file f" + string(rune('0'+day)) + " 100\n")
+		l.build("file f" + string(rune('0'+day)) + " 0644\n")
 		at := time.Date(2026, 11, 20+day, 2, 0, 0, 0, time.UTC)
 		l.opt.Now = func() time.Time { return at }
 		l.run()

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -34,7 +35,11 @@ func (a *Archive) mend() error {
 	if err := a.removePending(); err != nil {
 		return fmt.Errorf("clean up: %w", err)
 	}
-	return a.mendInfo()
+	err := a.withRoom(context.Background(), a.mendInfo)
+	if fsat.IsNoSpace(err) { // removing needs none of it, and makes room for the next who takes the lock
+		return nil
+	}
+	return err
 }
 
 // Mended tells what of the archive's own folders and files had to be made anew or put aside, a sentence each, once.

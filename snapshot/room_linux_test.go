@@ -211,3 +211,28 @@ func TestForgetPathOnFullDisk(t *testing.T) {
 		})
 	}
 }
+
+// Guards: on a disk without a free inode a run that looked wrong can be acknowledged, without which nothing is pruned, and a
+// damaged archive.json keeps nobody from removing.
+func TestFullDiskKeepsNobodyFromPruning(t *testing.T) {
+	t.Parallel()
+	disk := fullDisks[1]
+	l := disk.lab(t)
+	a := l.open()
+	err := a.Acknowledge(l.order[3], l.opt.now())
+	l.close(a)
+	if err != nil {
+		t.Errorf("acknowledge: %v", err)
+	}
+	if err := os.WriteFile(l.path(metaDir, archiveFile), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fillInodes(t, l)
+	if rep, err := l.removeRoomless([]string{l.order[3]}, nil); err != nil || len(rep.Removed) != 1 {
+		t.Fatalf("remove: %+v, %v", rep, err)
+	}
+	l.forget(l.order[3])
+	l.latestIs(l.order[2])
+	l.intact()
+	l.verify()
+}

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -148,7 +149,10 @@ func (a *Archive) Acknowledge(name string, now time.Time) (err error) {
 	if err != nil {
 		return err
 	}
-	return atomicfile.Write(a.metaPath(acknowledgedFile), append(text, '\n'), 0o600)
+	// A full disk needs this to be pruned.
+	return a.withRoom(context.Background(), func() error {
+		return atomicfile.Write(a.metaPath(acknowledgedFile), append(text, '\n'), 0o600)
+	})
 }
 
 // coverageFromCounts is what the counts of a catalog tell of how its run compared with the previous snapshot. It is used

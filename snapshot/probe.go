@@ -41,7 +41,7 @@ func (a *Archive) probe() (Capabilities, error) {
 		c.merge(&again)
 	}
 	if err != nil {
-		return c, fmt.Errorf("try what the file system of archive %s can do: %w", a.Path, err)
+		return c, fmt.Errorf("try what its file system can do: %w", err)
 	}
 	return c, nil
 }

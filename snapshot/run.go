@@ -199,7 +199,7 @@ func (r *run) cleanUp() error {
 		return &fs.PathError{Op: "open", Path: r.archive.WorkPath(), Err: err}
 	}
 	if r.caps, err = r.archive.probe(); err != nil {
-		return err
+		return fmt.Errorf("archive %s: %w", r.archive.Path, err)
 	}
 	if !r.caps.HardLinks && !r.opt.AllowCopies {
 		return fmt.Errorf("archive %s: %w (%s)", r.archive.Path, ErrNoHardLinks, r.caps.FileSystem)

@@ -51,15 +51,26 @@ func (n inode) setXattr(x index.Xattr) error {
 	return fsat.SetXattr(n.fd, fsat.Xattr(x))
 }
 
-// isTooLarge reports, of a failure to set an attribute, that it is larger than it may be here: the error is that of a
-// full file system, and this one has room.
-func (n inode) isTooLarge(err error) bool {
+// hasRoom reports, of a failure to set an attribute, that it is the error of a full file system, and this one is not full:
+// then one inode cannot have so much, or somebody has just made room.
+func (n inode) hasRoom(err error) bool {
 	const room = 1 << 20
 	if !errors.Is(err, syscall.ENOSPC) {
 		return false
 	}
 	space, err := fsat.FileSystem(n.fd)
 	return err == nil && space.Free >= room
+}
+
+// canBeTooLarge reports whether there are file systems that let one inode have no such set. The least that one allows are
+// some hundred bytes (ext4 with blocks of 1 KiB).
+func canBeTooLarge(set []index.Xattr) bool {
+	const anywhere = 512
+	size := 0
+	for _, x := range set {
+		size += len(x.Name) + len(x.Value)
+	}
+	return size > anywhere
 }
 
 func (n inode) dropACL(name string) error {
@@ -128,11 +139,18 @@ func (r *run) setMetadata(w *worker, n inode, e *index.Entry, xattrs []index.Xat
 			continue
 		}
 		err := n.setXattr(x)
-		if err != nil && !fsat.IsRefused(err) && !n.isTooLarge(err) {
-			return s, fmt.Errorf("set %s: %w", x.Name, err)
+		room := n.hasRoom(err)
+		if room {
+			err = n.setXattr(x)
 		}
-		if err != nil {
+		switch {
+		case err == nil:
+		case fsat.IsRefused(err), room && canBeTooLarge(xattrs):
 			lacks.Xattrs = 1
+		case room && fsat.IsNoSpace(err): // not wrapped: the restore need not end
+			return s, fmt.Errorf("set %s, though the target has room: %v", x.Name, err)
+		default:
+			return s, fmt.Errorf("set %s: %w", x.Name, err)
 		}
 	}
 	if r.opt.Attrs && !n.node {

@@ -71,12 +71,14 @@ type run struct {
 	catalogPlaced bool
 	published     bool
 	indexDamaged  atomic.Bool // found out while looking something up
+	xattrLock     sync.Mutex  // of the file in the work folder with that name
 }
 
 // The names of the parts of a snapshot under construction in the work folder.
 const (
 	workTree    = "tree"
 	workCatalog = "catalog"
+	workXattrs  = "xattrs"
 )
 
 // Run takes one snapshot of source and publishes it in the archive at path, which is made if it is missing or an empty

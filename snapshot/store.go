@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -293,9 +294,11 @@ func sameRecord(a, e *index.Entry) bool {
 		a.Size == e.Size && a.XattrHash == e.XattrHash
 }
 
-// couldHoldMore reports whether a stored file lacks something that this run, with other privileges than the one that
-// stored it, could give to a new one.
-func (r *run) couldHoldMore(a *index.Entry) bool { return r.gainedRights && lacksRights(a) }
+// couldHoldMore reports whether a stored file lacks something that this run could give to a new one: it has other
+// privileges than the one that stored it, or nothing but a passing error was in the way.
+func (r *run) couldHoldMore(a *index.Entry) bool {
+	return r.gainedRights && lacksRights(a) || a.Flags&lacksForNow == lacksForNow && (r.caps.Xattrs || r.caps.ACLs)
+}
 
 func lacksRights(a *index.Entry) bool { return a.Flags&(index.OwnerNotHeld|index.ModeNotHeld) != 0 }
 
@@ -382,9 +385,11 @@ func (r *run) copyContent(f *file, set []fsat.Xattr, known bool) (err error) {
 		return errors.Join(err, r.takeBack(f))
 	}
 	r.keepSpace(f, dst)
-	if f.e.Flags, err = r.setMetadata(dst, &f.e, set, made); err != nil {
+	var lost error
+	if f.e.Flags, lost, err = r.setMetadata(dst, &f.e, set, made); err != nil {
 		return fatal("set metadata of", f.d.child(f.name), err)
 	}
+	f.failed = cmp.Or(f.failed, lost)
 	var stored fsat.Stat
 	if err := fsat.StatHandle(dst, &stored); err != nil {
 		return fatal("stat", f.d.child(f.name), err)

@@ -1,7 +1,7 @@
 package snapshot
 
 import (
-	"slices"
+	"cmp"
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
@@ -11,14 +11,14 @@ import (
 // snapshot: each function gets an inode that this run has made.
 
 // setMetadata gives a new file its owner, extended attributes, mode and times, in the order in which none undoes
-// another: a change of owner clears capabilities and set-ID bits, an ACL changes the mode and may take the right to set
-// other attributes, so the set, which is in the order of names, is gone through from its end. made is the mode the file was
-// created with. What the file system or the privileges do not allow is returned as flags.
-func (r *run) setMetadata(fd int, e *index.Entry, set []fsat.Xattr, made uint32) (index.Flags, error) {
+// another: a change of owner clears capabilities and set-ID bits, an ACL changes the mode. made is the mode the file was
+// created with. What the file system or the privileges do not allow is returned as flags; lost is what could not be set
+// though it may be another time.
+func (r *run) setMetadata(fd int, e *index.Entry, set []fsat.Xattr, made uint32) (flags index.Flags, lost, err error) {
+	flags = e.Flags
 	if err := r.step("metadata"); err != nil {
-		return e.Flags, err
+		return flags, nil, err
 	}
-	flags := e.Flags
 	mode := e.Mode
 	if e.UID != r.euid || e.GID != r.egid {
 		switch err := fsat.Chown(fd, e.UID, e.GID); {
@@ -27,32 +27,28 @@ func (r *run) setMetadata(fd int, e *index.Entry, set []fsat.Xattr, made uint32)
 			mode, lost = safeMode(e)
 			flags |= lost
 		case err != nil:
-			return flags, err
+			return flags, nil, err
 		}
 	}
-	for _, x := range slices.Backward(set) {
-		switch err := fsat.SetXattr(fd, x); {
-		case fsat.IsRefused(err) || fsat.IsNoSpace(err) && r.hasSpace():
-			flags |= index.XattrsNotHeld
-		case err != nil:
-			return flags, err
-		}
+	lacks, lost, err := r.setXattrs(set, func(x fsat.Xattr) error { return fsat.SetXattr(fd, x) })
+	if flags |= lacks; err != nil {
+		return flags, lost, err
 	}
 	if len(set) > 0 || made&^r.umask != mode {
 		switch err := fsat.Chmod(fd, mode); {
 		case fsat.IsRefused(err):
 			flags |= index.ModeNotHeld
 		case err != nil:
-			return flags, err
+			return flags, lost, err
 		}
 	}
 	switch err := fsat.SetMtime(fd, fsat.Time(e.Mtime)); {
 	case fsat.IsRefused(err):
 		flags |= index.TimeNotHeld
 	case err != nil:
-		return flags, err
+		return flags, lost, err
 	}
-	return flags, nil
+	return flags, lost, nil
 }
 
 // safeMode gives the mode for a file that belongs to us though it should belong to somebody else. It has no set-ID
@@ -67,13 +63,6 @@ func safeMode(e *index.Entry) (uint32, index.Flags) {
 		return mode, index.OwnerNotHeld | index.ModeNotHeld
 	}
 	return mode, index.OwnerNotHeld
-}
-
-// hasSpace tells a full file system from one that says so of an extended attribute larger than it lets one be.
-func (r *run) hasSpace() bool {
-	const enough = 1 << 20
-	space, err := fsat.FileSystem(r.work)
-	return err == nil && space.Free >= enough && (space.Inodes == 0 || space.FreeInodes > 0)
 }
 
 // makeSpecial makes a symbolic link, FIFO, socket or device in the mirror.
@@ -110,8 +99,12 @@ func (r *run) makeSpecial(w *worker, d *dir, e *index.Entry, set []fsat.Xattr) e
 	if err != nil {
 		return fatal("make", d.child(e.Name), err)
 	}
-	if err := r.setMetadataAt(dst, e, set); err != nil {
+	lost, err := r.setMetadataAt(dst, e, set)
+	if err != nil {
 		return fatal("set metadata of", d.child(e.Name), err)
+	}
+	if lost != nil {
+		r.fail(w, d.child(e.Name), lost)
 	}
 	var stored fsat.Stat
 	if err := fsat.StatAt(dst, e.Name, &stored); err != nil {
@@ -133,7 +126,7 @@ func (r *run) makeSpecial(w *worker, d *dir, e *index.Entry, set []fsat.Xattr) e
 }
 
 // setMetadataAt is setMetadata for what cannot be opened.
-func (r *run) setMetadataAt(dir int, e *index.Entry, set []fsat.Xattr) error {
+func (r *run) setMetadataAt(dir int, e *index.Entry, set []fsat.Xattr) (lost, err error) {
 	mode := e.Mode
 	if e.UID != r.euid || e.GID != r.egid {
 		switch err := fsat.ChownAt(dir, e.Name, e.UID, e.GID); {
@@ -142,32 +135,28 @@ func (r *run) setMetadataAt(dir int, e *index.Entry, set []fsat.Xattr) error {
 			mode, lost = safeMode(e)
 			e.Flags |= lost
 		case err != nil:
-			return err
+			return nil, err
 		}
 	}
-	for _, x := range slices.Backward(set) {
-		switch err := fsat.SetXattrAt(dir, e.Name, x); {
-		case fsat.IsRefused(err) || fsat.IsNoSpace(err) && r.hasSpace():
-			e.Flags |= index.XattrsNotHeld
-		case err != nil:
-			return err
-		}
+	lacks, lost, err := r.setXattrs(set, func(x fsat.Xattr) error { return fsat.SetXattrAt(dir, e.Name, x) })
+	if e.Flags |= lacks; err != nil {
+		return nil, err
 	}
 	if e.Type != index.Symlink {
 		switch err := fsat.ChmodAt(dir, e.Name, mode); {
 		case fsat.IsRefused(err):
 			e.Flags |= index.ModeNotHeld
 		case err != nil:
-			return err
+			return lost, err
 		}
 	}
 	switch err := fsat.SetMtimeAt(dir, e.Name, fsat.Time(e.Mtime)); {
 	case fsat.IsRefused(err):
 		e.Flags |= index.TimeNotHeld
 	case err != nil:
-		return err
+		return lost, err
 	}
-	return nil
+	return lost, nil
 }
 
 // finishDir gives a directory of the mirror its metadata, when all its children are there. The snapshot's own top
@@ -178,9 +167,12 @@ func (r *run) finishDir(w *worker, d *dir) error {
 	if d.parent == nil {
 		e.Mode |= 0o700
 	}
-	var err error
-	if e.Flags, err = r.setMetadata(fd, &e, d.xattrs, 0o700); err != nil {
+	var lost, err error
+	if e.Flags, lost, err = r.setMetadata(fd, &e, d.xattrs, 0o700); err != nil {
 		return fatal("set metadata of", d.path(), err)
+	}
+	if lost != nil {
+		r.fail(w, cmp.Or(d.path(), "."), lost)
 	}
 	var stored fsat.Stat
 	if err := fsat.StatHandle(fd, &stored); err != nil {

@@ -146,6 +146,7 @@ func (r *run) setMetadata(w *worker, n inode, e *index.Entry, xattrs []index.Xat
 		switch {
 		case err == nil:
 		case fsat.IsRefused(err), room && canBeTooLarge(xattrs):
+			r.refused(err, fsat.PrivilegeFor(x.Name))
 			lacks.Xattrs = 1
 		case room && fsat.IsNoSpace(err): // not wrapped: the restore need not end
 			return s, fmt.Errorf("set %s, though the target has room: %v", x.Name, err)
@@ -162,14 +163,18 @@ func (r *run) setMetadata(w *worker, n inode, e *index.Entry, xattrs []index.Xat
 			lacks.Attrs = 1
 		}
 	}
-	if err := n.setMtime(e.Mtime); err != nil && !fsat.IsRefused(err) {
+	if err := n.setMtime(e.Mtime); fsat.IsRefused(err) {
+		r.refused(err, fsat.CapFowner)
+	} else if err != nil {
 		return s, fmt.Errorf("set time: %w", err)
 	}
 	if e.Type != index.Symlink && how.mode == 0 { // after the time: what it closes to us is known by that, see isUnread
 		if err := r.step("mode"); err != nil {
 			return s, err
 		}
-		if err := n.chmod(s.mode | how.keep); err != nil && !fsat.IsRefused(err) {
+		if err := n.chmod(s.mode | how.keep); fsat.IsRefused(err) {
+			r.refused(err, fsat.CapFowner)
+		} else if err != nil {
 			return s, fmt.Errorf("chmod: %w", err)
 		}
 	}
@@ -220,6 +225,7 @@ func (r *run) setOwner(n inode, e *index.Entry, xattrs []index.Xattr, how settin
 	if !fsat.IsRefused(err) {
 		return err == nil, err
 	}
+	r.refused(err, fsat.CapChown)
 	if err = n.chown(sameID, e.GID); fsat.IsRefused(err) {
 		err = nil
 	}

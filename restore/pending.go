@@ -90,6 +90,9 @@ func (r *run) newSpecial(w *worker, d *dir, e *index.Entry) (p pending, err erro
 		err = fsat.MakeSymlink(e.Target, dir, p.temp)
 	} else {
 		err = fsat.MakeNode(dir, p.temp, kinds[e.Type], 0o600, e.Major, e.Minor)
+		if e.Type == index.CharDevice || e.Type == index.BlockDevice {
+			err = whyNoDevice(err)
+		}
 	}
 	if err == nil {
 		if err = r.step("open made"); err == nil {
@@ -103,6 +106,17 @@ func (r *run) newSpecial(w *worker, d *dir, e *index.Entry) (p pending, err erro
 		err = errors.Join(err, p.end())
 	}
 	return p, err
+}
+
+// whyNoDevice adds to an error what may keep root, too, from making a device.
+func whyNoDevice(err error) error {
+	switch fsat.MissingFor(err, fsat.CapMknod) {
+	case fsat.CapMknod:
+		return fmt.Errorf("%w: root lacks CAP_MKNOD here", err)
+	case fsat.InitialUser:
+		return fmt.Errorf("%w: root of a user namespace makes no devices", err)
+	}
+	return err
 }
 
 // publish gives the inode its name. over says that it replaces what has that name now; otherwise a name that is taken is

@@ -65,6 +65,10 @@ type Report struct {
 
 	// NotHeld counts entries that were restored without something, which the target or the privileges do not allow.
 	NotHeld NotHeld `json:"not_held"`
+	// Lacking names the capabilities that root lacks and would need for that; UserNamespace says that it is root of a user
+	// namespace only.
+	Lacking       []string `json:"missing_capabilities,omitempty"`
+	UserNamespace bool     `json:"user_namespace,omitempty"`
 
 	// FailedCount is the number of entries that were not restored: each item of Failed counts with what is below it.
 	FailedCount uint64 `json:"failed_count"`
@@ -198,6 +202,8 @@ func (r *run) sumUp() {
 		rep.BytesCloned += c.BytesCloned
 		rep.NotHeld.add(&c.NotHeld)
 	}
+	lacking := fsat.Privileges(r.lacks.Load())
+	rep.Lacking, rep.UserNamespace = lacking.Names(), lacking&fsat.InitialUser != 0
 	rep.Failed, rep.FailedCount, rep.Damaged = r.tally.failed, r.tally.count, r.tally.damage
 	slices.Sort(rep.Spared)
 	slices.Sort(rep.OtherTimes)
@@ -242,6 +248,13 @@ func (r *run) note(d *dir, e *index.Entry, err error) {
 	}
 	r.tally.mu.Unlock()
 	r.tell(Item{Path: item.Path, Action: Failed, Type: e.Type, Size: e.Size, Err: item.Err})
+}
+
+// refused notes which of the needed privileges has kept root from what was refused.
+func (r *run) refused(err error, needed fsat.Privileges) {
+	if lacks := fsat.MissingFor(err, needed); lacks != 0 {
+		r.lacks.Or(uint64(lacks))
+	}
 }
 
 // ends reports whether an error ends the run: it is being stopped, or nothing more can be written.

@@ -142,6 +142,7 @@ type run struct {
 	clones     atomic.Int32     // whether the target takes reflinks of stored files: one of the states below
 	exactNames bool             // the target's file system takes no name for another
 	named      atomic.Bool      // the target knows no files without a name
+	lacks      atomic.Uint64    // fsat.Privileges that kept something from being set
 	masked     atomic.Uint32    // mode bits that new files do not get
 	devices    []uint64         // of the source, as the catalog numbers them
 	archive    inodeID          // its folder, which is never touched if it is in the target

@@ -202,6 +202,7 @@ func (p *prober) tryLink() {
 	}
 }
 
+// tryMetadata sets the owner last: without CAP_FOWNER nothing else could be set after that.
 func (p *prober) tryMetadata() {
 	var st fsat.Stat
 	look := func() bool { return p.must("look at a file", fsat.StatHandle(p.f, &st)) }
@@ -209,19 +210,17 @@ func (p *prober) tryMetadata() {
 	for _, mode := range []uint32{0o751, 0o604} {
 		p.c.Modes = p.can("set a mode", fsat.Chmod(p.f, mode)) && look() && st.Mode == mode && p.c.Modes
 	}
-	const uid, gid = 12345, 23456
-	p.c.Owners = p.can("set an owner", fsat.Chown(p.f, uid, gid)) && look() && st.UID == uid && st.GID == gid
 	want := fsat.Time{Sec: 1_234_567_891, Nsec: 123_456_789}
 	p.c.TimeResolution = 2_000_000_000
-	if !p.can("set a time", fsat.SetMtime(p.f, want)) || !look() {
-		return
-	}
-	for _, res := range []int64{1, 100, 1000, 1_000_000, 10_000_000, 1_000_000_000} {
-		if st.Mtime == truncate(want, res) {
-			p.c.TimeResolution = res
-			break
+	if p.can("set a time", fsat.SetMtime(p.f, want)) && look() {
+		for _, res := range []int64{1_000_000_000, 10_000_000, 1_000_000, 1000, 100, 1} {
+			if st.Mtime == truncate(want, res) {
+				p.c.TimeResolution = res
+			}
 		}
 	}
+	const uid, gid = 12345, 23456
+	p.c.Owners = p.can("set an owner", fsat.Chown(p.f, uid, gid)) && look() && st.UID == uid && st.GID == gid
 }
 
 // truncate rounds t down to a multiple of res nanoseconds, res being at most two seconds.

@@ -57,6 +57,10 @@ type Report struct {
 
 	// What the mirror does not hold and the catalog does, by the number of entries.
 	NotHeld NotHeld `json:"not_held"`
+	// Lacking names the capabilities that root lacks and would need for that; UserNamespace says that it is root of a user
+	// namespace only.
+	Lacking       []string `json:"missing_capabilities,omitempty"`
+	UserNamespace bool     `json:"user_namespace,omitempty"`
 	// LinkLimit counts stored files that reached the file system's link limit and were stored afresh.
 	LinkLimit uint64 `json:"link_limit,omitempty"`
 	// Missing counts files that had to be stored again because the previous snapshot's copy was gone.
@@ -338,6 +342,8 @@ func (r *run) sumUp() {
 	}
 	rep.Altered, rep.AlteredCount = r.tally.sortedAltered(), r.tally.alteredCount
 	rep.Copied, rep.SetsOwners = r.restat, r.caps.Owners && r.caps.Modes
+	lacking := r.lacking(&rep.NotHeld)
+	rep.Lacking, rep.UserNamespace = lacking.Names(), lacking&fsat.InitialUser != 0
 	if r.additions != nil {
 		rep.Counts.Contents = uint64(r.additions.Len())
 	}

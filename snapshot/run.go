@@ -70,8 +70,9 @@ type run struct {
 
 	catalogPlaced bool
 	published     bool
-	indexDamaged  atomic.Bool // found out while looking something up
-	xattrLock     sync.Mutex  // of the file in the work folder with that name
+	indexDamaged  atomic.Bool   // found out while looking something up
+	xattrLock     sync.Mutex    // of the file in the work folder with that name
+	lacks         atomic.Uint64 // fsat.Privileges that kept something from being set
 }
 
 // The names of the parts of a snapshot under construction in the work folder.

@@ -23,6 +23,7 @@ func (r *run) setMetadata(fd int, e *index.Entry, set []fsat.Xattr, made uint32)
 	if e.UID != r.euid || e.GID != r.egid {
 		switch err := fsat.Chown(fd, e.UID, e.GID); {
 		case fsat.IsRefused(err):
+			r.refused(err, fsat.CapChown)
 			var lost index.Flags
 			mode, lost = safeMode(e)
 			flags |= lost
@@ -37,6 +38,7 @@ func (r *run) setMetadata(fd int, e *index.Entry, set []fsat.Xattr, made uint32)
 	if len(set) > 0 || made&^r.umask != mode {
 		switch err := fsat.Chmod(fd, mode); {
 		case fsat.IsRefused(err):
+			r.refused(err, fsat.CapFowner)
 			flags |= index.ModeNotHeld
 		case err != nil:
 			return flags, lost, err
@@ -44,6 +46,7 @@ func (r *run) setMetadata(fd int, e *index.Entry, set []fsat.Xattr, made uint32)
 	}
 	switch err := fsat.SetMtime(fd, fsat.Time(e.Mtime)); {
 	case fsat.IsRefused(err):
+		r.refused(err, fsat.CapFowner)
 		flags |= index.TimeNotHeld
 	case err != nil:
 		return flags, lost, err
@@ -93,6 +96,9 @@ func (r *run) makeSpecial(w *worker, d *dir, e *index.Entry, set []fsat.Xattr) e
 		err = fsat.MakeNode(dst, e.Name, fsat.BlockDevice, e.Mode, e.Major, e.Minor)
 	}
 	if fsat.IsRefused(err) || fsat.IsExist(err) || fsat.IsNameRefused(err) {
+		if e.Type == index.CharDevice || e.Type == index.BlockDevice {
+			r.refused(err, fsat.CapMknod)
+		}
 		e.Flags |= index.NotStored
 		return nil
 	}
@@ -131,6 +137,7 @@ func (r *run) setMetadataAt(dir int, e *index.Entry, set []fsat.Xattr) (lost, er
 	if e.UID != r.euid || e.GID != r.egid {
 		switch err := fsat.ChownAt(dir, e.Name, e.UID, e.GID); {
 		case fsat.IsRefused(err):
+			r.refused(err, fsat.CapChown)
 			var lost index.Flags
 			mode, lost = safeMode(e)
 			e.Flags |= lost
@@ -145,6 +152,7 @@ func (r *run) setMetadataAt(dir int, e *index.Entry, set []fsat.Xattr) (lost, er
 	if e.Type != index.Symlink {
 		switch err := fsat.ChmodAt(dir, e.Name, mode); {
 		case fsat.IsRefused(err):
+			r.refused(err, fsat.CapFowner)
 			e.Flags |= index.ModeNotHeld
 		case err != nil:
 			return lost, err
@@ -152,6 +160,7 @@ func (r *run) setMetadataAt(dir int, e *index.Entry, set []fsat.Xattr) (lost, er
 	}
 	switch err := fsat.SetMtimeAt(dir, e.Name, fsat.Time(e.Mtime)); {
 	case fsat.IsRefused(err):
+		r.refused(err, fsat.CapFowner)
 		e.Flags |= index.TimeNotHeld
 	case err != nil:
 		return lost, err

@@ -30,6 +30,7 @@ func (r *run) setXattrs(set []fsat.Xattr, setOne func(fsat.Xattr) error) (flags 
 		switch {
 		case err == nil:
 		case fsat.IsRefused(err):
+			r.refused(err, fsat.PrivilegeFor(x.Name))
 			flags |= index.XattrsNotHeld
 		case !fsat.IsNoSpace(err) || !r.hasSpace():
 			return flags, lost, err

@@ -75,7 +75,7 @@ func (t *teller) notes(r *snapshot.Report) {
 	}
 	if text := notHeld(&r.NotHeld); text != "" {
 		t.notef("%s cannot set everything in the archive. In the catalog only, from where restore brings it back: %s.",
-			whoMayNot("The file system"), text)
+			whoMayNot("The file system", r.Lacking, r.UserNamespace), text)
 	}
 	if n := r.NotHeld.Links; n > 0 {
 		t.notef("The archive's file system cannot make all hard links that the source has: %s of the snapshot's folder "+
@@ -157,10 +157,15 @@ func notHeld(n *snapshot.NotHeld) string {
 	)
 }
 
-// whoMayNot names what usually keeps owners and the like from being set.
-func whoMayNot(place string) string {
-	if os.Geteuid() > 0 {
+// whoMayNot names what keeps owners and the like from being set: the place, if no privilege is missing.
+func whoMayNot(place string, lacking []string, namespace bool) string {
+	switch {
+	case os.Geteuid() > 0:
 		return "A user who is not root"
+	case len(lacking) > 0:
+		return "Root without " + strings.Join(lacking, ", ") + ", as in a container,"
+	case namespace:
+		return "Root of a user namespace, as in a container,"
 	}
 	return place
 }

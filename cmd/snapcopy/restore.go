@@ -361,7 +361,8 @@ func (o *restoreOptions) summary(a *app, r *restore.Report, lacks *lackingInSnap
 			a.term.errorf("Went on with a restore that was cut short.")
 		}
 		if text := notRestored(&r.NotHeld); text != "" {
-			a.term.errorf("%s cannot set everything there. Not restored: %s.", whoMayNot("The file system"), text)
+			who := whoMayNot("The file system", r.Lacking, r.UserNamespace)
+			a.term.errorf("%s cannot set everything there. Not restored: %s.", who, text)
 		}
 	}
 	switch {

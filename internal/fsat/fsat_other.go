@@ -156,3 +156,7 @@ func IsNameRefused(error) bool { return false }
 func IsTooLarge(error) bool { return false }
 
 func IsExist(err error) bool { return errors.Is(err, fs.ErrExist) }
+
+func Missing(Privileges) Privileges { return 0 }
+
+func MissingFor(error, Privileges) Privileges { return 0 }

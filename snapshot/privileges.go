@@ -1,0 +1,33 @@
+package snapshot
+
+import "snapcopy/internal/fsat"
+
+// refused notes which of the needed privileges has kept root from what the archive's file system refused.
+func (r *run) refused(err error, needed fsat.Privileges) {
+	if lacks := fsat.MissingFor(err, needed); lacks != 0 {
+		r.lacks.Or(uint64(lacks))
+	}
+}
+
+// lacking gives the privileges that root lacks and would need for what the snapshot's folder does not hold. Of what was
+// linked nothing was tried in this run: where the file system holds what others have, privileges are to blame.
+func (r *run) lacking(n *NotHeld) fsat.Privileges {
+	lacks := fsat.Privileges(r.lacks.Load())
+	if !r.caps.Symlinks || !r.caps.Modes {
+		return lacks
+	}
+	if n.Owners > 0 {
+		lacks |= fsat.Missing(fsat.CapChown)
+	}
+	if n.Entries > 0 && r.caps.Specials {
+		lacks |= fsat.Missing(fsat.CapMknod)
+	}
+	if n.Modes+n.Times > 0 && n.Owners == 0 && r.caps.TimeResolution == 1 {
+		lacks |= fsat.Missing(fsat.CapFowner)
+	}
+	const forXattrs = fsat.CapSysAdmin | fsat.CapSetfcap
+	if n.Xattrs > 0 && r.caps.Xattrs && r.caps.ACLs && lacks&(forXattrs|fsat.CapFowner) == 0 {
+		lacks |= fsat.Missing(forXattrs)
+	}
+	return lacks
+}

@@ -279,6 +279,9 @@ func (r *run) openDir(w *worker, d *dir) (bool, error) {
 	}
 	if d.was.Type == index.Dir && p.handles.prev >= 0 {
 		fd, err := fsat.OpenDir(p.handles.prev, d.name())
+		if fsat.IsPassing(err) {
+			return false, errors.Join(fatal("open in the previous snapshot", p.child(d.name()), err), d.closeHandles())
+		}
 		if err != nil { // its files are stored afresh and counted as missing
 			r.isLost(p, d.name(), err)
 		} else {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"snapcopy/index"
+	"snapcopy/internal/fsat"
 )
 
 func timeOf(t time.Time) index.Time {
@@ -62,6 +63,9 @@ func (r *run) tryIndex(snapshots []Snapshot) (reason string, err error) {
 			continue
 		}
 		c, err := s.OpenCatalog()
+		if fsat.IsPassing(err) {
+			return "", err
+		}
 		if err != nil {
 			continue // nothing of it can be found anyway
 		}

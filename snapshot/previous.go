@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"snapcopy/index"
+	"snapcopy/internal/fsat"
 )
 
 // comparePrevious opens the snapshots to compare with: the previous one, whose files are linked, and the base line, by
@@ -41,6 +42,9 @@ func (r *run) openPreviousOf(l *lineage) error {
 		c, err := s.OpenCatalog()
 		if errors.Is(err, index.ErrNewer) {
 			return fmt.Errorf("catalog of %s: %w", s.Name, err)
+		}
+		if fsat.IsPassing(err) { // an older one would make all that is new since then look so
+			return err
 		}
 		if err != nil {
 			if rank == 0 {

@@ -34,11 +34,14 @@ type Capabilities struct {
 // have before is lost only if it is refused twice: it may have come to lie on another file system, and privileges differ
 // from run to run, but one refusal can also come from something that was in the way for a moment.
 func (a *Archive) probe() (Capabilities, error) {
-	c, err := a.probeOnce()
-	if err == nil && c.lacks(&a.Info.Capabilities) {
+	c, doubt, err := a.probeOnce()
+	if err == nil && (c.lacks(&a.Info.Capabilities) || doubt != nil) {
 		var again Capabilities
-		again, err = a.probeOnce()
+		again, doubt, err = a.probeOnce()
 		c.merge(&again)
+		if err == nil && doubt != nil && c.lacks(&a.Info.Capabilities) {
+			err = doubt
+		}
 	}
 	if err != nil {
 		return c, fmt.Errorf("try what its file system can do: %w", err)
@@ -72,42 +75,43 @@ func (c *Capabilities) merge(other *Capabilities) {
 	c.TimeResolution = min(c.TimeResolution, other.TimeResolution)
 }
 
-func (a *Archive) probeOnce() (c Capabilities, err error) {
+// probeOnce gives what one attempt has found; doubt is an error that was taken for a refusal and may have been none.
+func (a *Archive) probeOnce() (c Capabilities, doubt, err error) {
 	sp, err := fsat.FileSystem(a.root)
 	if err != nil {
-		return c, err
+		return c, nil, err
 	}
 	c.FileSystem, c.LinkLimit, c.NeedsFsync = sp.Kind, sp.LinkLimit, sp.NeedsFsync
 
 	work, err := fsat.OpenDir(a.meta, workDir)
 	if err != nil {
-		return c, fmt.Errorf("open %s: %w", workDir, err)
+		return c, nil, fmt.Errorf("open %s: %w", workDir, err)
 	}
 	defer func() { err = cmp.Or(err, fsat.Close(work)) }()
 	const folder = "probe"
 	if err := rmtree.Remove(work, folder); err != nil {
-		return c, err
+		return c, nil, err
 	}
 	if err := fsat.Mkdir(work, folder, 0o700); err != nil {
-		return c, fmt.Errorf("make a folder: %w", err)
+		return c, nil, fmt.Errorf("make a folder: %w", err)
 	}
 	defer func() { err = cmp.Or(err, rmtree.Remove(work, folder)) }() // what stays goes with the next run
 	dir, err := fsat.OpenDir(work, folder)
 	if err != nil {
-		return c, fmt.Errorf("open a folder: %w", err)
+		return c, nil, fmt.Errorf("open a folder: %w", err)
 	}
 	defer func() { err = cmp.Or(err, fsat.Close(dir)) }()
 	f, err := fsat.Create(dir, "file", 0o600)
 	if err != nil {
-		return c, fmt.Errorf("make a file: %w", err)
+		return c, nil, fmt.Errorf("make a file: %w", err)
 	}
 	defer func() { err = cmp.Or(err, fsat.Close(f)) }()
 	if err := fsat.Write(f, []byte("probe"), 0); err != nil {
-		return c, fmt.Errorf("write a file: %w", err)
+		return c, nil, fmt.Errorf("write a file: %w", err)
 	}
-	p := prober{c: c, dir: dir, f: f}
+	p := prober{c: c, dir: dir, f: f, remote: sp.NeedsFsync}
 	err = p.try()
-	return p.c, err
+	return p.c, p.doubt, err
 }
 
 // A prober tries one thing after the other in a folder of its own. Only a refusal says that a file system cannot do
@@ -118,10 +122,17 @@ type prober struct {
 	dir int
 	f   int   // an open file in it, named "file"
 	err error // the first that says nothing of the file system
+
+	remote bool  // the file system is that of a program or a server: some of them answer EIO to what they do not know
+	doubt  error // such an answer
 }
 
 // can reports whether an attempt was successful; also says what else than fsat.IsRefused is a refusal.
 func (p *prober) can(what string, err error, also ...func(error) bool) bool {
+	if p.remote && fsat.IsBadDisk(err) {
+		p.doubt = cmp.Or(p.doubt, fmt.Errorf("%s: %w", what, err))
+		return false
+	}
 	refused := err != nil && (fsat.IsRefused(err) || slices.ContainsFunc(also, func(is func(error) bool) bool { return is(err) }))
 	if refused {
 		return false

@@ -72,6 +72,12 @@ func IsBadDisk(err error) bool { return ClassOf(err) == BadDisk }
 // IsOverQuota reports an exhausted quota, of bytes or of files.
 func IsOverQuota(err error) bool { return is(err, unix.EDQUOT) }
 
+// IsPassing reports an error of the system that says nothing of what is stored: it may be different next time.
+func IsPassing(err error) bool {
+	var e unix.Errno
+	return errors.As(err, &e) && ClassOf(e) == Passing
+}
+
 // IsLinkLimit reports an inode that can have no further name.
 func IsLinkLimit(err error) bool { return is(err, unix.EMLINK) }
 

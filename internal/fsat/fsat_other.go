@@ -137,6 +137,8 @@ func IsOtherType(error) bool { return false }
 
 func IsBadDisk(error) bool { return false }
 
+func IsPassing(error) bool { return false }
+
 func IsBusy(error) bool { return false }
 
 func IsNoLink(error) bool { return false }

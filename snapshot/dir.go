@@ -207,7 +207,7 @@ func (r *run) openTop(dst int) error {
 		return &fs.PathError{Op: "stat", Path: r.report.Source, Err: err}
 	}
 	if err := r.readDir(&r.workers[0], d); err != nil {
-		return fmt.Errorf("read source: %w", err)
+		return fmt.Errorf("read source %s: %w", r.report.Source, err)
 	}
 	if r.report.MarkedItself, err = r.filter.Dir(src, &d.source); err != nil {
 		r.fail(&r.workers[0], ".", err)

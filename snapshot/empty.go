@@ -38,7 +38,7 @@ func (a *Archive) emptyTrash(ctx context.Context, how emptying) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, fsat.Close(trash)) }()
-	if locked, err := lockTrash(ctx, trash, how.wait); err != nil || !locked {
+	if locked, err := lockTrash(ctx, a.metaPath(trashDir), trash, how.wait); err != nil || !locked {
 		return err
 	}
 	if how.idle {
@@ -124,7 +124,7 @@ func (a *Archive) Settle() error {
 // makeRoom empties the trash before a run where little space is left. Otherwise that comes after it, so that a large
 // trash keeps no run waiting.
 func (r *run) makeRoom() error {
-	space, err := fsat.FileSystem(r.archive.root)
+	space, err := r.archive.FileSystem()
 	if err != nil {
 		return err
 	}
@@ -164,11 +164,14 @@ func staying(list []string) (stays []string) {
 }
 
 // lockTrash takes the right to empty the trash.
-func lockTrash(ctx context.Context, trash int, wait bool) (bool, error) {
+func lockTrash(ctx context.Context, path string, trash int, wait bool) (bool, error) {
 	for {
 		ok, err := fsat.TryLock(trash)
-		if ok || err != nil || !wait {
-			return ok, err
+		if err != nil {
+			return false, callFailed("lock", path, err)
+		}
+		if ok || !wait {
+			return ok, nil
 		}
 		if err := pause(ctx, 100*time.Millisecond); err != nil {
 			return false, err

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"snapcopy/index"
+	"snapcopy/internal/fsat"
 )
 
 // A fatalError is a failure of the archive: it ends the run. Failures to read the source never do.
@@ -63,4 +64,20 @@ func cause(err error) error {
 		return fmt.Errorf("%s: %w", p.Op, p.Err)
 	}
 	return err
+}
+
+// callFailed names the operation and the path in the error of a call on a handle, which tells neither. nil stays nil.
+func callFailed(op, path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fs.PathError{Op: op, Path: path, Err: err}
+}
+
+// syncRoot makes the names in the archive's folder durable.
+func (a *Archive) syncRoot() error { return callFailed("sync", a.Path, fsat.Sync(a.root)) }
+
+// syncTrash makes the names in the trash durable.
+func (a *Archive) syncTrash(trash int) error {
+	return callFailed("sync", a.metaPath(trashDir), fsat.Sync(trash))
 }

@@ -254,7 +254,7 @@ func (a *Archive) finishForgetting(ctx context.Context, step stepper) (finished 
 	if err := step.at("sync of what is forgotten"); err != nil {
 		return nil, err
 	}
-	if err := fsat.SyncFS(a.root); err != nil {
+	if err := callFailed("sync", a.Path, fsat.SyncFS(a.root)); err != nil {
 		return nil, err
 	}
 	if err := step.at("content-hash index"); err != nil { // it says where in the catalogs files are
@@ -302,7 +302,7 @@ func (a *Archive) emptyForgotten(ctx context.Context) (err error) {
 	if err := rmtree.Empty(ctx, trash, opt); err != nil {
 		return fmt.Errorf("empty %s: %w", a.metaPath(trashDir), err)
 	}
-	return fsat.Sync(trash)
+	return a.syncTrash(trash)
 }
 
 // readForgetNote reads the note of what is being forgotten. Without a note the error wraps fs.ErrNotExist.

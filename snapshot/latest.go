@@ -28,14 +28,14 @@ func (a *Archive) pointLatest(name string, spare bool) error {
 	if err := fsat.MakeSymlink(name, a.root, latestLink); err != nil {
 		return &fs.PathError{Op: "symlink", Path: filepath.Join(a.Path, latestLink), Err: err}
 	}
-	return fsat.Sync(a.root)
+	return a.syncRoot()
 }
 
 func (a *Archive) dropLatest() error {
 	if err := fsat.Unlink(a.root, latestLink); err != nil && !fsat.IsGone(err) {
 		return &fs.PathError{Op: "unlink", Path: filepath.Join(a.Path, latestLink), Err: err}
 	}
-	return fsat.Sync(a.root)
+	return a.syncRoot()
 }
 
 // placeLatest makes the new link in the work folder and moves it over the old one.
@@ -46,7 +46,7 @@ func (a *Archive) placeLatest(name string) (err error) {
 	}
 	defer func() { err = errors.Join(err, fsat.Close(work)) }()
 	if err := fsat.Unlink(work, latestLink); err != nil && !fsat.IsGone(err) {
-		return err
+		return callFailed("unlink", a.metaPath(workDir, latestLink), err)
 	}
 	if err := fsat.MakeSymlink(name, work, latestLink); err != nil {
 		return &fs.PathError{Op: "symlink", Path: a.metaPath(workDir, latestLink), Err: err}
@@ -55,7 +55,7 @@ func (a *Archive) placeLatest(name string) (err error) {
 		err = &fs.PathError{Op: "rename to", Path: filepath.Join(a.Path, latestLink), Err: err}
 		return errors.Join(err, fsat.Unlink(work, latestLink))
 	}
-	return fsat.Sync(a.root)
+	return a.syncRoot()
 }
 
 // outOfInodes reports a file system that cannot make another file, and has none to spare for a moment.

@@ -25,7 +25,7 @@ func (r *run) publish(ctx context.Context) error {
 		return fmt.Errorf("publish: sync: %w", err)
 	}
 	if err := r.finishCatalog(); err != nil {
-		return fmt.Errorf("publish: finish catalog: %w", err)
+		return fmt.Errorf("publish: finish catalog in %s: %w", r.archive.WorkPath(), err)
 	}
 	if err := r.noteOutcome(); err != nil {
 		return fmt.Errorf("publish: note the outcome: %w", err)
@@ -82,7 +82,7 @@ func (r *run) makeDurable() error {
 	if err := r.step("sync"); err != nil {
 		return err
 	}
-	return fsat.SyncFS(r.archive.root)
+	return callFailed("sync", r.archive.Path, fsat.SyncFS(r.archive.root))
 }
 
 // placeCatalog gives the catalog its name, which no other catalog has: that may be all that is left to prove another
@@ -131,7 +131,7 @@ func (r *run) settleSnapshot() error {
 	if mode := topMode(&r.top.self); mode&0o700 != 0o700 {
 		err = r.archive.setTopMode(r.report.Snapshot, mode)
 	}
-	return errors.Join(err, fsat.Sync(r.archive.root), fsat.Sync(r.work))
+	return errors.Join(err, r.archive.syncRoot(), callFailed("sync", r.archive.WorkPath(), fsat.Sync(r.work)))
 }
 
 // topMode is the mode that a snapshot's own folder gets, with what could not be held taken into account.
@@ -146,7 +146,7 @@ func topMode(root *index.Entry) uint32 {
 // setTopMode gives a snapshot's own folder the source's mode, which could not be set before it was moved into place.
 func (a *Archive) setTopMode(name string, mode uint32) error {
 	if err := fsat.ChmodAt(a.root, name, mode); err != nil && !fsat.IsRefused(err) {
-		return &fs.PathError{Op: "chmod", Path: name, Err: err}
+		return callFailed("chmod", filepath.Join(a.Path, name), err)
 	}
 	return nil
 }
@@ -282,7 +282,7 @@ func (a *Archive) emptyWork(reportWaits bool) (did []string, err error) {
 		}
 	}
 	if err = errors.Join(err, fsat.Close(fd)); err != nil {
-		return nil, fmt.Errorf("clean up %s: %w", workDir, err)
+		return nil, fmt.Errorf("clean up %s: %w", a.WorkPath(), err)
 	}
 	if len(list) > 0 {
 		did = append(did, "removed what an unfinished run had left")
@@ -355,7 +355,7 @@ func (a *Archive) settleMode(name string, root index.Entry) error {
 	mode := topMode(&root)
 	var st fsat.Stat
 	if err := fsat.StatAt(a.root, name, &st); err != nil {
-		return &fs.PathError{Op: "stat", Path: name, Err: err}
+		return callFailed("stat", filepath.Join(a.Path, name), err)
 	}
 	if mode&0o700 != 0o700 && st.Mode == mode|0o700 {
 		return a.setTopMode(name, mode)

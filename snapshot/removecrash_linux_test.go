@@ -310,7 +310,7 @@ func TestTrashIsEmptiedByOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ok, err := lockTrash(t.Context(), trash, false); err != nil || !ok {
+	if ok, err := lockTrash(t.Context(), "trash", trash, false); err != nil || !ok {
 		t.Fatal(ok, err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())

@@ -28,7 +28,7 @@ func (a *Archive) withRoom(ctx context.Context, do func() error) error {
 		if !fsat.IsNoSpace(err) || ctx.Err() != nil {
 			return err
 		}
-		if giveErr := errors.Join(give(), fsat.SyncFS(a.root)); giveErr != nil {
+		if giveErr := errors.Join(give(), callFailed("sync", a.Path, fsat.SyncFS(a.root))); giveErr != nil {
 			return errors.Join(err, giveErr)
 		}
 		err = do()
@@ -60,14 +60,14 @@ func (a *Archive) removeInPlace(ctx context.Context, trash int, name string, how
 	}
 	var st fsat.Stat
 	if err := fsat.StatAt(a.root, name, &st); err != nil {
-		return err
+		return callFailed("stat", filepath.Join(a.Path, name), err)
 	}
 	err := fsat.SetXattr(trash, fsat.Xattr{Name: removingAttr, Value: []byte(removingNote(name, &st))})
 	if err == nil {
-		err = fsat.Sync(trash)
+		err = a.syncTrash(trash)
 	}
 	if err != nil && !fsat.IsNoSpace(err) && !fsat.IsRefused(err) {
-		return err
+		return callFailed("note the removal in", a.metaPath(trashDir), err)
 	}
 	return a.takeApart(ctx, trash, name, how, step)
 }
@@ -91,9 +91,9 @@ func (a *Archive) takeApart(ctx context.Context, trash int, name string, how emp
 	opt := how.options()
 	opt.Spare = func(other string) bool { return other != name }
 	if err := rmtree.Empty(ctx, a.root, opt); err != nil {
-		return err
+		return fmt.Errorf("remove %s: %w", filepath.Join(a.Path, name), err)
 	}
-	if err := fsat.Sync(a.root); err != nil {
+	if err := a.syncRoot(); err != nil {
 		return err
 	}
 	if err := step.at("end of the removal"); err != nil {
@@ -103,7 +103,7 @@ func (a *Archive) takeApart(ctx context.Context, trash int, name string, how emp
 	if err := fsat.RemoveXattr(trash, removingAttr); err != nil && !fsat.IsNoSpace(err) && !fsat.IsRefused(err) {
 		return fmt.Errorf("end of the removal: %w", err)
 	}
-	return fsat.Sync(trash)
+	return a.syncTrash(trash)
 }
 
 // finishInPlace ends the removal of a snapshot that was being removed where it is.

@@ -133,6 +133,9 @@ func Run(ctx context.Context, source, path string, opt Options) (report *Report,
 		return nil, err
 	}
 	if err := r.mirror(ctx); err != nil {
+		if isFatal(err) { // it names the entry
+			err = fmt.Errorf("archive %s: %w", r.report.Archive, err)
+		}
 		return r.report, err
 	}
 	if opt.DryRun {
@@ -292,7 +295,7 @@ func (r *run) begin() error {
 	}
 	dst, err := r.makeTop()
 	if err != nil {
-		return fmt.Errorf("begin mirror: %w", err)
+		return fmt.Errorf("begin mirror in %s: %w", r.archive.WorkPath(), err)
 	}
 	return r.openTop(dst)
 }

@@ -37,7 +37,7 @@ func (s *sourceRoot) close() error { return errors.Join(s.folders.close(), fsat.
 
 // sourceOutside walks up from the source, and fails if it meets the archive. It compares folders, not their names, so
 // that links and mounts do not deceive it.
-func sourceOutside(source int, archive string) error {
+func sourceOutside(source int, archive string) (err error) {
 	root, err := fsat.OpenRoot(archive)
 	if err != nil {
 		return nil // no archive yet: nothing can be in it
@@ -47,6 +47,11 @@ func sourceOutside(source int, archive string) error {
 		return &fs.PathError{Op: "stat", Path: archive, Err: err}
 	}
 	fd, err := fsat.OpenDir(source, ".")
+	defer func() {
+		if err != nil && !errors.Is(err, ErrInsideArchive) {
+			err = fmt.Errorf("look for the archive %s above the source: %w", archive, err)
+		}
+	}()
 	for err == nil {
 		if err = fsat.StatHandle(fd, &at); err != nil {
 			break

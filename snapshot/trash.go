@@ -74,7 +74,7 @@ func (a *Archive) moveAway(trash int, name string, step stepper) error {
 		return err
 	}
 	note := a.trashPath(name + openedExt)
-	if err := errors.Join(os.WriteFile(note, nil, 0o600), fsat.Sync(trash)); err != nil {
+	if err := errors.Join(os.WriteFile(note, nil, 0o600), a.syncTrash(trash)); err != nil {
 		return err
 	}
 	if err := step.at("open the folder"); err != nil {
@@ -114,7 +114,7 @@ func (a *Archive) finishLeaving(ctx context.Context, trash int, step stepper) (d
 	if err := step.at("sync of the folders"); err != nil {
 		return nil, nil, err
 	}
-	if err := errors.Join(fsat.Sync(a.root), fsat.Sync(trash)); err != nil {
+	if err := errors.Join(a.syncRoot(), a.syncTrash(trash)); err != nil {
 		return nil, nil, fmt.Errorf("sync: %w", err)
 	}
 	for _, name := range list {
@@ -190,7 +190,7 @@ func (a *Archive) moveLost(name string, step stepper) error {
 // syncRecords makes durable that records were moved into the trash.
 func (a *Archive) syncRecords(trash int) error {
 	err := errors.Join(atomicfile.SyncDir(a.metaPath(catalogsDir)), atomicfile.SyncDir(a.metaPath(runsDir)),
-		fsat.Sync(trash))
+		a.syncTrash(trash))
 	if err != nil {
 		return fmt.Errorf("sync: %w", err)
 	}

@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
@@ -280,4 +284,50 @@ func lackText(e *lack.Error) string {
 		return fmt.Sprintf("%s has %s free, but no room for records of its own (metadata)", disk, size(e.Space.Free))
 	}
 	return fmt.Sprintf("%s is full: %s of %s are free now", disk, size(e.Space.Free), size(e.Space.Total))
+}
+
+// placed makes sure that what the system refused is told with a place: an error of a call that names no path gets that of the
+// archive in front.
+func (a *app) placed(args []string, err error) error {
+	if list, isJoin := joined(err); isJoin {
+		rest := make([]error, len(list))
+		for i, e := range list {
+			rest[i] = a.placed(args, e)
+		}
+		return errors.Join(rest...)
+	}
+	var errno syscall.Errno
+	if !errors.As(err, &errno) || strings.ContainsAny(err.Error(), `/\\`) {
+		return err
+	}
+	var named *fs.PathError
+	if errors.As(err, &named) && slices.Contains(args, named.Path) { // as the person typed it
+		return err
+	}
+	place := a.archive
+	switch {
+	case place != "":
+	case len(a.opened) > 0:
+		place = a.opened[0].Path
+	case len(args) > 0:
+		place = args[len(args)-1]
+	}
+	if abs, absErr := filepath.Abs(place); absErr == nil {
+		place = abs
+	}
+	return fmt.Errorf("%s: %w", place, err)
+}
+
+// joined gives the errors of errors.Join.
+func joined(err error) (list []error, ok bool) {
+	j, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return nil, false
+	}
+	list = j.Unwrap()
+	texts := make([]string, len(list))
+	for i, e := range list {
+		texts[i] = e.Error()
+	}
+	return list, err.Error() == strings.Join(texts, "\n")
 }

@@ -147,7 +147,7 @@ func command(a *app, c *cobra.Command, v verb, statuses ...status) *cobra.Comman
 		if !slices.Contains(onlyPrint, c.Name()) {
 			a.term.outliveReader()
 		}
-		err := sayInterrupted(c.Context(), v.Run(c.Context(), a, args))
+		err := a.placed(args, sayInterrupted(c.Context(), v.Run(c.Context(), a, args)))
 		a.tellMended()
 		var usage *usageError
 		if errors.As(err, &usage) && usage.command == "" {

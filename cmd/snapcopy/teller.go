@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -187,7 +188,7 @@ func (t *teller) failed(r *snapshot.Report) {
 	}
 	t.errorf("%s could not be stored:", counted(total, "entry", "entries"))
 	for _, f := range shown {
-		t.errorf("  %s: %s", name(f.Path), printable(f.Error))
+		t.errorf("  %s: %s", name(cmp.Or(f.Path, ".")), printable(f.Error))
 	}
 	t.more(r, total-uint64(len(shown)))
 }

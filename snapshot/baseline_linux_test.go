@@ -289,6 +289,27 @@ func TestRemoveLeavesAGoodOneOfEachSource(t *testing.T) {
 	}
 }
 
+// Guards: a snapshot without files, of which no report says that it looks wrong, is no base line while others have files.
+func TestEmptySnapshotIsNoBaseline(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.parallel = true
+	l.nightly()
+	l.build(many("a", 120))
+	first := l.judged("").Snapshot
+	l.opt.Exclude = patterns(t, "*")
+	empty := l.judged(first, MassExclusion)
+	if err := os.Remove(empty.Path()); err != nil {
+		t.Fatal(err)
+	}
+	a := l.open()
+	defer l.close(a)
+	if list, err := a.Unacknowledged(); err != nil || len(list) > 0 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	l.judged(first, MassExclusion)
+}
+
 // Guards: what was acknowledged when a clock was ahead does not acknowledge what is published later under earlier names.
 func TestAcknowledgedAhead(t *testing.T) {
 	t.Parallel()

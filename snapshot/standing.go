@@ -48,6 +48,8 @@ func (s *Standing) isBaseline() bool {
 	switch {
 	case len(s.Tripwires) > 0:
 		return false
+	case s.Summary.Counts.Files == 0 && !s.Accepted: // nothing could be missed
+		return false
 	case s.Accepted || !s.Summary.Incomplete:
 		return true
 	}

@@ -202,10 +202,7 @@ func TestCopiedArchive(t *testing.T) {
 // other reason than that the probe could set an owner: a file system that maps some of them still does.
 func TestRightsGained(t *testing.T) {
 	needRoot(t)
-	strace, err := exec.LookPath("strace")
-	if err != nil {
-		t.Skip("needs strace")
-	}
+	strace := testtree.Need(t, "strace")
 	l := newLab(t)
 	l.without = testtree.Owner
 	l.build("file f 0644 content owner=5:6")

@@ -52,6 +52,10 @@ type linkGroup struct {
 	dir  *dir  // where the restored one is; nil: none yet
 	name string
 	made madeInode
+	// found: that inode was in the target before, as the snapshot has it. Otherwise this run has made it, and names are
+	// those it has so far.
+	found bool
+	names []placed
 	bad  uint64 // a stored inode with damaged content, which need not be read again; 0: none
 	err  error  // what is wrong with it
 }
@@ -114,6 +118,7 @@ func (r *run) restoreInGroup(w *worker, d *dir, e *index.Entry, over *fsat.Stat,
 			if over != nil {
 				w.counts.Replaced++
 			}
+			r.madeName(group, d, e)
 			r.opt.Progress.Bytes.Add(sizeOf(e))
 			r.told(d, e, Linked)
 			return nil
@@ -137,6 +142,8 @@ func (r *run) restoreInGroup(w *worker, d *dir, e *index.Entry, over *fsat.Stat,
 		w.counts.NotHeld.Links++
 	}
 	group.dir, group.name, group.made = d, cloneName(e), madeOf(&made)
+	group.found, group.names = false, nil
+	r.madeName(group, d, e)
 	return nil
 }
 
@@ -337,13 +344,7 @@ func (r *run) linkIntoLeft(w *worker, n *lateName) (linked bool, err error) {
 	if linked, err = r.link(from, n.group, n.dir, to, n.entry.Name); err != nil || !linked {
 		return linked, err
 	}
-	n.dir.touched.Store(true)
-	if n.dir.base == nil && n.dir.selected == nil {
-		if err := fsat.SetMtime(to, fsat.Time(n.dir.entry.Mtime)); err != nil && !fsat.IsRefused(err) {
-			return linked, fmt.Errorf("set time of its folder: %w", err)
-		}
-	}
-	return linked, nil
+	return linked, n.dir.keepTime(to)
 }
 
 // lateMode is the mode of a directory that could not be worked with once it had it.

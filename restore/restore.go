@@ -238,6 +238,9 @@ func (r *run) finish() error {
 	if err := r.linkLate(); err != nil {
 		return err
 	}
+	if err := r.joinOutside(); err != nil {
+		return err
+	}
 	if err := r.finishFolders(); err != nil {
 		return err
 	}

@@ -104,7 +104,7 @@ func (r *run) settleTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat, diff
 		(group == nil || group.dir == nil):
 		made, err := r.update(w, d, e, st)
 		if err == nil && group != nil && r.groups.claim(idOf(st), e) {
-			group.dir, group.name, group.made = d, cloneName(e), madeOf(&made)
+			group.found, group.dir, group.name, group.made = true, d, cloneName(e), madeOf(&made)
 		}
 		return err
 	case group != nil:
@@ -126,25 +126,40 @@ func (r *run) settleTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat, diff
 func (r *run) linkedTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat) error {
 	group := r.groups.enter(e)
 	defer group.mu.Unlock()
+	if group.dir != nil && group.made.id == idOf(st) {
+		return r.settleTaken(w, d, e, st, noDifference, group)
+	}
 	if group.dir != nil {
-		diff := otherContent
-		if group.made.id == idOf(st) {
-			diff = noDifference
-		} else if r.mends() {
-			got, err := r.compare(w, d, e, st)
+		diff, err := r.compare(w, d, e, st)
+		if err != nil {
+			return err
+		}
+		if diff == noDifference {
+			if joined, err := r.adopt(w, d, e, st, group); joined || err != nil {
+				if err != nil {
+					return err
+				}
+				return r.settleTaken(w, d, e, st, noDifference, group)
+			}
+			can, err := r.canLink(w, d)
 			if err != nil {
 				return err
 			}
-			diff = max(got, otherMetadata)
+			if !can { // then each name is a file of its own
+				w.counts.NotHeld.Links++
+				return r.settleTaken(w, d, e, st, noDifference, group)
+			}
+			if r.opt.Overwrite == OverwriteNever && !r.mends() {
+				return fmt.Errorf("%w, as in the snapshot but for being no hard link of %q", ErrExists,
+					group.dir.child(group.name))
+			}
+		}
+		if r.mends() {
+			diff = max(diff, otherMetadata)
 		} else if can, err := r.canLink(w, d); err != nil {
 			return err
-		} else if !can { // then each name is a file of its own, as well as it can be
-			if diff, err = r.compare(w, d, e, st); err != nil {
-				return err
-			}
-			if diff == noDifference {
-				w.counts.NotHeld.Links++
-			}
+		} else if can {
+			diff = otherContent
 		}
 		return r.settleTaken(w, d, e, st, diff, group)
 	}
@@ -153,7 +168,7 @@ func (r *run) linkedTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat) erro
 		return err
 	}
 	if diff == noDifference && r.opt.Overwrite != OverwriteAlways && r.groups.claim(idOf(st), e) {
-		group.dir, group.name, group.made = d, cloneName(e), madeOf(st)
+		group.found, group.dir, group.name, group.made = true, d, cloneName(e), madeOf(st)
 	} else if diff == noDifference {
 		diff = otherContent
 	}

@@ -1,0 +1,156 @@
+package restore
+
+import (
+	"errors"
+	"fmt"
+
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
+)
+
+// In a target that existed, a name of a link group may be missing and another one be there, as the snapshot has it. The
+// missing one has to become a link to that, whichever of the two the walk meets first, and even if the other one is
+// outside of the paths that are restored. What exists keeps its inode; the names that this run has made are moved over.
+
+// placed is a name that this run has given to an inode it has made for a link group.
+type placed struct {
+	dir  *dir
+	name string
+}
+
+// madeName notes an inode that this run has made for the group, or a further name of it.
+func (r *run) madeName(group *linkGroup, d *dir, e *index.Entry) {
+	if !r.top.own && !group.found { // nothing else can be found in a target that was empty
+		group.names = append(group.names, placed{d, cloneName(e)})
+	}
+}
+
+// adopt makes an inode of the target that is as in the snapshot the one of its group, and all names that this run has
+// made links to it. It returns false if the group keeps its own.
+func (r *run) adopt(w *worker, d *dir, e *index.Entry, st *fsat.Stat, group *linkGroup) (bool, error) {
+	if group.found || !r.groups.claim(idOf(st), e) {
+		return false, nil
+	}
+	if r.opt.DryRun {
+		group.found, group.made = true, madeOf(st)
+		return true, nil
+	}
+	for _, p := range group.names {
+		moved, err := r.moveName(w, d, e.Name, st, p, group)
+		if err != nil || !moved {
+			return false, err
+		}
+		w.counts.Linked++
+	}
+	group.found, group.names = true, nil
+	group.dir, group.name, group.made = d, cloneName(e), madeOf(st)
+	return true, nil
+}
+
+// moveName makes a name that this run has made a link to the inode st, which has a name in d.
+func (r *run) moveName(w *worker, d *dir, name string, st *fsat.Stat, p placed, group *linkGroup) (moved bool, err error) {
+	to := d.handles.dst
+	if p.dir != d {
+		if to, err = r.openTargetDir(p.dir); err != nil {
+			return false, err
+		}
+		defer func() { err = errors.Join(err, fsat.Close(to)) }()
+	}
+	var was, now fsat.Stat
+	if err := fsat.StatAt(to, p.name, &was); err != nil || madeOf(&was) != group.made {
+		return false, err // it is somebody else's by now
+	}
+	if err := r.step("link"); err != nil {
+		return false, fmt.Errorf("link: %w", err)
+	}
+	switch err := fsat.Link(d.handles.dst, name, to, w.temp); {
+	case fsat.IsLinkLimit(err) || fsat.IsRefused(err):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("link: %w", err)
+	}
+	err = fsat.StatAt(to, w.temp, &now)
+	if err == nil && idOf(&now) == idOf(st) {
+		err = fsat.Rename(to, w.temp, to, p.name)
+	} else if err == nil {
+		err = errReplaced
+	}
+	if err != nil {
+		return false, errors.Join(fmt.Errorf("link: %w", err), unlink(to, w.temp))
+	}
+	return true, p.dir.keepTime(to)
+}
+
+// keepTime gives an open directory, to which a name was added, its time again: it may have its metadata already.
+func (d *dir) keepTime(fd int) error {
+	d.touched.Store(true)
+	if d.base != nil || d.selected != nil {
+		return nil
+	}
+	if err := fsat.SetMtime(fd, fsat.Time(d.entry.Mtime)); err != nil && !fsat.IsRefused(err) {
+		return fmt.Errorf("set time of its folder: %w", err)
+	}
+	return nil
+}
+
+// joinOutside looks for the other names of groups of which this run has made some, where only some paths of the snapshot
+// are restored to their places: those that are there and as in the snapshot are joined.
+func (r *run) joinOutside() error {
+	if r.whole || !r.opt.InPlace || r.opt.DryRun || r.opt.Overwrite == OverwriteAlways {
+		return nil
+	}
+	open := make(map[groupKey]*linkGroup)
+	for key, group := range r.groups.groups {
+		if group.left > 0 && !group.found && len(group.names) > 0 {
+			open[key] = group
+		}
+	}
+	if len(open) == 0 {
+		return nil
+	}
+	w := &r.workers[0]
+	return r.from.Catalog.Walk(func(folder string, _ *index.Record, e *index.Entry) error {
+		if r.ctx.Err() != nil {
+			return r.ctx.Err()
+		}
+		if !e.Linked() {
+			return nil
+		}
+		group := open[keyOf(e)]
+		if group == nil || group.found {
+			return nil
+		}
+		return r.joinOne(w, folder, e, group)
+	})
+}
+
+// joinOne joins a group to one name of it in the target. What is wrong with that name is not this run's to tell.
+func (r *run) joinOne(w *worker, folder string, e *index.Entry, group *linkGroup) (err error) {
+	fd, err := fsat.OpenPath(r.target, folder)
+	if err != nil {
+		return nil
+	}
+	d := &dir{base: &selection{folder: folder, entry: *e}}
+	d.handles.set(fsat.NoDir, nil, fd)
+	defer func() { err = errors.Join(err, fsat.Close(fd)) }()
+	var st fsat.Stat
+	if fsat.StatAt(fd, e.Name, &st) != nil || idOf(&st) == group.made.id {
+		return nil
+	}
+	if err := fsat.StatHandle(fd, &st); err != nil {
+		return nil
+	}
+	d.inode = idOf(&st)
+	if fsat.StatAt(fd, e.Name, &st) != nil {
+		return nil
+	}
+	diff, err := r.compare(w, d, e, &st)
+	if err != nil || diff != noDifference {
+		return r.ctx.Err()
+	}
+	_, err = r.adopt(w, d, e, &st, group)
+	if r.ends(err) {
+		return err
+	}
+	return nil
+}

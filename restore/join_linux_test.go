@@ -1,0 +1,184 @@
+package restore
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Guards: a missing name of a link group becomes a link to the name that the target still has, whichever the restore
+// meets first, and what exists keeps its inode and its names outside of the restored paths.
+func TestMissingNamesJoinTheirGroup(t *testing.T) {
+	source := tempDir(t)
+	b := builder{t, source}
+	for _, dir := range []string{"a", "b", "c"} {
+		b.dir(dir)
+	}
+	b.file("a/r", "content")
+	b.link("a/r", "a/q")
+	b.link("a/r", "b/r2")
+	b.link("a/r", "c/r3")
+	b.file("c/alone", "content")
+	want := describe(t, source)
+	a := archive(t, source)
+	for _, c := range []struct {
+		name   string
+		remove []string
+		paths  []string
+		opt    Options
+	}{
+		{"first", []string{"a/r"}, nil, Options{}},
+		{"first two", []string{"a/r", "a/q"}, nil, Options{}},
+		{"folder", []string{"a"}, nil, Options{}},
+		{"last", []string{"c/r3"}, nil, Options{}},
+		{"all but one", []string{"a/r", "b/r2", "c"}, nil, Options{Overwrite: OverwriteChanged}},
+		{"in place", []string{"a/r", "a/q"}, []string{"a/r", "a/q"}, Options{InPlace: true}},
+		{"in place, two folders", []string{"a", "b/r2"}, []string{"a", "b"}, Options{InPlace: true}},
+		{"in place, the last", []string{"c"}, []string{"c"}, Options{InPlace: true, Overwrite: OverwriteChanged}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			target := filepath.Join(tempDir(t), "target")
+			a := archived{a.Source, t}
+			a.restore(nil, target, Options{})
+			outside := target + "-outside"
+			check(t, os.Link(filepath.Join(target, "a/q"), outside))
+			for _, name := range c.remove {
+				if name == "c" { // of its group, b/r2 or the outside name alone is left
+					check(t, os.Remove(filepath.Join(target, "c/alone")))
+				}
+				check(t, os.RemoveAll(filepath.Join(target, name)))
+			}
+			dry := c.opt
+			dry.DryRun = true
+			if rep := a.restore(c.paths, target, dry); rep.FailedCount > 0 {
+				t.Errorf("dry run: %v", rep.Failed)
+			}
+			if rep := a.restore(c.paths, target, c.opt); rep.FailedCount > 0 {
+				t.Errorf("failed: %v", rep.Failed)
+			}
+			sameTree(t, withoutFolders(want), withoutFolders(describe(t, target)))
+			one, err := os.Stat(outside)
+			check(t, err)
+			two, err := os.Stat(filepath.Join(target, "b/r2"))
+			check(t, err)
+			if !os.SameFile(one, two) {
+				t.Error("what existed has lost its other names")
+			}
+		})
+	}
+}
+
+// withoutFolders drops the lines of folders, whose times may be those of the last change.
+func withoutFolders(lines []string) []string {
+	return slices.DeleteFunc(slices.Clone(lines), func(line string) bool { return strings.Contains(line, "type=4000") })
+}
+
+// Guards: a file that is as in the snapshot but for being a separate one stays without Overwrite, and the reason is told.
+func TestSeparateFileInPlaceOfLink(t *testing.T) {
+	source := tempDir(t)
+	b := builder{t, source}
+	b.file("r", "content")
+	b.link("r", "s")
+	want := describe(t, source)
+	a := archive(t, source)
+	target := filepath.Join(tempDir(t), "target")
+	a.restore(nil, target, Options{})
+	check(t, os.Remove(filepath.Join(target, "s")))
+	if out, err := exec.Command("cp", "-p", filepath.Join(target, "r"), filepath.Join(target, "s")).CombinedOutput(); err != nil {
+		t.Fatal(err, string(out))
+	}
+	rep := a.restore(nil, target, Options{})
+	wantFailed(t, rep, "s")
+	if len(rep.Failed) == 1 && (!errors.Is(rep.Failed[0].Err, ErrExists) || !strings.Contains(rep.Failed[0].Err.Error(), "hard link of")) {
+		t.Error(rep.Failed[0].Err)
+	}
+	a.restore(nil, target, Options{Overwrite: OverwriteChanged})
+	sameTree(t, want, describe(t, target))
+}
+
+// Guards: whatever names of link groups are removed from a restored tree, replaced or changed, restoring again gives the
+// snapshot's groups.
+func TestGroupsRestoredAgain(t *testing.T) {
+	for seed := range uint64(3) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(seed, 3))
+			source := tempDir(t)
+			b := builder{t, source}
+			var names []string
+			for i := range 5 {
+				b.dir(fmt.Sprint("d", i))
+			}
+			for i := range 24 {
+				name := fmt.Sprintf("d%d/f%d", rng.IntN(5), i)
+				if i < 6 {
+					b.file(name, fmt.Sprint("content ", rng.IntN(3)))
+				} else {
+					b.link(names[rng.IntN(len(names))], name)
+				}
+				names = append(names, name)
+			}
+			want := describe(t, source)
+			a := archive(t, source)
+			target := filepath.Join(tempDir(t), "target")
+			a.restore(nil, target, Options{})
+			for step := range 12 {
+				gentle := step%2 == 0 // nothing but removals
+				for range 1 + rng.IntN(8) {
+					damageGroup(t, rng, filepath.Join(target, names[rng.IntN(len(names))]), gentle)
+				}
+				opt := Options{Overwrite: OverwriteChanged}
+				if gentle {
+					opt.Overwrite = OverwriteNever
+				}
+				if rep := a.restore(nil, target, opt); rep.FailedCount > 0 {
+					t.Errorf("failed: %v", rep.Failed)
+				}
+				sameTree(t, withoutFolders(want), withoutFolders(describe(t, target)))
+				if t.Failed() {
+					t.Fatalf("at step %d", step)
+				}
+			}
+		})
+	}
+}
+
+func damageGroup(t *testing.T, rng *rand.Rand, path string, gentle bool) {
+	t.Helper()
+	if _, err := os.Lstat(path); err != nil {
+		return
+	}
+	how := rng.IntN(5)
+	if gentle {
+		how %= 2
+	}
+	switch how {
+	case 0:
+		check(t, os.Remove(path))
+	case 1:
+		if rng.IntN(3) == 0 {
+			check(t, os.RemoveAll(filepath.Dir(path)))
+		}
+	case 2:
+		check(t, os.WriteFile(path, []byte("other"), 0o600))
+	case 3:
+		content, err := os.ReadFile(path)
+		check(t, err)
+		check(t, os.Remove(path))
+		check(t, os.WriteFile(path, content, 0o644))
+	case 4:
+		check(t, os.Chmod(path, 0o601))
+	}
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

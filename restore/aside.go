@@ -24,6 +24,11 @@ func (r *run) keepAside(w *worker, d *dir, name string, st *fsat.Stat, replaced 
 	case r.opt.BackupSuffix != "" && st.Type == fsat.Directory && r.holdsArchive(st):
 		return fmt.Errorf("keep aside: %w", ErrHoldsArchive)
 	case r.opt.BackupSuffix != "":
+		if st.Type == fsat.Directory {
+			if err := noMountsBelow(dir, name); err != nil {
+				return fmt.Errorf("keep aside: %w", err)
+			}
+		}
 		return r.renameAside(w, dir, name, replaced && st.Type != fsat.Directory)
 	case st.Type == fsat.Directory:
 		return r.removeDir(d, name)
@@ -166,7 +171,7 @@ func (r *run) deleteOthers(w *worker, d *dir) error {
 		for more && e.Name < name {
 			more = cur.Next(&e)
 		}
-		if more && e.Name == name || !w.isLeftover(name) && (!others || isTemporary(name) || r.spares(d, &list[i])) {
+		if more && e.Name == name || !w.isLeftover(d, name) && (!others || d.isTemporary(name) || r.spares(d, &list[i])) {
 			continue
 		}
 		if err := r.deleteOther(w, d, name); err != nil {
@@ -179,7 +184,7 @@ func (r *run) deleteOthers(w *worker, d *dir) error {
 // spares reports whether a name that the snapshot does not have is to stay.
 func (r *run) spares(d *dir, e *fsat.DirEntry) bool {
 	switch {
-	case d.parent == nil && e.Name == unfinishedName:
+	case d.parent == nil && r.notes[e.Name] != "":
 		return true
 	case r.opt.BackupSuffix != "" && r.isAside(e.Name):
 		return true
@@ -213,7 +218,7 @@ func (r *run) deleteOther(w *worker, d *dir, name string) error {
 		err = r.openUp(d)
 	}
 	all := true
-	if err == nil && !w.isLeftover(name) {
+	if err == nil && !w.isLeftover(d, name) {
 		var stays bool
 		if stays, err = r.hasNoCopy(d, d.handles.dst, d.child(name), &st); stays {
 			return nil
@@ -224,7 +229,7 @@ func (r *run) deleteOther(w *worker, d *dir, name string) error {
 	}
 	switch {
 	case err != nil:
-	case w.isLeftover(name) && gone.Type == index.File: // left by a restore that was cut short
+	case w.isLeftover(d, name) && gone.Type == index.File: // left by a restore that was cut short
 		if !r.opt.DryRun {
 			err = unlink(d.handles.dst, name)
 		}

@@ -189,7 +189,7 @@ func (r *run) publish(w *worker, d *dir, e *index.Entry, p *pending, over *fsat.
 			return err
 		}
 	}
-	if err := p.publish(w, e.Name, over != nil && over.Type != fsat.Directory); err != nil {
+	if err := p.publish(w, d, e.Name, over != nil && over.Type != fsat.Directory); err != nil {
 		return d.refused("create", err)
 	}
 	return nil

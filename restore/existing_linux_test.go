@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"snapcopy/internal/exclude"
+	"snapcopy/internal/leftover"
 	"snapcopy/internal/testtree"
 )
 
@@ -49,8 +50,9 @@ func (a archived) wantMirror(source, to string, opt Options) *Report {
 
 func noTemporaryNames(t *testing.T, root string) {
 	t.Helper()
-	for path := range testtree.Take(t, root) {
-		if isTemporary(filepath.Base(path)) {
+	tree := testtree.Take(t, root)
+	for path := range tree {
+		if _, ok := leftover.ParseTemporary(filepath.Base(path), tree[filepath.Dir(path)].Ino); ok {
 			t.Errorf("%s was left", path)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/leftover"
 )
 
 // An entry of the target that lacks what the target's file system or these privileges cannot hold is as good as a restore
@@ -91,15 +92,16 @@ func (r *run) tryFolder(w *worker, d *dir, e *index.Entry) (m most, ok bool, err
 	}
 	for _, in := range r.scratchPlaces(d) {
 		err := r.briefly(in, func() error {
-			if err := fsat.Mkdir(in, w.temp, 0o700); err != nil {
+			temp := r.tempIn(w, in, d)
+			if err := fsat.Mkdir(in, temp, 0o700); err != nil {
 				return nil
 			}
-			fd, err := fsat.OpenDir(in, w.temp)
+			fd, err := fsat.OpenDir(in, temp)
 			if err == nil {
 				m, ok, err = r.tryOn(w, fd, e)
 				err = errors.Join(err, fsat.Close(fd))
 			}
-			return errors.Join(err, fsat.Rmdir(in, w.temp))
+			return errors.Join(err, fsat.Rmdir(in, temp))
 		})
 		if ok || err != nil {
 			return m, ok, err
@@ -251,8 +253,9 @@ func (r *run) scratchOn(w *worker, d *dir, mayHaveName bool) (s *scratch, ok boo
 		s.fd, err = fsat.CreateUnnamed(in, 0o600)
 		if s.hadName = err != nil; s.hadName && mayHaveName {
 			err = r.briefly(in, func() (err error) {
-				if s.fd, err = fsat.Create(in, w.temp, 0o600); err == nil {
-					err = fsat.Unlink(in, w.temp)
+				temp := r.tempIn(w, in, d)
+				if s.fd, err = fsat.Create(in, temp, 0o600); err == nil {
+					err = fsat.Unlink(in, temp)
 				}
 				return err
 			})
@@ -274,6 +277,14 @@ func (r *run) scratchPlaces(d *dir) (list []int) {
 		list = append(list, r.target)
 	}
 	return list
+}
+
+// tempIn gives a worker's temporary name in one of the scratchPlaces of d.
+func (r *run) tempIn(w *worker, in int, d *dir) string {
+	if in == r.target {
+		d = r.top
+	}
+	return w.temp(d)
 }
 
 // briefly lets do make something in a folder of the target and take it away again: the folder has its time again then.
@@ -303,20 +314,23 @@ func (r *run) canLink(w *worker, d *dir) (can bool, err error) {
 	if _, ok, err := r.scratchOn(w, d, false); ok || err != nil { // who knows files without a name gives them one by a link
 		return true, err
 	}
-	in, second := d.handles.dst, fmt.Sprintf("%s%016x-0", tempPrefix, rand.Uint64())
+	in, temp, second := d.handles.dst, w.temp(d), leftover.Temporary(rand.Uint64(), d.inode.ino)
 	can = true
 	err = r.briefly(in, func() error {
-		fd, err := fsat.Create(in, w.temp, 0o600)
+		fd, err := fsat.Create(in, temp, 0o600)
 		if err != nil {
 			return nil // where nothing can be made, nothing is known
 		}
-		err = fsat.Link(in, w.temp, in, second)
+		err = fsat.Link(in, temp, in, second)
 		if can = !fsat.IsRefused(err); err == nil {
-			err = fsat.Unlink(in, second)
+			var one, two fsat.Stat // over some protocols each name has a number of its own
+			err = errors.Join(fsat.StatAt(in, temp, &one), fsat.StatAt(in, second, &two))
+			can = idOf(&one) == idOf(&two)
+			err = errors.Join(err, fsat.Unlink(in, second))
 		} else {
 			err = nil
 		}
-		return errors.Join(err, fsat.Close(fd), fsat.Unlink(in, w.temp))
+		return errors.Join(err, fsat.Close(fd), fsat.Unlink(in, temp))
 	})
 	r.linkable.Store(d.inode.dev, can)
 	return can, err

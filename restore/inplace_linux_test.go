@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -15,6 +16,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/leftover"
 	"snapcopy/internal/testtree"
 )
 
@@ -377,15 +379,17 @@ func TestUnreadableInTarget(t *testing.T) {
 // Guards: what a restore that was killed has left beside what it was about to replace is removed by the next one, unless
 // it may be that of another one under way, or the snapshot has a file of that name.
 func TestLeftoversInAnExistingTree(t *testing.T) {
-	const left, known = ".snapcopy-restore-0123456789abcdef-1", ".snapcopy-restore-0123456789abcdef-2"
+	const user, known = ".snapcopy-restore-0123456789abcdef-1", ".snapcopy-restore-0123456789abcdef-2"
 	source := builtTree(t, "dir d 0755\nfile d/f 0644 new\nfile d/"+known+" 0600 x mtime=3\ndir d/e 0755\nfile d/e/g 0644 new\n"+
 		"link d/e/l d/f\nset d mtime=7\nset d/e mtime=7\nset . mtime=5")
 	a := archive(t, source)
 	for _, opt := range []Options{{Overwrite: OverwriteChanged}, {Overwrite: OverwriteAlways, InPlace: true}} {
 		for _, paths := range [][]string{nil, {"d/f", "d/e/l"}} {
 			opt.InPlace = paths != nil
-			to := builtTree(t, "dir d 0755\nfile d/f 0644 old\nfile d/"+known+" 0600 x mtime=3\nfile d/"+left+" 0600 half\n"+
-				"dir d/e 0755\nfile d/e/l 0644 old\nfile d/e/"+left+" 0600 half\nfile d/e/own 0600")
+			to := builtTree(t, "dir d 0755\nfile d/f 0644 old\nfile d/"+known+" 0600 x mtime=3\nfile d/"+user+" 0600 half\n"+
+				"dir d/e 0755\nfile d/e/l 0644 old\nfile d/e/"+user+" 0600 half\nfile d/e/own 0600")
+			left := leaveBehind(t, filepath.Join(to, "d"))
+			leftE := leaveBehind(t, filepath.Join(to, "d/e"))
 			dir, err := os.Open(to)
 			if err != nil {
 				t.Fatal(err)
@@ -397,7 +401,7 @@ func TestLeftoversInAnExistingTree(t *testing.T) {
 			dry.DryRun = true
 			a.restore(paths, to, dry)
 			a.restore(paths, to, opt)
-			for _, name := range []string{"d/" + left, "d/e/" + left} {
+			for _, name := range []string{"d/" + left, "d/e/" + leftE} {
 				if _, err := os.Lstat(filepath.Join(to, name)); err != nil {
 					t.Errorf("%v: of another restore under way: %v", paths, err)
 				}
@@ -407,11 +411,26 @@ func TestLeftoversInAnExistingTree(t *testing.T) {
 			}
 			testtree.Build(t, to, "write d/f OLD\nwrite d/e/l OLD")
 			a.restore(paths, to, opt)
-			for name, want := range map[string]bool{"d/" + left: false, "d/e/" + left: false, "d/" + known: true, "d/e/own": true} {
+			for name, want := range map[string]bool{"d/" + left: false, "d/e/" + leftE: false, "d/" + known: true,
+				"d/" + user: true, "d/e/" + user: true, "d/e/own": true} {
 				if _, err := os.Lstat(filepath.Join(to, name)); (err == nil) != want {
 					t.Errorf("%v: %s: %v", paths, name, err)
 				}
 			}
 		}
 	}
+}
+
+// leaveBehind makes in a folder what a restore that was killed leaves there, and gives its name.
+func leaveBehind(t *testing.T, folder string) string {
+	t.Helper()
+	info, err := os.Stat(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := leftover.Temporary(0x0123456789abcdef, info.Sys().(*syscall.Stat_t).Ino)
+	if err := os.WriteFile(filepath.Join(folder, name), []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
 }

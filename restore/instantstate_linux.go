@@ -9,10 +9,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"snapcopy/internal/atomicfile"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/leftover"
 	"snapcopy/internal/overlay"
 )
 
@@ -86,7 +88,7 @@ func locateInstant(mountpoint string) (in *instant, err error) {
 }
 
 func stateFolderName(leaf string) string {
-	const extension, longest = ".snapcopy-instant", 255
+	const extension, longest = leftover.InstantExt, 255
 	if len(leaf)+1+len(extension) > longest {
 		sum := sha256.Sum256([]byte(leaf))
 		leaf = hex.EncodeToString(sum[:16])
@@ -126,6 +128,11 @@ func (in *instant) open(create bool) error {
 		}
 		return &fs.PathError{Op: "open", Path: in.folder, Err: err}
 	}
+	if !made {
+		if err := in.isOurs(); err != nil {
+			return err
+		}
+	}
 	in.lock, err = os.OpenFile(in.at("lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
@@ -136,6 +143,32 @@ func (in *instant) open(create bool) error {
 	}
 	if !free {
 		return &fs.PathError{Op: "lock", Path: in.path, Err: ErrLockedInstant}
+	}
+	return nil
+}
+
+// isOurs makes sure that a state folder that exists is one: it has a state, or no more than what comes before that.
+func (in *instant) isOurs() error {
+	fd, err := fsat.OpenDir(in.state, ".") // a listing moves its handle
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: in.folder, Err: err}
+	}
+	list, err := fsat.ReadDir(fd, make([]byte, 64<<10))
+	if err = errors.Join(err, fsat.Close(fd)); err != nil {
+		return &fs.PathError{Op: "list", Path: in.folder, Err: err}
+	}
+	if slices.ContainsFunc(list, func(e fsat.DirEntry) bool { return e.Name == stateName }) {
+		return nil
+	}
+	var st fsat.Stat
+	for _, e := range list {
+		switch {
+		case atomicfile.IsPending(e.Name):
+		case e.Name == "lock" && fsat.StatAt(in.state, e.Name, &st) == nil && st.Type == fsat.Regular && st.Size == 0:
+		default:
+			err = fmt.Errorf("%w: a folder that snapcopy has not made has the name of the one for its state", ErrUnsuitable)
+			return &fs.PathError{Op: "open", Path: in.folder, Err: err}
+		}
 	}
 	return nil
 }

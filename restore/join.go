@@ -63,20 +63,21 @@ func (r *run) moveName(w *worker, d *dir, name string, st *fsat.Stat, p placed, 
 	if err := r.step("link"); err != nil {
 		return false, fmt.Errorf("link: %w", err)
 	}
-	switch err := fsat.Link(d.handles.dst, name, to, w.temp); {
+	temp := w.temp(p.dir)
+	switch err := fsat.Link(d.handles.dst, name, to, temp); {
 	case fsat.IsLinkLimit(err) || fsat.IsRefused(err):
 		return false, nil
 	case err != nil:
 		return false, fmt.Errorf("link: %w", err)
 	}
-	err = fsat.StatAt(to, w.temp, &now)
+	err = fsat.StatAt(to, temp, &now)
 	if err == nil && idOf(&now) == idOf(st) {
-		err = fsat.Rename(to, w.temp, to, p.name)
+		err = fsat.Rename(to, temp, to, p.name)
 	} else if err == nil {
 		err = errReplaced
 	}
 	if err != nil {
-		return false, errors.Join(fmt.Errorf("link: %w", err), unlink(to, w.temp))
+		return false, errors.Join(fmt.Errorf("link: %w", err), unlink(to, temp))
 	}
 	return true, p.dir.keepTime(to)
 }

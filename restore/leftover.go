@@ -41,7 +41,7 @@ func (r *run) removeLeftovers(w *worker, d *dir) error {
 	}
 	for i := range list {
 		name := list[i].Name
-		if !w.isLeftover(name) || list[i].Type == fsat.Directory {
+		if !w.isLeftover(d, name) || list[i].Type == fsat.Directory {
 			continue
 		}
 		if _, known, err := r.from.Catalog.Lookup(d.child(name)); known || err != nil {

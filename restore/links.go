@@ -56,8 +56,8 @@ type linkGroup struct {
 	// those it has so far.
 	found bool
 	names []placed
-	bad  uint64 // a stored inode with damaged content, which need not be read again; 0: none
-	err  error  // what is wrong with it
+	bad   uint64 // a stored inode with damaged content, which need not be read again; 0: none
+	err   error  // what is wrong with it
 }
 
 func (g *linkGroups) init(counted bool) {
@@ -179,8 +179,9 @@ func (r *run) linkToGroup(w *worker, d *dir, name string, over *fsat.Stat, group
 	if err := r.removeLeftovers(w, d); err != nil {
 		return false, err
 	}
-	p := pending{dir: d.handles.dst, fd: fsat.NoDir, temp: w.temp}
-	linked, err := r.link(from, group, d, d.handles.dst, w.temp)
+	temp := w.temp(d)
+	p := pending{dir: d.handles.dst, fd: fsat.NoDir, temp: temp}
+	linked, err := r.link(from, group, d, d.handles.dst, temp)
 	if err != nil {
 		return false, errors.Join(err, p.end())
 	}
@@ -188,8 +189,8 @@ func (r *run) linkToGroup(w *worker, d *dir, name string, over *fsat.Stat, group
 		return false, nil
 	}
 	if err = r.keepAside(w, d, name, over, true); err == nil {
-		err = p.publish(w, name, over.Type != fsat.Directory)
-		p.temp = w.temp // still there if both were names of one inode
+		err = p.publish(w, d, name, over.Type != fsat.Directory)
+		p.temp = temp // still there if both were names of one inode
 	}
 	return err == nil, errors.Join(err, p.end())
 }
@@ -362,6 +363,9 @@ func (l *lateWork) closeMode(d *dir, mode uint32) {
 // closeModes sets those modes, in the order in which the directories were left: what is in one comes before it.
 func (r *run) closeModes() error {
 	for _, m := range r.late.modes {
+		if m.dir == r.top && r.swap != nil && !r.swap.done {
+			continue // after the exchange, when the note can go
+		}
 		if m.dir == r.top {
 			if err := r.endNote(); err != nil {
 				return err

@@ -3,11 +3,10 @@ package restore
 import (
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/leftover"
 )
 
 // pending is an inode under construction. It gets its name when it is finished, so that nobody sees half of it, what it
@@ -21,25 +20,22 @@ type pending struct {
 	mode   uint32 // it was made with, if that is what it is to have in the end; otherwise 0
 }
 
-// tempPrefix begins the names of what is under construction, where it has to have one.
-const tempPrefix = ".snapcopy-restore-"
-
 // unfinishedMode is the mode of a file that has its name already and not yet its content: see newFile and isUnread.
 // Its owner may write: without that he may set no extended attributes.
 const unfinishedMode = 0o200
 
-// isTemporary reports whether newWorkers gives such names.
-func isTemporary(name string) bool {
-	random, number, ok := strings.Cut(strings.TrimPrefix(name, tempPrefix), "-")
-	_, numberErr := strconv.ParseUint(number, 10, 16)
-	_, randomErr := strconv.ParseUint(random, 16, 64)
-	return ok && strings.HasPrefix(name, tempPrefix) && len(random) == 16 && errors.Join(numberErr, randomErr) == nil
+// temp gives the name in d of what this worker has under construction, where that has to have one.
+func (w *worker) temp(d *dir) string { return leftover.Temporary(w.random, d.inode.ino) }
+
+func (d *dir) isTemporary(name string) bool {
+	_, ok := leftover.ParseTemporary(name, d.inode.ino)
+	return ok
 }
 
-// isLeftover reports whether a name is a temporary one of another run: two workers can be in one folder.
-func (w *worker) isLeftover(name string) bool {
-	own := w.temp[:strings.LastIndexByte(w.temp, '-')+1]
-	return isTemporary(name) && !strings.HasPrefix(name, own)
+// isLeftover reports whether a name in d is a temporary one of another run: two workers can be in one folder.
+func (w *worker) isLeftover(d *dir, name string) bool {
+	random, ok := leftover.ParseTemporary(name, d.inode.ino)
+	return ok && random/maxWorkers != w.random/maxWorkers
 }
 
 // newFile makes a regular file without a name or, where the file system knows none such, with a temporary one. In a
@@ -74,7 +70,7 @@ func (r *run) newFile(w *worker, d *dir, e *index.Entry) (p pending, err error) 
 		}
 		r.named.Store(true)
 	}
-	p.temp = w.temp
+	p.temp = w.temp(d)
 	p.fd, err = fsat.Create(dir, p.temp, 0o600)
 	return p, err
 }
@@ -82,7 +78,7 @@ func (r *run) newFile(w *worker, d *dir, e *index.Entry) (p pending, err error) 
 // newSpecial makes a symbolic link, FIFO, socket or device under a temporary name or, as newFile does, its own.
 func (r *run) newSpecial(w *worker, d *dir, e *index.Entry) (p pending, err error) {
 	dir := d.handles.dst
-	p = pending{dir: dir, fd: fsat.NoDir, temp: w.temp}
+	p = pending{dir: dir, fd: fsat.NoDir, temp: w.temp(d)}
 	if d.own && r.noted {
 		p.temp, p.placed = e.Name, true
 	}
@@ -121,7 +117,7 @@ func whyNoDevice(err error) error {
 
 // publish gives the inode its name. over says that it replaces what has that name now; otherwise a name that is taken is
 // an error that fsat.IsExist reports.
-func (p *pending) publish(w *worker, name string, over bool) error {
+func (p *pending) publish(w *worker, d *dir, name string, over bool) error {
 	switch {
 	case p.placed:
 		p.temp = ""
@@ -129,10 +125,10 @@ func (p *pending) publish(w *worker, name string, over bool) error {
 	case p.temp == "" && !over:
 		return fsat.LinkUnnamed(p.fd, p.dir, name)
 	case p.temp == "":
-		if err := fsat.LinkUnnamed(p.fd, p.dir, w.temp); err != nil {
+		if err := fsat.LinkUnnamed(p.fd, p.dir, w.temp(d)); err != nil {
 			return err
 		}
-		p.temp = w.temp
+		p.temp = w.temp(d)
 	}
 	if over {
 		err := fsat.Rename(p.dir, p.temp, p.dir, name)

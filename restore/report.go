@@ -155,7 +155,7 @@ type worker struct {
 	folders folderCache
 	xattrs  xattrCache
 	scratch scratch
-	temp    string // name of what it has under construction
+	random  uint64 // for the names of what it has under construction
 	counts  Report // its figures
 	_       [64]byte
 }
@@ -166,11 +166,14 @@ const chunk = 32
 // copyBuffer is the size of a worker's buffer for content.
 const copyBuffer = 1 << 20
 
+// maxWorkers is more than there can be in one run.
+const maxWorkers = 1 << 16
+
 func newWorkers(n int, progress *Progress) []worker {
 	list := make([]worker, n)
-	run := rand.Uint64()
+	run := rand.Uint64() / maxWorkers * maxWorkers
 	for i := range list {
-		list[i].temp = fmt.Sprintf("%s%016x-%d", tempPrefix, run, i)
+		list[i].random = run + uint64(i)
 		list[i].copier.Buf = make([]byte, copyBuffer)
 		list[i].copier.Exact = true // sizes are compared before
 		list[i].copier.Tick = func(n int) { progress.Bytes.Add(uint64(n)) }

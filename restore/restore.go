@@ -139,18 +139,20 @@ type run struct {
 	workers    []worker
 	euid       uint32
 	egid       uint32
-	clones     atomic.Int32     // whether the target takes reflinks of stored files: one of the states below
-	exactNames bool             // the target's file system takes no name for another
-	named      atomic.Bool      // the target knows no files without a name
-	lacks      atomic.Uint64    // fsat.Privileges that kept something from being set
-	masked     atomic.Uint32    // mode bits that new files do not get
-	devices    []uint64         // of the source, as the catalog numbers them
-	archive    inodeID          // its folder, which is never touched if it is in the target
-	above      map[inodeID]bool // the folders that the archive is in
-	alone      bool             // no other restore into the target is under way
-	resumed    bool             // the target is that of this restore, cut short before
-	noted      bool             // the target has the note that the restore is not finished
-	keepNote   atomic.Bool      // it stays: some folder has not got its metadata
+	clones     atomic.Int32      // whether the target takes reflinks of stored files: one of the states below
+	exactNames bool              // the target's file system takes no name for another
+	named      atomic.Bool       // the target knows no files without a name
+	lacks      atomic.Uint64     // fsat.Privileges that kept something from being set
+	masked     atomic.Uint32     // mode bits that new files do not get
+	devices    []uint64          // of the source, as the catalog numbers them
+	archive    inodeID           // its folder, which is never touched if it is in the target
+	above      map[inodeID]bool  // the folders that the archive is in
+	alone      bool              // no other restore into the target is under way
+	resumed    bool              // the target is that of this restore, cut short before
+	noted      bool              // the target has the note that the restore is not finished
+	noteName   string            // its name
+	notes      map[string]string // the notes at the top of the target, by name
+	keepNote   atomic.Bool       // it stays: some folder has not got its metadata
 	late       lateWork
 	writeOut   writeOut
 	tally      tally
@@ -271,7 +273,10 @@ func (r *run) finish() error {
 	if err := r.step("sync"); err != nil {
 		return err
 	}
-	return r.syncFS()
+	if err := r.syncFS(); err != nil || r.swap == nil || r.tally.count > 0 {
+		return err
+	}
+	return r.exchange()
 }
 
 func (r *run) expect(selected []selection) {
@@ -320,6 +325,7 @@ func (r *run) openTarget(to string) error {
 		if r.target, err = r.swap.openFresh(); err != nil {
 			return &fs.PathError{Op: "open target", Path: abs, Err: err}
 		}
+		r.report.Target = filepath.Join(r.swap.parent, r.swap.fresh)
 		return nil
 	}
 	if r.opt.DryRun {

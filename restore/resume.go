@@ -12,38 +12,33 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/leftover"
 )
 
-// A restore into a new or an empty folder can be cut short and gone on with: a file in the target says meanwhile that
+// A restore into a new or an empty folder can be cut short and gone on with: a note in the target says meanwhile that
 // what is in it is this restore's own, so that its folders get their metadata even if they exist.
-const (
-	unfinishedName = ".snapcopy-restore-unfinished"
-	maxUnfinished  = 1 << 10
-)
 
 // begin finds out whether the target is that of the same restore that was cut short, or notes that one begins. list is
 // what there is in the target.
 func (r *run) begin(d *dir, list []fsat.DirEntry) error {
-	text := r.noteText(d)
-	full := text + noteMade
-	there := slices.ContainsFunc(list, func(e fsat.DirEntry) bool { return e.Name == unfinishedName })
-	instead := false
-	if there {
-		found, err := readNote(r.target)
-		if err != nil {
-			return fmt.Errorf("read %s in target: %w", unfinishedName, err)
-		}
-		written := strings.TrimRight(found, "\x00")                  // after a power cut it can have its size and not its content
-		if r.resumed = strings.HasPrefix(full, written); r.resumed { // it may have been cut short itself
-			r.report.Resumed = true
-			r.made = written == full
-			r.adopts = !r.made && written != text // it does not say
-			instead = found != text && found != full
-		} else { // that of another restore has no meaning any more if everything is made as in this snapshot
-			instead = r.whole && r.opt.Delete && r.opt.Overwrite != OverwriteNever
+	text, full := leftover.Note(r.noteText(d)), leftover.Note(r.noteText(d)+noteMade)
+	var err error
+	if r.notes, err = leftover.Notes(r.target, list); err != nil {
+		return fmt.Errorf("read note in target: %w", err)
+	}
+	instead := ""
+	for name, found := range r.notes {
+		switch {
+		case r.inSnapshot(d, name): // it is to be in the target
+			delete(r.notes, name)
+		case found == text || found == full:
+			r.resumed, r.report.Resumed, r.noteName = true, true, name
+			r.made, r.adopts = found == full, false
+		case r.whole && r.opt.Delete && r.opt.Overwrite != OverwriteNever:
+			instead = name // it has no meaning any more if everything is made as in this snapshot
 		}
 	}
-	if !d.own && !instead || r.opt.DryRun {
+	if r.resumed || !d.own && instead == "" || r.opt.DryRun {
 		return nil
 	}
 	if r.made || r.adopts {
@@ -52,18 +47,13 @@ func (r *run) begin(d *dir, list []fsat.DirEntry) error {
 	if err := r.step("note"); err != nil {
 		return fmt.Errorf("write to target: %w", err)
 	}
-	if instead {
-		if err := unlink(r.target, unfinishedName); err != nil {
-			return fmt.Errorf("%s in target: %w", unfinishedName, err)
-		}
-	}
-	fd, err := fsat.Create(r.target, unfinishedName, 0o600)
-	if err == nil {
-		err = fsat.Write(fd, []byte(text), 0)
-		err = errors.Join(err, fsat.Close(fd))
-	}
-	if err != nil {
+	if err := r.writeNote(d, text, list); err != nil {
 		return fmt.Errorf("write to target: %w", err)
+	}
+	if instead != "" {
+		if err := unlink(r.target, instead); err != nil {
+			return fmt.Errorf("%s in target: %w", instead, err)
+		}
 	}
 	r.noted = true
 	return nil
@@ -71,6 +61,54 @@ func (r *run) begin(d *dir, list []fsat.DirEntry) error {
 
 // noteMade ends the note if the target was made by the restore: then it gets its metadata in the end.
 const noteMade = "made the folder\n"
+
+// inSnapshot reports whether a name of the target is one that this restore makes itself.
+func (r *run) inSnapshot(d *dir, name string) bool {
+	if r.whole {
+		_, known, err := r.from.Catalog.Lookup(name)
+		return known || err != nil
+	}
+	return slices.ContainsFunc(d.selected, func(s selection) bool {
+		top, _, _ := strings.Cut(join(s.folder, s.entry.Name), "/")
+		return top == name && r.opt.InPlace || s.entry.Name == name && !r.opt.InPlace
+	})
+}
+
+// writeNote makes the note, under a name that neither the user nor the snapshot has. It is on the disk before it has the
+// name, so that its text is whole whatever happens.
+func (r *run) writeNote(d *dir, text string, list []fsat.DirEntry) (err error) {
+	w := &r.workers[0]
+	p := pending{dir: r.target}
+	if p.fd, err = fsat.CreateUnnamed(r.target, 0o600); fsat.IsUnnamedRefused(err) {
+		p.temp = w.temp(d)
+		p.fd, err = fsat.Create(r.target, p.temp, 0o600)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.end()) }()
+	if err = fsat.Write(p.fd, []byte(text), 0); err == nil {
+		err = fsat.Sync(p.fd)
+	}
+	if err != nil {
+		return err
+	}
+	for n := range maxAside {
+		name := leftover.NoteName(n)
+		taken := slices.ContainsFunc(list, func(e fsat.DirEntry) bool { return e.Name == name })
+		if taken && r.notes[name] == "" || r.inSnapshot(d, name) {
+			continue
+		}
+		err = p.publish(w, d, name, false)
+		if err == nil {
+			r.notes[name], r.noteName = text, name
+		}
+		if !fsat.IsExist(err) {
+			return err
+		}
+	}
+	return err
+}
 
 // noteText tells one restore from others: by what is restored.
 func (r *run) noteText(d *dir) string {
@@ -87,27 +125,17 @@ func (r *run) noteText(d *dir) string {
 	return text
 }
 
-func readNote(dir int) (text string, err error) {
-	fd, err := fsat.OpenFile(dir, unfinishedName)
-	if err != nil {
-		return "", err
-	}
-	defer func() { err = errors.Join(err, fsat.Close(fd)) }()
-	buf := make([]byte, maxUnfinished)
-	n, err := fsat.Read(fd, buf, 0)
-	return string(buf[:n]), err
-}
-
 // unfinished reports whether the target has the note.
 func (r *run) unfinished() bool { return (r.noted || r.resumed) && !r.opt.DryRun }
 
-// endNote takes the note away. Only modes and attributes that would keep it there are set after that.
+// endNote takes the note away. Only modes and attributes that would keep it there are set after that. A tree that is to be
+// exchanged has it until then: what is under that name and has no note is not ours.
 func (r *run) endNote() error {
-	if !r.unfinished() || r.keepNote.Load() {
+	if !r.unfinished() || r.keepNote.Load() || r.swap != nil && !r.swap.done {
 		return nil
 	}
-	if err := fsat.Unlink(r.target, unfinishedName); err != nil && !fsat.IsGone(err) {
-		return fmt.Errorf("remove %s from target: %w", unfinishedName, err)
+	if err := fsat.Unlink(r.target, r.noteName); err != nil && !fsat.IsGone(err) {
+		return fmt.Errorf("remove %s from target: %w", r.noteName, err)
 	}
 	r.noted, r.resumed = false, false
 	if !r.whole {

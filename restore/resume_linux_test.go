@@ -442,21 +442,6 @@ func TestGoingOnReplacesParts(t *testing.T) {
 	}
 }
 
-// Guards: the process may have died while it wrote the note, or the power failed before that came to the disk.
-func TestNoteCutShort(t *testing.T) {
-	source := builtTree(t, resumable())
-	a := archive(t, source)
-	for _, text := range []string{"", filepath.Base(a.Dir)[:5], string(make([]byte, 84))} {
-		to := builtTree(t, "dir a 0700")
-		if err := os.WriteFile(filepath.Join(to, unfinishedName), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if rep := a.wantMirror(source, to, Options{}); !rep.Resumed {
-			t.Error("it did not go on")
-		}
-	}
-}
-
 // Guards: the note of a restore that nobody goes on with does not get into an exact mirror of another snapshot.
 func TestNoteOfAnotherRestore(t *testing.T) {
 	first := archive(t, builtTree(t, resumable()))

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/leftover"
 	"snapcopy/internal/testtree"
 )
 
@@ -144,7 +145,7 @@ func TestVerifyReadsBack(t *testing.T) {
 			return nil
 		}
 		return filepath.WalkDir(to, func(path string, e fs.DirEntry, err error) error {
-			if err == nil && isTemporary(e.Name()) {
+			if err == nil && strings.HasPrefix(e.Name(), leftover.Prefix) && !leftover.IsNoteName(e.Name()) {
 				spoilt = true
 				content, readErr := os.ReadFile(path)
 				content = bytes.Repeat([]byte("X"), len(content))

@@ -13,6 +13,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/leftover"
 )
 
 // Errors of Swap, told apart with errors.Is.
@@ -23,7 +24,31 @@ var (
 	ErrExchanged = errors.New("the two are exchanged")
 	// ErrMountPoint is returned for a target that cannot be exchanged because a file system is mounted there.
 	ErrMountPoint = errors.New("a file system is mounted there, so it cannot be exchanged")
+	// ErrMountsBelow is returned for a folder that would be moved with what is mounted in it, to where one would remove it.
+	ErrMountsBelow = errors.New("it would be moved with what is mounted in it")
 )
+
+// noMountsBelow makes sure that nothing is mounted in the folder name of dir, which is to be renamed: mounts move along,
+// and whoever removes the folder under its new name would empty them.
+func noMountsBelow(dir int, name string) (err error) {
+	fd, err := fsat.OpenDir(dir, name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, fsat.Close(fd)) }()
+	list, err := fsat.MountsBelow(fd)
+	if err != nil {
+		return err
+	}
+	const most = 5
+	if n := len(list); n > 0 {
+		err = fmt.Errorf("%w: %q", ErrMountsBelow, list[:min(n, most)])
+		if n > most {
+			err = fmt.Errorf("%w and %d more", err, n-most)
+		}
+	}
+	return err
+}
 
 // Swap restores a whole snapshot beside the folder to and exchanges the two in one step, so that to is the old tree until
 // the moment at which it is the new one. The old tree is kept: the report says where. If to does not exist, the new tree
@@ -39,25 +64,43 @@ func Swap(ctx context.Context, from Source, to string, opt Options, now time.Tim
 		return nil, err
 	}
 	opt.Overwrite, opt.Delete, opt.BackupSuffix, opt.InPlace, opt.DryRun = OverwriteChanged, true, "", false, false
+	if opt.Fault != nil {
+		s.step = opt.Fault
+	}
 	report, err := start(ctx, from, nil, filepath.Join(s.parent, s.fresh), opt, &s)
 	if err == nil && report.FailedCount > 0 {
 		err = fmt.Errorf("%w; what was restored is in %s", ErrIncomplete, report.Target)
 	}
-	if opt.Fault != nil {
-		s.step = opt.Fault
-	}
-	if err == nil {
-		if err = s.exchange(); err == nil {
-			report.Target, report.OldTree = filepath.Join(s.parent, s.name), s.oldPath()
+	if s.done {
+		report.Target, report.OldTree = filepath.Join(s.parent, s.name), s.oldPath()
+		if err == nil {
 			err = s.settle(from.Catalog, &opt, report)
-		} else {
-			err = whyRefused(s.dir, s.name, err)
 		}
 		if err != nil {
-			err = fmt.Errorf("exchange %s: %w", filepath.Join(s.parent, s.name), err)
+			err = fmt.Errorf("exchange %s: %w, but: %w", report.Target, ErrExchanged, err)
 		}
 	}
 	return report, errors.Join(err, fsat.Close(s.dir))
+}
+
+// exchange gives the new tree, on the disk with all that is in it, the target's name. Only then it loses its note: a tree
+// that is not yet where it belongs is known by that.
+func (r *run) exchange() error {
+	if err := r.swap.exchange(); err != nil {
+		return fmt.Errorf("exchange %s: %w", filepath.Join(r.swap.parent, r.swap.name), whyRefused(r.swap.dir, r.swap.name, err))
+	}
+	r.swap.done = true
+	if err := r.endNote(); err != nil {
+		return err
+	}
+	for _, m := range r.late.modes {
+		if m.dir == r.top {
+			if err := r.closeMode(m); err != nil {
+				return err
+			}
+		}
+	}
+	return r.syncFS()
 }
 
 // settle does what has to wait for the exchange.
@@ -69,9 +112,6 @@ func (s *swap) settle(from *index.Catalog, opt *Options, report *Report) error {
 	}
 	if err == nil {
 		err = fsat.Sync(s.dir)
-	}
-	if err != nil {
-		err = fmt.Errorf("%w, but: %w", ErrExchanged, err)
 	}
 	return err
 }
@@ -107,6 +147,7 @@ type swap struct {
 	fresh  string  // of the new tree until it is exchanged
 	old    string  // of the old one afterwards
 	made   inodeID // of the new tree
+	done   bool    // the two are exchanged
 	step   func(name string) error
 }
 
@@ -132,7 +173,7 @@ func openSwap(from Source, to string, now time.Time) (s swap, err error) {
 		return s, &fs.PathError{Op: "exchange", Path: abs, Err: ErrMountPoint}
 	}
 	s.step = func(string) error { return nil }
-	s.fresh = "." + s.name + ".snapcopy-new"
+	s.fresh = leftover.SwapName(s.name, 0)
 	s.old = s.name + ".before-" + now.UTC().Format("2006-01-02T150405Z")
 	if err := os.MkdirAll(s.parent, 0o777); err != nil {
 		return s, err
@@ -173,27 +214,59 @@ func (s *swap) look(archive map[inodeID]bool) error {
 	case (st.Attrs|above.Attrs)&uint32(lockingAttrs) != 0:
 		return whyRefused(s.dir, s.name, syscall.EPERM)
 	}
-	return nil
+	return noMountsBelow(s.dir, s.name)
 }
 
-// openFresh opens the folder for the new tree, which an earlier run may have left. A symbolic link there is not followed.
-func (s *swap) openFresh() (int, error) {
-	if err := fsat.Mkdir(s.dir, s.fresh, 0o700); err != nil && !fsat.IsExist(err) {
-		return fsat.NoDir, err
+// openFresh opens the folder for the new tree, which an earlier run may have left with its note in it. What else has its
+// name is the user's and stays: the new tree gets another one.
+func (s *swap) openFresh() (fd int, err error) {
+	for n := range maxAside {
+		s.fresh = leftover.SwapName(s.name, n)
+		made := fsat.Mkdir(s.dir, s.fresh, 0o700)
+		if made != nil && !fsat.IsExist(made) {
+			return fsat.NoDir, made
+		}
+		fd, err = fsat.OpenDir(s.dir, s.fresh)
+		if made != nil && (fsat.IsNoDir(err) || errors.Is(err, fs.ErrPermission)) { // a file, a link, somebody else's
+			continue
+		}
+		if err != nil {
+			return fsat.NoDir, err
+		}
+		var st fsat.Stat
+		err = fsat.StatHandle(fd, &st)
+		own := made == nil
+		if err == nil && !own && !st.Mounted {
+			own, err = isFresh(fd, &st)
+		}
+		if err == nil && own {
+			s.made = idOf(&st)
+			return fd, nil
+		}
+		if err = errors.Join(err, fsat.Close(fd)); err != nil {
+			return fsat.NoDir, err
+		}
 	}
-	fd, err := fsat.OpenDir(s.dir, s.fresh)
+	return fsat.NoDir, fmt.Errorf("%d names like %s are taken: %w", maxAside, s.fresh, fs.ErrExist)
+}
+
+// isFresh reports whether an open folder is one that a restore was making a new tree in: nothing is lost with it.
+func isFresh(fd int, st *fsat.Stat) (bool, error) {
+	if leftover.HasNote(fd) {
+		return true, nil
+	}
+	if st.Mode != 0o700 || st.UID != uint32(os.Geteuid()) {
+		return false, nil
+	}
+	list, err := fsat.OpenDir(fd, ".") // a listing moves its handle
 	if err != nil {
-		return fsat.NoDir, err
+		return false, err
 	}
-	var st fsat.Stat
-	if err = fsat.StatHandle(fd, &st); err == nil && st.Mounted {
-		err = ErrMountPoint
+	names, err := fsat.ReadDir(list, make([]byte, 64<<10))
+	if err = errors.Join(err, fsat.Close(list)); err != nil {
+		return false, err
 	}
-	if err != nil {
-		return fsat.NoDir, errors.Join(err, fsat.Close(fd))
-	}
-	s.made = idOf(&st)
-	return fd, nil
+	return len(names) == 0, nil
 }
 
 // exchange puts the new tree into the target's place. The new tree gets the old one's later name before: so the last step
@@ -211,6 +284,9 @@ func (s *swap) exchange() error {
 	}
 	if !s.exists {
 		return fsat.RenameNew(s.dir, s.fresh, s.dir, s.name)
+	}
+	if err := noMountsBelow(s.dir, s.name); err != nil { // something may have been mounted while the new tree was made
+		return err
 	}
 	if err := s.renameOld(s.fresh); err != nil {
 		return err

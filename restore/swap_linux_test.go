@@ -111,17 +111,27 @@ func TestSwapTargets(t *testing.T) {
 	refused(filepath.Join(mount, "bind"), ErrMountPoint)
 }
 
-// Guards: what is planted under the new tree's name is not followed.
+// Guards: what is planted under the new tree's name is not followed, and a user's folder of that name stays as it is.
 func TestSwapDoesNotFollowAPlantedLink(t *testing.T) {
 	a := archive(t, builtTree(t, "file f 0644 x"))
 	folder := builtTree(t, "dir site 0755\ndir outside 0700\nfile outside/own 0600 x\nsymlink .site.snapcopy-new outside")
-	before := states(t, folder)
-	if _, err := Swap(context.Background(), a.Source, filepath.Join(folder, "site"), Options{}, swapTime); err == nil {
-		t.Error("it was followed")
+	testtree.Build(t, folder, "dir .site.snapcopy-new-2 0700\nfile .site.snapcopy-new-2/mine 0600 x\n"+
+		"file .site.snapcopy-new-2/"+unfinishedName+" 0600 mine\nfile .site.snapcopy-new-3 0600 x\ndir .site.snapcopy-new-4 0755")
+	before := testtree.Take(t, folder)
+	rep, err := Swap(context.Background(), a.Source, filepath.Join(folder, "site"), Options{}, swapTime)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if diff := cmp.Diff(before, states(t, folder)); diff != "" {
-		t.Error(diff)
+	if content, err := os.ReadFile(filepath.Join(folder, "site/f")); err != nil || string(content) != "x" {
+		t.Error(string(content), err)
 	}
+	after := testtree.Take(t, folder)
+	for _, tree := range []testtree.Tree{before, after} {
+		tree.Remove(func(path string) bool {
+			return path == "." || path == "site/f" || path == "site" || path == filepath.Base(rep.OldTree)
+		})
+	}
+	testtree.Equal(t, "what was there", before, after, 0)
 }
 
 // Guards: nothing is exchanged if anything could not be restored; the next run goes on from there.

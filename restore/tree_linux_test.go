@@ -17,6 +17,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/leftover"
 	"snapcopy/internal/testtree"
 	"snapcopy/snapshot"
 )
@@ -139,6 +140,9 @@ func sameTree(t *testing.T, want, got []string) {
 		t.Errorf("restored tree differs (-want +got):\n%.4000s", diff)
 	}
 }
+
+// unfinishedName is the name of the note of a restore that is not finished.
+var unfinishedName = leftover.NoteName(0)
 
 // archived is a snapshot that a test has made.
 type archived struct {

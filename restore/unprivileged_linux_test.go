@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"snapcopy/index"
+	"snapcopy/internal/leftover"
 	"snapcopy/internal/testtree"
 )
 
@@ -184,7 +185,7 @@ func TestGoingOnWithoutPrivileges(t *testing.T) {
 	}
 	runHelper(t, &rep, catalog, a.Dir, target.root)
 	root := a.Catalog.Root()
-	target.file(unfinishedName, fmt.Sprintf("%s\n%x\n", filepath.Base(a.Dir), root.Hash))
+	target.file(unfinishedName, leftover.Note(fmt.Sprintf("%s\n%x\n", filepath.Base(a.Dir), root.Hash)))
 	target.owner(unfinishedName, helperUser, helperGroup)
 	target.mode("", 0o755)
 	rep.Failed = nil

@@ -61,6 +61,11 @@ func (r *run) oneItem(w *worker, d *dir, i int, path string) (isDir bool, err er
 	if kind == fsat.Directory {
 		return true, nil
 	}
+	if rule, err := r.leftBehind(d, name, &st); err != nil {
+		return false, r.notStored(w, d, i, err)
+	} else if rule != "" {
+		return false, r.excluded(w, d, i, kind, rule)
+	}
 	rule, err := r.filter.File(d.handles.src, name, &st)
 	if err != nil {
 		return false, r.notStored(w, d, i, err)

@@ -81,6 +81,9 @@ type Report struct {
 	SelfExcluded string `json:"archive_left_out,omitempty"`
 	// MarkedItself is the rule by which the source itself would be left out, if it were a folder below a source.
 	MarkedItself string `json:"source_marked,omitempty"`
+	// UnfinishedRestores names the first 100 folders of the source, below it, with the note of a restore that was cut short
+	// or goes on. The note is left out.
+	UnfinishedRestores []string `json:"unfinished_restores,omitempty"`
 	// IndexRebuilt says why the content-hash index was made anew, if it was.
 	IndexRebuilt string `json:"index_rebuilt,omitempty"`
 	// PreviousUnusable says why the previous snapshot's catalog could not be used, if so.

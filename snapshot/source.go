@@ -113,5 +113,8 @@ func (r *run) leaveOut(d *dir, src int) (rule string, err error) {
 		r.tally.mu.Unlock()
 		return "the archive itself", nil
 	}
+	if rule := r.leftBehindDir(d, src); rule != "" {
+		return rule, nil
+	}
 	return r.filter.Dir(src, &d.source)
 }

@@ -125,6 +125,7 @@ var hints = []struct {
 	{restore.ErrInsideArchive, "choose a folder outside the archive"},
 	{restore.ErrNoRoom, "make room, restore to another disk, or begin all the same with --ignore-space"},
 	{restore.ErrSameName, "restore them one after the other, each into a folder of its own"},
+	{restore.ErrMountsBelow, "unmount it first, or restore with --in-place, which leaves mounted file systems alone"},
 	{errNotInSnapshot, "`snapcopy ls ARCHIVE@SNAPSHOT` shows what there is"},
 	{restore.ErrNotFile, "`snapcopy ls ARCHIVE@SNAPSHOT PATH` lists a folder, `snapcopy restore` brings back anything"},
 	{snapshot.ErrNoSnapshot, "`snapcopy list ARCHIVE` shows what there is"},

@@ -3,11 +3,15 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"snapcopy/snapshot"
 )
+
+// maxNamed is how many of a kind are named one by one.
+const maxNamed = 5
 
 // notes tells what is out of the ordinary.
 func (t *teller) notes(r *snapshot.Report) {
@@ -64,6 +68,14 @@ func (t *teller) notes(r *snapshot.Report) {
 	}
 	if r.SelfExcluded != "" {
 		t.notef("Left out the archive itself, which is in the source: %s", name(r.SelfExcluded))
+	}
+	for i, path := range r.UnfinishedRestores {
+		if i == maxNamed {
+			t.notef("... and %s more.", counted(uint64(len(r.UnfinishedRestores)-i), "unfinished restore", "unfinished restores"))
+			break
+		}
+		t.notef("Warning: a restore into %s was cut short, or is not finished: the snapshot holds what it has restored so far. "+
+			"The same restore command goes on with it.", name(filepath.Join(r.Source, path)))
 	}
 	if r.Missing > 0 {
 		t.notef("Warning: %s missing in the previous snapshot and stored again; `snapcopy verify` tells more.",

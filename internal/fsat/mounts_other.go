@@ -1,0 +1,7 @@
+//go:build !linux
+
+package fsat
+
+import "errors"
+
+func MountsBelow(fd int) ([]string, error) { return nil, errors.ErrUnsupported }

@@ -205,11 +205,29 @@ func (m *wanted) tryFolder() (ok bool, err error) {
 	return m.ok, err
 }
 
+// leftAsMade reports whether the entry is a symbolic link of which the restore sets nothing: see linksHoldMetadata.
+func (m *wanted) leftAsMade() (bool, error) {
+	if m.e.Type != index.Symlink || m.r.opt.DryRun {
+		return false, nil
+	}
+	holds, err := m.r.linksHoldMetadata(m.w)
+	return !holds && err == nil, err
+}
+
 // hasStat reports whether an entry of the target has the metadata that a stat tells.
 func (m *wanted) hasStat(st *fsat.Stat) (bool, error) {
 	diff := compareStat(m.e, st)
 	if diff == 0 {
 		return true, nil
+	}
+	if leave, err := m.leftAsMade(); leave || err != nil {
+		if diff&otherOwner != 0 {
+			m.w.counts.NotHeld.Owners++
+		}
+		if diff&otherTime != 0 {
+			m.w.counts.NotHeld.Times++
+		}
+		return leave, err
 	}
 	ok, err := m.try()
 	return ok && m.most.left(m.e, diff, st) == 0, err
@@ -218,6 +236,9 @@ func (m *wanted) hasStat(st *fsat.Stat) (bool, error) {
 func (m *wanted) hasXattrs(hash index.Hash) (bool, error) {
 	if hash == m.e.XattrHash {
 		return true, nil
+	}
+	if leave, err := m.leftAsMade(); leave || err != nil {
+		return leave, err
 	}
 	ok, err := m.try()
 	if ok && err == nil && m.most.noDefault {

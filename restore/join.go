@@ -70,14 +70,11 @@ func (r *run) moveName(w *worker, d *dir, name string, st *fsat.Stat, p placed, 
 	case err != nil:
 		return false, fmt.Errorf("link: %w", err)
 	}
-	err = fsat.StatAt(to, temp, &now)
-	if err == nil && idOf(&now) == idOf(st) {
-		err = fsat.Rename(to, temp, to, p.name)
-	} else if err == nil {
-		err = errReplaced
+	if fsat.StatAt(to, temp, &now) != nil || idOf(&now) != idOf(st) { // another file, or one that cannot be told from it
+		return false, unlink(to, temp)
 	}
-	if err != nil {
-		return false, errors.Join(fmt.Errorf("link: %w", err), unlink(to, temp))
+	if err := fsat.Rename(to, temp, to, p.name); err != nil {
+		return false, errors.Join(fmt.Errorf("rename: %w", err), unlink(to, temp))
 	}
 	return true, p.dir.keepTime(to)
 }

@@ -205,12 +205,13 @@ func (r *run) link(from int, group *linkGroup, d *dir, to int, name string) (boo
 	case err != nil:
 		return false, d.refused("link", err)
 	}
+	// It may be another file, which has taken the place of the group's; or a file system has a number for each name, or shows
+	// late what it has. None of that can be told from the others, and a copy is always right.
 	var st fsat.Stat
-	err := fsat.StatAt(to, name, &st)
-	if err == nil && madeOf(&st) != group.made {
-		err = errors.Join(errReplaced, fsat.Unlink(to, name))
+	if err := fsat.StatAt(to, name, &st); err == nil && madeOf(&st) == group.made {
+		return true, nil
 	}
-	return err == nil, err
+	return false, unlink(to, name)
 }
 
 // madeInode tells an inode that this run has made from one that took its place, and perhaps its number.

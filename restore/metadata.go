@@ -8,6 +8,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/leftover"
 )
 
 // This file holds what is done to inodes in the target. Each is one that this run has made, and is reached by its
@@ -119,6 +120,11 @@ func (r *run) setMetadata(w *worker, n inode, e *index.Entry, xattrs []index.Xat
 	if err := r.step("metadata"); err != nil {
 		return s, err
 	}
+	if e.Type == index.Symlink {
+		if holds, err := r.linksHoldMetadata(w); err != nil || !holds {
+			return r.leaveMetadata(w, n, e, err)
+		}
+	}
 	var lacks NotHeld
 	s.mode = e.Mode
 	owned, err := r.setOwner(n, e, xattrs, how)
@@ -202,6 +208,45 @@ func (r *run) setMetadata(w *worker, n inode, e *index.Entry, xattrs []index.Xat
 	}
 	if index.Time(st.Mtime) != e.Mtime {
 		lacks.Times = 1
+	}
+	w.counts.NotHeld.add(&lacks)
+	return s, nil
+}
+
+// linksHoldMetadata reports whether the target's file system can set owner and time of a symbolic link: over some protocols
+// they would reach what the link leads to, which may be anything.
+func (r *run) linksHoldMetadata(w *worker) (bool, error) {
+	if !r.fsync { // a file system of this machine
+		return true, nil
+	}
+	r.linkTry.Do(func() {
+		random := leftover.Temporary(w.random, r.top.inode.ino) + "-link"
+		r.linkErr = r.briefly(r.target, func() (err error) {
+			r.linkHolds, err = fsat.LinksHoldMetadata(r.target, random)
+			return err
+		})
+	})
+	if r.linkErr != nil {
+		return false, fmt.Errorf("try to set the time of a symbolic link: %w", r.linkErr)
+	}
+	return r.linkHolds, nil
+}
+
+// leaveMetadata is setMetadata for a link that is left as it was made.
+func (r *run) leaveMetadata(w *worker, n inode, e *index.Entry, err error) (settled, error) {
+	s := settled{mode: e.Mode}
+	if err = errors.Join(err, fsat.StatHandle(n.fd, &s.stat)); err != nil {
+		return s, err
+	}
+	var lacks NotHeld
+	if s.stat.UID != e.UID || s.stat.GID != e.GID {
+		lacks.Owners = 1
+	}
+	if index.Time(s.stat.Mtime) != e.Mtime {
+		lacks.Times = 1
+	}
+	if e.Xattrs != 0 {
+		lacks.Xattrs = 1
 	}
 	w.counts.NotHeld.add(&lacks)
 	return s, nil

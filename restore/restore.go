@@ -153,6 +153,9 @@ type run struct {
 	noteName   string            // its name
 	notes      map[string]string // the notes at the top of the target, by name
 	keepNote   atomic.Bool       // it stays: some folder has not got its metadata
+	linkTry    sync.Once         // whether links take their own metadata is tried
+	linkHolds  bool              // they do
+	linkErr    error
 	late       lateWork
 	writeOut   writeOut
 	tally      tally

@@ -16,6 +16,7 @@ type Capabilities struct {
 	HardLinks      bool   `json:"hard_links"`
 	Reflink        bool   `json:"reflink"`
 	Symlinks       bool   `json:"symlinks"`
+	LinkMetadata   bool   `json:"symlink_metadata"` // owner and time of a symbolic link do not reach what it leads to
 	Specials       bool   `json:"special_files"`
 	Modes          bool   `json:"modes"`
 	Owners         bool   `json:"owners"` // false also without the privilege to set them
@@ -51,8 +52,8 @@ func (a *Archive) probe() (Capabilities, error) {
 
 // flags are the capabilities that one either has or has not.
 func (c *Capabilities) flags() []*bool {
-	return []*bool{&c.HardLinks, &c.Reflink, &c.Symlinks, &c.Specials, &c.Modes, &c.Owners, &c.Xattrs, &c.ACLs, &c.Holes,
-		&c.CaseSensitive, &c.RawNames, &c.NamesKept}
+	return []*bool{&c.HardLinks, &c.Reflink, &c.Symlinks, &c.LinkMetadata, &c.Specials, &c.Modes, &c.Owners, &c.Xattrs,
+		&c.ACLs, &c.Holes, &c.CaseSensitive, &c.RawNames, &c.NamesKept}
 }
 
 // lacks reports whether something is missing in c that other has.
@@ -164,6 +165,10 @@ func (p *prober) try() error {
 		p.must("close", fsat.Close(clone))
 	}
 	p.c.Symlinks = p.can("make a symbolic link", fsat.MakeSymlink("target", p.dir, "symlink"))
+	if p.c.Symlinks {
+		holds, err := fsat.LinksHoldMetadata(p.dir, "dangling")
+		p.c.LinkMetadata = p.must("set the time of a symbolic link", err) && holds
+	}
 	p.c.Specials = p.can("make a FIFO", fsat.MakeNode(p.dir, "fifo", fsat.Fifo, 0o600, 0, 0))
 	p.c.Xattrs = p.can("set an extended attribute", fsat.SetXattr(p.f, fsat.Xattr{Name: "user.snapcopy", Value: []byte("1")}))
 	// The smallest ACL with a named user: owner, user 1, group, mask, others (acl(5), linux/posix_acl_xattr.h).
@@ -202,15 +207,30 @@ func (p *prober) tryNames() {
 }
 
 // tryLink makes a hard link. One that succeeds may still be a copy (some network file systems): only one inode with two
-// names counts.
+// names counts. A cache may have the number of names from before; then the content tells.
 func (p *prober) tryLink() {
 	if !p.can("make a hard link", fsat.Link(p.dir, "file", p.dir, "link"), fsat.IsLinkLimit) {
 		return
 	}
 	var st, other fsat.Stat
 	if p.must("look at a hard link", errors.Join(fsat.StatAt(p.dir, "file", &st), fsat.StatAt(p.dir, "link", &other))) {
-		p.c.HardLinks = st.SameFile(&other) && st.Nlink == 2 && st.Ino != 0
+		p.c.HardLinks = st.SameFile(&other) && st.Ino != 0 && (st.Nlink == 2 || p.sharesContent("link"))
 	}
+}
+
+// sharesContent reports whether what is written to the file shows under another name.
+func (p *prober) sharesContent(name string) bool {
+	const text = "links" // as long as what was there: a cache may have that length
+	if !p.must("write a file", fsat.Write(p.f, []byte(text), 0)) || !p.must("sync a file", fsat.Sync(p.f)) {
+		return false
+	}
+	fd, err := fsat.OpenFile(p.dir, name)
+	if !p.must("open a hard link", err) {
+		return false
+	}
+	buf := make([]byte, len(text))
+	n, err := fsat.Read(fd, buf, 0)
+	return p.must("read a hard link", cmp.Or(err, fsat.Close(fd))) && string(buf[:n]) == text
 }
 
 // tryMetadata sets the owner last: without CAP_FOWNER nothing else could be set after that.

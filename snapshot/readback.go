@@ -39,6 +39,9 @@ func (n newInode) xattrs() ([]fsat.Xattr, error) {
 // readBack flags what a new inode, which stored describes, does not hold of the entry though setting it has succeeded.
 func (r *run) readBack(n newInode, e *index.Entry, set []fsat.Xattr, stored *fsat.Stat) error {
 	e.Flags |= compareHeld(e, stored)
+	if r.caps.NeedsFsync && !everywhere(e.Mtime) {
+		e.Flags |= index.TimeNotHeld
+	}
 	if e.Flags&index.OwnerNotHeld != 0 && stored.Mode&0o6000 != 0 {
 		// A program must not run with the rights of somebody it never belonged to.
 		e.Flags |= index.ModeNotHeld
@@ -59,6 +62,13 @@ func (r *run) readBack(n newInode, e *index.Entry, set []fsat.Xattr, stored *fsa
 	}
 	r.heldXattrs.add(e.XattrHash)
 	return nil
+}
+
+// everywhere reports whether even FAT and exFAT can hold a time. A file system in user space answers with what it was
+// given for as long as it has that in memory, and writes something else (exfat-fuse).
+func everywhere(t index.Time) bool {
+	const from, to = 315_532_800 + 86_400, 4_354_819_200 - 86_400 // 1980 to 2107, whatever the time zone
+	return t.Sec > from && t.Sec < to
 }
 
 // compareHeld gives the flags for what a stored file does not hold of the entry.

@@ -133,6 +133,12 @@ func (r *run) makeSpecial(w *worker, d *dir, e *index.Entry, set []fsat.Xattr) e
 
 // setMetadataAt is setMetadata for what cannot be opened.
 func (r *run) setMetadataAt(dir int, e *index.Entry, set []fsat.Xattr) (lost, err error) {
+	if e.Type == index.Symlink && !r.caps.LinkMetadata { // it would reach what the link leads to
+		if len(set) > 0 {
+			e.Flags |= index.XattrsNotHeld
+		}
+		return nil, nil // compareHeld says what is missing
+	}
 	mode := e.Mode
 	if e.UID != r.euid || e.GID != r.egid {
 		switch err := fsat.ChownAt(dir, e.Name, e.UID, e.GID); {
@@ -159,7 +165,7 @@ func (r *run) setMetadataAt(dir int, e *index.Entry, set []fsat.Xattr) (lost, er
 		}
 	}
 	switch err := fsat.SetMtimeAt(dir, e.Name, fsat.Time(e.Mtime)); {
-	case fsat.IsRefused(err):
+	case fsat.IsRefused(err), e.Type == index.Symlink && fsat.IsGone(err):
 		r.refused(err, fsat.CapFowner)
 		e.Flags |= index.TimeNotHeld
 	case err != nil:

@@ -441,9 +441,15 @@ func ChmodAt(dir int, name string, mode uint32) error {
 
 const utimeOmit = 0x3ffffffe
 
-// SetMtime sets the modification time of an open file or directory and leaves the access time.
+// timesWith gives the two times to set with a modification time. The access time is the present one, and is said: file
+// systems in user space (libfuse 2) report success for a call that leaves one of the two, and do nothing.
+func timesWith(t Time) [2]unix.Timespec {
+	return [2]unix.Timespec{unix.NsecToTimespec(time.Now().UnixNano()), {Sec: t.Sec, Nsec: int64(t.Nsec)}}
+}
+
+// SetMtime sets the modification time of an open file or directory, and the access time to the present one.
 func SetMtime(fd int, t Time) error {
-	ts := [2]unix.Timespec{{Nsec: utimeOmit}, {Sec: t.Sec, Nsec: int64(t.Nsec)}}
+	ts := timesWith(t)
 	for {
 		_, _, e := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(fd), 0, uintptr(unsafe.Pointer(&ts)), 0, 0, 0)
 		switch e {
@@ -458,8 +464,8 @@ func SetMtime(fd int, t Time) error {
 
 // SetMtimeAt sets the modification time of name in dir, of a symbolic link itself.
 func SetMtimeAt(dir int, name string, t Time) error {
-	ts := []unix.Timespec{{Nsec: utimeOmit}, {Sec: t.Sec, Nsec: int64(t.Nsec)}}
-	return retry(func() error { return unix.UtimesNanoAt(dir, name, ts, unix.AT_SYMLINK_NOFOLLOW) })
+	ts := timesWith(t)
+	return retry(func() error { return unix.UtimesNanoAt(dir, name, ts[:], unix.AT_SYMLINK_NOFOLLOW) })
 }
 
 // DropCache makes the system forget what it holds in memory of an open file, so that reading it asks the disk.

@@ -39,14 +39,14 @@ func fchmodat2(fd int, mode uint32) error {
 	})
 }
 
-// SetMtimeNode sets the modification time and leaves the access time.
+// SetMtimeNode sets the modification time and the access time to the present one.
 func SetMtimeNode(fd int, t Time) error {
-	ts := []unix.Timespec{{Nsec: utimeOmit}, {Sec: t.Sec, Nsec: int64(t.Nsec)}}
+	ts := timesWith(t)
 	if !HasProc() {
-		return retry(func() error { return unix.UtimesNanoAt(fd, "", ts, unix.AT_EMPTY_PATH) })
+		return retry(func() error { return unix.UtimesNanoAt(fd, "", ts[:], unix.AT_EMPTY_PATH) })
 	}
 	path := handlePath(fd)
-	return retry(func() error { return unix.UtimesNanoAt(unix.AT_FDCWD, path, ts, 0) })
+	return retry(func() error { return unix.UtimesNanoAt(unix.AT_FDCWD, path, ts[:], 0) })
 }
 
 // A Node is a node handle and where it was opened: without /proc, extended attributes can only be reached by name.

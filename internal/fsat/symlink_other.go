@@ -1,0 +1,7 @@
+//go:build !linux
+
+package fsat
+
+import "errors"
+
+func LinksHoldMetadata(dir int, temp string) (bool, error) { return false, errors.ErrUnsupported }

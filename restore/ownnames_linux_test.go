@@ -63,6 +63,7 @@ func TestUsersFilesWithOwnNames(t *testing.T) {
 
 // Guards: a user's folder with the name of the one for the state of an instant restore is not touched.
 func TestUsersFolderNamedLikeInstantState(t *testing.T) {
+	testtree.NeedRoot(t)
 	source := builtTree(t, ownNames)
 	before := testtree.Take(t, source)
 	a := archive(t, builtTree(t, "file f 0644 x"))

@@ -36,7 +36,7 @@ func (r *run) leftBehind(d *dir, name string, st *fsat.Stat) (rule string, err e
 	r.tally.mu.Lock()
 	defer r.tally.mu.Unlock()
 	if len(r.report.UnfinishedRestores) < maxUnfinished {
-		r.report.UnfinishedRestores = append(r.report.UnfinishedRestores, d.sharedPath())
+		r.report.UnfinishedRestores = append(r.report.UnfinishedRestores, LeftOutItem{d.sharedPath(), ruleNote})
 	}
 	return ruleNote, nil
 }

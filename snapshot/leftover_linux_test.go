@@ -44,8 +44,12 @@ func TestLeftoversStayOut(t *testing.T) {
 	rep, err := Run(t.Context(), l.src, l.arch, l.opt)
 	check(t, err)
 	testtree.Equal(t, "snapshot", want, testtree.Take(t, l.path(rep.Snapshot)), testtree.Mtime)
-	if rep.Counts.Excluded != 5 || !slices.Contains(rep.UnfinishedRestores, "") || !slices.Contains(rep.UnfinishedRestores, "d") ||
-		len(rep.UnfinishedRestores) != 2 {
-		t.Errorf("%d left out, unfinished restores in %q", rep.Counts.Excluded, rep.UnfinishedRestores)
+	var unfinished []string
+	for _, in := range rep.UnfinishedRestores {
+		unfinished = append(unfinished, in.Path)
+	}
+	slices.Sort(unfinished)
+	if rep.Counts.Excluded != 5 || !slices.Equal(unfinished, []string{"", "d"}) {
+		t.Errorf("%d left out, unfinished restores in %q", rep.Counts.Excluded, unfinished)
 	}
 }

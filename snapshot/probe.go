@@ -149,6 +149,10 @@ func (p *prober) must(what string, err error) bool {
 	return err == nil
 }
 
+// isAnswer reports whether the error is how a program that answers for a file system says that it cannot (exfat-fuse, of
+// special files): for it the number has no meaning.
+func (p *prober) isAnswer(err error) bool { return p.c.NeedsFsync && fsat.IsBadDisk(err) }
+
 // create makes a file and reports whether the file system takes the name. File systems refuse names by all kinds of
 // errors, and nothing is left out of a snapshot for what this says.
 func (p *prober) create(name string) bool {
@@ -169,7 +173,7 @@ func (p *prober) try() error {
 		holds, err := fsat.LinksHoldMetadata(p.dir, "dangling")
 		p.c.LinkMetadata = p.must("set the time of a symbolic link", err) && holds
 	}
-	p.c.Specials = p.can("make a FIFO", fsat.MakeNode(p.dir, "fifo", fsat.Fifo, 0o600, 0, 0))
+	p.c.Specials = p.can("make a FIFO", fsat.MakeNode(p.dir, "fifo", fsat.Fifo, 0o600, 0, 0), p.isAnswer)
 	p.c.Xattrs = p.can("set an extended attribute", fsat.SetXattr(p.f, fsat.Xattr{Name: "user.snapcopy", Value: []byte("1")}))
 	// The smallest ACL with a named user: owner, user 1, group, mask, others (acl(5), linux/posix_acl_xattr.h).
 	acl := []byte{2, 0, 0, 0,

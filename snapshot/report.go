@@ -83,7 +83,7 @@ type Report struct {
 	MarkedItself string `json:"source_marked,omitempty"`
 	// UnfinishedRestores names the first 100 folders of the source, below it, with the note of a restore that was cut short
 	// or goes on. The note is left out.
-	UnfinishedRestores []string `json:"unfinished_restores,omitempty"`
+	UnfinishedRestores []LeftOutItem `json:"unfinished_restores,omitempty"`
 	// IndexRebuilt says why the content-hash index was made anew, if it was.
 	IndexRebuilt string `json:"index_rebuilt,omitempty"`
 	// PreviousUnusable says why the previous snapshot's catalog could not be used, if so.

@@ -69,13 +69,13 @@ func (t *teller) notes(r *snapshot.Report) {
 	if r.SelfExcluded != "" {
 		t.notef("Left out the archive itself, which is in the source: %s", name(r.SelfExcluded))
 	}
-	for i, path := range r.UnfinishedRestores {
+	for i, in := range r.UnfinishedRestores {
 		if i == maxNamed {
 			t.notef("... and %s more.", counted(uint64(len(r.UnfinishedRestores)-i), "unfinished restore", "unfinished restores"))
 			break
 		}
 		t.notef("Warning: a restore into %s was cut short, or is not finished: the snapshot holds what it has restored so far. "+
-			"The same restore command goes on with it.", name(filepath.Join(r.Source, path)))
+			"The same restore command goes on with it.", name(filepath.Join(r.Source, in.Path)))
 	}
 	if r.Missing > 0 {
 		t.notef("Warning: %s missing in the previous snapshot and stored again; `snapcopy verify` tells more.",

@@ -68,6 +68,7 @@ snapshot left out or could not read: that has no copy, stays, and is listed. A r
 when it is started again.
 
 --swap DIR restores everything beside DIR and exchanges the two in one step; the old tree is kept beside it.
+A DIR in which a file system is mounted is refused: that would be moved along.
 
 ` + tarHelp + instantHelp,
 		Example: `  snapcopy restore /backup/documents@3d letters/draft.txt --to ~/restored

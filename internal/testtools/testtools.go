@@ -14,9 +14,11 @@ type Tool struct {
 var All = []Tool{
 	{"b3sum", "b3sum", false},
 	{"bash", "bash", false},
+	{"bindfs", "bindfs", true},
 	{"bsdtar", "libarchive-tools", false},
 	{"btrfs", "btrfs-progs", true},
 	{"chattr", "e2fsprogs", false},
+	{"fuse-overlayfs", "fuse-overlayfs", true},
 	{"git", "git", false},
 	{"losetup", "mount", true},
 	{"lsattr", "e2fsprogs", false},
@@ -33,8 +35,10 @@ var All = []Tool{
 	{"setfacl", "acl", false},
 	{"setfattr", "attr", false},
 	{"setpriv", "util-linux", true},
+	{"sshfs", "sshfs", true},
 	{"strace", "strace", false},
 	{"tar", "tar", false},
+	{"unionfs-fuse", "unionfs-fuse", true},
 	{"unshare", "util-linux", false},
 	{"zstd", "zstd", false},
 }

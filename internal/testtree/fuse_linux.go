@@ -17,12 +17,8 @@ var FuseKinds = []string{"bindfs", "fuse-overlayfs", "unionfs-fuse", "sshfs"}
 // skipped, with the reason, where that cannot be done.
 func Fuse(t testing.TB, kind string) string {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("mounting a file system needs root")
-	}
-	if _, err := exec.LookPath(kind); err != nil {
-		t.Skipf("%s is not installed", kind)
-	}
+	NeedRoot(t)
+	Need(t, kind)
 	dir := t.TempDir()
 	sub := func(name string) string {
 		path := filepath.Join(dir, name)
@@ -60,7 +56,7 @@ const sftpServer = "/usr/lib/openssh/sftp-server"
 func mountSSHFS(t testing.TB, from, at string) {
 	t.Helper()
 	if _, err := os.Stat(sftpServer); err != nil {
-		t.Skipf("openssh-sftp-server is not installed: %v", err)
+		t.Skip("needs " + sftpServer + " (package openssh-sftp-server)")
 	}
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

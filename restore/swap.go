@@ -93,6 +93,7 @@ func (r *run) exchange() error {
 	if err := r.endNote(); err != nil {
 		return err
 	}
+	r.report.Unfinished = r.unfinished()
 	for _, m := range r.late.modes {
 		if m.dir == r.top {
 			if err := r.closeMode(m); err != nil {

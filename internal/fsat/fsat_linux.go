@@ -441,13 +441,12 @@ func ChmodAt(dir int, name string, mode uint32) error {
 
 const utimeOmit = 0x3ffffffe
 
-// timesWith gives the two times to set with a modification time. The access time is the present one, and is said: file
-// systems in user space (libfuse 2) report success for a call that leaves one of the two, and do nothing.
+// timesWith gives the two times to set with a modification time: the access time is left.
 func timesWith(t Time) [2]unix.Timespec {
-	return [2]unix.Timespec{unix.NsecToTimespec(time.Now().UnixNano()), {Sec: t.Sec, Nsec: int64(t.Nsec)}}
+	return [2]unix.Timespec{{Nsec: utimeOmit}, {Sec: t.Sec, Nsec: int64(t.Nsec)}}
 }
 
-// SetMtime sets the modification time of an open file or directory, and the access time to the present one.
+// SetMtime sets the modification time of an open file or directory and leaves the access time.
 func SetMtime(fd int, t Time) error {
 	ts := timesWith(t)
 	for {

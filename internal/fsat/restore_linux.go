@@ -39,7 +39,7 @@ func fchmodat2(fd int, mode uint32) error {
 	})
 }
 
-// SetMtimeNode sets the modification time and the access time to the present one.
+// SetMtimeNode sets the modification time and leaves the access time.
 func SetMtimeNode(fd int, t Time) error {
 	ts := timesWith(t)
 	if !HasProc() {

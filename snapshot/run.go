@@ -346,7 +346,7 @@ func (r *run) mirror(ctx context.Context) error {
 	}
 	r.sumUp()
 	if err == nil && r.report.Counts.Files == 0 && r.report.Counts.Failed > 0 {
-		err = ErrNothingStored
+		err = fmt.Errorf("source %s: %w", r.report.Source, ErrNothingStored)
 	}
 	return err
 }

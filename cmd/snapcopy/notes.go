@@ -147,6 +147,9 @@ func causeText(n uint64, what string) string {
 // rulesText names what left files out, the most effective first.
 func rulesText(c *snapshot.Coverage) string {
 	const most = 3
+	if len(c.Rules) == 1 && c.Rules[0].Files == c.LeftOut {
+		return printable(c.Rules[0].Rule)
+	}
 	var list []string
 	for i, r := range c.Rules {
 		if i == most {

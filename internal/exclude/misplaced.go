@@ -1,9 +1,6 @@
 package exclude
 
-import (
-	"slices"
-	"strings"
-)
+import "strings"
 
 // Misplaced is a rule whose pattern begins with the path of the root itself, whose names it can only match if the tree
 // repeats them below its root.
@@ -26,7 +23,7 @@ func (m *Matcher) Misplaced(path string) (list []Misplaced) {
 			if strings.HasPrefix(path, "/") && !strings.HasPrefix(pattern, "/") {
 				continue
 			}
-			rest, ok := without(strings.TrimPrefix(pattern, "/"), names)
+			rest, ok := without(pattern, names)
 			if !ok {
 				continue
 			}
@@ -39,19 +36,18 @@ func (m *Matcher) Misplaced(path string) (list []Misplaced) {
 	return list
 }
 
-// without takes names off the beginning of a pattern, if each element of it matches one.
+// without takes names off the beginning of a pattern, if its first elements are these names and no wildcards, which could
+// match others as well. A pattern of one element without a slash before it is about names in any folder, not about paths.
 func without(pattern string, names []string) (rest string, ok bool) {
-	elements := strings.Split(pattern, "/")
-	if len(elements) < len(names) || slices.Contains(elements[:len(names)], "**") {
+	if !strings.Contains(strings.TrimSuffix(pattern, "/"), "/") {
+		return "", false
+	}
+	elements := strings.Split(strings.TrimPrefix(pattern, "/"), "/")
+	if len(elements) < len(names) {
 		return "", false
 	}
 	for i, name := range names {
-		p, fault := parse("/" + elements[i])
-		if fault != "" {
-			return "", false
-		}
-		var one group
-		if one.add(Rule{}, p); one.match(name, name, true) == nil {
+		if escape(name) != elements[i] && name != elements[i] {
 			return "", false
 		}
 	}
@@ -61,3 +57,6 @@ func without(pattern string, names []string) (rest string, ok bool) {
 	}
 	return "/" + rest, true
 }
+
+// escape makes the pattern that matches one name alone.
+var escape = strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace

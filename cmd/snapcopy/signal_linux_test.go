@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"snapcopy/internal/testtree"
 )
 
 // A run ends as well as it can when who reads its output has gone, and a command that only prints ends as others do.
@@ -121,9 +123,7 @@ func TestNohup(t *testing.T) {
 // Whatever call fails, what is told names a path: a mail at night that says "stale file handle" helps nobody.
 func TestRefusedCallsAreToldWithAPath(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("strace"); err != nil {
-		t.Skip("strace makes calls fail")
-	}
+	testtree.Need(t, "strace")
 	c := healCase{t: t, dir: t.TempDir()}
 	c.write("source/file", "content")
 	c.must("snapshot", "-q", "source", "archive")

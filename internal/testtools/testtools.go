@@ -32,6 +32,7 @@ var All = []Tool{
 	{"mtree", "mtree-netbsd", false},
 	{"restic", "restic", false},
 	{"rsync", "rsync", false},
+	{"setcap", "libcap2-bin", true},
 	{"setfacl", "acl", false},
 	{"setfattr", "attr", false},
 	{"setpriv", "util-linux", true},

@@ -1,4 +1,4 @@
-// Package restore brings back what a snapshot holds, and tells how two snapshots differ.
+// Package restore brings back what a snapshot holds, and answers questions about snapshots from their catalogs.
 //
 // [Run] makes an exact copy of a snapshot, or of some paths in it: type, owner, mode, times, extended attributes, link
 // groups and devices come from the catalog, which holds the truth even where the archive's file system could not;
@@ -11,7 +11,13 @@
 // no depth is too deep. Memory grows with the largest single directory, and with the number of inodes of which several
 // names are wanted and only some were made so far.
 //
-// [Compare] walks two catalogs and skips every directory that is equal in both.
+// There are four ways to bring a snapshot back: [Run] into a new or an existing folder, [Swap] in one step in the place of
+// a folder, [WriteTar] as a tar archive, and [MakeInstant] at once as a writable mount, of which [Settle] makes an ordinary folder.
+// [Cat] writes one file.
+//
+// [Compare] walks two catalogs and skips every directory that is equal in both; [CompareLive] compares a catalog with a
+// folder. [History] has all catalogs of an archive side by side, for the versions of a path and for searches. [Explainer]
+// says why a file is, or is not, shared with the previous snapshot.
 package restore
 
 import (

@@ -271,11 +271,23 @@ func (in *instant) mount(snapshotDir string) (fd int, err error) {
 	}
 	l := overlay.Layers{Lower: lower, Upper: in.upper, Work: in.work, Name: in.ID, UserXattr: in.UserXattr,
 		Index: in.Indexed}
-	if fd, err = overlay.New(l, in.parent); err != nil {
-		return fsat.NoDir, &fs.PathError{Op: "mount at", Path: in.path, Err: err}
+	for begin := time.Now(); ; time.Sleep(releasePause) {
+		fd, err = overlay.New(l, in.parent)
+		if err == nil {
+			return fd, nil
+		}
+		if !errors.Is(err, overlay.ErrInUse) || time.Since(begin) > releasePatience {
+			return fsat.NoDir, &fs.PathError{Op: "mount at", Path: in.path, Err: err}
+		}
 	}
-	return fd, nil
 }
+
+// The kernel takes apart an overlay that was unmounted, or that a process held which was killed, only some time later. For
+// so long its folders seem to be in use.
+const (
+	releasePatience = 2 * time.Second
+	releasePause    = 50 * time.Millisecond
+)
 
 // attach gives the overlay its place, which has to be an empty folder.
 func (in *instant) attach(fd int) (err error) {

@@ -199,21 +199,15 @@ func (s *settling) unmount() error {
 		}
 		s.gone = begin
 	}
-	const tries = 40
-	for i := 0; ; i++ {
-		fd, err := s.mount(s.from.Dir)
-		if err == nil {
-			return fsat.Close(fd)
-		}
-		if !errors.Is(err, overlay.ErrInUse) {
-			return err
-		}
-		if i == tries {
-			unseen := "a process in another mount namespace, or with a file open since a lazy unmount"
-			return &BusyError{s.path, []string{unseen}}
-		}
-		time.Sleep(50 * time.Millisecond)
+	fd, err := s.mount(s.from.Dir)
+	if errors.Is(err, overlay.ErrInUse) {
+		unseen := "a process in another mount namespace, or with a file open since a lazy unmount"
+		return &BusyError{s.path, []string{unseen}}
 	}
+	if err != nil {
+		return err
+	}
+	return fsat.Close(fd)
 }
 
 // swap puts the tree into the mountpoint's place, unless that was done already.

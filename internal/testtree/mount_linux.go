@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -120,7 +121,32 @@ func (d *Disk) Unmount() error {
 	if mounted, err := isMount(d.Path); err != nil || !mounted {
 		return err
 	}
-	return unmount(d.Path)
+	if err := unmount(d.Path); err != nil {
+		return err
+	}
+	return d.waitForRelease()
+}
+
+// waitForRelease waits until the image has no block device any more. The kernel keeps a file system that was unmounted for
+// as long as anything holds it, such as an overlay that it is still taking apart; mounted again meanwhile, the image would
+// be that same file system, whose power may have been cut.
+func (d *Disk) waitForRelease() error {
+	for begin := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		files, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
+		if err != nil {
+			return err
+		}
+		device := slices.IndexFunc(files, func(file string) bool {
+			image, err := os.ReadFile(file) // it may be gone by now
+			return err == nil && strings.TrimSpace(string(image)) == d.image
+		})
+		if device < 0 {
+			return nil
+		}
+		if time.Since(begin) > 20*time.Second {
+			return fmt.Errorf("%s: %s is unmounted and still in use", files[device], d.image)
+		}
+	}
 }
 
 // unmount waits a little: a program that another test has just started has our open files until it runs.

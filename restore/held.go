@@ -19,10 +19,9 @@ import (
 
 // scratch is such an inode, with a handle, on one file system.
 type scratch struct {
-	open    bool
-	dev     uint64
-	fd      int
-	hadName bool
+	open bool
+	dev  uint64
+	fd   int
 }
 
 // most is what an entry becomes where it can be given everything that the file system and the privileges allow.
@@ -70,38 +69,58 @@ func distance(a, b index.Time) time.Duration {
 // What is lacking is counted as not held. A folder can be tried on a file where that leaves no trace, but for a default ACL:
 // file systems that know files without a name treat both alike.
 func (r *run) tryMost(w *worker, d *dir, e *index.Entry) (m most, ok bool, err error) {
-	s, ok, err := r.scratchOn(w, d, e.Type != index.Dir && !r.opt.DryRun)
-	if !ok || err != nil {
-		return m, false, err
-	}
 	as := *e
 	as.Type = index.File
 	if e.Type == index.Symlink {
 		as.Mode = 0o777 // the only one it can have, which is not looked at
 	}
-	if m, ok, err = r.tryOn(w, s.fd, &as); !ok {
-		err = errors.Join(err, s.close()) // some file systems take nothing where there is no name
+	s, ok, err := r.scratchOn(w, d)
+	if err != nil {
+		return m, false, err
 	}
-	return m, ok, err
+	if ok {
+		if m, ok, err = r.tryOn(w, s.fd, &as); !ok {
+			err = errors.Join(err, s.close()) // some file systems take nothing where there is no name
+		}
+		return m, ok, err
+	}
+	if e.Type == index.Dir {
+		return m, false, nil
+	}
+	return r.tryNamed(w, d, &as, func(in int, temp string) (int, error) { return fsat.Create(in, temp, 0o600) }, fsat.Unlink)
 }
 
 // tryFolder is tryMost on a folder, which has a name in d or in the target meanwhile.
 func (r *run) tryFolder(w *worker, d *dir, e *index.Entry) (m most, ok bool, err error) {
+	return r.tryNamed(w, d, e, func(in int, temp string) (int, error) {
+		if err := fsat.Mkdir(in, temp, 0o700); err != nil {
+			return fsat.NoDir, err
+		}
+		fd, err := fsat.OpenDir(in, temp)
+		if err != nil {
+			err = errors.Join(err, fsat.Rmdir(in, temp))
+		}
+		return fd, err
+	}, fsat.Rmdir)
+}
+
+// tryNamed is tryMost on an inode that has a name in d or in the target meanwhile. It is closed before it is removed: many
+// file systems in user space, and NFS, give an open file that is removed another name, and remove that late, which then
+// changes the time of its folder.
+func (r *run) tryNamed(w *worker, d *dir, e *index.Entry, create func(in int, temp string) (int, error),
+	remove func(in int, temp string) error) (m most, ok bool, err error) {
 	if r.opt.DryRun || r.step("scratch") != nil {
 		return m, false, nil
 	}
 	for _, in := range r.scratchPlaces(d) {
 		err := r.briefly(in, func() error {
 			temp := r.tempIn(w, in, d)
-			if err := fsat.Mkdir(in, temp, 0o700); err != nil {
-				return nil
+			fd, err := create(in, temp)
+			if err != nil {
+				return nil // whatever the reason, it is told when anything is to be made there
 			}
-			fd, err := fsat.OpenDir(in, temp)
-			if err == nil {
-				m, ok, err = r.tryOn(w, fd, e)
-				err = errors.Join(err, fsat.Close(fd))
-			}
-			return errors.Join(err, fsat.Rmdir(in, temp))
+			m, ok, err = r.tryOn(w, fd, e)
+			return errors.Join(err, fsat.Close(fd), remove(in, temp))
 		})
 		if ok || err != nil {
 			return m, ok, err
@@ -258,11 +277,11 @@ func (m *wanted) hasAttrs(attrs index.Attrs) (bool, error) {
 	return attrs&lockingAttrs == m.e.Attrs&lockingAttrs || m.most.noLocks && attrs&lockingAttrs == 0, nil
 }
 
-// scratchOn gives a worker's scratch file on the file system of d, which has had a name for a moment only if that is allowed.
-func (r *run) scratchOn(w *worker, d *dir, mayHaveName bool) (s *scratch, ok bool, err error) {
+// scratchOn gives a worker's scratch file on the file system of d, where that knows files without a name.
+func (r *run) scratchOn(w *worker, d *dir) (s *scratch, ok bool, err error) {
 	s = &w.scratch
 	if s.open && s.dev == d.inode.dev {
-		return s, !s.hadName || mayHaveName, nil
+		return s, true, nil
 	}
 	if err := s.close(); err != nil {
 		return s, false, err
@@ -271,17 +290,7 @@ func (r *run) scratchOn(w *worker, d *dir, mayHaveName bool) (s *scratch, ok boo
 		return s, false, nil
 	}
 	for _, in := range r.scratchPlaces(d) {
-		s.fd, err = fsat.CreateUnnamed(in, 0o600)
-		if s.hadName = err != nil; s.hadName && mayHaveName {
-			err = r.briefly(in, func() (err error) {
-				temp := r.tempIn(w, in, d)
-				if s.fd, err = fsat.Create(in, temp, 0o600); err == nil {
-					err = fsat.Unlink(in, temp)
-				}
-				return err
-			})
-		}
-		if err == nil {
+		if s.fd, err = fsat.CreateUnnamed(in, 0o600); err == nil {
 			s.open, s.dev = true, d.inode.dev
 			return s, true, nil
 		}
@@ -332,7 +341,7 @@ func (r *run) canLink(w *worker, d *dir) (can bool, err error) {
 	if known, ok := r.linkable.Load(d.inode.dev); ok || r.opt.DryRun {
 		return !ok || known.(bool), nil
 	}
-	if _, ok, err := r.scratchOn(w, d, false); ok || err != nil { // who knows files without a name gives them one by a link
+	if _, ok, err := r.scratchOn(w, d); ok || err != nil { // who knows files without a name gives them one by a link
 		return true, err
 	}
 	in, temp, second := d.handles.dst, w.temp(d), leftover.Temporary(rand.Uint64(), d.inode.ino)

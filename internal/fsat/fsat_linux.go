@@ -441,30 +441,42 @@ func ChmodAt(dir int, name string, mode uint32) error {
 
 const utimeOmit = 0x3ffffffe
 
-// timesWith gives the two times to set with a modification time: the access time is left.
-func timesWith(t Time) [2]unix.Timespec {
-	return [2]unix.Timespec{{Nsec: utimeOmit}, {Sec: t.Sec, Nsec: int64(t.Nsec)}}
-}
-
 // SetMtime sets the modification time of an open file or directory and leaves the access time.
 func SetMtime(fd int, t Time) error {
-	ts := timesWith(t)
-	for {
-		_, _, e := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(fd), 0, uintptr(unsafe.Pointer(&ts)), 0, 0, 0)
-		switch e {
-		case 0:
-			return nil
-		case unix.EINTR:
-		default:
+	return setMtime(t, func(ts *[2]unix.Timespec) error {
+		_, _, e := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(fd), 0, uintptr(unsafe.Pointer(ts)), 0, 0, 0)
+		if e != 0 {
 			return e
 		}
-	}
+		return nil
+	}, func(st *unix.Stat_t) error { return unix.Fstat(fd, st) })
 }
 
 // SetMtimeAt sets the modification time of name in dir, of a symbolic link itself.
 func SetMtimeAt(dir int, name string, t Time) error {
-	ts := timesWith(t)
-	return retry(func() error { return unix.UtimesNanoAt(dir, name, ts[:], unix.AT_SYMLINK_NOFOLLOW) })
+	return setMtime(t, func(ts *[2]unix.Timespec) error {
+		return unix.UtimesNanoAt(dir, name, ts[:], unix.AT_SYMLINK_NOFOLLOW)
+	}, func(st *unix.Stat_t) error { return unix.Fstatat(dir, name, st, unix.AT_SYMLINK_NOFOLLOW) })
+}
+
+// setMtime sets a modification time. Many file systems in user space (those with libfuse 2) report success for a call that
+// leaves the access time, and do nothing: where the time is another one afterwards, the present access time is said, too.
+// To say it always would not do: exfat-fuse then takes the times of folders late.
+func setMtime(t Time, set func(*[2]unix.Timespec) error, look func(*unix.Stat_t) error) error {
+	ts := [2]unix.Timespec{{Nsec: utimeOmit}, {Sec: t.Sec, Nsec: int64(t.Nsec)}}
+	if err := retry(func() error { return set(&ts) }); err != nil {
+		return err
+	}
+	const coarsest = 2 // seconds, of the units in which file systems keep times
+	var st unix.Stat_t
+	if err := retry(func() error { return look(&st) }); err != nil {
+		return err
+	}
+	if off := st.Mtim.Sec - t.Sec; off > -coarsest && off < coarsest {
+		return nil
+	}
+	ts[0] = unix.NsecToTimespec(time.Now().UnixNano())
+	return retry(func() error { return set(&ts) })
 }
 
 // DropCache makes the system forget what it holds in memory of an open file, so that reading it asks the disk.

@@ -41,12 +41,12 @@ func fchmodat2(fd int, mode uint32) error {
 
 // SetMtimeNode sets the modification time and leaves the access time.
 func SetMtimeNode(fd int, t Time) error {
-	ts := timesWith(t)
-	if !HasProc() {
-		return retry(func() error { return unix.UtimesNanoAt(fd, "", ts[:], unix.AT_EMPTY_PATH) })
+	at, path, flags := fd, "", unix.AT_EMPTY_PATH
+	if HasProc() {
+		at, path, flags = unix.AT_FDCWD, handlePath(fd), 0
 	}
-	path := handlePath(fd)
-	return retry(func() error { return unix.UtimesNanoAt(unix.AT_FDCWD, path, ts[:], 0) })
+	return setMtime(t, func(ts *[2]unix.Timespec) error { return unix.UtimesNanoAt(at, path, ts[:], flags) },
+		func(st *unix.Stat_t) error { return unix.Fstat(fd, st) })
 }
 
 // A Node is a node handle and where it was opened: without /proc, extended attributes can only be reached by name.

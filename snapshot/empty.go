@@ -96,9 +96,9 @@ func (a *Archive) Unfinished() (bool, error) {
 
 // Removed lists the names of snapshots that are gone and whose space is not given back yet, or not all of it.
 func (a *Archive) Removed() (list []string, err error) {
-	all, err := names(a.metaPath(trashDir))
+	all, err := a.listDerived(trashDir)
 	if err != nil {
-		return nil, fmt.Errorf("list: %w", err)
+		return nil, err
 	}
 	inPlace, err := a.removingInPlace()
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -84,9 +85,9 @@ func (o *removeOptions) Run(ctx context.Context, a *app, args []string) (err err
 	}
 	defer func() { err = errors.Join(err, archive.Close()) }()
 	a.tellFindings(archive)
-	names, err := o.choose(a, archive, args[1:])
-	if err != nil {
-		return err
+	names, chooseErr := o.choose(a, archive, args[1:])
+	if chooseErr != nil && !errors.Is(chooseErr, snapshot.ErrNoSnapshot) {
+		return chooseErr
 	}
 	opt := snapshot.RemoveOptions{Threads: o.threads, BackgroundIO: o.background, Rate: o.rate,
 		AllowLast: o.allowLast, CountIncomplete: o.countIncomplete, DryRun: o.dryRun,
@@ -95,6 +96,9 @@ func (o *removeOptions) Run(ctx context.Context, a *app, args []string) (err err
 		if err := a.finishEarlier(ctx, archive, opt, o.quiet); err != nil {
 			return err
 		}
+	}
+	if chooseErr != nil {
+		return chooseErr
 	}
 	if len(names) == 0 { // all of them were removed before
 		return nil
@@ -107,8 +111,8 @@ func (o *removeOptions) Run(ctx context.Context, a *app, args []string) (err err
 	return o.remove(ctx, a, archive, names, opt)
 }
 
-// choose finds the snapshots. A name that was removed before, by a command that was cut short, is no mistake: the same
-// command given again finishes that.
+// choose finds the snapshots. One that was removed before, by a command that was cut short, is no mistake, whether its name
+// or the beginning of it is given: the same command given again finishes that.
 func (o *removeOptions) choose(a *app, archive *snapshot.Archive, selectors []string) (names []string, err error) {
 	removed, err := archive.Removed()
 	if err != nil {
@@ -116,11 +120,14 @@ func (o *removeOptions) choose(a *app, archive *snapshot.Archive, selectors []st
 	}
 	for _, selector := range selectors {
 		s, err := archive.SelectOnly(selector, a.now(), a.loc)
-		if errors.Is(err, snapshot.ErrNoSnapshot) && slices.Contains(removed, selector) {
-			if !o.quiet {
-				a.term.errorf("From before: %s is removed already; its space is given back now.", selector)
+		if errors.Is(err, snapshot.ErrNoSnapshot) {
+			gone, listErr := removedBefore(archive, removed, selector)
+			if err = errors.Join(err, listErr); gone != "" {
+				if !o.quiet {
+					a.term.errorf("From before: %s is removed already; its space is given back now.", gone)
+				}
+				continue
 			}
-			continue
 		}
 		if err != nil {
 			return nil, err
@@ -128,6 +135,20 @@ func (o *removeOptions) choose(a *app, archive *snapshot.Archive, selectors []st
 		names = append(names, s.Name)
 	}
 	return names, nil
+}
+
+// removedBefore gives the removed snapshot that a selector can only mean: the selector is its name or the beginning of it,
+// and of no snapshot that the archive still has; "" if there is none.
+func removedBefore(archive *snapshot.Archive, removed []string, selector string) (string, error) {
+	list, err := archive.Snapshots()
+	if err != nil || slices.ContainsFunc(list, func(s snapshot.Snapshot) bool { return strings.HasPrefix(s.Name, selector) }) {
+		return "", err
+	}
+	i := slices.IndexFunc(removed, func(name string) bool { return strings.HasPrefix(name, selector) })
+	if i < 0 {
+		return "", nil
+	}
+	return removed[i], nil
 }
 
 // confirm shows what is going to be removed, and asks.

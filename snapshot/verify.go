@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"snapcopy/index"
@@ -45,6 +46,7 @@ type VerifyReport struct {
 	BytesRead  uint64 `json:"bytes_read"`
 	Damaged    uint64 `json:"damaged"`
 	Unreadable uint64 `json:"unreadable"` // could not be looked at: no permission, no memory, a dead mount
+	Forgotten  uint64 `json:"forgotten"`  // gone already by a ForgetPath that is not finished, but in the catalog
 }
 
 // Verify compares snapshots with their catalogs: every entry has to be there with the recorded type, metadata, extended
@@ -64,6 +66,7 @@ func (a *Archive) Verify(ctx context.Context, snapshots []Snapshot, opt VerifyOp
 	v.dirs.Open, v.dirs.OpenFrom, v.dirs.Close = v.openByPath, (*verifyDir).openFrom, (*verifyDir).closeHandle
 	v.read.init()
 	v.expect(snapshots)
+	v.forgetting, _, _ = a.Forgetting() // what is wrong with its note is told with the archive's findings
 	for _, s := range slices.Backward(snapshots) {
 		if err := v.snapshot(s); err != nil {
 			return &v.report, err
@@ -80,6 +83,8 @@ type verifier struct {
 	opt     VerifyOptions
 	root    bool
 	workers []worker
+
+	forgetting string // the path of a ForgetPath that is not finished, or ""
 
 	name    string         // of the snapshot being verified
 	catalog *index.Catalog // of it
@@ -110,6 +115,10 @@ func (v *verifier) expect(snapshots []Snapshot) {
 func (v *verifier) damage(path string, err error) {
 	v.lock.Lock()
 	defer v.lock.Unlock()
+	if v.isForgotten(path) && errors.Is(err, fs.ErrNotExist) {
+		v.report.Forgotten++
+		return
+	}
 	if errors.Is(err, ErrDamage) || errors.Is(err, index.ErrDamaged) {
 		v.report.Damaged++
 	} else {
@@ -118,6 +127,11 @@ func (v *verifier) damage(path string, err error) {
 	if v.opt.Damage != nil {
 		v.opt.Damage(Damage{Snapshot: v.name, Path: path, Err: err})
 	}
+}
+
+// isForgotten reports what a ForgetPath that was cut short has to take away: that it is gone already is no damage.
+func (v *verifier) isForgotten(path string) bool {
+	return v.forgetting != "" && (path == v.forgetting || strings.HasPrefix(path, v.forgetting+"/"))
 }
 
 // findings tells what is wrong with one entry: all damage as one finding, and beside it what could not be looked at.

@@ -67,13 +67,22 @@ func (o *verifyOptions) Run(ctx context.Context, a *app, args []string) (err err
 	if err = errors.Join(err, writeErr); err != nil {
 		return err
 	}
+	forgetting, unfinished, err := archive.Forgetting()
+	if err != nil && report.Damaged == 0 { // a damaged note is among the findings
+		return err
+	}
+	if unfinished {
+		a.term.errorf("Forgetting %s is not finished: of it, %s gone already. If the command was cut short, give it again: "+
+			"snapcopy forget-path %s %s", name(forgetting), counted(report.Forgotten, "name is", "names are"),
+			shellWord(archive.Path), shellWord(forgetting))
+	}
 	if err := o.summary(a, report, time.Since(begin)); err != nil {
 		return err
 	}
 	switch {
 	case report.Damaged > 0:
 		return told{statusDamage}
-	case report.Unreadable > 0:
+	case report.Unreadable > 0 || unfinished:
 		return told{statusIncomplete}
 	}
 	return nil

@@ -228,16 +228,25 @@ func (a *Archive) finishForgetting(ctx context.Context, step stepper) (finished 
 	if err != nil || note == nil {
 		return nil, err
 	}
-	inEach := func(do func(c *index.Catalog, name, path string) error) error {
+	path := string(note.Path)
+	// A snapshot whose catalog is damaged meanwhile keeps neither what is forgotten nor anybody from working.
+	inEach := func(do func(c *index.Catalog, name, path string) error, damaged func(name string) error) error {
 		for _, name := range note.Snapshots {
-			err := a.withRoom(ctx, func() error { return a.inCatalog(name, string(note.Path), do) })
+			err := a.withRoom(ctx, func() error {
+				err := a.inCatalog(name, path, do)
+				if errors.Is(err, index.ErrDamaged) {
+					err = damaged(name)
+				}
+				return err
+			})
 			if err != nil {
 				return fmt.Errorf("forget a path in %s: %w", name, err)
 			}
 		}
 		return nil
 	}
-	err = inEach(func(c *index.Catalog, name, path string) error { return a.takeOut(c, name, path, step) })
+	err = inEach(func(c *index.Catalog, name, path string) error { return a.takeOut(c, name, path, step) },
+		func(name string) error { return a.takeOutOf(name, path, nil, step) })
 	if err != nil {
 		return nil, err
 	}
@@ -247,7 +256,8 @@ func (a *Archive) finishForgetting(ctx context.Context, step stepper) (finished 
 	if err := a.emptyForgotten(ctx); err != nil {
 		return nil, err
 	}
-	err = inEach(func(c *index.Catalog, name, path string) error { return a.rewriteRecords(ctx, c, name, path, step) })
+	err = inEach(func(c *index.Catalog, name, path string) error { return a.rewriteRecords(ctx, c, name, path, step) },
+		func(name string) error { return a.rewriteReport(name, path, step) })
 	if err != nil {
 		return nil, err
 	}
@@ -342,86 +352,6 @@ func (a *Archive) rewriteRecords(ctx context.Context, c *index.Catalog, name, pa
 	return a.rewriteReport(name, path, step)
 }
 
-// takeOut moves the path from a snapshot's folder to the trash, and gives the folder it was in the metadata it had.
-func (a *Archive) takeOut(c *index.Catalog, name, path string, step stepper) (err error) {
-	above, leaf := "", path
-	if i := strings.LastIndexByte(path, '/'); i >= 0 {
-		above, leaf = path[:i], path[i+1:]
-	}
-	e, found, err := c.Lookup(above)
-	if err != nil || !found || e.Type != index.Dir {
-		return err
-	}
-	if err := step.at("take out"); err != nil {
-		return err
-	}
-	top, err := fsat.OpenDir(a.root, name)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, fsat.Close(top)) }()
-	dir, err := fsat.OpenPath(top, above)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, fsat.Close(dir)) }()
-	var st fsat.Stat
-	err = fsat.StatAt(dir, leaf, &st)
-	if err == nil {
-		err = a.moveOut(dir, leaf, name, &st)
-	}
-	if err != nil && !fsat.IsGone(err) {
-		return err
-	}
-	mode := e.Mode
-	if e.Flags&index.OwnerNotHeld != 0 {
-		mode, _ = safeMode(&e)
-	}
-	if e.Flags&index.ModeNotHeld == 0 || e.Flags&index.OwnerNotHeld != 0 {
-		if err := fsat.Chmod(dir, mode); err != nil && !fsat.IsRefused(err) {
-			return err
-		}
-	}
-	if err := fsat.SetMtime(dir, fsat.Time(e.Mtime)); err != nil && !fsat.IsRefused(err) {
-		return err
-	}
-	return nil
-}
-
-// moveOut moves a name to the trash. Without privileges that takes permission to write to the folder it is in, and to a
-// folder itself; folders are in one snapshot only.
-func (a *Archive) moveOut(dir int, leaf, snapshot string, st *fsat.Stat) (err error) {
-	trash, err := a.openTrash()
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, fsat.Close(trash)) }()
-	move := func() error {
-		for i := 1; ; i++ {
-			err := fsat.RenameNew(dir, leaf, trash, fmt.Sprintf("%s%s%d", snapshot, forgottenExt, i))
-			if !fsat.IsExist(err) {
-				return err
-			}
-		}
-	}
-	err = move()
-	if fsat.IsNoSpace(err) { // the note makes sure that all of it goes
-		return rmtree.Remove(dir, leaf)
-	}
-	if !errors.Is(err, fs.ErrPermission) {
-		return err
-	}
-	if err := fsat.Chmod(dir, 0o700); err != nil {
-		return err
-	}
-	if st.Type == fsat.Directory {
-		if err := fsat.ChmodAt(dir, leaf, st.Mode|0o700); err != nil {
-			return err
-		}
-	}
-	return move()
-}
-
 // rewriteCatalog puts a catalog without the path in the place of one that has it.
 func (a *Archive) rewriteCatalog(ctx context.Context, c *index.Catalog, name, path string, step stepper) (err error) {
 	if err := step.at("new catalog"); err != nil {
@@ -466,7 +396,7 @@ func (a *Archive) rewriteReport(name, path string, step stepper) error {
 		return nil
 	}
 	if err != nil {
-		return err
+		return a.dropReport(name, err)
 	}
 	before := len(r.Failed) + len(r.LeftOut) + len(r.Altered)
 	at := func(item string) bool { return item == path || strings.HasPrefix(item, path+"/") }

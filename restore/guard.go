@@ -19,6 +19,8 @@ type Guard struct {
 	Filter *filter.Filter
 	// Named has paths that were left out or could not be read, and why.
 	Named map[string]string
+	// Folders has paths of folders out of which something was taken, and why that is so; what it was is not known.
+	Folders map[string]string
 	// Unnamed, if it is not "", says why any entry that the snapshot does not have may be one that it left out.
 	Unnamed string
 }
@@ -41,6 +43,9 @@ func (u UnsavedItem) MarshalJSON() ([]byte, error) {
 // unsaved gives the reason for which the snapshot cannot have held an entry of a folder in the target, or "".
 func (g *Guard) unsaved(dir int, at string, st *fsat.Stat) (why string, err error) {
 	if why, named := g.Named[at]; named {
+		return why, nil
+	}
+	if why, taken := g.Folders[folderOf(at)]; taken {
 		return why, nil
 	}
 	if f := g.Filter; f != nil {

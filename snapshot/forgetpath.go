@@ -257,7 +257,7 @@ func (a *Archive) finishForgetting(ctx context.Context, step stepper) (finished 
 		return nil, err
 	}
 	err = inEach(func(c *index.Catalog, name, path string) error { return a.rewriteRecords(ctx, c, name, path, step) },
-		func(name string) error { return a.rewriteReport(name, path, step) })
+		func(name string) error { return a.rewriteReport(name, path, true, step) })
 	if err != nil {
 		return nil, err
 	}
@@ -342,14 +342,14 @@ func (a *Archive) inCatalog(name, path string, do func(c *index.Catalog, name, p
 
 // rewriteRecords takes a path out of the catalog and the report of a snapshot.
 func (a *Archive) rewriteRecords(ctx context.Context, c *index.Catalog, name, path string, step stepper) error {
-	if _, found, err := c.Lookup(path); err != nil {
+	_, found, err := c.Lookup(path)
+	if err != nil {
 		return err
-	} else if found {
-		if err := a.rewriteCatalog(ctx, c, name, path, step); err != nil {
-			return err
-		}
 	}
-	return a.rewriteReport(name, path, step)
+	if err := a.rewriteReport(name, path, found, step); err != nil || !found { // first: it is known by the catalog that it is due
+		return err
+	}
+	return a.rewriteCatalog(ctx, c, name, path, step)
 }
 
 // rewriteCatalog puts a catalog without the path in the place of one that has it.
@@ -389,8 +389,9 @@ func (a *Archive) writeWithout(ctx context.Context, f *os.File, c *index.Catalog
 	return f.Sync()
 }
 
-// rewriteReport takes entries at the path that failed or were left out, out of a run report.
-func (a *Archive) rewriteReport(name, path string, step stepper) error {
+// rewriteReport takes entries at the path that failed or were left out, out of a run report. That something is forgotten
+// in its folder stays in there: a restore must not take the user's file for one that was not there, and delete it.
+func (a *Archive) rewriteReport(name, path string, held bool, step stepper) error {
 	r, err := a.ReadReport(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -398,14 +399,21 @@ func (a *Archive) rewriteReport(name, path string, step stepper) error {
 	if err != nil {
 		return a.dropReport(name, err)
 	}
-	before := len(r.Failed) + len(r.LeftOut) + len(r.Altered)
+	before := len(r.Failed) + len(r.LeftOut) + len(r.Altered) + len(r.ForgottenIn)
 	at := func(item string) bool { return item == path || strings.HasPrefix(item, path+"/") }
 	r.Failed = slices.DeleteFunc(r.Failed, func(f FailedItem) bool { return at(f.Path) })
 	named := len(r.LeftOut)
 	r.LeftOut = slices.DeleteFunc(r.LeftOut, func(l LeftOutItem) bool { return at(l.Path) })
 	r.LeftOutCount -= uint64(named - len(r.LeftOut))
 	r.Altered = slices.DeleteFunc(r.Altered, func(a Altered) bool { return at(a.Path) })
-	if len(r.Failed)+len(r.LeftOut)+len(r.Altered) == before {
+	r.ForgottenIn = slices.DeleteFunc(r.ForgottenIn, func(l LeftOutItem) bool { return at(l.Path) })
+	changed := len(r.Failed)+len(r.LeftOut)+len(r.Altered)+len(r.ForgottenIn) != before
+	if folder := path[:max(strings.LastIndexByte(path, '/'), 0)]; (held || changed) &&
+		!slices.ContainsFunc(r.ForgottenIn, func(l LeftOutItem) bool { return l.Path == folder }) {
+		r.ForgottenIn = append(r.ForgottenIn, LeftOutItem{folder, "forget-path"})
+		changed = true
+	}
+	if !changed {
 		return nil
 	}
 	if err := step.at("report"); err != nil {

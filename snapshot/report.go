@@ -49,6 +49,8 @@ type Report struct {
 	// a marker in them), which cannot be told later, and LeftOutCount counts them all.
 	LeftOut      []LeftOutItem `json:"left_out,omitempty"`
 	LeftOutCount uint64        `json:"left_out_count,omitempty"`
+	// ForgottenIn names the folders out of which forget-path has taken something; what it was is not told.
+	ForgottenIn []LeftOutItem `json:"forgotten_in,omitempty"`
 
 	// Baseline compares the run with the last good snapshot of the same source. nil: there is none.
 	Baseline *Coverage `json:"baseline,omitempty"`

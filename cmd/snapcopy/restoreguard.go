@@ -14,7 +14,7 @@ import (
 // the report of its run. Where that does not say it all, nothing that the snapshot lacks is taken for deleted.
 func (s *openSnapshot) guard() *restore.Guard {
 	counts := s.catalog.Summary().Counts
-	g := &restore.Guard{Named: make(map[string]string)}
+	g := &restore.Guard{Named: make(map[string]string), Folders: make(map[string]string)}
 	report, err := s.archive.ReadReport(s.Name)
 	if err != nil {
 		if n := counts.Excluded + counts.Failed; n > 0 {
@@ -29,6 +29,9 @@ func (s *openSnapshot) guard() *restore.Guard {
 	}
 	if report.SelfExcluded != "" {
 		g.Named[report.SelfExcluded] = "it was the archive"
+	}
+	for _, f := range report.ForgottenIn {
+		g.Folders[f.Path] = "it may be what was taken out of this folder by forget-path"
 	}
 	for _, f := range report.Failed {
 		g.Named[f.Path] = "it could not be read: " + f.Error
@@ -59,8 +62,8 @@ func (o *restoreOptions) notDeleted(a *app, s *openSnapshot, r *restore.Report) 
 	if r.UnsavedCount == 0 {
 		return
 	}
-	a.term.errorf("Not deleted: %s of which snapshot %s of %s has no copy, because it was told to leave them out or could not "+
-		"read them. With --exclude they are left alone without this, with --delete-unsaved they are deleted:",
+	a.term.errorf("Not deleted: %s of which snapshot %s of %s has no copy, because it was told to leave them out, to "+
+		"forget them, or could not read them. With --exclude they are left alone without this, with --delete-unsaved they are deleted:",
 		counted(r.UnsavedCount, "entry", "entries"), r.Snapshot, name(s.archive.Path))
 	o.some(a, len(r.Unsaved), r.UnsavedCount, func(i int) string {
 		u := &r.Unsaved[i]

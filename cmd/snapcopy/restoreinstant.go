@@ -124,6 +124,9 @@ func (o *restoreOptions) mountInstant(ctx context.Context, a *app, place string)
 		}
 	}
 	old, oldErr := restore.ReadInstant(o.instant)
+	if errors.Is(oldErr, fsat.ErrNoProc) { // nothing can be mounted, and a note would stay that the snapshot is needed
+		return oldErr
+	}
 	reader, noted, err := o.noteReader(a, s)
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -245,8 +246,11 @@ func (a *Archive) finishForgetting(ctx context.Context, step stepper) (finished 
 		}
 		return nil
 	}
-	err = inEach(func(c *index.Catalog, name, path string) error { return a.takeOut(c, name, path, step) },
-		func(name string) error { return a.takeOutOf(name, path, nil, step) })
+	tookOut := func(name string, err error) error {
+		return callFailed("take out", filepath.Join(a.Path, name, path), err)
+	}
+	err = inEach(func(c *index.Catalog, name, path string) error { return tookOut(name, a.takeOut(c, name, path, step)) },
+		func(name string) error { return tookOut(name, a.takeOutOf(name, path, nil, step)) })
 	if err != nil {
 		return nil, err
 	}
@@ -363,7 +367,9 @@ func (a *Archive) rewriteCatalog(ctx context.Context, c *index.Catalog, name, pa
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
+			if removeErr := os.Remove(f.Name()); !errors.Is(removeErr, fs.ErrNotExist) { // it may be in its place already
+				err = errors.Join(err, removeErr)
+			}
 		}
 	}()
 	if err = errors.Join(atomicfile.Inherit(f), a.writeWithout(ctx, f, c, path), f.Close()); err != nil {

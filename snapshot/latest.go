@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/plainfile"
 )
 
 // pointLatest points the link at a snapshot, in one step; "" removes it.
@@ -52,6 +53,10 @@ func (a *Archive) placeLatest(name string) (err error) {
 		return &fs.PathError{Op: "symlink", Path: a.metaPath(workDir, latestLink), Err: err}
 	}
 	if err := fsat.Rename(work, latestLink, a.root, latestLink); err != nil {
+		var st fsat.Stat
+		if fsat.StatAt(a.root, latestLink, &st) == nil && st.Type == fsat.Directory {
+			err = &plainfile.KindError{Is: "a folder, which has to go elsewhere", Want: "a link"}
+		}
 		err = &fs.PathError{Op: "rename to", Path: filepath.Join(a.Path, latestLink), Err: err}
 		return errors.Join(err, fsat.Unlink(work, latestLink))
 	}

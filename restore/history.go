@@ -338,8 +338,8 @@ func (s *Sighting) span() string {
 	return fmt.Sprintf("in %d snapshots, %s to %s", s.Snapshots, s.First, s.Last)
 }
 
-// nowhere proposes names in the place of a path that no snapshot has, those of the newest snapshots first; if no name
-// looks alike, entries with the last name of the path elsewhere in the newest snapshot.
+// nowhere proposes names in the place of a path that no snapshot has, those of the newest snapshots first; before them, if
+// the path is a name alone, or no name looks alike, entries with the last name of the path elsewhere in the newest snapshot.
 func (h *History) nowhere(ctx context.Context, path, clean string) error {
 	type proposal struct {
 		newest int
@@ -363,7 +363,8 @@ func (h *History) nowhere(ctx context.Context, path, clean string) error {
 		return err
 	}
 	slices.SortFunc(list, func(a, b proposal) int { return cmp.Compare(b.newest, a.newest) })
-	if newest := len(h.past) - 1; newest >= 0 && !slices.ContainsFunc(list, func(p proposal) bool { return len(p.names) > 0 }) {
+	alike := slices.ContainsFunc(list, func(p proposal) bool { return len(p.names) > 0 })
+	if newest := len(h.past) - 1; newest >= 0 && (!alike || isName(clean)) {
 		named, err := namedAlike(h.past[newest].catalog, clean)
 		if unusable(err) {
 			return &badCatalog{newest, err}
@@ -371,7 +372,7 @@ func (h *History) nowhere(ctx context.Context, path, clean string) error {
 		if err != nil {
 			return err
 		}
-		list = append(list, proposal{newest: newest, names: named})
+		list = slices.Insert(list, 0, proposal{newest: newest, names: named})
 	}
 	var names []string
 	missing := &NowhereError{Path: path, Unusable: slices.Clone(h.unusable)}

@@ -191,6 +191,8 @@ func TestVersionsNowhere(t *testing.T) {
 	s := newSeries(t)
 	s.file("docs/letter", "x")
 	s.file("docs/old letter", "x")
+	s.file("docs/f1", "x")
+	s.file("f2", "x")
 	s.snap()
 	s.check(os.Remove(s.path("docs/old letter")))
 	s.snap()
@@ -203,10 +205,12 @@ func TestVersionsNowhere(t *testing.T) {
 		"Docs/letter":      `"Docs/letter" is in no snapshot; nearest: "docs/letter" (in 2 snapshots, 20 to 21)`,
 		"Docs/none":        `"Docs/none" is in no snapshot; nearest: "docs" (in 2 snapshots, 20 to 21)`,
 		"letter":           `"letter" is in no snapshot; nearest: "docs/letter" (in 2 snapshots, 20 to 21)`,
-		"x/Letter":         `"x/Letter" is in no snapshot; nearest: "docs/letter" (in 2 snapshots, 20 to 21)`,
-		"docs/old":         `"docs/old" is in no snapshot; nearest: "docs/old letter" (in snapshot 20)`,
-		"docs/letter.txt":  `"docs/letter.txt" is in no snapshot; nearest: "docs/letter" (in 2 snapshots, 20 to 21)`,
-		"nothing like it":  `"nothing like it" is in no snapshot`,
+		"f1": `"f1" is in no snapshot; nearest: "docs/f1" (in 2 snapshots, 20 to 21), ` +
+			`"f2" (in 2 snapshots, 20 to 21)`,
+		"x/Letter":        `"x/Letter" is in no snapshot; nearest: "docs/letter" (in 2 snapshots, 20 to 21)`,
+		"docs/old":        `"docs/old" is in no snapshot; nearest: "docs/old letter" (in snapshot 20)`,
+		"docs/letter.txt": `"docs/letter.txt" is in no snapshot; nearest: "docs/letter" (in 2 snapshots, 20 to 21)`,
+		"nothing like it": `"nothing like it" is in no snapshot`,
 	} {
 		_, err := h.Versions(context.Background(), path)
 		var nowhere *NowhereError

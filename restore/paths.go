@@ -139,7 +139,8 @@ func NotFound(ctx context.Context, c *index.Catalog, snapshots []Ref, path strin
 const maxNearest = 3
 
 // notFound proposes names from the deepest directory on the way that exists, or what is below them if only that one name
-// is wrong; if no name there looks alike, entries of the last name elsewhere in the snapshot.
+// is wrong; before them, if the path is a name alone, or no name there looks alike, entries of the last name elsewhere in the
+// snapshot.
 func notFound(c *index.Catalog, path, clean string) error {
 	missing := &NotFoundError{Path: path, Snapshot: c.Summary().Snapshot}
 	at := c.Root()
@@ -165,10 +166,17 @@ func notFound(c *index.Catalog, path, clean string) error {
 				}
 				missing.Nearest = append(missing.Nearest, found)
 			}
-			if len(missing.Nearest) == 0 {
-				if missing.Nearest, err = namedAlike(c, clean); err != nil {
+			if len(missing.Nearest) == 0 || isName(clean) {
+				named, err := namedAlike(c, clean)
+				if err != nil {
 					return fmt.Errorf("look up %q: %w", path, err)
 				}
+				for _, near := range missing.Nearest {
+					if len(named) < maxNearest && !slices.Contains(named, near) {
+						named = append(named, near)
+					}
+				}
+				missing.Nearest = named
 			}
 			return missing
 		}
@@ -176,6 +184,9 @@ func notFound(c *index.Catalog, path, clean string) error {
 	}
 	return missing
 }
+
+// isName reports a path without a folder: who gives it may not know in which folder it is.
+func isName(clean string) bool { return clean != "" && !strings.Contains(clean, "/") }
 
 // namedAlike finds entries anywhere in a snapshot that have the last name of a path, but for the case of letters.
 func namedAlike(c *index.Catalog, path string) (found []string, err error) {

@@ -89,6 +89,9 @@ type InstantReport struct {
 	// could not hold, from the catalog, and hard links.
 	Mended  uint64  `json:"mended"`
 	NotHeld NotHeld `json:"not_held"`
+	// Lacking and UserNamespace say what kept that from being set, as in Report.
+	Lacking       []string `json:"missing_capabilities,omitempty"`
+	UserNamespace bool     `json:"user_namespace,omitempty"`
 	// NoRename says that rename(2) of a folder of the snapshot is refused until the tree is settled, as it is in a user
 	// namespace.
 	NoRename bool `json:"no_folder_rename,omitempty"`

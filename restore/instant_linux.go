@@ -123,6 +123,8 @@ func (in *instant) anew(ctx context.Context, from Source, opt InstantOptions, r 
 		return err
 	}
 	r.Mended, r.NotHeld = m.mended, m.worker.counts.NotHeld
+	lacking := fsat.Privileges(m.run.lacks.Load())
+	r.Lacking, r.UserNamespace = lacking.Names(), lacking&fsat.InitialUser != 0
 	if m.mended > 0 {
 		err = in.syncAll()
 	} else {

@@ -170,7 +170,8 @@ func (o *restoreOptions) toldInstant(a *app, s *openSnapshot, r *restore.Instant
 	lacks := s.lacks(nil, nil)
 	o.toldLacking(a, s, &lacks)
 	if text := notRestored(&r.NotHeld); text != "" && !o.quiet {
-		a.term.errorf("%s cannot set everything there. Not restored: %s.", whoMayNot("The file system", nil, false), text)
+		who := whoMayNot("The file system", r.Lacking, r.UserNamespace)
+		a.term.errorf("%s cannot set everything there. Not restored: %s.", who, text)
 	}
 	switch {
 	case o.json:

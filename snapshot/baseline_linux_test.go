@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -289,25 +290,46 @@ func TestRemoveLeavesAGoodOneOfEachSource(t *testing.T) {
 	}
 }
 
-// Guards: a snapshot without files, of which no report says that it looks wrong, is no base line while others have files.
-func TestEmptySnapshotIsNoBaseline(t *testing.T) {
+// Guards: a run that looked wrong, and whose report is lost or damaged, looks wrong by what the catalogs tell, until it is
+// acknowledged.
+func TestLostReportLooksWrong(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	l.parallel = true
-	l.nightly()
-	l.build(many("a", 120))
-	first := l.judged("").Snapshot
-	l.opt.Exclude = patterns(t, "*")
-	empty := l.judged(first, MassExclusion)
-	if err := os.Remove(empty.Path()); err != nil {
-		t.Fatal(err)
+	for name, c := range map[string]struct {
+		exclude string
+		lose    func(path string) error
+		want    Tripwire
+	}{
+		"everything": {"*", os.Remove, EmptySource},
+		"most":       {"f[1-8]*", os.Remove, MassDeletion},
+		"garbage":    {"f[1-8]*", func(path string) error { return os.WriteFile(path, []byte("{"), 0o600) }, MassDeletion},
+		"folder":     {"f[1-8]*", func(path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) }, MassDeletion},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t)
+			l.parallel = true
+			l.nightly()
+			l.build(many("a", 110))
+			first := l.judged("").Snapshot
+			l.opt.Exclude = patterns(t, c.exclude)
+			wrong := l.judged(first, MassExclusion)
+			if err := c.lose(wrong.Path()); err != nil {
+				t.Fatal(err)
+			}
+			a := l.open()
+			defer l.close(a)
+			list, err := a.Unacknowledged()
+			if err != nil || len(list) != 1 || !slices.Equal(list[0].Tripwires, []Tripwire{c.want}) {
+				t.Fatalf("%+v, %v; want %s", list, err, c.want)
+			}
+			last := l.judged(first, MassExclusion).Snapshot
+			l.acknowledge(last)
+			if list, err := a.Unacknowledged(); err != nil || len(list) > 0 {
+				t.Errorf("acknowledged: %+v, %v", list, err)
+			}
+			l.judged(last)
+		})
 	}
-	a := l.open()
-	defer l.close(a)
-	if list, err := a.Unacknowledged(); err != nil || len(list) > 0 {
-		t.Fatalf("%+v, %v", list, err)
-	}
-	l.judged(first, MassExclusion)
 }
 
 // Guards: what was acknowledged when a clock was ahead does not acknowledge what is published later under earlier names.

@@ -8,6 +8,9 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"snapcopy/internal/fsat"
+	"snapcopy/internal/plainfile"
 )
 
 // Errors for snapshots of which only a part is left.
@@ -139,7 +142,16 @@ func (a *Archive) folders() (list []string, err error) {
 // Finding is something about the archive's own files that cannot be made anew without a person.
 type Finding struct {
 	Path string
-	Err  error // wraps one of the errors below
+	Err  error // wraps one of the errors below, if Seen
+	Seen bool  // false: it could not be looked at, and nothing is known to be wrong
+}
+
+// couldNotLook reports whether err, of reading one of the archive's own files, says nothing of that file: it may be sound
+// the next time.
+func couldNotLook(err error) bool {
+	var call *fs.PathError
+	return errors.As(err, &call) && !errors.Is(err, plainfile.ErrKind) && !fsat.IsGone(err) && !fsat.IsOtherType(err) &&
+		!fsat.IsBadDisk(err)
 }
 
 // What a person has to settle.
@@ -161,7 +173,11 @@ var (
 // Findings lists what is wrong with the archive's own notes.
 func (a *Archive) Findings() (list []Finding) {
 	add := func(path string, kind, why error) {
-		list = append(list, Finding{path, fmt.Errorf("%w (%w)", kind, withoutPath(why))})
+		f := Finding{Path: path, Err: withoutPath(why)}
+		if !couldNotLook(why) {
+			f.Seen, f.Err = true, fmt.Errorf("%w (%w)", kind, f.Err)
+		}
+		list = append(list, f)
 	}
 	if _, err := a.readForgetNote(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		add(a.metaPath(forgetFile), ErrForgetNote, err)

@@ -15,14 +15,16 @@ func (r *run) comparePrevious(newestFirst []Snapshot) error {
 	if err := r.openPreviousOf(&l); err != nil {
 		return err
 	}
-	l.acknowledged, _ = r.archive.readAcknowledged() // without it, nothing is acknowledged; Findings tells of it
+	var err error
+	if l.acknowledged, err = r.archive.acknowledged(); err != nil {
+		return err
+	}
 	if r.report.OtherSource == "" {
 		ok, err := r.openBaseline(&l)
 		if ok || err != nil {
 			return err
 		}
 	}
-	var err error
 	r.inside, r.report.Contains, err = l.around()
 	return err
 }

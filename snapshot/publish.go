@@ -368,8 +368,17 @@ func (a *Archive) missingReport(name string, s index.Summary) error {
 	if _, err := os.Lstat(a.reportPath(name)); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	var cover *Coverage
+	if !s.Incomplete { // an incomplete one takes no other's place in any case
+		var err error
+		if cover, err = a.coverageFromCatalogs(&s); err != nil {
+			return err
+		}
+	}
 	return a.writeReport(&Report{
 		ArchiveID:  a.Info.ID,
+		Baseline:   cover,
+		Tripwires:  Tripwires(cover, s.Counts.Files),
 		Snapshot:   name,
 		Source:     s.Source,
 		Archive:    a.Path,

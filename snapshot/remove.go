@@ -273,10 +273,13 @@ func (rm *removal) leavesEnough(chosen []Snapshot) error {
 	if rm.opt.AllowLast || len(chosen) == len(rm.noFolder) {
 		return nil
 	}
-	known, _ := rm.archive.readAcknowledged() // without it, nothing is acknowledged; Findings tells of it
+	ack, err := rm.archive.acknowledged()
+	if err != nil {
+		return fmt.Errorf("remove from %s: %w", rm.archive.Path, err)
+	}
 	goes, left := make(map[SourceID]bool), make(map[SourceID]bool)
 	for _, s := range rm.all {
-		st, ok, err := rm.archive.standing(s, &known)
+		st, ok, err := rm.archive.standing(s, &ack)
 		switch {
 		case err != nil || !ok || !st.isGood(rm.opt.CountIncomplete): // not one to rely on
 		case slices.Contains(chosen, s):

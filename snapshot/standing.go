@@ -59,13 +59,16 @@ func (s *Standing) isBaseline() bool {
 // Standings tells how far each snapshot can be relied on, in the order of their names. Snapshots whose catalog is damaged
 // or newer than this program are no part of it.
 func (a *Archive) Standings() (list []Standing, err error) {
-	known, _ := a.readAcknowledged() // without it, nothing is acknowledged; Findings tells of it
+	ack, err := a.acknowledged()
+	if err != nil {
+		return nil, err
+	}
 	snapshots, err := a.Snapshots()
 	if err != nil {
 		return nil, err
 	}
 	for _, s := range snapshots {
-		st, ok, err := a.standing(s, &known)
+		st, ok, err := a.standing(s, &ack)
 		if err != nil {
 			return nil, err
 		}
@@ -77,7 +80,7 @@ func (a *Archive) Standings() (list []Standing, err error) {
 }
 
 // standing judges one snapshot; ok is false if its catalog cannot be used, or it has been removed meanwhile.
-func (a *Archive) standing(s Snapshot, known *acknowledged) (st Standing, ok bool, err error) {
+func (a *Archive) standing(s Snapshot, ack *acknowledged) (st Standing, ok bool, err error) {
 	c, err := s.OpenCatalog()
 	switch {
 	case errors.Is(err, index.ErrDamaged), errors.Is(err, index.ErrNewer), errors.Is(err, fs.ErrNotExist):
@@ -89,11 +92,20 @@ func (a *Archive) standing(s Snapshot, known *acknowledged) (st Standing, ok boo
 	if err := c.Close(); err != nil {
 		return st, false, err
 	}
-	v := a.verdictOn(s.Name)
+	v, known, err := a.verdictOn(s.Name)
+	if err != nil {
+		return st, false, fmt.Errorf("snapshot %s: %w", s.Name, err)
+	}
 	cover, wires := v.Baseline, v.Tripwires
 	st.measured = cover != nil
-	if cover == nil {
+	switch {
+	case cover != nil:
+	case known:
 		cover = coverageFromCounts(&st.Summary)
+	default:
+		if cover, err = a.coverageFromCatalogs(&st.Summary); err != nil {
+			return st, false, err
+		}
 	}
 	if len(wires) == 0 && !st.measured {
 		wires = Tripwires(cover, st.Summary.Counts.Files)
@@ -101,7 +113,7 @@ func (a *Archive) standing(s Snapshot, known *acknowledged) (st Standing, ok boo
 	if cover != nil {
 		st.Coverage = *cover
 	}
-	isAcknowledged := known.covers(&st.Summary)
+	isAcknowledged := ack.covers(&st.Summary)
 	st.Hollow = cover.hollow(st.Summary.Counts.Files) && !isAcknowledged
 	switch {
 	case len(wires) == 0:
@@ -120,16 +132,20 @@ type verdict struct {
 	Tripwires []Tripwire `json:"tripwires"`
 }
 
-// verdictOn reads the verdict on a snapshot, wherever its report is; it is empty if there is none that can be read.
-func (a *Archive) verdictOn(name string) (v verdict) {
-	err := readJSON(a.reportPath(name), &v)
+// verdictOn reads the verdict on a snapshot, wherever its report is; known is false if the report is lost or damaged. An
+// error that says nothing of the kind is returned: without the verdict, the snapshot could take the place of better ones.
+func (a *Archive) verdictOn(name string) (v verdict, known bool, err error) {
+	err = readJSON(a.reportPath(name), &v)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = readJSON(a.metaPath(workDir, workReport), &v)
 	}
-	if err != nil || v.Snapshot != name {
-		return verdict{}
+	if couldNotLook(err) {
+		return verdict{}, false, err
 	}
-	return v
+	if err != nil || v.Snapshot != name {
+		return verdict{}, false, nil
+	}
+	return v, true, nil
 }
 
 // lineage finds, for the source of a run, the snapshots to compare it with.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"slices"
 	"time"
@@ -109,7 +110,16 @@ func (k *acknowledged) covers(s *index.Summary) bool {
 	return s.Snapshot <= k.Snapshot && !end.After(k.Time) || slices.Contains(k.Ahead, s.Snapshot)
 }
 
-// readAcknowledged reads what was acknowledged: nothing if that cannot be read, of which Findings tells.
+// acknowledged reads what was acknowledged: nothing if the note is damaged, of which Findings tells.
+func (a *Archive) acknowledged() (acknowledged, error) {
+	k, err := a.readAcknowledged()
+	if couldNotLook(err) {
+		return k, err
+	}
+	return k, nil
+}
+
+// readAcknowledged reads what was acknowledged, or says why the note cannot be used.
 func (a *Archive) readAcknowledged() (k acknowledged, err error) {
 	text, err := plainfile.Read(a.metaPath(acknowledgedFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -156,7 +166,7 @@ func (a *Archive) Acknowledge(name string, now time.Time) (err error) {
 }
 
 // coverageFromCounts is what the counts of a catalog tell of how its run compared with the previous snapshot. It is used
-// where no report says more: it was lost, or written before there were base lines.
+// where no report says more: one that was written before there were base lines.
 func coverageFromCounts(s *index.Summary) *Coverage {
 	c := &s.Counts
 	if s.Previous == "" {
@@ -164,4 +174,35 @@ func coverageFromCounts(s *index.Summary) *Coverage {
 	}
 	return &Coverage{Snapshot: s.Previous, Files: c.Unchanged + c.Changed + c.Moved + c.Deleted, Deleted: c.Deleted,
 		Changed: c.Changed}
+}
+
+// coverageFromCatalogs is coverageFromCounts where the report is lost. The counts do not tell how many of the files that
+// were left out had been in the previous snapshot, but its catalog tells how many there are less.
+func (a *Archive) coverageFromCatalogs(s *index.Summary) (*Coverage, error) {
+	cover := coverageFromCounts(s)
+	if cover == nil {
+		return nil, nil
+	}
+	c, err := index.Open(a.catalogPath(s.Previous))
+	switch {
+	case errors.Is(err, index.ErrDamaged), errors.Is(err, index.ErrNewer), errors.Is(err, fs.ErrNotExist):
+		return cover, nil
+	case err != nil:
+		return nil, fmt.Errorf("snapshot %s: %w", s.Previous, err)
+	}
+	before := c.Summary()
+	if err := c.Close(); err != nil {
+		return nil, err
+	}
+	if before.Source != s.Source {
+		return cover, nil
+	}
+	fewer := before.Counts.Files - min(before.Counts.Files, s.Counts.Files)
+	cover.Files = max(cover.Files, before.Counts.Files)
+	if missing := fewer - min(fewer, cover.Deleted); s.Incomplete {
+		cover.Unread = missing
+	} else {
+		cover.Deleted += missing
+	}
+	return cover, nil
 }

@@ -385,7 +385,11 @@ func (v *verifier) wholeArchive() error {
 	}
 	v.name = ""
 	for _, f := range v.archive.Findings() {
-		v.damage("", damagef("%s: %w", f.Path, f.Err))
+		err := fmt.Errorf("%s: %w", f.Path, f.Err)
+		if f.Seen {
+			err = damagef("%w", err)
+		}
+		v.damage("", err)
 	}
 	if target, err := os.Readlink(filepath.Join(v.archive.Path, latestLink)); err == nil {
 		if _, err := os.Lstat(filepath.Join(v.archive.Path, target)); errors.Is(err, fs.ErrNotExist) {

@@ -40,6 +40,9 @@ func (a *app) tellFindings(archive *snapshot.Archive) {
 }
 
 func findingLine(archive string, f snapshot.Finding) string {
+	if !f.Seen {
+		return fmt.Sprintf("Warning: %s cannot be looked at: %s.", name(f.Path), printable(f.Err.Error()))
+	}
 	return fmt.Sprintf("Warning: %s: %s. %s.", name(f.Path), printable(f.Err.Error()), remedy(f.Err, archive, ""))
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"snapcopy/index"
+	"snapcopy/internal/fsat"
 )
 
 // Standing is how far a snapshot can be relied on: as the base line of later runs, and in the place of older snapshots.
@@ -83,7 +84,7 @@ func (a *Archive) Standings() (list []Standing, err error) {
 func (a *Archive) standing(s Snapshot, ack *acknowledged) (st Standing, ok bool, err error) {
 	c, err := s.OpenCatalog()
 	switch {
-	case errors.Is(err, index.ErrDamaged), errors.Is(err, index.ErrNewer), errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, index.ErrDamaged), errors.Is(err, index.ErrNewer), errors.Is(err, fs.ErrNotExist), fsat.IsBadDisk(err):
 		return st, false, nil
 	case err != nil:
 		return st, false, fmt.Errorf("snapshot %s: %w", s.Name, err)

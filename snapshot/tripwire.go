@@ -11,6 +11,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/atomicfile"
+	"snapcopy/internal/fsat"
 	"snapcopy/internal/plainfile"
 )
 
@@ -185,7 +186,7 @@ func (a *Archive) coverageFromCatalogs(s *index.Summary) (*Coverage, error) {
 	}
 	c, err := index.Open(a.catalogPath(s.Previous))
 	switch {
-	case errors.Is(err, index.ErrDamaged), errors.Is(err, index.ErrNewer), errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, index.ErrDamaged), errors.Is(err, index.ErrNewer), errors.Is(err, fs.ErrNotExist), fsat.IsBadDisk(err):
 		return cover, nil
 	case err != nil:
 		return nil, fmt.Errorf("snapshot %s: %w", s.Previous, err)

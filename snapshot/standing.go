@@ -163,16 +163,24 @@ func (l *lineage) follows(s *index.Summary) bool {
 	return s.Source == l.source.Path && (l.anyHost || s.Host == l.source.Host)
 }
 
-// baseline finds the last good snapshot of the source. Where none is good, it is the one with the most files: some of a
-// source may never be readable. ok is false if there is none at all.
+// baseline finds the last good snapshot of the source: of its host if there is one, or else of a host with another name,
+// which may have been the same. Where none is good, it is the one with the most files: some of a source may never be
+// readable. ok is false if there is none at all.
 func (l *lineage) baseline() (best Snapshot, ok bool, err error) {
 	most := uint64(0)
+	var elsewhere Snapshot
 	for _, s := range l.newestFirst {
 		st, usable, err := l.archive.standing(s, &l.acknowledged)
 		if err != nil {
 			return best, false, err
 		}
-		if !usable || !l.follows(&st.Summary) {
+		if !usable || st.Summary.Source != l.source.Path {
+			continue
+		}
+		if !l.follows(&st.Summary) {
+			if elsewhere.Name == "" && st.isBaseline() {
+				elsewhere = s
+			}
 			continue
 		}
 		if st.isBaseline() {
@@ -181,6 +189,9 @@ func (l *lineage) baseline() (best Snapshot, ok bool, err error) {
 		if files := st.Summary.Counts.Files; len(st.Tripwires) == 0 && files > most {
 			best, ok, most = s, true, files
 		}
+	}
+	if elsewhere.Name != "" {
+		return elsewhere, true, nil
 	}
 	return best, ok, nil
 }

@@ -18,7 +18,7 @@ var level = map[string]int{"cmd": 3, "bench": 3, "snapshot": 2, "restore": 2, "p
 // inner orders the packages of internal: one may import those with a lower number.
 var inner = map[string]int{
 	"fsat": 0, "exclude": 0, "walk": 0, "dirhandles": 0, "atomicfile": 0, "testtools": 0, "testtree": 1, "filecopy": 1,
-	"rmtree": 1, "pax": 1, "workers": 0, "overlay": 1, "calendar": 0, "filter": 1, "lack": 1, "inside": 0, "plainfile": 0, "check": 1,
+	"rmtree": 1, "pax": 1, "workers": 0, "overlay": 1, "calendar": 0, "filter": 1, "lack": 1, "inside": 1, "plainfile": 0, "check": 1,
 	"leftover": 1,
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -153,10 +154,7 @@ func (r *run) openByPath(d *dir) error {
 	names, above := d.names()
 	dst := fsat.NoDir
 	if !d.missing {
-		path := strings.Join(names, "/")
-		if above.base != nil && r.opt.InPlace {
-			path = join(above.base.folder, path)
-		}
+		path := r.below(names, above)
 		var err error
 		if dst, err = d.same(fsat.OpenPath(r.target, strings.TrimSuffix(path, "/"))); err != nil {
 			return err
@@ -165,6 +163,21 @@ func (r *run) openByPath(d *dir) error {
 	src, lost := r.openStoredByPath(d)
 	d.handles.set(src, lost, dst)
 	return nil
+}
+
+// below gives the path, in the target, of a directory by its names.
+func (r *run) below(names []string, above *dir) string {
+	path := strings.Join(names, "/")
+	if above.base != nil && r.opt.InPlace {
+		path = join(above.base.folder, path)
+	}
+	return path
+}
+
+// targetPath gives the whole path of a directory of the target.
+func (r *run) targetPath(d *dir) string {
+	names, above := d.names()
+	return filepath.Join(r.report.Target, r.below(names, above))
 }
 
 // openStoredByPath opens the directory of the snapshot. One that was not there once is not looked for again.

@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,6 +9,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/inside"
 )
 
 // openTop starts the walk at the target.
@@ -182,7 +184,13 @@ func (r *run) findDir(w *worker, d *dir) error {
 			if idOf(&st) == r.archive {
 				return ErrInsideArchive
 			}
-			if (st.Mounted || st.Dev != p.inode.dev) && !d.crossed() {
+			if !st.Mounted && st.Dev == p.inode.dev {
+				return nil
+			}
+			if _, is, err := inside.Archive(r.targetPath(d)); err != nil || is { // a snapshot that is mounted there
+				return cmp.Or(err, ErrInsideArchive)
+			}
+			if !d.crossed() {
 				d.spared = true
 				r.spared(p.child(d.name))
 			}

@@ -1,13 +1,16 @@
 package restore
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/inside"
 )
 
 // enterBase opens the folder of the target that a path goes into: the target itself or, in place, the one that the path
@@ -74,6 +77,11 @@ func (r *run) makeFolders(w *worker, d *dir) (int, error) {
 func (r *run) openOrMake(w *worker, dir int, name, path string) (int, error) {
 	var st fsat.Stat
 	err := fsat.StatAt(dir, name, &st)
+	if err == nil && st.Mounted {
+		if _, is, err := inside.Archive(filepath.Join(r.report.Target, path)); err != nil || is {
+			return fsat.NoDir, cmp.Or(err, ErrInsideArchive)
+		}
+	}
 	switch {
 	case err == nil && st.Type != fsat.Directory:
 		return fsat.NoDir, fmt.Errorf("%w and is not a folder", ErrExists)

@@ -19,24 +19,70 @@ func MountsBelow(fd int) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look for mounted file systems: %w", err)
 	}
+	all, err := mounts()
+	var list []string
+	for _, m := range all {
+		if _, below := cutFolder(m.at, at); below && m.at != at {
+			list = append(list, m.at)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list), err
+}
+
+// OtherPaths gives further paths of a folder: path, which leads through no symbolic link, is or lies in a folder that is
+// mounted from another place (mount --bind), and that can be seen here. Without /proc it finds none.
+func OtherPaths(path string) (list []string, err error) {
+	if !HasProc() {
+		return nil, nil
+	}
+	all, err := mounts()
+	var own mount
+	var rest string
+	for _, m := range all {
+		if below, ok := cutFolder(path, m.at); ok && len(m.at) >= len(own.at) { // a later one covers an earlier one
+			own, rest = m, below
+		}
+	}
+	for _, m := range all {
+		below, ok := cutFolder(own.root, m.root)
+		if !ok || m.dev != own.dev || m.root == own.root {
+			continue
+		}
+		other := strings.TrimSuffix(m.at, "/") + below
+		here, hereErr := os.Stat(own.at)
+		there, thereErr := os.Stat(other) // something else may be mounted over it
+		if hereErr == nil && thereErr == nil && os.SameFile(here, there) {
+			list = append(list, other+rest)
+		}
+	}
+	return list, err
+}
+
+// cutFolder gives the rest of a path from a folder on, "" or with a slash in front, if it is or lies in the folder.
+func cutFolder(path, folder string) (rest string, ok bool) {
+	if path == folder {
+		return "", true
+	}
+	folder = strings.TrimSuffix(folder, "/")
+	rest, ok = strings.CutPrefix(path, folder)
+	return rest, ok && strings.HasPrefix(rest, "/")
+}
+
+// mount is a line of proc_pid_mountinfo(5): the folder root of the file system dev is mounted at a path.
+type mount struct{ dev, root, at string }
+
+func mounts() (list []mount, err error) {
 	text, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return nil, fmt.Errorf("look for mounted file systems: %w", err)
 	}
-	var list []string
 	for line := range strings.Lines(string(text)) {
-		const place = 4 // of the mount point: proc_pid_mountinfo(5)
-		f := strings.Fields(line)
-		if len(f) <= place {
-			continue
-		}
-		path := unescapeMount(f[place])
-		if strings.HasPrefix(path, strings.TrimSuffix(at, "/")+"/") && path != at {
-			list = append(list, path)
+		if f := strings.Fields(line); len(f) > 4 {
+			list = append(list, mount{f[2], unescapeMount(f[3]), unescapeMount(f[4])})
 		}
 	}
-	slices.Sort(list)
-	return slices.Compact(list), nil
+	return list, nil
 }
 
 // mountsByWalk looks at each name below a directory, which takes long; path is the directory's. It does not see a folder of

@@ -10,18 +10,26 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"snapcopy/internal/fsat"
 )
 
 // Archive gives the archive in which path lies, and ok false if it lies in none. Path need not exist; symbolic links on the
-// way to it are followed. A mount of a snapshot at another place is not seen through.
+// way to it are followed. A mount of a snapshot at another place is seen through where the archive can be seen, too.
 func Archive(path string) (archive string, ok bool, err error) {
 	path, err = resolve(path)
 	if err != nil {
 		return "", false, err
 	}
-	for at := path; at != filepath.Dir(at); at = filepath.Dir(at) {
-		if above := filepath.Dir(at); isOurs(filepath.Base(at)) && isArchive(above) {
-			return above, true, nil
+	paths, err := fsat.OtherPaths(path)
+	if err != nil {
+		return "", false, err
+	}
+	for _, path := range append(paths, path) {
+		for at := path; at != filepath.Dir(at); at = filepath.Dir(at) {
+			if above := filepath.Dir(at); isOurs(filepath.Base(at)) && isArchive(above) {
+				return above, true, nil
+			}
 		}
 	}
 	return "", false, nil

@@ -1,0 +1,39 @@
+package restore
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"snapcopy/internal/testtree"
+)
+
+// Guards: a snapshot that is mounted at the target, or in it, is never written to, whichever snapshot is restored.
+func TestMountedSnapshot(t *testing.T) {
+	needRoot(t)
+	source := builtTree(t, "dir d 0755\ndir d/e 0755\nfile d/e/f 0644 \"x\"")
+	old := archive(t, source)
+	testtree.Build(t, source, "set d/e/f mode=0600")
+	a := archive(t, source)
+	before := testtree.Take(t, old.Dir)
+	opt := Options{Overwrite: OverwriteChanged, Delete: true}
+
+	to := tempDir(t)
+	testtree.Bind(t, old.Dir, to)
+	for _, path := range []string{to, filepath.Join(to, "new"), filepath.Join(to, "d", "e")} {
+		if _, err := Run(t.Context(), a.Source, nil, path, opt); !errors.Is(err, ErrInsideArchive) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	in := tempDir(t)
+	check(t, os.Mkdir(filepath.Join(in, "d"), 0o755))
+	testtree.Bind(t, filepath.Join(old.Dir, "d"), filepath.Join(in, "d"))
+	opt.InPlace = true
+	for _, paths := range [][]string{nil, {"d"}, {"d/e"}, {"d/e/f"}} {
+		if rep := a.restore(paths, in, opt); rep.FailedCount == 0 || rep.Files > 0 {
+			t.Errorf("%v: %+v", paths, rep)
+		}
+	}
+	testtree.Equal(t, "the mounted snapshot", before, testtree.Take(t, old.Dir), 0)
+}

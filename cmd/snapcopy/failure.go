@@ -116,6 +116,7 @@ var hints = []struct {
 	{snapshot.ErrNotArchive, "choose an archive, or a new or empty folder to make one in"},
 	{snapshot.ErrNoArchive, "is its disk mounted? `snapcopy snapshot SOURCE ARCHIVE` makes a new archive"},
 	{snapshot.ErrNoAccess, "use an archive of your own, such as ~/backup, or run the command as the user whose archive it is (sudo?)"},
+	{index.ErrDamaged, "the files of that snapshot can be copied as they are; `snapcopy list ARCHIVE` says what to type to remove it"},
 	{snapshot.ErrNewerFormat, "install the newest version of snapcopy; this one changes nothing there"},
 	{index.ErrNewer, "install the newest version of snapcopy; this one changes nothing there"},
 	{snapshot.ErrLocked, "try again when it has ended; a lock never outlives its process"},

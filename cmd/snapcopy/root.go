@@ -194,8 +194,21 @@ func checkArgs(c *cobra.Command, args []string) error {
 		return &usageError{c.CommandPath(), fmt.Errorf("%s %s missing", strings.Join(missing, " and "), verb)}
 	case slices.Contains(args, "") && !strings.HasPrefix(c.Use, "ls"):
 		return &usageError{c.CommandPath(), errors.New("an argument is empty; is a variable in the script unset?")}
+	case emptyFlag(c) != "":
+		return &usageError{c.CommandPath(), fmt.Errorf("--%s is empty; is a variable in the script unset?", emptyFlag(c))}
 	case len(args) > most:
 		return &usageError{c.CommandPath(), fmt.Errorf("one argument too many: %s", name(args[most]))}
 	}
 	return nil
+}
+
+// emptyFlag names a flag that was given and says nothing. To take that for a flag that was not given would restore another
+// snapshot than was meant, or keep no copy of what is replaced. A label may be empty.
+func emptyFlag(c *cobra.Command) (found string) {
+	c.Flags().Visit(func(f *pflag.Flag) {
+		if f.Value.Type() == "string" && f.Value.String() == "" && f.Name != "label" && found == "" {
+			found = f.Name
+		}
+	})
+	return found
 }

@@ -10,6 +10,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"snapcopy/internal/testtree"
 )
 
 // Guards: a missing name of a link group becomes a link to the name that the target still has, whichever the restore
@@ -180,5 +184,27 @@ func check(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Guards: a tree whose files are hard links of the stored ones (cp -al) gets files of its own, or is told of; the archive's
+// stored files get no further names.
+func TestTargetOfStoredFiles(t *testing.T) {
+	a := archive(t, builtTree(t, "file a 0644 \"x\"\nlink b a\nlink c a\nfile d 0644 \"y\""))
+	to := tempDir(t)
+	for _, name := range []string{"a", "b", "d"} {
+		check(t, os.Link(filepath.Join(a.Dir, name), filepath.Join(to, name)))
+	}
+	wantFailed(t, a.restore(nil, to, Options{}), "a", "b", "d")
+	if rep := a.restore(nil, to, Options{Overwrite: OverwriteChanged}); rep.FailedCount > 0 {
+		t.Errorf("%+v", rep)
+	}
+	testtree.Equal(t, "overwritten", testtree.Take(t, a.Dir), testtree.Take(t, to), 0)
+	var stored, own unix.Stat_t
+	for _, name := range []string{"a", "b", "c", "d"} {
+		check(t, errors.Join(unix.Stat(filepath.Join(a.Dir, name), &stored), unix.Stat(filepath.Join(to, name), &own)))
+		if stored.Ino == own.Ino || stored.Nlink != own.Nlink {
+			t.Errorf("%s: inode %d with %d names, stored %d with %d", name, own.Ino, own.Nlink, stored.Ino, stored.Nlink)
+		}
 	}
 }

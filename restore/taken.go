@@ -190,6 +190,12 @@ func (r *run) compareEntry(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (di
 	if st.Type != kindOf(e.Type) || !e.Linked() && st.Nlink != 1 && e.Type != index.Dir {
 		return otherContent, nil
 	}
+	if r.isStored(d, e, st) {
+		if r.opt.Overwrite == OverwriteNever {
+			return otherContent, errStored
+		}
+		return otherContent, nil
+	}
 	if r.isRecorded(e, st) {
 		return noDifference, nil
 	}
@@ -240,6 +246,16 @@ func (r *run) compareEntry(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (di
 	}
 	return noDifference, nil
 }
+
+// isStored reports whether the target has the stored file itself (cp -al from the snapshot), of one that may have several
+// names: nothing is to be made a link to that.
+func (r *run) isStored(d *dir, e *index.Entry, st *fsat.Stat) bool {
+	var stored fsat.Stat
+	return e.Linked() && st.Dev == r.archive.dev && d.handles.src >= 0 &&
+		fsat.StatAt(d.handles.src, e.Name, &stored) == nil && idOf(&stored) == idOf(st)
+}
+
+var errStored = fmt.Errorf("%w, and is the archive's stored file itself: what is written to it changes the snapshot", ErrExists)
 
 // mends reports whether what is there with the right content is made right, although nothing is overwritten otherwise:
 // an earlier run has made it, and it may lack what another order of the work, or these privileges, make different.

@@ -45,7 +45,7 @@ var (
 	mayBeIncomplete  = status{statusIncomplete, "done, but incomplete: some entries failed and are listed"}
 	mayPublishInPart = status{statusIncomplete, "published, but incomplete: some entries failed and are listed"}
 	mayFindDamage    = status{statusDamage, "damage found"}
-	mayFindAltered   = status{statusDamage, "published and sound, but stored files of earlier snapshots were altered: those are damaged"}
+	mayFindAltered   = status{statusDamage, "published, but stored files of earlier snapshots were altered: those are damaged"}
 	mayBeLocked      = status{statusLocked, "another process is writing to the archive"}
 	mayTrip          = status{statusTripwire, "published, but something looks wrong: nothing is pruned until acknowledged"}
 	mayLackSpace     = status{statusNoSpace, "no space left"}

@@ -205,7 +205,8 @@ func (t *teller) more(r *snapshot.Report, left uint64) {
 	t.errorf("  ... and %s more%s", count(left), where)
 }
 
-// altered tells what is no longer as it was stored. This snapshot is sound; what has become of the archive is not.
+// altered tells what is no longer as it was stored. That the rest of this snapshot is sound cannot be said: a run looks at a
+// share of what it links.
 func (t *teller) altered(r *snapshot.Report) {
 	if r.AlteredCount == 0 {
 		return
@@ -218,7 +219,7 @@ func (t *teller) altered(r *snapshot.Report) {
 	if r.Copied {
 		what = "was copied here, and the copy is not exact"
 	}
-	has := "This snapshot has them anew from the source and is sound"
+	has := "This snapshot has them anew from the source"
 	if t.dryRun {
 		has = "A snapshot would have them anew from the source"
 	}

@@ -133,6 +133,12 @@ func (l *lab) archiveOnExt4(names int) {
 	if int(st.Nlink) != names {
 		l.t.Errorf("restored with %d names instead of %d", st.Nlink, names)
 	}
+	to = filepath.Join(folderOn(l.t, "ext4"), "restored")
+	for _, when := range []string{"first", "again"} { // the second time there is nothing to do
+		if rep := l.restore(rep.Snapshot, to); rep.FailedCount > 0 || rep.NotHeld.Links == 0 {
+			l.t.Errorf("restored on ext4, %s: %d failed, %d links not held", when, rep.FailedCount, rep.NotHeld.Links)
+		}
+	}
 }
 
 // Guards: equal files that were separate stay separate: in the first run, when copies come and go, and when one of them

@@ -47,6 +47,32 @@ func (r *run) adopt(w *worker, d *dir, e *index.Entry, st *fsat.Stat, group *lin
 	return true, nil
 }
 
+// isFull reports whether st, an inode of the target that is as in the snapshot, and the one that the group has cannot
+// become one inode, because one of them has as many names as the file system allows. The group goes on with the other.
+func (r *run) isFull(w *worker, d *dir, e *index.Entry, st *fsat.Stat, group *linkGroup) (bool, error) {
+	space, err := fsat.FileSystem(d.handles.dst)
+	if err != nil || space.LinkLimit == 0 {
+		return false, err
+	}
+	if st.Nlink >= space.LinkLimit {
+		return true, nil
+	}
+	from, err := w.folders.open(r, group.dir)
+	if err != nil {
+		return false, err
+	}
+	var has fsat.Stat
+	if err := fsat.StatAt(from, group.name, &has); err != nil {
+		return false, fmt.Errorf("stat: %w", err)
+	}
+	if madeOf(&has) != group.made || has.Nlink < space.LinkLimit || !r.groups.claim(idOf(st), e) {
+		return false, nil
+	}
+	group.found, group.names = true, nil
+	group.dir, group.name, group.made = d, cloneName(e), madeOf(st)
+	return true, nil
+}
+
 // moveName makes a name that this run has made a link to the inode st, which has a name in d.
 func (r *run) moveName(w *worker, d *dir, name string, st *fsat.Stat, p placed, group *linkGroup) (moved bool, err error) {
 	to := d.handles.dst

@@ -145,7 +145,14 @@ func (r *run) linkedTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat) erro
 			if err != nil {
 				return err
 			}
-			if !can { // then each name is a file of its own
+			if can {
+				var full bool
+				if full, err = r.isFull(w, d, e, st, group); err != nil {
+					return err
+				}
+				can = !full
+			}
+			if !can { // then each name is a file of its own, or one of several that have as many names as they can
 				w.counts.NotHeld.Links++
 				return r.settleTaken(w, d, e, st, noDifference, group)
 			}

@@ -108,6 +108,7 @@ var hints = []struct {
 	err  error
 	hint string
 }{
+	{errSnapshot, "give the path of the archive alone"},
 	{errInside, "give the path of the archive; `snapcopy ls ARCHIVE@SNAPSHOT PATH` looks into a snapshot"},
 	{snapshot.ErrReaderNote, "if no tree restored with --instant needs a snapshot any more, remove that file"},
 	{plainfile.ErrKind, "move it elsewhere, put back what belongs there if there is a copy, and give the command again"},

@@ -78,7 +78,7 @@ func (o *forgetPathOptions) Run(ctx context.Context, a *app, args []string) (err
 		return nil // the same command was cut short, and what it left has just been done
 	}
 	if err != nil {
-		return err
+		return tellForgetting(a, archive, err)
 	}
 	if o.dryRun || o.yes {
 		return o.tell(a, report)
@@ -95,9 +95,18 @@ func (o *forgetPathOptions) Run(ctx context.Context, a *app, args []string) (err
 	}
 	report, err = archive.ForgetPath(ctx, report.Path, snapshot.ForgetOptions{})
 	if err != nil {
-		return err
+		return tellForgetting(a, archive, err)
 	}
 	return o.tell(a, report)
+}
+
+// tellForgetting says, of a command that ends early, if it has begun to forget.
+func tellForgetting(a *app, archive *snapshot.Archive, cause error) error {
+	if path, unfinished, err := archive.Forgetting(); err == nil && unfinished {
+		a.term.errorf("Forgetting %s is not finished. The same command goes on with it, and so does the next snapshot, prune or remove.",
+			name(path))
+	}
+	return cause
 }
 
 // finishEarlier finishes what an earlier command was cut short in, and gives the path that it was to forget, if any.

@@ -64,10 +64,17 @@ func snapshotFolder(arg string) (archive, selector string) {
 // errInside is returned for a path in an archive where the path of an archive is needed.
 var errInside = errors.New("it is no archive, but lies in one")
 
-// insideArchive explains why a path that lies in an archive, as a snapshot's folder does, could not be opened as one.
+// errSnapshot is returned for ARCHIVE@SNAPSHOT where an archive as a whole is needed.
+var errSnapshot = errors.New("it names a snapshot, and this is about an archive as a whole")
+
+// insideArchive explains why a path that lies in an archive, as a snapshot's folder does, or names a snapshot could not be
+// opened as one.
 func insideArchive(arg string, cause error) error {
 	if !errors.Is(cause, snapshot.ErrNoArchive) && !errors.Is(cause, snapshot.ErrNotArchive) {
 		return cause
+	}
+	if i := strings.LastIndexByte(arg, '@'); i > 0 && isArchive(arg[:i]) {
+		return fmt.Errorf("%s: %w: the archive is %s", name(arg), errSnapshot, name(arg[:i]))
 	}
 	abs, err := filepath.Abs(arg)
 	if err != nil {

@@ -31,6 +31,9 @@ func makeInstant(ctx context.Context, from Source, at string, opt InstantOptions
 		return nil, err
 	}
 	if err := in.open(true); err != nil {
+		if in.made {
+			err = errors.Join(err, fsat.Rmdir(in.parent, in.leaf))
+		}
 		return nil, err
 	}
 	if found, err := in.load(); err != nil {
@@ -153,7 +156,7 @@ func (in *instant) begin(from Source, opt InstantOptions) error {
 	in.stateFile = stateFile{
 		Format: stateFormat, ID: "snapcopy-" + hex.EncodeToString(id), Archive: []byte(filepath.Dir(from.Dir)),
 		ArchiveID: opt.ArchiveID, Snapshot: from.Catalog.Summary().Snapshot, Mountpoint: in.path,
-		Since: now().UTC().Truncate(time.Second),
+		Since: now().UTC().Truncate(time.Second), Phase: making,
 	}
 	var err error
 	if in.UserXattr, err = overlay.NeedsUserXattr(in.state); err != nil {

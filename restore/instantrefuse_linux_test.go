@@ -21,6 +21,7 @@ func TestInstantRefuses(t *testing.T) {
 	s, _ := newSmall(t, "ext4")
 	make := func(at string, want error) {
 		t.Helper()
+		_, before := os.Lstat(at)
 		_, err := MakeInstant(context.Background(), s.Source, at, InstantOptions{ArchiveID: "id"})
 		if !errors.Is(err, want) {
 			t.Errorf("%q: %v, want %v", at, err, want)
@@ -28,6 +29,9 @@ func TestInstantRefuses(t *testing.T) {
 		folder := filepath.Join(filepath.Dir(at), stateFolderName(filepath.Base(at)))
 		if _, err := os.Lstat(folder); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%q: left something, %v", at, err)
+		}
+		if _, after := os.Lstat(at); (before == nil) != (after == nil) {
+			t.Errorf("%q: before: %v, after: %v", at, before, after)
 		}
 	}
 	make(s.source, ErrNotEmpty)
@@ -37,6 +41,21 @@ func TestInstantRefuses(t *testing.T) {
 	t.Run("no permissions", func(t *testing.T) {
 		make(filepath.Join(testtree.NewDisk(t, "exfat", 64<<20).Path, "at"), ErrUnsuitable)
 	})
+	t.Run("no extended attributes", func(t *testing.T) {
+		at := filepath.Join(testtree.Fuse(t, "unionfs-fuse"), "at")
+		_, err := MakeInstant(context.Background(), s.Source, at, InstantOptions{ArchiveID: "id"})
+		if _, lstatErr := os.Lstat(at); !errors.Is(err, overlay.ErrNoXattrs) || !errors.Is(lstatErr, os.ErrNotExist) {
+			t.Errorf("%v, and the mountpoint: %v", err, lstatErr)
+		}
+	})
+	other := filepath.Join(tempDir(t), "at") // its state folder is somebody's own
+	check(t, os.Mkdir(filepath.Join(filepath.Dir(other), stateFolderName("at")), 0o755))
+	if _, err := MakeInstant(context.Background(), s.Source, other, InstantOptions{}); err == nil {
+		t.Error("a state folder that others can enter is taken")
+	}
+	if _, err := os.Lstat(other); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%q is left: %v", other, err)
+	}
 	if _, err := Settle(context.Background(), s.Source, s.at, SettleOptions{}); !errors.Is(err, ErrNotInstant) {
 		t.Errorf("settle: %v", err)
 	}

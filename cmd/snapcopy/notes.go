@@ -49,7 +49,7 @@ func (t *teller) notes(r *snapshot.Report) {
 			text = fmt.Sprintf("%d snapshots, %s to %s, are", n, r.InFuture[0], r.InFuture[n-1])
 		}
 		t.warnf("Warning: %s from the future. If the clock is wrong now, set it right; if it was wrong then: snapcopy remove %s %s",
-			text, name(r.Archive), r.InFuture[n-1])
+			text, name(r.Archive), strings.Join(r.InFuture[max(n-5, 0):], " "))
 	}
 	if r.OtherSource != "" {
 		t.notef("Note: this is the first snapshot of %s in this archive, which also has snapshots of %s. `list` shows the source "+

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 	_ "time/tzdata" // zones by name on machines without a time zone database
+
+	"snapcopy/internal/plainfile"
 )
 
 // zoneVariable names the time zone, as POSIX has it.
@@ -63,6 +65,9 @@ func parseZone(text string) (*time.Location, error) {
 		return time.UTC, nil
 	}
 	if filepath.IsAbs(text) {
+		if info, err := os.Stat(text); err == nil && !info.Mode().IsRegular() { // a FIFO would be waited for
+			return nil, fmt.Errorf("it is %s, not a file", plainfile.KindOf(info.Mode()))
+		}
 		data, err := os.ReadFile(text)
 		if err != nil {
 			return nil, err

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -57,7 +59,7 @@ var findTypes = []string{"file", "dir", "symlink", "fifo", "socket", "char", "bl
 
 // query puts the flags into one.
 func (o *findOptions) query(a *app, patterns []string) (q restore.Query, err error) {
-	q.Patterns, q.FoldCase = patterns, o.anyCase
+	q.Patterns, q.FoldCase = withPrinted(patterns), o.anyCase
 	for _, word := range o.types {
 		t := index.Type(0)
 		for i, w := range findTypes {
@@ -90,6 +92,18 @@ func (o *findOptions) query(a *app, patterns []string) (q restore.Query, err err
 		q.Before = &index.Time{Sec: from.Unix(), Nsec: uint32(from.Nanosecond())}
 	}
 	return q, nil
+}
+
+// withPrinted puts the name that is meant in the place of a pattern that is a name in quotes, as it was printed.
+func withPrinted(patterns []string) []string {
+	list := slices.Clone(patterns)
+	for i, p := range list {
+		if printed, err := strconv.Unquote(p); err == nil && name(printed) == p {
+			list[i] = strings.NewReplacer( // a space matters at the end, "!" and "#" at the beginning
+				`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `!`, `\!`, `#`, `\#`, ` `, `\ `).Replace(printed)
+		}
+	}
+	return list
 }
 
 // addSize reads +1M, -10K or 4096.

@@ -83,7 +83,8 @@ func TestGroupBeyondTheLinkLimit(t *testing.T) {
 	for _, names := range []int{limit/2 + 500, limit + 1000} {
 		l := newLab(t)
 		l.src = filepath.Join(t.TempDir(), "tmpfs")
-		testtree.Tmpfs(t, l.src, "")
+		check(t, os.Mkdir(l.src, 0o755))
+		testtree.Tmpfs(t, l.src, "mode=755")
 		l.arch = filepath.Join(disk.Path, fmt.Sprint("archive", names))
 		l.build("file f 0644 content")
 		for i := 1; i < names; i++ {
@@ -94,6 +95,9 @@ func TestGroupBeyondTheLinkLimit(t *testing.T) {
 			check(t, err)
 			if want := fmt.Sprint(names, " unchanged"); i > 0 {
 				l.counts(rep, want)
+			}
+			if i > 0 && names < limit && rep.LinkLimit != 1 {
+				t.Errorf("%d of %d names: the limit is reached by %d files", names, limit, rep.LinkLimit)
 			}
 			if (rep.NotHeld.Links > 0) != (names > limit) {
 				t.Errorf("%d of %d names: %d links not held", limit, names, rep.NotHeld.Links)

@@ -45,9 +45,11 @@ func newWorkers(n int, progress *Progress) []worker {
 	return list
 }
 
-// isFull notes a stored file that can take no further name.
+// isFull notes, once for each entry, that the stored file can take no further name.
 func (w *worker) isFull() {
-	w.limit++
+	if w.notLinked&index.AtLinkLimit == 0 {
+		w.limit++
+	}
 	w.notLinked |= index.AtLinkLimit
 }
 

@@ -83,7 +83,8 @@ func (t *teller) notes(r *snapshot.Report) {
 	}
 	t.altered(r)
 	if r.LinkLimit > 0 {
-		t.notef("%s the file system's limit of links and stored afresh.", counted(r.LinkLimit, "file reached", "files reached"))
+		t.notef("%s stored afresh.", counted(r.LinkLimit, "file reached the file system's limit of links and was",
+			"files reached the file system's limit of links and were"))
 	}
 	if text := notHeld(&r.NotHeld); text != "" {
 		t.notef("%s cannot set everything in the archive. In the catalog only, from where restore brings it back: %s.",

@@ -212,6 +212,9 @@ func Bind(t testing.TB, from, path string) {
 func mount(t testing.TB, path string, args ...string) {
 	t.Helper()
 	NeedRoot(t)
+	if _, err := os.Stat(path); err != nil { // a fault of the test, which would otherwise never run
+		t.Fatalf("testtree: mount point: %v", err)
+	}
 	if err := run("mount", args...); err != nil {
 		t.Skipf("cannot mount here: %v", err)
 	}

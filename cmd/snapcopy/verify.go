@@ -29,7 +29,8 @@ names it has and in how many snapshots. The catalogs and the content-hash index 
 changed.
 
 What is missing, differs, or cannot be read because the disk reports an error is damage. What cannot be looked
-at for another reason, such as missing permission or a stale mount, is listed and ends with exit status 3.`,
+at for another reason, such as missing permission or a stale mount, is listed and ends with exit status 3, and so
+does a forget-path that is not finished: what it has taken away already is no damage.`,
 		Example: `  snapcopy verify /backup/documents
   snapcopy verify --metadata /backup/documents@latest`,
 	}, new(verifyOptions), mayBeDone, mayFail, mayBeIncomplete, mayFindDamage)

@@ -109,3 +109,16 @@ func TestWrap(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// Guards: the reason of a script is the one that it gives, not what the library logs after it.
+func TestReason(t *testing.T) {
+	for want, lines := range map[string][]string{
+		"needs root":         {"    x_test.go:5: needs root\n"},
+		"needs strace":       {"    cmd.go:380: needs strace\n", "    testscript.go:609: WORK=$WORK\n", "        HOME=/no-home\n"},
+		"no reason is given": {"=== RUN   TestX\n"},
+	} {
+		if got := reason(lines); got != want {
+			t.Errorf("%q: %q, want %q", lines, got, want)
+		}
+	}
+}

@@ -75,7 +75,7 @@ func ReadNote(dir int, name string) (text string, ok bool, err error) {
 		return "", false, err
 	}
 	fd, err := fsat.OpenFile(dir, name)
-	if fsat.IsGone(err) || fsat.IsOtherType(err) {
+	if fsat.IsGone(err) || fsat.IsOtherType(err) || fsat.IsRefused(err) { // whoever made a note may read it
 		return "", false, nil
 	}
 	if err != nil {

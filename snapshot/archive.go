@@ -282,8 +282,19 @@ func names(dir string) ([]string, error) {
 	return out, nil
 }
 
-// OpenCatalog opens the catalog of s.
-func (s Snapshot) OpenCatalog() (*index.Catalog, error) { return index.Open(s.Catalog) }
+// OpenCatalog opens the catalog of s. One of another snapshot, copied into its place, is damage: what it says of the files
+// of s is not true.
+func (s Snapshot) OpenCatalog() (*index.Catalog, error) {
+	c, err := index.Open(s.Catalog)
+	if err != nil {
+		return nil, err
+	}
+	if of := c.Summary().Snapshot; of != s.Name {
+		err := &index.DamageError{Path: s.Catalog, Reason: fmt.Errorf("it is the catalog of snapshot %q", of)}
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
 
 // NameAt is the name of a snapshot whose run starts at t.
 func NameAt(t time.Time) string { return t.UTC().Format(nameLayout) }

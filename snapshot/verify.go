@@ -183,7 +183,7 @@ func (v *verifier) snapshot(s Snapshot) (err error) {
 		defer func() { err = errors.Join(err, hold.Release()) }()
 	}
 	v.report.Snapshots++
-	c, err := s.OpenCatalog() // says what kept it from being held
+	c, err := index.Open(s.Catalog) // says what kept it from being held; whose it is comes later
 	if err == nil {
 		if err = c.Check(v.ctx); err != nil {
 			err = errors.Join(err, c.Close())

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,7 +18,7 @@ func (f *fatalError) Error() string { return f.err.Error() }
 func (f *fatalError) Unwrap() error { return f.err }
 
 func fatal(op, path string, err error) error {
-	return &fatalError{&fs.PathError{Op: op, Path: path, Err: err}}
+	return &fatalError{&fs.PathError{Op: op, Path: cmp.Or(path, "."), Err: err}} // "": the snapshot's top
 }
 
 func isFatal(err error) bool {

@@ -199,8 +199,13 @@ func (r *run) abandon(cause error) error {
 		catalogErr = os.Remove(r.archive.catalogPath(r.report.Snapshot))
 	}
 	_, err := r.archive.removeOrphans()
-	return errors.Join(catalogErr, err, rmtree.Remove(r.work, workTree), rmtree.Remove(r.work, workCatalog),
-		rmtree.Remove(r.work, workReport))
+	err = errors.Join(catalogErr, err)
+	for _, name := range []string{workTree, workCatalog, workReport} {
+		if workErr := rmtree.Remove(r.work, name); workErr != nil {
+			err = errors.Join(err, &fs.PathError{Op: "remove", Path: r.archive.metaPath(workDir, name), Err: workErr})
+		}
+	}
+	return err
 }
 
 // errCrash, from a test's fault, stands for the end of the process: nothing is cleaned up.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -24,8 +25,9 @@ var (
 	ErrExchanged = errors.New("the two are exchanged")
 	// ErrMountPoint is returned for a target that cannot be exchanged because a file system is mounted there.
 	ErrMountPoint = errors.New("a file system is mounted there, so it cannot be exchanged")
-	// ErrMountsBelow is returned for a folder that would be moved with what is mounted in it, to where one would remove it.
-	ErrMountsBelow = errors.New("it would be moved with what is mounted in it")
+	// ErrMountsBelow is returned for a folder in which file systems are mounted: they would be moved with it, into a folder that
+	// the user is told to remove.
+	ErrMountsBelow = errors.New("file systems are mounted in that folder, and would be moved with it")
 )
 
 // noMountsBelow makes sure that nothing is mounted in the folder name of dir, which is to be renamed: mounts move along,
@@ -42,7 +44,11 @@ func noMountsBelow(dir int, name string) (err error) {
 	}
 	const most = 5
 	if n := len(list); n > 0 {
-		err = fmt.Errorf("%w: %q", ErrMountsBelow, list[:min(n, most)])
+		var quoted []string
+		for _, at := range list[:min(n, most)] {
+			quoted = append(quoted, strconv.Quote(at))
+		}
+		err = fmt.Errorf("%w: %s", ErrMountsBelow, strings.Join(quoted, ", "))
 		if n > most {
 			err = fmt.Errorf("%w and %d more", err, n-most)
 		}

@@ -34,6 +34,47 @@ func TestMoveAfterOldestSnapshotWasRemoved(t *testing.T) {
 	l.verify()
 }
 
+// Guards: a file that is put back as it was in an older snapshot, as a new inode, is a name of the file stored then.
+func TestPutBackAsItWas(t *testing.T) {
+	l := newLab(t)
+	l.build("file a 0644 old")
+	first := l.run().Snapshot
+	path := filepath.Join(l.src, "a")
+	aside := filepath.Join(t.TempDir(), "aside")
+	if err := os.Rename(path, aside); err != nil {
+		t.Fatal(err)
+	}
+	l.build("file a 0644 newer")
+	l.run()
+	info, err := os.Stat(aside)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied := path + ".copy" // beside the other two: its inode number is that of none of them
+	if err := os.WriteFile(copied, []byte("old"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(copied, info.ModTime(), info.ModTime()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(copied, path); err != nil {
+		t.Fatal(err)
+	}
+	r := l.run()
+	if r.Counts.BytesStored != 0 || r.Counts.Unchanged != 1 {
+		t.Errorf("stored %d bytes, counts %+v", r.Counts.BytesStored, r.Counts)
+	}
+	stored, err := os.Stat(l.path(first, "a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := os.Stat(l.path(r.Snapshot, "a")); err != nil || !os.SameFile(stored, again) {
+		t.Errorf("stored anew, or not at all: %v", err)
+	}
+	l.intact()
+	l.verify()
+}
+
 // Guards: a file that gets a second name while it is copied leaves a snapshot that agrees with its catalog.
 func TestSecondNameWhileCopied(t *testing.T) {
 	l := newLab(t)

@@ -29,14 +29,15 @@ func (r *run) linkByHash(f *file) (found *index.Entry, from string, err error) {
 		if !r.standsFor(e, &f.e) || lacksRights(e) && r.caps.Owners && r.caps.Modes {
 			return true, nil
 		}
-		if e.Ino != f.e.Ino && r.source.stillHas(dir, e) { // that file will want its own
+		path := join(dir, e.Name)
+		if path != f.d.child(f.name) && e.Ino != f.e.Ino && r.source.stillHas(dir, e) { // that file will want its own
 			return true, nil
 		}
 		linked, err := r.linkStoredAt(f, snapshot, dir, e)
 		if err != nil || !linked {
 			return err == nil, err
 		}
-		found, from = e, join(dir, e.Name)
+		found, from = e, path
 		return false, nil
 	})
 	return found, from, err

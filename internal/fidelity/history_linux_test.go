@@ -17,7 +17,7 @@ import (
 )
 
 // historiesVariable is the number of random histories to go through instead of a few: FIDELITY_HISTORIES=1000 go test
-// -timeout 0 -run RandomHistories ./fidelity. With FIDELITY_FIRST the first of their seeds is another than 0.
+// -timeout 0 -run RandomHistories ./internal/fidelity. With FIDELITY_FIRST the first of their seeds is another than 0.
 const (
 	historiesVariable = "FIDELITY_HISTORIES"
 	firstVariable     = "FIDELITY_FIRST"

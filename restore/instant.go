@@ -40,7 +40,7 @@ import (
 // Errors of MakeInstant and Settle that callers tell apart.
 var (
 	// ErrNotInstant is returned by Settle for a folder without a state folder.
-	ErrNotInstant = errors.New("nothing was restored there with --instant, or it is settled")
+	ErrNotInstant = errors.New("there is no instant restore, or it is settled")
 	// ErrMounted is returned for a mountpoint on which a snapshot is mounted, or that is being settled.
 	ErrMounted = errors.New("already mounted")
 	// ErrSettling is returned for a mountpoint whose tree is complete and only has to be put into its place.
@@ -50,7 +50,7 @@ var (
 	// ErrNotEmpty is returned for a mountpoint that holds something.
 	ErrNotEmpty = errors.New("the folder is not empty")
 	// ErrUnsuitable is returned for a mountpoint or a snapshot with which this cannot be done.
-	ErrUnsuitable = errors.New("not possible with --instant")
+	ErrUnsuitable = errors.New("not possible as an instant restore")
 	// ErrBusy is returned by Settle when everything is copied and the mount is in use.
 	ErrBusy = errors.New("in use")
 	// ErrLockedInstant is returned while another process works on the mountpoint.

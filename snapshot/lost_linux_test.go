@@ -110,7 +110,7 @@ func TestNoCatalogOfAnotherSnapshot(t *testing.T) {
 	}
 }
 
-// The id of an archive is in its run reports, too: a tree restored with --instant knows its archive by it.
+// The id of an archive is in its run reports, too: an instant restore knows its archive by it.
 func TestArchiveIDComesBack(t *testing.T) {
 	t.Parallel()
 	l := lab3(t)

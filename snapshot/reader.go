@@ -15,8 +15,8 @@ import (
 	"snapcopy/internal/plainfile"
 )
 
-// Reader is a note that somebody reads a snapshot's folder for longer than a process lives: a tree restored with
-// --instant does until it is settled, across reboots. Notes are in .snapcopy/readers, one file each.
+// Reader is a note that somebody reads a snapshot's folder for longer than a process lives: an instant
+// restore does until it is settled, across reboots. Notes are in .snapcopy/readers, one file each.
 //
 // Whoever removes snapshots holds the archive's lock and leaves those alone for which there is a note. A note can
 // outlive its reader, if that was removed by hand; a person who knows that removes the file.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,10 +67,19 @@ func statusHelp(list ...status) string {
 type usageError struct {
 	command string // whose help to read, "snapcopy ls"; filled in on the way out
 	err     error
+	hint    string // what to type instead; "": read the help
 }
 
 func (u *usageError) Error() string { return u.err.Error() }
 func (u *usageError) Unwrap() error { return u.err }
+
+// whatInstead says how to go on.
+func (u *usageError) whatInstead() string {
+	if u.hint != "" {
+		return u.hint
+	}
+	return fmt.Sprintf("`%s --help` explains how to use it", cmp.Or(u.command, "snapcopy"))
+}
 
 func wrongUsage(format string, args ...any) error {
 	return &usageError{err: fmt.Errorf(format, args...)}
@@ -110,7 +120,7 @@ var hints = []struct {
 }{
 	{errSnapshot, "give the path of the archive alone"},
 	{errInside, "give the path of the archive; `snapcopy ls ARCHIVE@SNAPSHOT PATH` looks into a snapshot"},
-	{snapshot.ErrReaderNote, "if no tree restored with --instant needs a snapshot any more, remove that file"},
+	{snapshot.ErrReaderNote, "if no instant restore needs a snapshot any more, remove that file"},
 	{plainfile.ErrKind, "move it elsewhere, put back what belongs there if there is a copy, and give the command again"},
 	{snapshot.ErrNoRecords, "put it back from a copy; without one, use the snapshots as the plain folders that they are, and " +
 		"begin a new archive in another folder"},
@@ -131,16 +141,16 @@ var hints = []struct {
 	{errNotInSnapshot, "`snapcopy ls ARCHIVE@SNAPSHOT` shows what there is"},
 	{restore.ErrNotFile, "`snapcopy ls ARCHIVE@SNAPSHOT PATH` lists a folder, `snapcopy restore` brings back anything"},
 	{snapshot.ErrNoSnapshot, "`snapcopy list ARCHIVE` shows what there is"},
-	{restore.ErrMounted, "`snapcopy restore --settle MOUNTPOINT` makes an ordinary folder of it"},
-	{restore.ErrSettling, "`snapcopy restore --settle MOUNTPOINT` finishes that"},
+	{restore.ErrMounted, "`snapcopy settle MOUNTPOINT` makes an ordinary folder of it"},
+	{restore.ErrSettling, "`snapcopy settle MOUNTPOINT` finishes that"},
 	{restore.ErrOtherSnapshot, "settle it first, or choose another mountpoint"},
 	{restore.ErrNotEmpty, "move what it holds elsewhere; what is written there while nothing is mounted is not in the tree"},
-	{restore.ErrUnsuitable, "choose another mountpoint, or restore it with --to DIR"},
+	{restore.ErrUnsuitable, "choose another mountpoint, or copy the snapshot: `snapcopy restore ARCHIVE@SNAPSHOT --to DIR`"},
 	{restore.ErrBusy, "end them, or let them leave the folder, and settle again: nothing is left to copy"},
 	{overlay.ErrInUse, "a process has kept files open there since it was unmounted, or another mount namespace has it"},
 	{overlay.ErrOtherLower, "use the archive that was used before, and not a copy of it"},
 	{overlay.ErrNotPermitted, "run it as root, or in a user namespace with a mount namespace (`unshare -Urm`)"},
-	{errArchiveAway, "is its disk mounted? If it is elsewhere now: `snapcopy restore ARCHIVE@SNAPSHOT --instant MOUNTPOINT`"},
+	{errArchiveAway, "is its disk mounted? If it is elsewhere now: `snapcopy instant ARCHIVE@SNAPSHOT MOUNTPOINT`"},
 	{snapshot.ErrLastComplete, "--allow-last removes it all the same; with --count-incomplete it is enough if an incomplete snapshot is left"},
 	{fsat.ErrNoProc, "`mount -t proc proc /proc`, or run it where /proc is mounted"},
 	{snapshot.ErrNothingStored, "is the source mounted, and may you read it? Every earlier snapshot is as it was"},
@@ -220,11 +230,7 @@ func finish(a *app, err error) int {
 	}
 	var usage *usageError
 	if errors.As(err, &usage) {
-		command := usage.command
-		if command == "" {
-			command = "snapcopy"
-		}
-		a.term.errorf("Hint: `%s --help` explains how to use it.", command)
+		a.term.errorf("Hint: %s.", usage.whatInstead())
 	}
 	return statusOf(err)
 }

@@ -60,9 +60,9 @@ func remedy(err error, archive, snapshotName string) string {
 		{snapshot.ErrForgetNote, fmt.Sprintf("Give the command again: `snapcopy forget-path %s PATH`; if nothing is to be "+
 			"forgotten, remove that file", where)},
 		{snapshot.ErrAcknowledged, fmt.Sprintf("`snapcopy acknowledge %s` makes it anew", where)},
-		{snapshot.ErrReaderNote, "If no tree restored with --instant needs the snapshot any more, remove that file"},
-		{snapshot.ErrReaderNotes, "Put the folder back from a copy of the archive, or move away what is in its place if no tree " +
-			"restored with --instant needs a snapshot"},
+		{snapshot.ErrReaderNote, "If no instant restore needs the snapshot any more, remove that file"},
+		{snapshot.ErrReaderNotes, "Put the folder back from a copy of the archive, or move away what is in its place if no " +
+			"instant restore needs a snapshot"},
 		{snapshot.ErrPins, "Put the folder back from a copy of the archive, or move away what is in its place and pin again"},
 		{snapshot.ErrIndex, fmt.Sprintf("`snapcopy index rebuild %s` makes it anew", where)},
 		{index.ErrDamaged, fmt.Sprintf("Its files can be copied as they are; `snapcopy remove %s %s` removes the snapshot",

@@ -81,11 +81,11 @@ func (c cli) readers() (list []snapshot.Reader) {
 func TestInstantCommand(t *testing.T) {
 	c := newCLI(t)
 	c.want(statusDone, "Snapshot 2026-11-23T020000Z is at "+c.dir+"/at, after ",
-		"restore", "DIR/arch@latest", "--instant", "DIR/at")
+		"instant", "DIR/arch@latest", "DIR/at")
 	if list := c.readers(); len(list) != 1 || list[0].Place != c.dir+"/at" {
 		t.Errorf("readers: %+v", list)
 	}
-	c.want(statusFailed, "already mounted\nHint: ", "restore", "DIR/arch", "--instant", "DIR/at")
+	c.want(statusFailed, "already mounted\nHint: ", "instant", "DIR/arch", "DIR/at")
 	if err := os.WriteFile(filepath.Join(c.dir, "at/new"), []byte("n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -93,18 +93,18 @@ func TestInstantCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.want(statusFailed, "is in use and cannot be put into its place:\n  process ", "restore", "--settle", "DIR/at")
+	c.want(statusFailed, "is in use and cannot be put into its place:\n  process ", "settle", "DIR/at")
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if err := unix.Unmount(filepath.Join(c.dir, "at"), 0); err != nil { // as a reboot would
 		t.Fatal(err)
 	}
-	c.want(statusDone, "are there again", "restore", "DIR/arch", "--instant", "DIR/at")
+	c.want(statusDone, "are there again", "instant", "DIR/arch", "DIR/at")
 	if err := unix.Unmount(filepath.Join(c.dir, "at"), 0); err != nil {
 		t.Fatal(err)
 	}
-	c.want(statusDone, "Settled "+c.dir+"/at in ", "restore", "--settle", "DIR/at")
+	c.want(statusDone, "Settled "+c.dir+"/at in ", "settle", "DIR/at")
 	if list := c.readers(); len(list) != 0 {
 		t.Errorf("readers: %+v", list)
 	}
@@ -113,17 +113,17 @@ func TestInstantCommand(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
 	}
-	c.want(statusFailed, "nothing was restored there with --instant", "restore", "--settle", "DIR/at")
+	c.want(statusFailed, "there is no instant restore", "settle", "DIR/at")
 }
 
 func TestInstantCommandJSON(t *testing.T) {
 	c := newCLI(t)
-	_, out, _ := c.run("restore", "DIR/arch", "--instant", "DIR/at", "--json")
+	_, out, _ := c.run("instant", "DIR/arch", "DIR/at", "--json")
 	var made restore.InstantReport
 	if err := json.Unmarshal([]byte(out), &made); err != nil || made.Folder != c.dir+"/.at.snapcopy-instant" {
 		t.Errorf("%s: %+v, %v", out, made, err)
 	}
-	_, out, _ = c.run("restore", "--settle", "DIR/at", "--json")
+	_, out, _ = c.run("settle", "DIR/at", "--json")
 	var settled restore.SettleReport
 	if err := json.Unmarshal([]byte(out), &settled); err != nil || settled.Copied != 3 || !settled.Settled {
 		t.Errorf("%s: %+v, %v", out, settled, err)
@@ -136,16 +136,16 @@ func TestInstantCommandDamage(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(c.dir, "arch/2026-11-23T020000Z/d/f"), []byte("cXntent"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c.want(statusDone, "Contents are not checked yet", "restore", "DIR/arch", "--instant", "DIR/at")
+	c.want(statusDone, "Contents are not checked yet", "instant", "DIR/arch", "DIR/at")
 	if err := os.Rename(filepath.Join(c.dir, "arch"), filepath.Join(c.dir, "moved")); err != nil {
 		t.Fatal(err)
 	}
-	c.want(statusFailed, "the archive is not where it was", "restore", "--settle", "DIR/at")
+	c.want(statusFailed, "the archive is not where it was", "settle", "DIR/at")
 	if err := unix.Unmount(filepath.Join(c.dir, "at"), 0); err != nil {
 		t.Fatal(err)
 	}
-	c.want(statusDone, "The archive was in "+c.dir+"/arch before.", "restore", "DIR/moved", "--instant", "DIR/at")
-	c.want(statusDamage, "1 entry of the archive is damaged", "restore", "--settle", "DIR/at")
+	c.want(statusDone, "The archive was in "+c.dir+"/arch before.", "instant", "DIR/moved", "DIR/at")
+	c.want(statusDamage, "1 entry of the archive is damaged", "settle", "DIR/at")
 }
 
 func TestInstantCommandUsage(t *testing.T) {
@@ -154,16 +154,18 @@ func TestInstantCommandUsage(t *testing.T) {
 		text string
 		args []string
 	}{
-		{"exclude each other", []string{"restore", "a", "--instant", "x", "--to", "y"}},
-		{"exclude each other", []string{"restore", "--settle", "x", "--to", "y"}},
-		{"exclude each other", []string{"restore", "--settle", "x", "--instant", "y"}},
-		{"whole snapshot", []string{"restore", "a", "p", "--instant", "x"}},
-		{"takes the mountpoint only", []string{"restore", "a", "--settle", "x"}},
-		{"--instant and --flags exclude each other", []string{"restore", "a", "--instant", "x", "--flags"}},
-		{"ARCHIVE[@SNAPSHOT] is missing", []string{"restore", "--instant", "x"}},
-		{"--settle and --delete exclude each other", []string{"restore", "--settle", "x", "--delete"}},
-		{"exclude each other", []string{"restore", "a@latest", "--instant", "x", "--at", "3d"}},
-		{"is empty", []string{"restore", "--settle", ""}},
+		{"unknown flag: --to\n", []string{"instant", "a", "x", "--to", "y"}},
+		{"one argument too many: x", []string{"instant", "a", "p", "x"}},
+		{"one argument too many: x", []string{"settle", "a", "x"}},
+		{"unknown flag: --flags", []string{"instant", "a", "x", "--flags"}},
+		{"MOUNTPOINT is missing", []string{"instant", "x"}},
+		{"unknown flag: --delete", []string{"settle", "x", "--delete"}},
+		{"--at and @SNAPSHOT exclude each other", []string{"instant", "a@latest", "x", "--at", "3d"}},
+		{"--quiet and --verbose exclude each other", []string{"settle", "x", "-qv"}},
+		{"is empty", []string{"settle", ""}},
+		{"--at is empty", []string{"instant", "a", "x", "--at", ""}},
+		{"Hint: `snapcopy instant ARCHIVE[@SNAPSHOT] MOUNTPOINT` makes ", []string{"restore", "a", "--instant", "x"}},
+		{"Hint: `snapcopy settle MOUNTPOINT` makes ", []string{"restore", "--settle", "x"}},
 	} {
 		c.want(statusUsage, u.text, u.args...)
 	}

@@ -34,7 +34,7 @@ func removeCommand(a *app) *cobra.Command {
 the space is given back, which takes longer. If that is interrupted, the snapshots are gone all the same, and
 the next remove, prune or snapshot goes on with it.
 
-A snapshot that is pinned or being read is left alone, and so is one that a tree restored with --instant needs. The last
+A snapshot that is pinned or being read is left alone, and so is one that an instant restore needs. The last
 complete snapshot is only removed with --allow-last; where some files can never be read, --count-incomplete is enough
 as long as any snapshot is left. A date or a time has to be that of one snapshot alone.`,
 		Example: `  snapcopy remove /backup/documents 2026-11-20T020000Z

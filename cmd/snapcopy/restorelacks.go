@@ -1,9 +1,13 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"strings"
 
 	"snapcopy/internal/exclude"
+	"snapcopy/restore"
 	"snapcopy/snapshot"
 )
 
@@ -64,23 +68,49 @@ func notAsked(m *exclude.Matcher, path string) bool {
 	return out
 }
 
-// toldLacking says what an incomplete snapshot lacks, after everything in it was restored.
-func (o *restoreOptions) toldLacking(a *app, s *openSnapshot, l *lackingInSnapshot) {
-	if l.Count == 0 {
-		return
-	}
-	if len(l.Failed) == 0 {
-		why := l.why
-		if why == "" {
-			why = "the run report does not name them"
+// guard tells restore --delete what the snapshot was told to leave out, and what could not be read when it was taken: by
+// the report of its run. Where that does not say it all, nothing that the snapshot lacks is taken for deleted.
+func (s *openSnapshot) guard() *restore.Guard {
+	counts := s.catalog.Summary().Counts
+	g := &restore.Guard{Named: make(map[string]string), Folders: make(map[string]string)}
+	report, err := s.archive.ReadReport(s.Name)
+	if err != nil {
+		if n := counts.Excluded + counts.Failed; n > 0 {
+			g.Unnamed = fmt.Sprintf("the snapshot lacks %s, and which is not known: %s",
+				counted(n, "entry of its source", "entries of its source"), whyNoReport(s.Name, err))
 		}
-		a.term.errorf("Snapshot %s of %s is incomplete: %s could not be read, or not completely, when it was taken. "+
-			"Whether any of that was asked for is not known: %s.", s.Name, name(s.archive.Path), counted(l.unnamed, "entry", "entries"), why)
-		return
+		return g
 	}
-	a.term.errorf("Snapshot %s of %s is incomplete: %s could not be read, or not completely, when it was taken. "+
-		"An earlier one may have them (snapcopy versions):", s.Name, name(s.archive.Path), counted(l.Count, "entry", "entries"))
-	o.some(a, len(l.Failed), l.Count, func(i int) string {
-		return name(l.Failed[i].Path) + ": " + printable(l.Failed[i].Error)
-	})
+	g.Filter = report.Filters
+	for _, l := range report.LeftOut {
+		g.Named[l.Path] = l.Rule
+	}
+	if report.SelfExcluded != "" {
+		g.Named[report.SelfExcluded] = "it was the archive"
+	}
+	for _, f := range report.ForgottenIn {
+		g.Folders[f.Path] = "it may be what was taken out of this folder by forget-path"
+	}
+	for _, f := range report.Failed {
+		g.Named[f.Path] = "it could not be read: " + f.Error
+	}
+	switch more := counts.Failed - min(counts.Failed, uint64(len(report.Failed))); {
+	case report.Filters == nil && counts.Excluded > 0:
+		g.Unnamed = fmt.Sprintf("the snapshot left out %s, and its run report is of a version that does not say which",
+			counted(counts.Excluded, "entry", "entries"))
+	case more > 0:
+		g.Unnamed = fmt.Sprintf("%s more could not be read, and the run report does not name them",
+			counted(more, "entry", "entries"))
+	case report.LeftOutCount > uint64(len(report.LeftOut)):
+		g.Unnamed = fmt.Sprintf("%s more were left out for their size or a mark, and the run report does not name them",
+			counted(report.LeftOutCount-uint64(len(report.LeftOut)), "entry", "entries"))
+	}
+	return g
+}
+
+func whyNoReport(snapshot string, err error) string {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Sprintf("the run report .snapcopy/runs/%s.json is gone", snapshot)
+	}
+	return err.Error()
 }

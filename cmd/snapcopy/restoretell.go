@@ -1,60 +1,31 @@
 package main
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
-	"io/fs"
 	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
 
 	"snapcopy/index"
 	"snapcopy/restore"
 )
 
-// guard tells restore --delete what the snapshot was told to leave out, and what could not be read when it was taken: by
-// the report of its run. Where that does not say it all, nothing that the snapshot lacks is taken for deleted.
-func (s *openSnapshot) guard() *restore.Guard {
-	counts := s.catalog.Summary().Counts
-	g := &restore.Guard{Named: make(map[string]string), Folders: make(map[string]string)}
-	report, err := s.archive.ReadReport(s.Name)
-	if err != nil {
-		if n := counts.Excluded + counts.Failed; n > 0 {
-			g.Unnamed = fmt.Sprintf("the snapshot lacks %s, and which is not known: %s",
-				counted(n, "entry of its source", "entries of its source"), whyNoReport(s.Name, err))
-		}
-		return g
-	}
-	g.Filter = report.Filters
-	for _, l := range report.LeftOut {
-		g.Named[l.Path] = l.Rule
-	}
-	if report.SelfExcluded != "" {
-		g.Named[report.SelfExcluded] = "it was the archive"
-	}
-	for _, f := range report.ForgottenIn {
-		g.Folders[f.Path] = "it may be what was taken out of this folder by forget-path"
-	}
-	for _, f := range report.Failed {
-		g.Named[f.Path] = "it could not be read: " + f.Error
-	}
-	switch more := counts.Failed - min(counts.Failed, uint64(len(report.Failed))); {
-	case report.Filters == nil && counts.Excluded > 0:
-		g.Unnamed = fmt.Sprintf("the snapshot left out %s, and its run report is of a version that does not say which",
-			counted(counts.Excluded, "entry", "entries"))
-	case more > 0:
-		g.Unnamed = fmt.Sprintf("%s more could not be read, and the run report does not name them",
-			counted(more, "entry", "entries"))
-	case report.LeftOutCount > uint64(len(report.LeftOut)):
-		g.Unnamed = fmt.Sprintf("%s more were left out for their size or a mark, and the run report does not name them",
-			counted(report.LeftOutCount-uint64(len(report.LeftOut)), "entry", "entries"))
-	}
-	return g
+// telling is how much a command says, and in which form.
+type telling struct{ verbose, quiet, json bool }
+
+func (o *telling) addFlags(f *pflag.FlagSet, asJSON string) {
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "a line for each entry")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors only")
+	f.BoolVar(&o.json, "json", false, asJSON)
 }
 
-func whyNoReport(snapshot string, err error) string {
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Sprintf("the run report .snapcopy/runs/%s.json is gone", snapshot)
+func (o *telling) check() error {
+	if o.quiet && o.verbose {
+		return wrongUsage("--quiet and --verbose exclude each other")
 	}
-	return err.Error()
+	return nil
 }
 
 // notDeleted names what --delete has spared.
@@ -75,7 +46,7 @@ func (o *restoreOptions) notDeleted(a *app, s *openSnapshot, r *restore.Report) 
 }
 
 // some prints a line for each of the first items of a list, for all with --verbose, and how many there are beside them.
-func (o *restoreOptions) some(a *app, named int, total uint64, line func(i int) string) {
+func (o *telling) some(a *app, named int, total uint64, line func(i int) string) {
 	shown := named
 	if !o.verbose {
 		shown = min(named, maxFailedShown)
@@ -114,4 +85,161 @@ func (o *restoreOptions) leftAsTheyAre(a *app, r *restore.Report) {
 	a.term.errorf("%s with another time than in the snapshot, left as it is (--overwrite=changed sets it):",
 		counted(r.OtherTimesCount, "folder exists", "folders exist"))
 	o.some(a, len(r.OtherTimes), r.OtherTimesCount, func(i int) string { return entryName(r.OtherTimes[i], index.Dir) })
+}
+
+// toldLacking says what an incomplete snapshot lacks, after everything in it was restored.
+func (o *telling) toldLacking(a *app, s *openSnapshot, l *lackingInSnapshot) {
+	if l.Count == 0 {
+		return
+	}
+	if len(l.Failed) == 0 {
+		why := l.why
+		if why == "" {
+			why = "the run report does not name them"
+		}
+		a.term.errorf("Snapshot %s of %s is incomplete: %s could not be read, or not completely, when it was taken. "+
+			"Whether any of that was asked for is not known: %s.", s.Name, name(s.archive.Path), counted(l.unnamed, "entry", "entries"), why)
+		return
+	}
+	a.term.errorf("Snapshot %s of %s is incomplete: %s could not be read, or not completely, when it was taken. "+
+		"An earlier one may have them (snapcopy versions):", s.Name, name(s.archive.Path), counted(l.Count, "entry", "entries"))
+	o.some(a, len(l.Failed), l.Count, func(i int) string {
+		return name(l.Failed[i].Path) + ": " + printable(l.Failed[i].Error)
+	})
+}
+
+func (o *restoreOptions) item(a *app, i *restore.Item) error {
+	if o.json {
+		return a.printJSON(restoredItem(i))
+	}
+	if i.Action == restore.Failed {
+		return nil // told of at the end
+	}
+	return a.printf("%-8s  %s\n", i.Action, entryName(i.Path, i.Type))
+}
+
+// failed names what could not be restored.
+func (o *telling) failed(a *app, list []restore.FailedItem, total uint64) {
+	if total == 0 {
+		return
+	}
+	a.term.errorf("%s could not be restored:", counted(total, "entry", "entries"))
+	shown := list
+	if !o.verbose && len(shown) > maxFailedShown {
+		shown = shown[:maxFailedShown]
+	}
+	named := uint64(0)
+	for _, f := range shown {
+		below := f.Below.Files + f.Below.Dirs
+		named += 1 + below
+		text := name(cmp.Or(f.Path, ".")) + ": " + printable(f.Err.Error())
+		if below > 0 {
+			text += ", with " + counted(below, "entry", "entries") + " below it"
+		}
+		a.term.errorf("  %s", text)
+	}
+	if more := total - named; more > 0 {
+		hint := ""
+		if !o.verbose {
+			hint = "; --verbose names more"
+		}
+		a.term.errorf("  ... and %s more%s", count(more), hint)
+	}
+}
+
+type restoreReport struct {
+	*restore.Report
+	*lackingInSnapshot
+	TargetRaw []byte `json:"target_base64,omitempty"`
+}
+
+func (o *restoreOptions) summary(a *app, r *restore.Report, lacks *lackingInSnapshot, took time.Duration) error {
+	for _, path := range r.Spared {
+		a.term.errorf("Nothing was deleted in %s: another file system is mounted there now, or it is the archive.", name(path))
+	}
+	o.leftAsTheyAre(a, r)
+	if !o.quiet {
+		if r.Resumed {
+			a.term.errorf("Went on with a restore that was cut short.")
+		}
+		if text := notRestored(&r.NotHeld); text != "" {
+			who := whoMayNot("The file system", r.Lacking, r.UserNamespace)
+			a.term.errorf("%s cannot set everything there. Not restored: %s.", who, text)
+		}
+	}
+	switch {
+	case o.json:
+		return a.printJSON(restoreReport{r, lacks, raw(r.Target)})
+	case o.quiet:
+		return nil
+	}
+	verb := "Restored"
+	if r.DryRun {
+		verb = "Would restore"
+	}
+	text := fmt.Sprintf(verb+" %s and %s from %s to %s in %s", counted(r.Files, "file", "files"),
+		counted(r.Dirs, "folder", "folders"), r.Snapshot, name(r.Target), duration(took))
+	text += ": " + size(r.BytesWritten) + " written"
+	if r.BytesCloned > 0 {
+		text += ", " + size(r.BytesCloned) + " shared with the archive by reflinks"
+	}
+	if r.Linked > 0 {
+		text += ", " + counted(r.Linked, "hard link", "hard links")
+	}
+	for _, c := range []struct {
+		n    uint64
+		what string
+	}{{r.Replaced, "replaced"}, {r.Metadata, "with other metadata only"}, {r.Unchanged, "unchanged"},
+		{r.Deleted, "deleted"}, {r.KeptAside, "kept aside"}, {r.Excluded, "left out"}} {
+		if c.n > 0 {
+			text += fmt.Sprintf(", %s %s", count(c.n), c.what)
+		}
+	}
+	if r.BytesVerified > 0 {
+		text += ", " + size(r.BytesVerified) + " read back"
+	}
+	if err := a.printf("%s.\n", text); err != nil {
+		return err
+	}
+	if r.OldTree != "" {
+		return a.printf("The old tree is kept in %s; remove it when nobody needs it.\n", name(r.OldTree))
+	}
+	return nil
+}
+
+// notRestored says what restored entries lack.
+func notRestored(n *restore.NotHeld) string {
+	return join(
+		lacking(n.Owners, "owners of"),
+		lacking(n.Modes, "modes of"),
+		lacking(n.Times, "times of"),
+		lacking(n.Xattrs, "extended attributes of"),
+		lacking(n.Links, "hard links of"),
+		lacking(n.Attrs, "file attributes of"),
+		lacking(n.Space, "preallocated space of"),
+	)
+}
+
+func restoredItem(i *restore.Item) restoredObject {
+	v := restoredObject{i.Action, i.Path, raw(i.Path), typeNames[i.Type], ""}
+	if i.Err != nil {
+		v.Error = i.Err.Error()
+	}
+	return v
+}
+
+type restoredObject struct {
+	Action  restore.Action `json:"action"`
+	Path    string         `json:"path"`
+	PathRaw []byte         `json:"path_base64,omitempty"`
+	Type    string         `json:"type"`
+	Error   string         `json:"error,omitempty"`
+}
+
+func restoreMeter(p *restore.Progress) meter {
+	return meter{
+		phase: func() string { return "Restoring" },
+		files: p.Files.Load, bytes: p.Bytes.Load,
+		expectFiles: p.ExpectFiles.Load, expectBytes: p.ExpectBytes.Load,
+	}
 }

@@ -32,9 +32,7 @@ SNAPSHOT is a name or the beginning of one, "latest", "latest~2" (two before it)
 		Args:              cobra.ArbitraryArgs,
 		RunE:              unknownCommand,
 	}
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return &usageError{c.CommandPath(), err}
-	})
+	root.SetFlagErrorFunc(unknownFlag)
 	root.Version = thisVersion().String()
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetHelpCommand(helpCommand())
@@ -43,7 +41,7 @@ SNAPSHOT is a name or the beginning of one, "latest", "latest~2" (two before it)
 	root.SetOut(a.term)
 	root.AddCommand(
 		snapshotCommand(a), listCommand(a), lsCommand(a), catCommand(a), versionsCommand(a), findCommand(a), diffCommand(a),
-		explainCommand(a), restoreCommand(a), statsCommand(a), verifyCommand(a), pruneCommand(a), removeCommand(a),
+		explainCommand(a), restoreCommand(a), instantCommand(a), settleCommand(a), tarCommand(a), statsCommand(a), verifyCommand(a), pruneCommand(a), removeCommand(a),
 		pinCommand(a), unpinCommand(a), acknowledgeCommand(a), forgetPathCommand(a), catalogCommand(a), indexCommand(a),
 		completionCommand(a, root), versionCommand(a),
 	)
@@ -93,7 +91,7 @@ func helpCommand() *cobra.Command {
 				err = fmt.Errorf("there is no command %s", name(strings.Join(args, " ")))
 			}
 			if err != nil {
-				return &usageError{c.Root().CommandPath(), err}
+				return &usageError{command: c.Root().CommandPath(), err: err}
 			}
 			of.InitDefaultHelpFlag()
 			return of.Help()
@@ -126,7 +124,7 @@ func unknownCommand(c *cobra.Command, args []string) error {
 	if like := c.SuggestionsFor(args[0]); len(like) > 0 {
 		text += "; is it " + strings.Join(like, " or ") + "?"
 	}
-	return &usageError{c.CommandPath(), errors.New(text)}
+	return &usageError{command: c.CommandPath(), err: errors.New(text)}
 }
 
 // verb is one command: its choices, and what it does.
@@ -191,13 +189,13 @@ func checkArgs(c *cobra.Command, args []string) error {
 		if len(missing) > 1 {
 			verb = "are"
 		}
-		return &usageError{c.CommandPath(), fmt.Errorf("%s %s missing", strings.Join(missing, " and "), verb)}
+		return &usageError{command: c.CommandPath(), err: fmt.Errorf("%s %s missing", strings.Join(missing, " and "), verb)}
 	case slices.Contains(args, "") && !strings.HasPrefix(c.Use, "ls"):
-		return &usageError{c.CommandPath(), errors.New("an argument is empty; is a variable in the script unset?")}
+		return &usageError{command: c.CommandPath(), err: errors.New("an argument is empty; is a variable in the script unset?")}
 	case emptyFlag(c) != "":
-		return &usageError{c.CommandPath(), fmt.Errorf("--%s is empty; is a variable in the script unset?", emptyFlag(c))}
+		return &usageError{command: c.CommandPath(), err: fmt.Errorf("--%s is empty; is a variable in the script unset?", emptyFlag(c))}
 	case len(args) > most:
-		return &usageError{c.CommandPath(), fmt.Errorf("one argument too many: %s", name(args[most]))}
+		return &usageError{command: c.CommandPath(), err: fmt.Errorf("one argument too many: %s", name(args[most]))}
 	}
 	return nil
 }

@@ -8,77 +8,82 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"snapcopy/restore"
 )
 
-// tarOptions are the flags of a restore that writes a tar archive.
 type tarOptions struct {
-	tar  bool
+	wanted
+	telling
 	zstd bool
 }
 
-const tarHelp = `--tar writes a tar archive (POSIX pax) to stdout, with extended attributes, ACLs, hard links and holes as GNU tar and
-bsdtar read them. Contents are checked before they are written: what is damaged is left out and listed. Sockets have
-no form in tar and are listed, too. Everything else that is printed, the JSON of --json among it, goes to stderr.`
+func tarCommand(a *app) *cobra.Command {
+	return command(a, &cobra.Command{
+		Use:   "tar ARCHIVE[@SNAPSHOT] [PATH...]",
+		Short: "Write a snapshot, or parts of it, to stdout as a tar archive",
+		Long: `Write a snapshot, the latest if none is named, to stdout as a tar archive: everything or each PATH, which may be a
+pattern with *, ? and **. This is for another machine, which needs nothing but tar to unpack it.
 
-func (t *tarOptions) addFlags(f *pflag.FlagSet) {
-	f.BoolVar(&t.tar, "tar", false, "write a tar archive to stdout instead of restoring into a folder")
-	f.BoolVar(&t.zstd, "zstd", false, "with --tar: compress the archive with zstd")
+The tar archive (POSIX pax) has extended attributes, ACLs, hard links and holes as GNU tar and bsdtar read them. Contents
+are compared with their hashes before they are written: a damaged file is left out and listed, and so is a socket, for
+which tar has no form. Everything else that is printed, the JSON of --json among it, goes to stderr.`,
+		Example: `  snapcopy tar /backup/site | ssh root@web 'tar -xp --xattrs --xattrs-include="*" --acls -C /srv/site'
+  snapcopy tar --zstd /backup/documents@2026-11-20 letters > letters.tar.zst`,
+	}, new(tarOptions), mayBeDone, mayFail, mayBeIncomplete, mayFindDamage)
 }
 
-func (o *restoreOptions) checkTar() error {
-	switch {
-	case o.tar.zstd && !o.tar.tar:
-		return wrongUsage("--zstd has a meaning with --tar only")
-	case !o.tar.tar:
-		return nil
-	case o.flags:
-		return wrongUsage("--tar and --flags exclude each other: a tar archive does not hold file attributes")
-	case o.overwrite != "never" || o.delete || o.backupSuffix != "" || o.verify || o.ignoreSpace || o.dryRun ||
-		o.threads != 0:
-		return wrongUsage("--tar writes one stream: it takes no --overwrite, --delete, --backup-suffix, --verify, " +
-			"--ignore-space, --dry-run or --threads")
+func (o *tarOptions) AddFlags(f *pflag.FlagSet) {
+	f.SortFlags = false
+	f.BoolVar(&o.zstd, "zstd", false, "compress the tar archive with zstd")
+	o.wanted.addFlags(f)
+	o.telling.addFlags(f, "print the summary as a JSON object to stderr, and with -v one for each entry before it")
+}
+
+// Run writes the tar archive to stdout, and all else to stderr.
+func (o *tarOptions) Run(ctx context.Context, a *app, args []string) (err error) {
+	if err := o.telling.check(); err != nil {
+		return err
 	}
-	return nil
-}
-
-// runTar writes the archive to stdout, and all else to stderr.
-func (o *restoreOptions) runTar(ctx context.Context, a *app, s *openSnapshot, paths []string,
-	how *restore.Options) error {
 	if a.term.shared {
-		return wrongUsage("--tar writes to stdout, which is a terminal: pipe it into a program or redirect it to a file")
+		return wrongUsage("a tar archive goes to stdout, which is a terminal: pipe it into a program or redirect it to a file")
 	}
+	w, err := o.find(ctx, a, args)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.close()) }()
 	a.term.needReader()
-	opt := restore.TarOptions{Zstd: o.tar.zstd, Exclude: how.Exclude, Progress: how.Progress}
+	opt := restore.TarOptions{Zstd: o.zstd, Exclude: w.without, Progress: new(restore.Progress)}
 	var itemErr error
 	if o.verbose {
 		opt.Item = func(i restore.Item) {
-			if err := o.tarItem(a, &i); itemErr == nil {
+			if err := o.item(a, &i); itemErr == nil {
 				itemErr = err
 			}
 		}
 	}
 	begin := time.Now()
 	bar := startProgress(a, restoreMeter(opt.Progress), o.quiet)
-	report, err := restore.WriteTar(ctx, restore.Source{Catalog: s.catalog, Dir: s.dir()}, paths, a.term, opt)
+	report, err := restore.WriteTar(ctx, w.from(), w.paths, a.term, opt)
 	if flushErr := a.term.flush(); flushErr != nil && err == nil {
-		err = fmt.Errorf("write archive: %w", flushErr)
+		err = fmt.Errorf("write tar archive: %w", flushErr)
 	}
 	bar.stop()
 	if report != nil {
-		o.failed(a, &restore.Report{Failed: report.Failed, FailedCount: report.FailedCount})
-		lacks := s.lacks(paths, opt.Exclude)
-		o.toldLacking(a, s, &lacks)
+		o.failed(a, report.Failed, report.FailedCount)
+		lacks := w.lacks(w.paths, w.without)
+		o.toldLacking(a, w.openSnapshot, &lacks)
 	}
 	if err != nil {
 		if report != nil {
-			err = fmt.Errorf("%w; the archive is incomplete", err)
+			err = fmt.Errorf("%w; the tar archive is incomplete", err)
 		}
 		return err
 	}
-	if err := errors.Join(itemErr, o.tarSummary(a, report, time.Since(begin))); err != nil {
+	if err := errors.Join(itemErr, o.summary(a, report, time.Since(begin))); err != nil {
 		return err
 	}
 	switch {
@@ -90,7 +95,7 @@ func (o *restoreOptions) runTar(ctx context.Context, a *app, s *openSnapshot, pa
 	return nil
 }
 
-func (o *restoreOptions) tarItem(a *app, i *restore.Item) error {
+func (o *tarOptions) item(a *app, i *restore.Item) error {
 	if o.json {
 		return a.tellJSON(restoredItem(i))
 	}
@@ -100,11 +105,11 @@ func (o *restoreOptions) tarItem(a *app, i *restore.Item) error {
 	return nil
 }
 
-func (o *restoreOptions) tarSummary(a *app, r *restore.TarReport, took time.Duration) error {
+func (o *tarOptions) summary(a *app, r *restore.TarReport, took time.Duration) error {
 	if !o.quiet {
 		text := join(lacking(r.XattrsNotHeld, "extended attributes of"), lacking(r.HolesNotHeld, "some holes of"))
 		if text != "" {
-			a.term.errorf("The archive cannot hold everything. Not in it: %s.", text)
+			a.term.errorf("The tar archive cannot hold everything. Not in it: %s.", text)
 		}
 	}
 	switch {
@@ -115,7 +120,7 @@ func (o *restoreOptions) tarSummary(a *app, r *restore.TarReport, took time.Dura
 	}
 	text := fmt.Sprintf("Wrote %s and %s from %s to a tar archive in %s: %s", counted(r.Files, "file", "files"),
 		counted(r.Dirs, "folder", "folders"), r.Snapshot, duration(took), size(r.BytesArchive))
-	if o.tar.zstd {
+	if o.zstd {
 		text += " before compression"
 	}
 	if r.Linked > 0 {

@@ -25,7 +25,7 @@ func TestTarRefusesTerminal(t *testing.T) {
 				t.Skipf("no archive can be made here: %s", errOut)
 			}
 		}
-		root.SetArgs([]string{"restore", archive, "--tar"})
+		root.SetArgs([]string{"tar", archive})
 		status := finish(a, root.ExecuteContext(context.Background()))
 		if !shared && (status != statusDone || out.Len() == 0) {
 			t.Errorf("exit status %d, %d bytes: %s", status, out.Len(), errOut)

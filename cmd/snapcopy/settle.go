@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"snapcopy/internal/fsat"
+	"snapcopy/restore"
+	"snapcopy/snapshot"
+)
+
+type settleOptions struct {
+	telling
+	threads int
+}
+
+func settleCommand(a *app) *cobra.Command {
+	return command(a, &cobra.Command{
+		Use:   "settle MOUNTPOINT",
+		Short: "Make an ordinary folder of an instant restore",
+		Long: `Make an ordinary folder of the snapshot that "snapcopy instant" has mounted at MOUNTPOINT, while it is used: copy what is
+in the archive only, compare it with its hashes, keep every change, and at the end put the folder into its place. For
+that nobody may use the folder for a moment; whoever does is named. Then the archive is not needed any more.
+
+Settling can be interrupted and started again at any time. After a reboot nothing is mounted, and nothing is lost: the
+same command mounts it again, with the changes, and goes on.`,
+		Example: `  snapcopy settle /srv/documents`,
+	}, new(settleOptions), mayBeDone, mayFail, mayBeIncomplete, mayFindDamage, mayLackSpace)
+}
+
+func (o *settleOptions) AddFlags(f *pflag.FlagSet) {
+	f.SortFlags = false
+	addThreads(f, &o.threads)
+	o.telling.addFlags(f, "print one JSON object")
+}
+
+// Run settles.
+func (o *settleOptions) Run(ctx context.Context, a *app, args []string) (err error) {
+	if err := errors.Join(o.telling.check(), checkThreads(o.threads)); err != nil {
+		return err
+	}
+	state, err := restore.ReadInstant(args[0])
+	if err != nil {
+		return err
+	}
+	var from restore.Source
+	var archive *snapshot.Archive
+	if state.NeedsArchive {
+		s, openErr := a.openSettled(&state)
+		if openErr != nil {
+			return openErr
+		}
+		defer func() { err = errors.Join(err, s.close()) }()
+		from, archive = s.from(), s.archive
+	} else if archive, err = a.openArchive(state.Archive); err == nil {
+		defer func() { err = errors.Join(err, archive.Close()) }()
+	} else {
+		archive = nil // it is not needed any more, only its note stays
+	}
+	opt := restore.SettleOptions{Threads: o.threads, Progress: new(restore.Progress)}
+	opt.Released = func() error { return o.forgetReader(a, archive, &state) }
+	begin := time.Now()
+	meter := restoreMeter(opt.Progress)
+	meter.phase = func() string { return "Settling" }
+	bar := startProgress(a, meter, o.quiet)
+	report, err := restore.Settle(ctx, from, args[0], opt)
+	bar.stop()
+	return o.toldSettled(a, report, err, time.Since(begin))
+}
+
+// openSettled opens the snapshot that a mountpoint was made from.
+func (a *app) openSettled(state *restore.InstantState) (*openSnapshot, error) {
+	archive, err := a.openArchive(state.Archive)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errArchiveAway, err)
+	}
+	if archive.Info.ID != state.ArchiveID {
+		return nil, errors.Join(fmt.Errorf("%w: another one is in %s", errArchiveAway, state.Archive), archive.Close())
+	}
+	s, err := a.openIn(archive, state.Snapshot)
+	if err != nil {
+		return nil, errors.Join(err, archive.Close())
+	}
+	return s, nil
+}
+
+// errArchiveAway is returned by settle if the archive is not where it was.
+var errArchiveAway = errors.New("the archive is not where it was")
+
+// forgetReader removes the note that the snapshot is needed.
+func (o *settleOptions) forgetReader(a *app, archive *snapshot.Archive, state *restore.InstantState) error {
+	r := snapshot.NewReader(state.Snapshot, state.Mountpoint, a.now())
+	if archive != nil && archive.Info.ID == state.ArchiveID {
+		err := archive.RemoveReader(r)
+		if err == nil || !fsat.IsRefused(err) && !fsat.IsReadOnly(err) {
+			return err
+		}
+	}
+	a.term.errorf("The archive is away or cannot be written to: a note that snapshot %s is needed may still be there.",
+		r.Snapshot)
+	return nil
+}
+
+// toldSettled tells what came of it.
+func (o *settleOptions) toldSettled(a *app, r *restore.SettleReport, err error, took time.Duration) error {
+	var busy *restore.BusyError
+	if errors.As(err, &busy) {
+		a.term.errorf("Everything is copied, but %s is in use and cannot be put into its place:", name(busy.Mountpoint))
+		for _, u := range busy.Users {
+			a.term.errorf("  %s", printable(u))
+		}
+		if len(busy.Users) == 0 {
+			a.term.errorf("  nobody that this user can see")
+		}
+	}
+	if r == nil {
+		return err
+	}
+	if r.FailedCount > 0 {
+		o.failed(a, r.Failed, r.FailedCount)
+		a.term.errorf("%s stays mounted. Remove or replace them there and settle again.", name(r.Mountpoint))
+	}
+	if err != nil {
+		if busy == nil {
+			a.term.errorf("Nothing is lost: `snapcopy settle %s` goes on from here.", name(r.Mountpoint))
+		}
+		return err
+	}
+	if len(r.Damaged) > 0 {
+		a.term.errorf("%s damaged; the tree has what is there of %s, as it is:",
+			counted(uint64(len(r.Damaged)), "entry of the archive is", "entries of the archive are"),
+			map[bool]string{true: "it", false: "them"}[len(r.Damaged) == 1])
+		for i, path := range r.Damaged {
+			if i == maxFailedShown && !o.verbose {
+				a.term.errorf("  ... and %s more; --json names all", count(uint64(len(r.Damaged)-i)))
+				break
+			}
+			a.term.errorf("  %s", name(path))
+		}
+	}
+	if err := o.printSettled(a, r, took); err != nil {
+		return fmt.Errorf("the output could not be written: %w", err)
+	}
+	switch {
+	case r.FailedCount > 0:
+		return told{statusIncomplete}
+	case len(r.Damaged) > 0:
+		return told{statusDamage}
+	}
+	return nil
+}
+
+func (o *settleOptions) printSettled(a *app, r *restore.SettleReport, took time.Duration) error {
+	switch {
+	case o.json:
+		return a.printJSON(struct {
+			*restore.SettleReport
+			MountpointRaw []byte `json:"mountpoint_base64,omitempty"`
+		}{r, raw(r.Mountpoint)})
+	case o.quiet || !r.Settled:
+		return nil
+	}
+	parts := []string{counted(r.Copied, "entry", "entries") + " copied", size(r.BytesChecked) + " checked"}
+	if r.Changed > 0 {
+		parts = append(parts, counted(r.Changed, "file", "files")+" changed before")
+	}
+	return a.printf("Settled %s in %s: %s.\nIt was away for %.2f s. The archive is not needed any more.\n",
+		name(r.Mountpoint), duration(took), strings.Join(parts, ", "), r.Unavailable.Seconds())
+}

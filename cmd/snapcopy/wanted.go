@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"snapcopy/internal/exclude"
+	"snapcopy/restore"
+)
+
+// wanted are the flags by which a command is told what it is to take out of a snapshot.
+type wanted struct {
+	at      atFlag
+	exclude []string
+}
+
+func (o *wanted) addFlags(f *pflag.FlagSet) {
+	o.at.addTo(f)
+	f.StringArrayVar(&o.exclude, "exclude", nil, "leave out what matches `PATTERN`, as in .gitignore (can be repeated)")
+}
+
+// atFlag is the value of --at: a time, which names a snapshot as @SNAPSHOT does.
+type atFlag string
+
+func (at *atFlag) addTo(f *pflag.FlagSet) {
+	f.StringVar((*string)(at), "at", "", "take the last snapshot at or before `TIME` (a date, a time or an age)")
+}
+
+// place gives the ARCHIVE@SNAPSHOT that an argument and --at mean together.
+func (at atFlag) place(arg string) (string, error) {
+	switch {
+	case at == "":
+		return arg, nil
+	case strings.Contains(arg, "@") && !isFolder(arg):
+		return "", wrongUsage("--at and @SNAPSHOT exclude each other")
+	}
+	return arg + "@" + string(at), nil
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// request is what is to be taken out of a snapshot.
+type request struct {
+	*openSnapshot
+	paths   []string // none: everything
+	without *exclude.Matcher
+}
+
+// from is where the contents come from.
+func (s *openSnapshot) from() restore.Source { return restore.Source{Catalog: s.catalog, Dir: s.dir()} }
+
+// find opens the snapshot that the first argument and --at name, and looks up the paths that the others are.
+func (o *wanted) find(ctx context.Context, a *app, args []string) (*request, error) {
+	without := exclude.New()
+	for _, p := range o.exclude {
+		if err := without.Add(p, "--exclude", 0); err != nil {
+			return nil, &usageError{err: err}
+		}
+	}
+	place, err := o.at.place(args[0])
+	if err != nil {
+		return nil, err
+	}
+	s, err := a.open(place)
+	if err != nil {
+		return nil, err
+	}
+	paths, err := s.pathsMeant(ctx, args[1:])
+	if err == nil {
+		err = s.checkPatterns(without)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return &request{s, paths, without}, nil
+}
+
+// checkPatterns refuses patterns that begin with the path of the snapshot's source.
+func (s *openSnapshot) checkPatterns(m *exclude.Matcher) error {
+	source := s.catalog.Summary().Source
+	_, err := checkPatterns(m, source, []string{source}, func(path string) bool {
+		_, ok, err := s.catalog.Lookup(strings.Trim(path, "/"))
+		return ok || err != nil
+	})
+	return err
+}
+
+// pathsMeant turns each PATH of the command line into those of the snapshot: what is no path there may be a pattern. The
+// error names all that are neither.
+func (s *openSnapshot) pathsMeant(ctx context.Context, args []string) ([]string, error) {
+	var paths []string
+	var missing []error
+	for _, arg := range args {
+		if _, _, err := s.find(arg); errors.Is(err, errNotInSnapshot) {
+			found, err := restore.Glob(s.catalog, arg)
+			if err != nil {
+				return nil, err
+			}
+			if len(found) > 0 {
+				paths = append(paths, found...)
+				continue
+			}
+		}
+		path, _, err := s.lookUp(ctx, arg)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			missing = append(missing, err)
+		case err != nil:
+			return nil, err
+		}
+		paths = append(paths, path)
+	}
+	return paths, errors.Join(missing...)
+}

@@ -13,7 +13,7 @@ func forget(t *testing.T, path string, gone []string, stay []*Catalog) *Index {
 	t.Helper()
 	old := openIndex(t, path)
 	f := Forget(old, func(name string) bool { return slices.Contains(gone, name) }, t.TempDir())
-	f.b.limit = 100 // records in memory
+	f.b.sorter.Limit = 100 // records in memory
 	wanted := make(map[uint64]bool)
 	err := f.Affected(t.Context(), func(stored uint64) { wanted[stored] = true })
 	for _, c := range stay {

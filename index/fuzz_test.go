@@ -310,7 +310,7 @@ func fuzzIndex(t *testing.T, path string, b []byte) {
 	scan := indexScan{x: x}
 	next := func() (*record, error) { return scan.next(context.Background()) }
 	head := indexHeader{snapshots: x.Snapshots()}
-	err = writeIndex(context.Background(), again, &head, make(bloom, len(x.bloom)), []source{next})
+	err = writeIndex(context.Background(), again, &head, make(bloom, len(x.bloom)), next)
 	if err := errors.Join(err, again.Close()); err != nil {
 		t.Fatal(err)
 	}

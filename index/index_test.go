@@ -46,7 +46,7 @@ func openIndex(t testing.TB, path string) *Index {
 func mergeInto(t testing.TB, old *Index, snapshot, path string, limit int, files []storedFile) *Index {
 	t.Helper()
 	b := NewBuilder(t.TempDir())
-	b.limit = limit
+	b.sorter.Limit = limit
 	for i := range files {
 		b.Add(&files[i].e, files[i].loc.Dir, files[i].loc.Entry)
 	}
@@ -59,7 +59,7 @@ func mergeInto(t testing.TB, old *Index, snapshot, path string, limit int, files
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if left, err := os.ReadDir(b.dir); err != nil || len(left) > 0 {
+	if left, err := os.ReadDir(b.sorter.Dir); err != nil || len(left) > 0 {
 		t.Fatalf("temporary files are left: %v %v", left, err)
 	}
 	return openIndex(t, path)
@@ -214,10 +214,10 @@ func TestDuplicatesSpanPages(t *testing.T) {
 	}
 }
 
-// More temporary files than are merged at once.
+// More temporary files, of four records each, than are merged at once.
 func TestManyRuns(t *testing.T) {
 	var files []storedFile
-	for i := range 3 * maxRuns * 4 {
+	for i := range 3 * 64 * 4 {
 		files = append(files, addition(uint64(i+1), i, 0, DirID(i), uint32(i)))
 	}
 	files = append(files, files[:100]...)
@@ -540,7 +540,7 @@ func TestMergeFails(t *testing.T) {
 	f := addition(1, 1, 1, 1, 1)
 	x := mergeInto(t, nil, "s", filepath.Join(dir, "index"), 10, []storedFile{f})
 	b := NewBuilder(filepath.Join(dir, "missing"))
-	b.limit = 1
+	b.sorter.Limit = 1
 	b.Add(&f.e, 1, 1)
 	if err := b.Merge(x, "t", filepath.Join(dir, "index")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("merge without a folder for temporary files: %v", err)

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"snapcopy/index"
+	"snapcopy/internal/extsort"
 	"snapcopy/internal/workers"
 )
 
@@ -168,8 +169,8 @@ func (c *counting) countOver(at []int) (space *Space, err error) {
 		c.shares(&c.old.setTable)
 		return &c.space, nil
 	}
-	events := &eventSorter{dir: c.opt.TempDir, limit: eventsKept}
-	defer func() { err = errors.Join(err, events.close()) }()
+	events := newEventSorter(c.opt.TempDir)
+	defer func() { err = errors.Join(err, events.Close()) }()
 	if err := c.compare(first, events); err != nil {
 		return nil, err
 	}
@@ -200,7 +201,7 @@ func (c *counting) shares(t *setTable) {
 }
 
 // compare finds what each snapshot from first on has more or less than the one before it.
-func (c *counting) compare(first int, events *eventSorter) error {
+func (c *counting) compare(first int, events *extsort.Sorter[event]) error {
 	ctx, cancel := context.WithCancelCause(c.ctx)
 	defer cancel(nil)
 	numbers := make(chan int)
@@ -222,7 +223,7 @@ func (c *counting) compare(first int, events *eventSorter) error {
 	return context.Cause(ctx)
 }
 
-func (c *counting) compareOne(ctx context.Context, n int, events *eventSorter) (err error) {
+func (c *counting) compareOne(ctx context.Context, n int, events *extsort.Sorter[event]) (err error) {
 	d := delta{ctx: ctx, snapshot: uint32(n), newEra: c.known[n].era, out: events}
 	open := func(n int) *index.Catalog {
 		cat, openErr := index.Open(c.list[n].Path)
@@ -251,13 +252,14 @@ func (c *counting) compareOne(ctx context.Context, n int, events *eventSorter) (
 }
 
 // combine goes through the ledger and the events side by side, and writes what they make together.
-func (c *counting) combine(at []int, first int, events *eventSorter, w *ledgerWriter) error {
-	next, err := events.merge()
+func (c *counting) combine(at []int, first int, events *extsort.Sorter[event], w *ledgerWriter) error {
+	merged, err := events.Merge()
 	if err != nil {
 		return err
 	}
 	m := merger{c: c, at: at, first: first, w: w, now: newHolders(len(c.list))}
-	e, more, err := next()
+	var e event
+	more, err := merged.Next(&e)
 	if err != nil {
 		return err
 	}
@@ -283,7 +285,7 @@ func (c *counting) combine(at []int, first int, events *eventSorter, w *ledgerWr
 		}
 		for more && e.inode == file.inode {
 			m.events = append(m.events, e)
-			if e, more, err = next(); err != nil {
+			if more, err = merged.Next(&e); err != nil {
 				return err
 			}
 		}

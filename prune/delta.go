@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"snapcopy/index"
+	"snapcopy/internal/extsort"
 )
 
 // delta finds what one snapshot has more, or less, than the one before it. Folders that hold the same in both are not
@@ -16,7 +17,7 @@ type delta struct {
 	snapshot uint32         // position of the new one
 	oldEra   uint32
 	newEra   uint32
-	out      *eventSorter
+	out      *extsort.Sorter[event]
 	batch    []event
 	spare    []*index.Held
 }
@@ -34,7 +35,7 @@ func (d *delta) run() error {
 		after = index.HeldDir{Sum: root.Inodes, Space: root.Space}
 	}
 	err := d.dirs(before, after)
-	d.out.add(d.batch)
+	d.out.Add(d.batch...)
 	d.batch = d.batch[:0]
 	return err
 }
@@ -152,7 +153,7 @@ func (d *delta) inodes(old, now []index.HeldInode) {
 func (d *delta) note(h index.HeldInode, era uint32, names int32) {
 	d.batch = append(d.batch, event{inode: inode{era, h.Stored}, snapshot: d.snapshot, names: names, blocks: h.Blocks})
 	if len(d.batch) == eventBatch {
-		d.out.add(d.batch)
+		d.out.Add(d.batch...)
 		d.batch = d.batch[:0]
 	}
 }

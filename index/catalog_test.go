@@ -58,14 +58,14 @@ func genNode(t *rapid.T, name string, typ Type, depth int) *node {
 			return !strings.Contains(s, "\x00")
 		}), 1, 3, rapid.ID).Draw(t, "xattrs") {
 			value := rapid.SliceOfN(rapid.Byte(), 0, 20).Draw(t, "value")
-			n.xattrs = append(n.xattrs, Xattr{name, value})
+			n.xattrs = append(n.xattrs, Xattr{Name: name, Value: value})
 		}
 	}
 	return n
 }
 
 func genTime(t *rapid.T) Time {
-	return Time{rapid.Int64().Draw(t, "sec"), rapid.Uint32Range(0, 999_999_999).Draw(t, "nsec")}
+	return Time{Sec: rapid.Int64().Draw(t, "sec"), Nsec: rapid.Uint32Range(0, 999_999_999).Draw(t, "nsec")}
 }
 
 func genHash(t *rapid.T) (h Hash) {
@@ -189,7 +189,7 @@ func TestHashIsOfContentOnly(t *testing.T) {
 	}
 	private := hash(1, 1, func(n *node) {
 		e := &n.entry
-		e.Ino, e.Stored, e.Dev, e.Ctime, e.Flags = e.Ino+1, e.Stored+1, 1, Time{1, 1}, Racy
+		e.Ino, e.Stored, e.Dev, e.Ctime, e.Flags = e.Ino+1, e.Stored+1, 1, Time{Sec: 1, Nsec: 1}, Racy
 	})
 	if private != plain {
 		t.Error("the hash depends on where the entries were or are stored")
@@ -254,7 +254,7 @@ func TestLargeDirectory(t *testing.T) {
 			n.entry.Name += strings.Repeat("d", i%200)
 		}
 		if i%97 == 0 {
-			n.xattrs = []Xattr{{"user.big", []byte(strings.Repeat("v", i))}}
+			n.xattrs = []Xattr{{Name: "user.big", Value: []byte(strings.Repeat("v", i))}}
 		}
 		root.children = append(root.children, n)
 	}
@@ -453,8 +453,8 @@ func TestWriterRefuses(t *testing.T) {
 		"type":     {{Name: "a", Type: BlockDevice + 1}},
 		"mode":     {{Name: "a", Type: File, Mode: 0o10000}},
 		"flags":    {{Name: "a", Type: File, Flags: allFlags + 1}},
-		"mtime":    {{Name: "a", Type: File, Mtime: Time{0, 1e9}}},
-		"ctime":    {{Name: "a", Type: File, Ctime: Time{0, 1e9}}},
+		"mtime":    {{Name: "a", Type: File, Mtime: Time{Nsec: 1e9}}},
+		"ctime":    {{Name: "a", Type: File, Ctime: Time{Nsec: 1e9}}},
 		"no child": {{Name: "a", Type: Dir}},
 		"child":    {{Name: "a", Type: Dir, Child: 1, Space: 1}},
 		"hash":     {{Name: "a", Type: File, XattrHash: Hash{1}}},
@@ -465,7 +465,7 @@ func TestWriterRefuses(t *testing.T) {
 			t.Errorf("entries with wrong %s", name)
 		}
 	}
-	for _, set := range [][]Xattr{{{"", nil}}, {{"a\x00", nil}}, {{"a", nil}, {"a", nil}}} {
+	for _, set := range [][]Xattr{{{}}, {{Name: "a\x00"}}, {{Name: "a"}, {Name: "a"}}} {
 		if _, _, err := w.AddXattrs(set); err == nil {
 			t.Errorf("set %v", set)
 		}
@@ -493,7 +493,7 @@ func TestXattrsOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	set := []Xattr{{"b", []byte("2")}, {"a", []byte("1")}}
+	set := []Xattr{{Name: "b", Value: []byte("2")}, {Name: "a", Value: []byte("1")}}
 	ref, h, err := w.AddXattrs(set)
 	if err != nil || ref == 0 || h == (Hash{}) {
 		t.Fatal(ref, h, err)

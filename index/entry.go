@@ -1,5 +1,7 @@
 package index
 
+import "snapcopy/internal/fsat"
+
 // Type is the kind of file an Entry describes.
 type Type uint8
 
@@ -28,11 +30,8 @@ func (t Type) String() string {
 // Hash is a BLAKE3-256 digest. The zero Hash stands for "none".
 type Hash [32]byte
 
-// Time is a point in time: seconds since 1970 (negative before) and the nanoseconds, 0 to 999,999,999, to add.
-type Time struct {
-	Sec  int64
-	Nsec uint32
-}
+// Time is a point in time as file systems keep it: seconds since 1970 and nanoseconds.
+type Time = fsat.Time
 
 // Flags say what is special about an entry. The bits are part of the catalog format.
 type Flags uint32
@@ -78,11 +77,8 @@ type DirID uint32
 // XattrRef says where a catalog keeps a set of extended attributes; 0 is the empty set.
 type XattrRef uint64
 
-// Xattr is one extended attribute. Name includes the namespace ("user.note", "system.posix_acl_access").
-type Xattr struct {
-	Name  string
-	Value []byte
-}
+// Xattr is one extended attribute. Its name includes the namespace ("user.note", "system.posix_acl_access").
+type Xattr = fsat.Xattr
 
 // Entry is one name in a directory: everything the archive knows about it.
 type Entry struct {

@@ -67,7 +67,7 @@ func FuzzHeld(f *testing.F) {
 }
 
 func FuzzXattrs(f *testing.F) {
-	for _, set := range [][]Xattr{{{"a", nil}}, {{"user.a", []byte("1")}, {"user.b", []byte("22")}}} {
+	for _, set := range [][]Xattr{{{Name: "a"}}, {{Name: "user.a", Value: []byte("1")}, {Name: "user.b", Value: []byte("22")}}} {
 		b, err := appendXattrs(nil, set)
 		if err != nil {
 			f.Fatal(err)

@@ -15,11 +15,11 @@ import (
 func TestGoldenRecord(t *testing.T) {
 	entries := []Entry{
 		{Name: "dev", Type: CharDevice, Mode: 0o620, GID: 5, Nlink: 1, Major: 136, Minor: 3, Ino: 9},
-		{Name: "dir", Type: Dir, Mode: 0o1777, Mtime: Time{-1, 999_999_999}, Hash: Hash{1}, Child: 300,
-			Ctime: Time{0, 1}, Stored: 8, Blocks: 16, Below: Totals{1, 2, 3, 24}, Inodes: Sum{0xab},
+		{Name: "dir", Type: Dir, Mode: 0o1777, Mtime: Time{Sec: -1, Nsec: 999_999_999}, Hash: Hash{1}, Child: 300,
+			Ctime: Time{Nsec: 1}, Stored: 8, Blocks: 16, Below: Totals{1, 2, 3, 24}, Inodes: Sum{0xab},
 			Space: 301},
-		{Name: "file", Type: File, Mode: 0o644, UID: 1000, GID: 1000, Mtime: Time{1, 2}, Attrs: 0x50, Size: 300, Nlink: 2,
-			Hash: Hash{2}, XattrHash: Hash{3}, Dev: 1, Ino: 4, Ctime: Time{3, 4}, Stored: 5, Blocks: 200, Flags: Racy,
+		{Name: "file", Type: File, Mode: 0o644, UID: 1000, GID: 1000, Mtime: Time{Sec: 1, Nsec: 2}, Attrs: 0x50, Size: 300, Nlink: 2,
+			Hash: Hash{2}, XattrHash: Hash{3}, Dev: 1, Ino: 4, Ctime: Time{Sec: 3, Nsec: 4}, Stored: 5, Blocks: 200, Flags: Racy,
 			Xattrs: 6},
 		{Name: "link", Type: Symlink, Mode: 0o777, Nlink: 1, Target: "dir", Size: 3},
 	}
@@ -63,7 +63,7 @@ func TestGoldenRecord(t *testing.T) {
 }
 
 func TestGoldenXattrs(t *testing.T) {
-	got, err := appendXattrs(nil, []Xattr{{"user.b", []byte{0, 255}}, {"user.a", nil}})
+	got, err := appendXattrs(nil, []Xattr{{Name: "user.b", Value: []byte{0, 255}}, {Name: "user.a"}})
 	if want := "02" + "06757365722e61" + "00" + "06757365722e62" + "02" + "00ff"; hex.EncodeToString(got) != want ||
 		err != nil {
 		t.Errorf("got %x %v, want %s", got, err, want)
@@ -95,22 +95,22 @@ func TestGoldenCatalog(t *testing.T) {
 }
 
 var goldenSummary = Summary{
-	Snapshot: "2026-11-23T020000Z", Start: Time{1795399200, 5}, End: Time{1795399260, 6}, Source: "/home/\xff",
+	Snapshot: "2026-11-23T020000Z", Start: Time{Sec: 1795399200, Nsec: 5}, End: Time{Sec: 1795399260, Nsec: 6}, Source: "/home/\xff",
 	Host: "box", Previous: "2026-11-22T020000Z", Anchor: 12, Granularity: 1, Incomplete: true,
 	Counts: Counts{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16},
 }
 
 // goldenTree has one entry of each kind, a name that is not text, and enough files for a second mark.
 func goldenTree() *node {
-	root := &node{entry: Entry{Type: Dir, Mode: 0o755, Stored: 77}, xattrs: []Xattr{{"user.root", []byte("yes")}}}
+	root := &node{entry: Entry{Type: Dir, Mode: 0o755, Stored: 77}, xattrs: []Xattr{{Name: "user.root", Value: []byte("yes")}}}
 	for typ := File; typ <= BlockDevice; typ++ {
 		n := &node{entry: Entry{Name: fmt.Sprintf("%d\xfe", typ), Type: typ, Mode: 0o640, UID: 1, GID: 2,
-			Mtime: Time{int64(typ) * 1e9, 3}, Ctime: Time{4, 5}, Dev: 1, Ino: 6, Stored: 7, Blocks: 8, Flags: Torn,
+			Mtime: Time{Sec: int64(typ) * 1e9, Nsec: 3}, Ctime: Time{Sec: 4, Nsec: 5}, Dev: 1, Ino: 6, Stored: 7, Blocks: 8, Flags: Torn,
 			Attrs: 1 << typ & KnownAttrs}}
 		switch typ {
 		case File:
 			n.entry.Size, n.entry.Hash = 8, Hash{9}
-			n.xattrs = []Xattr{{"user.note", []byte("x")}}
+			n.xattrs = []Xattr{{Name: "user.note", Value: []byte("x")}}
 		case Dir:
 			for i := range 70 {
 				n.children = append(n.children, &node{entry: Entry{Name: fmt.Sprintf("%03d", i), Type: File,

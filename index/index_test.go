@@ -22,7 +22,7 @@ type storedFile struct {
 
 // addition makes a stored file with one of few contents and metadata, so that they meet often.
 func addition(stored uint64, content, meta int, dir DirID, pos uint32) storedFile {
-	e := Entry{Type: File, Name: "f", Mode: uint32(meta), Stored: stored, Mtime: Time{int64(meta), 0},
+	e := Entry{Type: File, Name: "f", Mode: uint32(meta), Stored: stored, Mtime: Time{Sec: int64(meta)},
 		Size: largeSize + uint64(content) - 1}
 	e.Hash = hashOf([]byte{byte(content), byte(content >> 8)})
 	return storedFile{e, Location{Dir: dir, Entry: pos, Stored: stored, Meta: MetaFingerprint(&e)}}
@@ -329,7 +329,7 @@ func TestBloomRate(t *testing.T) {
 
 // Golden facts of docs/format.md.
 func TestGoldenIndexRecord(t *testing.T) {
-	e := Entry{Type: File, Mode: 0o644, UID: 1000, GID: 100, Mtime: Time{-2, 7}, Size: 5 << 20,
+	e := Entry{Type: File, Mode: 0o644, UID: 1000, GID: 100, Mtime: Time{Sec: -2, Nsec: 7}, Size: 5 << 20,
 		Stored: 0x0102030405060708}
 	for i := range e.Hash {
 		e.Hash[i] = byte(0xa0 + i)

@@ -163,7 +163,7 @@ func TestRowDecoderRefuses(t *testing.T) {
 // Check finds what is wrong in a catalog in which every checksum is right.
 func TestCheckFindsForgery(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c")
-	set, err := appendXattrs(nil, []Xattr{{"user.a", []byte("1")}})
+	set, err := appendXattrs(nil, []Xattr{{Name: "user.a", Value: []byte("1")}})
 	if err != nil {
 		t.Fatal(err)
 	}

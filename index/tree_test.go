@@ -101,10 +101,10 @@ func makeTree(seed uint64, entries int) *node {
 			c := &node{entry: Entry{
 				Name: fmt.Sprintf("%s-%03d.%s", words[rnd.IntN(len(words))], i, words[rnd.IntN(4)]),
 				Type: File, Mode: 0o644, UID: 1000, GID: 1000, Nlink: 1,
-				Mtime: Time{1_600_000_000 + int64(rnd.IntN(1e8)), uint32(rnd.IntN(1e9))}, Size: uint64(rnd.IntN(50_000)),
+				Mtime: Time{Sec: 1_600_000_000 + int64(rnd.IntN(1e8)), Nsec: uint32(rnd.IntN(1e9))}, Size: uint64(rnd.IntN(50_000)),
 				Ino: ino, Stored: ino + 7_000_000,
 			}}
-			c.entry.Ctime = Time{c.entry.Mtime.Sec + int64(rnd.IntN(1000)), uint32(rnd.IntN(1e9))}
+			c.entry.Ctime = Time{Sec: c.entry.Mtime.Sec + int64(rnd.IntN(1000)), Nsec: uint32(rnd.IntN(1e9))}
 			if i%16 < 2 {
 				c.entry.Type, c.entry.Size, c.entry.Nlink, c.entry.Mode = Dir, 0, 0, 0o755
 				dirs = append(dirs, c)

@@ -7,6 +7,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/tree"
 )
 
 // The file attributes (chattr) that need a time of their own.
@@ -31,7 +32,7 @@ func (r *run) startAttrs(fd int, e *index.Entry) error {
 // inheritedAttrs reports whether an inode that cannot be opened, and whose attributes nobody can set, has them from the
 // folder it was made in.
 func inheritedAttrs(e *index.Entry, st *fsat.Stat) bool {
-	return e.Attrs == index.Attrs(st.Attrs)&index.KnownAttrs
+	return e.Attrs == tree.KnownAttrs(st.Attrs)
 }
 
 // setAttrs sets the attributes of an open inode that is finished, but for those that lock it. held is false if it does
@@ -52,7 +53,7 @@ func (r *run) setAttrs(n inode, e *index.Entry) (held bool, err error) {
 		}
 	}
 	has, err := fsat.Attrs(n.fd)
-	return index.Attrs(has)&mask == want, err
+	return tree.KnownAttrs(has)&mask == want, err
 }
 
 // lateAttrs are the locking attributes of an inode.

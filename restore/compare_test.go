@@ -16,17 +16,17 @@ import (
 	"snapcopy/index"
 )
 
-// tree is a model of a snapshot: entries by path, "" is the root. Parents are directories.
-type tree map[string]index.Entry
+// model is what a snapshot is to have: entries by path, "" is the root. Parents are directories.
+type model map[string]index.Entry
 
 // file puts a regular file and the directories above it into the tree. Equal contents have equal hashes.
-func (m tree) file(path, content string) tree {
+func (m model) file(path, content string) model {
 	e := index.Entry{Type: index.File, Mode: 0o644, Nlink: 1, Size: uint64(len(content))}
 	copy(e.Hash[:], content+"\x01")
 	return m.put(path, e)
 }
 
-func (m tree) put(path string, e index.Entry) tree {
+func (m model) put(path string, e index.Entry) model {
 	m[path] = e
 	for path != "" {
 		path = folderOf(path)
@@ -37,19 +37,19 @@ func (m tree) put(path string, e index.Entry) tree {
 	return m
 }
 
-func (m tree) edit(path string, change func(*index.Entry)) tree {
+func (m model) edit(path string, change func(*index.Entry)) model {
 	e := m[path]
 	change(&e)
 	return m.put(path, e)
 }
 
 // catalog writes the tree as a catalog and opens it.
-func (m tree) catalog(t rapid.TB, dir, name string) *index.Catalog {
+func (m model) catalog(t rapid.TB, dir, name string) *index.Catalog {
 	return m.catalogOf(t, dir, index.Summary{Snapshot: name})
 }
 
 // catalogOf writes the tree as the catalog of the snapshot that s tells of.
-func (m tree) catalogOf(t rapid.TB, dir string, s index.Summary) *index.Catalog {
+func (m model) catalogOf(t rapid.TB, dir string, s index.Summary) *index.Catalog {
 	path := filepath.Join(dir, s.Snapshot)
 	f, err := os.Create(path)
 	if err != nil {
@@ -73,7 +73,7 @@ func (m tree) catalogOf(t rapid.TB, dir string, s index.Summary) *index.Catalog 
 	return c
 }
 
-func (m tree) write(w *index.Writer, path string, parent index.DirID) (e index.Entry, err error) {
+func (m model) write(w *index.Writer, path string, parent index.DirID) (e index.Entry, err error) {
 	e = m[path]
 	id, err := w.StartDir(parent, path[strings.LastIndexByte(path, '/')+1:])
 	if err != nil {
@@ -117,14 +117,14 @@ func reported(t rapid.TB, a, b *index.Catalog, path string) (lines []string) {
 }
 
 func TestCompare(t *testing.T) {
-	base := func() tree {
-		return tree{}.file("a/x", "one").file("a/y", "two").file("b/z", "three").file("empty", "")
+	base := func() model {
+		return model{}.file("a/x", "one").file("a/y", "two").file("b/z", "three").file("empty", "")
 	}
 	symlink := index.Entry{Type: index.Symlink, Mode: 0o777, Nlink: 1, Size: 1, Target: "t"}
 	for _, c := range []struct {
 		name string
-		old  tree
-		new  tree
+		old  model
+		new  model
 		path string
 		want []string
 	}{
@@ -139,27 +139,27 @@ func TestCompare(t *testing.T) {
 		{"removed folder", base().file("c/d/e", "new"), base(), "", []string{"removed c", "removed c/d", "removed c/d/e"}},
 		{"moved folder", base().file("c/p", "p").file("c/q", "q"), base().file("d/p", "p").file("d/q", "q"), "",
 			[]string{"removed c", "added d", "moved d/p from c/p", "moved d/q from c/q"}},
-		{"empty files do not move", base(), tree{}.file("a/x", "one").file("a/y", "two").file("b/z", "three").
+		{"empty files do not move", base(), model{}.file("a/x", "one").file("a/y", "two").file("b/z", "three").
 			file("void", ""), "", []string{"removed empty", "added void"}},
-		{"one source, two copies", tree{}.file("a", "c"), tree{}.file("b", "c").file("x/a", "c"), "",
+		{"one source, two copies", model{}.file("a", "c"), model{}.file("b", "c").file("x/a", "c"), "",
 			[]string{"added b", "added x", "moved x/a from a"}},
-		{"two sources, one left", tree{}.file("a", "c").file("b", "c"), tree{}.file("x", "c"), "",
+		{"two sources, one left", model{}.file("a", "c").file("b", "c"), model{}.file("x", "c"), "",
 			[]string{"removed b", "moved x from a"}},
-		{"equal names first, then in order", tree{}.file("a", "c").file("m", "c"), tree{}.file("d/a", "c").file("z", "c"),
+		{"equal names first, then in order", model{}.file("a", "c").file("m", "c"), model{}.file("d/a", "c").file("z", "c"),
 			"", []string{"added d", "moved d/a from a", "moved z from m"}},
-		{"moved with metadata", tree{}.file("a", "c"), tree{}.file("b", "c").edit("b",
+		{"moved with metadata", model{}.file("a", "c"), model{}.file("b", "c").edit("b",
 			func(e *index.Entry) { e.Mode = 0o600 }), "", []string{"moved b from a mode"}},
-		{"file becomes folder that holds it", tree{}.file("0", "0").file("a", "c"),
-			tree{}.file("0", "0").file("a/copy", "c"), "a",
+		{"file becomes folder that holds it", model{}.file("0", "0").file("a", "c"),
+			model{}.file("0", "0").file("a/copy", "c"), "a",
 			[]string{"type_changed a mode", "moved a/copy from a"}},
-		{"folder becomes symlink", tree{}.file("a/x", "c"), tree{}.put("a", symlink), "",
+		{"folder becomes symlink", model{}.file("a/x", "c"), model{}.put("a", symlink), "",
 			[]string{"type_changed a mode", "removed a/x"}},
-		{"symlink target", tree{}.put("l", symlink), tree{}.put("l", symlink).edit("l",
+		{"symlink target", model{}.put("l", symlink), model{}.put("l", symlink).edit("l",
 			func(e *index.Entry) { e.Target = "u" }), "", []string{"changed l"}},
 		{"below a path", base().file("z", "z"), base().file("z", "Z").file("a/x", "ONE"), "/a/", []string{"changed a/x"}},
 		{"one file", base(), base().file("a/x", "ONE"), "a/x", []string{"changed a/x"}},
-		{"path only in old", base(), tree{}.file("b/z", "three"), "a", []string{"removed a", "removed a/x", "removed a/y"}},
-		{"path only in new", tree{}.file("b/z", "three"), base(), "a/x", []string{"added a/x"}},
+		{"path only in old", base(), model{}.file("b/z", "three"), "a", []string{"removed a", "removed a/x", "removed a/y"}},
+		{"path only in new", model{}.file("b/z", "three"), base(), "a/x", []string{"added a/x"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -184,8 +184,8 @@ func closeAll(t rapid.TB, list ...*index.Catalog) {
 }
 
 // drawTree makes a small tree from few names and contents, so that paths and contents meet again in another one.
-func drawTree(t *rapid.T, label string) tree {
-	m := tree{"": {Type: index.Dir, Mode: rapid.SampledFrom([]uint32{0o755, 0o700}).Draw(t, label+" root")}}
+func drawTree(t *rapid.T, label string) model {
+	m := model{"": {Type: index.Dir, Mode: rapid.SampledFrom([]uint32{0o755, 0o700}).Draw(t, label+" root")}}
 	names := []string{"a", "b", "c.", "c"}
 	for i := range rapid.IntRange(0, 12).Draw(t, label+" entries") {
 		var parts []string
@@ -266,7 +266,7 @@ func TestCompareAgainstModel(t *testing.T) {
 }
 
 // differences is what Compare should find, the simple way.
-func differences(old, new tree) (kinds map[string]string, moves map[string]int) {
+func differences(old, new model) (kinds map[string]string, moves map[string]int) {
 	kinds, moves = make(map[string]string), make(map[string]int)
 	gone, came := make(map[string]int), make(map[string]int)
 	for path, a := range old {
@@ -304,7 +304,7 @@ func differences(old, new tree) (kinds map[string]string, moves map[string]int) 
 
 func TestCompareBeyondTheLimitOfMoves(t *testing.T) {
 	dir := t.TempDir()
-	old, new := tree{}, tree{}
+	old, new := model{}, model{}
 	for i := range 10 {
 		old.file(fmt.Sprintf("a/%d", i), fmt.Sprint("content ", i))
 		new.file(fmt.Sprintf("b/%d", i), fmt.Sprint("content ", i))
@@ -331,8 +331,8 @@ func TestCompareBeyondTheLimitOfMoves(t *testing.T) {
 
 func TestCompareErrors(t *testing.T) {
 	dir := t.TempDir()
-	a := tree{}.file("a/file", "x").catalog(t, dir, "old")
-	b := tree{}.file("a/fine", "y").catalog(t, dir, "new")
+	a := model{}.file("a/file", "x").catalog(t, dir, "old")
+	b := model{}.file("a/fine", "y").catalog(t, dir, "new")
 	defer closeAll(t, a, b)
 	stop := errors.New("enough")
 	calls := 0

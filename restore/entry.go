@@ -8,6 +8,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/filecopy"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/tree"
 )
 
 // items restores some of the entries of a directory. Directories among them are returned, to be entered later.
@@ -289,12 +290,6 @@ func (r *run) clone(dst, src int, e *index.Entry) bool {
 	return false
 }
 
-// kinds are the kinds of file that are made by the catalog alone.
-var kinds = map[index.Type]uint32{
-	index.Symlink: fsat.Symlink, index.Fifo: fsat.Fifo, index.Socket: fsat.Socket, index.CharDevice: fsat.CharDevice,
-	index.BlockDevice: fsat.BlockDevice,
-}
-
 // makeSpecial restores a symbolic link, FIFO, socket or device, whether the archive's file system held it or not.
 func (r *run) makeSpecial(w *worker, d *dir, e *index.Entry, set []index.Xattr, over *fsat.Stat) (made fsat.Stat, err error) {
 	if err := r.step("create"); err != nil {
@@ -319,7 +314,7 @@ func openMade(dir int, name string, e *index.Entry) (int, error) {
 		return fsat.NoDir, fmt.Errorf("open in target: %w", err)
 	}
 	var st fsat.Stat
-	if err = fsat.StatHandle(fd, &st); err == nil && (st.Type != kinds[e.Type] || st.Nlink != 1) {
+	if err = fsat.StatHandle(fd, &st); err == nil && (st.Type != tree.KindOf(e.Type) || st.Nlink != 1) {
 		err = errReplaced
 	}
 	if err != nil {

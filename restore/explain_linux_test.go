@@ -330,8 +330,8 @@ func TestExplainCopiedArchive(t *testing.T) {
 
 // What needs another file system or other privileges, in catalogs written for it.
 func TestExplainFlags(t *testing.T) {
-	base := func() tree {
-		m := tree{}.file("f", "one").file("g", "two")
+	base := func() model {
+		m := model{}.file("f", "one").file("g", "two")
 		m.edit("f", func(e *index.Entry) { e.Stored = 11 })
 		return m.edit("g", func(e *index.Entry) { e.Stored = 12 })
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 // historyOf writes trees as the catalogs of snapshots 0, 1, … and opens them.
-func historyOf(t rapid.TB, dir string, trees ...tree) *History {
+func historyOf(t rapid.TB, dir string, trees ...model) *History {
 	var refs []Ref
 	for i, m := range trees {
 		name := fmt.Sprint(i)
@@ -44,7 +44,7 @@ func found(t rapid.TB, h *History, q Query) (lines []string) {
 }
 
 func TestFind(t *testing.T) {
-	first := tree{}.file("docs/a.txt", "1").file("docs/sub/B.TXT", "22").file("docs/sub/c.jpg", "333").file("a.txt", "4444")
+	first := model{}.file("docs/a.txt", "1").file("docs/sub/B.TXT", "22").file("docs/sub/c.jpg", "333").file("a.txt", "4444")
 	first.edit("a.txt", func(e *index.Entry) { e.Mtime.Sec = 100 })
 	second := maps.Clone(first).file("docs/sub/B.TXT", "55555")
 	second.put("docs/link", index.Entry{Type: index.Symlink, Target: "x", Size: 1})
@@ -105,7 +105,7 @@ func TestFind(t *testing.T) {
 func TestFindAgainstModel(t *testing.T) {
 	dir := t.TempDir()
 	rapid.Check(t, func(t *rapid.T) {
-		trees := make([]tree, rapid.IntRange(1, 5).Draw(t, "snapshots"))
+		trees := make([]model, rapid.IntRange(1, 5).Draw(t, "snapshots"))
 		for i := range trees {
 			if i > 0 && rapid.Bool().Draw(t, fmt.Sprint("same ", i)) {
 				trees[i] = trees[i-1]
@@ -167,7 +167,7 @@ func TestFindAgainstModel(t *testing.T) {
 // A catalog that turns out to be damaged halfway is left out; what the others hold is found, once.
 func TestFindDamaged(t *testing.T) {
 	dir := t.TempDir()
-	first := tree{}
+	first := model{}
 	for i := range 12000 { // several blocks
 		first.file(fmt.Sprintf("%02d/%05d", i/300, i), fmt.Sprintf("content %d", i))
 	}

@@ -6,6 +6,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/tree"
 )
 
 // A folder that exists is compared when it is entered, before what is done in it changes its time. With OverwriteNever it
@@ -58,7 +59,7 @@ func (r *run) compareDir(w *worker, d *dir, fd int, st *fsat.Stat) (diff folderD
 	if err != nil {
 		return 0, fmt.Errorf("read extended attributes: %w", err)
 	}
-	if same, err := m.hasXattrs(index.HashXattrs(xattrList(set))); err != nil {
+	if same, err := m.hasXattrs(index.HashXattrs(set)); err != nil {
 		return 0, err
 	} else if !same {
 		diff |= otherXattrs
@@ -68,7 +69,7 @@ func (r *run) compareDir(w *worker, d *dir, fd int, st *fsat.Stat) (diff folderD
 		if err != nil {
 			return 0, fmt.Errorf("read attributes: %w", err)
 		}
-		if same, err := m.hasAttrs(index.Attrs(attrs) & index.KnownAttrs); err != nil {
+		if same, err := m.hasAttrs(tree.KnownAttrs(attrs)); err != nil {
 			return 0, err
 		} else if !same {
 			diff |= otherAttrs
@@ -96,7 +97,7 @@ func compareStat(e *index.Entry, st *fsat.Stat) (diff folderDiff) {
 	if st.UID != e.UID || st.GID != e.GID {
 		diff |= otherOwner
 	}
-	if index.Time(st.Mtime) != e.Mtime {
+	if st.Mtime != e.Mtime {
 		diff |= otherTime
 	}
 	return diff
@@ -135,7 +136,7 @@ func (r *run) setTimeOfFolder(fd int, e *index.Entry) error {
 	if err := r.step("folder time"); err != nil {
 		return fmt.Errorf("set time: %w", err)
 	}
-	if err := fsat.SetMtime(fd, fsat.Time(e.Mtime)); err != nil && !fsat.IsRefused(err) {
+	if err := fsat.SetMtime(fd, e.Mtime); err != nil && !fsat.IsRefused(err) {
 		return fmt.Errorf("set time: %w", err)
 	}
 	if r.fsync {

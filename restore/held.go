@@ -11,6 +11,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/leftover"
+	"snapcopy/internal/tree"
 )
 
 // An entry of the target that lacks what the target's file system or these privileges cannot hold is as good as a restore
@@ -44,9 +45,9 @@ func (m *most) left(e *index.Entry, diff folderDiff, st *fsat.Stat) folderDiff {
 		diff &^= otherMode
 	}
 	if diff&otherTime != 0 {
-		off := distance(index.Time(m.stat.Mtime), e.Mtime)
+		off := distance(m.stat.Mtime, e.Mtime)
 		switch { // a time out of range is another one, and some file systems take none at all
-		case off >= coarsest, off > 0 && distance(index.Time(st.Mtime), e.Mtime) < coarsest:
+		case off >= coarsest, off > 0 && distance(st.Mtime, e.Mtime) < coarsest:
 			diff &^= otherTime
 		}
 	}
@@ -165,13 +166,13 @@ func (r *run) lookAtScratch(fd int, st *fsat.Stat, folder bool) (m most, err err
 	if err != nil {
 		return m, fmt.Errorf("read extended attributes: %w", err)
 	}
-	m.xattrs = index.HashXattrs(xattrList(set))
+	m.xattrs = index.HashXattrs(set)
 	if r.opt.Attrs {
 		attrs, err := fsat.Attrs(fd)
 		if err != nil {
 			return m, fmt.Errorf("read attributes: %w", err)
 		}
-		m.attrs = index.Attrs(attrs) & index.KnownAttrs
+		m.attrs = tree.KnownAttrs(attrs)
 		if folder { // it has a name, which would stay if this ended here
 			return m, nil
 		}

@@ -192,7 +192,7 @@ func (r *run) finishFolder(f lateFolder) (err error) {
 			return err
 		}
 	}
-	if err := fsat.SetMtime(fd, fsat.Time(f.mtime)); err != nil && !fsat.IsRefused(err) {
+	if err := fsat.SetMtime(fd, f.mtime); err != nil && !fsat.IsRefused(err) {
 		return err
 	}
 	if r.fsync {

@@ -302,7 +302,7 @@ func TestUnreadFolderKeepsItsContents(t *testing.T) {
 	folder := index.Entry{Type: index.Dir, Mode: 0o755, UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}
 	unread := folder
 	unread.Flags = index.Unread
-	c := tree{"": folder, "d": unread, "e": folder}.catalog(t, tempDir(t), "unread")
+	c := model{"": folder, "d": unread, "e": folder}.catalog(t, tempDir(t), "unread")
 	t.Cleanup(func() { closeAll(t, c) })
 	a := archived{Source{c, builtTree(t, "dir d 0755\ndir e 0755")}, t}
 	to := builtTree(t, "dir d 0755\nfile d/own 0644\ndir d/sub 0755\nfile d/sub/own 0644\ndir e 0755\nfile e/own 0644")

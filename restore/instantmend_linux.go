@@ -12,6 +12,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/overlay"
+	"snapcopy/internal/tree"
 )
 
 // What may have to be made from the catalog before a tree is there; it takes time that does not depend on the size of
@@ -241,7 +242,7 @@ func (m *mender) entry(dir int, e *index.Entry) (err error) {
 		if e.Type == index.Symlink {
 			err = fsat.MakeSymlink(e.Target, dir, e.Name)
 		} else {
-			err = fsat.MakeNode(dir, e.Name, kinds[e.Type], 0o600, e.Major, e.Minor)
+			err = fsat.MakeNode(dir, e.Name, tree.KindOf(e.Type), 0o600, e.Major, e.Minor)
 		}
 		if err != nil {
 			return err

@@ -111,7 +111,7 @@ func (d *dir) keepTime(fd int) error {
 	if d.base != nil || d.selected != nil {
 		return nil
 	}
-	if err := fsat.SetMtime(fd, fsat.Time(d.entry.Mtime)); err != nil && !fsat.IsRefused(err) {
+	if err := fsat.SetMtime(fd, d.entry.Mtime); err != nil && !fsat.IsRefused(err) {
 		return fmt.Errorf("set time of its folder: %w", err)
 	}
 	return nil

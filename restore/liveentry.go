@@ -7,6 +7,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/filecopy"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/tree"
 )
 
 // item compares one name; isDir says that it is a directory to enter.
@@ -27,11 +28,11 @@ func (l *live) item(w *worker, d *liveDir, i int) (isDir bool, err error) {
 		return idOf(&st) != l.archive, nil
 	}
 	l.compared.Add(1)
-	same := l.sameInode(was, &st) && was.Type == entryType(st.Type) &&
+	same := l.sameInode(was, &st) && was.Type == tree.TypeOf(st.Type) &&
 		(was.Type != index.File || was.Size == uint64(st.Size))
 	if same && l.opt.IgnoreCtime {
 		set, err := fsat.XattrsAt(d.fd, name)
-		same = err == nil && hashXattrs(set) == was.XattrHash && was.Nlink == st.Nlink
+		same = err == nil && index.HashXattrs(set) == was.XattrHash && was.Nlink == st.Nlink
 	}
 	if same {
 		return false, nil
@@ -42,39 +43,17 @@ func (l *live) item(w *worker, d *liveDir, i int) (isDir bool, err error) {
 // sameInode reports whether nothing can have changed since the snapshot: content and metadata both move the change
 // time, unless they changed while the snapshot was taken.
 func (l *live) sameInode(was *index.Entry, st *fsat.Stat) bool {
-	return was.Mtime == index.Time(st.Mtime) &&
-		(was.Ctime == index.Time(st.Ctime) || l.opt.IgnoreCtime) && (was.Ino == st.Ino || l.opt.IgnoreInode) &&
+	return was.Mtime == st.Mtime &&
+		(was.Ctime == st.Ctime || l.opt.IgnoreCtime) && (was.Ino == st.Ino || l.opt.IgnoreInode) &&
 		was.Mode == st.Mode && was.UID == st.UID && was.GID == st.GID &&
 		was.Flags&(index.Racy|index.Torn|index.Unread) == 0
-}
-
-var entryTypes = map[uint32]index.Type{
-	fsat.Regular: index.File, fsat.Directory: index.Dir, fsat.Symlink: index.Symlink, fsat.Fifo: index.Fifo,
-	fsat.Socket: index.Socket, fsat.CharDevice: index.CharDevice, fsat.BlockDevice: index.BlockDevice,
-}
-
-func entryType(kind uint32) index.Type { return entryTypes[kind] }
-
-// entryOf describes what is live as far as the file system tells without opening it.
-func entryOf(name string, st *fsat.Stat) index.Entry {
-	e := index.Entry{Name: strings.Clone(name), Type: entryType(st.Type), Mode: st.Mode, UID: st.UID, GID: st.GID,
-		Mtime: index.Time(st.Mtime), Ctime: index.Time(st.Ctime), Ino: st.Ino}
-	switch e.Type {
-	case index.Dir:
-		return e
-	case index.File:
-		e.Size = uint64(st.Size)
-	case index.CharDevice, index.BlockDevice:
-		e.Major, e.Minor = st.Major, st.Minor
-	}
-	e.Nlink = st.Nlink
-	return e
 }
 
 // changed compares an entry that is no directory and may have changed.
 func (l *live) changed(w *worker, d *liveDir, was *index.Entry, name string, st *fsat.Stat) error {
 	path := join(d.path(), name)
-	e := entryOf(name, st)
+	e := index.Entry{Name: strings.Clone(name)}
+	tree.Describe(&e, st)
 	c := Change{Path: path, Kind: Added, New: &e}
 	read := was.Type == index.File && e.Type == index.File && was.Size == e.Size
 	err := l.complete(w, d.fd, &e, st, read)
@@ -118,7 +97,7 @@ func (l *live) complete(w *worker, dir int, e *index.Entry, st *fsat.Stat, conte
 			e.Size = uint64(len(e.Target))
 		}
 		set, err := fsat.XattrsAt(dir, e.Name)
-		e.XattrHash = hashXattrs(set)
+		e.XattrHash = index.HashXattrs(set)
 		return err
 	}
 	fd, err := fsat.OpenFile(dir, e.Name)
@@ -132,17 +111,18 @@ func (l *live) complete(w *worker, dir int, e *index.Entry, st *fsat.Stat, conte
 	if st.Type != fsat.Regular {
 		return errAnotherType
 	}
-	*e = entryOf(e.Name, st)
+	*e = index.Entry{Name: e.Name}
+	tree.Describe(e, st)
 	set, err := fsat.Xattrs(fd)
 	if err != nil {
 		return err
 	}
-	e.XattrHash = hashXattrs(set)
+	e.XattrHash = index.HashXattrs(set)
 	attrs, err := fsat.Attrs(fd)
 	if err != nil {
 		return err
 	}
-	e.Attrs = index.Attrs(attrs) & index.KnownAttrs
+	e.Attrs = tree.KnownAttrs(attrs)
 	if !content {
 		return nil
 	}
@@ -153,17 +133,10 @@ func (l *live) complete(w *worker, dir int, e *index.Entry, st *fsat.Stat, conte
 	return err
 }
 
-func hashXattrs(set []fsat.Xattr) index.Hash {
-	list := make([]index.Xattr, len(set))
-	for i, x := range set {
-		list[i] = index.Xattr(x)
-	}
-	return index.HashXattrs(list)
-}
-
 // directory compares a directory itself.
 func (l *live) directory(d *liveDir, path string, st *fsat.Stat) error {
-	e := entryOf(d.name, st)
+	e := index.Entry{Name: strings.Clone(d.name)}
+	tree.Describe(&e, st)
 	was := &d.was
 	if was.Type == index.Dir && l.sameInode(was, st) && !l.opt.IgnoreCtime {
 		return nil
@@ -173,7 +146,7 @@ func (l *live) directory(d *liveDir, path string, st *fsat.Stat) error {
 	if err := errors.Join(err, attrsErr); err != nil {
 		return l.fail(path, err)
 	}
-	e.XattrHash, e.Attrs = hashXattrs(set), index.Attrs(attrs)&index.KnownAttrs
+	e.XattrHash, e.Attrs = index.HashXattrs(set), tree.KnownAttrs(attrs)
 	c := Change{Path: path, Kind: Added, New: &e}
 	if was.Type != 0 {
 		c.Old, c.Fields = was, metadataChanges(was, &e)

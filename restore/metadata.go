@@ -40,16 +40,16 @@ func (n inode) chmod(mode uint32) error {
 
 func (n inode) setMtime(t index.Time) error {
 	if n.node {
-		return fsat.SetMtimeNode(n.fd, fsat.Time(t))
+		return fsat.SetMtimeNode(n.fd, t)
 	}
-	return fsat.SetMtime(n.fd, fsat.Time(t))
+	return fsat.SetMtime(n.fd, t)
 }
 
 func (n inode) setXattr(x index.Xattr) error {
 	if n.node {
-		return n.asNode().SetXattr(fsat.Xattr(x))
+		return n.asNode().SetXattr(x)
 	}
-	return fsat.SetXattr(n.fd, fsat.Xattr(x))
+	return fsat.SetXattr(n.fd, x)
 }
 
 // hasRoom reports, of a failure to set an attribute, that it is the error of a full file system, and this one is not full:
@@ -206,7 +206,7 @@ func (r *run) setMetadata(w *worker, n inode, e *index.Entry, xattrs []index.Xat
 	if e.Type != index.Symlink && (st.Mode != s.mode|how.keep || s.mode != e.Mode) {
 		lacks.Modes = 1
 	}
-	if index.Time(st.Mtime) != e.Mtime {
+	if st.Mtime != e.Mtime {
 		lacks.Times = 1
 	}
 	w.counts.NotHeld.add(&lacks)
@@ -242,7 +242,7 @@ func (r *run) leaveMetadata(w *worker, n inode, e *index.Entry, err error) (sett
 	if s.stat.UID != e.UID || s.stat.GID != e.GID {
 		lacks.Owners = 1
 	}
-	if index.Time(s.stat.Mtime) != e.Mtime {
+	if s.stat.Mtime != e.Mtime {
 		lacks.Times = 1
 	}
 	if e.Xattrs != 0 {

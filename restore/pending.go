@@ -7,6 +7,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/leftover"
+	"snapcopy/internal/tree"
 )
 
 // pending is an inode under construction. It gets its name when it is finished, so that nobody sees half of it, what it
@@ -85,7 +86,7 @@ func (r *run) newSpecial(w *worker, d *dir, e *index.Entry) (p pending, err erro
 	if e.Type == index.Symlink {
 		err = fsat.MakeSymlink(e.Target, dir, p.temp)
 	} else {
-		err = fsat.MakeNode(dir, p.temp, kinds[e.Type], 0o600, e.Major, e.Minor)
+		err = fsat.MakeNode(dir, p.temp, tree.KindOf(e.Type), 0o600, e.Major, e.Minor)
 		if e.Type == index.CharDevice || e.Type == index.BlockDevice {
 			err = whyNoDevice(err)
 		}

@@ -405,7 +405,7 @@ func TestTimesOutOfRangeAreCounted(t *testing.T) {
 	dir := tempDir(t)
 	far := index.Entry{Type: index.Symlink, Mode: 0o777, UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Nlink: 1,
 		Mtime: index.Time{Sec: 1 << 40}, Target: "x", Size: 1}
-	c := tree{}.put("far", far).catalog(t, dir, "catalog")
+	c := model{}.put("far", far).catalog(t, dir, "catalog")
 	defer closeAll(t, c)
 	a := archived{Source{c, filepath.Join(dir, "archive", "snapshot")}, t}
 	to := builder{t, filepath.Join(dir, "to")}

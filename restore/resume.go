@@ -141,7 +141,7 @@ func (r *run) endNote() error {
 	if !r.whole {
 		return nil
 	}
-	if err := fsat.SetMtime(r.target, fsat.Time(r.top.entry.Mtime)); err != nil && !fsat.IsRefused(err) {
+	if err := fsat.SetMtime(r.target, r.top.entry.Mtime); err != nil && !fsat.IsRefused(err) {
 		return fmt.Errorf("set time of target: %w", err)
 	}
 	return nil
@@ -150,7 +150,7 @@ func (r *run) endNote() error {
 // isUnread reports, of a file that these privileges do not read, whether a restore of ours has left it: nobody has changed
 // one of the right time, and one of the mode of what has no content yet is no longer than the entry.
 func (r *run) isUnread(e *index.Entry, st *fsat.Stat) bool {
-	return e.Mtime == index.Time(st.Mtime) ||
+	return e.Mtime == st.Mtime ||
 		st.Mode == unfinishedMode && st.UID == r.euid && uint64(st.Size) <= e.Size
 }
 
@@ -196,7 +196,7 @@ func (r *run) comparePart(w *worker, d *dir, e *index.Entry, fd int, size int64)
 // dropPart removes the part of an entry that cannot be finished, because what is stored is damaged: so is the part. One of
 // the right time may have been finished before, and have been found to be a part only because it cannot be read.
 func (r *run) dropPart(d *dir, e *index.Entry, part *fsat.Stat) error {
-	if e.Mtime == index.Time(part.Mtime) {
+	if e.Mtime == part.Mtime {
 		return nil
 	}
 	var st fsat.Stat

@@ -13,6 +13,7 @@ import (
 	"snapcopy/internal/filecopy"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/overlay"
+	"snapcopy/internal/tree"
 )
 
 // settler is what one worker has to itself.
@@ -176,7 +177,7 @@ func (s *settling) copyEntry(ctx context.Context, w *settler, m merge, r *index.
 	var err error
 	switch {
 	case !m.lower:
-	case !ok || kindOf(known.Type) != e.Type: // something else was put into the archive
+	case !ok || tree.KindOf(known.Type) != e.Type: // something else was put into the archive
 		err = s.noteDamaged(pathIn(m.low, e.Name))
 	case known.Type == index.File:
 		err = s.check(ctx, w, m, &known)
@@ -318,7 +319,7 @@ func (s *settling) checkCopied(ctx context.Context, w *settler, m merge, known *
 		return nil
 	case err != nil:
 		return fmt.Errorf("stat %q: %w", pathIn(m.at, known.Name), err)
-	case uint64(own.Size) != known.Size || index.Time(own.Mtime) != known.Mtime && own.Mtime != stored.Mtime:
+	case uint64(own.Size) != known.Size || own.Mtime != known.Mtime && own.Mtime != stored.Mtime:
 		w.changed++
 		return nil
 	}

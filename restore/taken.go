@@ -9,6 +9,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/filecopy"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/tree"
 )
 
 // Overwrite says what becomes of an entry of the target that is not as the snapshot has it.
@@ -194,7 +195,7 @@ func (r *run) compare(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (diff di
 }
 
 func (r *run) compareEntry(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (difference, error) {
-	if st.Type != kindOf(e.Type) || !e.Linked() && st.Nlink != 1 && e.Type != index.Dir {
+	if st.Type != tree.KindOf(e.Type) || !e.Linked() && st.Nlink != 1 && e.Type != index.Dir {
 		return otherContent, nil
 	}
 	if r.isStored(d, e, st) {
@@ -246,7 +247,7 @@ func (r *run) compareEntry(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (di
 		return otherContent, nil
 	}
 	if meta {
-		meta, err = m.hasXattrs(index.HashXattrs(xattrList(set)))
+		meta, err = m.hasXattrs(index.HashXattrs(set))
 	}
 	if !meta || err != nil {
 		return otherMetadata, err
@@ -272,7 +273,7 @@ func (r *run) mends() bool { return r.resumed && r.opt.Overwrite == OverwriteNev
 // time would tell.
 func (r *run) isRecorded(e *index.Entry, st *fsat.Stat) bool {
 	return int(e.Dev) < len(r.devices) && r.devices[e.Dev] == st.Dev && e.Ino == st.Ino &&
-		e.Ctime == index.Time(st.Ctime) && sameMetadata(e, st) && (e.Type != index.File || e.Size == uint64(st.Size)) &&
+		e.Ctime == st.Ctime && sameMetadata(e, st) && (e.Type != index.File || e.Size == uint64(st.Size)) &&
 		e.Flags&(index.Racy|index.Torn) == 0
 }
 
@@ -298,10 +299,10 @@ func (r *run) compareFile(m *wanted, st *fsat.Stat, meta bool) (diff difference,
 		return otherContent, fmt.Errorf("read attributes in target: %w", err)
 	}
 	if meta {
-		meta, err = m.hasXattrs(index.HashXattrs(xattrList(set)))
+		meta, err = m.hasXattrs(index.HashXattrs(set))
 	}
 	if meta && r.opt.Attrs && err == nil {
-		meta, err = m.hasAttrs(index.Attrs(attrs) & index.KnownAttrs)
+		meta, err = m.hasAttrs(tree.KnownAttrs(attrs))
 	}
 	if err != nil {
 		return otherContent, err
@@ -408,23 +409,4 @@ func (r *run) dropXattrs(w *worker, fd int, want []index.Xattr) error {
 		}
 	}
 	return nil
-}
-
-// kindOf is the inverse of what the catalog calls a kind of file.
-func kindOf(t index.Type) uint32 {
-	switch t {
-	case index.File:
-		return fsat.Regular
-	case index.Dir:
-		return fsat.Directory
-	}
-	return kinds[t]
-}
-
-func xattrList(set []fsat.Xattr) []index.Xattr {
-	list := make([]index.Xattr, len(set))
-	for i, x := range set {
-		list[i] = index.Xattr(x)
-	}
-	return list
 }

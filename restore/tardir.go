@@ -215,12 +215,9 @@ func (t *tarRun) begin(member string, e *index.Entry, h *pax.Header) error {
 		return err
 	}
 	h.Name = member
-	h.Mode, h.UID, h.GID, h.Mtime = e.Mode, e.UID, e.GID, fsat.Time(e.Mtime)
+	h.Mode, h.UID, h.GID, h.Mtime = e.Mode, e.UID, e.GID, e.Mtime
 	if h.Kind != pax.HardLink {
-		h.Xattrs = make([]fsat.Xattr, len(set))
-		for i, x := range set {
-			h.Xattrs[i] = fsat.Xattr(x)
-		}
+		h.Xattrs = set
 	}
 	err = t.out.Begin(h)
 	if errors.Is(err, pax.ErrHeaderSize) && len(h.Xattrs) > 0 {

@@ -12,6 +12,7 @@ import (
 	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/filter"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/tree"
 )
 
 // dir is one directory of the source under way, with its counterparts in the previous snapshot and in the new one.
@@ -325,7 +326,8 @@ func (r *run) makeDir(d *dir) error {
 // the previous snapshot.
 func (r *run) readDir(w *worker, d *dir) error {
 	d.dev = r.devices.number(&d.source)
-	fillFromStat(&d.self, &d.source, d.dev)
+	tree.Describe(&d.self, &d.source)
+	d.self.Dev = d.dev
 	if r.racy(&d.source) {
 		d.self.Flags |= index.Racy
 	}
@@ -364,15 +366,13 @@ func (r *run) dirMetadata(d *dir) error {
 		}
 		set, err := r.previous.Xattrs(d.was.Xattrs)
 		if err == nil {
-			for _, x := range set {
-				d.xattrs = append(d.xattrs, fsat.Xattr(x))
-			}
+			d.xattrs = set
 			return r.addXattrs(&d.self, d.xattrs)
 		}
 		r.previousUnusable(err)
 	}
 	attrs, attrsErr := fsat.Attrs(d.handles.src)
-	d.self.Attrs = knownAttrs(attrs)
+	d.self.Attrs = tree.KnownAttrs(attrs)
 	var err error
 	d.xattrs, err = fsat.Xattrs(d.handles.src)
 	return errors.Join(err, attrsErr, r.addXattrs(&d.self, d.xattrs))
@@ -415,7 +415,8 @@ func (r *run) unreadableDir(w *worker, d *dir, cause error) (bool, error) {
 		return false, r.failed(w, d, cause)
 	}
 	d.dev = r.devices.number(&d.source)
-	fillFromStat(&d.self, &d.source, d.dev)
+	tree.Describe(&d.self, &d.source)
+	d.self.Dev = d.dev
 	d.self.Flags |= index.Unread
 	d.was = index.Entry{}
 	d.handles.set(fsat.NoDir, fsat.NoDir, fsat.NoDir)

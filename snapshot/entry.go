@@ -8,6 +8,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/filter"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/tree"
 )
 
 // items deals with some of the names of a directory. Directories among them are returned, to be entered later.
@@ -110,7 +111,7 @@ func (r *run) keep(w *worker, d *dir, i int, st *fsat.Stat) error {
 // keptAsWas turns the previous entry, to which a link was just made, into the new one.
 func (r *run) keptAsWas(w *worker, d *dir, i int, st *fsat.Stat) error {
 	e := &d.entries[i]
-	e.Dev, e.Ino, e.Ctime, e.Nlink = r.device(d, st), st.Ino, index.Time(st.Ctime), nlink(st)
+	e.Dev, e.Ino, e.Ctime, e.Nlink = r.device(d, st), st.Ino, st.Ctime, tree.Nlink(st)
 	e.Flags &= ofStored
 	if r.racy(st) {
 		e.Flags |= index.Racy
@@ -127,7 +128,7 @@ const ofStored = index.NotHeld&^index.LinksNotHeld | index.ZeroHash
 // the previous snapshot recorded, and that was not so recent that a later change could look the same.
 func (r *run) unchanged(was *index.Entry, st *fsat.Stat) bool {
 	return r.unchangedInode(was, st) &&
-		was.Type == typeOf(st.Type) &&
+		was.Type == tree.TypeOf(st.Type) &&
 		(was.Type != index.File || was.Size == uint64(st.Size)) &&
 		was.Flags&(index.Racy|index.Torn|index.NotStored) == 0 &&
 		!r.couldHoldMore(was)
@@ -136,8 +137,8 @@ func (r *run) unchanged(was *index.Entry, st *fsat.Stat) bool {
 // unchangedInode reports whether metadata and extended attributes are as they were: neither can change without the
 // change time.
 func (r *run) unchangedInode(was *index.Entry, st *fsat.Stat) bool {
-	return was.Mtime == index.Time(st.Mtime) &&
-		(was.Ctime == index.Time(st.Ctime) || r.opt.IgnoreCtime) &&
+	return was.Mtime == st.Mtime &&
+		(was.Ctime == st.Ctime || r.opt.IgnoreCtime) &&
 		(was.Ino == st.Ino || r.opt.IgnoreInode) &&
 		was.Mode == st.Mode && was.UID == st.UID && was.GID == st.GID &&
 		was.Flags&(index.Racy|index.Unread) == 0
@@ -165,7 +166,7 @@ func (r *run) racy(st *fsat.Stat) bool {
 // sameAttributes compares extended attributes and file attributes themselves, for sources whose change time says nothing.
 func sameAttributes(dir int, was *index.Entry) bool {
 	set, err := fsat.XattrsAt(dir, was.Name)
-	if err != nil || index.HashXattrs(xattrList(set)) != was.XattrHash {
+	if err != nil || index.HashXattrs(set) != was.XattrHash {
 		return false
 	}
 	if was.Type != index.File {
@@ -176,7 +177,7 @@ func sameAttributes(dir int, was *index.Entry) bool {
 		return false
 	}
 	attrs, err := fsat.Attrs(fd)
-	return errors.Join(err, fsat.Close(fd)) == nil && knownAttrs(attrs) == was.Attrs
+	return errors.Join(err, fsat.Close(fd)) == nil && tree.KnownAttrs(attrs) == was.Attrs
 }
 
 // notStored settles an entry that could not be looked at.
@@ -219,7 +220,7 @@ func (r *run) excluded(w *worker, d *dir, i int, kind uint32, rule string) error
 	d.entries[i] = index.Entry{}
 	w.counts.Excluded++
 	if r.opt.Item != nil {
-		r.tell(Item{Path: d.child(d.names[i].Name), Action: Excluded, Type: typeOf(kind), Rule: rule})
+		r.tell(Item{Path: d.child(d.names[i].Name), Action: Excluded, Type: tree.TypeOf(kind), Rule: rule})
 	}
 	return nil
 }
@@ -274,38 +275,6 @@ func (r *run) tell(item Item) {
 	r.opt.Item(item)
 }
 
-// fillFromStat sets everything in e that the file system tells without opening the file.
-func fillFromStat(e *index.Entry, st *fsat.Stat, dev uint32) {
-	e.Type, e.Mode, e.UID, e.GID = typeOf(st.Type), st.Mode, st.UID, st.GID
-	e.Mtime, e.Ctime = index.Time(st.Mtime), index.Time(st.Ctime)
-	e.Attrs = knownAttrs(st.Attrs)
-	e.Nlink, e.Dev, e.Ino = nlink(st), dev, st.Ino
-	if e.Type == index.File {
-		e.Size = uint64(st.Size)
-	}
-	if e.Type == index.CharDevice || e.Type == index.BlockDevice {
-		e.Major, e.Minor = st.Major, st.Minor
-	}
-}
-
-// knownAttrs drops what only says how the source's file system stores a file.
-func knownAttrs(attrs uint32) index.Attrs { return index.Attrs(attrs) & index.KnownAttrs }
-
-// nlink is the number of names of an inode as the catalog has it: none for directories, whose count says nothing.
-func nlink(st *fsat.Stat) uint32 {
-	if st.Type == fsat.Directory {
-		return 0
-	}
-	return st.Nlink
-}
-
-var types = map[uint32]index.Type{
-	fsat.Regular: index.File, fsat.Directory: index.Dir, fsat.Symlink: index.Symlink, fsat.Fifo: index.Fifo,
-	fsat.Socket: index.Socket, fsat.CharDevice: index.CharDevice, fsat.BlockDevice: index.BlockDevice,
-}
-
-func typeOf(kind uint32) index.Type { return types[kind] }
-
 // keepXattrs gives e the extended attributes that the previous snapshot's entry was has. It returns false if the
 // previous catalog cannot tell them.
 func (r *run) keepXattrs(e, was *index.Entry) (bool, error) {
@@ -338,22 +307,13 @@ func (r *run) addXattrs(e *index.Entry, set []fsat.Xattr) error {
 	if len(set) == 0 {
 		return nil
 	}
-	list := xattrList(set)
 	if r.catalog == nil {
-		e.XattrHash = index.HashXattrs(list)
+		e.XattrHash = index.HashXattrs(set)
 		return nil
 	}
 	var err error
-	if e.Xattrs, e.XattrHash, err = r.catalog.AddXattrs(list); err != nil {
+	if e.Xattrs, e.XattrHash, err = r.catalog.AddXattrs(set); err != nil {
 		return fatal("write", "catalog", err)
 	}
 	return nil
-}
-
-func xattrList(set []fsat.Xattr) []index.Xattr {
-	list := make([]index.Xattr, len(set))
-	for i, x := range set {
-		list[i] = index.Xattr(x)
-	}
-	return list
 }

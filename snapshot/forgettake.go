@@ -68,7 +68,7 @@ func (a *Archive) takeOutOf(name, path string, e *index.Entry, step stepper) (er
 		return err
 	}
 	if e == nil {
-		e = &index.Entry{Mode: was.Mode, Mtime: index.Time(was.Mtime)}
+		e = &index.Entry{Mode: was.Mode, Mtime: was.Mtime}
 	}
 	mode := e.Mode
 	if e.Flags&index.OwnerNotHeld != 0 {
@@ -79,7 +79,7 @@ func (a *Archive) takeOutOf(name, path string, e *index.Entry, step stepper) (er
 			return err
 		}
 	}
-	if err := fsat.SetMtime(dir, fsat.Time(e.Mtime)); err != nil && !fsat.IsRefused(err) {
+	if err := fsat.SetMtime(dir, e.Mtime); err != nil && !fsat.IsRefused(err) {
 		return err
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/tree"
 )
 
 // linkPrevious makes the entry a link to the file that the previous snapshot has under the same name. It returns false
@@ -238,14 +239,14 @@ func (w *worker) markApart(e *index.Entry) {
 // moved: that happens with every name made or removed.
 func (g *linkGroup) sameState(st *fsat.Stat) bool {
 	e := &g.entry
-	return e.Type == typeOf(st.Type) && e.Mode == st.Mode && e.UID == st.UID && e.GID == st.GID &&
-		e.Mtime == index.Time(st.Mtime) && (e.Type != index.File || e.Size == uint64(st.Size))
+	return e.Type == tree.TypeOf(st.Type) && e.Mode == st.Mode && e.UID == st.UID && e.GID == st.GID &&
+		e.Mtime == st.Mtime && (e.Type != index.File || e.Size == uint64(st.Size))
 }
 
 // sameInode reports whether st is of the very inode whose first name was stored, whatever has been written to it since:
 // its number alone could be that of another one by now.
 func (g *linkGroup) sameInode(st *fsat.Stat) bool {
-	return st.Btime != (fsat.Time{}) && st.Btime == g.born && g.entry.Type == typeOf(st.Type)
+	return st.Btime != (fsat.Time{}) && st.Btime == g.born && g.entry.Type == tree.TypeOf(st.Type)
 }
 
 // device numbers the file system of an entry: its folder's, unless something is mounted over the entry itself.

@@ -9,6 +9,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/tree"
 )
 
 // This file looks at what the archive's file system has made of a new inode. Many take what they cannot hold without an
@@ -79,7 +80,7 @@ func compareHeld(e *index.Entry, stored *fsat.Stat) (flags index.Flags) {
 	if e.Type != index.Symlink && stored.Mode != e.Mode { // nobody can set that of a symbolic link
 		flags |= index.ModeNotHeld
 	}
-	if index.Time(stored.Mtime) != e.Mtime {
+	if stored.Mtime != e.Mtime {
 		flags |= index.TimeNotHeld
 	}
 	return flags
@@ -106,9 +107,9 @@ func isAsMade(dir int, e *index.Entry, stored *fsat.Stat) bool {
 		target, err := fsat.Readlink(dir, e.Name, stored.Size)
 		return err == nil && target == e.Target
 	case index.CharDevice, index.BlockDevice:
-		return typeOf(stored.Type) == e.Type && stored.Major == e.Major && stored.Minor == e.Minor
+		return tree.TypeOf(stored.Type) == e.Type && stored.Major == e.Major && stored.Minor == e.Minor
 	}
-	return typeOf(stored.Type) == e.Type
+	return tree.TypeOf(stored.Type) == e.Type
 }
 
 // xattrSets are sets of extended attributes that a new inode was seen to hold. What the file system has held once is

@@ -124,7 +124,7 @@ func TestForgottenOwnerOfSetIDProgram(t *testing.T) {
 	dir := openFolder(t, l.src)
 	e := index.Entry{Name: "program", Type: index.File, Mode: 0o6755, UID: 7, GID: 6}
 	st := statAt(t, dir, "program")
-	e.Mtime = index.Time(st.Mtime)
+	e.Mtime = st.Mtime
 	if err := r.readBack(newInode{fd: fsat.NoDir, dir: dir, name: "program"}, &e, nil, &st); err != nil {
 		t.Fatal(err)
 	}

@@ -116,7 +116,7 @@ func (r *run) xattrsAltered(d *dir, was *index.Entry) string {
 			return "" // what cannot be compared is stored anew in any case: see keepXattrs
 		}
 	}
-	return xattrDifference(xattrList(have), want, r.euid == 0)
+	return xattrDifference(have, want, r.euid == 0)
 }
 
 // Altered is something in a published snapshot that is no longer as it was stored.

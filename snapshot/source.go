@@ -102,7 +102,7 @@ func (s *sourceRoot) stillHas(dir string, e *index.Entry) bool {
 	if err != nil {
 		return !fsat.IsNoDir(err)
 	}
-	return st.Type == fsat.Regular && uint64(st.Size) == e.Size && index.Time(st.Mtime) == e.Mtime
+	return st.Type == fsat.Regular && uint64(st.Size) == e.Size && st.Mtime == e.Mtime
 }
 
 // leaveOut reports why a directory is not to be entered, or "".

@@ -11,6 +11,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/filecopy"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/tree"
 )
 
 // maxTries is how often a file that changes while it is read is read before what was read is stored as it is.
@@ -188,7 +189,8 @@ func (r *run) takeBack(f *file) error {
 // one with the same content, or a copy.
 func (r *run) storeVersion(f *file) error {
 	f.e = index.Entry{Name: f.name}
-	fillFromStat(&f.e, &f.st, r.device(f.d, &f.st))
+	tree.Describe(&f.e, &f.st)
+	f.e.Dev = r.device(f.d, &f.st)
 	if r.racy(&f.st) {
 		f.e.Flags |= index.Racy
 	}
@@ -196,7 +198,7 @@ func (r *run) storeVersion(f *file) error {
 	f.sparse = fsat.HasHoles(f.src, f.st.Size)
 	set, err := fsat.Xattrs(f.src)
 	attrs, attrsErr := fsat.Attrs(f.src)
-	f.e.Attrs = knownAttrs(attrs)
+	f.e.Attrs = tree.KnownAttrs(attrs)
 	if f.failed = errors.Join(err, attrsErr); f.failed != nil {
 		f.e.Flags |= index.Racy // the next run tries again
 	}
@@ -537,7 +539,8 @@ func (r *run) refusedName(op, path string, err error) error {
 func (r *run) storeSpecial(w *worker, d *dir, i int, st *fsat.Stat, was *index.Entry) error {
 	name := d.names[i].Name
 	e := index.Entry{Name: name}
-	fillFromStat(&e, st, r.device(d, st))
+	tree.Describe(&e, st)
+	e.Dev = r.device(d, st)
 	if r.racy(st) {
 		e.Flags |= index.Racy
 	}

@@ -136,7 +136,7 @@ func (r *run) sameXattrs(f *file, dir int, e *index.Entry) bool {
 		return true
 	}
 	have, err := fsat.XattrsAt(dir, e.Name)
-	return err == nil && xattrDifference(xattrList(have), xattrList(f.set), r.euid == 0) == ""
+	return err == nil && xattrDifference(have, f.set, r.euid == 0) == ""
 }
 
 // sameHoles reports whether a stored file with the content of f, which st describes, has its holes where f has them: only

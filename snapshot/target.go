@@ -44,7 +44,7 @@ func (r *run) setMetadata(fd int, e *index.Entry, set []fsat.Xattr, made uint32)
 			return flags, lost, err
 		}
 	}
-	switch err := fsat.SetMtime(fd, fsat.Time(e.Mtime)); {
+	switch err := fsat.SetMtime(fd, e.Mtime); {
 	case fsat.IsRefused(err):
 		r.refused(err, fsat.CapFowner)
 		flags |= index.TimeNotHeld
@@ -164,7 +164,7 @@ func (r *run) setMetadataAt(dir int, e *index.Entry, set []fsat.Xattr) (lost, er
 			return lost, err
 		}
 	}
-	switch err := fsat.SetMtimeAt(dir, e.Name, fsat.Time(e.Mtime)); {
+	switch err := fsat.SetMtimeAt(dir, e.Name, e.Mtime); {
 	case fsat.IsRefused(err), e.Type == index.Symlink && fsat.IsGone(err):
 		r.refused(err, fsat.CapFowner)
 		e.Flags |= index.TimeNotHeld

@@ -15,6 +15,7 @@ import (
 	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/filecopy"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/tree"
 	"snapcopy/internal/walk"
 )
 
@@ -307,7 +308,7 @@ func (v *verifier) entry(w *worker, dir int, e *index.Entry) (read bool, wrong [
 		return false, []error{lookFailed("stat", err)}
 	}
 	note(v.compare(e, &st))
-	if typeOf(st.Type) != e.Type {
+	if tree.TypeOf(st.Type) != e.Type {
 		return false, wrong
 	}
 	note(v.compareLinks(e, &st))

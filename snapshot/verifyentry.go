@@ -9,6 +9,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/tree"
 )
 
 // compare compares what the file system says of an entry with what was recorded, as far as the mirror could hold it.
@@ -22,8 +23,8 @@ func (v *verifier) compare(e *index.Entry, st *fsat.Stat) error {
 // differences puts into words what the file system says of a stored file that is not as recorded.
 func differences(e *index.Entry, st *fsat.Stat) (wrong []string) {
 	differ := func(what string, is, was any) { wrong = append(wrong, fmt.Sprintf("%s is %v, was %v", what, is, was)) }
-	if typeOf(st.Type) != e.Type {
-		return []string{fmt.Sprintf("it is a %s, was a %s", typeOf(st.Type), e.Type)}
+	if tree.TypeOf(st.Type) != e.Type {
+		return []string{fmt.Sprintf("it is a %s, was a %s", tree.TypeOf(st.Type), e.Type)}
 	}
 	if e.Flags&index.OwnerNotHeld == 0 && (st.UID != e.UID || st.GID != e.GID) {
 		differ("owner", fmt.Sprint(st.UID, ":", st.GID), fmt.Sprint(e.UID, ":", e.GID))
@@ -31,8 +32,8 @@ func differences(e *index.Entry, st *fsat.Stat) (wrong []string) {
 	if e.Flags&index.ModeNotHeld == 0 && e.Type != index.Symlink && st.Mode != e.Mode {
 		differ("mode", fmt.Sprintf("%04o", st.Mode), fmt.Sprintf("%04o", e.Mode))
 	}
-	if e.Flags&index.TimeNotHeld == 0 && index.Time(st.Mtime) != e.Mtime {
-		differ("modification time", clock(index.Time(st.Mtime)), clock(e.Mtime))
+	if e.Flags&index.TimeNotHeld == 0 && st.Mtime != e.Mtime {
+		differ("modification time", clock(st.Mtime), clock(e.Mtime))
 	}
 	if e.Type == index.File && uint64(st.Size) != e.Size {
 		differ("size", st.Size, e.Size)
@@ -92,7 +93,7 @@ func (v *verifier) compareXattrs(e *index.Entry, read func() ([]fsat.Xattr, erro
 	if err != nil {
 		return lookFailed("read extended attributes", err)
 	}
-	have := xattrList(set)
+	have := set
 	if index.HashXattrs(have) == e.XattrHash {
 		return nil
 	}

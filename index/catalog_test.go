@@ -150,7 +150,7 @@ func equalTree(t interface {
 		if _, ok := r.Find(e.Name + "/"); ok {
 			return fmt.Errorf("found a name that is not there")
 		}
-		looked, ok, err := c.Lookup(join(dir, e.Name))
+		looked, ok, err := c.Lookup(Join(dir, e.Name))
 		if err != nil || !ok || looked != *e {
 			return fmt.Errorf("lookup %q: %+v %v %v", e.Name, looked, ok, err)
 		}
@@ -367,8 +367,8 @@ func TestWalkSkips(t *testing.T) {
 	} {
 		var visited []string
 		err := c.Walk(func(dir string, _ *Record, e *Entry) error {
-			visited = append(visited, join(dir, e.Name))
-			if join(dir, e.Name) == stop {
+			visited = append(visited, Join(dir, e.Name))
+			if Join(dir, e.Name) == stop {
 				return want.with
 			}
 			return nil

@@ -28,7 +28,7 @@ func TestCopyWithout(t *testing.T) {
 			if e.Type == File {
 				same.Hash = e.Hash
 			}
-			all[join(dir, e.Name)] = fmt.Sprintf("%+v %v", same, set)
+			all[Join(dir, e.Name)] = fmt.Sprintf("%+v %v", same, set)
 			return nil
 		}); err != nil {
 			t.Fatal(err)

@@ -134,7 +134,7 @@ func (n *node) sort() {
 func (n *node) all(dir string, fn func(dir string, n *node)) {
 	for _, c := range n.children {
 		fn(dir, c)
-		c.all(join(dir, c.entry.Name), fn)
+		c.all(Join(dir, c.entry.Name), fn)
 	}
 }
 

@@ -32,7 +32,7 @@ func (c *Catalog) walk(dir string, pos uint64, fn func(string, *Record, *Entry) 
 	for cur := r.Cursor(); cur.Next(&e); {
 		err := fn(dir, r, &e)
 		if err == nil && e.Type == Dir {
-			err = c.walk(join(dir, e.Name), e.Child, fn)
+			err = c.walk(Join(dir, e.Name), e.Child, fn)
 		} else if err == SkipDir && e.Type == Dir {
 			err = nil
 		}
@@ -46,7 +46,8 @@ func (c *Catalog) walk(dir string, pos uint64, fn func(string, *Record, *Entry) 
 	return nil
 }
 
-func join(dir, name string) string {
+// Join gives the path of a name in a folder of a snapshot; "" is the snapshot's own folder.
+func Join(dir, name string) string {
 	if dir == "" {
 		return name
 	}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"snapcopy/index"
+	arch "snapcopy/internal/archive"
 	"snapcopy/snapshot"
 )
 
@@ -47,7 +48,7 @@ func (s *series) snap() string {
 // refs lists the snapshots.
 func (s *series) refs() (refs []Ref) {
 	s.t.Helper()
-	a, err := snapshot.Open(s.archive)
+	a, err := arch.Open(s.archive)
 	s.check(err)
 	list, err := a.Snapshots()
 	s.check(errors.Join(err, a.Close()))

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/testtree"
 )
 
@@ -40,20 +41,20 @@ func TestRefused(t *testing.T) {
 		{"archive is a file", func(l *lab) { testtree.Build(l.t, filepath.Dir(l.arch), "file archive 0644 x") }, unix.ENOTDIR},
 		{"archive is a folder with files", func(l *lab) {
 			testtree.Build(l.t, filepath.Dir(l.arch), "dir archive 0755\nfile archive/f 0644 x")
-		}, ErrNotArchive},
+		}, archive.ErrNotArchive},
 		{"parent of the archive missing", func(l *lab) { l.arch += "/deeper" }, fs.ErrNotExist},
-		{"no archive where one is required", func(l *lab) { l.opt.RequireArchive = true }, ErrNoArchive},
+		{"no archive where one is required", func(l *lab) { l.opt.RequireArchive = true }, archive.ErrNoArchive},
 		{"newer archive format", func(l *lab) {
 			l.run()
-			l.replace(archiveFile, `"format": 1`, `"format": 2`)
-		}, ErrNewerFormat},
+			l.replace(archive.ArchiveFile, `"format": 1`, `"format": 2`)
+		}, archive.ErrNewerFormat},
 		{"clock behind", func(l *lab) {
 			l.run()
 			l.run()
 			l.opt.Now = func() time.Time { return time.Now().Add(-3 * time.Minute) }
 		}, ErrClock},
-		{"newer catalog", func(l *lab) { l.run(); l.patch(catalogsDir+"/"+l.order[0]+catalogExt, 8, []byte{0xff}) }, index.ErrNewer},
-		{"newer index", func(l *lab) { l.build("file f 0644 x"); l.run(); l.patch(indexFile, 8, []byte{0xff}) }, index.ErrNewer},
+		{"newer catalog", func(l *lab) { l.run(); l.patch(archive.CatalogsDir+"/"+l.order[0]+archive.CatalogExt, 8, []byte{0xff}) }, index.ErrNewer},
+		{"newer index", func(l *lab) { l.build("file f 0644 x"); l.run(); l.patch(archive.IndexFile, 8, []byte{0xff}) }, index.ErrNewer},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := newLab(t)
@@ -75,7 +76,7 @@ func TestRefused(t *testing.T) {
 
 func (l *lab) replace(file, old, new string) {
 	l.t.Helper()
-	path := l.path(metaDir, file)
+	path := l.path(archive.MetaDir, file)
 	text, err := os.ReadFile(path)
 	if err == nil {
 		err = os.WriteFile(path, []byte(strings.Replace(string(text), old, new, 1)), 0o600)
@@ -88,7 +89,7 @@ func (l *lab) replace(file, old, new string) {
 // patch overwrites bytes of a file of the archive's own folder; a negative offset counts from the end.
 func (l *lab) patch(file string, offset int64, b []byte) {
 	l.t.Helper()
-	f, err := os.OpenFile(l.path(metaDir, file), os.O_RDWR, 0)
+	f, err := os.OpenFile(l.path(archive.MetaDir, file), os.O_RDWR, 0)
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -163,7 +164,7 @@ func TestTwoRunsAtOnce(t *testing.T) {
 		if step != "sync" {
 			return nil
 		}
-		if _, err := Run(context.Background(), l.src, l.arch, Options{}); !errors.Is(err, ErrLocked) ||
+		if _, err := Run(context.Background(), l.src, l.arch, Options{}); !errors.Is(err, archive.ErrLocked) ||
 			!strings.Contains(err.Error(), "process ") {
 			t.Errorf("second run: %v", err)
 		}
@@ -183,7 +184,7 @@ func TestManyFirstRunsAtOnce(t *testing.T) {
 		l.build("dir d 0755\nfile d/f 0644 x\nfile g 0600 y")
 		var wait sync.WaitGroup
 		errs := make([]error, 4)
-		reports := make([]*Report, len(errs))
+		reports := make([]*archive.Report, len(errs))
 		for i := range errs {
 			wait.Go(func() { reports[i], errs[i] = Run(context.Background(), l.src, l.arch, l.opt) })
 		}
@@ -191,7 +192,7 @@ func TestManyFirstRunsAtOnce(t *testing.T) {
 		for i, err := range errs {
 			if err == nil {
 				l.note(reports[i])
-			} else if !errors.Is(err, ErrLocked) {
+			} else if !errors.Is(err, archive.ErrLocked) {
 				t.Errorf("run %d: %v", i, err)
 			}
 		}
@@ -268,11 +269,11 @@ func TestDamagedCatalogAndIndex(t *testing.T) {
 		{"first block", func(l *lab, cat string) { l.patch(cat, 60, []byte("damage")) }, false},
 		{"tail", func(l *lab, cat string) { l.patch(cat, -60, []byte("damage")) }, false},
 		{"header", func(l *lab, cat string) { l.patch(cat, 0, []byte("damage")) }, false},
-		{"index cut short", func(l *lab, _ string) { l.cut(indexFile, -4096) }, true},
-		{"index empty", func(l *lab, _ string) { l.cut(indexFile, 0) }, true},
-		{"index header", func(l *lab, _ string) { l.patch(indexFile, 100, []byte("damage")) }, true},
-		{"index record", func(l *lab, _ string) { l.patch(indexFile, 4096+30, []byte("damage")) }, true},
-		{"index end", func(l *lab, _ string) { l.patch(indexFile, -10, []byte("damage")) }, true},
+		{"index cut short", func(l *lab, _ string) { l.cut(archive.IndexFile, -4096) }, true},
+		{"index empty", func(l *lab, _ string) { l.cut(archive.IndexFile, 0) }, true},
+		{"index header", func(l *lab, _ string) { l.patch(archive.IndexFile, 100, []byte("damage")) }, true},
+		{"index record", func(l *lab, _ string) { l.patch(archive.IndexFile, 4096+30, []byte("damage")) }, true},
+		{"index end", func(l *lab, _ string) { l.patch(archive.IndexFile, -10, []byte("damage")) }, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -285,7 +286,7 @@ func TestDamagedCatalogAndIndex(t *testing.T) {
 			}
 			settle()
 			l.run()
-			c.damage(l, catalogsDir+"/"+l.order[0]+catalogExt)
+			c.damage(l, archive.CatalogsDir+"/"+l.order[0]+archive.CatalogExt)
 			if found := l.damage(VerifyOptions{}); len(found) == 0 {
 				t.Error("verify finds nothing")
 			} else if !c.index && found[0].Snapshot != l.order[0] {
@@ -324,7 +325,7 @@ func TestDamagedCatalogAndIndex(t *testing.T) {
 // cut shortens a file of the archive's own folder; a negative size counts from the end.
 func (l *lab) cut(file string, size int64) {
 	l.t.Helper()
-	path := l.path(metaDir, file)
+	path := l.path(archive.MetaDir, file)
 	info, err := os.Stat(path)
 	if err == nil && size < 0 {
 		size += info.Size()
@@ -421,7 +422,7 @@ func TestVerifyReadsStoredFilesOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rep, err := a.Verify(t.Context(), list, VerifyOptions{})
+	rep, err := Verify(t.Context(), a, list, VerifyOptions{})
 	if err != nil || rep.FilesRead != 2 || rep.BytesRead != 500001 || rep.Files != 10 || rep.Snapshots != 5 {
 		t.Errorf("verify: %+v, %v", rep, err)
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"snapcopy/internal/archive"
 )
 
 // many is a script for a folder of n files.
@@ -28,7 +30,7 @@ func (l *lab) nightly() {
 }
 
 // judged takes a snapshot that is measured against a base line and sets off tripwires.
-func (l *lab) judged(base string, want ...Tripwire) *Report {
+func (l *lab) judged(base string, want ...archive.Tripwire) *archive.Report {
 	l.t.Helper()
 	rep, err := Run(l.t.Context(), l.src, l.arch, l.opt)
 	if err != nil {
@@ -77,21 +79,21 @@ func TestBaselineIsTheLastGoodOne(t *testing.T) {
 
 	l.move(l.src+"/c", away)
 	l.move(l.src+"/a", l.src+"/b")
-	rep := l.judged(first, MassDeletion)
+	rep := l.judged(first, archive.MassDeletion)
 	if c := rep.Baseline; c.Files != 120 || c.Deleted != 90 || c.Changed != 0 {
 		t.Errorf("the first night: %+v", c)
 	}
-	rep = l.judged(first, MassDeletion) // every night
+	rep = l.judged(first, archive.MassDeletion) // every night
 	if c := rep.Baseline; c.Deleted != 90 {
 		t.Errorf("the second night: %+v", c)
 	}
 	l.move(away, l.src+"/c")
 	rep = l.judged(first) // all is there again
-	if c := rep.Baseline; c.Files != 120 || c.gone()+c.Unread+c.Changed > 0 {
+	if c := rep.Baseline; c.Files != 120 || c.Gone()+c.Unread+c.Changed > 0 {
 		t.Errorf("what was moved before: %+v", c)
 	}
 	l.move(l.src+"/c", away)
-	last := l.judged(rep.Snapshot, MassDeletion).Snapshot
+	last := l.judged(rep.Snapshot, archive.MassDeletion).Snapshot
 	l.acknowledge(last)
 	l.judged(last)
 	l.intact()
@@ -111,8 +113,8 @@ func TestBaselineAfterMassChange(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	l.judged(first, MassChange)
-	rep := l.judged(first, MassChange)
+	l.judged(first, archive.MassChange)
+	rep := l.judged(first, archive.MassChange)
 	if rep.Counts.Changed != 0 || rep.Baseline.Changed != 120 {
 		t.Errorf("changed since the previous snapshot %d, since the base line %d", rep.Counts.Changed, rep.Baseline.Changed)
 	}
@@ -126,17 +128,17 @@ func TestLeftOutIsNotCovered(t *testing.T) {
 		set   func(*Options)
 		rule  string
 		files uint64
-		want  []Tripwire
+		want  []archive.Tripwire
 	}{
-		"everything": {"", func(o *Options) { o.Exclude = patterns(t, "*") }, "test:1: *", 125, []Tripwire{MassExclusion}},
-		"a folder":   {"", func(o *Options) { o.Exclude = patterns(t, "a/") }, "test:1: a/", 120, []Tripwire{MassExclusion}},
+		"everything": {"", func(o *Options) { o.Exclude = patterns(t, "*") }, "test:1: *", 125, []archive.Tripwire{archive.MassExclusion}},
+		"a folder":   {"", func(o *Options) { o.Exclude = patterns(t, "a/") }, "test:1: a/", 120, []archive.Tripwire{archive.MassExclusion}},
 		"its files": {"", func(o *Options) { o.Exclude = patterns(t, "f?", "f??", "f1??") }, "test:2: f??", 125,
-			[]Tripwire{MassExclusion}},
+			[]archive.Tripwire{archive.MassExclusion}},
 		"marked": {"file a/.nobackup 0644", func(o *Options) { o.ExcludeIfPresent = []string{".nobackup"} },
-			"--exclude-if-present .nobackup", 120, []Tripwire{MassExclusion}},
+			"--exclude-if-present .nobackup", 120, []archive.Tripwire{archive.MassExclusion}},
 		"cache": {"file a/CACHEDIR.TAG 0644 \"Signature: 8a477f597d28d172789f06886806bc55\"",
-			func(o *Options) { o.ExcludeCaches = true }, "--exclude-caches", 120, []Tripwire{MassExclusion}},
-		"larger": {"", func(o *Options) { o.ExcludeLarger = 3 }, "--exclude-larger-than 3", 110, []Tripwire{MassExclusion}},
+			func(o *Options) { o.ExcludeCaches = true }, "--exclude-caches", 120, []archive.Tripwire{archive.MassExclusion}},
+		"larger": {"", func(o *Options) { o.ExcludeLarger = 3 }, "--exclude-larger-than 3", 110, []archive.Tripwire{archive.MassExclusion}},
 		"few":    {"", func(o *Options) { o.Exclude = patterns(t, "b") }, "test:1: b", 5, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -154,10 +156,10 @@ func TestLeftOutIsNotCovered(t *testing.T) {
 				t.Fatal(err)
 			}
 			l.opt.DryRun = false
-			for _, rep := range []*Report{dry, l.judged(first, c.want...)} {
+			for _, rep := range []*archive.Report{dry, l.judged(first, c.want...)} {
 				b := rep.Baseline
 				if b.LeftOut != c.files || b.Deleted != 0 || b.Unread != 0 || !slices.Equal(rep.Tripwires, c.want) ||
-					!slices.ContainsFunc(b.Rules, func(r RuleCount) bool { return r.Rule == c.rule }) {
+					!slices.ContainsFunc(b.Rules, func(r archive.RuleCount) bool { return r.Rule == c.rule }) {
 					t.Errorf("dry run %v: %q: %+v", rep.DryRun, rep.Tripwires, b)
 				}
 			}
@@ -200,7 +202,7 @@ func TestTripwireSurvivesDeath(t *testing.T) {
 		a := l.open()
 		defer l.close(a)
 		list, err := a.Unacknowledged()
-		if err != nil || len(list) != 1 || !slices.Equal(list[0].Tripwires, []Tripwire{MassExclusion}) ||
+		if err != nil || len(list) != 1 || !slices.Equal(list[0].Tripwires, []archive.Tripwire{archive.MassExclusion}) ||
 			list[0].Coverage.LeftOut != 120 {
 			t.Errorf("unacknowledged: %+v, %v", list, err)
 		}
@@ -247,12 +249,12 @@ func TestSourcesApart(t *testing.T) {
 	l.judged("")
 
 	source("b/sub") // a level too deep: all is there, under other names
-	rep = l.judged(l.order[3], SourceInside)
+	rep = l.judged(l.order[3], archive.SourceInside)
 	if c := rep.Baseline; c.Files != 120 || c.LeftOut != 0 || c.Source != filepath.Join(top, "b") {
 		t.Errorf("a part: %+v", c)
 	}
 	l.counts(rep, "120 new")
-	rep = l.judged(l.order[3], SourceInside) // every night
+	rep = l.judged(l.order[3], archive.SourceInside) // every night
 	l.acknowledge(rep.Snapshot)
 	l.judged(rep.Snapshot)
 
@@ -275,17 +277,17 @@ func TestRemoveLeavesAGoodOneOfEachSource(t *testing.T) {
 	l.src = top + "/a"
 	a := l.judged("").Snapshot
 	l.opt.Exclude = patterns(t, "*")
-	wrong := l.judged(a, MassExclusion).Snapshot
+	wrong := l.judged(a, archive.MassExclusion).Snapshot
 	l.opt.Exclude = nil
 	l.src = top + "/b"
 	l.judged("")
-	archive := l.open()
-	defer l.close(archive)
-	if _, err := archive.Remove(t.Context(), []string{a}, RemoveOptions{}); err == nil || !strings.Contains(err.Error(),
-		ErrLastComplete.Error()+" of "+top+"/a") {
+	arch := l.open()
+	defer l.close(arch)
+	if _, err := arch.Remove(t.Context(), []string{a}, archive.RemoveOptions{}); err == nil || !strings.Contains(err.Error(),
+		archive.ErrLastComplete.Error()+" of "+top+"/a") {
 		t.Errorf("the last good one is removed: %v", err)
 	}
-	if _, err := archive.Remove(t.Context(), []string{wrong}, RemoveOptions{}); err != nil {
+	if _, err := arch.Remove(t.Context(), []string{wrong}, archive.RemoveOptions{}); err != nil {
 		t.Errorf("what looks wrong: %v", err)
 	}
 }
@@ -297,12 +299,12 @@ func TestLostReportLooksWrong(t *testing.T) {
 	for name, c := range map[string]struct {
 		exclude string
 		lose    func(path string) error
-		want    Tripwire
+		want    archive.Tripwire
 	}{
-		"everything": {"*", os.Remove, EmptySource},
-		"most":       {"f[1-8]*", os.Remove, MassDeletion},
-		"garbage":    {"f[1-8]*", func(path string) error { return os.WriteFile(path, []byte("{"), 0o600) }, MassDeletion},
-		"folder":     {"f[1-8]*", func(path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) }, MassDeletion},
+		"everything": {"*", os.Remove, archive.EmptySource},
+		"most":       {"f[1-8]*", os.Remove, archive.MassDeletion},
+		"garbage":    {"f[1-8]*", func(path string) error { return os.WriteFile(path, []byte("{"), 0o600) }, archive.MassDeletion},
+		"folder":     {"f[1-8]*", func(path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) }, archive.MassDeletion},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -312,17 +314,17 @@ func TestLostReportLooksWrong(t *testing.T) {
 			l.build(many("a", 110))
 			first := l.judged("").Snapshot
 			l.opt.Exclude = patterns(t, c.exclude)
-			wrong := l.judged(first, MassExclusion)
+			wrong := l.judged(first, archive.MassExclusion)
 			if err := c.lose(wrong.Path()); err != nil {
 				t.Fatal(err)
 			}
 			a := l.open()
 			defer l.close(a)
 			list, err := a.Unacknowledged()
-			if err != nil || len(list) != 1 || !slices.Equal(list[0].Tripwires, []Tripwire{c.want}) {
+			if err != nil || len(list) != 1 || !slices.Equal(list[0].Tripwires, []archive.Tripwire{c.want}) {
 				t.Fatalf("%+v, %v; want %s", list, err, c.want)
 			}
-			last := l.judged(first, MassExclusion).Snapshot
+			last := l.judged(first, archive.MassExclusion).Snapshot
 			l.acknowledge(last)
 			if list, err := a.Unacknowledged(); err != nil || len(list) > 0 {
 				t.Errorf("acknowledged: %+v, %v", list, err)
@@ -341,14 +343,14 @@ func TestAcknowledgedAhead(t *testing.T) {
 	l.build(many("a", 120))
 	first := l.judged("").Snapshot
 	l.opt.Exclude = patterns(t, "*")
-	ahead := l.judged(first, MassExclusion)
+	ahead := l.judged(first, archive.MassExclusion)
 	l.opt.Exclude = nil
 	a := l.open()
 	defer l.close(a)
 	if err := a.Acknowledge(ahead.Snapshot, ahead.Start.AddDate(-1, 0, 0)); err != nil {
 		t.Fatal(err)
 	}
-	known, err := a.readAcknowledged()
+	known, err := a.ReadAcknowledged()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -361,7 +363,7 @@ func TestAcknowledgedAhead(t *testing.T) {
 	}
 	later := standings[1].Summary
 	later.Snapshot = standings[0].Summary.Snapshot
-	if known.covers(&later) {
+	if known.Covers(&later) {
 		t.Error("what came later is acknowledged, too")
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/testtree"
 )
@@ -31,7 +32,7 @@ func (l *lab) at(step string, n int, script string) {
 }
 
 // runChanging takes a snapshot of a source that changes meanwhile.
-func (l *lab) runChanging() *Report {
+func (l *lab) runChanging() *archive.Report {
 	l.t.Helper()
 	before := descriptors(l.t)
 	rep, err := Run(l.t.Context(), l.src, l.arch, l.opt)
@@ -116,7 +117,7 @@ func TestFolderLostMeanwhile(t *testing.T) {
 		if c.failed == "" && (rep.Counts.Vanished != 1 || len(rep.Failed) > 0) {
 			t.Errorf("%d vanished, failed: %v", rep.Counts.Vanished, rep.Failed)
 		}
-		if c.failed != "" && (len(rep.Failed) != 1 || rep.Failed[0] != (FailedItem{"p/z", c.failed})) {
+		if c.failed != "" && (len(rep.Failed) != 1 || rep.Failed[0] != (archive.FailedItem{Path: "p/z", Error: c.failed})) {
 			t.Errorf("failed: %v", rep.Failed)
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"snapcopy/internal/archive"
 )
 
 // at makes the lab's clock stand at a time.
@@ -39,20 +41,20 @@ func TestNames(t *testing.T) {
 				rep := l.run()
 				want := "2026-11-23T" + c.want[i] + "Z"
 				if c.want[i] == "2030" {
-					want = NameAt(future)
+					want = archive.NameAt(future)
 				}
 				if rep.Snapshot != want || rep.Previous != previous {
 					t.Errorf("run %d: %s after %q, want %s after %q", i, rep.Snapshot, rep.Previous, want, previous)
 				}
-				wrong := slices.Contains(l.order[:i], NameAt(future)) && c.want[i] != "2030"
+				wrong := slices.Contains(l.order[:i], archive.NameAt(future)) && c.want[i] != "2030"
 				if wrong != (len(rep.InFuture) == 1) {
 					t.Errorf("run %d: from the future: %q", i, rep.InFuture)
 				}
 				l.latestIs(rep.Snapshot)
 				previous = rep.Snapshot
 				a := l.open()
-				a.now = l.opt.Now
-				if did, err := a.recover(t.Context()); err != nil || len(did) > 0 {
+				a.Now = l.opt.Now
+				if did, err := a.Recover(t.Context()); err != nil || len(did) > 0 {
 					t.Errorf("recover: %q, %v", did, err)
 				}
 				s, err := a.Select("latest", l.opt.Now(), time.UTC)
@@ -78,7 +80,7 @@ func TestClockBehind(t *testing.T) {
 	l.clock(noon)
 	l.fails(ErrClock)
 	l.opt.AllowClockBack = true
-	if rep := l.run(); rep.Snapshot != NameAt(noon) {
+	if rep := l.run(); rep.Snapshot != archive.NameAt(noon) {
 		t.Errorf("filed under %s", rep.Snapshot)
 	}
 	l.intact()
@@ -93,7 +95,7 @@ func TestWaitsForItsSecond(t *testing.T) {
 	l.opt.Wait = true
 	for range 3 {
 		rep := l.run()
-		name, _ := parseName(rep.Snapshot)
+		name, _ := archive.ParseName(rep.Snapshot)
 		if now := time.Now(); name.After(now) || !name.Equal(rep.Start.Truncate(time.Second)) {
 			t.Errorf("%s, begun at %v, now it is %v", rep.Snapshot, rep.Start, now)
 		}
@@ -105,7 +107,7 @@ func TestWaitsForItsSecond(t *testing.T) {
 
 // Guards: where there is a snapshot from the future, a run that was cut short is made up for like any other.
 func TestCutShortBesideFuture(t *testing.T) {
-	for _, step := range []string{"publish", "run report", latestLink} {
+	for _, step := range []string{"publish", "run report", archive.LatestLink} {
 		t.Run(step, func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t)
@@ -118,14 +120,14 @@ func TestCutShortBesideFuture(t *testing.T) {
 			l.clock(noon.Add(2 * time.Hour))
 			l.opt.Fault = func(s string) error {
 				if s == step {
-					return errCrash
+					return archive.ErrCrash
 				}
 				return nil
 			}
 			rep, err := Run(t.Context(), l.src, l.arch, l.opt)
 			want := l.order[2]
 			if step == "publish" {
-				if !errors.Is(err, errCrash) {
+				if !errors.Is(err, archive.ErrCrash) {
 					t.Fatal(err)
 				}
 			} else {
@@ -133,8 +135,8 @@ func TestCutShortBesideFuture(t *testing.T) {
 				want = rep.Snapshot
 			}
 			a := l.open()
-			a.now = func() time.Time { return noon.Add(3 * time.Hour) }
-			_, err = a.recover(t.Context())
+			a.Now = func() time.Time { return noon.Add(3 * time.Hour) }
+			_, err = a.Recover(t.Context())
 			l.close(a)
 			if err != nil {
 				t.Fatal(err)

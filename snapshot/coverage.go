@@ -7,34 +7,11 @@ import (
 	"sync"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 )
-
-// Coverage compares a run with its base line: the last snapshot of the same source that is good. Counts are of files of
-// every kind but folders. Files are matched by their paths; one found under another path is neither deleted nor left out.
-type Coverage struct {
-	Snapshot string `json:"snapshot"` // the base line
-	// Source is the source of the base line, if that is another folder, in which the source of the run lies.
-	Source  string `json:"source,omitempty"`
-	Files   uint64 `json:"files"`    // of the base line
-	Deleted uint64 `json:"deleted"`  // the source has them no more
-	LeftOut uint64 `json:"left_out"` // the source may have them, but the run was told to leave them out
-	Unread  uint64 `json:"unread"`   // they, or folders above them, could not be read
-	Changed uint64 `json:"changed"`  // in content or metadata
-
-	Rules []RuleCount `json:"rules,omitempty"` // what left files out, the most effective first
-}
-
-// RuleCount is how many files of the base line a rule has left out.
-type RuleCount struct {
-	Rule  string `json:"rule"`
-	Files uint64 `json:"files"`
-}
 
 // maxRules is how many rules a Coverage names.
 const maxRules = 20
-
-// gone counts the files that a run covers no more, whatever the cause, but for those that could not be read.
-func (c *Coverage) gone() uint64 { return c.Deleted + c.LeftOut }
 
 // unreadable is the cause of what is missing because it could not be read; the other causes are rules, and "" for what
 // the source does not have.
@@ -164,14 +141,14 @@ func sameFile(a, b *index.Entry) bool {
 }
 
 // cover sums up what was measured. It returns nil where there is nothing to compare with.
-func (r *run) cover() *Coverage {
+func (r *run) cover() *archive.Coverage {
 	c := &r.coverage
 	if c.base == nil {
 		return r.inside
 	}
 	s := c.base.Summary()
-	sum := &Coverage{Snapshot: s.Snapshot, Files: s.Counts.Files, Changed: c.changed}
-	valid := s.Anchor == r.archive.anchor && !r.restat // the stored inode numbers
+	sum := &archive.Coverage{Snapshot: s.Snapshot, Files: s.Counts.Files, Changed: c.changed}
+	valid := s.Anchor == r.archive.Anchor() && !r.restat // the stored inode numbers
 	rules := make(map[string]uint64)
 	for _, m := range c.missing {
 		n := r.countMissing(&m, valid)
@@ -187,10 +164,10 @@ func (r *run) cover() *Coverage {
 	}
 	for rule, n := range rules {
 		if n > 0 {
-			sum.Rules = append(sum.Rules, RuleCount{printableRule(rule), n})
+			sum.Rules = append(sum.Rules, archive.RuleCount{Rule: printableRule(rule), Files: n})
 		}
 	}
-	slices.SortFunc(sum.Rules, func(a, b RuleCount) int {
+	slices.SortFunc(sum.Rules, func(a, b archive.RuleCount) int {
 		return cmp.Or(cmp.Compare(b.Files, a.Files), cmp.Compare(a.Rule, b.Rule))
 	})
 	sum.Rules = sum.Rules[:min(len(sum.Rules), maxRules)]
@@ -208,7 +185,7 @@ func (r *run) baselineUnusable(err error) {
 
 // printableRule quotes a rule that JSON cannot hold as it is.
 func printableRule(rule string) string {
-	if bytesIfNeeded(rule) == nil {
+	if archive.BytesIfNeeded(rule) == nil {
 		return rule
 	}
 	return strconv.Quote(rule)
@@ -220,9 +197,9 @@ func (r *run) countMissing(m *missing, valid bool) (n uint64) {
 	if m.kind != index.Dir {
 		switch {
 		case m.stored == 0:
-		case r.moved.has(m.stored):
+		case r.moved.Has(m.stored):
 			return 0
-		case valid && m.nlink <= 1 && r.used.has(m.stored): // moved before the previous snapshot was taken
+		case valid && m.nlink <= 1 && r.used.Has(m.stored): // moved before the previous snapshot was taken
 			return 0
 		}
 		return 1

@@ -130,7 +130,7 @@ func (r *run) reopenPrevious(d *dir) int {
 	if d.was.Type != index.Dir {
 		return fsat.NoDir
 	}
-	fd, err := fsat.OpenPath(r.archive.root, join(r.prevName, d.path()))
+	fd, err := fsat.OpenPath(r.archive.Root, join(r.prevName, d.path()))
 	if err != nil {
 		return fsat.NoDir
 	}
@@ -188,7 +188,7 @@ func (r *run) openTop(dst int) error {
 			d.base = r.coverage.base.Root()
 		}
 		var err error
-		if prev, err = fsat.OpenDir(r.archive.root, r.prevName); err != nil {
+		if prev, err = fsat.OpenDir(r.archive.Root, r.prevName); err != nil {
 			return errors.Join(&fs.PathError{Op: "open", Path: r.prevName, Err: err}, fsat.Close(dst))
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/testtree"
 )
 
@@ -127,7 +128,7 @@ func TestWithoutHardLinks(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			l, disk := onDisk(t, kind, false)
 			l.build(torture + "\ndir \"no:colon\" 0755\nfile \"no:colon/f\" 0644 x\nfile UPPER 0644 u\nfile upper 0644 l")
-			l.fails(ErrNoHardLinks)
+			l.fails(archive.ErrNoHardLinks)
 			l.opt.AllowCopies, l.opt.Threads = true, 1 // one: the first of names that are taken for equal is stored
 			var names string
 			for range 3 {
@@ -310,7 +311,7 @@ func TestPowerCut(t *testing.T) {
 				after := time.Duration(rng.IntN(120)) * time.Millisecond
 				cut := make(chan error, 1)
 				time.AfterFunc(after, func() { cut <- powerCut(disk.Path, flags) })
-				var published []*Report
+				var published []*archive.Report
 				for {
 					l.opt.AllowClockBack = true
 					rep, err := Run(t.Context(), l.src, l.arch, l.opt)

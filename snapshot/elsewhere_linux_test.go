@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"snapcopy/internal/archive"
 	"snapcopy/internal/fsat"
 )
 
@@ -46,7 +47,7 @@ func TestUnseenMount(t *testing.T) {
 	l.build("dir mnt 0755\nfile mnt/a 0644 \"a\"\nfile b 0644 \"b\"\nfile c 0644 \"c\"\n")
 	first := l.judged("").Snapshot
 	mountUnseen(t, filepath.Join(l.src, "mnt"))
-	run := func() (*Report, []string) {
+	run := func() (*archive.Report, []string) {
 		t.Helper()
 		var out []string
 		l.opt.Item = func(i Item) {

@@ -259,7 +259,7 @@ func (r *run) settled(w *worker, d *dir, i int, a Action, was string) {
 	case Unchanged:
 		w.counts.Unchanged++
 	}
-	w.notHeld.add(e.Flags)
+	w.notHeld.Add(e.Flags)
 	if r.opt.Item != nil {
 		r.tell(Item{Path: d.child(e.Name), Action: a, Type: e.Type, Size: e.Size, Was: was})
 	}

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"snapcopy/index"
-	"snapcopy/internal/fsat"
+	"snapcopy/internal/archive"
 )
 
 // A fatalError is a failure of the archive: it ends the run. Failures to read the source never do.
@@ -31,7 +31,7 @@ func (r *run) fail(w *worker, path string, err error) {
 	w.counts.Failed++
 	r.tally.mu.Lock()
 	if len(r.tally.failed) < maxListed {
-		r.tally.failed = append(r.tally.failed, FailedItem{path, cause(err).Error()})
+		r.tally.failed = append(r.tally.failed, archive.FailedItem{Path: path, Error: cause(err).Error()})
 	}
 	r.tally.mu.Unlock()
 	r.tell(Item{Path: path, Action: Failed, Err: cause(err)})
@@ -43,7 +43,7 @@ func (r *run) leftOutForState(path, rule string) {
 	defer r.tally.mu.Unlock()
 	r.tally.states++
 	if len(r.tally.leftOut) < maxLeftOut {
-		r.tally.leftOut = append(r.tally.leftOut, LeftOutItem{strings.Clone(path), rule})
+		r.tally.leftOut = append(r.tally.leftOut, archive.LeftOutItem{Path: strings.Clone(path), Rule: rule})
 	}
 }
 
@@ -65,20 +65,4 @@ func cause(err error) error {
 		return fmt.Errorf("%s: %w", p.Op, p.Err)
 	}
 	return err
-}
-
-// callFailed names the operation and the path in the error of a call on a handle, which tells neither. nil stays nil.
-func callFailed(op, path string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return &fs.PathError{Op: op, Path: path, Err: err}
-}
-
-// syncRoot makes the names in the archive's folder durable.
-func (a *Archive) syncRoot() error { return callFailed("sync", a.Path, fsat.Sync(a.root)) }
-
-// syncTrash makes the names in the trash durable.
-func (a *Archive) syncTrash(trash int) error {
-	return callFailed("sync", a.metaPath(trashDir), fsat.Sync(trash))
 }

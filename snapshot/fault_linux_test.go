@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"snapcopy/internal/archive"
 	"snapcopy/internal/atomicfile"
 	"snapcopy/internal/testtree"
 )
@@ -64,7 +65,7 @@ func (s *steps) fault(step string) error {
 }
 
 // afterPublish are the steps whose failure costs no snapshot.
-var afterPublish = []string{"sync of the folders", "content-hash index", "run report", latestLink}
+var afterPublish = []string{"sync of the folders", "content-hash index", "run report", archive.LatestLink}
 
 // eachStep calls do for every step of the second run of the fault tree.
 func eachStep(t *testing.T, do func(t *testing.T, l *lab, name string, at int)) {
@@ -73,7 +74,7 @@ func eachStep(t *testing.T, do func(t *testing.T, l *lab, name string, at int)) 
 	l.opt.Fault = s.fault
 	l.run()
 	for _, name := range []string{"begin", "mkdir", "link", "create", "write", "metadata", "sync", "catalog", "publish",
-		"sync of the folders", "content-hash index", "run report", latestLink} {
+		"sync of the folders", "content-hash index", "run report", archive.LatestLink} {
 		if s.seen[name] == 0 {
 			t.Errorf("no step %q was met", name)
 		}
@@ -146,12 +147,12 @@ func TestEveryStepFailsOnce(t *testing.T) {
 // Guards: a process that dies at any step leaves everything before intact, and the next run makes up for it.
 func TestEveryStepCrashesOnce(t *testing.T) {
 	eachStep(t, func(t *testing.T, l *lab, name string, at int) {
-		s := &steps{seen: make(map[string]int), name: name, at: at, cause: errCrash}
+		s := &steps{seen: make(map[string]int), name: name, at: at, cause: archive.ErrCrash}
 		l.opt.Fault = s.fault
 		rep, err := Run(t.Context(), l.src, l.arch, l.opt)
 		if slices.Contains(afterPublish, name) {
 			l.note(rep)
-		} else if !errors.Is(err, errCrash) {
+		} else if !errors.Is(err, archive.ErrCrash) {
 			t.Fatalf("the run says %v", err)
 		}
 		l.intact()
@@ -160,7 +161,7 @@ func TestEveryStepCrashesOnce(t *testing.T) {
 		if recovered := len(next.Recovered) > 0; recovered != (name != "begin" && !slices.Contains(afterPublish, name)) {
 			t.Errorf("recovered: %q", next.Recovered)
 		}
-		if target, err := os.Readlink(l.path(latestLink)); err != nil || target != next.Snapshot {
+		if target, err := os.Readlink(l.path(archive.LatestLink)); err != nil || target != next.Snapshot {
 			t.Errorf("latest: %s, %v", target, err)
 		}
 		l.intact()
@@ -172,8 +173,8 @@ func TestEveryStepCrashesOnce(t *testing.T) {
 // nothingLeft makes sure that the archive's own folder holds what belongs to its snapshots and nothing else.
 func (l *lab) nothingLeft() {
 	l.t.Helper()
-	err := filepath.WalkDir(l.path(metaDir), func(path string, e os.DirEntry, err error) error {
-		rel := strings.TrimPrefix(strings.TrimPrefix(path, l.path(metaDir)), "/")
+	err := filepath.WalkDir(l.path(archive.MetaDir), func(path string, e os.DirEntry, err error) error {
+		rel := strings.TrimPrefix(strings.TrimPrefix(path, l.path(archive.MetaDir)), "/")
 		if err != nil || e.IsDir() {
 			if err == nil && strings.Count(rel, "/") > 0 {
 				l.t.Errorf("left: %s", rel)
@@ -184,10 +185,10 @@ func (l *lab) nothingLeft() {
 		known := false
 		switch dir {
 		case "":
-			known = name == archiveFile || name == lockFile || name == indexFile
-		case catalogsDir + "/":
-			_, known = l.taken[strings.TrimSuffix(name, catalogExt)]
-		case runsDir + "/":
+			known = name == archive.ArchiveFile || name == archive.LockFile || name == archive.IndexFile
+		case archive.CatalogsDir + "/":
+			_, known = l.taken[strings.TrimSuffix(name, archive.CatalogExt)]
+		case archive.RunsDir + "/":
 			_, known = l.taken[strings.TrimSuffix(name, ".json")]
 		}
 		if !known {
@@ -205,8 +206,8 @@ func TestPendingFilesAreRemoved(t *testing.T) {
 	l := newLab(t)
 	l.build("file f 0644 x")
 	l.run()
-	for _, path := range []string{indexFile, archiveFile, runsDir + "/" + l.order[0] + ".json"} {
-		pending, err := atomicfile.Create(l.path(metaDir, path), 0o600)
+	for _, path := range []string{archive.IndexFile, archive.ArchiveFile, archive.RunsDir + "/" + l.order[0] + ".json"} {
+		pending, err := atomicfile.Create(l.path(archive.MetaDir, path), 0o600)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -224,7 +225,7 @@ func TestFirstRunFails(t *testing.T) {
 		t.Run(step, func(t *testing.T) {
 			l := newLab(t)
 			l.build(faultTree)
-			for _, cause := range []error{unix.ENOSPC, errCrash} {
+			for _, cause := range []error{unix.ENOSPC, archive.ErrCrash} {
 				s := &steps{seen: make(map[string]int), name: step, cause: cause}
 				l.opt.Fault = s.fault
 				l.fails(cause)

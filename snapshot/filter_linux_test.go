@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"snapcopy/internal/archive"
 	"snapcopy/internal/exclude"
 	"snapcopy/internal/testtree"
 )
@@ -197,7 +198,7 @@ func TestDryRunPredicts(t *testing.T) {
 }
 
 // tell runs and returns what was told of each entry, sorted.
-func (l *lab) tell(dry bool) (*Report, []string) {
+func (l *lab) tell(dry bool) (*archive.Report, []string) {
 	l.t.Helper()
 	var mu sync.Mutex
 	var items []string
@@ -220,11 +221,11 @@ func TestProgressAddsUp(t *testing.T) {
 	l := newLab(t)
 	l.build(torture)
 	for range 2 {
-		l.opt.Progress = new(Progress)
+		l.opt.Progress = new(archive.Progress)
 		rep := l.run()
 		p := l.opt.Progress
 		if p.Files.Load() != rep.Counts.Files || p.Bytes.Load() != rep.Counts.BytesTotal ||
-			p.Read.Load() != rep.Counts.BytesRead || Phase(p.Phase.Load()) != Finished {
+			p.Read.Load() != rep.Counts.BytesRead || archive.Phase(p.Phase.Load()) != archive.Finished {
 			t.Errorf("progress: %d files, %d bytes, %d read; report: %+v", p.Files.Load(), p.Bytes.Load(), p.Read.Load(),
 				rep.Counts)
 		}
@@ -252,7 +253,7 @@ func TestArchiveFolderHandsNothingDown(t *testing.T) {
 // Guards: a run that fails says that it removes what it made, and not that it goes on copying.
 func TestProgressOfAFailure(t *testing.T) {
 	l := newLab(t)
-	l.opt.Progress = new(Progress)
+	l.opt.Progress = new(archive.Progress)
 	l.opt.Fault = func(step string) error {
 		if step == "sync" {
 			return errStopped
@@ -262,7 +263,7 @@ func TestProgressOfAFailure(t *testing.T) {
 	if _, err := Run(t.Context(), l.src, l.arch, l.opt); !errors.Is(err, errStopped) {
 		t.Fatalf("error %v", err)
 	}
-	if phase := Phase(l.opt.Progress.Phase.Load()); phase != Abandoning {
-		t.Errorf("phase %d, want %d", phase, Abandoning)
+	if phase := archive.Phase(l.opt.Progress.Phase.Load()); phase != archive.Abandoning {
+		t.Errorf("phase %d, want %d", phase, archive.Abandoning)
 	}
 }

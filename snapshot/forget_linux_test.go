@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/fsat"
 )
 
@@ -32,37 +33,37 @@ func TestForgetReadsNoMoreThanNeeded(t *testing.T) {
 		l.build("rm gone\nrm g1\nrm g2\nrm only\nrm only2\nrm h1\nrm h2")
 		l.build("rm old")
 		l.run()
-		l.forgetting(gone, func(g *forgetter) {
-			after, rest := g.order()
+		l.forgetting(gone, func(g *archive.Forgetter) {
+			after, rest := g.Order()
 			if len(after) != 1 || after[0].Name <= gone || len(rest) != len(l.order)-2 {
 				t.Errorf("after %s: %v; then %v", gone, after, rest)
 			}
-			if err := g.lookIn(after); err != nil {
+			if err := g.LookIn(after); err != nil {
 				t.Error(err)
 			}
-			before := g.left
-			if err := g.dropUnheld(); err != nil {
+			before := g.Left
+			if err := g.DropUnheld(); err != nil {
 				t.Error(err)
 			}
-			if before == 0 || g.left > 3 || g.left > 0 != g.stillHeld(t) {
-				t.Errorf("%d stored files were left, %d have names elsewhere", before, g.left)
+			if before == 0 || g.Left > 3 || g.Left > 0 != stillHeld(t, g) {
+				t.Errorf("%d stored files were left, %d have names elsewhere", before, g.Left)
 			}
-			if err := g.lookIn(rest); err != nil || g.left > 0 {
-				t.Errorf("%d are not found, %v", g.left, err)
+			if err := g.LookIn(rest); err != nil || g.Left > 0 {
+				t.Errorf("%d are not found, %v", g.Left, err)
 			}
 		})
 	}
 }
 
 // stillHeld reports whether a snapshot that stays has one of the stored files that are looked for.
-func (g *forgetter) stillHeld(t *testing.T) (held bool) {
-	for _, s := range g.snapshots {
+func stillHeld(t *testing.T, g *archive.Forgetter) (held bool) {
+	for _, s := range g.Snapshots {
 		c, err := s.OpenCatalog()
 		if err != nil {
 			t.Fatal(err)
 		}
 		err = c.Walk(func(_ string, _ *index.Record, e *index.Entry) error {
-			held = held || e.Type == index.File && g.wanted.has(e.Stored)
+			held = held || e.Type == index.File && g.Wanted.Has(e.Stored)
 			return nil
 		})
 		if err = errors.Join(err, c.Close()); err != nil {
@@ -73,25 +74,25 @@ func (g *forgetter) stillHeld(t *testing.T) (held bool) {
 }
 
 // forgetting takes a snapshot away and hands over what is to change in the index.
-func (l *lab) forgetting(name string, do func(*forgetter)) {
+func (l *lab) forgetting(name string, do func(*archive.Forgetter)) {
 	l.t.Helper()
 	a := l.open()
 	defer l.close(a)
-	trash, err := a.openTrash()
+	trash, err := a.OpenTrash()
 	if err == nil {
-		err = errors.Join(a.moveAway(trash, name, nil), a.moveRecords(name, nil), fsat.Close(trash))
+		err = errors.Join(a.MoveAway(trash, name, nil), a.MoveRecords(name, nil), fsat.Close(trash))
 	}
 	x, openErr := index.OpenIndex(a.IndexPath())
 	if err = errors.Join(err, openErr); err != nil {
 		l.t.Fatal(err)
 	}
-	g := &forgetter{ctx: l.t.Context(), archive: a, gone: []string{name}}
+	g := &archive.Forgetter{Ctx: l.t.Context(), Archive: a, Gone: []string{name}}
 	g.Forgetting = index.Forget(x, func(n string) bool { return n == name }, a.WorkPath())
-	g.snapshots, err = a.Snapshots()
+	g.Snapshots, err = a.Snapshots()
 	if err == nil {
-		err = g.Affected(g.ctx, func(stored uint64) {
-			if g.wanted.claim(stored) {
-				g.left++
+		err = g.Affected(g.Ctx, func(stored uint64) {
+			if g.Wanted.Claim(stored) {
+				g.Left++
 			}
 		})
 	}
@@ -133,10 +134,10 @@ func TestRemoveFromCopiedArchive(t *testing.T) {
 // Guards: what is needed to end a removal is never emptied away; all else is.
 func TestStaying(t *testing.T) {
 	const one, two = "2026-01-02T030405Z", "2026-01-03T030405Z"
-	list := []string{one, one + catalogExt, one + reportExt, two + catalogExt, two + reportExt, two + goneExt,
-		"2025-01-01T000000Z" + openedExt, one + goneExt, "anything"}
-	want := []string{one, one + catalogExt, one + reportExt, "2025-01-01T000000Z" + openedExt}
-	if got := staying(list); !slices.Equal(got, want) {
+	list := []string{one, one + archive.CatalogExt, one + archive.ReportExt, two + archive.CatalogExt, two + archive.ReportExt, two + archive.GoneExt,
+		"2025-01-01T000000Z" + archive.OpenedExt, one + archive.GoneExt, "anything"}
+	want := []string{one, one + archive.CatalogExt, one + archive.ReportExt, "2025-01-01T000000Z" + archive.OpenedExt}
+	if got := archive.Staying(list); !slices.Equal(got, want) {
 		t.Errorf("%q stay, want %q", got, want)
 	}
 }

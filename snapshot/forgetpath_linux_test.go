@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"snapcopy/internal/archive"
 	"snapcopy/internal/testtree"
 )
 
@@ -59,7 +60,7 @@ func (l *lab) forgets(path string) {
 	}
 }
 
-func (l *lab) forgetPath(path string, opt ForgetOptions) (*ForgetReport, error) {
+func (l *lab) forgetPath(path string, opt archive.ForgetOptions) (*archive.ForgetReport, error) {
 	l.t.Helper()
 	a := l.open()
 	defer l.close(a)
@@ -72,14 +73,14 @@ func TestForgetPath(t *testing.T) {
 	l := newLab(t)
 	secretLab(l)
 	var elsewhere []string
-	tell := func(e Elsewhere) error {
+	tell := func(e archive.Elsewhere) error {
 		elsewhere = append(elsewhere, fmt.Sprint(e.Path, " ", slices.Index(l.order, e.Snapshot), " ", e.Linked))
 		return nil
 	}
 	want := []string{"a 3 true", "copy 3 false", "moved 3 true"}
 	for _, dry := range []bool{true, false} {
 		elsewhere = nil
-		rep, err := l.forgetPath("d/secret", ForgetOptions{DryRun: dry, Elsewhere: tell})
+		rep, err := l.forgetPath("d/secret", archive.ForgetOptions{DryRun: dry, Elsewhere: tell})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -99,12 +100,12 @@ func TestForgetPath(t *testing.T) {
 	l.intact()
 	l.verify()
 	for _, name := range l.order {
-		c, err := os.ReadFile(l.path(metaDir, catalogsDir, name+catalogExt))
+		c, err := os.ReadFile(l.path(archive.MetaDir, archive.CatalogsDir, name+archive.CatalogExt))
 		if err != nil || strings.Contains(string(c), "secret") {
 			t.Errorf("%s: %v, or its catalog has the name", name, err)
 		}
 	}
-	if list, err := os.ReadDir(l.path(metaDir, trashDir)); err != nil || len(list) > 0 {
+	if list, err := os.ReadDir(l.path(archive.MetaDir, archive.TrashDir)); err != nil || len(list) > 0 {
 		t.Errorf("trash: %v %v", list, err)
 	}
 	if err := os.RemoveAll(l.src + "/d/secret"); err != nil {
@@ -116,11 +117,11 @@ func TestForgetPath(t *testing.T) {
 	}
 	l.intact()
 	l.verify()
-	if _, err := l.forgetPath("d/secret", ForgetOptions{}); !errors.Is(err, ErrNotHeld) {
+	if _, err := l.forgetPath("d/secret", archive.ForgetOptions{}); !errors.Is(err, archive.ErrNotHeld) {
 		t.Errorf("again: %v", err)
 	}
 	for _, path := range []string{"", ".", "/d", "d/", "d//other", "../source", "d/../d/other"} {
-		if _, err := l.forgetPath(path, ForgetOptions{}); err == nil {
+		if _, err := l.forgetPath(path, archive.ForgetOptions{}); err == nil {
 			t.Errorf("forgets %q", path)
 		}
 	}
@@ -139,25 +140,25 @@ func TestForgetPathRepeated(t *testing.T) {
 			l.parallel = true
 			secretLab(l)
 			step := 0
-			_, err := l.forgetPath("d/secret", ForgetOptions{Fault: func(string) error {
+			_, err := l.forgetPath("d/secret", archive.ForgetOptions{Fault: func(string) error {
 				if step++; step > at {
 					died[way] = true
-					return errCrash
+					return archive.ErrCrash
 				}
 				return nil
 			}})
 			if !died[way] {
 				break
 			}
-			if !errors.Is(err, errCrash) {
+			if !errors.Is(err, archive.ErrCrash) {
 				t.Fatalf("step %d: %v", at, err)
 			}
 			if way == 1 && at > 0 { // begun
 				l.remove(l.order[0])
-			} else if rep, err := l.forgetPath("d/secret", ForgetOptions{}); err != nil || at == 0 && len(rep.Forgotten) != 3 {
+			} else if rep, err := l.forgetPath("d/secret", archive.ForgetOptions{}); err != nil || at == 0 && len(rep.Forgotten) != 3 {
 				t.Errorf("step %d: again: %+v, %v", at, rep, err)
 			}
-			if list, err := os.ReadDir(l.path(metaDir, trashDir)); err != nil || len(list) > 0 {
+			if list, err := os.ReadDir(l.path(archive.MetaDir, archive.TrashDir)); err != nil || len(list) > 0 {
 				t.Errorf("step %d, way %d: trash: %v %v", at, way, list, err)
 			}
 			l.forgets("d/secret")
@@ -180,10 +181,10 @@ func TestForgetPathCrashes(t *testing.T) {
 		l := newLab(t)
 		secretLab(l)
 		step, died := 0, false
-		_, err := l.forgetPath("d/secret", ForgetOptions{Fault: func(string) error {
+		_, err := l.forgetPath("d/secret", archive.ForgetOptions{Fault: func(string) error {
 			if step++; step > at {
 				died = true
-				return errCrash
+				return archive.ErrCrash
 			}
 			return nil
 		}})
@@ -193,7 +194,7 @@ func TestForgetPathCrashes(t *testing.T) {
 			}
 			break
 		}
-		if !errors.Is(err, errCrash) {
+		if !errors.Is(err, archive.ErrCrash) {
 			t.Errorf("step %d: %v", at, err)
 		}
 		if at == 0 { // not begun
@@ -227,7 +228,7 @@ func TestForgetPathInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	kept := l.taken[l.order[2]]
-	rep, err := l.forgetPath("d/secret/key", ForgetOptions{})
+	rep, err := l.forgetPath("d/secret/key", archive.ForgetOptions{})
 	if err != nil || len(rep.Forgotten) != 2 || len(rep.Skipped) != 1 || rep.Skipped[0].Name != l.order[2] {
 		t.Errorf("%+v, %v", rep, err)
 	}

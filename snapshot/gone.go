@@ -44,7 +44,7 @@ func (r *run) countDeleted() {
 
 func (r *run) countGone(g gone) {
 	if g.kind != index.Dir {
-		if g.stored == 0 || !r.moved.has(g.stored) {
+		if g.stored == 0 || !r.moved.Has(g.stored) {
 			r.workers[0].counts.Deleted++
 			r.tell(Item{Path: g.path, Action: Deleted, Type: g.kind, Size: g.size})
 		}

@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"snapcopy/internal/archive"
 )
 
 // job is a run in a process of its own.
@@ -34,7 +36,7 @@ type job struct {
 
 // result is what a job prints.
 type result struct {
-	Report  *Report
+	Report  *archive.Report
 	Err     string
 	Damaged []string
 	Most    int // descriptors open at once, as seen at some of the steps
@@ -103,11 +105,11 @@ func (j *job) do() (out result) {
 	if !j.Verify {
 		return out
 	}
-	a, err := Open(j.Archive)
+	a, err := archive.Open(j.Archive)
 	if err == nil {
-		var list []Snapshot
+		var list []archive.Snapshot
 		if list, err = a.Snapshots(); err == nil {
-			_, err = a.Verify(context.Background(), list, VerifyOptions{Threads: j.Threads, Damage: func(d Damage) {
+			_, err = Verify(context.Background(), a, list, VerifyOptions{Threads: j.Threads, Damage: func(d Damage) {
 				out.Damaged = append(out.Damaged, fmt.Sprintf("%s %.200q %v", d.Snapshot, d.Path, d.Err))
 			}})
 		}
@@ -121,12 +123,12 @@ func (j *job) do() (out result) {
 
 // remove removes snapshots, and gives the error.
 func (j *job) remove(names []string) string {
-	a, err := Open(j.Archive)
+	a, err := archive.Open(j.Archive)
 	if err == nil {
-		_, err = a.Remove(context.Background(), names, RemoveOptions{Threads: j.Threads, AllowLast: true,
+		_, err = a.Remove(context.Background(), names, archive.RemoveOptions{Threads: j.Threads, AllowLast: true,
 			Fault: func(step string) error {
 				if step == j.CrashAt {
-					return errCrash
+					return archive.ErrCrash
 				}
 				return nil
 			}})
@@ -140,7 +142,7 @@ func (j *job) remove(names []string) string {
 
 // thin keeps three snapshots.
 func (j *job) thin() string {
-	a, err := Open(j.Archive)
+	a, err := archive.Open(j.Archive)
 	if err != nil {
 		return err.Error()
 	}

@@ -3,6 +3,8 @@ package snapshot
 import (
 	"os"
 	"testing"
+
+	"snapcopy/internal/archive"
 )
 
 // Guards: the catalogs alone are enough to make the index anew, and moved files are then found as before.
@@ -12,8 +14,8 @@ func TestIndexMadeAnew(t *testing.T) {
 	settle()
 	l.run()
 	for _, damage := range []func() error{
-		func() error { return os.Remove(l.path(metaDir, indexFile)) },
-		func() error { return os.Truncate(l.path(metaDir, indexFile), 5000) },
+		func() error { return os.Remove(l.path(archive.MetaDir, archive.IndexFile)) },
+		func() error { return os.Truncate(l.path(archive.MetaDir, archive.IndexFile), 5000) },
 	} {
 		if err := damage(); err != nil {
 			t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"snapcopy/internal/archive"
 	"snapcopy/internal/testtree"
 )
 
@@ -59,7 +60,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 // adopt takes on the snapshots that another process has published; the source has not changed meanwhile.
 func (l *lab) adopt() (found int) {
 	l.t.Helper()
-	if _, err := os.Stat(l.path(metaDir, archiveFile)); err != nil {
+	if _, err := os.Stat(l.path(archive.MetaDir, archive.ArchiveFile)); err != nil {
 		return 0
 	}
 	a := l.open()
@@ -71,7 +72,7 @@ func (l *lab) adopt() (found int) {
 	want := testtree.Take(l.t, l.src)
 	for _, s := range list {
 		if _, known := l.taken[s.Name]; !known {
-			l.note(&Report{Snapshot: s.Name})
+			l.note(&archive.Report{Snapshot: s.Name})
 			testtree.Equal(l.t, "snapshot "+s.Name, want, l.taken[s.Name], l.without)
 			found++
 		}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/testtree"
 )
 
@@ -41,7 +42,7 @@ func (l *lab) build(script string) {
 }
 
 // run takes a snapshot, which has to be complete, equal the source and leave no descriptor open.
-func (l *lab) run() *Report {
+func (l *lab) run() *archive.Report {
 	l.t.Helper()
 	before := descriptors(l.t)
 	rep, err := Run(context.Background(), l.src, l.arch, l.opt)
@@ -62,7 +63,7 @@ func (l *lab) run() *Report {
 }
 
 // note records a published snapshot, so that intact can tell whether it ever changes.
-func (l *lab) note(rep *Report) {
+func (l *lab) note(rep *archive.Report) {
 	l.t.Helper()
 	l.taken[rep.Snapshot] = testtree.Take(l.t, l.path(rep.Snapshot))
 	l.order = append(l.order, rep.Snapshot)
@@ -81,8 +82,8 @@ func (l *lab) intact() {
 	}
 	found := 0
 	for _, n := range names {
-		if _, isSnapshot := parseName(n.Name()); !isSnapshot {
-			if n.Name() != metaDir && n.Name() != latestLink && n.Name() != "lost+found" {
+		if _, isSnapshot := archive.ParseName(n.Name()); !isSnapshot {
+			if n.Name() != archive.MetaDir && n.Name() != archive.LatestLink && n.Name() != "lost+found" {
 				l.t.Errorf("archive holds %q", n.Name())
 			}
 			continue
@@ -123,7 +124,7 @@ func (l *lab) damage(opt VerifyOptions) (found []Damage) {
 		l.t.Fatal(err)
 	}
 	opt.Damage = func(d Damage) { found = append(found, d) }
-	rep, err := a.Verify(context.Background(), list, opt)
+	rep, err := Verify(context.Background(), a, list, opt)
 	if err != nil {
 		l.t.Fatalf("verify: %v", err)
 	}
@@ -133,16 +134,16 @@ func (l *lab) damage(opt VerifyOptions) (found []Damage) {
 	return found
 }
 
-func (l *lab) open() *Archive {
+func (l *lab) open() *archive.Archive {
 	l.t.Helper()
-	a, err := Open(l.arch)
+	a, err := archive.Open(l.arch)
 	if err != nil {
 		l.t.Fatal(err)
 	}
 	return a
 }
 
-func (l *lab) close(a *Archive) {
+func (l *lab) close(a *archive.Archive) {
 	l.t.Helper()
 	if err := a.Close(); err != nil {
 		l.t.Error(err)
@@ -171,7 +172,7 @@ func (l *lab) allShared() {
 	}
 }
 
-func (l *lab) counts(rep *Report, want string) {
+func (l *lab) counts(rep *archive.Report, want string) {
 	l.t.Helper()
 	c := &rep.Counts
 	var got []string
@@ -220,7 +221,7 @@ func needRoot(t *testing.T) {
 // entries reads the catalog of a snapshot.
 func (l *lab) entries(name string) map[string]index.Entry {
 	l.t.Helper()
-	c, err := index.Open(filepath.Join(l.arch, metaDir, catalogsDir, name+catalogExt))
+	c, err := index.Open(filepath.Join(l.arch, archive.MetaDir, archive.CatalogsDir, name+archive.CatalogExt))
 	if err != nil {
 		l.t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"strings"
 
+	"snapcopy/internal/archive"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/leftover"
 )
@@ -36,7 +37,7 @@ func (r *run) leftBehind(d *dir, name string, st *fsat.Stat) (rule string, err e
 	r.tally.mu.Lock()
 	defer r.tally.mu.Unlock()
 	if len(r.report.UnfinishedRestores) < maxUnfinished {
-		r.report.UnfinishedRestores = append(r.report.UnfinishedRestores, LeftOutItem{d.sharedPath(), ruleNote})
+		r.report.UnfinishedRestores = append(r.report.UnfinishedRestores, archive.LeftOutItem{Path: d.sharedPath(), Rule: ruleNote})
 	}
 	return ruleNote, nil
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	"snapcopy/internal/archive"
 	"snapcopy/internal/testtree"
 )
 
@@ -46,7 +47,7 @@ func TestGroupChangesBetweenItsNames(t *testing.T) {
 			l.opt.Fault = nil
 			l.note(rep)
 			testtree.Equal(t, "snapshot", want, l.taken[rep.Snapshot], 0)
-			if rep.NotHeld != (NotHeld{}) || rep.Incomplete {
+			if rep.NotHeld != (archive.NotHeld{}) || rep.Incomplete {
 				t.Errorf("not held: %+v, incomplete %v", rep.NotHeld, rep.Incomplete)
 			}
 			l.verify()
@@ -68,7 +69,7 @@ func TestTornGroupStaysTogether(t *testing.T) {
 	if taken["a"].Ino != taken["b"].Ino || taken["a"].Ino != taken["c"].Ino {
 		t.Error("the names have several stored files")
 	}
-	if rep.Counts.Failed != 3 || rep.NotHeld != (NotHeld{}) {
+	if rep.Counts.Failed != 3 || rep.NotHeld != (archive.NotHeld{}) {
 		t.Errorf("%d failed, not held: %+v", rep.Counts.Failed, rep.NotHeld)
 	}
 	l.run()

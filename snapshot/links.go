@@ -7,6 +7,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/inodeset"
 	"snapcopy/internal/tree"
 )
 
@@ -31,7 +32,7 @@ func (r *run) linkPrevious(w *worker, d *dir, i int, was *index.Entry, names uin
 		w.isMissing()
 		return false, nil
 	}
-	if !r.lookAtPrevious(w, d, was) || !r.used.claim(was.Stored) {
+	if !r.lookAtPrevious(w, d, was) || !r.used.Claim(was.Stored) {
 		return false, nil
 	}
 	return r.linkName(w, d, was, d.names[i].Name, was)
@@ -100,7 +101,7 @@ type linkGroups struct {
 	groups map[inodeKey]*linkGroup
 	// complete are the inodes, by device, of which as many names were seen as they had when the first was: what turns up
 	// then was linked meanwhile, and its stored file is forgotten.
-	complete map[uint32]*inodeSet
+	complete map[uint32]*inodeset.Set
 }
 
 type inodeKey struct {
@@ -122,7 +123,7 @@ type linkGroup struct {
 }
 
 func (g *linkGroups) init() {
-	g.groups, g.complete = make(map[inodeKey]*linkGroup), make(map[uint32]*inodeSet)
+	g.groups, g.complete = make(map[inodeKey]*linkGroup), make(map[uint32]*inodeset.Set)
 }
 
 // enter gives the group of an inode, locked.
@@ -131,17 +132,17 @@ func (g *linkGroups) enter(key inodeKey, names uint32) *linkGroup {
 	group := g.groups[key]
 	complete := g.complete[key.dev]
 	if complete == nil {
-		complete = new(inodeSet)
+		complete = new(inodeset.Set)
 		g.complete[key.dev] = complete
 	}
 	if group == nil {
-		group = &linkGroup{left: int64(names), late: complete.has(key.ino)}
+		group = &linkGroup{left: int64(names), late: complete.Has(key.ino)}
 		g.groups[key] = group
 	}
 	group.left--
 	if group.left <= 0 {
 		delete(g.groups, key)
-		complete.claim(key.ino)
+		complete.Claim(key.ino)
 	}
 	g.mu.Unlock()
 	group.mu.Lock()
@@ -294,7 +295,7 @@ func (r *run) joinGroup(w *worker, d *dir, i int, st *fsat.Stat, group *linkGrou
 		}
 	}
 	action := joined(&was, &e)
-	if action == New && r.moved.has(e.Stored) {
+	if action == New && r.moved.Has(e.Stored) {
 		action = Moved
 	}
 	d.entries[i] = e
@@ -382,64 +383,4 @@ func (r *run) linkToGroup(w *worker, d *dir, name string, was *index.Entry, grou
 		err = fatal("link", d.child(name), err)
 	}
 	return linked, err
-}
-
-// inodeSet is a set of inode numbers: the stored files that this snapshot uses already, so that no two files that were
-// separate in the source ever share one. Inode numbers come in dense ranges; a range of 4096 takes 512 bytes.
-type inodeSet struct {
-	shards [64]struct {
-		mu    sync.Mutex
-		pages map[uint64]*[64]uint64
-	}
-}
-
-// claim adds ino, and reports false if it was there. 0, which stands for an unknown inode, can be claimed often.
-func (s *inodeSet) claim(ino uint64) bool {
-	if ino == 0 {
-		return true
-	}
-	page := s.page(ino, true)
-	defer page.unlock()
-	word, bit := &page.bits[ino>>6&63], uint64(1)<<(ino&63)
-	if *word&bit != 0 {
-		return false
-	}
-	*word |= bit
-	return true
-}
-
-// release takes a claim back.
-func (s *inodeSet) release(ino uint64) {
-	page := s.page(ino, false)
-	defer page.unlock()
-	if page.bits != nil {
-		page.bits[ino>>6&63] &^= 1 << (ino & 63)
-	}
-}
-
-// has reports whether ino was claimed.
-func (s *inodeSet) has(ino uint64) bool {
-	page := s.page(ino, false)
-	defer page.unlock()
-	return page.bits != nil && page.bits[ino>>6&63]&(1<<(ino&63)) != 0
-}
-
-type lockedPage struct {
-	bits   *[64]uint64
-	unlock func()
-}
-
-func (s *inodeSet) page(ino uint64, add bool) lockedPage {
-	number := ino >> 12
-	shard := &s.shards[number%uint64(len(s.shards))]
-	shard.mu.Lock()
-	bits := shard.pages[number]
-	if bits == nil && add {
-		if shard.pages == nil {
-			shard.pages = make(map[uint64]*[64]uint64)
-		}
-		bits = new([64]uint64)
-		shard.pages[number] = bits
-	}
-	return lockedPage{bits, shard.mu.Unlock}
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"snapcopy/internal/archive"
 )
 
 // lab3 is a lab with three snapshots, a day apart.
@@ -30,10 +32,12 @@ func TestLostPartsAreFoundAndRemoved(t *testing.T) {
 		why  error
 		lose func(l *lab, name string) string
 	}{
-		{"folder", ErrNoFolder, func(l *lab, name string) string { return l.path(name) }},
-		{"catalog", ErrNoCatalog, func(l *lab, name string) string { return l.path(metaDir, catalogsDir, name+catalogExt) }},
-		{"report and folder", ErrNoFolder, func(l *lab, name string) string {
-			if err := os.Remove(l.path(metaDir, runsDir, name+".json")); err != nil {
+		{"folder", archive.ErrNoFolder, func(l *lab, name string) string { return l.path(name) }},
+		{"catalog", archive.ErrNoCatalog, func(l *lab, name string) string {
+			return l.path(archive.MetaDir, archive.CatalogsDir, name+archive.CatalogExt)
+		}},
+		{"report and folder", archive.ErrNoFolder, func(l *lab, name string) string {
+			if err := os.Remove(l.path(archive.MetaDir, archive.RunsDir, name+".json")); err != nil {
 				l.t.Fatal(err)
 			}
 			return l.path(name)
@@ -52,14 +56,14 @@ func TestLostPartsAreFoundAndRemoved(t *testing.T) {
 			}
 			a := l.open()
 			defer l.close(a)
-			if _, err := a.Select(name, time.Now(), time.UTC); !errors.Is(err, ErrNoSnapshot) || !errors.Is(err, c.why) {
+			if _, err := a.Select(name, time.Now(), time.UTC); !errors.Is(err, archive.ErrNoSnapshot) || !errors.Is(err, c.why) {
 				t.Errorf("it is selected: %v", err)
 			}
 			s, err := a.SelectOnly(name, time.Now(), time.UTC)
 			if err != nil || s.Name != name {
 				t.Fatalf("it cannot be selected for removing: %v, %v", s, err)
 			}
-			rep, err := a.Remove(t.Context(), []string{name}, RemoveOptions{})
+			rep, err := a.Remove(t.Context(), []string{name}, archive.RemoveOptions{})
 			if err != nil || len(rep.Removed) != 1 || len(rep.Unfinished) > 0 {
 				t.Fatalf("remove: %+v, %v", rep, err)
 			}
@@ -80,7 +84,7 @@ func TestNoCatalogOfAnotherSnapshot(t *testing.T) {
 	t.Parallel()
 	l := lab3(t)
 	newest := l.order[2]
-	catalog := l.path(metaDir, catalogsDir, newest+catalogExt)
+	catalog := l.path(archive.MetaDir, archive.CatalogsDir, newest+archive.CatalogExt)
 	if err := os.Remove(catalog); err != nil {
 		t.Fatal(err)
 	}
@@ -89,13 +93,13 @@ func TestNoCatalogOfAnotherSnapshot(t *testing.T) {
 		t.Errorf("the name %s is given again", newest)
 	}
 	l.intact()
-	if found := l.damage(VerifyOptions{}); len(found) != 1 || !errors.Is(found[0].Err, ErrNoCatalog) {
+	if found := l.damage(VerifyOptions{}); len(found) != 1 || !errors.Is(found[0].Err, archive.ErrNoCatalog) {
 		t.Errorf("verify finds %v", found)
 	}
 
 	before := l.opt.Now()
 	l.opt.Now = func() time.Time { return before.Add(time.Hour) }
-	name := NameAt(l.opt.Now())
+	name := archive.NameAt(l.opt.Now())
 	l.opt.Fault = func(step string) error {
 		if step == "publish" { // somebody takes the name at the last moment
 			return os.Mkdir(l.path(name), 0o700)
@@ -105,7 +109,7 @@ func TestNoCatalogOfAnotherSnapshot(t *testing.T) {
 	if _, err := Run(t.Context(), l.src, l.arch, l.opt); err == nil || !strings.Contains(err.Error(), l.path(name)) {
 		t.Errorf("the run says %v", err)
 	}
-	if _, err := os.Lstat(l.path(metaDir, catalogsDir, name+catalogExt)); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Lstat(l.path(archive.MetaDir, archive.CatalogsDir, name+archive.CatalogExt)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the catalog is left as that of %s: %v", name, err)
 	}
 }
@@ -117,7 +121,7 @@ func TestArchiveIDComesBack(t *testing.T) {
 	a := l.open()
 	id, created := a.Info.ID, a.Info.Created
 	l.close(a)
-	if err := os.WriteFile(l.path(metaDir, archiveFile), []byte("{"), 0o600); err != nil {
+	if err := os.WriteFile(l.path(archive.MetaDir, archive.ArchiveFile), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	a = l.open()
@@ -146,12 +150,12 @@ func TestArchiveIDComesBack(t *testing.T) {
 func TestUnreadableForgetNote(t *testing.T) {
 	t.Parallel()
 	l := lab3(t)
-	note := l.path(metaDir, forgetFile)
+	note := l.path(archive.MetaDir, archive.ForgetFile)
 	if err := os.WriteFile(note, []byte(`{"path_base64":"ZjA=","sn`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	rep := l.run()
-	if len(rep.Findings) != 1 || !errors.Is(rep.Findings[0].Err, ErrForgetNote) || rep.Findings[0].Path != note {
+	if len(rep.Findings) != 1 || !errors.Is(rep.Findings[0].Err, archive.ErrForgetNote) || rep.Findings[0].Path != note {
 		t.Errorf("told: %v", rep.Findings)
 	}
 	a := l.open()
@@ -160,7 +164,7 @@ func TestUnreadableForgetNote(t *testing.T) {
 		if err := os.WriteFile(note, []byte("{"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := a.ForgetPath(t.Context(), path, ForgetOptions{}); (path == "f0") != (err == nil) {
+		if _, err := a.ForgetPath(t.Context(), path, archive.ForgetOptions{}); (path == "f0") != (err == nil) {
 			t.Errorf("forget %s: %v", path, err)
 		}
 		if _, err := os.Lstat(note); !errors.Is(err, os.ErrNotExist) {
@@ -176,24 +180,24 @@ func TestPendingFilesGoEverywhere(t *testing.T) {
 	l := lab3(t)
 	a := l.open()
 	defer l.close(a)
-	if _, err := a.AddReader(NewReader(l.order[0], "/x", time.Now())); err != nil {
+	if _, err := a.AddReader(archive.NewReader(l.order[0], "/x", time.Now())); err != nil {
 		t.Fatal(err)
 	}
 	if err := a.Pin(l.order[0], "", time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	stays := l.path(metaDir, readersDir, ".new.json.1.tmp")
+	stays := l.path(archive.MetaDir, archive.ReadersDir, ".new.json.1.tmp")
 	var gone []string
-	for _, dir := range []string{"", catalogsDir, runsDir, pinsDir, readersDir} {
-		gone = append(gone, l.path(metaDir, dir, ".old.json.1.tmp"))
+	for _, dir := range []string{"", archive.CatalogsDir, archive.RunsDir, archive.PinsDir, archive.ReadersDir} {
+		gone = append(gone, l.path(archive.MetaDir, dir, ".old.json.1.tmp"))
 	}
 	for _, path := range append(gone, stays) {
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	old := time.Now().Add(-2 * noteAge)
-	if err := os.Chtimes(filepath.Join(l.path(metaDir, readersDir), ".old.json.1.tmp"), old, old); err != nil {
+	old := time.Now().Add(-2 * archive.NoteAge)
+	if err := os.Chtimes(filepath.Join(l.path(archive.MetaDir, archive.ReadersDir), ".old.json.1.tmp"), old, old); err != nil {
 		t.Fatal(err)
 	}
 	if err := a.RebuildIndex(t.Context()); err != nil {

@@ -1,10 +1,10 @@
 package snapshot
 
 import (
-	"sync/atomic"
 	"time"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/exclude"
 	"snapcopy/internal/filter"
 	"snapcopy/internal/workers"
@@ -39,8 +39,8 @@ type Options struct {
 	// that one at once, and its name is a little ahead of the clock.
 	Wait bool
 
-	Now      func() time.Time // nil: the system's clock
-	Progress *Progress        // nil: nobody is watching
+	Now      func() time.Time  // nil: the system's clock
+	Progress *archive.Progress // nil: nobody is watching
 	// Item, if set, is told what became of each entry. It is called from several workers, one call at a time.
 	Item func(Item)
 	// Fault, if set, is asked before each step that changes the archive, by the step's name; an error it returns takes
@@ -87,26 +87,4 @@ type Item struct {
 	Was    string // Moved: the path under which it was found
 	Rule   string // Excluded: what excluded it
 	Err    error  // Failed
-}
-
-// Phase is what a run is doing.
-type Phase int32
-
-// The phases of a run, in order.
-const (
-	Preparing Phase = iota
-	Copying
-	Syncing
-	Publishing
-	Emptying   // the trash
-	Abandoning // removing what a run that failed or was cancelled has made
-	Finished
-)
-
-// Progress is what a run has done so far; it may be read while the run goes on.
-type Progress struct {
-	Phase                  atomic.Int32
-	Files, Bytes           atomic.Uint64 // looked at; bytes of those files
-	Read                   atomic.Uint64 // bytes read from the source
-	ExpectFiles, ExpectAll atomic.Uint64 // files and bytes of the previous snapshot; 0: nothing to compare with
 }

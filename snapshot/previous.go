@@ -5,18 +5,19 @@ import (
 	"fmt"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/fsat"
 )
 
 // comparePrevious opens the snapshots to compare with: the previous one, whose files are linked, and the base line, by
 // which the run is judged. Both are of the same source; an archive can have several.
-func (r *run) comparePrevious(newestFirst []Snapshot) error {
-	l := lineage{archive: r.archive, newestFirst: newestFirst, source: SourceID{r.host, r.report.Source}}
+func (r *run) comparePrevious(newestFirst []archive.Snapshot) error {
+	l := archive.Lineage{Archive: r.archive, NewestFirst: newestFirst, Source: archive.SourceID{Host: r.host, Path: r.report.Source}}
 	if err := r.openPreviousOf(&l); err != nil {
 		return err
 	}
 	var err error
-	if l.acknowledged, err = r.archive.acknowledged(); err != nil {
+	if l.Acknowledged, err = r.archive.Acknowledged(); err != nil {
 		return err
 	}
 	if r.report.OtherSource == "" {
@@ -25,7 +26,7 @@ func (r *run) comparePrevious(newestFirst []Snapshot) error {
 			return err
 		}
 	}
-	r.inside, r.report.Contains, err = l.around()
+	r.inside, r.report.Contains, err = l.Around()
 	return err
 }
 
@@ -33,14 +34,14 @@ func (r *run) comparePrevious(newestFirst []Snapshot) error {
 // name. Where there is none of the source, the newest of all may still have some of its files under the same names, as
 // where a folder has got a new path. Catalogs that cannot be used cost time, never correctness: everything is then read
 // again.
-func (r *run) openPreviousOf(l *lineage) error {
+func (r *run) openPreviousOf(l *archive.Lineage) error {
 	const (
 		other = iota + 1
 		samePath
 		same
 	)
 	rank := 0
-	for _, s := range l.newestFirst {
+	for _, s := range l.NewestFirst {
 		c, err := s.OpenCatalog()
 		if errors.Is(err, index.ErrNewer) {
 			return fmt.Errorf("catalog of %s: %w", s.Name, err)
@@ -57,9 +58,9 @@ func (r *run) openPreviousOf(l *lineage) error {
 		sum := c.Summary()
 		is := other
 		switch {
-		case l.follows(&sum):
+		case l.Follows(&sum):
 			is = same
-		case sum.Source == l.source.Path:
+		case sum.Source == l.Source.Path:
 			is = samePath
 		}
 		if is <= rank {
@@ -82,11 +83,11 @@ func (r *run) openPreviousOf(l *lineage) error {
 		return nil
 	}
 	sum := r.previous.Summary()
-	r.report.Previous, l.anyHost = r.prevName, rank == samePath
+	r.report.Previous, l.AnyHost = r.prevName, rank == samePath
 	if rank == other {
 		r.report.OtherSource, r.gone.off = sum.Source, true
 	}
-	r.restat = sum.Anchor != r.archive.anchor
+	r.restat = sum.Anchor != r.archive.Anchor()
 	r.beginRecheck()
 	r.opt.Progress.ExpectFiles.Store(sum.Counts.Files)
 	r.opt.Progress.ExpectAll.Store(sum.Counts.BytesTotal)
@@ -94,8 +95,8 @@ func (r *run) openPreviousOf(l *lineage) error {
 }
 
 // openBaseline opens the catalog of the base line, if there is one.
-func (r *run) openBaseline(l *lineage) (ok bool, err error) {
-	s, ok, err := l.baseline()
+func (r *run) openBaseline(l *archive.Lineage) (ok bool, err error) {
+	s, ok, err := l.Baseline()
 	if err != nil || !ok {
 		return false, err
 	}

@@ -1,6 +1,9 @@
 package snapshot
 
-import "snapcopy/internal/fsat"
+import (
+	"snapcopy/internal/archive"
+	"snapcopy/internal/fsat"
+)
 
 // refused notes which of the needed privileges has kept root from what the archive's file system refused.
 func (r *run) refused(err error, needed fsat.Privileges) {
@@ -11,7 +14,7 @@ func (r *run) refused(err error, needed fsat.Privileges) {
 
 // lacking gives the privileges that root lacks and would need for what the snapshot's folder does not hold. Of what was
 // linked nothing was tried in this run: where the file system holds what others have, privileges are to blame.
-func (r *run) lacking(n *NotHeld) fsat.Privileges {
+func (r *run) lacking(n *archive.NotHeld) fsat.Privileges {
 	lacks := fsat.Privileges(r.lacks.Load())
 	if !r.caps.Symlinks || !r.caps.Modes {
 		return lacks

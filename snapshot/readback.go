@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"slices"
-	"strings"
 	"sync"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/tree"
 )
@@ -150,15 +150,9 @@ func (r *run) countNames(w *worker, d *dir) error {
 		return err
 	}
 	for i := range d.entries {
-		if e := &d.entries[i]; e.Flags&index.NotStored == 0 && !lists(list, e.Name) {
+		if e := &d.entries[i]; e.Flags&index.NotStored == 0 && !archive.Lists(list, e.Name) {
 			w.notHeld.Names++
 		}
 	}
 	return nil
-}
-
-// lists reports whether a sorted listing has a name.
-func lists(list []fsat.DirEntry, name string) bool {
-	_, found := slices.BinarySearchFunc(list, name, func(d fsat.DirEntry, n string) int { return strings.Compare(d.Name, n) })
-	return found
 }

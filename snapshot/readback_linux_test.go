@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/testtree"
 )
@@ -48,7 +49,7 @@ func TestClampedTimes(t *testing.T) {
 			settle()
 			for range 2 {
 				rep := l.run()
-				if rep.NotHeld != (NotHeld{Times: c.times}) {
+				if rep.NotHeld != (archive.NotHeld{Times: c.times}) {
 					t.Errorf("not held: %+v, want %d times", rep.NotHeld, c.times)
 				}
 			}
@@ -76,13 +77,13 @@ func TestForgetfulFileSystem(t *testing.T) {
 	strace := testtree.Need(t, "strace")
 	for _, c := range []struct {
 		call string
-		want NotHeld
+		want archive.NotHeld
 	}{
-		{"fsetxattr", NotHeld{Xattrs: 3}},
-		{"fchown", NotHeld{Owners: 1}},
-		{"fchmod", NotHeld{Modes: 2}},
-		{"utimensat", NotHeld{Times: 6}},
-		{"fchownat", NotHeld{Owners: 2}},
+		{"fsetxattr", archive.NotHeld{Xattrs: 3}},
+		{"fchown", archive.NotHeld{Owners: 1}},
+		{"fchmod", archive.NotHeld{Modes: 2}},
+		{"utimensat", archive.NotHeld{Times: 6}},
+		{"fchownat", archive.NotHeld{Owners: 2}},
 	} {
 		t.Run(c.call, func(t *testing.T) {
 			t.Parallel()

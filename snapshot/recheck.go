@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +10,7 @@ import (
 	"strings"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/fsat"
 )
 
@@ -119,20 +119,13 @@ func (r *run) xattrsAltered(d *dir, was *index.Entry) string {
 	return xattrDifference(have, want, r.euid == 0)
 }
 
-// Altered is something in a published snapshot that is no longer as it was stored.
-type Altered struct {
-	Snapshot string
-	Path     string
-	Found    string // what is wrong with it
-}
-
 // damaged notes an entry of a published snapshot that is not as recorded.
 func (r *run) damaged(snapshot, path, found string) {
 	r.tally.mu.Lock()
 	defer r.tally.mu.Unlock()
 	r.tally.alteredCount++
 	if len(r.tally.altered) < maxListed {
-		r.tally.altered = append(r.tally.altered, Altered{snapshot, path, found})
+		r.tally.altered = append(r.tally.altered, archive.Altered{Snapshot: snapshot, Path: path, Found: found})
 	}
 }
 
@@ -163,34 +156,9 @@ func (r *run) isLost(d *dir, name string, err error) bool {
 }
 
 // sortedAltered gives what was found, by path.
-func (t *tally) sortedAltered() []Altered {
-	slices.SortFunc(t.altered, func(a, b Altered) int {
+func (t *tally) sortedAltered() []archive.Altered {
+	slices.SortFunc(t.altered, func(a, b archive.Altered) int {
 		return cmp.Or(strings.Compare(a.Path, b.Path), strings.Compare(a.Snapshot, b.Snapshot))
 	})
 	return t.altered
-}
-
-type alteredObject struct {
-	Snapshot string `json:"snapshot"`
-	Path     string `json:"path"`
-	Raw      []byte `json:"path_base64,omitempty"`
-	Found    string `json:"found"`
-}
-
-// MarshalJSON keeps names that are not UTF-8 in a field of their own.
-func (a Altered) MarshalJSON() ([]byte, error) {
-	return json.Marshal(alteredObject{a.Snapshot, a.Path, bytesIfNeeded(a.Path), a.Found})
-}
-
-// UnmarshalJSON is the inverse of MarshalJSON.
-func (a *Altered) UnmarshalJSON(text []byte) error {
-	var v alteredObject
-	if err := json.Unmarshal(text, &v); err != nil {
-		return err
-	}
-	*a = Altered{v.Snapshot, v.Path, v.Found}
-	if v.Raw != nil {
-		a.Path = string(v.Raw)
-	}
-	return nil
 }

@@ -8,11 +8,12 @@ import (
 	"strings"
 	"testing"
 
+	"snapcopy/internal/archive"
 	"snapcopy/internal/testtree"
 )
 
 // found gives what a run has found altered, "path: what".
-func found(rep *Report) (list []string) {
+func found(rep *archive.Report) (list []string) {
 	for _, a := range rep.Altered {
 		list = append(list, a.Path+": "+a.Found)
 	}
@@ -20,7 +21,7 @@ func found(rep *Report) (list []string) {
 }
 
 // wantFound compares what a run has found altered with what begins in the given way, by path.
-func wantFound(t *testing.T, rep *Report, want ...string) {
+func wantFound(t *testing.T, rep *archive.Report, want ...string) {
 	t.Helper()
 	got := found(rep)
 	ok := len(got) == len(want) && rep.AlteredCount == uint64(len(want))
@@ -105,7 +106,7 @@ func TestRecheckTakesTurns(t *testing.T) {
 	first := l.run()
 	testtree.Build(t, l.path(first.Snapshot), "set f0 mode=0600\nset f150 mode=0600\nset f299 mode=0600")
 	opt := l.opt
-	run := func(share float64) *Report {
+	run := func(share float64) *archive.Report {
 		opt.Recheck = share
 		rep, err := Run(t.Context(), l.src, l.arch, opt)
 		if err != nil {
@@ -218,12 +219,12 @@ func TestRightsGained(t *testing.T) {
 	if err := json.Unmarshal(out, &first); err != nil || first.Report.NotHeld.Owners != 1 || first.Report.SetsOwners {
 		t.Fatalf("%s: %v", out, err)
 	}
-	sets := func(rep *Report, owners bool) {
+	sets := func(rep *archive.Report, owners bool) {
 		t.Helper()
 		a := l.open()
 		defer l.close(a)
 		rep.SetsOwners = owners
-		if err := a.writeReport(rep); err != nil {
+		if err := a.WriteReport(rep); err != nil {
 			t.Fatal(err)
 		}
 	}

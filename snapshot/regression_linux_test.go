@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/fsat"
 )
 
@@ -17,7 +18,7 @@ func TestMoveAfterOldestSnapshotWasRemoved(t *testing.T) {
 	first := l.run().Snapshot
 	l.build("file b 0644 x")
 	l.run()
-	for _, part := range []string{l.path(first), l.path(metaDir, catalogsDir, first+catalogExt), l.path(metaDir, runsDir, first+".json")} {
+	for _, part := range []string{l.path(first), l.path(archive.MetaDir, archive.CatalogsDir, first+archive.CatalogExt), l.path(archive.MetaDir, archive.RunsDir, first+".json")} {
 		if err := os.RemoveAll(part); err != nil {
 			t.Fatal(err)
 		}
@@ -107,7 +108,7 @@ func TestReportIsMadeUpFor(t *testing.T) {
 	l := newLab(t)
 	l.build("file a 0644 x")
 	name := l.run().Snapshot
-	report := l.path(metaDir, runsDir, name+".json")
+	report := l.path(archive.MetaDir, archive.RunsDir, name+".json")
 	if err := os.Remove(report); err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +122,7 @@ func TestReportIsMadeUpFor(t *testing.T) {
 	}
 	delete(l.taken, newest)
 	l.run()
-	if _, err := os.Stat(l.path(metaDir, catalogsDir, newest+catalogExt)); err != nil {
+	if _, err := os.Stat(l.path(archive.MetaDir, archive.CatalogsDir, newest+archive.CatalogExt)); err != nil {
 		t.Errorf("the last record of a published snapshot is gone: %v", err)
 	}
 }

@@ -13,15 +13,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/testtree"
 )
 
 // remove removes snapshots, which has to succeed and to leave no descriptor open.
-func (l *lab) remove(names ...string) *RemoveReport {
+func (l *lab) remove(names ...string) *archive.RemoveReport {
 	l.t.Helper()
 	a := l.open()
 	before := descriptors(l.t)
-	rep, err := a.Remove(context.Background(), names, RemoveOptions{Threads: l.opt.Threads})
+	rep, err := a.Remove(context.Background(), names, archive.RemoveOptions{Threads: l.opt.Threads})
 	if err != nil {
 		l.t.Fatalf("remove: %v", err)
 	}
@@ -47,7 +48,7 @@ func (l *lab) forget(name string) {
 // latestIs makes sure that "latest" points at the newest snapshot.
 func (l *lab) latestIs(name string) {
 	l.t.Helper()
-	if target, err := os.Readlink(l.path(latestLink)); err != nil || target != name {
+	if target, err := os.Readlink(l.path(archive.LatestLink)); err != nil || target != name {
 		l.t.Errorf("latest: %s, %v; want %s", target, err, name)
 	}
 }
@@ -55,7 +56,7 @@ func (l *lab) latestIs(name string) {
 // indexed makes sure that the index finds every stored file of every snapshot where it is, and none besides.
 func (l *lab) indexed() {
 	l.t.Helper()
-	x, err := index.OpenIndex(l.path(metaDir, indexFile))
+	x, err := index.OpenIndex(l.path(archive.MetaDir, archive.IndexFile))
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -87,7 +88,7 @@ func (l *lab) indexed() {
 }
 
 func (l *lab) isAt(loc index.Location, want *index.Entry) bool {
-	c, err := index.Open(l.path(metaDir, catalogsDir, loc.Snapshot+catalogExt))
+	c, err := index.Open(l.path(archive.MetaDir, archive.CatalogsDir, loc.Snapshot+archive.CatalogExt))
 	if err != nil {
 		l.t.Errorf("the index points to snapshot %s: %v", loc.Snapshot, err)
 		return false
@@ -219,7 +220,7 @@ func TestRemoveSkipsWhatIsRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reader := NewReader(list[1].Name, "/srv/tree", time.Now())
+	reader := archive.NewReader(list[1].Name, "/srv/tree", time.Now())
 	note, err := a.AddReader(reader)
 	if err != nil {
 		t.Fatal(err)
@@ -232,10 +233,10 @@ func TestRemoveSkipsWhatIsRead(t *testing.T) {
 	if err := errors.Join(hold.Release(), a.RemoveReader(reader)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := list[2].Hold(); !errors.Is(err, ErrNoSnapshot) {
+	if _, err := list[2].Hold(); !errors.Is(err, archive.ErrNoSnapshot) {
 		t.Errorf("hold of a removed snapshot: %v", err)
 	}
-	if rep, err := a.Verify(t.Context(), list, VerifyOptions{}); err != nil || rep.Snapshots != 3 || rep.Damaged > 0 {
+	if rep, err := Verify(t.Context(), a, list, VerifyOptions{}); err != nil || rep.Snapshots != 3 || rep.Damaged > 0 {
 		t.Errorf("verify of a list that is not true any more: %+v, %v", rep, err)
 	}
 	l.remove(list[0].Name, list[1].Name)
@@ -255,19 +256,19 @@ func TestRemoveRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, locked := a.Remove(t.Context(), l.order[:1], RemoveOptions{})
+	_, locked := a.Remove(t.Context(), l.order[:1], archive.RemoveOptions{})
 	if err := lock.Unlock(); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errStopped)
-	_, none := a.Remove(t.Context(), []string{l.order[0], "2001-01-01T000000Z"}, RemoveOptions{})
-	_, last := a.Remove(t.Context(), l.order, RemoveOptions{})
-	_, stopped := a.Remove(ctx, l.order[:1], RemoveOptions{})
-	rep, dry := a.Remove(t.Context(), l.order, RemoveOptions{DryRun: true, AllowLast: true,
+	_, none := a.Remove(t.Context(), []string{l.order[0], "2001-01-01T000000Z"}, archive.RemoveOptions{})
+	_, last := a.Remove(t.Context(), l.order, archive.RemoveOptions{})
+	_, stopped := a.Remove(ctx, l.order[:1], archive.RemoveOptions{})
+	rep, dry := a.Remove(t.Context(), l.order, archive.RemoveOptions{DryRun: true, AllowLast: true,
 		Freed: func(_ context.Context, names []string) (uint64, bool) { return uint64(len(names)), true }})
 	for _, c := range []struct{ got, want error }{
-		{locked, ErrLocked}, {none, ErrNoSnapshot}, {last, ErrLastComplete}, {stopped, errStopped}, {dry, nil},
+		{locked, archive.ErrLocked}, {none, archive.ErrNoSnapshot}, {last, archive.ErrLastComplete}, {stopped, errStopped}, {dry, nil},
 	} {
 		if !errors.Is(c.got, c.want) {
 			t.Errorf("%v, want %v", c.got, c.want)
@@ -279,11 +280,11 @@ func TestRemoveRefuses(t *testing.T) {
 	l.intact()
 	l.nothingLeft()
 
-	rep, err = a.Remove(t.Context(), l.order, RemoveOptions{AllowLast: true})
+	rep, err = a.Remove(t.Context(), l.order, archive.RemoveOptions{AllowLast: true})
 	if err != nil || len(rep.Removed) != 2 {
 		t.Errorf("%+v, %v", rep, err)
 	}
-	if _, err := os.Lstat(l.path(latestLink)); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Lstat(l.path(archive.LatestLink)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("latest: %v", err)
 	}
 	for _, name := range slices.Clone(l.order) {
@@ -315,7 +316,7 @@ func TestRemoveWithoutPrivileges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.Remove(t.Context(), []string{list[0].Name}, RemoveOptions{}); !errors.Is(err, ErrLastComplete) {
+	if _, err := a.Remove(t.Context(), []string{list[0].Name}, archive.RemoveOptions{}); !errors.Is(err, archive.ErrLastComplete) {
 		t.Errorf("incomplete snapshots are none to rely on: %v", err)
 	}
 	l.close(a)
@@ -339,7 +340,7 @@ func TestRemoveWithoutPrivileges(t *testing.T) {
 	if out := (job{Archive: l.arch, Remove: []string{name, list[0].Name}}).run(t, true); out.Err != "" {
 		t.Error(out.Err)
 	}
-	for _, gone := range []string{l.path(name), l.path(list[0].Name), l.path(metaDir, trashDir, name+goneExt)} {
+	for _, gone := range []string{l.path(name), l.path(list[0].Name), l.path(archive.MetaDir, archive.TrashDir, name+archive.GoneExt)} {
 		if _, err := os.Lstat(gone); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%s: %v", gone, err)
 		}
@@ -359,8 +360,8 @@ func TestRemoveChecks(t *testing.T) {
 	a := l.open()
 	defer l.close(a)
 	refused := errors.New("refused")
-	_, err := a.Remove(t.Context(), l.order[:1], RemoveOptions{Check: func() error {
-		if _, err := a.Lock(); !errors.Is(err, ErrLocked) {
+	_, err := a.Remove(t.Context(), l.order[:1], archive.RemoveOptions{Check: func() error {
+		if _, err := a.Lock(); !errors.Is(err, archive.ErrLocked) {
 			t.Errorf("the archive can be locked: %v", err)
 		}
 		return refused

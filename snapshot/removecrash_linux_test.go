@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"snapcopy/internal/archive"
 )
 
 // removeLab has five snapshots, each with something of its own.
@@ -33,7 +35,7 @@ func removeSteps(t *testing.T) (list []string) {
 	a := l.open()
 	defer l.close(a)
 	seen := make(map[string]int)
-	_, err := a.Remove(t.Context(), []string{l.order[1], l.order[4]}, RemoveOptions{Fault: func(step string) error {
+	_, err := a.Remove(t.Context(), []string{l.order[1], l.order[4]}, archive.RemoveOptions{Fault: func(step string) error {
 		list = append(list, fmt.Sprint(step, " ", seen[step]))
 		seen[step]++
 		return nil
@@ -41,7 +43,7 @@ func removeSteps(t *testing.T) (list []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{latestLink, "take away", "sync of the folders", "take away the catalog",
+	for _, name := range []string{archive.LatestLink, "take away", "sync of the folders", "take away the catalog",
 		"take away the report", "sync of the records", "content-hash index", "set aside", "empty"} {
 		if seen[name] == 0 {
 			t.Errorf("no step %q was met", name)
@@ -51,7 +53,7 @@ func removeSteps(t *testing.T) (list []string) {
 }
 
 // removeFailing removes two snapshots; cause is what comes in the place of one step. The lab then knows which are gone.
-func (l *lab) removeFailing(at string, cause func() error) (*RemoveReport, error) {
+func (l *lab) removeFailing(at string, cause func() error) (*archive.RemoveReport, error) {
 	l.t.Helper()
 	a := l.open()
 	defer l.close(a)
@@ -64,7 +66,7 @@ func (l *lab) removeFailing(at string, cause func() error) (*RemoveReport, error
 		}
 		return nil
 	}
-	return a.Remove(context.Background(), []string{l.order[1], l.order[4]}, RemoveOptions{Fault: fault})
+	return a.Remove(context.Background(), []string{l.order[1], l.order[4]}, archive.RemoveOptions{Fault: fault})
 }
 
 // seeGone makes the lab expect those snapshots gone that were to be removed and are.
@@ -106,8 +108,8 @@ func TestRemoveCrashes(t *testing.T) {
 				t.Parallel()
 				l := newLab(t)
 				removeLab(l)
-				_, err := l.removeFailing(step, func() error { return errCrash })
-				if !errors.Is(err, errCrash) {
+				_, err := l.removeFailing(step, func() error { return archive.ErrCrash })
+				if !errors.Is(err, archive.ErrCrash) {
 					t.Fatalf("remove: %v", err)
 				}
 				l.seeGone()
@@ -163,7 +165,7 @@ func TestRemoveCancelled(t *testing.T) {
 			a := l.open()
 			ctx, cancel := context.WithCancelCause(t.Context())
 			seen := make(map[string]int)
-			_, err := a.Remove(ctx, []string{l.order[1], l.order[4]}, RemoveOptions{Fault: func(name string) error {
+			_, err := a.Remove(ctx, []string{l.order[1], l.order[4]}, archive.RemoveOptions{Fault: func(name string) error {
 				if step == fmt.Sprint(name, " ", seen[name]) {
 					cancel(errStopped)
 				}
@@ -194,9 +196,9 @@ func TestRemovePowerCut(t *testing.T) {
 						continue
 					}
 					_, err := l.removeFailing(step, func() error {
-						return errors.Join(powerCut(disk.Path, flags), errCrash)
+						return errors.Join(powerCut(disk.Path, flags), archive.ErrCrash)
 					})
-					if !errors.Is(err, errCrash) {
+					if !errors.Is(err, archive.ErrCrash) {
 						t.Fatalf("%s: %v", step, err)
 					}
 					disk.Remount("")
@@ -264,13 +266,13 @@ func TestKilledWhileThinning(t *testing.T) {
 func TestRunEmptiesTrashAtItsEnd(t *testing.T) {
 	l := newLab(t)
 	removeLab(l)
-	_, err := l.removeFailing("empty 0", func() error { return errCrash })
-	if !errors.Is(err, errCrash) {
+	_, err := l.removeFailing("empty 0", func() error { return archive.ErrCrash })
+	if !errors.Is(err, archive.ErrCrash) {
 		t.Fatal(err)
 	}
 	l.seeGone()
 	full := func() bool {
-		list, err := os.ReadDir(l.path(metaDir, trashDir))
+		list, err := os.ReadDir(l.path(archive.MetaDir, archive.TrashDir))
 		if err != nil {
 			t.Error(err)
 		}
@@ -306,16 +308,16 @@ func TestTrashIsEmptiedByOne(t *testing.T) {
 	l := newLab(t)
 	removeLab(l)
 	other := l.open()
-	trash, err := other.openTrash()
+	trash, err := other.OpenTrash()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ok, err := lockTrash(t.Context(), "trash", trash, false); err != nil || !ok {
+	if ok, err := archive.LockTrash(t.Context(), "trash", trash, false); err != nil || !ok {
 		t.Fatal(ok, err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	a := l.open()
-	_, err = a.Remove(ctx, l.order[:1], RemoveOptions{Fault: func(step string) error {
+	_, err = a.Remove(ctx, l.order[:1], archive.RemoveOptions{Fault: func(step string) error {
 		if step == "empty" {
 			time.AfterFunc(50*time.Millisecond, func() { cancel(errStopped) })
 		}
@@ -326,7 +328,7 @@ func TestTrashIsEmptiedByOne(t *testing.T) {
 	}
 	l.forget(l.order[0])
 	l.run()
-	if list, err := os.ReadDir(l.path(metaDir, trashDir)); err != nil || len(list) == 0 {
+	if list, err := os.ReadDir(l.path(archive.MetaDir, archive.TrashDir)); err != nil || len(list) == 0 {
 		t.Errorf("the trash was emptied: %v", err)
 	}
 	if err := errors.Join(unix.Close(trash), other.Close()); err != nil {
@@ -340,10 +342,10 @@ func TestTrashIsEmptiedByOne(t *testing.T) {
 
 // Guards: names are unlinked no faster than was asked for.
 func TestPace(t *testing.T) {
-	p := &pacer{each: time.Millisecond}
+	p := &archive.Pacer{Each: time.Millisecond}
 	begin := time.Now()
 	for range 5 {
-		if err := p.pace(t.Context(), 20); err != nil {
+		if err := p.Pace(t.Context(), 20); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -352,7 +354,7 @@ func TestPace(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errStopped)
-	if err := p.pace(ctx, 1); !errors.Is(err, errStopped) {
+	if err := p.Pace(ctx, 1); !errors.Is(err, errStopped) {
 		t.Errorf("cancelled: %v", err)
 	}
 }

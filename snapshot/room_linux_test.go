@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"snapcopy/internal/archive"
 	"snapcopy/internal/testtree"
 )
 
@@ -103,11 +104,11 @@ func (d *fullDisk) lab(t *testing.T) *lab {
 	return l
 }
 
-func (l *lab) removeRoomless(names []string, fault func(string) error) (*RemoveReport, error) {
+func (l *lab) removeRoomless(names []string, fault func(string) error) (*archive.RemoveReport, error) {
 	l.t.Helper()
 	a := l.open()
 	defer l.close(a)
-	return a.Remove(context.Background(), names, RemoveOptions{Threads: 2, Fault: fault})
+	return a.Remove(context.Background(), names, archive.RemoveOptions{Threads: 2, Fault: fault})
 }
 
 // Guards: on a disk that is full in any way, snapshots can be removed, "latest" never leads to one that is gone, and what
@@ -129,7 +130,7 @@ func TestRemoveOnFullDisk(t *testing.T) {
 			}
 			a := l.open()
 			defer l.close(a)
-			if target := a.latest(); target != l.order[1] && (target != "" || disk.kind == "ext4") {
+			if target := a.Latest(); target != l.order[1] && (target != "" || disk.kind == "ext4") {
 				t.Errorf("latest leads to %q", target)
 			}
 			if trash, err := a.Unfinished(); err != nil || trash {
@@ -153,14 +154,14 @@ func TestRemoveOnFullDiskCrashes(t *testing.T) {
 			_, err := l.removeRoomless(l.order[:1], func(s string) error {
 				if s == step {
 					met = true
-					return errCrash
+					return archive.ErrCrash
 				}
 				return nil
 			})
 			if !met {
 				t.Skip("this system has room for a rename")
 			}
-			if !errors.Is(err, errCrash) {
+			if !errors.Is(err, archive.ErrCrash) {
 				t.Fatalf("remove: %v", err)
 			}
 			a := l.open()
@@ -193,7 +194,7 @@ func TestForgetPathOnFullDisk(t *testing.T) {
 		t.Run(disk.name, func(t *testing.T) {
 			t.Parallel()
 			l := disk.lab(t)
-			rep, err := l.forgetPath("d/secret", ForgetOptions{})
+			rep, err := l.forgetPath("d/secret", archive.ForgetOptions{})
 			if errors.Is(err, unix.ENOSPC) && disk.kind != "ext4" { // they want more for one new file than all of that
 				l.intact()
 				l.verify()
@@ -205,7 +206,7 @@ func TestForgetPathOnFullDisk(t *testing.T) {
 			l.forgets("d/secret")
 			l.intact()
 			l.verify()
-			if trash, err := os.ReadDir(l.path(metaDir, trashDir)); err != nil || len(trash) > 0 {
+			if trash, err := os.ReadDir(l.path(archive.MetaDir, archive.TrashDir)); err != nil || len(trash) > 0 {
 				t.Errorf("trash: %v %v", trash, err)
 			}
 		})
@@ -224,7 +225,7 @@ func TestFullDiskKeepsNobodyFromPruning(t *testing.T) {
 	if err != nil {
 		t.Errorf("acknowledge: %v", err)
 	}
-	if err := os.WriteFile(l.path(metaDir, archiveFile), []byte("{"), 0o600); err != nil {
+	if err := os.WriteFile(l.path(archive.MetaDir, archive.ArchiveFile), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	fillInodes(t, l)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,11 +12,13 @@ import (
 	"time"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/atomicfile"
 	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/exclude"
 	"snapcopy/internal/filter"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/inodeset"
 	"snapcopy/internal/lack"
 	"snapcopy/internal/walk"
 )
@@ -26,10 +27,10 @@ import (
 type run struct {
 	ctx     context.Context // of the whole run; copying a large file looks at it
 	opt     Options
-	archive *Archive
+	archive *archive.Archive
 	filter  *filter.Filter
-	report  *Report
-	caps    Capabilities
+	report  *archive.Report
+	caps    archive.Capabilities
 	source  *sourceRoot
 	host    string
 
@@ -54,11 +55,11 @@ type run struct {
 	top      *dir
 	dirs     dirhandles.Set[*dir]
 	groups   linkGroups
-	used     inodeSet
-	moved    inodeSet // stored files found under another name
+	used     inodeset.Set
+	moved    inodeset.Set // stored files found under another name
 	gone     goneList
 	coverage coverage
-	inside   *Coverage // of a source that is new and lies in another one
+	inside   *archive.Coverage // of a source that is new and lies in another one
 	stored   storedFiles
 	recent   recentContents
 	workers  []worker
@@ -75,6 +76,16 @@ type run struct {
 	lacks         atomic.Uint64 // fsat.Privileges that kept something from being set
 }
 
+// Errors that callers tell apart, beside those of the archive.
+var (
+	// ErrInsideArchive is returned for a source that is the archive or lies in it.
+	ErrInsideArchive = errors.New("source is inside the archive")
+	// ErrNothingStored is returned for a run in which all that is no folder could not be read.
+	ErrNothingStored = errors.New("nothing could be read")
+	// ErrClock is returned when the clock is behind all snapshots.
+	ErrClock = errors.New("clock is behind all snapshots")
+)
+
 // The names of the parts of a snapshot under construction in the work folder.
 const (
 	workTree    = "tree"
@@ -88,16 +99,16 @@ const (
 //
 // Files that cannot be read do not stop the run: they are listed in the report, which is then marked incomplete.
 // The report is returned with an error too, if there is anything to tell.
-func Run(ctx context.Context, source, path string, opt Options) (report *Report, err error) {
+func Run(ctx context.Context, source, path string, opt Options) (report *archive.Report, err error) {
 	if opt.Progress == nil {
-		opt.Progress = new(Progress)
+		opt.Progress = new(archive.Progress)
 	}
 	if opt.Exclude == nil {
 		opt.Exclude = exclude.New()
 	}
 	host, _ := os.Hostname() // told to people, and tells the sources of different machines apart
 	r := &run{ctx: ctx, opt: opt, host: host, work: fsat.NoDir, began: time.Now(), filter: opt.filter()}
-	r.report = &Report{Start: opt.now().UTC(), DryRun: opt.DryRun, Filters: r.filter}
+	r.report = &archive.Report{Start: opt.now().UTC(), DryRun: opt.DryRun, Filters: r.filter}
 	defer func() { err = errors.Join(err, r.close()) }()
 
 	if err := fsat.CheckProc(); err != nil {
@@ -152,74 +163,45 @@ func (r *run) step(name string) error {
 	return r.opt.Fault(name)
 }
 
-func (r *run) phase(p Phase) { r.opt.Progress.Phase.Store(int32(p)) }
+func (r *run) phase(p archive.Phase) { r.opt.Progress.Phase.Store(int32(p)) }
 
 // openArchive opens the archive or makes it. A dry run never makes one: it goes on without.
 func (r *run) openArchive(path string) error {
-	if err := outsideOthers(path); err != nil {
+	if err := archive.OutsideOthers(path); err != nil {
 		return err
 	}
-	a, err := Open(path)
-	if errors.Is(err, ErrNoArchive) && !r.opt.RequireArchive {
+	a, err := archive.Open(path)
+	if errors.Is(err, archive.ErrNoArchive) && !r.opt.RequireArchive {
 		r.report.Created = true
 		if r.opt.DryRun {
-			r.caps = Capabilities{HardLinks: true}
+			r.caps = archive.Capabilities{HardLinks: true}
 			if r.report.Archive, err = filepath.Abs(path); err != nil {
 				return err
 			}
-			return hasParent(r.report.Archive)
+			return archive.HasParent(r.report.Archive)
 		}
 		if err := r.step("create"); err != nil {
 			return err
 		}
-		a, err = Create(path, r.opt.now())
+		a, err = archive.Create(path, r.opt.now())
 	}
 	if err != nil {
 		return err
 	}
 	r.archive, r.report.Archive, r.caps = a, a.Path, a.Info.Capabilities
-	if mode := a.rootID.Mode & 0o777; r.report.Created && r.caps.Modes && mode&0o077 != 0 {
+	if mode := a.TopStat.Mode & 0o777; r.report.Created && r.caps.Modes && mode&0o077 != 0 {
 		r.report.ArchiveMode = mode
 	}
 	if a.InfoDamage != nil { // found out when the archive is locked; a dry run takes it for granted
 		r.caps.HardLinks = true
 	}
-	a.now = r.opt.now
-	return nil
-}
-
-// cleanUp removes what an earlier run that was cut short has left, finishes what it had published, and looks again at
-// what the file system can do.
-func (r *run) cleanUp() error {
-	recovered, err := r.archive.recover(r.ctx)
-	if err != nil {
-		return err
-	}
-	r.report.Recovered, r.report.ArchiveID = recovered, r.archive.Info.ID
-	r.report.Mended = append(r.report.Mended, r.archive.Mended()...)
-	r.report.Findings = r.archive.Findings()
-	if err := r.makeRoom(); err != nil {
-		return err
-	}
-	if r.work, err = fsat.OpenDir(r.archive.meta, workDir); err != nil {
-		return &fs.PathError{Op: "open", Path: r.archive.WorkPath(), Err: err}
-	}
-	if r.caps, err = r.archive.probe(); err != nil {
-		return fmt.Errorf("archive %s: %w", r.archive.Path, err)
-	}
-	if !r.caps.HardLinks && !r.opt.AllowCopies {
-		return fmt.Errorf("archive %s: %w (%s)", r.archive.Path, ErrNoHardLinks, r.caps.FileSystem)
-	}
-	if r.caps != r.archive.Info.Capabilities {
-		r.archive.Info.Capabilities = r.caps
-		return r.archive.writeInfo()
-	}
+	a.Now = r.opt.now
 	return nil
 }
 
 // openPrevious finds the name of this snapshot and the snapshots to compare with.
 func (r *run) openPrevious() error {
-	r.report.Snapshot = NameAt(r.report.Start)
+	r.report.Snapshot = archive.NameAt(r.report.Start)
 	if r.archive == nil {
 		return nil
 	}
@@ -233,8 +215,8 @@ func (r *run) openPrevious() error {
 	if err := r.nameRun(snapshots); err != nil {
 		return err
 	}
-	newest := r.archive.newest(snapshots, r.report.Start)
-	order := slices.Concat(reversed(snapshots[:newest+1]), reversed(snapshots[newest+1:]))
+	newest := r.archive.Newest(snapshots, r.report.Start)
+	order := slices.Concat(archive.Reversed(snapshots[:newest+1]), archive.Reversed(snapshots[newest+1:]))
 	if err := r.comparePrevious(order); err != nil {
 		return err
 	}
@@ -247,19 +229,6 @@ func (r *run) previousUnusable(err error) {
 	defer r.tally.mu.Unlock()
 	if r.report.PreviousUnusable == "" {
 		r.report.PreviousUnusable = err.Error()
-	}
-}
-
-// avoidTaken moves the name of the snapshot on to the next that nothing in the archive has: a snapshot whose catalog is lost
-// keeps its name, and so does a catalog whose snapshot is lost.
-func (r *run) avoidTaken() error {
-	for {
-		t, _ := parseName(r.report.Snapshot)
-		taken, err := r.archive.isTaken(r.report.Snapshot)
-		if err != nil || !taken {
-			return err
-		}
-		r.report.Snapshot = NameAt(t.Add(time.Second))
 	}
 }
 
@@ -279,7 +248,7 @@ func (r *run) begin() error {
 		return err
 	}
 	var err error
-	r.catalogFile, err = os.OpenFile(r.archive.metaPath(workDir, workCatalog), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	r.catalogFile, err = os.OpenFile(r.archive.MetaPath(archive.WorkDir, workCatalog), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("begin catalog: %w", err)
 	}
@@ -334,7 +303,7 @@ func (r *run) makeTop() (int, error) {
 
 // mirror walks the source and fills the work tree and the catalog.
 func (r *run) mirror(ctx context.Context) error {
-	r.phase(Copying)
+	r.phase(archive.Copying)
 	err := walk.Run(ctx, len(r.workers), r.top, len(r.top.names), walk.Tree[*dir]{
 		Items: r.items,
 		Enter: r.enter,

@@ -107,7 +107,7 @@ func (s *sourceRoot) stillHas(dir string, e *index.Entry) bool {
 
 // leaveOut reports why a directory is not to be entered, or "".
 func (r *run) leaveOut(d *dir, src int) (rule string, err error) {
-	if r.archive != nil && d.source.SameFile(&r.archive.rootID) {
+	if r.archive != nil && d.source.SameFile(&r.archive.TopStat) {
 		r.tally.mu.Lock()
 		r.report.SelfExcluded = d.path()
 		r.tally.mu.Unlock()

@@ -141,7 +141,7 @@ func (r *run) storeFile(w *worker, d *dir, i int, st *fsat.Stat, was *index.Entr
 		f.e.Flags |= index.Racy
 	}
 	if f.movedFrom != 0 {
-		r.moved.claim(f.movedFrom)
+		r.moved.Claim(f.movedFrom)
 	}
 	if r.caps.Reflink && !f.shared && f.e.Size >= worthSharing && !r.opt.DryRun {
 		r.recent.add(d, &f.e)
@@ -174,7 +174,7 @@ func (r *run) takeBack(f *file) error {
 	f.w.counts.BytesLinked -= f.linked
 	f.w.counts.BytesAllocated -= f.allocated
 	if f.shared {
-		r.used.release(f.e.Stored)
+		r.used.Release(f.e.Stored)
 	}
 	if r.opt.DryRun {
 		return nil
@@ -436,7 +436,7 @@ func (r *run) fill(f *file, dst int, known bool) error {
 			return nil
 		}
 	}
-	if f.small == nil && r.caps.Reflink && f.st.Dev == r.archive.rootID.Dev && fsat.Clone(dst, f.src) == nil {
+	if f.small == nil && r.caps.Reflink && f.st.Dev == r.archive.TopStat.Dev && fsat.Clone(dst, f.src) == nil {
 		return r.hashClone(f, dst)
 	}
 	if err := r.step("write"); err != nil {

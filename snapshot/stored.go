@@ -8,12 +8,13 @@ import (
 	"sync"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/filecopy"
 	"snapcopy/internal/fsat"
 )
 
 // workTreePath is the mirror under construction, below the archive's folder.
-const workTreePath = metaDir + "/" + workDir + "/" + workTree
+const workTreePath = archive.MetaDir + "/" + archive.WorkDir + "/" + workTree
 
 // linkByHash looks in the whole archive for a stored file with the content and metadata of f that no other file of this
 // snapshot uses, and links to it. It returns that file's entry and the path it had.
@@ -24,7 +25,7 @@ func (r *run) linkByHash(f *file) (found *index.Entry, from string, err error) {
 	meta := index.MetaFingerprint(&f.e)
 	lookup := func(visit func(index.Location) bool) error { return r.index.LookupMeta(f.e.Hash, meta, visit) }
 	err = r.eachStored(f.e.Hash, lookup, func(loc index.Location) bool {
-		return r.restat || !r.used.has(loc.Stored)
+		return r.restat || !r.used.Has(loc.Stored)
 	}, func(snapshot, dir string, e *index.Entry) (bool, error) {
 		if !r.standsFor(e, &f.e) || lacksRights(e) && r.caps.Owners && r.caps.Modes {
 			return true, nil
@@ -59,7 +60,7 @@ func (r *run) linkStoredAt(f *file, snapshot, dir string, e *index.Entry) (linke
 		if !r.sameHoles(f, fd, e.Name, &st) || !r.sameXattrs(f, fd, e) || !r.roomFor(f.st.Nlink, &st) {
 			return nil
 		}
-		if !r.used.claim(st.Ino) {
+		if !r.used.Claim(st.Ino) {
 			return nil
 		}
 		linked, err = r.linkFrom(f.w, f.d, fd, e.Name, f.name, e)
@@ -179,14 +180,14 @@ func (r *run) eachStored(hash index.Hash, lookup func(func(index.Location) bool)
 		return nil
 	}
 	if err != nil {
-		return fatal("read", indexFile, err)
+		return fatal("read", archive.IndexFile, err)
 	}
 	return nil
 }
 
 // storedFiles gives access to stored files by snapshot and path: open catalogs, and open folders for linking.
 type storedFiles struct {
-	archive  *Archive
+	archive  *archive.Archive
 	mu       sync.Mutex
 	catalogs map[string]*index.Catalog // nil value: there is none, or it cannot be used
 	order    []string                  // of catalogs, the oldest first
@@ -196,9 +197,9 @@ type storedFiles struct {
 // maxCatalogs bounds the catalogs open at once; each caches some of its blocks.
 const maxCatalogs = 4
 
-func (s *storedFiles) init(a *Archive) {
+func (s *storedFiles) init(a *archive.Archive) {
 	s.archive, s.catalogs = a, make(map[string]*index.Catalog)
-	s.folders.init(a.root)
+	s.folders.init(a.Root)
 }
 
 func (s *storedFiles) close() error {
@@ -245,7 +246,7 @@ func (s *storedFiles) catalog(snapshot string) (*index.Catalog, error) {
 		}
 		delete(s.catalogs, oldest)
 	}
-	c, err := index.Open(s.archive.catalogPath(snapshot))
+	c, err := index.Open(s.archive.CatalogPath(snapshot))
 	if err == nil {
 		if _, statErr := os.Lstat(s.archive.Path + "/" + snapshot); statErr != nil {
 			c, err = nil, errors.Join(statErr, c.Close())
@@ -265,7 +266,7 @@ func (s *storedFiles) native(snapshot string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c, err := s.catalog(snapshot)
-	return err == nil && c.Summary().Anchor == s.archive.anchor
+	return err == nil && c.Summary().Anchor == s.archive.Anchor()
 }
 
 // in calls do with an open folder of a snapshot, or of the mirror under construction.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/fsat"
 )
 
@@ -25,7 +26,7 @@ func (r *run) setMetadata(fd int, e *index.Entry, set []fsat.Xattr, made uint32)
 		case fsat.IsRefused(err):
 			r.refused(err, fsat.CapChown)
 			var lost index.Flags
-			mode, lost = safeMode(e)
+			mode, lost = archive.SafeMode(e)
 			flags |= lost
 		case err != nil:
 			return flags, nil, err
@@ -52,20 +53,6 @@ func (r *run) setMetadata(fd int, e *index.Entry, set []fsat.Xattr, made uint32)
 		return flags, lost, err
 	}
 	return flags, lost, nil
-}
-
-// safeMode gives the mode for a file that belongs to us though it should belong to somebody else. It has no set-ID
-// bits: a set-user-ID program of root's must not become one of the user who makes the snapshot. And it lets us read: what
-// we could read as one of the group, or of the others, must not be closed to us now that we own it.
-func safeMode(e *index.Entry) (uint32, index.Flags) {
-	mode := e.Mode&^0o6000 | 0o400
-	if e.Type == index.Dir {
-		mode |= 0o500
-	}
-	if mode != e.Mode {
-		return mode, index.OwnerNotHeld | index.ModeNotHeld
-	}
-	return mode, index.OwnerNotHeld
 }
 
 // makeSpecial makes a symbolic link, FIFO, socket or device in the mirror.
@@ -145,7 +132,7 @@ func (r *run) setMetadataAt(dir int, e *index.Entry, set []fsat.Xattr) (lost, er
 		case fsat.IsRefused(err):
 			r.refused(err, fsat.CapChown)
 			var lost index.Flags
-			mode, lost = safeMode(e)
+			mode, lost = archive.SafeMode(e)
 			e.Flags |= lost
 		case err != nil:
 			return nil, err
@@ -197,12 +184,12 @@ func (r *run) finishDir(w *worker, d *dir) error {
 		return fatal("read back metadata of", d.path(), err)
 	}
 	d.self.Flags, d.self.Stored, d.self.Blocks = e.Flags, stored.Ino, uint64(stored.Blocks)
-	if d.parent == nil && topMode(&d.self) != d.self.Mode {
+	if d.parent == nil && archive.TopMode(&d.self) != d.self.Mode {
 		d.self.Flags |= index.ModeNotHeld
 	}
 	w.structure += uint64(stored.Blocks) * 512
 	w.counts.BytesAllocated += uint64(stored.Blocks) * 512
-	w.notHeld.add(d.self.Flags)
+	w.notHeld.Add(d.self.Flags)
 	if err := r.countNames(w, d); err != nil {
 		return fatal("list", d.path(), err)
 	}

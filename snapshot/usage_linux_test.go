@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"snapcopy/internal/archive"
 )
 
 // Guards: what an archive takes beside its snapshots and what is recorded of them is told to the block.
@@ -20,30 +22,30 @@ func TestOverhead(t *testing.T) {
 	l.run()
 	a := l.open()
 	defer l.close(a)
-	if _, err := a.AddReader(NewReader(l.order[0], "/srv/tree", time.Now())); err != nil {
+	if _, err := a.AddReader(archive.NewReader(l.order[0], "/srv/tree", time.Now())); err != nil {
 		t.Fatal(err)
 	}
 	if err := a.Pin(l.order[0], "why", time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{"work.aside/in/file", catalogsDir + "/2026-01-01T000000Z.cat", "stranger"} {
-		path = l.path(metaDir, path)
+	for _, path := range []string{"work.aside/in/file", archive.CatalogsDir + "/2026-01-01T000000Z.cat", "stranger"} {
+		path = l.path(archive.MetaDir, path)
 		err := os.MkdirAll(filepath.Dir(path), 0o700)
 		if err = errors.Join(err, os.WriteFile(path, []byte("counted"), 0o600)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	var want Usage
+	var want archive.Usage
 	err := filepath.WalkDir(l.arch, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		if _, ok := parseName(e.Name()); ok && e.IsDir() {
+		if _, ok := archive.ParseName(e.Name()); ok && e.IsDir() {
 			return fs.SkipDir
 		}
-		rel := strings.TrimPrefix(path, l.arch+"/"+metaDir+"/")
+		rel := strings.TrimPrefix(path, l.arch+"/"+archive.MetaDir+"/")
 		isRecord := slices.ContainsFunc(l.order, func(name string) bool { return strings.Contains(filepath.Base(rel), name) })
-		if dir := filepath.Dir(rel); !isRecord || dir != catalogsDir && dir != runsDir {
+		if dir := filepath.Dir(rel); !isRecord || dir != archive.CatalogsDir && dir != archive.RunsDir {
 			info, err := e.Info()
 			if err != nil {
 				return err

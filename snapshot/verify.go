@@ -12,9 +12,11 @@ import (
 	"sync"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/filecopy"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/inodeset"
 	"snapcopy/internal/tree"
 	"snapcopy/internal/walk"
 )
@@ -25,8 +27,8 @@ var ErrDamage = errors.New("damage")
 // VerifyOptions are the choices for Verify.
 type VerifyOptions struct {
 	Threads      int
-	MetadataOnly bool      // do not read contents
-	Progress     *Progress // nil: nobody is watching
+	MetadataOnly bool              // do not read contents
+	Progress     *archive.Progress // nil: nobody is watching
 	// Damage, if set, is told of each finding, one call at a time.
 	Damage func(Damage)
 }
@@ -54,11 +56,11 @@ type VerifyReport struct {
 // attributes and links, nothing else may be, and every content has to have the recorded hash. It checks the catalogs
 // and the content-hash index themselves, too. Nothing is changed, not even access times where that can be helped.
 // Findings are told and counted; an error means that the check could not be carried out.
-func (a *Archive) Verify(ctx context.Context, snapshots []Snapshot, opt VerifyOptions) (*VerifyReport, error) {
+func Verify(ctx context.Context, a *archive.Archive, snapshots []archive.Snapshot, opt VerifyOptions) (*VerifyReport, error) {
 	if opt.Progress == nil {
-		opt.Progress = new(Progress)
+		opt.Progress = new(archive.Progress)
 	}
-	opt.Progress.Phase.Store(int32(Copying))
+	opt.Progress.Phase.Store(int32(archive.Copying))
 	if err := fsat.CheckProc(); err != nil {
 		return new(VerifyReport), err
 	}
@@ -74,13 +76,13 @@ func (a *Archive) Verify(ctx context.Context, snapshots []Snapshot, opt VerifyOp
 		}
 	}
 	err := v.wholeArchive()
-	opt.Progress.Phase.Store(int32(Finished))
+	opt.Progress.Phase.Store(int32(archive.Finished))
 	return &v.report, err
 }
 
 type verifier struct {
 	ctx     context.Context
-	archive *Archive
+	archive *archive.Archive
 	opt     VerifyOptions
 	root    bool
 	workers []worker
@@ -91,13 +93,13 @@ type verifier struct {
 	catalog *index.Catalog // of it
 	read    readContents
 	dirs    dirhandles.Set[*verifyDir]
-	used    inodeSet // stored files met in this snapshot
+	used    inodeset.Set // stored files met in this snapshot
 	groups  map[groupKey]uint64
 	lock    sync.Mutex // of groups, the report and the Damage function
 	report  VerifyReport
 }
 
-func (v *verifier) expect(snapshots []Snapshot) {
+func (v *verifier) expect(snapshots []archive.Snapshot) {
 	var files, size uint64
 	for _, s := range snapshots {
 		c, err := s.OpenCatalog()
@@ -174,10 +176,10 @@ func joinDamage(list []error) error {
 }
 
 // snapshot verifies one snapshot.
-func (v *verifier) snapshot(s Snapshot) (err error) {
+func (v *verifier) snapshot(s archive.Snapshot) (err error) {
 	v.name = s.Name
 	hold, err := s.Hold()
-	if errors.Is(err, ErrNoSnapshot) { // removed since it was listed
+	if errors.Is(err, archive.ErrNoSnapshot) { // removed since it was listed
 		return nil
 	}
 	if err == nil {
@@ -203,13 +205,13 @@ func (v *verifier) snapshot(s Snapshot) (err error) {
 	if v.catalog = c; c.Summary().Snapshot != s.Name {
 		v.damage("", damagef("the catalog is that of snapshot %q", c.Summary().Snapshot))
 	}
-	v.used, v.groups = inodeSet{}, make(map[groupKey]uint64)
+	v.used, v.groups = inodeset.Set{}, make(map[groupKey]uint64)
 	return errors.Join(v.tree(), c.Close())
 }
 
 func (v *verifier) tree() error {
 	root := v.catalog.Root()
-	fd, err := fsat.OpenDir(v.archive.root, v.name)
+	fd, err := fsat.OpenDir(v.archive.Root, v.name)
 	if err != nil {
 		v.damage("", lookFailed("open", err))
 		return nil
@@ -374,7 +376,7 @@ func (v *verifier) wholeArchive() error {
 	}
 	for _, name := range lost {
 		v.name = name
-		v.damage("", damagef("%w", ErrNoCatalog))
+		v.damage("", damagef("%w", archive.ErrNoCatalog))
 	}
 	gone, err := v.archive.WithoutFolder()
 	if err != nil {
@@ -382,7 +384,7 @@ func (v *verifier) wholeArchive() error {
 	}
 	for _, name := range gone {
 		v.name = name
-		v.damage("", damagef("%w (%s)", ErrNoFolder, v.archive.catalogPath(name)))
+		v.damage("", damagef("%w (%s)", archive.ErrNoFolder, v.archive.CatalogPath(name)))
 	}
 	v.name = ""
 	for _, f := range v.archive.Findings() {
@@ -392,9 +394,9 @@ func (v *verifier) wholeArchive() error {
 		}
 		v.damage("", err)
 	}
-	if target, err := os.Readlink(filepath.Join(v.archive.Path, latestLink)); err == nil {
+	if target, err := os.Readlink(filepath.Join(v.archive.Path, archive.LatestLink)); err == nil {
 		if _, err := os.Lstat(filepath.Join(v.archive.Path, target)); errors.Is(err, fs.ErrNotExist) {
-			v.damage("", damagef("%q points to %q, which is not there", latestLink, target))
+			v.damage("", damagef("%q points to %q, which is not there", archive.LatestLink, target))
 		}
 	}
 	x, err := index.OpenIndex(v.archive.IndexPath())
@@ -411,7 +413,7 @@ func (v *verifier) wholeArchive() error {
 		if !errors.Is(err, index.ErrDamaged) {
 			err = lookFailed("read", err)
 		}
-		v.damage("", fmt.Errorf("%w: %w", ErrIndex, err))
+		v.damage("", fmt.Errorf("%w: %w", archive.ErrIndex, err))
 	}
 	return nil
 }

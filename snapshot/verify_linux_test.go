@@ -5,12 +5,14 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"snapcopy/internal/archive"
 )
 
 // verifyAll verifies every snapshot of an archive and gives what it found, one line each.
 func verifyAll(t *testing.T, path string) (*VerifyReport, []string) {
 	t.Helper()
-	a, err := Open(path)
+	a, err := archive.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -20,7 +22,7 @@ func verifyAll(t *testing.T, path string) (*VerifyReport, []string) {
 		t.Fatal(err)
 	}
 	var found []string
-	rep, err := a.Verify(t.Context(), list, VerifyOptions{Threads: 4, Damage: func(d Damage) {
+	rep, err := Verify(t.Context(), a, list, VerifyOptions{Threads: 4, Damage: func(d Damage) {
 		found = append(found, d.Path+": "+d.Err.Error())
 	}})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/fsat"
 )
@@ -36,7 +37,7 @@ func (d *verifyDir) path() string {
 
 // openByPath opens the directory by the names from the top.
 func (v *verifier) openByPath(d *verifyDir) (err error) {
-	if d.fd, err = fsat.OpenPath(v.archive.root, join(v.name, d.path())); err != nil {
+	if d.fd, err = fsat.OpenPath(v.archive.Root, join(v.name, d.path())); err != nil {
 		return fmt.Errorf("open %q again: %w", d.path(), err)
 	}
 	return nil
@@ -115,7 +116,7 @@ func (d *verifyDir) notListed(list []fsat.DirEntry) map[uint64]bool {
 	inodes := make(map[uint64]bool)
 	for i := range d.entries {
 		var st fsat.Stat
-		if name := d.entries[i].Name; !lists(list, name) && fsat.StatAt(d.fd, name, &st) == nil {
+		if name := d.entries[i].Name; !archive.Lists(list, name) && fsat.StatAt(d.fd, name, &st) == nil {
 			inodes[st.Ino] = true
 		}
 	}

@@ -60,7 +60,7 @@ func (v *verifier) compareLinks(e *index.Entry, st *fsat.Stat) error {
 		return nil // unchanged symbolic links and special files share inodes across snapshots only
 	}
 	if !e.Linked() {
-		if !v.used.claim(st.Ino) {
+		if !v.used.Claim(st.Ino) {
 			return damagef("shares its stored file with another name of this snapshot; they were separate")
 		}
 		return nil
@@ -76,7 +76,7 @@ func (v *verifier) compareLinks(e *index.Entry, st *fsat.Stat) error {
 	}
 	v.lock.Unlock()
 	switch {
-	case !seen && !v.used.claim(st.Ino):
+	case !seen && !v.used.Claim(st.Ino):
 		return damagef("shares its stored file with another name of this snapshot; they were separate")
 	case seen && ino != st.Ino && v.archive.Info.Capabilities.HardLinks:
 		return damagef("no longer shares its stored file with the other names it was a hard link of")

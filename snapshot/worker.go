@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/filecopy"
 	"snapcopy/internal/fsat"
 )
@@ -22,7 +23,7 @@ type worker struct {
 	notLinked index.Flags
 
 	counts       index.Counts
-	notHeld      NotHeld
+	notHeld      archive.NotHeld
 	limit        uint64 // links that the file system's limit did not allow
 	missing      uint64 // links to what was not there
 	rechecked    uint64 // stored files looked at before they were linked
@@ -31,7 +32,7 @@ type worker struct {
 	_            [64]byte
 }
 
-func newWorkers(n int, progress *Progress) []worker {
+func newWorkers(n int, progress *archive.Progress) []worker {
 	list := make([]worker, n)
 	for i := range list {
 		w := &list[i]
@@ -59,7 +60,7 @@ func (w *worker) isMissing() {
 	w.notLinked |= index.WasMissing
 }
 
-func (w *worker) publishProgress(p *Progress) {
+func (w *worker) publishProgress(p *archive.Progress) {
 	p.Files.Add(w.files)
 	p.Bytes.Add(w.bytes)
 	w.files, w.bytes = 0, 0

@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"snapcopy/snapshot"
+	"snapcopy/internal/archive"
 )
 
 type acknowledgeOptions struct{ json bool }
@@ -32,8 +32,8 @@ func (o *acknowledgeOptions) AddFlags(f *pflag.FlagSet) {
 }
 
 type acknowledgedLine struct {
-	Snapshot  string              `json:"snapshot"`
-	Tripwires []snapshot.Tripwire `json:"tripwires"`
+	Snapshot  string             `json:"snapshot"`
+	Tripwires []archive.Tripwire `json:"tripwires"`
 }
 
 // Run acknowledges.
@@ -73,14 +73,14 @@ func (o *acknowledgeOptions) Run(_ context.Context, a *app, args []string) (err 
 
 // mendNote makes the note of what was acknowledged anew if it cannot be read. It says of the newest snapshot, and so of all,
 // that they are as they should be, which is so.
-func (o *acknowledgeOptions) mendNote(a *app, archive *snapshot.Archive) error {
-	snapshots, err := archive.Snapshots()
+func (o *acknowledgeOptions) mendNote(a *app, arch *archive.Archive) error {
+	snapshots, err := arch.Snapshots()
 	if err != nil || len(snapshots) == 0 {
 		return err
 	}
-	for _, f := range archive.Findings() {
-		if errors.Is(f.Err, snapshot.ErrAcknowledged) {
-			return archive.Acknowledge(snapshots[len(snapshots)-1].Name, a.now())
+	for _, f := range arch.Findings() {
+		if errors.Is(f.Err, archive.ErrAcknowledged) {
+			return arch.Acknowledge(snapshots[len(snapshots)-1].Name, a.now())
 		}
 	}
 	return nil

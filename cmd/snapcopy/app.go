@@ -5,7 +5,7 @@ import (
 	"os"
 	"time"
 
-	"snapcopy/snapshot"
+	"snapcopy/internal/archive"
 )
 
 // app is what the commands share.
@@ -19,7 +19,7 @@ type app struct {
 	archive   string // that a command writes to; "": none
 	makesRoom bool   // by removing
 
-	opened []*snapshot.Archive // by openArchive
+	opened []*archive.Archive // by openArchive
 }
 
 // clockVariable stands in for the clock, for tests.
@@ -43,7 +43,7 @@ func newApp() (*app, error) {
 }
 
 // openToChange opens an archive for a command that writes to it.
-func (a *app) openToChange(path string) (*snapshot.Archive, error) {
+func (a *app) openToChange(path string) (*archive.Archive, error) {
 	a.archive = path
 	return a.openArchive(path)
 }

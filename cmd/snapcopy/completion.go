@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"snapcopy/index"
-	"snapcopy/snapshot"
+	"snapcopy/internal/archive"
 )
 
 // shells are those that completions can be made for.
@@ -111,7 +111,7 @@ func (a *app) completePlace(toComplete string) ([]cobra.Completion, cobra.ShellC
 
 // completeSnapshot completes the name of a snapshot, the newest first; before is what stands before it.
 func (a *app) completeSnapshot(where, before, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	archive, err := snapshot.Open(where)
+	archive, err := archive.Open(where)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}

@@ -4,31 +4,31 @@ import (
 	"context"
 	"fmt"
 
-	"snapcopy/snapshot"
+	"snapcopy/internal/archive"
 )
 
 // finishEarlier finishes what an earlier command has begun to remove or to forget and was cut short in, whatever else the
 // present one has to do: what was removed gives its space back, and what was forgotten is nowhere any more. It tells what
 // it did.
-func (a *app) finishEarlier(ctx context.Context, archive *snapshot.Archive, opt snapshot.RemoveOptions, quiet bool) error {
-	unfinished, err := archive.Unfinished()
+func (a *app) finishEarlier(ctx context.Context, arch *archive.Archive, opt archive.RemoveOptions, quiet bool) error {
+	unfinished, err := arch.Unfinished()
 	if err != nil || !unfinished {
 		return err
 	}
-	before, err := archive.FileSystem()
+	before, err := arch.FileSystem()
 	if err != nil {
 		return err
 	}
-	opt.Progress, opt.Check, opt.Freed = new(snapshot.Progress), nil, nil
+	opt.Progress, opt.Check, opt.Freed = new(archive.Progress), nil, nil
 	rm := removeOptions{quiet: quiet}
-	report, err := rm.watch(ctx, a, archive, nil, opt)
+	report, err := rm.watch(ctx, a, arch, nil, opt)
 	if err != nil {
 		return err
 	}
-	if err := archive.Settle(); err != nil {
+	if err := arch.Settle(); err != nil {
 		return err
 	}
-	after, err := archive.FileSystem()
+	after, err := arch.FileSystem()
 	if err != nil || quiet {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/lack"
 	"snapcopy/internal/overlay"
@@ -103,7 +104,7 @@ func statusOf(err error) int {
 		return t.status
 	case errors.Is(err, context.Canceled):
 		return statusInterrupted
-	case errors.Is(err, snapshot.ErrLocked):
+	case errors.Is(err, archive.ErrLocked):
 		return statusLocked
 	case fsat.IsNoSpace(err):
 		return statusNoSpace
@@ -120,27 +121,27 @@ var hints = []struct {
 }{
 	{errSnapshot, "give the path of the archive alone"},
 	{errInside, "give the path of the archive; `snapcopy ls ARCHIVE@SNAPSHOT PATH` looks into a snapshot"},
-	{snapshot.ErrReaderNote, "if no instant restore needs a snapshot any more, remove that file"},
+	{archive.ErrReaderNote, "if no instant restore needs a snapshot any more, remove that file"},
 	{plainfile.ErrKind, "move it elsewhere, put back what belongs there if there is a copy, and give the command again"},
-	{snapshot.ErrNoRecords, "put it back from a copy; without one, use the snapshots as the plain folders that they are, and " +
+	{archive.ErrNoRecords, "put it back from a copy; without one, use the snapshots as the plain folders that they are, and " +
 		"begin a new archive in another folder"},
-	{snapshot.ErrNotArchive, "choose an archive, or a new or empty folder to make one in"},
-	{snapshot.ErrNoArchive, "is its disk mounted? `snapcopy snapshot SOURCE ARCHIVE` makes a new archive"},
-	{snapshot.ErrNoAccess, "use an archive of your own, such as ~/backup, or run the command as the user whose archive it is (sudo?)"},
+	{archive.ErrNotArchive, "choose an archive, or a new or empty folder to make one in"},
+	{archive.ErrNoArchive, "is its disk mounted? `snapcopy snapshot SOURCE ARCHIVE` makes a new archive"},
+	{archive.ErrNoAccess, "use an archive of your own, such as ~/backup, or run the command as the user whose archive it is (sudo?)"},
 	{index.ErrDamaged, "the files of that snapshot can be copied as they are; `snapcopy list ARCHIVE` says what to type to remove it"},
-	{snapshot.ErrNewerFormat, "install the newest version of snapcopy; this one changes nothing there"},
+	{archive.ErrNewerFormat, "install the newest version of snapcopy; this one changes nothing there"},
 	{index.ErrNewer, "install the newest version of snapcopy; this one changes nothing there"},
-	{snapshot.ErrLocked, "try again when it has ended; a lock never outlives its process"},
-	{snapshot.ErrNoHardLinks, "choose another file system, or --allow-copies to store every snapshot as a full copy"},
+	{archive.ErrLocked, "try again when it has ended; a lock never outlives its process"},
+	{archive.ErrNoHardLinks, "choose another file system, or --allow-copies to store every snapshot as a full copy"},
 	{snapshot.ErrInsideArchive, "choose an archive that does not contain the source"},
-	{snapshot.ErrInsideOther, "choose another folder: a snapshot must stay as it is"},
+	{archive.ErrInsideOther, "choose another folder: a snapshot must stay as it is"},
 	{restore.ErrInsideArchive, "choose a folder outside the archive"},
 	{restore.ErrNoRoom, "make room, restore to another disk, or begin all the same with --ignore-space"},
 	{restore.ErrSameName, "restore them one after the other, each into a folder of its own"},
 	{restore.ErrMountsBelow, "unmount it first, or restore with --in-place, which leaves mounted file systems alone"},
 	{errNotInSnapshot, "`snapcopy ls ARCHIVE@SNAPSHOT` shows what there is"},
 	{restore.ErrNotFile, "`snapcopy ls ARCHIVE@SNAPSHOT PATH` lists a folder, `snapcopy restore` brings back anything"},
-	{snapshot.ErrNoSnapshot, "`snapcopy list ARCHIVE` shows what there is"},
+	{archive.ErrNoSnapshot, "`snapcopy list ARCHIVE` shows what there is"},
 	{restore.ErrMounted, "`snapcopy settle MOUNTPOINT` makes an ordinary folder of it"},
 	{restore.ErrSettling, "`snapcopy settle MOUNTPOINT` finishes that"},
 	{restore.ErrOtherSnapshot, "settle it first, or choose another mountpoint"},
@@ -151,7 +152,7 @@ var hints = []struct {
 	{overlay.ErrOtherLower, "use the archive that was used before, and not a copy of it"},
 	{overlay.ErrNotPermitted, "run it as root, or in a user namespace with a mount namespace (`unshare -Urm`)"},
 	{errArchiveAway, "is its disk mounted? If it is elsewhere now: `snapcopy instant ARCHIVE@SNAPSHOT MOUNTPOINT`"},
-	{snapshot.ErrLastComplete, "--allow-last removes it all the same; with --count-incomplete it is enough if an incomplete snapshot is left"},
+	{archive.ErrLastComplete, "--allow-last removes it all the same; with --count-incomplete it is enough if an incomplete snapshot is left"},
 	{fsat.ErrNoProc, "`mount -t proc proc /proc`, or run it where /proc is mounted"},
 	{snapshot.ErrNothingStored, "is the source mounted, and may you read it? Every earlier snapshot is as it was"},
 	{snapshot.ErrClock, "set the clock right. If it is, `snapcopy remove ARCHIVE SNAPSHOT` removes what was made with a wrong " +
@@ -164,7 +165,7 @@ func hintFor(err error) string {
 			return h.hint
 		}
 	}
-	var parent *snapshot.NoParentError
+	var parent *archive.NoParentError
 	if errors.As(err, &parent) {
 		return fmt.Sprintf("is its disk mounted? If so, make that folder first: `mkdir -p %s`", shellWord(parent.Parent))
 	}

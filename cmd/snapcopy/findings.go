@@ -5,12 +5,12 @@ import (
 	"fmt"
 
 	"snapcopy/index"
-	"snapcopy/snapshot"
+	"snapcopy/internal/archive"
 )
 
 // openArchive opens an archive for a command. What is wrong with its own files is told when the command has ended.
-func (a *app) openArchive(path string) (*snapshot.Archive, error) {
-	archive, err := snapshot.Open(path)
+func (a *app) openArchive(path string) (*archive.Archive, error) {
+	archive, err := archive.Open(path)
 	if err != nil {
 		return nil, insideArchive(path, err)
 	}
@@ -33,13 +33,13 @@ func (a *app) tellMended() {
 }
 
 // tellFindings says what about the archive's own notes a person has to settle, and how.
-func (a *app) tellFindings(archive *snapshot.Archive) {
+func (a *app) tellFindings(archive *archive.Archive) {
 	for _, f := range archive.Findings() {
 		a.term.errorf("%s", findingLine(archive.Path, f))
 	}
 }
 
-func findingLine(archive string, f snapshot.Finding) string {
+func findingLine(archive string, f archive.Finding) string {
 	if !f.Seen {
 		return fmt.Sprintf("Warning: %s cannot be looked at: %s.", name(f.Path), printable(f.Err.Error()))
 	}
@@ -48,23 +48,23 @@ func findingLine(archive string, f snapshot.Finding) string {
 
 // remedy says what to do about something that is wrong with a snapshot or with the archive's own files; "" if there is
 // nothing but to look for another copy.
-func remedy(err error, archive, snapshotName string) string {
-	where := name(archive)
+func remedy(err error, path, snapshotName string) string {
+	where := name(path)
 	for _, r := range []struct {
 		err  error
 		text string
 	}{
-		{snapshot.ErrNoFolder, fmt.Sprintf("`snapcopy remove %s %s` removes what is left of it", where, snapshotName)},
-		{snapshot.ErrNoCatalog, fmt.Sprintf("Its files can be copied as they are; `snapcopy remove %s %s` removes it",
+		{archive.ErrNoFolder, fmt.Sprintf("`snapcopy remove %s %s` removes what is left of it", where, snapshotName)},
+		{archive.ErrNoCatalog, fmt.Sprintf("Its files can be copied as they are; `snapcopy remove %s %s` removes it",
 			where, snapshotName)},
-		{snapshot.ErrForgetNote, fmt.Sprintf("Give the command again: `snapcopy forget-path %s PATH`; if nothing is to be "+
+		{archive.ErrForgetNote, fmt.Sprintf("Give the command again: `snapcopy forget-path %s PATH`; if nothing is to be "+
 			"forgotten, remove that file", where)},
-		{snapshot.ErrAcknowledged, fmt.Sprintf("`snapcopy acknowledge %s` makes it anew", where)},
-		{snapshot.ErrReaderNote, "If no instant restore needs the snapshot any more, remove that file"},
-		{snapshot.ErrReaderNotes, "Put the folder back from a copy of the archive, or move away what is in its place if no " +
+		{archive.ErrAcknowledged, fmt.Sprintf("`snapcopy acknowledge %s` makes it anew", where)},
+		{archive.ErrReaderNote, "If no instant restore needs the snapshot any more, remove that file"},
+		{archive.ErrReaderNotes, "Put the folder back from a copy of the archive, or move away what is in its place if no " +
 			"instant restore needs a snapshot"},
-		{snapshot.ErrPins, "Put the folder back from a copy of the archive, or move away what is in its place and pin again"},
-		{snapshot.ErrIndex, fmt.Sprintf("`snapcopy index rebuild %s` makes it anew", where)},
+		{archive.ErrPins, "Put the folder back from a copy of the archive, or move away what is in its place and pin again"},
+		{archive.ErrIndex, fmt.Sprintf("`snapcopy index rebuild %s` makes it anew", where)},
 		{index.ErrDamaged, fmt.Sprintf("Its files can be copied as they are; `snapcopy remove %s %s` removes the snapshot",
 			where, snapshotName)},
 	} {

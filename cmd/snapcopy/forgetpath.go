@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"snapcopy/snapshot"
+	"snapcopy/internal/archive"
 )
 
 type forgetPathOptions struct {
@@ -47,15 +47,15 @@ func (o *forgetPathOptions) AddFlags(f *pflag.FlagSet) {
 
 // Run forgets.
 func (o *forgetPathOptions) Run(ctx context.Context, a *app, args []string) (err error) {
-	archive, err := a.openToChange(args[0])
+	arch, err := a.openToChange(args[0])
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, archive.Close()) }()
+	defer func() { err = errors.Join(err, arch.Close()) }()
 	if !o.dryRun && !o.yes && !a.canAsk() {
 		return wrongUsage("there is no terminal to ask on: --yes says that %s is to be forgotten for good", name(args[1]))
 	}
-	candidates, err := a.candidatesIn(archive, args[1])
+	candidates, err := a.candidatesIn(arch, args[1])
 	if err != nil {
 		return err
 	}
@@ -63,22 +63,22 @@ func (o *forgetPathOptions) Run(ctx context.Context, a *app, args []string) (err
 	if len(candidates) == 0 {
 		return wrongUsage("PATH %s is a whole snapshot, which `snapcopy remove` removes", name(args[1]))
 	}
-	begun, err := o.finishEarlier(ctx, a, archive)
+	begun, err := o.finishEarlier(ctx, a, arch)
 	if err != nil {
 		return err
 	}
-	opt := snapshot.ForgetOptions{DryRun: o.dryRun || !o.yes, Elsewhere: o.elsewhere(a)}
-	var report *snapshot.ForgetReport
+	opt := archive.ForgetOptions{DryRun: o.dryRun || !o.yes, Elsewhere: o.elsewhere(a)}
+	var report *archive.ForgetReport
 	for _, path := range candidates {
-		if report, err = archive.ForgetPath(ctx, path, opt); !errors.Is(err, snapshot.ErrNotHeld) {
+		if report, err = arch.ForgetPath(ctx, path, opt); !errors.Is(err, archive.ErrNotHeld) {
 			break
 		}
 	}
-	if errors.Is(err, snapshot.ErrNotHeld) && slices.Contains(candidates, begun) {
+	if errors.Is(err, archive.ErrNotHeld) && slices.Contains(candidates, begun) {
 		return nil // the same command was cut short, and what it left has just been done
 	}
 	if err != nil {
-		return tellForgetting(a, archive, err)
+		return tellForgetting(a, arch, err)
 	}
 	if o.dryRun || o.yes {
 		return o.tell(a, report)
@@ -93,15 +93,15 @@ func (o *forgetPathOptions) Run(ctx context.Context, a *app, args []string) (err
 		" for good?"); err != nil {
 		return err
 	}
-	report, err = archive.ForgetPath(ctx, report.Path, snapshot.ForgetOptions{})
+	report, err = arch.ForgetPath(ctx, report.Path, archive.ForgetOptions{})
 	if err != nil {
-		return tellForgetting(a, archive, err)
+		return tellForgetting(a, arch, err)
 	}
 	return o.tell(a, report)
 }
 
 // tellForgetting says, of a command that ends early, if it has begun to forget.
-func tellForgetting(a *app, archive *snapshot.Archive, cause error) error {
+func tellForgetting(a *app, archive *archive.Archive, cause error) error {
 	if path, unfinished, err := archive.Forgetting(); err == nil && unfinished {
 		a.term.errorf("Forgetting %s is not finished. The same command goes on with it, and so does the next snapshot, prune or remove.",
 			name(path))
@@ -110,13 +110,13 @@ func tellForgetting(a *app, archive *snapshot.Archive, cause error) error {
 }
 
 // finishEarlier finishes what an earlier command was cut short in, and gives the path that it was to forget, if any.
-func (o *forgetPathOptions) finishEarlier(ctx context.Context, a *app, archive *snapshot.Archive) (begun string, err error) {
-	begun, unfinished, err := archive.Forgetting()
+func (o *forgetPathOptions) finishEarlier(ctx context.Context, a *app, arch *archive.Archive) (begun string, err error) {
+	begun, unfinished, err := arch.Forgetting()
 	if err != nil {
 		return "", err
 	}
 	if !o.dryRun {
-		return begun, a.finishEarlier(ctx, archive, snapshot.RemoveOptions{Now: a.now}, false)
+		return begun, a.finishEarlier(ctx, arch, archive.RemoveOptions{Now: a.now}, false)
 	}
 	if unfinished {
 		a.term.errorf("Note: forgetting %s was begun and cut short. Without --dry-run that is finished first.", name(begun))
@@ -125,7 +125,7 @@ func (o *forgetPathOptions) finishEarlier(ctx context.Context, a *app, archive *
 }
 
 // candidatesIn lists what a PATH of the command line can mean.
-func (a *app) candidatesIn(archive *snapshot.Archive, arg string) ([]string, error) {
+func (a *app) candidatesIn(archive *archive.Archive, arg string) ([]string, error) {
 	source := ""
 	list, err := archive.Snapshots()
 	if err != nil {
@@ -153,8 +153,8 @@ type elsewhereLine struct {
 	Linked   bool   `json:"linked"` // it is another name of a file that is forgotten
 }
 
-func (o *forgetPathOptions) elsewhere(a *app) func(snapshot.Elsewhere) error {
-	return func(e snapshot.Elsewhere) error {
+func (o *forgetPathOptions) elsewhere(a *app) func(archive.Elsewhere) error {
+	return func(e archive.Elsewhere) error {
 		if o.json {
 			return a.printJSON(&elsewhereLine{"elsewhere", e.Path, raw(e.Path), e.Snapshot, e.Size, e.Linked})
 		}
@@ -174,9 +174,9 @@ type forgottenLine struct {
 }
 
 // searched reports whether the report says where content stays: on a terminal that was told before the question.
-func (o *forgetPathOptions) searched(r *snapshot.ForgetReport) bool { return r.DryRun || o.yes }
+func (o *forgetPathOptions) searched(r *archive.ForgetReport) bool { return r.DryRun || o.yes }
 
-func (o *forgetPathOptions) tell(a *app, r *snapshot.ForgetReport) error {
+func (o *forgetPathOptions) tell(a *app, r *archive.ForgetReport) error {
 	event, word := "forgotten", "Forgotten"
 	if r.DryRun {
 		event, word = "would forget", "Would forget"

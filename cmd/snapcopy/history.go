@@ -5,8 +5,8 @@ import (
 	"errors"
 	"io/fs"
 
+	"snapcopy/internal/archive"
 	"snapcopy/restore"
-	"snapcopy/snapshot"
 )
 
 // withHistory opens all snapshots of an archive and calls do. Damaged catalogs are named at the end; what they hold is
@@ -40,7 +40,7 @@ func (a *app) withHistory(ctx context.Context, where string, do func(*restore.Hi
 }
 
 // catalogRefs lists the snapshots of an archive, the oldest first.
-func catalogRefs(archive *snapshot.Archive) ([]restore.Ref, error) {
+func catalogRefs(archive *archive.Archive) ([]restore.Ref, error) {
 	list, err := archive.Snapshots()
 	refs := make([]restore.Ref, len(list))
 	for i, s := range list {

@@ -9,9 +9,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"snapcopy/internal/archive"
 	"snapcopy/internal/fsat"
 	"snapcopy/restore"
-	"snapcopy/snapshot"
 )
 
 type instantOptions struct {
@@ -89,7 +89,7 @@ func (o *instantOptions) Run(ctx context.Context, a *app, args []string) (err er
 }
 
 // giveID makes sure that an archive has an id, which the tree remembers: taking the lock gives it one.
-func giveID(archive *snapshot.Archive) error {
+func giveID(archive *archive.Archive) error {
 	if archive.Info.ID != "" {
 		return nil
 	}
@@ -101,12 +101,12 @@ func giveID(archive *snapshot.Archive) error {
 }
 
 // noteReader protects the snapshot from being removed, as far as the archive can be written to.
-func (o *instantOptions) noteReader(a *app, s *openSnapshot) (r snapshot.Reader, noted bool, err error) {
+func (o *instantOptions) noteReader(a *app, s *openSnapshot) (r archive.Reader, noted bool, err error) {
 	where, err := restore.InstantPath(o.mountpoint)
 	if err != nil {
 		return r, false, err
 	}
-	r = snapshot.NewReader(s.Name, where, a.now())
+	r = archive.NewReader(s.Name, where, a.now())
 	_, err = s.archive.AddReader(r)
 	if err == nil {
 		return r, true, nil

@@ -11,9 +11,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"snapcopy/internal/archive"
 	"snapcopy/internal/testtree"
 	"snapcopy/restore"
-	"snapcopy/snapshot"
 )
 
 // cli runs commands below a file system in memory.
@@ -62,9 +62,9 @@ func newCLI(t *testing.T) cli {
 	return c
 }
 
-func (c cli) readers() (list []snapshot.Reader) {
+func (c cli) readers() (list []archive.Reader) {
 	c.t.Helper()
-	a, err := snapshot.Open(filepath.Join(c.dir, "arch"))
+	a, err := archive.Open(filepath.Join(c.dir, "arch"))
 	if err == nil {
 		if list, err = a.Readers(); err == nil {
 			err = a.Close()

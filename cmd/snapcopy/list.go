@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"snapcopy/index"
-	"snapcopy/snapshot"
+	"snapcopy/internal/archive"
 )
 
 type listOptions struct{ json bool }
@@ -63,18 +63,18 @@ const (
 
 // Run lists the snapshots.
 func (o *listOptions) Run(_ context.Context, a *app, args []string) (err error) {
-	archive, err := a.openArchive(args[0])
+	arch, err := a.openArchive(args[0])
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, archive.Close()) }()
-	lines, err := snapshotLines(archive)
+	defer func() { err = errors.Join(err, arch.Close()) }()
+	lines, err := snapshotLines(arch)
 	if err != nil {
 		return err
 	}
-	pins, pinErr := archive.Pins() // what cannot be told is no reason to tell nothing
+	pins, pinErr := arch.Pins() // what cannot be told is no reason to tell nothing
 	for i := range lines {
-		var pin snapshot.Pin
+		var pin archive.Pin
 		pin, lines[i].Pinned = pins[lines[i].Name]
 		lines[i].Label = pin.Label
 	}
@@ -87,10 +87,10 @@ func (o *listOptions) Run(_ context.Context, a *app, args []string) (err error) 
 	} else if err := a.printSnapshots(lines); err != nil {
 		return err
 	}
-	err = a.tellDamage(archive.Path, lines)
+	err = a.tellDamage(arch.Path, lines)
 	if pinErr != nil {
 		a.term.errorf("snapcopy: %s", printable(pinErr.Error()))
-		a.tellFindings(archive)
+		a.tellFindings(arch)
 		if err == nil {
 			err = told{statusFailed}
 		}
@@ -98,7 +98,7 @@ func (o *listOptions) Run(_ context.Context, a *app, args []string) (err error) 
 	return err
 }
 
-func snapshotLines(archive *snapshot.Archive) ([]snapshotLine, error) {
+func snapshotLines(archive *archive.Archive) ([]snapshotLine, error) {
 	snapshots, err := archive.Snapshots()
 	if err != nil {
 		return nil, err
@@ -133,7 +133,7 @@ func snapshotLines(archive *snapshot.Archive) ([]snapshotLine, error) {
 }
 
 // describe reads what a catalog says about its snapshot; that it is damaged is part of the answer.
-func describe(s snapshot.Snapshot) (snapshotLine, error) {
+func describe(s archive.Snapshot) (snapshotLine, error) {
 	line := snapshotLine{Name: s.Name, Time: s.Time, State: stateComplete}
 	c, err := s.OpenCatalog()
 	switch {
@@ -224,13 +224,13 @@ func pinText(l *snapshotLine) string {
 }
 
 // tellDamage says how to go on if catalogs are damaged or lost.
-func (a *app) tellDamage(archive string, lines []snapshotLine) error {
+func (a *app) tellDamage(arch string, lines []snapshotLine) error {
 	var err error
 	for i := range lines {
 		l := &lines[i]
 		switch l.State {
 		case stateDamaged:
-			a.term.errorf("snapcopy: %s: %s. %s.", l.Name, printable(l.Error), remedy(index.ErrDamaged, archive, l.Name))
+			a.term.errorf("snapcopy: %s: %s. %s.", l.Name, printable(l.Error), remedy(index.ErrDamaged, arch, l.Name))
 			err = told{statusDamage}
 		case stateUnreadable:
 			a.term.errorf("snapcopy: %s: %s", l.Name, printable(l.Error))
@@ -238,11 +238,11 @@ func (a *app) tellDamage(archive string, lines []snapshotLine) error {
 				err = told{statusFailed}
 			}
 		case stateNoCatalog, stateNoFolder:
-			why := snapshot.ErrNoCatalog
+			why := archive.ErrNoCatalog
 			if l.State == stateNoFolder {
-				why = snapshot.ErrNoFolder
+				why = archive.ErrNoFolder
 			}
-			a.term.errorf("snapcopy: %s: %s. %s.", l.Name, why, remedy(why, archive, l.Name))
+			a.term.errorf("snapcopy: %s: %s. %s.", l.Name, why, remedy(why, arch, l.Name))
 			err = told{statusDamage}
 		}
 	}

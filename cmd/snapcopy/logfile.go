@@ -7,8 +7,8 @@ import (
 	"os"
 	"time"
 
+	"snapcopy/internal/archive"
 	"snapcopy/internal/inside"
-	"snapcopy/snapshot"
 )
 
 // logFile is a log that lines are appended to. Its methods do nothing on nil.
@@ -23,9 +23,9 @@ const logPatience = time.Second
 
 // openLog opens a log. A pipe is waited for, until there is somebody who reads it or ctx is done.
 func openLog(ctx context.Context, path string, now func() time.Time) (*logFile, error) {
-	archive, is, err := inside.Archive(path)
+	arch, is, err := inside.Archive(path)
 	if err == nil && is {
-		err = fmt.Errorf("%s: %w, %s", name(path), snapshot.ErrInsideOther, name(archive))
+		err = fmt.Errorf("%s: %w, %s", name(path), archive.ErrInsideOther, name(arch))
 	}
 	if err != nil {
 		return nil, err

@@ -18,8 +18,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/restore"
-	"snapcopy/snapshot"
 )
 
 // helpers are the commands that scripts can execute.
@@ -112,7 +112,7 @@ func cmdFlip(ts *testscript.TestScript, _ bool, args []string) {
 
 // cmdHold locks an archive until the script ends: hold ARCHIVE.
 func cmdHold(ts *testscript.TestScript, _ bool, args []string) {
-	a, err := snapshot.Open(ts.MkAbs(args[0]))
+	a, err := archive.Open(ts.MkAbs(args[0]))
 	ts.Check(err)
 	lock, err := a.Lock()
 	ts.Check(err)
@@ -228,7 +228,7 @@ func TestStatusOf(t *testing.T) {
 		{told{statusIncomplete}, statusIncomplete},
 		{fmt.Errorf("a: %w", index.ErrDamaged), statusDamage},
 		{fmt.Errorf("a: %w", restore.ErrDamaged), statusDamage},
-		{fmt.Errorf("a: %w", snapshot.ErrLocked), statusLocked},
+		{fmt.Errorf("a: %w", archive.ErrLocked), statusLocked},
 		{wrongUsage("x"), statusUsage},
 		{errors.Join(context.Canceled, errors.New("x")), statusInterrupted},
 		{interrupted{os.Interrupt}, statusInterrupted},

@@ -7,14 +7,14 @@ import (
 	"slices"
 	"strings"
 
-	"snapcopy/snapshot"
+	"snapcopy/internal/archive"
 )
 
 // maxNamed is how many of a kind are named one by one.
 const maxNamed = 5
 
 // notes tells what is out of the ordinary.
-func (t *teller) notes(r *snapshot.Report) {
+func (t *teller) notes(r *archive.Report) {
 	if r.Created {
 		verb := "Made"
 		if t.dryRun {
@@ -115,19 +115,19 @@ func (t *teller) notes(r *snapshot.Report) {
 }
 
 // tripwireText says what about a run of a source looks wrong.
-func tripwireText(what snapshot.Tripwire, source string, c *snapshot.Coverage) string {
+func tripwireText(what archive.Tripwire, source string, c *archive.Coverage) string {
 	before := counted(c.Files, "file", "files")
 	switch what {
-	case snapshot.EmptySource:
+	case archive.EmptySource:
 		return fmt.Sprintf("the source is empty: %s has no file; the last good snapshot, %s, had %s", name(source), c.Snapshot,
 			counted(c.Files, "file", "files"))
-	case snapshot.MassDeletion, snapshot.MassExclusion:
+	case archive.MassDeletion, archive.MassExclusion:
 		return fmt.Sprintf("%s of the %s of the last good snapshot, %s, are not covered any more: %s",
 			count(c.Deleted+c.LeftOut), before, c.Snapshot, join(causeText(c.Deleted, "gone"),
 				causeText(c.LeftOut, "left out by "+rulesText(c)), causeText(c.Unread, "could not be read")))
-	case snapshot.MassChange:
+	case archive.MassChange:
 		return fmt.Sprintf("%s of the %s of the last good snapshot, %s, have changed", count(c.Changed), before, c.Snapshot)
-	case snapshot.SourceInside:
+	case archive.SourceInside:
 		if c.LeftOut == 0 {
 			return fmt.Sprintf("%s lies in %s, the source of snapshot %s, and its files get other paths than there",
 				name(source), name(c.Source), c.Snapshot)
@@ -146,7 +146,7 @@ func causeText(n uint64, what string) string {
 }
 
 // rulesText names what left files out, the most effective first.
-func rulesText(c *snapshot.Coverage) string {
+func rulesText(c *archive.Coverage) string {
 	const most = 3
 	if len(c.Rules) == 1 && c.Rules[0].Files == c.LeftOut {
 		return printable(c.Rules[0].Rule)
@@ -163,7 +163,7 @@ func rulesText(c *snapshot.Coverage) string {
 }
 
 // notHeld says what the snapshot's folder lacks and the catalog has.
-func notHeld(n *snapshot.NotHeld) string {
+func notHeld(n *archive.NotHeld) string {
 	return join(
 		lacking(n.Entries, ""),
 		lacking(n.Owners, "owners of"),

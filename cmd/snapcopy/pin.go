@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"snapcopy/snapshot"
+	"snapcopy/internal/archive"
 )
 
 func pinCommand(a *app) *cobra.Command {
@@ -36,7 +36,7 @@ func (o *pinOptions) Run(_ context.Context, a *app, args []string) error {
 	if printable(o.label) != o.label {
 		return wrongUsage("--label: the text is not one line of printable characters")
 	}
-	return a.withSnapshot(args[0], func(archive *snapshot.Archive, s snapshot.Snapshot) error {
+	return a.withSnapshot(args[0], func(archive *archive.Archive, s archive.Snapshot) error {
 		if err := archive.Pin(s.Name, o.label, a.now()); err != nil || o.quiet {
 			return err
 		}
@@ -61,7 +61,7 @@ func (o *unpinOptions) AddFlags(f *pflag.FlagSet) {
 
 // Run unpins a snapshot.
 func (o *unpinOptions) Run(_ context.Context, a *app, args []string) error {
-	return a.withSnapshot(args[0], func(archive *snapshot.Archive, s snapshot.Snapshot) error {
+	return a.withSnapshot(args[0], func(archive *archive.Archive, s archive.Snapshot) error {
 		was, err := archive.Unpin(s.Name)
 		switch {
 		case err != nil || o.quiet:
@@ -76,7 +76,7 @@ func (o *unpinOptions) Run(_ context.Context, a *app, args []string) error {
 
 // withSnapshot finds what ARCHIVE[@SNAPSHOT] means, the newest snapshot if none is named. It does not read the catalog,
 // which may be damaged.
-func (a *app) withSnapshot(arg string, do func(*snapshot.Archive, snapshot.Snapshot) error) (err error) {
+func (a *app) withSnapshot(arg string, do func(*archive.Archive, archive.Snapshot) error) (err error) {
 	where, selector, err := splitPlace(arg)
 	if err != nil {
 		return err

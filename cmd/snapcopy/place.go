@@ -12,8 +12,8 @@ import (
 	"strings"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/restore"
-	"snapcopy/snapshot"
 )
 
 // splitPlace takes ARCHIVE@SNAPSHOT apart; selector is "" if none was given. The path of an archive may hold an '@'
@@ -49,16 +49,16 @@ func splitPlace(arg string) (archive, selector string, err error) {
 
 // snapshotFolder takes the path of a snapshot's own folder apart, as a person completes it in a shell: ARCHIVE/SNAPSHOT and
 // ARCHIVE/latest mean ARCHIVE@SNAPSHOT and ARCHIVE@latest. selector is "" if the path is none.
-func snapshotFolder(arg string) (archive, selector string) {
+func snapshotFolder(arg string) (arch, selector string) {
 	abs, err := filepath.Abs(arg)
 	if err != nil {
 		return "", ""
 	}
-	archive, selector = filepath.Dir(abs), filepath.Base(abs)
-	if selector != "latest" && !snapshot.IsName(selector) || !isArchive(archive) {
+	arch, selector = filepath.Dir(abs), filepath.Base(abs)
+	if selector != "latest" && !archive.IsName(selector) || !isArchive(arch) {
 		return "", ""
 	}
-	return archive, selector
+	return arch, selector
 }
 
 // errInside is returned for a path in an archive where the path of an archive is needed.
@@ -70,7 +70,7 @@ var errSnapshot = errors.New("it names a snapshot, and this is about an archive 
 // insideArchive explains why a path that lies in an archive, as a snapshot's folder does, or names a snapshot could not be
 // opened as one.
 func insideArchive(arg string, cause error) error {
-	if !errors.Is(cause, snapshot.ErrNoArchive) && !errors.Is(cause, snapshot.ErrNotArchive) {
+	if !errors.Is(cause, archive.ErrNoArchive) && !errors.Is(cause, archive.ErrNotArchive) {
 		return cause
 	}
 	if i := strings.LastIndexByte(arg, '@'); i > 0 && isArchive(arg[:i]) {
@@ -85,7 +85,7 @@ func insideArchive(arg string, cause error) error {
 			continue
 		}
 		selector := filepath.Base(below)
-		if selector != "latest" && !snapshot.IsName(selector) {
+		if selector != "latest" && !archive.IsName(selector) {
 			return fmt.Errorf("%s: %w: %s", name(abs), errInside, name(dir))
 		}
 		return fmt.Errorf("%s: %w: the archive is %s, the snapshot %s", name(abs), errInside, name(dir),
@@ -95,7 +95,7 @@ func insideArchive(arg string, cause error) error {
 }
 
 func isArchive(path string) bool {
-	a, err := snapshot.Open(path)
+	a, err := archive.Open(path)
 	if err != nil {
 		return false
 	}
@@ -104,10 +104,10 @@ func isArchive(path string) bool {
 
 // openSnapshot is a snapshot with its archive and its catalog.
 type openSnapshot struct {
-	snapshot.Snapshot
-	archive *snapshot.Archive
+	archive.Snapshot
+	archive *archive.Archive
 	catalog *index.Catalog
-	hold    *snapshot.Hold // nobody removes it meanwhile
+	hold    *archive.Hold // nobody removes it meanwhile
 }
 
 // open opens the snapshot that ARCHIVE[@SNAPSHOT] means, the newest if none is named.
@@ -131,7 +131,7 @@ func (a *app) open(arg string) (*openSnapshot, error) {
 }
 
 // openIn opens a snapshot of an archive.
-func (a *app) openIn(archive *snapshot.Archive, selector string) (*openSnapshot, error) {
+func (a *app) openIn(archive *archive.Archive, selector string) (*openSnapshot, error) {
 	s, err := archive.Select(selector, a.now(), a.loc)
 	if err != nil {
 		return nil, err

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"snapcopy/snapshot"
+	"snapcopy/internal/archive"
 )
 
 // A meter tells how far something is; its functions are called while the work goes on.
@@ -18,15 +18,15 @@ type meter struct {
 	one, many                string        // what is counted as files; "": those
 }
 
-var phaseNames = map[snapshot.Phase]string{
-	snapshot.Preparing: "Preparing", snapshot.Copying: "Copying", snapshot.Syncing: "Writing to disk",
-	snapshot.Publishing: "Publishing", snapshot.Emptying: "Giving back space", snapshot.Finished: "Finished",
-	snapshot.Abandoning: "Removing the unfinished snapshot",
+var phaseNames = map[archive.Phase]string{
+	archive.Preparing: "Preparing", archive.Copying: "Copying", archive.Syncing: "Writing to disk",
+	archive.Publishing: "Publishing", archive.Emptying: "Giving back space", archive.Finished: "Finished",
+	archive.Abandoning: "Removing the unfinished snapshot",
 }
 
-func runMeter(p *snapshot.Progress) meter {
+func runMeter(p *archive.Progress) meter {
 	return meter{
-		phase:       func() string { return phaseNames[snapshot.Phase(p.Phase.Load())] },
+		phase:       func() string { return phaseNames[archive.Phase(p.Phase.Load())] },
 		files:       p.Files.Load,
 		bytes:       p.Bytes.Load,
 		expectFiles: p.ExpectFiles.Load,

@@ -8,7 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"snapcopy/snapshot"
+	"snapcopy/internal/archive"
 )
 
 var escapes = regexp.MustCompile(`\x1b\[[0-9]*m`)
@@ -16,7 +16,7 @@ var escapes = regexp.MustCompile(`\x1b\[[0-9]*m`)
 // A bar that wraps onto a second line cannot be taken away again.
 func TestBarFits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p := new(snapshot.Progress)
+		p := new(archive.Progress)
 		p.Phase.Store(rapid.Int32Range(0, 4).Draw(t, "phase"))
 		number := rapid.OneOf(rapid.Uint64Range(0, 100), rapid.Uint64Range(0, 1<<40))
 		p.ExpectFiles.Store(number.Draw(t, "expected files"))
@@ -45,8 +45,8 @@ func TestBarFits(t *testing.T) {
 }
 
 func TestBar(t *testing.T) {
-	p := new(snapshot.Progress)
-	p.Phase.Store(int32(snapshot.Copying))
+	p := new(archive.Progress)
+	p.Phase.Store(int32(archive.Copying))
 	begin := time.Unix(0, 0)
 	v := newView(runMeter(p), begin)
 	p.Files.Store(1234)

@@ -8,8 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"snapcopy/internal/archive"
 	"snapcopy/prune"
-	"snapcopy/snapshot"
 )
 
 // Guards: what is freed stands beside what is removed and adds up, in the table and for programs; a goal out of reach
@@ -20,7 +20,7 @@ func TestPlanWithBytes(t *testing.T) {
 	space := new(prune.Space)
 	for day := range 4 {
 		when := at.AddDate(0, 0, day)
-		list = append(list, prune.Snapshot{Name: snapshot.NameAt(when), Time: when, Complete: true})
+		list = append(list, prune.Snapshot{Name: archive.NameAt(when), Time: when, Complete: true})
 		space.Snapshots = append(space.Snapshots, list[day].Name)
 		space.Own = append(space.Own, prune.Size{Bytes: 1 << 20, Inodes: 10})
 	}

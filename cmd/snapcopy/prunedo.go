@@ -7,13 +7,13 @@ import (
 	"fmt"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/prune"
-	"snapcopy/snapshot"
 )
 
 // checkTripwires tells which runs have set off tripwires that nobody has acknowledged, and returns an error if there
 // are any: then nothing may be removed.
-func (a *app) checkTripwires(archive *snapshot.Archive) error {
+func (a *app) checkTripwires(archive *archive.Archive) error {
 	list, err := archive.Unacknowledged()
 	if err != nil {
 		return fmt.Errorf("look for tripwires: %w", err)
@@ -32,7 +32,7 @@ func (a *app) checkTripwires(archive *snapshot.Archive) error {
 }
 
 // toPlan gathers what a plan has to know of snapshots. damaged tells that the catalogs of some are.
-func (o *pruneOptions) toPlan(a *app, archive *snapshot.Archive, snapshots []snapshot.Snapshot) (list []prune.Snapshot,
+func (o *pruneOptions) toPlan(a *app, archive *archive.Archive, snapshots []archive.Snapshot) (list []prune.Snapshot,
 	damaged bool, err error) {
 	standings, err := archive.Standings()
 	if err != nil {
@@ -89,11 +89,11 @@ func (o *pruneOptions) toPlan(a *app, archive *snapshot.Archive, snapshots []sna
 }
 
 // tellLost names the snapshots of which only a part is left: they are left as they are, and count for nothing.
-func (a *app) tellLost(archive *snapshot.Archive) (any bool, err error) {
+func (a *app) tellLost(arch *archive.Archive) (any bool, err error) {
 	for _, kind := range []struct {
 		why  error
 		list func() ([]string, error)
-	}{{snapshot.ErrNoCatalog, archive.WithoutCatalog}, {snapshot.ErrNoFolder, archive.WithoutFolder}} {
+	}{{archive.ErrNoCatalog, arch.WithoutCatalog}, {archive.ErrNoFolder, arch.WithoutFolder}} {
 		list, err := kind.list()
 		if err != nil {
 			return any, err
@@ -101,14 +101,14 @@ func (a *app) tellLost(archive *snapshot.Archive) (any bool, err error) {
 		for _, n := range list {
 			any = true
 			a.term.errorf("snapcopy: %s: %s; it is left as it is, and counts for nothing. %s.", n, kind.why,
-				remedy(kind.why, archive.Path, n))
+				remedy(kind.why, arch.Path, n))
 		}
 	}
 	return any, nil
 }
 
 // doubtAbout says why a snapshot must not take the place of others, if it must not.
-func doubtAbout(s *snapshot.Standing) prune.Doubt {
+func doubtAbout(s *archive.Standing) prune.Doubt {
 	switch {
 	case len(s.Tripwires) > 0:
 		return prune.LooksWrong
@@ -122,7 +122,7 @@ func doubtAbout(s *snapshot.Standing) prune.Doubt {
 
 // settleRoom finishes what earlier removals have begun, and makes sure that it counts as free: otherwise snapshots would
 // be thinned out for space that comes back anyway. A dry run only tells of it.
-func (o *pruneOptions) settleRoom(ctx context.Context, a *app, archive *snapshot.Archive) error {
+func (o *pruneOptions) settleRoom(ctx context.Context, a *app, archive *archive.Archive) error {
 	if !o.dryRun {
 		if err := a.finishEarlier(ctx, archive, o.removing(a), o.quiet); err != nil || !o.thins() {
 			return err
@@ -147,14 +147,14 @@ func (o *pruneOptions) settleRoom(ctx context.Context, a *app, archive *snapshot
 }
 
 // removing is how snapshots are removed.
-func (o *pruneOptions) removing(a *app) snapshot.RemoveOptions {
-	return snapshot.RemoveOptions{Threads: o.threads, BackgroundIO: o.background, Rate: o.rate,
-		AllowLast: o.allowRemoveAll, CountIncomplete: o.countIncomplete, Progress: new(snapshot.Progress), Now: a.now}
+func (o *pruneOptions) removing(a *app) archive.RemoveOptions {
+	return archive.RemoveOptions{Threads: o.threads, BackgroundIO: o.background, Rate: o.rate,
+		AllowLast: o.allowRemoveAll, CountIncomplete: o.countIncomplete, Progress: new(archive.Progress), Now: a.now}
 }
 
 // roomFor finds out what the snapshots hold, and what their file system has. If a catalog is damaged, that is not
 // known: then it is nil, or an error if it is needed.
-func (a *app) roomFor(ctx context.Context, archive *snapshot.Archive, list []snapshot.Snapshot, needed bool) (*prune.Room,
+func (a *app) roomFor(ctx context.Context, archive *archive.Archive, list []archive.Snapshot, needed bool) (*prune.Room,
 	error) {
 	space, err := a.spaceOf(ctx, archive, list)
 	switch {
@@ -176,7 +176,7 @@ func (a *app) roomFor(ctx context.Context, archive *snapshot.Archive, list []sna
 }
 
 // carryOut removes what the plan removes.
-func (o *pruneOptions) carryOut(ctx context.Context, a *app, archive *snapshot.Archive, plan *prune.Plan) error {
+func (o *pruneOptions) carryOut(ctx context.Context, a *app, archive *archive.Archive, plan *prune.Plan) error {
 	rm := removeOptions{quiet: o.quiet, json: o.json, brief: true}
 	opt := o.removing(a)
 	opt.Check = func() error { return a.checkTripwires(archive) } // a run may have ended since the plan was begun

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"snapcopy/internal/archive"
 	"snapcopy/prune"
-	"snapcopy/snapshot"
 )
 
 // simulated makes and tells a plan for snapshots whose times come from stdin.
@@ -54,7 +54,7 @@ func readTimes(r io.Reader) (list []prune.Snapshot, err error) {
 		if err != nil {
 			return nil, wrongUsage("stdin, line %d: %s is not a time like 2006-01-02T15:04:05Z", number, name(text))
 		}
-		list = append(list, prune.Snapshot{Name: snapshot.NameAt(t), Time: t, Complete: true})
+		list = append(list, prune.Snapshot{Name: archive.NameAt(t), Time: t, Complete: true})
 	}
 	if err := lines.Err(); err != nil {
 		return nil, fmt.Errorf("read stdin: %w", err)

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"snapcopy/snapshot"
+	"snapcopy/internal/archive"
 )
 
 type removeOptions struct {
@@ -79,21 +79,21 @@ func (o *removeOptions) Run(ctx context.Context, a *app, args []string) (err err
 		return err
 	}
 	a.makesRoom = true
-	archive, err := a.openToChange(args[0])
+	arch, err := a.openToChange(args[0])
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, archive.Close()) }()
-	a.tellFindings(archive)
-	names, chooseErr := o.choose(a, archive, args[1:])
-	if chooseErr != nil && !errors.Is(chooseErr, snapshot.ErrNoSnapshot) {
+	defer func() { err = errors.Join(err, arch.Close()) }()
+	a.tellFindings(arch)
+	names, chooseErr := o.choose(a, arch, args[1:])
+	if chooseErr != nil && !errors.Is(chooseErr, archive.ErrNoSnapshot) {
 		return chooseErr
 	}
-	opt := snapshot.RemoveOptions{Threads: o.threads, BackgroundIO: o.background, Rate: o.rate,
+	opt := archive.RemoveOptions{Threads: o.threads, BackgroundIO: o.background, Rate: o.rate,
 		AllowLast: o.allowLast, CountIncomplete: o.countIncomplete, DryRun: o.dryRun,
-		Progress: new(snapshot.Progress), Now: a.now, Freed: a.freedBy(archive)}
+		Progress: new(archive.Progress), Now: a.now, Freed: a.freedBy(arch)}
 	if !o.dryRun {
-		if err := a.finishEarlier(ctx, archive, opt, o.quiet); err != nil {
+		if err := a.finishEarlier(ctx, arch, opt, o.quiet); err != nil {
 			return err
 		}
 	}
@@ -104,24 +104,24 @@ func (o *removeOptions) Run(ctx context.Context, a *app, args []string) (err err
 		return nil
 	}
 	if !o.dryRun && !o.yes {
-		if err := o.confirm(ctx, a, archive, names, opt); err != nil {
+		if err := o.confirm(ctx, a, arch, names, opt); err != nil {
 			return err
 		}
 	}
-	return o.remove(ctx, a, archive, names, opt)
+	return o.remove(ctx, a, arch, names, opt)
 }
 
 // choose finds the snapshots. One that was removed before, by a command that was cut short, is no mistake, whether its name
 // or the beginning of it is given: the same command given again finishes that.
-func (o *removeOptions) choose(a *app, archive *snapshot.Archive, selectors []string) (names []string, err error) {
-	removed, err := archive.Removed()
+func (o *removeOptions) choose(a *app, arch *archive.Archive, selectors []string) (names []string, err error) {
+	removed, err := arch.Removed()
 	if err != nil {
 		return nil, err
 	}
 	for _, selector := range selectors {
-		s, err := archive.SelectOnly(selector, a.now(), a.loc)
-		if errors.Is(err, snapshot.ErrNoSnapshot) {
-			gone, listErr := removedBefore(archive, removed, selector)
+		s, err := arch.SelectOnly(selector, a.now(), a.loc)
+		if errors.Is(err, archive.ErrNoSnapshot) {
+			gone, listErr := removedBefore(arch, removed, selector)
 			if err = errors.Join(err, listErr); gone != "" {
 				if !o.quiet {
 					a.term.errorf("From before: %s is removed already; its space is given back now.", gone)
@@ -139,9 +139,9 @@ func (o *removeOptions) choose(a *app, archive *snapshot.Archive, selectors []st
 
 // removedBefore gives the removed snapshot that a selector can only mean: the selector is its name or the beginning of it,
 // and of no snapshot that the archive still has; "" if there is none.
-func removedBefore(archive *snapshot.Archive, removed []string, selector string) (string, error) {
-	list, err := archive.Snapshots()
-	if err != nil || slices.ContainsFunc(list, func(s snapshot.Snapshot) bool { return strings.HasPrefix(s.Name, selector) }) {
+func removedBefore(arch *archive.Archive, removed []string, selector string) (string, error) {
+	list, err := arch.Snapshots()
+	if err != nil || slices.ContainsFunc(list, func(s archive.Snapshot) bool { return strings.HasPrefix(s.Name, selector) }) {
 		return "", err
 	}
 	i := slices.IndexFunc(removed, func(name string) bool { return strings.HasPrefix(name, selector) })
@@ -152,8 +152,8 @@ func removedBefore(archive *snapshot.Archive, removed []string, selector string)
 }
 
 // confirm shows what is going to be removed, and asks.
-func (o *removeOptions) confirm(ctx context.Context, a *app, archive *snapshot.Archive, names []string,
-	opt snapshot.RemoveOptions) error {
+func (o *removeOptions) confirm(ctx context.Context, a *app, archive *archive.Archive, names []string,
+	opt archive.RemoveOptions) error {
 	if !a.canAsk() {
 		return nil
 	}
@@ -168,8 +168,8 @@ func (o *removeOptions) confirm(ctx context.Context, a *app, archive *snapshot.A
 	return a.ask(ctx, "Remove "+counted(uint64(len(report.Removed)), "snapshot", "snapshots")+"?")
 }
 
-func (o *removeOptions) remove(ctx context.Context, a *app, archive *snapshot.Archive, names []string,
-	opt snapshot.RemoveOptions) error {
+func (o *removeOptions) remove(ctx context.Context, a *app, archive *archive.Archive, names []string,
+	opt archive.RemoveOptions) error {
 	begin := time.Now()
 	report, err := o.watch(ctx, a, archive, names, opt)
 	if err != nil && len(report.Removed) == 0 {
@@ -182,14 +182,14 @@ func (o *removeOptions) remove(ctx context.Context, a *app, archive *snapshot.Ar
 }
 
 // watch removes, and shows how far it is.
-func (o *removeOptions) watch(ctx context.Context, a *app, archive *snapshot.Archive, names []string,
-	opt snapshot.RemoveOptions) (*snapshot.RemoveReport, error) {
+func (o *removeOptions) watch(ctx context.Context, a *app, archive *archive.Archive, names []string,
+	opt archive.RemoveOptions) (*archive.RemoveReport, error) {
 	bar := startProgress(a, removeMeter(opt.Progress), o.quiet || o.dryRun)
 	defer bar.stop()
 	return archive.Remove(ctx, names, opt)
 }
 
-func removeMeter(p *snapshot.Progress) meter {
+func removeMeter(p *archive.Progress) meter {
 	m := runMeter(p)
 	m.bytes, m.expectBytes = nil, nil
 	m.one, m.many = "name", "names"
@@ -197,7 +197,7 @@ func removeMeter(p *snapshot.Progress) meter {
 }
 
 // tell puts a removal into words. cause is why it ended early, if it did.
-func (o *removeOptions) tell(a *app, r *snapshot.RemoveReport, cause error, took time.Duration) error {
+func (o *removeOptions) tell(a *app, r *archive.RemoveReport, cause error, took time.Duration) error {
 	for _, s := range r.Skipped {
 		text := s.Name + " stays: " + s.Reason
 		if s.Note != "" {
@@ -226,7 +226,7 @@ func (o *removeOptions) tell(a *app, r *snapshot.RemoveReport, cause error, took
 	return nil
 }
 
-func (o *removeOptions) tellRemoved(a *app, r *snapshot.RemoveReport, took time.Duration) error {
+func (o *removeOptions) tellRemoved(a *app, r *archive.RemoveReport, took time.Duration) error {
 	if o.json {
 		return a.printJSON(r)
 	}
@@ -260,7 +260,7 @@ func (o *removeOptions) tellRemoved(a *app, r *snapshot.RemoveReport, took time.
 	return a.printf("%s.\n", text)
 }
 
-func (a *app) removedLine(word string, r *snapshot.RemovedSnapshot) string {
+func (a *app) removedLine(word string, r *archive.RemovedSnapshot) string {
 	text := fmt.Sprintf("%s %s: %s, %s", word, r.Name, counted(r.Files, "file", "files"), size(r.Bytes))
 	if r.Incomplete {
 		text += ", incomplete"

@@ -10,9 +10,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"snapcopy/internal/archive"
 	"snapcopy/internal/fsat"
 	"snapcopy/restore"
-	"snapcopy/snapshot"
 )
 
 type settleOptions struct {
@@ -50,7 +50,7 @@ func (o *settleOptions) Run(ctx context.Context, a *app, args []string) (err err
 		return err
 	}
 	var from restore.Source
-	var archive *snapshot.Archive
+	var archive *archive.Archive
 	if state.NeedsArchive {
 		s, openErr := a.openSettled(&state)
 		if openErr != nil {
@@ -94,10 +94,10 @@ func (a *app) openSettled(state *restore.InstantState) (*openSnapshot, error) {
 var errArchiveAway = errors.New("the archive is not where it was")
 
 // forgetReader removes the note that the snapshot is needed.
-func (o *settleOptions) forgetReader(a *app, archive *snapshot.Archive, state *restore.InstantState) error {
-	r := snapshot.NewReader(state.Snapshot, state.Mountpoint, a.now())
-	if archive != nil && archive.Info.ID == state.ArchiveID {
-		err := archive.RemoveReader(r)
+func (o *settleOptions) forgetReader(a *app, arch *archive.Archive, state *restore.InstantState) error {
+	r := archive.NewReader(state.Snapshot, state.Mountpoint, a.now())
+	if arch != nil && arch.Info.ID == state.ArchiveID {
+		err := arch.RemoveReader(r)
 		if err == nil || !fsat.IsRefused(err) && !fsat.IsReadOnly(err) {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"snapcopy/internal/archive"
 	"snapcopy/internal/exclude"
 	"snapcopy/snapshot"
 )
@@ -102,7 +103,7 @@ func (o *snapshotOptions) Run(ctx context.Context, a *app, args []string) (err e
 	t.begin(args[0], args[1], append(opt.Exclude.Warnings(), misplaced...))
 
 	opt.Item = t.itemHook()
-	opt.Progress = new(snapshot.Progress)
+	opt.Progress = new(archive.Progress)
 	bar := startProgress(a, runMeter(opt.Progress), o.quiet)
 	a.archive = args[1]
 	report, err := snapshot.Run(ctx, args[0], args[1], opt)

@@ -5,20 +5,20 @@ import (
 	"slices"
 	"strings"
 
-	"snapcopy/snapshot"
+	"snapcopy/internal/archive"
 )
 
 // sources tells apart the sources of an archive's snapshots.
 type sources struct {
 	of       map[string]*snapshotLine // by the snapshot's name
-	known    map[snapshot.SourceID]bool
+	known    map[archive.SourceID]bool
 	hosts    bool // there are several
 	sameHost bool // no path is the source of several hosts
 }
 
 // sourceOf gives the source of a snapshot; zero if its catalog does not tell.
-func sourceOf(l *snapshotLine) snapshot.SourceID {
-	return snapshot.SourceID{Host: exact(l.Host, l.HostRaw), Path: exact(l.Source, l.SourceRaw)}
+func sourceOf(l *snapshotLine) archive.SourceID {
+	return archive.SourceID{Host: exact(l.Host, l.HostRaw), Path: exact(l.Source, l.SourceRaw)}
 }
 
 // exact gives the bytes of a name that JSON may not be able to hold.
@@ -30,12 +30,12 @@ func exact(text string, raw []byte) string {
 }
 
 func newSources(lines []snapshotLine) sources {
-	s := sources{of: make(map[string]*snapshotLine), known: make(map[snapshot.SourceID]bool), sameHost: true}
+	s := sources{of: make(map[string]*snapshotLine), known: make(map[archive.SourceID]bool), sameHost: true}
 	hosts, paths := make(map[string]bool), make(map[string]string)
 	for i := range lines {
 		s.of[lines[i].Name] = &lines[i]
 		id := sourceOf(&lines[i])
-		if id == (snapshot.SourceID{}) {
+		if id == (archive.SourceID{}) {
 			continue
 		}
 		s.known[id], hosts[id.Host] = true, true

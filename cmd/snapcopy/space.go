@@ -4,12 +4,12 @@ import (
 	"context"
 	"slices"
 
+	"snapcopy/internal/archive"
 	"snapcopy/prune"
-	"snapcopy/snapshot"
 )
 
 // catalogsOf lists what counting space needs of snapshots.
-func catalogsOf(archive *snapshot.Archive, list []snapshot.Snapshot) ([]prune.Catalog, error) {
+func catalogsOf(archive *archive.Archive, list []archive.Snapshot) ([]prune.Catalog, error) {
 	var catalogs []prune.Catalog
 	for _, s := range list {
 		records, err := archive.RecordsOf(s.Name)
@@ -22,7 +22,7 @@ func catalogsOf(archive *snapshot.Archive, list []snapshot.Snapshot) ([]prune.Ca
 }
 
 // spaceOf counts which of the snapshots hold what.
-func (a *app) spaceOf(ctx context.Context, archive *snapshot.Archive, list []snapshot.Snapshot) (*prune.Space, error) {
+func (a *app) spaceOf(ctx context.Context, archive *archive.Archive, list []archive.Snapshot) (*prune.Space, error) {
 	catalogs, err := catalogsOf(archive, list)
 	if err != nil {
 		return nil, err
@@ -35,7 +35,7 @@ func (a *app) spaceOf(ctx context.Context, archive *snapshot.Archive, list []sna
 
 // freedBy gives what Remove asks for: what removing exactly some snapshots frees. It is not known where a catalog is
 // damaged.
-func (a *app) freedBy(archive *snapshot.Archive) func(context.Context, []string) (uint64, bool) {
+func (a *app) freedBy(archive *archive.Archive) func(context.Context, []string) (uint64, bool) {
 	return func(ctx context.Context, names []string) (uint64, bool) {
 		list, err := archive.Snapshots()
 		if err != nil {
@@ -56,7 +56,7 @@ func (a *app) freedBy(archive *snapshot.Archive) func(context.Context, []string)
 }
 
 // doubts says why figures about space may be wrong, a sentence each.
-func doubts(archive *snapshot.Archive, space *prune.Space) (list []string) {
+func doubts(archive *archive.Archive, space *prune.Space) (list []string) {
 	if len(space.Doubtful) > 0 {
 		list = append(list, "The archive was copied here after "+space.Snapshots[space.Doubtful[len(space.Doubtful)-1]]+
 			": what the snapshots up to that one share with later ones is not known, and their figures are too high.")
@@ -69,7 +69,7 @@ func doubts(archive *snapshot.Archive, space *prune.Space) (list []string) {
 }
 
 // leftOut says what the archive holds that figures about all of it leave out, a sentence each.
-func leftOut(archive *snapshot.Archive) (list []string, err error) {
+func leftOut(archive *archive.Archive) (list []string, err error) {
 	trash, err := archive.HasTrash()
 	if err != nil {
 		return nil, err

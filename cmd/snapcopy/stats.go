@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/prune"
-	"snapcopy/snapshot"
 )
 
 type statsOptions struct {
@@ -124,7 +124,7 @@ type archiveLine struct {
 }
 
 // each tells about every snapshot, and about the archive.
-func (o *statsOptions) each(ctx context.Context, a *app, archive *snapshot.Archive, all []snapshot.Snapshot) error {
+func (o *statsOptions) each(ctx context.Context, a *app, archive *archive.Archive, all []archive.Snapshot) error {
 	space, err := a.spaceOf(ctx, archive, all)
 	if err != nil {
 		return err
@@ -162,7 +162,7 @@ func (o *statsOptions) each(ctx context.Context, a *app, archive *snapshot.Archi
 	return a.printJSON(whole)
 }
 
-func describeSpace(l *statsLine, archive *snapshot.Archive, s snapshot.Snapshot) (err error) {
+func describeSpace(l *statsLine, archive *archive.Archive, s archive.Snapshot) (err error) {
 	c, err := index.Open(s.Catalog)
 	if err != nil {
 		return fmt.Errorf("snapshot %s: %w", s.Name, err)
@@ -176,7 +176,7 @@ func describeSpace(l *statsLine, archive *snapshot.Archive, s snapshot.Snapshot)
 	return err
 }
 
-func describeArchive(archive *snapshot.Archive, space *prune.Space, lines []statsLine) (*archiveLine, error) {
+func describeArchive(archive *archive.Archive, space *prune.Space, lines []statsLine) (*archiveLine, error) {
 	fs, err := archive.FileSystem()
 	if err != nil {
 		return nil, err
@@ -296,7 +296,7 @@ type freedLine struct {
 }
 
 // together says what would be free if exactly these went.
-func (o *statsOptions) together(ctx context.Context, a *app, archive *snapshot.Archive, all []snapshot.Snapshot,
+func (o *statsOptions) together(ctx context.Context, a *app, archive *archive.Archive, all []archive.Snapshot,
 	chosen []int) error {
 	space, err := a.spaceOf(ctx, archive, all)
 	if err != nil {

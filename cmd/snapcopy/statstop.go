@@ -3,8 +3,8 @@ package main
 import (
 	"context"
 
+	"snapcopy/internal/archive"
 	"snapcopy/prune"
-	"snapcopy/snapshot"
 )
 
 // topLine is a file or folder that takes much.
@@ -18,7 +18,7 @@ type topLine struct {
 }
 
 // largest lists what takes the most, and what grew in the last run.
-func (o *statsOptions) largest(ctx context.Context, a *app, archive *snapshot.Archive, all []snapshot.Snapshot,
+func (o *statsOptions) largest(ctx context.Context, a *app, archive *archive.Archive, all []archive.Snapshot,
 	chosen []int) error {
 	some := all
 	if len(chosen) > 0 {

@@ -5,11 +5,11 @@ import (
 	"strings"
 
 	"snapcopy/index"
-	"snapcopy/snapshot"
+	"snapcopy/internal/archive"
 )
 
 // summary is what a person reads at the end of a run.
-func summary(a *app, r *snapshot.Report) string {
+func summary(a *app, r *archive.Report) string {
 	c := &r.Counts
 	var b strings.Builder
 	line := func(label, format string, args ...any) {

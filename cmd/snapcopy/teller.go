@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/snapshot"
 )
 
@@ -146,7 +147,7 @@ func itemJSON(i *snapshot.Item) itemObject {
 }
 
 // report tells about a finished run and gives its outcome.
-func (t *teller) report(r *snapshot.Report) error {
+func (t *teller) report(r *archive.Report) error {
 	t.notes(r)
 	t.failed(r)
 	err := t.writeErr
@@ -177,7 +178,7 @@ func (t *teller) report(r *snapshot.Report) error {
 // maxFailedShown is how many failed entries are named if the user did not ask for all; it leaves the summary in sight.
 const maxFailedShown = 20
 
-func (t *teller) failed(r *snapshot.Report) {
+func (t *teller) failed(r *archive.Report) {
 	total := r.Counts.Failed
 	if total == 0 {
 		return
@@ -194,7 +195,7 @@ func (t *teller) failed(r *snapshot.Report) {
 }
 
 // more says how many of a list are not shown, and where to find them.
-func (t *teller) more(r *snapshot.Report, left uint64) {
+func (t *teller) more(r *archive.Report, left uint64) {
 	if left == 0 {
 		return
 	}
@@ -207,7 +208,7 @@ func (t *teller) more(r *snapshot.Report, left uint64) {
 
 // altered tells what is no longer as it was stored. That the rest of this snapshot is sound cannot be said: a run looks at a
 // share of what it links.
-func (t *teller) altered(r *snapshot.Report) {
+func (t *teller) altered(r *archive.Report) {
 	if r.AlteredCount == 0 {
 		return
 	}

@@ -15,8 +15,8 @@ import (
 	"pgregory.net/rapid"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/testtree"
-	"snapcopy/snapshot"
 )
 
 func TestName(t *testing.T) {
@@ -155,7 +155,7 @@ func TestSplitPlace(t *testing.T) {
 	dir := t.TempDir()
 	makeArchive := func(name string) string {
 		path := filepath.Join(dir, name)
-		a, err := snapshot.Create(path, time.Now())
+		a, err := archive.Create(path, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"snapcopy/internal/archive"
 	"snapcopy/snapshot"
 )
 
@@ -48,34 +49,34 @@ func (o *verifyOptions) Run(ctx context.Context, a *app, args []string) (err err
 	if err := checkThreads(o.threads); err != nil {
 		return err
 	}
-	archive, list, err := a.openSome(args[0])
+	arch, list, err := a.openSome(args[0])
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, archive.Close()) }()
+	defer func() { err = errors.Join(err, arch.Close()) }()
 
 	var writeErr error
-	opt := snapshot.VerifyOptions{Threads: o.threads, MetadataOnly: o.metadata, Progress: new(snapshot.Progress)}
+	opt := snapshot.VerifyOptions{Threads: o.threads, MetadataOnly: o.metadata, Progress: new(archive.Progress)}
 	opt.Damage = func(d snapshot.Damage) {
-		if err := o.finding(a, archive.Path, d); writeErr == nil {
+		if err := o.finding(a, arch.Path, d); writeErr == nil {
 			writeErr = err
 		}
 	}
 	begin := time.Now()
 	bar := startProgress(a, verifyMeter(opt.Progress), o.quiet)
-	report, err := archive.Verify(ctx, list, opt)
+	report, err := snapshot.Verify(ctx, arch, list, opt)
 	bar.stop()
 	if err = errors.Join(err, writeErr); err != nil {
 		return err
 	}
-	forgetting, unfinished, err := archive.Forgetting()
+	forgetting, unfinished, err := arch.Forgetting()
 	if err != nil && report.Damaged == 0 { // a damaged note is among the findings
 		return err
 	}
 	if unfinished {
 		a.term.errorf("Forgetting %s is not finished: of it, %s gone already. If the command was cut short, give it again: "+
 			"snapcopy forget-path %s %s", name(forgetting), counted(report.Forgotten, "name is", "names are"),
-			shellWord(archive.Path), shellWord(forgetting))
+			shellWord(arch.Path), shellWord(forgetting))
 	}
 	if err := o.summary(a, report, time.Since(begin)); err != nil {
 		return err
@@ -90,30 +91,30 @@ func (o *verifyOptions) Run(ctx context.Context, a *app, args []string) (err err
 }
 
 // openSome opens the archive of ARCHIVE[@SNAPSHOT] with the snapshot that is named, or all.
-func (a *app) openSome(arg string) (*snapshot.Archive, []snapshot.Snapshot, error) {
+func (a *app) openSome(arg string) (*archive.Archive, []archive.Snapshot, error) {
 	where, selector, err := splitPlace(arg)
 	if err != nil {
 		return nil, nil, err
 	}
-	archive, err := a.openArchive(where)
+	arch, err := a.openArchive(where)
 	if err != nil {
 		return nil, nil, err
 	}
 	if selector == "" {
-		list, err := archive.Snapshots()
+		list, err := arch.Snapshots()
 		if err != nil {
-			err = errors.Join(err, archive.Close())
+			err = errors.Join(err, arch.Close())
 		}
-		return archive, list, err
+		return arch, list, err
 	}
-	s, err := archive.Select(selector, a.now(), a.loc)
+	s, err := arch.Select(selector, a.now(), a.loc)
 	if err != nil {
-		return nil, nil, errors.Join(err, archive.Close())
+		return nil, nil, errors.Join(err, arch.Close())
 	}
-	return archive, []snapshot.Snapshot{s}, nil
+	return arch, []archive.Snapshot{s}, nil
 }
 
-func verifyMeter(p *snapshot.Progress) meter {
+func verifyMeter(p *archive.Progress) meter {
 	m := runMeter(p)
 	m.phase = func() string { return "Verifying" }
 	return m

@@ -3,12 +3,12 @@ package main
 import (
 	"time"
 
-	"snapcopy/snapshot"
+	"snapcopy/internal/archive"
 )
 
 // timeSpan reads a date, a time or an age: the first and the last moment that it means.
 func (a *app) timeSpan(flag, text string) (from, to time.Time, err error) {
-	from, to, ok := snapshot.TimeSpan(text, a.now(), a.loc)
+	from, to, ok := archive.TimeSpan(text, a.now(), a.loc)
 	if !ok {
 		err = wrongUsage("%s %s: not a time like 2026-11-20, \"2026-11-20 18:00\" or 3d", flag, name(text))
 	}

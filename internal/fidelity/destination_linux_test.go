@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/testtree"
-	"snapcopy/snapshot"
 )
 
 const richTree = `
@@ -35,34 +35,34 @@ func TestArchiveLacksSomething(t *testing.T) {
 		archive func(t *testing.T) string
 		tree    string
 		without testtree.Field
-		lacks   snapshot.NotHeld // at least these
+		lacks   archive.NotHeld // at least these
 	}{
 		{"btrfs without ACLs", func(t *testing.T) string {
 			d := testtree.NewDisk(t, "btrfs", 256*mib)
 			d.Remount("noacl")
 			return d.Path
-		}, richTree, testtree.Xattrs, snapshot.NotHeld{Xattrs: 2}},
+		}, richTree, testtree.Xattrs, archive.NotHeld{Xattrs: 2}},
 		{"ext4 with small attributes", func(t *testing.T) string { return testtree.NewDisk(t, "ext4", 64*mib).Path },
 			richTree + "\nfile big 0644 x xattr.user.big=" + big + "\ndir bigdir 0755 xattr.user.big=" + big,
-			testtree.Xattrs, snapshot.NotHeld{Xattrs: 2}},
+			testtree.Xattrs, archive.NotHeld{Xattrs: 2}},
 		{"tmpfs", func(t *testing.T) string {
 			path := t.TempDir()
 			testtree.Tmpfs(t, path, "size=64m")
 			return path
-		}, richTree, 0, snapshot.NotHeld{}},
+		}, richTree, 0, archive.NotHeld{}},
 		{"ext4 with small inodes", func(t *testing.T) string { return testtree.NewDisk(t, "ext4", 64*mib, "-I", "128").Path },
-			richTree, testtree.Mtime, snapshot.NotHeld{Times: 4}},
+			richTree, testtree.Mtime, archive.NotHeld{Times: 4}},
 		{"vfat", func(t *testing.T) string { return testtree.NewDisk(t, "vfat", 64*mib).Path },
-			richTree, 0, snapshot.NotHeld{Entries: 3, Owners: 4, Modes: 3, Times: 3, Xattrs: 4, Links: 1}},
+			richTree, 0, archive.NotHeld{Entries: 3, Owners: 4, Modes: 3, Times: 3, Xattrs: 4, Links: 1}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := newLab(t, "ext4")
 			l.arch = filepath.Join(c.archive(t), "archive")
 			l.build(c.tree)
 			testtree.Settle()
-			var first *snapshot.Report
+			var first *archive.Report
 			for range 3 {
-				var rep *snapshot.Report
+				var rep *archive.Report
 				if c.name == "vfat" { // the mirror is no measure
 					l.opt.AllowCopies = true
 					rep = l.runChanging()
@@ -77,7 +77,7 @@ func TestArchiveLacksSomething(t *testing.T) {
 				n, least := rep.NotHeld, c.lacks
 				if n != first.NotHeld || n.Entries < least.Entries || n.Owners < least.Owners || n.Modes < least.Modes ||
 					n.Times < least.Times || n.Xattrs < least.Xattrs || n.Links < least.Links ||
-					least == (snapshot.NotHeld{}) && n != least {
+					least == (archive.NotHeld{}) && n != least {
 					t.Errorf("not held: %+v, in the first run %+v; want at least %+v", n, first.NotHeld, least)
 				}
 				if rep.Incomplete {

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/restore"
 	"snapcopy/snapshot"
 )
@@ -30,7 +31,7 @@ type job struct {
 }
 
 type jobResult struct {
-	Report   *snapshot.Report
+	Report   *archive.Report
 	Restored restore.NotHeld
 	Failed   []string
 	Err      string

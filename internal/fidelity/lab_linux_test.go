@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/exclude"
 	"snapcopy/internal/testtree"
 	"snapcopy/restore"
@@ -148,7 +149,7 @@ func (l *lab) build(script string) {
 func (l *lab) path(elem ...string) string { return filepath.Join(append([]string{l.arch}, elem...)...) }
 
 // run takes a snapshot, which has to be complete and equal the source.
-func (l *lab) run() *snapshot.Report {
+func (l *lab) run() *archive.Report {
 	l.t.Helper()
 	rep := l.runChanging()
 	if rep.Incomplete || len(rep.Failed) > 0 {
@@ -164,7 +165,7 @@ func (l *lab) run() *snapshot.Report {
 }
 
 // runChanging takes a snapshot of a source that need not be the same afterwards.
-func (l *lab) runChanging() *snapshot.Report {
+func (l *lab) runChanging() *archive.Report {
 	l.t.Helper()
 	rep, err := snapshot.Run(l.t.Context(), l.src, l.arch, l.opt)
 	if err != nil {
@@ -178,7 +179,7 @@ func (l *lab) runChanging() *snapshot.Report {
 }
 
 // runUnseen takes a snapshot of a tree that is too large to be compared.
-func (l *lab) runUnseen() *snapshot.Report {
+func (l *lab) runUnseen() *archive.Report {
 	l.t.Helper()
 	rep, err := snapshot.Run(l.t.Context(), l.src, l.arch, l.opt)
 	if err != nil || rep.Incomplete {
@@ -189,7 +190,7 @@ func (l *lab) runUnseen() *snapshot.Report {
 }
 
 // note records a published snapshot, so that intact can tell whether it ever changes.
-func (l *lab) note(rep *snapshot.Report) {
+func (l *lab) note(rep *archive.Report) {
 	l.t.Helper()
 	l.taken[rep.Snapshot] = testtree.Take(l.t, l.path(rep.Snapshot))
 	l.order = append(l.order, rep.Snapshot)
@@ -261,14 +262,14 @@ func (l *lab) entries(name string) map[string]index.Entry {
 // verify makes sure that the program itself finds no damage.
 func (l *lab) verify() {
 	l.t.Helper()
-	a, err := snapshot.Open(l.arch)
+	a, err := archive.Open(l.arch)
 	l.check(err)
 	list, err := a.Snapshots()
 	l.check(err)
 	if len(list) != len(l.order) {
 		l.t.Errorf("%d snapshots, %d were published", len(list), len(l.order))
 	}
-	_, err = a.Verify(l.t.Context(), list, snapshot.VerifyOptions{Damage: func(d snapshot.Damage) {
+	_, err = snapshot.Verify(l.t.Context(), a, list, snapshot.VerifyOptions{Damage: func(d snapshot.Damage) {
 		l.t.Errorf("verify: %s %q: %v", d.Snapshot, d.Path, d.Err)
 	}})
 	l.check(errors.Join(err, a.Close()))

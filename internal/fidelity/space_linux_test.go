@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/testtree"
 	"snapcopy/prune"
-	"snapcopy/snapshot"
 )
 
 // blocks makes sure that each catalog says what its snapshot takes: of every entry what is allocated to its inode. On
@@ -90,7 +90,7 @@ func (l *lab) usage() (u prune.Size) {
 }
 
 // account is what the program says the snapshots hold.
-func (l *lab) account(a *snapshot.Archive, ledger string) *prune.Space {
+func (l *lab) account(a *archive.Archive, ledger string) *prune.Space {
 	l.t.Helper()
 	list, err := a.Snapshots()
 	l.check(err)
@@ -117,7 +117,7 @@ func (l *lab) removals(rng *rand.Rand, rounds int) {
 			}
 			l.run()
 		}
-		a, err := snapshot.Open(l.arch)
+		a, err := archive.Open(l.arch)
 		l.check(err)
 		before := l.usage()
 		space := l.account(a, a.LedgerPath())
@@ -130,7 +130,7 @@ func (l *lab) removals(rng *rand.Rand, rounds int) {
 		for _, i := range rng.Perm(len(l.order))[:rng.IntN(min(4, len(l.order)))] {
 			chosen, names = append(chosen, i), append(names, space.Snapshots[i])
 		}
-		_, err = a.Remove(l.t.Context(), names, snapshot.RemoveOptions{Threads: 1 + rng.IntN(4)})
+		_, err = a.Remove(l.t.Context(), names, archive.RemoveOptions{Threads: 1 + rng.IntN(4)})
 		l.check(errors.Join(err, a.Close()))
 		for _, name := range names {
 			delete(l.taken, name)
@@ -168,7 +168,7 @@ func TestFreedRoom(t *testing.T) {
 		}
 		l.run()
 	}
-	a, err := snapshot.Open(l.arch)
+	a, err := archive.Open(l.arch)
 	l.check(err)
 	room := func() (bytes, inodes uint64) {
 		unix.Sync()
@@ -184,7 +184,7 @@ func TestFreedRoom(t *testing.T) {
 	chosen := []int{0, 2, 3}
 	said := space.Freed(chosen...)
 	bytes, inodes := room()
-	_, err = a.Remove(t.Context(), []string{l.order[0], l.order[2], l.order[3]}, snapshot.RemoveOptions{})
+	_, err = a.Remove(t.Context(), []string{l.order[0], l.order[2], l.order[3]}, archive.RemoveOptions{})
 	l.check(err)
 	bytesAfter, inodesAfter := room()
 	if freed := (prune.Size{Bytes: bytesAfter - bytes, Inodes: inodesAfter - inodes}); freed != said {

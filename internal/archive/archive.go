@@ -1,0 +1,306 @@
+package archive
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
+	"snapcopy/internal/inside"
+)
+
+// Errors that callers tell apart.
+var (
+	// ErrNotArchive is returned for a folder that exists and is neither an archive nor empty.
+	ErrNotArchive = errors.New("not an archive")
+	// ErrNoArchive is returned where there is no archive and none may be made.
+	ErrNoArchive = errors.New("there is no archive")
+	// ErrNoAccess is returned for an archive that this user may not open, or may not make.
+	ErrNoAccess = errors.New("permission denied")
+	// ErrNoRecords is returned for a folder that holds snapshots and whose .snapcopy is missing.
+	ErrNoRecords = errors.New("it holds snapshots, but what is known of them is missing")
+	// ErrNewerFormat is returned for an archive that a newer version of the program has written.
+	ErrNewerFormat = errors.New("written by a newer version of snapcopy")
+	// ErrLocked is returned when another process is writing to the archive.
+	ErrLocked = errors.New("archive is locked")
+	// ErrNoHardLinks is returned where the archive's file system cannot make hard links.
+	ErrNoHardLinks = errors.New("file system cannot make hard links")
+	// ErrInsideOther is returned for an archive in a snapshot of another one, or in its .snapcopy: a snapshot must not
+	// change. Such an archive, as the copy of one in a source, can only be read.
+	ErrInsideOther = errors.New("it lies in a snapshot of another archive")
+	// ErrNoSnapshot is returned when a selector matches no snapshot.
+	ErrNoSnapshot = errors.New("no such snapshot")
+)
+
+// The layout of an archive.
+const (
+	MetaDir     = ".snapcopy"
+	ArchiveFile = "archive.json"
+	LockFile    = "lock"
+	CatalogsDir = "catalogs"
+	RunsDir     = "runs"
+	IndexFile   = "index"
+	WorkDir     = "work"
+	TrashDir    = "trash"
+	LatestLink  = "latest"
+	CatalogExt  = ".cat"
+
+	formatVersion = 1
+	nameLayout    = "2006-01-02T150405Z"
+)
+
+// Archive is an open archive. Opening one takes no lock and changes nothing.
+type Archive struct {
+	Path string // absolute
+	Info Info
+	// InfoDamage says why archive.json cannot be used, if so. Whoever takes the lock makes it anew.
+	InfoDamage error
+
+	mended []string // not told yet
+
+	Root    int // handle of the archive folder
+	Meta    int // handle of .snapcopy
+	TopStat fsat.Stat
+	Now     func() time.Time // of the command that opened it
+	anchor  uint64           // identity of .snapcopy: stored inode numbers hold for as long as it is the same
+}
+
+// Snapshot is a published snapshot.
+type Snapshot struct {
+	Name    string
+	Time    time.Time // start of the run, from the name
+	Catalog string    // path of the catalog file
+}
+
+// NoParentError says that an archive cannot be made, as the folder that would hold it does not exist.
+type NoParentError struct{ Archive, Parent string }
+
+func (e *NoParentError) Error() string {
+	return fmt.Sprintf("create archive %s: there is no folder %s", e.Archive, e.Parent)
+}
+
+// Is makes it an error like any other of something that is missing.
+func (e *NoParentError) Is(target error) bool { return target == fs.ErrNotExist }
+
+// HasParent returns a NoParentError if the folder that would hold an archive does not exist.
+func HasParent(archive string) error {
+	parent := filepath.Dir(archive)
+	if _, err := os.Stat(parent); errors.Is(err, fs.ErrNotExist) {
+		return &NoParentError{archive, parent}
+	}
+	return nil // another error comes back from making the archive
+}
+
+// accessError is the error of a call on the archive at path, without a path of its own, and with ErrNoAccess in the place
+// of a permission that is missing.
+func accessError(op, path string, err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%s %s: %w", op, path, ErrNoAccess)
+	}
+	var inner *fs.PathError
+	if errors.As(err, &inner) && inner.Path == path {
+		err = inner.Err
+	}
+	return fmt.Errorf("%s %s: %w", op, path, err)
+}
+
+// Create makes a new archive in a folder that is missing or empty.
+func Create(path string, now time.Time) (*Archive, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := HasParent(abs); err != nil {
+		return nil, err
+	}
+	if err := OutsideOthers(abs); err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(abs, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, accessError("create archive", abs, err)
+	}
+	names, err := os.ReadDir(abs)
+	if err != nil {
+		return nil, accessError("create archive", abs, err)
+	}
+	for _, n := range names {
+		if foreign(n) {
+			return nil, fmt.Errorf("create archive %s: %w, and not empty: it holds %q", abs, ErrNotArchive, n.Name())
+		}
+	}
+	for _, d := range []string{"", CatalogsDir, RunsDir, WorkDir, TrashDir} {
+		if err := os.Mkdir(filepath.Join(abs, MetaDir, d), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, accessError("create archive", abs, err)
+		}
+	}
+	a := &Archive{Path: abs, Root: fsat.NoDir, Meta: fsat.NoDir, Now: time.Now}
+	if err := a.openHandles(); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	if err := a.initialize(now); err != nil {
+		return nil, errors.Join(fmt.Errorf("create archive %s: %w", abs, err), a.Close())
+	}
+	return a, nil
+}
+
+// initialize finds out what the file system can do and writes archive.json, which makes the folder an archive. Another
+// process may be about to do the same: the one that has the lock does it.
+func (a *Archive) initialize(now time.Time) (err error) {
+	lock, err := a.lock()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Unlock()) }()
+	if other, err := Open(a.Path); err == nil {
+		a.Info = other.Info
+		return other.Close()
+	}
+	if err := a.mendFolders(); err != nil {
+		return err
+	}
+	a.Info = Info{Format: formatVersion, ID: newID(), Created: now.UTC().Truncate(time.Second)}
+	if a.Info.Capabilities, err = a.Probe(); err != nil {
+		return err
+	}
+	return a.WriteInfo()
+}
+
+// OutsideOthers makes sure that an archive at path would not be in what another archive keeps.
+func OutsideOthers(path string) error {
+	archive, is, err := inside.Archive(path)
+	if err != nil || !is {
+		return err
+	}
+	return fmt.Errorf("archive %s: %w, %s", path, ErrInsideOther, archive)
+}
+
+// foreign reports what a folder must not hold to become an archive: anything but what mkfs leaves at the top of a file
+// system and a creation that was cut short.
+func foreign(e os.DirEntry) bool { return e.Name() != "lost+found" && e.Name() != MetaDir }
+
+// Open opens an existing archive.
+func Open(path string) (*Archive, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	a := &Archive{Path: abs, Root: fsat.NoDir, Meta: fsat.NoDir, Now: time.Now}
+	if err := a.readInfo(); err != nil {
+		return nil, err
+	}
+	if err := a.openHandles(); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	return a, nil
+}
+
+func (a *Archive) openHandles() error {
+	var err error
+	if a.Root, err = fsat.OpenRoot(a.Path); err != nil {
+		return &fs.PathError{Op: "open archive", Path: a.Path, Err: err}
+	}
+	if a.Meta, err = fsat.OpenDir(a.Root, MetaDir); err != nil {
+		return &fs.PathError{Op: "open archive", Path: a.MetaPath(), Err: err}
+	}
+	if err = fsat.StatHandle(a.Root, &a.TopStat); err != nil {
+		return &fs.PathError{Op: "stat", Path: a.Path, Err: err}
+	}
+	var st fsat.Stat
+	if err = fsat.StatHandle(a.Meta, &st); err != nil {
+		return &fs.PathError{Op: "stat", Path: a.MetaPath(), Err: err}
+	}
+	a.anchor = anchorOf(&st)
+	return nil
+}
+
+// anchorOf makes one number of what tells a folder from a copy of it: its inode number and the time it was made, which no
+// program can copy. (Two new file systems may well give the same number to the same folder.)
+func anchorOf(st *fsat.Stat) uint64 {
+	const odd = 0x9e3779b97f4a7c15 // spreads the bits: 2^64 divided by the golden ratio
+	return st.Ino ^ (uint64(st.Btime.Sec)*1_000_000_000+uint64(st.Btime.Nsec))*odd
+}
+
+// Close releases the archive's handles.
+func (a *Archive) Close() error { return errors.Join(fsat.Close(a.Meta), fsat.Close(a.Root)) }
+
+func (a *Archive) MetaPath(elem ...string) string {
+	return filepath.Join(append([]string{a.Path, MetaDir}, elem...)...)
+}
+
+func (a *Archive) CatalogPath(name string) string { return a.MetaPath(CatalogsDir, name+CatalogExt) }
+func (a *Archive) reportPath(name string) string  { return a.MetaPath(RunsDir, name+".json") }
+
+// InfoPath is where archive.json is.
+func (a *Archive) InfoPath() string { return a.MetaPath(ArchiveFile) }
+
+// IndexPath is where the content-hash index is.
+func (a *Archive) IndexPath() string { return a.MetaPath(IndexFile) }
+
+// WorkPath is the folder for temporary files; whoever uses it holds the lock.
+func (a *Archive) WorkPath() string { return a.MetaPath(WorkDir) }
+
+// Snapshots lists the published snapshots, oldest first: the folders with a snapshot's name that have a catalog.
+func (a *Archive) Snapshots() ([]Snapshot, error) {
+	folders, err := a.folders()
+	if err != nil {
+		return nil, err
+	}
+	catalogs, err := a.list(CatalogsDir)
+	if err != nil {
+		return nil, err
+	}
+	var list []Snapshot
+	for _, name := range folders {
+		if _, found := slices.BinarySearch(catalogs, name+CatalogExt); found {
+			t, _ := ParseName(name)
+			list = append(list, Snapshot{Name: name, Time: t, Catalog: a.CatalogPath(name)})
+		}
+	}
+	return list, nil
+}
+
+func names(dir string) ([]string, error) {
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]string, len(list))
+	for i, e := range list {
+		out[i] = e.Name()
+	}
+	return out, nil
+}
+
+// OpenCatalog opens the catalog of s. One of another snapshot, copied into its place, is damage: what it says of the files
+// of s is not true.
+func (s Snapshot) OpenCatalog() (*index.Catalog, error) {
+	c, err := index.Open(s.Catalog)
+	if err != nil {
+		return nil, err
+	}
+	if of := c.Summary().Snapshot; of != s.Name {
+		err := &index.DamageError{Path: s.Catalog, Reason: fmt.Errorf("it is the catalog of snapshot %q", of)}
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// NameAt is the name of a snapshot whose run starts at t.
+func NameAt(t time.Time) string { return t.UTC().Format(nameLayout) }
+
+// IsName reports whether a name is one that a snapshot can have.
+func IsName(name string) bool {
+	_, ok := ParseName(name)
+	return ok
+}
+
+// ParseName reads the time from a snapshot's name.
+func ParseName(name string) (time.Time, bool) {
+	t, err := time.Parse(nameLayout, name)
+	return t, err == nil && t.Format(nameLayout) == name
+}

@@ -1,0 +1,269 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
+	"snapcopy/internal/inodeset"
+)
+
+// forget takes the snapshots that are gone out of the content-hash index; what others hold, too, is found in one of
+// those from then on. A missing or damaged index is left to the next run. The caller holds the lock.
+//
+// Which of the files found in a snapshot that is gone are in others is asked of the newest first: most of them are, and
+// stay for long, so that those that go next have little to do. Then of the one after it: what is not there either has
+// usually gone for good. That is told by the number of names that a stored file has, as long as the folder is still in
+// the trash: so the catalogs of all others are read only if something may really be in them.
+func (a *Archive) forget(ctx context.Context) (err error) {
+	x, err := index.OpenIndex(a.IndexPath())
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, index.ErrDamaged) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, x.Close()) }()
+	snapshots, err := a.Snapshots()
+	if err != nil {
+		return err
+	}
+	g := Forgetter{Ctx: ctx, Archive: a, Snapshots: snapshots}
+	for _, name := range x.Snapshots() {
+		if !slices.ContainsFunc(snapshots, func(s Snapshot) bool { return s.Name == name }) {
+			g.Gone = append(g.Gone, name)
+		}
+	}
+	if g.Gone == nil {
+		return nil
+	}
+	slices.Sort(g.Gone)
+	comparable, err := g.comparable()
+	if err != nil {
+		return err
+	}
+	if !comparable {
+		return a.MakeIndex(ctx, snapshots)
+	}
+	g.Forgetting = index.Forget(x, func(name string) bool { return slices.Contains(g.Gone, name) }, a.WorkPath())
+	defer func() { err = errors.Join(err, g.Close()) }()
+	if err := g.relocate(); err != nil {
+		return err
+	}
+	return g.Commit(ctx, a.IndexPath())
+}
+
+// Forgetter is one change of the index under way.
+type Forgetter struct {
+	*index.Forgetting
+	Ctx       context.Context
+	Archive   *Archive
+	Snapshots []Snapshot
+	Gone      []string     // sorted
+	Wanted    inodeset.Set // stored files that the index found in those gone, and has not found elsewhere
+	Left      uint64       // how many
+}
+
+// comparable reports whether all catalogs speak of the same inodes: an archive that was copied to another file system
+// has older catalogs with the numbers of that one.
+func (g *Forgetter) comparable() (bool, error) {
+	paths := make([]string, 0, len(g.Gone)+len(g.Snapshots))
+	for _, name := range g.Gone {
+		paths = append(paths, g.Archive.trashPath(name+CatalogExt))
+	}
+	for _, s := range g.Snapshots {
+		paths = append(paths, s.Catalog)
+	}
+	for i, path := range paths {
+		c, err := index.Open(path)
+		if err != nil {
+			if i < len(g.Gone) { // removed by other means than ours
+				return false, nil
+			}
+			continue // nothing can be found in it
+		}
+		same := c.Summary().Anchor == g.Archive.anchor
+		if err := c.Close(); err != nil || !same {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// relocate finds the stored files in other snapshots.
+func (g *Forgetter) relocate() error {
+	err := g.Affected(g.Ctx, func(stored uint64) {
+		if g.Wanted.Claim(stored) {
+			g.Left++
+		}
+	})
+	if err != nil {
+		return err
+	}
+	first, rest := g.Order()
+	if err := g.LookIn(first); err != nil {
+		return err
+	}
+	if err := g.DropUnheld(); err != nil {
+		return err
+	}
+	return g.LookIn(rest)
+}
+
+// Order lists the snapshots in which to look: the newest and those right after the ones gone first, and all others, each
+// the newest first.
+func (g *Forgetter) Order() (first, rest []Snapshot) {
+	for n, s := range slices.Backward(g.Snapshots) {
+		before := ""
+		for _, other := range g.Snapshots {
+			if other.Name < s.Name {
+				before = other.Name
+			}
+		}
+		i, _ := slices.BinarySearch(g.Gone, before)
+		if n == len(g.Snapshots)-1 || i < len(g.Gone) && g.Gone[i] < s.Name {
+			first = append(first, s)
+		} else {
+			rest = append(rest, s)
+		}
+	}
+	return first, rest
+}
+
+func (g *Forgetter) LookIn(list []Snapshot) error {
+	for _, s := range list {
+		if g.Left == 0 {
+			return nil
+		}
+		c, err := s.OpenCatalog()
+		if err != nil {
+			continue // verify tells of it
+		}
+		err = g.Look(g.Ctx, c, func(stored uint64) (take, more bool) {
+			take = g.Wanted.Has(stored)
+			if take {
+				g.found(stored)
+			}
+			return take, g.Left > 0
+		})
+		if err = errors.Join(err, c.Close()); err != nil && !errors.Is(err, index.ErrDamaged) {
+			return err
+		}
+	}
+	return nil
+}
+
+// found ends the search for a stored file.
+func (g *Forgetter) found(stored uint64) {
+	g.Wanted.Release(stored)
+	g.Left--
+}
+
+// maxCounted bounds the stored files with several names that are counted; the others are searched for.
+const maxCounted = 1 << 16
+
+// DropUnheld ends the search for stored files all of whose names are in the folders that go.
+func (g *Forgetter) DropUnheld() error {
+	names := make(map[uint64]uint32) // of stored files met: names not met yet
+	for _, name := range g.Gone {
+		if g.Left == 0 {
+			return nil
+		}
+		if err := g.dropIn(name, names); err != nil {
+			return fmt.Errorf("removed snapshot %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (g *Forgetter) dropIn(name string, names map[uint64]uint32) (err error) {
+	c, err := index.Open(g.Archive.trashPath(name + CatalogExt))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	f := goneFolder{top: g.Archive.trashPath(name), fd: fsat.NoDir}
+	defer func() { err = errors.Join(err, f.close()) }()
+	err = c.Walk(func(dir string, _ *index.Record, e *index.Entry) error {
+		switch {
+		case g.Ctx.Err() != nil:
+			return context.Cause(g.Ctx)
+		case e.Type != index.File || e.Stored == 0 || !g.Wanted.Has(e.Stored):
+			return nil
+		}
+		var st fsat.Stat
+		if there, err := f.stat(dir, e.Name, &st); err != nil || !there || st.Ino != e.Stored {
+			return err
+		}
+		left, met := names[e.Stored]
+		switch {
+		case !met && st.Nlink > 1:
+			if len(names) < maxCounted {
+				names[e.Stored] = st.Nlink - 1
+			}
+		case !met || left == 1:
+			delete(names, e.Stored)
+			g.found(e.Stored)
+		default:
+			names[e.Stored] = left - 1
+		}
+		return nil
+	})
+	if errors.Is(err, index.ErrDamaged) { // searching finds it all the same
+		return nil
+	}
+	return err
+}
+
+// goneFolder looks at the files of a snapshot in the trash; the folder used last stays open.
+type goneFolder struct {
+	top string
+	dir string
+	fd  int
+}
+
+func (f *goneFolder) close() error { return fsat.Close(f.fd) }
+
+// stat describes a file, if it can be reached.
+func (f *goneFolder) stat(dir, name string, st *fsat.Stat) (bool, error) {
+	if f.fd < 0 || f.dir != dir {
+		if err := f.close(); err != nil {
+			return false, err
+		}
+		f.fd = fsat.NoDir
+		top, err := fsat.OpenRoot(f.top)
+		if err != nil {
+			return false, ignoreUnreachable(err)
+		}
+		var below []string
+		if dir != "" {
+			below = strings.Split(dir, "/")
+		}
+		fd, err := fsat.OpenBelow(top, below)
+		if closeErr := fsat.Close(top); closeErr != nil {
+			return false, errors.Join(closeErr, fsat.Close(fd))
+		}
+		if fsat.IsOtherType(err) { // so the name is not below it
+			return false, nil
+		}
+		if err != nil {
+			return false, ignoreUnreachable(err)
+		}
+		f.dir, f.fd = strings.Clone(dir), fd
+	}
+	err := fsat.StatAt(f.fd, name, st)
+	return err == nil, ignoreUnreachable(err)
+}
+
+// ignoreUnreachable passes on what is not simply the lack of a name or of permission.
+func ignoreUnreachable(err error) error {
+	if err == nil || fsat.IsGone(err) || fsat.IsRefused(err) {
+		return nil
+	}
+	return err
+}

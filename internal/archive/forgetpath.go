@@ -1,0 +1,430 @@
+package archive
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"snapcopy/index"
+	"snapcopy/internal/atomicfile"
+	"snapcopy/internal/fsat"
+	"snapcopy/internal/plainfile"
+	"snapcopy/internal/rmtree"
+)
+
+// ErrNotHeld is returned for a path that is in no snapshot.
+var ErrNotHeld = errors.New("it is in no snapshot")
+
+// ForgetOptions are the choices for ForgetPath.
+type ForgetOptions struct {
+	DryRun bool // look and tell; change nothing
+	// Elsewhere, if set, is told where content of what is forgotten is under other names, before it is forgotten.
+	Elsewhere func(Elsewhere) error
+	Threads   int // as in RemoveOptions
+	Progress  *Progress
+	Fault     func(step string) error
+}
+
+// ForgetReport is what ForgetPath did.
+type ForgetReport struct {
+	Path      string
+	DryRun    bool
+	Forgotten []ForgottenFrom
+	Skipped   []SkippedSnapshot // in use; they still hold it
+	Elsewhere uint64            // names of files with the same content that stay
+}
+
+// ForgottenFrom is a snapshot that does not hold the path any more, and what was there.
+type ForgottenFrom struct {
+	Snapshot string
+	Below    index.Totals
+}
+
+// ForgetFile is a note that a path is being taken out of snapshots. While it is there, whoever gets the archive's lock goes
+// on with that.
+const ForgetFile = "forget.json"
+
+// forgottenExt is in the names of what was forgotten, in the trash.
+const forgottenExt = ".forgotten"
+
+type forgetNote struct {
+	Path      []byte   `json:"path_base64"`
+	Snapshots []string `json:"snapshots"`
+}
+
+// ForgetPath takes a path, elements joined by '/', and all below it out of every snapshot: out of its folder, its catalog
+// and its run report. It is the one exception to a published snapshot staying as it is, for what must not be kept. Nothing
+// else in a snapshot changes, not even the times of the folder that held it. It can be cut short at any moment: whoever
+// takes the lock next goes on.
+//
+// It fails with ErrNotHeld if no snapshot has the path, and it was not the one to finish forgetting it. Snapshots in use
+// are skipped. When it returns without an error, nothing of the path is in the trash either.
+func (a *Archive) ForgetPath(ctx context.Context, path string, opt ForgetOptions) (report *ForgetReport, err error) {
+	if path == "" || slices.ContainsFunc(strings.Split(path, "/"), func(s string) bool { return s == "" || s == "." || s == ".." }) {
+		return nil, fmt.Errorf("forget %q: not the path of something in a snapshot", path)
+	}
+	f := forgetting{ctx: ctx, archive: a, opt: opt, step: opt.Fault, report: &ForgetReport{Path: path, DryRun: opt.DryRun}}
+	err = f.all()
+	if opt.DryRun || err != nil && !errors.Is(err, ErrNotHeld) {
+		return f.report, err
+	}
+	how := EmptyOptions{Threads: opt.Threads, wait: true}
+	if p := opt.Progress; p != nil {
+		p.Phase.Store(int32(Emptying))
+		how.removed = func(n int) { p.Files.Add(uint64(n)) }
+	}
+	return f.report, errors.Join(err, a.EmptyTrash(ctx, how))
+}
+
+// Forgetting gives the path whose forgetting was begun and has not come to its end; ok is false if there is none.
+func (a *Archive) Forgetting() (path string, ok bool, err error) {
+	note, err := a.forgetNote()
+	if err != nil || note == nil {
+		return "", false, err
+	}
+	return string(note.Path), true, nil
+}
+
+// forgetting is one ForgetPath under way.
+type forgetting struct {
+	ctx     context.Context
+	archive *Archive
+	opt     ForgetOptions
+	step    stepper
+	report  *ForgetReport
+}
+
+// all does everything for which nobody else may change the archive.
+func (f *forgetting) all() (err error) {
+	a := f.archive
+	begun, _, err := a.Forgetting()
+	if err != nil {
+		return err
+	}
+	if !f.opt.DryRun {
+		lock, lockErr := a.Lock()
+		if lockErr != nil {
+			return lockErr
+		}
+		defer func() { err = errors.Join(err, lock.Unlock()) }()
+		if _, err := a.Recover(f.ctx); err != nil {
+			return err
+		}
+	}
+	snapshots, err := a.Snapshots()
+	if err != nil {
+		return err
+	}
+	note := forgetNote{Path: []byte(f.report.Path)}
+	if note.Snapshots, err = f.choose(snapshots); err != nil {
+		return err
+	}
+	if err := f.settleNote(); err != nil {
+		return err
+	}
+	if len(f.report.Forgotten) == 0 && len(f.report.Skipped) == 0 {
+		if begun == f.report.Path && !f.opt.DryRun {
+			return nil
+		}
+		return fmt.Errorf("forget %q: %w", f.report.Path, ErrNotHeld)
+	}
+	if err := f.findElsewhere(snapshots); err != nil || f.opt.DryRun || len(note.Snapshots) == 0 {
+		return err
+	}
+	text, err := json.Marshal(note)
+	if err != nil {
+		return err
+	}
+	if err := f.step.at("note of the path"); err != nil {
+		return err
+	}
+	err = a.withRoom(f.ctx, func() error {
+		return atomicfile.Write(a.MetaPath(ForgetFile), append(text, '\n'), 0o600)
+	})
+	if err != nil {
+		return err
+	}
+	_, err = a.finishForgetting(f.ctx, f.step)
+	return err
+}
+
+// settleNote removes a note that cannot be read if there is nothing to note: who gives the command again, and is told that
+// the path is in no snapshot, has made up for it. Otherwise the new note takes its place.
+func (f *forgetting) settleNote() error {
+	if _, err := f.archive.readForgetNote(); err == nil || errors.Is(err, fs.ErrNotExist) || f.opt.DryRun {
+		return nil
+	}
+	if len(f.report.Forgotten)+len(f.report.Skipped) > 0 {
+		return nil
+	}
+	return errors.Join(os.Remove(f.archive.MetaPath(ForgetFile)), atomicfile.SyncDir(f.archive.MetaPath()))
+}
+
+// choose finds the snapshots that have the path and are not in use.
+func (f *forgetting) choose(snapshots []Snapshot) (names []string, err error) {
+	readers, err := f.archive.Readers()
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range snapshots {
+		c, err := s.OpenCatalog()
+		if err != nil {
+			return nil, fmt.Errorf("snapshot %s: %w", s.Name, err)
+		}
+		e, found, err := c.Lookup(f.report.Path)
+		if err = errors.Join(err, c.Close()); err != nil {
+			return nil, fmt.Errorf("snapshot %s: %w", s.Name, err)
+		}
+		if !found {
+			continue
+		}
+		skip, err := f.inUse(s, readers)
+		if err != nil {
+			return nil, err
+		}
+		if skip != nil {
+			f.report.Skipped = append(f.report.Skipped, *skip)
+			continue
+		}
+		var below index.Totals
+		if e.Type == index.Dir {
+			below = e.Below
+			below.Dirs++
+		} else {
+			below = index.Totals{Files: 1, Bytes: e.Size}
+		}
+		f.report.Forgotten = append(f.report.Forgotten, ForgottenFrom{s.Name, below})
+		names = append(names, s.Name)
+	}
+	return names, nil
+}
+
+func (f *forgetting) inUse(s Snapshot, readers []Reader) (*SkippedSnapshot, error) {
+	for _, r := range readers {
+		if r.Snapshot == s.Name {
+			skip := f.archive.needed(&r)
+			return &skip, nil
+		}
+	}
+	hold, err := s.holdAlone(f.ctx, holdPatience)
+	if err != nil {
+		return nil, err
+	}
+	if hold == nil {
+		return &SkippedSnapshot{Name: s.Name, Reason: "it is being read"}, nil
+	}
+	return nil, hold.Release()
+}
+
+// finishForgetting takes the path of the note, if there is one, out of its snapshots. Each step can be done again; only
+// when all is durable, and nothing of it is in the trash any more, the note goes.
+func (a *Archive) finishForgetting(ctx context.Context, step stepper) (finished *forgetNote, err error) {
+	note, err := a.forgetNote()
+	if err != nil || note == nil {
+		return nil, err
+	}
+	path := string(note.Path)
+	// A snapshot whose catalog is damaged meanwhile keeps neither what is forgotten nor anybody from working.
+	inEach := func(do func(c *index.Catalog, name, path string) error, damaged func(name string) error) error {
+		for _, name := range note.Snapshots {
+			err := a.withRoom(ctx, func() error {
+				err := a.inCatalog(name, path, do)
+				if errors.Is(err, index.ErrDamaged) {
+					err = damaged(name)
+				}
+				return err
+			})
+			if err != nil {
+				return fmt.Errorf("forget a path in %s: %w", name, err)
+			}
+		}
+		return nil
+	}
+	tookOut := func(name string, err error) error {
+		return CallFailed("take out", filepath.Join(a.Path, name, path), err)
+	}
+	err = inEach(func(c *index.Catalog, name, path string) error { return tookOut(name, a.takeOut(c, name, path, step)) },
+		func(name string) error { return tookOut(name, a.takeOutOf(name, path, nil, step)) })
+	if err != nil {
+		return nil, err
+	}
+	if err := step.at("removal of what is forgotten"); err != nil { // now, as it may give the room for what follows
+		return nil, err
+	}
+	if err := a.emptyForgotten(ctx); err != nil {
+		return nil, err
+	}
+	err = inEach(func(c *index.Catalog, name, path string) error { return a.rewriteRecords(ctx, c, name, path, step) },
+		func(name string) error { return a.rewriteReport(name, path, true, step) })
+	if err != nil {
+		return nil, err
+	}
+	if err := step.at("sync of what is forgotten"); err != nil {
+		return nil, err
+	}
+	if err := CallFailed("sync", a.Path, fsat.SyncFS(a.Root)); err != nil {
+		return nil, err
+	}
+	if err := step.at("content-hash index"); err != nil { // it says where in the catalogs files are
+		return nil, err
+	}
+	if err := a.indexAnew(ctx); err != nil {
+		return nil, fmt.Errorf("content-hash index: %w", err)
+	}
+	if err := step.at("end of the note"); err != nil {
+		return nil, err
+	}
+	return note, errors.Join(os.Remove(a.MetaPath(ForgetFile)), atomicfile.SyncDir(a.MetaPath()))
+}
+
+// forgetNote reads the note of a path that is being forgotten; nil if there is none, or it cannot be read: that must not
+// keep anybody from working, and Findings tells of it.
+func (a *Archive) forgetNote() (*forgetNote, error) {
+	note, err := a.readForgetNote()
+	if err != nil {
+		return nil, nil
+	}
+	return &note, nil
+}
+
+// indexAnew makes the index anew, or, where there is no room for it, leaves that to the next run.
+func (a *Archive) indexAnew(ctx context.Context) error {
+	snapshots, err := a.Snapshots()
+	if err == nil {
+		err = a.MakeIndex(ctx, snapshots)
+	}
+	if fsat.IsNoSpace(err) {
+		return a.dropDerived()
+	}
+	return err
+}
+
+// emptyForgotten removes what was forgotten from the trash: nobody is to find it there.
+func (a *Archive) emptyForgotten(ctx context.Context) (err error) {
+	trash, err := a.OpenTrash()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, fsat.Close(trash)) }()
+	opt := rmtree.Options{Spare: func(name string) bool { return !strings.Contains(name, forgottenExt) }}
+	if err := rmtree.Empty(ctx, trash, opt); err != nil {
+		return fmt.Errorf("empty %s: %w", a.MetaPath(TrashDir), err)
+	}
+	return a.syncTrash(trash)
+}
+
+// readForgetNote reads the note of what is being forgotten. Without a note the error wraps fs.ErrNotExist.
+func (a *Archive) readForgetNote() (note forgetNote, err error) {
+	text, err := plainfile.Read(a.MetaPath(ForgetFile))
+	if err == nil {
+		err = json.Unmarshal(text, &note)
+	}
+	if err == nil && (len(note.Path) == 0 || len(note.Snapshots) == 0) {
+		err = errors.New("it names no path and no snapshots")
+	}
+	return note, err
+}
+
+// inCatalog does something with the catalog of a snapshot, if it is still there.
+func (a *Archive) inCatalog(name, path string, do func(c *index.Catalog, name, path string) error) (err error) {
+	c, err := index.Open(a.CatalogPath(name))
+	if errors.Is(err, fs.ErrNotExist) { // it was removed meanwhile
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	return do(c, name, path)
+}
+
+// rewriteRecords takes a path out of the catalog and the report of a snapshot.
+func (a *Archive) rewriteRecords(ctx context.Context, c *index.Catalog, name, path string, step stepper) error {
+	_, found, err := c.Lookup(path)
+	if err != nil {
+		return err
+	}
+	if err := a.rewriteReport(name, path, found, step); err != nil || !found { // first: it is known by the catalog that it is due
+		return err
+	}
+	return a.rewriteCatalog(ctx, c, name, path, step)
+}
+
+// rewriteCatalog puts a catalog without the path in the place of one that has it.
+func (a *Archive) rewriteCatalog(ctx context.Context, c *index.Catalog, name, path string, step stepper) (err error) {
+	if err := step.at("new catalog"); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(a.WorkPath(), "catalog-")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			if removeErr := os.Remove(f.Name()); !errors.Is(removeErr, fs.ErrNotExist) { // it may be in its place already
+				err = errors.Join(err, removeErr)
+			}
+		}
+	}()
+	if err = errors.Join(atomicfile.Inherit(f), a.writeWithout(ctx, f, c, path), f.Close()); err != nil {
+		return err
+	}
+	if err = step.at("catalog"); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), a.CatalogPath(name)); err != nil {
+		return err
+	}
+	return atomicfile.SyncDir(a.MetaPath(CatalogsDir))
+}
+
+func (a *Archive) writeWithout(ctx context.Context, f *os.File, c *index.Catalog, path string) error {
+	w, err := index.NewWriter(f)
+	if err != nil {
+		return err
+	}
+	if _, err := c.CopyWithout(ctx, w, path); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// rewriteReport takes entries at the path that failed or were left out, out of a run report. That something is forgotten
+// in its folder stays in there: a restore must not take the user's file for one that was not there, and delete it.
+func (a *Archive) rewriteReport(name, path string, held bool, step stepper) error {
+	r, err := a.ReadReport(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return a.dropReport(name, err)
+	}
+	before := len(r.Failed) + len(r.LeftOut) + len(r.Altered) + len(r.ForgottenIn)
+	at := func(item string) bool { return item == path || strings.HasPrefix(item, path+"/") }
+	r.Failed = slices.DeleteFunc(r.Failed, func(f FailedItem) bool { return at(f.Path) })
+	named := len(r.LeftOut)
+	r.LeftOut = slices.DeleteFunc(r.LeftOut, func(l LeftOutItem) bool { return at(l.Path) })
+	r.LeftOutCount -= uint64(named - len(r.LeftOut))
+	r.Altered = slices.DeleteFunc(r.Altered, func(a Altered) bool { return at(a.Path) })
+	r.ForgottenIn = slices.DeleteFunc(r.ForgottenIn, func(l LeftOutItem) bool { return at(l.Path) })
+	changed := len(r.Failed)+len(r.LeftOut)+len(r.Altered)+len(r.ForgottenIn) != before
+	if folder := path[:max(strings.LastIndexByte(path, '/'), 0)]; (held || changed) &&
+		!slices.ContainsFunc(r.ForgottenIn, func(l LeftOutItem) bool { return l.Path == folder }) {
+		r.ForgottenIn = append(r.ForgottenIn, LeftOutItem{folder, "forget-path"})
+		changed = true
+	}
+	if !changed {
+		return nil
+	}
+	if err := step.at("report"); err != nil {
+		return err
+	}
+	r.Archive = a.Path
+	return a.WriteReport(r)
+}

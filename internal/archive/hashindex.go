@@ -1,0 +1,43 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"snapcopy/index"
+)
+
+// MakeIndex makes the index from the catalogs that can be read, the newest first. The caller holds the lock.
+func (a *Archive) MakeIndex(ctx context.Context, snapshots []Snapshot) error {
+	var paths []string
+	for _, s := range slices.Backward(snapshots) {
+		c, err := s.OpenCatalog()
+		if err != nil {
+			continue // verify tells of a damaged catalog; its files cannot be found by content
+		}
+		if err := c.Close(); err != nil {
+			return err
+		}
+		paths = append(paths, s.Catalog)
+	}
+	return index.Rebuild(ctx, paths, a.WorkPath(), a.IndexPath())
+}
+
+// RebuildIndex makes the content-hash index anew from the catalogs. It takes the lock, and first finishes what was cut
+// short: catalogs may be about to go.
+func (a *Archive) RebuildIndex(ctx context.Context) (err error) {
+	lock, err := a.Lock()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Unlock()) }()
+	if _, err := a.Recover(ctx); err != nil {
+		return err
+	}
+	snapshots, err := a.Snapshots()
+	if err != nil {
+		return err
+	}
+	return a.MakeIndex(ctx, snapshots)
+}

@@ -1,0 +1,108 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
+	"snapcopy/internal/plainfile"
+)
+
+// A Hold says that a snapshot's folder is being read: until it is released, or its process ends, nobody removes the
+// snapshot. It is a shared lock on the snapshot's catalog.
+type Hold struct{ file *os.File }
+
+// Hold takes a hold of s. It fails with ErrNoSnapshot if s has just been removed.
+func (s Snapshot) Hold() (*Hold, error) {
+	f, err := plainfile.Open(s.Catalog)
+	if errors.Is(err, plainfile.ErrKind) { // says that it is damaged
+		_, err = index.Open(s.Catalog)
+		return nil, fmt.Errorf("snapshot %s: %w", s.Name, err)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %s was removed", ErrNoSnapshot, s.Name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("hold snapshot: %w", err)
+	}
+	h := &Hold{f}
+	if err = fsat.WaitShared(int(f.Fd())); err == nil {
+		err = h.check(s) // whoever removes it had the lock until now
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("hold snapshot: %w", err), h.Release())
+	}
+	return h, nil
+}
+
+// check makes sure that the file is still the catalog of s.
+func (h *Hold) check(s Snapshot) error {
+	own, err := h.file.Stat()
+	if err != nil {
+		return err
+	}
+	now, err := os.Lstat(s.Catalog)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(own, now) {
+		return fmt.Errorf("%w: %s was removed", ErrNoSnapshot, s.Name)
+	}
+	return err
+}
+
+// Release ends the hold.
+func (h *Hold) Release() error {
+	if h.file == nil {
+		return nil
+	}
+	return h.file.Close()
+}
+
+// holdPatience is how long removing waits for the holds of commands that are about to end.
+const holdPatience = time.Second
+
+// holdAlone takes a hold that nobody else has; nil if somebody has one for longer than patience.
+func (s Snapshot) holdAlone(ctx context.Context, patience time.Duration) (*Hold, error) {
+	f, err := plainfile.OpenFile(s.Catalog, os.O_RDWR, 0) // as network file systems want it for this kind of lock
+	if err != nil && !errors.Is(err, plainfile.ErrKind) {
+		f, err = plainfile.Open(s.Catalog)
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, plainfile.ErrKind) {
+		return &Hold{}, nil // nobody can hold a snapshot without a catalog
+	}
+	if err != nil {
+		return nil, fmt.Errorf("hold snapshot: %w", err)
+	}
+	h := &Hold{f}
+	for wait := time.Millisecond; ; wait *= 2 {
+		ok, err := fsat.TryLock(int(f.Fd()))
+		if err == nil && ok {
+			return h, nil
+		}
+		if err == nil && patience <= 0 {
+			return nil, h.Release()
+		}
+		if err == nil {
+			err = Pause(ctx, wait)
+		}
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("hold snapshot: %w", err), h.Release())
+		}
+		patience -= wait
+	}
+}
+
+// Pause waits, or returns the reason for which ctx ends.
+func Pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

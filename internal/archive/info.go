@@ -1,0 +1,214 @@
+package archive
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"snapcopy/index"
+	"snapcopy/internal/atomicfile"
+	"snapcopy/internal/fsat"
+	"snapcopy/internal/plainfile"
+)
+
+// Info is the content of archive.json. It helps, and the snapshots do not depend on it: what the file system can do is
+// found out again, and the id is in every run report, too.
+type Info struct {
+	Format       int          `json:"format"`
+	ID           string       `json:"id"`
+	Created      time.Time    `json:"created"`
+	Capabilities Capabilities `json:"capabilities"`
+}
+
+var errNoInfo = errors.New("it is missing")
+
+// readInfo reads archive.json. If that cannot be used, and the folder is an archive all the same, InfoDamage says why, and
+// Info is what can be derived.
+func (a *Archive) readInfo() error {
+	if meta, err := os.Lstat(a.MetaPath()); err == nil && !meta.IsDir() {
+		kind := &plainfile.KindError{Is: plainfile.KindOf(meta.Mode()), Want: "a folder"}
+		return &fs.PathError{Op: "open archive", Path: a.MetaPath(), Err: kind}
+	}
+	text, err := plainfile.Read(a.MetaPath(ArchiveFile))
+	missing := errors.Is(err, fs.ErrNotExist)
+	switch {
+	case missing && !a.hasSnapshots():
+		return a.notArchive()
+	case missing:
+		err = errNoInfo
+	case err != nil && !errors.Is(err, plainfile.ErrKind):
+		return accessError("open archive", a.Path, err)
+	case err == nil:
+		a.Info, err = parseInfo(text)
+	}
+	if errors.Is(err, ErrNewerFormat) {
+		return fmt.Errorf("open archive %s: %w", a.Path, err)
+	}
+	if err != nil {
+		a.InfoDamage = withoutPath(err)
+		a.Info = a.derivedInfo()
+	}
+	return nil
+}
+
+// withoutPath takes the path off an error about a file that is named beside it.
+func withoutPath(err error) error {
+	if path, ok := err.(*fs.PathError); ok {
+		return path.Err
+	}
+	return err
+}
+
+func parseInfo(text []byte) (info Info, err error) {
+	if err := json.Unmarshal(text, &info); err != nil {
+		return info, fmt.Errorf("it is not what was written: %w", err)
+	}
+	switch {
+	case info.Format > formatVersion:
+		return info, fmt.Errorf("%w (format %d, this program knows %d)", ErrNewerFormat, info.Format, formatVersion)
+	case info.Format < 1:
+		return info, errors.New("it has no format version")
+	}
+	return info, nil
+}
+
+// hasSnapshots reports whether the folder holds snapshots or catalogs of ours: then it is an archive, whatever its
+// archive.json says.
+func (a *Archive) hasSnapshots() bool {
+	if meta, err := os.Lstat(a.MetaPath()); err != nil || !meta.IsDir() {
+		return false
+	}
+	isOurs := func(e os.DirEntry) bool {
+		_, ok := ParseName(strings.TrimSuffix(e.Name(), CatalogExt))
+		return ok
+	}
+	folders, _ := os.ReadDir(a.Path) // without permission, it is none as far as we know
+	if slices.ContainsFunc(folders, isOurs) {
+		return true
+	}
+	if info, err := os.Lstat(a.MetaPath(CatalogsDir)); err != nil || !info.IsDir() {
+		return false
+	}
+	catalogs, _ := os.ReadDir(a.MetaPath(CatalogsDir))
+	return slices.ContainsFunc(catalogs, isOurs)
+}
+
+// notArchive says why a folder without archive.json is no archive.
+func (a *Archive) notArchive() error {
+	names, err := os.ReadDir(a.Path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || err == nil && !slices.ContainsFunc(names, foreign):
+		return fmt.Errorf("open archive %s: %w", a.Path, ErrNoArchive)
+	case err != nil:
+		return accessError("open archive", a.Path, err)
+	}
+	if slices.ContainsFunc(names, func(e os.DirEntry) bool { return e.IsDir() && IsName(e.Name()) }) {
+		return fmt.Errorf("open archive %s: %w (%s)", a.Path, ErrNoRecords, a.MetaPath())
+	}
+	return fmt.Errorf("open archive %s: %w (no %s/%s)", a.Path, ErrNotArchive, MetaDir, ArchiveFile)
+}
+
+// derivedInfo is what of archive.json can be derived from the rest of the archive. The id is "" if no run report has it.
+func (a *Archive) derivedInfo() Info {
+	info := Info{Format: formatVersion}
+	if folders, err := names(a.Path); err == nil {
+		for _, name := range folders {
+			if t, ok := ParseName(name); ok {
+				info.Created = t
+				break
+			}
+		}
+	}
+	dir, err := os.Lstat(a.MetaPath(RunsDir))
+	if err != nil || !dir.IsDir() {
+		return info
+	}
+	reports, _ := names(a.MetaPath(RunsDir)) // without them there is no id
+	for _, file := range slices.Backward(reports) {
+		r, err := a.ReadReport(strings.TrimSuffix(file, ReportExt))
+		if err == nil && r.ArchiveID != "" {
+			info.ID = r.ArchiveID
+			break
+		}
+	}
+	return info
+}
+
+func newID() string {
+	id := make([]byte, 16)
+	_, _ = rand.Read(id) // never fails
+	return hex.EncodeToString(id)
+}
+
+func (a *Archive) WriteInfo() error {
+	text, err := json.MarshalIndent(a.Info, "", "  ")
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(a.MetaPath(ArchiveFile), append(text, '\n'), 0o600)
+}
+
+// mendInfo makes archive.json anew if it could not be used. The caller holds the lock.
+func (a *Archive) mendInfo() error {
+	if a.InfoDamage == nil {
+		return nil
+	}
+	now := Archive{Path: a.Path}
+	if err := now.readInfo(); err != nil {
+		return err
+	}
+	if now.InfoDamage == nil { // another process has done it
+		a.Info, a.InfoDamage = now.Info, nil
+		return nil
+	}
+	if err := a.refuseNewer(); err != nil {
+		return err
+	}
+	info := now.Info
+	var err error
+	info.Capabilities, err = a.Probe()
+	if err == nil {
+		if info.ID == "" {
+			info.ID = newID()
+		}
+		if info.Created.IsZero() {
+			info.Created = time.Now().UTC().Truncate(time.Second)
+		}
+		a.Info = info
+		err = a.WriteInfo()
+	}
+	if fsat.IsNoSpace(err) { // what removes snapshots must work all the same
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	a.tellMended("%s was made anew: it could not be used (%v)", a.MetaPath(ArchiveFile), a.InfoDamage)
+	a.InfoDamage = nil
+	return nil
+}
+
+// refuseNewer fails if the newest catalogs are of a newer version of the program, which then has written the archive.
+func (a *Archive) refuseNewer() error {
+	snapshots, err := a.Snapshots()
+	if err != nil {
+		return err
+	}
+	for _, s := range slices.Backward(snapshots) {
+		c, err := s.OpenCatalog()
+		if errors.Is(err, index.ErrNewer) {
+			return fmt.Errorf("open archive %s: %w", a.Path, ErrNewerFormat)
+		}
+		if err == nil {
+			return c.Close()
+		}
+	}
+	return nil
+}

@@ -1,0 +1,139 @@
+package archive
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"snapcopy/internal/fsat"
+	"snapcopy/internal/plainfile"
+)
+
+// PointLatest points the link at a snapshot, in one step; "" removes it.
+//
+// Where there is no room for a second link beside the old one, and spare says that the old one is of no use any more, the
+// old one goes first: on a file system without a free inode the new link takes that of the old one.
+func (a *Archive) PointLatest(name string, spare bool) error {
+	if name == "" {
+		return a.dropLatest()
+	}
+	err := a.placeLatest(name)
+	if !fsat.IsNoSpace(err) || !spare {
+		return err
+	}
+	if err := a.dropLatest(); err != nil {
+		return err
+	}
+	if err := fsat.MakeSymlink(name, a.Root, LatestLink); err != nil {
+		return &fs.PathError{Op: "symlink", Path: filepath.Join(a.Path, LatestLink), Err: err}
+	}
+	return a.SyncRoot()
+}
+
+func (a *Archive) dropLatest() error {
+	if err := fsat.Unlink(a.Root, LatestLink); err != nil && !fsat.IsGone(err) {
+		return &fs.PathError{Op: "unlink", Path: filepath.Join(a.Path, LatestLink), Err: err}
+	}
+	return a.SyncRoot()
+}
+
+// placeLatest makes the new link in the work folder and moves it over the old one.
+func (a *Archive) placeLatest(name string) (err error) {
+	work, err := fsat.OpenDir(a.Meta, WorkDir)
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: a.WorkPath(), Err: err}
+	}
+	defer func() { err = errors.Join(err, fsat.Close(work)) }()
+	if err := fsat.Unlink(work, LatestLink); err != nil && !fsat.IsGone(err) {
+		return CallFailed("unlink", a.MetaPath(WorkDir, LatestLink), err)
+	}
+	if err := fsat.MakeSymlink(name, work, LatestLink); err != nil {
+		return &fs.PathError{Op: "symlink", Path: a.MetaPath(WorkDir, LatestLink), Err: err}
+	}
+	if err := fsat.Rename(work, LatestLink, a.Root, LatestLink); err != nil {
+		var st fsat.Stat
+		if fsat.StatAt(a.Root, LatestLink, &st) == nil && st.Type == fsat.Directory {
+			err = &plainfile.KindError{Is: "a folder, which has to go elsewhere", Want: "a link"}
+		}
+		err = &fs.PathError{Op: "rename to", Path: filepath.Join(a.Path, LatestLink), Err: err}
+		return errors.Join(err, fsat.Unlink(work, LatestLink))
+	}
+	return a.SyncRoot()
+}
+
+// OutOfInodes reports a file system that cannot make another file, and has none to spare for a moment.
+func (a *Archive) OutOfInodes() bool {
+	space, err := fsat.FileSystem(a.Root)
+	return err == nil && space.Inodes > 0 && space.FreeInodes == 0
+}
+
+// Latest tells where the link points; "" if there is none, or something else of that name.
+func (a *Archive) Latest() string {
+	target, err := os.Readlink(filepath.Join(a.Path, LatestLink))
+	if err != nil {
+		return ""
+	}
+	return target
+}
+
+// mendLatest points the link at the newest snapshot: a removal that was cut short may have left it at an older one, or,
+// for lack of room, taken it away; a run may have ended before it was set. Something else of that name is left alone.
+func (a *Archive) mendLatest() error {
+	target := a.Latest()
+	if target == "" {
+		_, err := os.Lstat(filepath.Join(a.Path, LatestLink))
+		if !errors.Is(err, fs.ErrNotExist) || !a.Info.Capabilities.Symlinks {
+			return nil
+		}
+	}
+	snapshots, err := a.Snapshots()
+	if err != nil {
+		return err
+	}
+	newest := ""
+	if len(snapshots) > 0 {
+		if newest, err = a.latestShouldBe(snapshots, target); err != nil {
+			return err
+		}
+	}
+	if target == newest {
+		return nil
+	}
+	there, err := a.hasFolder(target)
+	if err != nil {
+		return err
+	}
+	return a.PointLatest(newest, !there || a.OutOfInodes())
+}
+
+// latestShouldBe is the snapshot to which the link, which leads to target, should lead: the last one, but for one from the
+// future.
+func (a *Archive) latestShouldBe(list []Snapshot, target string) (string, error) {
+	now := a.Now()
+	last, past := len(list)-1, NewestPast(list, now)
+	if past == last {
+		return list[last].Name, nil
+	}
+	if !slices.ContainsFunc(list, func(s Snapshot) bool { return s.Name == target }) {
+		return list[a.Newest(list, now)].Name, nil
+	}
+	for _, i := range []int{last, past} {
+		if i < 0 || list[i].Name == target {
+			continue
+		}
+		c, err := list[i].OpenCatalog()
+		if err != nil {
+			continue // verify tells of it
+		}
+		after := c.Summary().Previous == target // its run ended before it had set the link
+		if err := c.Close(); err != nil {
+			return "", err
+		}
+		if after || i == past && list[i].Name > target {
+			return list[i].Name, nil
+		}
+	}
+	return target, nil
+}

@@ -1,0 +1,106 @@
+package archive
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"snapcopy/internal/atomicfile"
+	"snapcopy/internal/fsat"
+	"snapcopy/internal/plainfile"
+)
+
+// Lock is the right to change an archive. The system gives it back when its owner ends, so that a crash or a power cut
+// never leaves an archive locked.
+type Lock struct{ file *os.File }
+
+// Lock takes the archive's lock, and fails with ErrLocked, saying who has it, if another process does. What of the
+// archive's own folders and files is missing and can be made anew is made anew (Mended).
+func (a *Archive) Lock() (*Lock, error) {
+	lock, err := a.lock()
+	if err != nil {
+		return nil, err
+	}
+	if err := a.mend(); err != nil {
+		return nil, errors.Join(err, lock.Unlock())
+	}
+	return lock, nil
+}
+
+func (a *Archive) lock() (*Lock, error) {
+	if err := OutsideOthers(a.Path); err != nil { // whoever writes takes the lock
+		return nil, err
+	}
+	f, err := a.openLock()
+	if err != nil {
+		return nil, fmt.Errorf("lock archive: %w", err)
+	}
+	if err := atomicfile.Inherit(f); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock archive: %w", err), f.Close())
+	}
+	ok, err := fsat.LockExclusive(int(f.Fd()))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lock archive %s: %w", a.Path, err), f.Close())
+	}
+	if !ok {
+		owner, _ := io.ReadAll(io.LimitReader(f, 200)) // only to tell who; the lock itself is what counts
+		return nil, errors.Join(fmt.Errorf("%w by %s", ErrLocked, lockOwner(string(owner))), f.Close())
+	}
+	host, _ := os.Hostname() // only told to others
+	text := fmt.Sprintf("process %d on %s since %s\n", os.Getpid(), host, time.Now().UTC().Format(time.RFC3339))
+	err = errors.Join(f.Truncate(0), writeAt(f, text))
+	if err != nil && !fsat.IsNoSpace(err) { // the lock itself takes no room, and is what removing needs on a full disk
+		return nil, errors.Join(fmt.Errorf("lock archive: %w", err), f.Close())
+	}
+	return &Lock{f}, nil
+}
+
+// openLock opens the lock file, and puts aside what is in its place and cannot be locked. Only who has locked .snapcopy
+// itself does that: otherwise the second of two processes would take away the new lock of the first.
+func (a *Archive) openLock() (f *os.File, err error) {
+	open := func() (*os.File, error) {
+		return plainfile.OpenFile(a.MetaPath(LockFile), os.O_RDWR|os.O_CREATE, 0o600)
+	}
+	if f, err = open(); !errors.Is(err, plainfile.ErrKind) {
+		return f, err
+	}
+	for { // it is held for no longer than this function takes
+		ok, err := fsat.TryLock(a.Meta)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	defer func() { err = errors.Join(err, fsat.Unlock(a.Meta)) }()
+	f, err = open()
+	var kind *plainfile.KindError
+	if errors.As(err, &kind) {
+		if err = a.putAside(LockFile, kind.Is); err == nil {
+			f, err = open()
+		}
+	}
+	return f, err
+}
+
+// Unlock gives the lock back.
+func (l *Lock) Unlock() error {
+	return errors.Join(fsat.Unlock(int(l.file.Fd())), l.file.Close())
+}
+
+func writeAt(f *os.File, text string) error {
+	_, err := f.WriteAt([]byte(text), 0)
+	return err
+}
+
+func lockOwner(text string) string {
+	if text = strings.TrimSpace(text); text != "" {
+		return text
+	}
+	return "another process"
+}

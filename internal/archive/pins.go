@@ -1,0 +1,160 @@
+package archive
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"snapcopy/internal/atomicfile"
+	"snapcopy/internal/plainfile"
+)
+
+// Pin says that a snapshot is to be kept whatever the retention says. Pins are in .snapcopy/pins, a file for each that
+// is named after the snapshot. It is the file that pins: what it holds is for people only, so damage to it unpins
+// nothing.
+type Pin struct {
+	Snapshot string    `json:"snapshot"`
+	Label    string    `json:"label,omitempty"` // why, for people
+	Since    time.Time `json:"since"`
+}
+
+const (
+	PinsDir = "pins"
+	pinExt  = ".json"
+)
+
+func (a *Archive) pinPath(snapshot string) string { return a.MetaPath(PinsDir, snapshot+pinExt) }
+
+// Pin pins a snapshot, durably; if it is pinned already, it gets the new label. It fails with ErrLocked while another
+// process writes to the archive: it might be removing that snapshot.
+func (a *Archive) Pin(snapshot, label string, now time.Time) (err error) {
+	lock, err := a.Lock()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Unlock()) }()
+	if err := a.dropStalePins(); err != nil {
+		return err
+	}
+	if there, err := a.hasFolder(snapshot); err != nil {
+		return fmt.Errorf("pin: %w", err)
+	} else if !there {
+		return fmt.Errorf("pin: %w: %s", ErrNoSnapshot, snapshot)
+	}
+	if err := os.Mkdir(a.MetaPath(PinsDir), 0o700); err == nil {
+		err = atomicfile.SyncDir(a.MetaPath())
+		if err != nil {
+			return fmt.Errorf("pin: %w", err)
+		}
+	} else if !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("pin: %w", err)
+	}
+	text, err := json.MarshalIndent(Pin{snapshot, label, now.UTC().Truncate(time.Second)}, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := atomicfile.Write(a.pinPath(snapshot), append(text, '\n'), 0o600); err != nil {
+		return fmt.Errorf("pin: %w", err)
+	}
+	return nil
+}
+
+// Unpin takes a pin away and reports whether there was one. It fails with ErrLocked as Pin does.
+func (a *Archive) Unpin(snapshot string) (was bool, err error) {
+	lock, err := a.Lock()
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, lock.Unlock()) }()
+	if err := a.dropStalePins(); err != nil {
+		return false, err
+	}
+	if err := os.Remove(a.pinPath(snapshot)); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	} else if err != nil {
+		return false, fmt.Errorf("unpin: %w", err)
+	}
+	if err := atomicfile.SyncDir(a.MetaPath(PinsDir)); err != nil {
+		return true, fmt.Errorf("unpin: %w", err)
+	}
+	return true, nil
+}
+
+// Pins gives the pins by the names of their snapshots, and leaves out those of snapshots that are gone.
+func (a *Archive) Pins() (map[string]Pin, error) {
+	snapshots, err := a.pinned()
+	if err != nil {
+		return nil, err
+	}
+	pins := make(map[string]Pin)
+	for _, name := range snapshots {
+		there, err := a.hasFolder(name)
+		if err != nil {
+			return nil, fmt.Errorf("list pins: %w", err)
+		}
+		if !there {
+			continue
+		}
+		var p Pin
+		text, err := plainfile.Read(a.pinPath(name))
+		if errors.Is(err, fs.ErrNotExist) { // it has just been taken away
+			continue
+		}
+		if err != nil || json.Unmarshal(text, &p) != nil {
+			p = Pin{}
+		}
+		p.Snapshot = name
+		pins[name] = p
+	}
+	return pins, nil
+}
+
+// pinned lists the names of snapshots for which there is a pin.
+func (a *Archive) pinned() (snapshots []string, err error) {
+	files, err := a.list(PinsDir)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range files {
+		name, ok := strings.CutSuffix(f, pinExt)
+		if _, isName := ParseName(name); ok && isName {
+			snapshots = append(snapshots, name)
+		}
+	}
+	return snapshots, nil
+}
+
+// hasFolder reports whether a snapshot is there, with or without its catalog.
+func (a *Archive) hasFolder(snapshot string) (bool, error) {
+	if _, ok := ParseName(snapshot); !ok {
+		return false, nil
+	}
+	_, err := os.Lstat(filepath.Join(a.Path, snapshot))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// dropStalePins removes the pins of snapshots that are gone. The caller holds the lock.
+func (a *Archive) dropStalePins() error {
+	snapshots, err := a.pinned()
+	if err != nil {
+		return err
+	}
+	for _, name := range snapshots {
+		there, err := a.hasFolder(name)
+		if err == nil && !there {
+			err = os.Remove(a.pinPath(name))
+		}
+		if err != nil {
+			return fmt.Errorf("remove the pin of a snapshot that is gone: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,277 @@
+package archive
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"snapcopy/internal/fsat"
+	"snapcopy/internal/rmtree"
+)
+
+// Capabilities is what the archive's file system can hold, as found by trying.
+type Capabilities struct {
+	FileSystem     string `json:"file_system"`
+	HardLinks      bool   `json:"hard_links"`
+	Reflink        bool   `json:"reflink"`
+	Symlinks       bool   `json:"symlinks"`
+	LinkMetadata   bool   `json:"symlink_metadata"` // owner and time of a symbolic link do not reach what it leads to
+	Specials       bool   `json:"special_files"`
+	Modes          bool   `json:"modes"`
+	Owners         bool   `json:"owners"` // false also without the privilege to set them
+	Xattrs         bool   `json:"xattrs"`
+	ACLs           bool   `json:"acls"`
+	Holes          bool   `json:"holes"`
+	TimeResolution int64  `json:"time_resolution_ns"`
+	CaseSensitive  bool   `json:"case_sensitive"`
+	RawNames       bool   `json:"names_any_bytes"` // names that are not UTF-8
+	NamesKept      bool   `json:"names_kept"`      // a name is listed as it was given
+	LinkLimit      uint32 `json:"link_limit,omitempty"`
+	NeedsFsync     bool   `json:"needs_fsync"` // syncfs cannot be relied on
+}
+
+// Probe finds out what the archive's file system can do, by doing it in the work folder. What the archive was found to
+// have before is lost only if it is refused twice: it may have come to lie on another file system, and privileges differ
+// from run to run, but one refusal can also come from something that was in the way for a moment.
+func (a *Archive) Probe() (Capabilities, error) {
+	c, doubt, err := a.probeOnce()
+	if err == nil && (c.lacks(&a.Info.Capabilities) || doubt != nil) {
+		var again Capabilities
+		again, doubt, err = a.probeOnce()
+		c.merge(&again)
+		if err == nil && doubt != nil && c.lacks(&a.Info.Capabilities) {
+			err = doubt
+		}
+	}
+	if err != nil {
+		return c, fmt.Errorf("try what its file system can do: %w", err)
+	}
+	return c, nil
+}
+
+// flags are the capabilities that one either has or has not.
+func (c *Capabilities) flags() []*bool {
+	return []*bool{&c.HardLinks, &c.Reflink, &c.Symlinks, &c.LinkMetadata, &c.Specials, &c.Modes, &c.Owners, &c.Xattrs,
+		&c.ACLs, &c.Holes, &c.CaseSensitive, &c.RawNames, &c.NamesKept}
+}
+
+// lacks reports whether something is missing in c that other has.
+func (c *Capabilities) lacks(other *Capabilities) bool {
+	has := other.flags()
+	for i, f := range c.flags() {
+		if *has[i] && !*f {
+			return true
+		}
+	}
+	return other.TimeResolution != 0 && c.TimeResolution > other.TimeResolution
+}
+
+// merge adds what other has.
+func (c *Capabilities) merge(other *Capabilities) {
+	has := other.flags()
+	for i, f := range c.flags() {
+		*f = *f || *has[i]
+	}
+	c.TimeResolution = min(c.TimeResolution, other.TimeResolution)
+}
+
+// probeOnce gives what one attempt has found; doubt is an error that was taken for a refusal and may have been none.
+func (a *Archive) probeOnce() (c Capabilities, doubt, err error) {
+	sp, err := fsat.FileSystem(a.Root)
+	if err != nil {
+		return c, nil, err
+	}
+	c.FileSystem, c.LinkLimit, c.NeedsFsync = sp.Kind, sp.LinkLimit, sp.NeedsFsync
+
+	work, err := fsat.OpenDir(a.Meta, WorkDir)
+	if err != nil {
+		return c, nil, fmt.Errorf("open %s: %w", WorkDir, err)
+	}
+	defer func() { err = cmp.Or(err, fsat.Close(work)) }()
+	const folder = "probe"
+	if err := rmtree.Remove(work, folder); err != nil {
+		return c, nil, err
+	}
+	if err := fsat.Mkdir(work, folder, 0o700); err != nil {
+		return c, nil, fmt.Errorf("make a folder: %w", err)
+	}
+	defer func() { err = cmp.Or(err, rmtree.Remove(work, folder)) }() // what stays goes with the next run
+	dir, err := fsat.OpenDir(work, folder)
+	if err != nil {
+		return c, nil, fmt.Errorf("open a folder: %w", err)
+	}
+	defer func() { err = cmp.Or(err, fsat.Close(dir)) }()
+	f, err := fsat.Create(dir, "file", 0o600)
+	if err != nil {
+		return c, nil, fmt.Errorf("make a file: %w", err)
+	}
+	defer func() { err = cmp.Or(err, fsat.Close(f)) }()
+	if err := fsat.Write(f, []byte("probe"), 0); err != nil {
+		return c, nil, fmt.Errorf("write a file: %w", err)
+	}
+	p := prober{c: c, dir: dir, f: f, remote: sp.NeedsFsync}
+	err = p.try()
+	return p.c, p.doubt, err
+}
+
+// A prober tries one thing after the other in a folder of its own. Only a refusal says that a file system cannot do
+// something. Any other error, such as a full disk, a failing one or lack of memory, says nothing of the kind, and what a
+// run concludes from it would be missing in the snapshot: so it ends the probe.
+type prober struct {
+	c   Capabilities
+	dir int
+	f   int   // an open file in it, named "file"
+	err error // the first that says nothing of the file system
+
+	remote bool  // the file system is that of a program or a server: some of them answer EIO to what they do not know
+	doubt  error // such an answer
+}
+
+// can reports whether an attempt was successful; also says what else than fsat.IsRefused is a refusal.
+func (p *prober) can(what string, err error, also ...func(error) bool) bool {
+	if p.remote && fsat.IsBadDisk(err) {
+		p.doubt = cmp.Or(p.doubt, fmt.Errorf("%s: %w", what, err))
+		return false
+	}
+	refused := err != nil && (fsat.IsRefused(err) || slices.ContainsFunc(also, func(is func(error) bool) bool { return is(err) }))
+	if refused {
+		return false
+	}
+	return p.must(what, err)
+}
+
+// must is can for what every file system can do.
+func (p *prober) must(what string, err error) bool {
+	if err != nil && p.err == nil {
+		p.err = fmt.Errorf("%s: %w", what, err)
+	}
+	return err == nil
+}
+
+// isAnswer reports whether the error is how a program that answers for a file system says that it cannot (exfat-fuse, of
+// special files): for it the number has no meaning.
+func (p *prober) isAnswer(err error) bool { return p.c.NeedsFsync && fsat.IsBadDisk(err) }
+
+// create makes a file and reports whether the file system takes the name. File systems refuse names by all kinds of
+// errors, and nothing is left out of a snapshot for what this says.
+func (p *prober) create(name string) bool {
+	f, err := fsat.Create(p.dir, name, 0o600)
+	ok := p.can(fmt.Sprintf("make a file named %q", name), err, func(err error) bool { return !fsat.IsNoSpace(err) })
+	return ok && p.must("close", fsat.Close(f))
+}
+
+// try fills in the capabilities.
+func (p *prober) try() error {
+	p.tryLink()
+	if clone, err := fsat.Create(p.dir, "clone", 0o600); p.must("make a file", err) {
+		p.c.Reflink = p.can("make a reflink", fsat.Clone(clone, p.f), fsat.IsBusy)
+		p.must("close", fsat.Close(clone))
+	}
+	p.c.Symlinks = p.can("make a symbolic link", fsat.MakeSymlink("target", p.dir, "symlink"))
+	if p.c.Symlinks {
+		holds, err := fsat.LinksHoldMetadata(p.dir, "dangling")
+		p.c.LinkMetadata = p.must("set the time of a symbolic link", err) && holds
+	}
+	p.c.Specials = p.can("make a FIFO", fsat.MakeNode(p.dir, "fifo", fsat.Fifo, 0o600, 0, 0), p.isAnswer)
+	p.c.Xattrs = p.can("set an extended attribute", fsat.SetXattr(p.f, fsat.Xattr{Name: "user.snapcopy", Value: []byte("1")}))
+	// The smallest ACL with a named user: owner, user 1, group, mask, others (acl(5), linux/posix_acl_xattr.h).
+	acl := []byte{2, 0, 0, 0,
+		1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 4, 0, 1, 0, 0, 0, 4, 0, 4, 0, 255, 255, 255, 255,
+		16, 0, 4, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255}
+	p.c.ACLs = p.can("set an ACL", fsat.SetXattr(p.f, fsat.Xattr{Name: "system.posix_acl_access", Value: acl}))
+	p.tryMetadata()
+	const size = 1 << 20
+	if p.can("make a hole", fsat.Truncate(p.f, size), fsat.IsTooLarge) {
+		p.c.Holes = fsat.HasHoles(p.f, size)
+	}
+	p.c.CaseSensitive = p.create("FILE")
+	p.c.RawNames = p.create("\xff")
+	p.tryNames()
+	return p.err
+}
+
+// tryNames finds out whether names are listed as they were given: with capitals, accents composed and as characters of
+// their own, signs that are special elsewhere, a dot or a space at the end. A name that is refused is not changed.
+func (p *prober) tryNames() {
+	var made []string
+	for _, name := range []string{"Capital", "compos\u00e9", "decompose\u0301", "a:b", "a\\b", "a?*<>|\"b", "\x01", "dot.", "space "} {
+		if p.create(name) {
+			made = append(made, name)
+		}
+	}
+	listing, err := fsat.OpenDir(p.dir, ".")
+	if !p.must("open a folder", err) {
+		return
+	}
+	list, err := fsat.ReadDir(listing, make([]byte, listingBuffer))
+	if p.must("list a folder", cmp.Or(err, fsat.Close(listing))) {
+		p.c.NamesKept = !slices.ContainsFunc(made, func(name string) bool { return !Lists(list, name) })
+	}
+}
+
+// tryLink makes a hard link. One that succeeds may still be a copy (some network file systems): only one inode with two
+// names counts. A cache may have the number of names from before; then the content tells.
+func (p *prober) tryLink() {
+	if !p.can("make a hard link", fsat.Link(p.dir, "file", p.dir, "link"), fsat.IsLinkLimit) {
+		return
+	}
+	var st, other fsat.Stat
+	if p.must("look at a hard link", errors.Join(fsat.StatAt(p.dir, "file", &st), fsat.StatAt(p.dir, "link", &other))) {
+		p.c.HardLinks = st.SameFile(&other) && st.Ino != 0 && (st.Nlink == 2 || p.sharesContent("link"))
+	}
+}
+
+// sharesContent reports whether what is written to the file shows under another name.
+func (p *prober) sharesContent(name string) bool {
+	const text = "links" // as long as what was there: a cache may have that length
+	if !p.must("write a file", fsat.Write(p.f, []byte(text), 0)) || !p.must("sync a file", fsat.Sync(p.f)) {
+		return false
+	}
+	fd, err := fsat.OpenFile(p.dir, name)
+	if !p.must("open a hard link", err) {
+		return false
+	}
+	buf := make([]byte, len(text))
+	n, err := fsat.Read(fd, buf, 0)
+	return p.must("read a hard link", cmp.Or(err, fsat.Close(fd))) && string(buf[:n]) == text
+}
+
+// tryMetadata sets the owner last: without CAP_FOWNER nothing else could be set after that.
+func (p *prober) tryMetadata() {
+	var st fsat.Stat
+	look := func() bool { return p.must("look at a file", fsat.StatHandle(p.f, &st)) }
+	p.c.Modes = true
+	for _, mode := range []uint32{0o751, 0o604} {
+		p.c.Modes = p.can("set a mode", fsat.Chmod(p.f, mode)) && look() && st.Mode == mode && p.c.Modes
+	}
+	want := fsat.Time{Sec: 1_234_567_891, Nsec: 123_456_789}
+	p.c.TimeResolution = 2_000_000_000
+	if p.can("set a time", fsat.SetMtime(p.f, want)) && look() {
+		for _, res := range []int64{1_000_000_000, 10_000_000, 1_000_000, 1000, 100, 1} {
+			if st.Mtime == truncate(want, res) {
+				p.c.TimeResolution = res
+			}
+		}
+	}
+	const uid, gid = 12345, 23456
+	p.c.Owners = p.can("set an owner", fsat.Chown(p.f, uid, gid)) && look() && st.UID == uid && st.GID == gid
+}
+
+// truncate rounds t down to a multiple of res nanoseconds, res being at most two seconds.
+func truncate(t fsat.Time, res int64) fsat.Time {
+	if res > 1_000_000_000 {
+		return fsat.Time{Sec: t.Sec &^ 1}
+	}
+	return fsat.Time{Sec: t.Sec, Nsec: t.Nsec - t.Nsec%uint32(res)}
+}
+
+// Lists reports whether a sorted listing has a name.
+func Lists(list []fsat.DirEntry, name string) bool {
+	_, found := slices.BinarySearchFunc(list, name, func(d fsat.DirEntry, n string) int { return strings.Compare(d.Name, n) })
+	return found
+}
+
+// listingBuffer is the size of the buffer with which a folder of the archive is listed.
+const listingBuffer = 64 << 10

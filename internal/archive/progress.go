@@ -1,0 +1,25 @@
+package archive
+
+import "sync/atomic"
+
+// Phase is what a run is doing.
+type Phase int32
+
+// The phases of a run, in order.
+const (
+	Preparing Phase = iota
+	Copying
+	Syncing
+	Publishing
+	Emptying   // the trash
+	Abandoning // removing what a run that failed or was cancelled has made
+	Finished
+)
+
+// Progress is what a run has done so far; it may be read while the run goes on.
+type Progress struct {
+	Phase                  atomic.Int32
+	Files, Bytes           atomic.Uint64 // looked at; bytes of those files
+	Read                   atomic.Uint64 // bytes read from the source
+	ExpectFiles, ExpectAll atomic.Uint64 // files and bytes of the previous snapshot; 0: nothing to compare with
+}

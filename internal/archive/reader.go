@@ -1,0 +1,115 @@
+package archive
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"snapcopy/internal/atomicfile"
+	"snapcopy/internal/plainfile"
+)
+
+// Reader is a note that somebody reads a snapshot's folder for longer than a process lives: an instant
+// restore does until it is settled, across reboots. Notes are in .snapcopy/readers, one file each.
+//
+// Whoever removes snapshots holds the archive's lock and leaves those alone for which there is a note. A note can
+// outlive its reader, if that was removed by hand; a person who knows that removes the file.
+type Reader struct {
+	Snapshot string    `json:"snapshot"`
+	Host     string    `json:"host"`
+	Place    string    `json:"place"`                  // path of what needs the snapshot, for people
+	PlaceRaw []byte    `json:"place_base64,omitempty"` // the same, byte by byte
+	Since    time.Time `json:"since"`
+
+	Path   string `json:"-"` // of the note, if it was read from one
+	Damage error  `json:"-"` // why the note cannot be read, if so: Snapshot is from its name then, and all else is not known
+}
+
+const ReadersDir = "readers"
+
+// file names the note; the same reader always has the same one.
+func (r *Reader) file() string {
+	sum := sha256.Sum256([]byte(r.Host + "\x00" + string(r.PlaceRaw)))
+	return r.Snapshot + "-" + hex.EncodeToString(sum[:8]) + ".json"
+}
+
+// NewReader describes a reader on this machine.
+func NewReader(snapshot, place string, now time.Time) Reader {
+	host, _ := os.Hostname() // only tells readers apart
+	return Reader{Snapshot: snapshot, Host: host, Place: place, PlaceRaw: []byte(place),
+		Since: now.UTC().Truncate(time.Second)}
+}
+
+// AddReader makes a note durable, and returns the path of its file. One that is there already is replaced.
+func (a *Archive) AddReader(r Reader) (path string, err error) {
+	if err := OutsideOthers(a.Path); err != nil {
+		return "", err
+	}
+	if err := os.Mkdir(a.MetaPath(ReadersDir), 0o700); err == nil {
+		err = atomicfile.SyncDir(a.MetaPath())
+		if err != nil {
+			return "", fmt.Errorf("note reader: %w", err)
+		}
+	} else if !errors.Is(err, fs.ErrExist) {
+		return "", fmt.Errorf("note reader: %w", err)
+	}
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return "", err
+	}
+	path = a.MetaPath(ReadersDir, r.file())
+	if err := atomicfile.Write(path, append(text, '\n'), 0o600); err != nil {
+		return "", fmt.Errorf("note reader: %w", err)
+	}
+	return path, nil
+}
+
+// RemoveReader removes a note; it is no error if there is none.
+func (a *Archive) RemoveReader(r Reader) error {
+	if err := os.Remove(a.MetaPath(ReadersDir, r.file())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove note of reader: %w", err)
+	}
+	return nil
+}
+
+// Readers lists the notes. The name of one that cannot be read still says which snapshot is needed, if it is the name that
+// AddReader gives; otherwise that is an error, since what the note protects is not known.
+func (a *Archive) Readers() ([]Reader, error) {
+	files, err := a.list(ReadersDir)
+	if err != nil {
+		return nil, err
+	}
+	var list []Reader
+	for _, file := range files {
+		if atomicfile.IsPending(file) || !strings.HasSuffix(file, ".json") {
+			continue
+		}
+		path := a.MetaPath(ReadersDir, file)
+		text, err := plainfile.Read(path)
+		if errors.Is(err, fs.ErrNotExist) { // it has just ended
+			continue
+		}
+		var r Reader
+		if err == nil {
+			err = json.Unmarshal(text, &r)
+		}
+		if err == nil && !IsName(r.Snapshot) {
+			err = errors.New("it names no snapshot")
+		}
+		if err != nil {
+			r = Reader{Snapshot: file[:min(len(file), len(nameLayout))], Damage: err}
+		}
+		if !IsName(r.Snapshot) {
+			return nil, fmt.Errorf("%s: %w (%w)", path, ErrReaderNote, withoutPath(err))
+		}
+		r.Path = path
+		list = append(list, r)
+	}
+	return list, nil
+}

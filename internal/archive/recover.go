@@ -1,0 +1,237 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
+	"snapcopy/internal/rmtree"
+)
+
+// ErrCrash, from a test's fault, stands for the end of the process: nothing is cleaned up.
+var ErrCrash = errors.New("crash")
+
+func IsCrash(err error) bool { return errors.Is(err, ErrCrash) }
+
+// Recover makes up for a run or a removal that was cut short: it removes what was not published and finishes the rest.
+// What is in the trash only costs space, and stays unless there is no room without it. The caller holds the lock. It
+// tells what it did.
+func (a *Archive) Recover(ctx context.Context) (did []string, err error) {
+	did, err = a.tidy(ctx)
+	if err != nil {
+		return did, err
+	}
+	err = a.withRoom(ctx, func() error {
+		more, err := a.complete(ctx)
+		did = append(did, more...)
+		return err
+	})
+	if errors.As(err, new(*postponedError)) {
+		err = nil
+	}
+	return did, err
+}
+
+// A postponedError is the lack of room for what only tells of snapshots, a link or a report. Nothing else has to wait for it.
+type postponedError struct{ err error }
+
+func (p *postponedError) Error() string { return p.err.Error() }
+
+func (p *postponedError) Unwrap() error { return p.err }
+
+// tidy is the part of recover that takes away, which is possible where there is no room.
+func (a *Archive) tidy(ctx context.Context) (did []string, err error) {
+	waits, err := a.adoptReport()
+	if err != nil {
+		return nil, fmt.Errorf("clean up %s: %w", WorkDir, err)
+	}
+	did, err = a.emptyWork(waits)
+	if err != nil {
+		return did, err
+	}
+	removed, err := a.recoverTrash(ctx)
+	did = append(did, removed...)
+	if err != nil {
+		return did, err
+	}
+	orphans, err := a.RemoveOrphans()
+	return append(did, orphans...), err
+}
+
+// complete is the part of recover that writes.
+func (a *Archive) complete(ctx context.Context) (did []string, err error) {
+	note, err := a.finishForgetting(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	if note != nil {
+		did = append(did, fmt.Sprintf("finished forgetting %q", note.Path))
+	}
+	err = errors.Join(a.finishNewest(), a.mendLatest())
+	if fsat.IsNoSpace(err) {
+		err = &postponedError{err}
+	}
+	return did, err
+}
+
+// emptyWork removes what a run that was cut short has left, but for a report that waits for room.
+func (a *Archive) emptyWork(reportWaits bool) (did []string, err error) {
+	fd, err := fsat.OpenDir(a.Meta, WorkDir)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: a.WorkPath(), Err: err}
+	}
+	list, err := fsat.ReadDir(fd, make([]byte, listingBuffer))
+	list = slices.DeleteFunc(list, func(e fsat.DirEntry) bool { return reportWaits && e.Name == WorkReport })
+	for _, e := range list {
+		if err == nil {
+			err = rmtree.Remove(fd, e.Name)
+		}
+	}
+	if err = errors.Join(err, fsat.Close(fd)); err != nil {
+		return nil, fmt.Errorf("clean up %s: %w", a.WorkPath(), err)
+	}
+	if len(list) > 0 {
+		did = append(did, "removed what an unfinished run had left")
+	}
+	return did, nil
+}
+
+// RemoveOrphans removes catalogs newer than every snapshot but those from the future, if there is no report of their runs:
+// those ended just before the snapshot took its place. With a report there was a snapshot, and somebody has removed it;
+// verify tells of that.
+func (a *Archive) RemoveOrphans() (did []string, err error) {
+	snapshots, err := a.Snapshots()
+	if err != nil {
+		return nil, err
+	}
+	newest := ""
+	if past := NewestPast(snapshots, a.Now()); past >= 0 {
+		newest = snapshots[past].Name
+	}
+	files, err := a.list(CatalogsDir)
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range files {
+		name, isCatalog := strings.CutSuffix(file, CatalogExt)
+		if _, ok := ParseName(name); !ok || !isCatalog || name <= newest {
+			continue
+		}
+		_, folderErr := os.Lstat(filepath.Join(a.Path, name))
+		_, reportErr := os.Lstat(a.reportPath(name))
+		if !errors.Is(folderErr, fs.ErrNotExist) || !errors.Is(reportErr, fs.ErrNotExist) || a.isLeaving(name) {
+			continue
+		}
+		if err := os.Remove(a.CatalogPath(name)); err != nil {
+			return did, fmt.Errorf("clean up: %w", err)
+		}
+		did = append(did, "removed the catalog of "+name+", which was not published")
+	}
+	return did, nil
+}
+
+// finishNewest makes up for what the newest snapshot's run did not get to after publishing it: the mode of its own folder
+// and the run report.
+func (a *Archive) finishNewest() (err error) {
+	snapshots, err := a.Snapshots()
+	if err != nil || len(snapshots) == 0 {
+		return err
+	}
+	last := len(snapshots) - 1
+	if past := NewestPast(snapshots, a.Now()); past >= 0 && past != last {
+		if err := a.finishRun(snapshots[past]); err != nil {
+			return err
+		}
+	}
+	return a.finishRun(snapshots[last])
+}
+
+func (a *Archive) finishRun(s Snapshot) (err error) {
+	c, err := s.OpenCatalog()
+	if err != nil {
+		return nil // the run tells of it when it wants to compare
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	return errors.Join(a.settleMode(s.Name, c.Root()), a.missingReport(s.Name, c.Summary()))
+}
+
+// settleMode gives a snapshot's own folder the mode that root, its entry, has, if it was given write permission to be
+// moved.
+func (a *Archive) settleMode(name string, root index.Entry) error {
+	mode := TopMode(&root)
+	var st fsat.Stat
+	if err := fsat.StatAt(a.Root, name, &st); err != nil {
+		return CallFailed("stat", filepath.Join(a.Path, name), err)
+	}
+	if mode&0o700 != 0o700 && st.Mode == mode|0o700 {
+		return a.SetTopMode(name, mode)
+	}
+	return nil
+}
+
+// missingReport writes the report of a run that ended between publishing and that, as far as the catalog knows it.
+func (a *Archive) missingReport(name string, s index.Summary) error {
+	if _, err := os.Lstat(a.reportPath(name)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	var cover *Coverage
+	if !s.Incomplete { // an incomplete one takes no other's place in any case
+		var err error
+		if cover, err = a.coverageFromCatalogs(&s); err != nil {
+			return err
+		}
+	}
+	return a.WriteReport(&Report{
+		ArchiveID:  a.Info.ID,
+		Baseline:   cover,
+		Tripwires:  Tripwires(cover, s.Counts.Files),
+		Snapshot:   name,
+		Source:     s.Source,
+		Archive:    a.Path,
+		Previous:   s.Previous,
+		Start:      time.Unix(s.Start.Sec, int64(s.Start.Nsec)).UTC(),
+		End:        time.Unix(s.End.Sec, int64(s.End.Nsec)).UTC(),
+		Incomplete: s.Incomplete,
+		Counts:     s.Counts,
+		Unfinished: []string{"the run ended before it had written its report; this one was made from the catalog"},
+	})
+}
+
+// TopMode is the mode that a snapshot's own folder gets, with what could not be held taken into account.
+func TopMode(root *index.Entry) uint32 {
+	if root.Flags&index.OwnerNotHeld != 0 {
+		mode, _ := SafeMode(root)
+		return mode
+	}
+	return root.Mode
+}
+
+// SetTopMode gives a snapshot's own folder the source's mode, which could not be set before it was moved into place.
+func (a *Archive) SetTopMode(name string, mode uint32) error {
+	if err := fsat.ChmodAt(a.Root, name, mode); err != nil && !fsat.IsRefused(err) {
+		return CallFailed("chmod", filepath.Join(a.Path, name), err)
+	}
+	return nil
+}
+
+// SafeMode gives the mode for a file that belongs to us though it should belong to somebody else. It has no set-ID
+// bits: a set-user-ID program of root's must not become one of the user who makes the snapshot. And it lets us read: what
+// we could read as one of the group, or of the others, must not be closed to us now that we own it.
+func SafeMode(e *index.Entry) (uint32, index.Flags) {
+	mode := e.Mode&^0o6000 | 0o400
+	if e.Type == index.Dir {
+		mode |= 0o500
+	}
+	if mode != e.Mode {
+		return mode, index.OwnerNotHeld | index.ModeNotHeld
+	}
+	return mode, index.OwnerNotHeld
+}

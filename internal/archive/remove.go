@@ -1,0 +1,490 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
+)
+
+// ErrLastComplete is returned where removing would leave no complete snapshot.
+var ErrLastComplete = errors.New("no complete snapshot would be left")
+
+// RemoveOptions are the choices for Remove.
+type RemoveOptions struct {
+	// Threads is the number of workers that unlink. 0: one for each processor, at least 2 and at most 16.
+	Threads int
+	// BackgroundIO makes the process use disks only while nobody else does, once the snapshots are gone and only space
+	// is to be given back. It stays so until the process ends.
+	BackgroundIO bool
+	Rate         int // names unlinked a second at most; 0: no limit
+
+	AllowLast bool // remove the last complete snapshot, too
+	// CountIncomplete takes incomplete snapshots for complete ones: where some files can never be read.
+	CountIncomplete bool
+	DryRun          bool // look and tell; change nothing
+
+	// Check, if set, is asked whether anything speaks against removing, when nobody else can change the archive any more.
+	// Its error ends Remove before anything is removed.
+	Check func() error
+	// Freed, if set, is asked what removing exactly these snapshots gives back, before they are removed. known is
+	// false if that cannot be told.
+	Freed func(ctx context.Context, names []string) (bytes uint64, known bool)
+
+	Progress *Progress // Files and ExpectFiles count names to unlink; nil: nobody is watching
+	Now      func() time.Time
+	// Fault is as in Options.
+	Fault func(step string) error
+}
+
+// RemoveReport is what Remove did.
+type RemoveReport struct {
+	Archive string            `json:"archive"`
+	DryRun  bool              `json:"dry_run,omitempty"`
+	Removed []RemovedSnapshot `json:"removed"`
+	// Skipped are pinned or in use, and stay.
+	Skipped []SkippedSnapshot `json:"skipped,omitempty"`
+	// Unlinked counts the names of files and folders removed, with what an earlier removal had left.
+	Unlinked uint64 `json:"unlinked"`
+	// Freed is what RemoveOptions.Freed said.
+	Freed *uint64 `json:"freed_bytes,omitempty"`
+	// Unfinished lists what failed when the snapshots were gone; the next run makes up for it.
+	Unfinished []string `json:"unfinished,omitempty"`
+	// Postponed lists what can be made anew from the catalogs and for which there is no room yet. The next run does it.
+	Postponed []string `json:"postponed,omitempty"`
+	// Recovered lists what an earlier run or removal that was cut short had left.
+	Recovered []string  `json:"recovered,omitempty"`
+	Start     time.Time `json:"start"`
+	End       time.Time `json:"end"`
+}
+
+// RemovedSnapshot is a snapshot that is gone. What its catalog, if it could not be read, does not tell, is 0.
+type RemovedSnapshot struct {
+	Name       string `json:"snapshot"`
+	Files      uint64 `json:"files"`
+	Dirs       uint64 `json:"dirs"`
+	Bytes      uint64 `json:"bytes"` // of its files; most of them may be in other snapshots, too
+	Incomplete bool   `json:"incomplete,omitempty"`
+}
+
+// SkippedSnapshot is a snapshot that stays, and why.
+type SkippedSnapshot struct {
+	Name   string `json:"snapshot"`
+	Reason string `json:"reason"`
+	// Note is the path of the note that says so, if there is one.
+	Note string `json:"note,omitempty"`
+}
+
+// Remove removes snapshots, by their names. Each goes as a whole, by a single rename into the trash: whatever
+// happens, it is there completely or not at all, and what other snapshots hold stays as it is. All are renamed first;
+// then the content-hash index forgets them, the lock is given back, and the trash is emptied. If that is cut short,
+// by ctx or by the end of the process, the next Remove or Run goes on.
+//
+// Snapshots that are pinned, or that somebody is reading, by a note (Reader) or by a Hold, are skipped. It fails with ErrNoSnapshot, and
+// removes nothing, if one of the names is none, and with ErrLastComplete if no complete snapshot would be left. The
+// report is returned with an error too, if there is anything to tell.
+func (a *Archive) Remove(ctx context.Context, names []string, opt RemoveOptions) (*RemoveReport, error) {
+	if opt.Progress == nil {
+		opt.Progress = new(Progress)
+	}
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	a.Now = opt.Now
+	rm := &removal{ctx: ctx, archive: a, opt: opt, step: opt.Fault,
+		report: &RemoveReport{Archive: a.Path, DryRun: opt.DryRun, Removed: []RemovedSnapshot{}, Start: opt.Now().UTC()}}
+	err := rm.takeAway(names)
+	if err == nil && !opt.DryRun {
+		err = rm.empty()
+	}
+	rm.report.End = opt.Now().UTC()
+	return rm.report, err
+}
+
+// removal is one Remove under way.
+type removal struct {
+	ctx     context.Context
+	archive *Archive
+	opt     RemoveOptions
+	step    stepper
+	report  *RemoveReport
+	all     []Snapshot
+	holds   []*Hold
+	lacking bool // room for something that was to be written
+	// Of the snapshots to be removed, those of which only the catalog is left.
+	noFolder []string
+}
+
+// takeAway does all for which nobody else may change the archive. Afterwards the snapshots are gone.
+func (rm *removal) takeAway(names []string) (err error) {
+	if !rm.opt.DryRun {
+		lock, lockErr := rm.archive.Lock()
+		if lockErr != nil {
+			return lockErr
+		}
+		defer func() { err = errors.Join(err, lock.Unlock()) }()
+		if rm.report.Recovered, err = rm.archive.tidy(rm.ctx); err != nil {
+			return err
+		}
+		if err := rm.orLater(rm.complete()); err != nil {
+			return err
+		}
+		defer func() { err = rm.afterwards(err) }()
+		if rm.opt.Check != nil {
+			if err := rm.opt.Check(); err != nil {
+				return err
+			}
+		}
+	}
+	defer func() { err = errors.Join(err, rm.release()) }()
+	chosen, err := rm.choose(names)
+	if err != nil {
+		return err
+	}
+	if err := rm.leavesEnough(chosen); err != nil {
+		return err
+	}
+	if err := rm.describe(chosen); err != nil {
+		return err
+	}
+	if rm.opt.DryRun || len(chosen) == 0 {
+		return nil
+	}
+	return rm.move(chosen)
+}
+
+func (rm *removal) release() error {
+	var errs []error
+	for _, h := range rm.holds {
+		errs = append(errs, h.Release())
+	}
+	return errors.Join(errs...)
+}
+
+// choose finds the snapshots, oldest first, and leaves out those that are in use. From then on nobody begins to read
+// one of them.
+func (rm *removal) choose(names []string) (chosen []Snapshot, err error) {
+	if rm.all, err = rm.archive.Snapshots(); err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		i := slices.IndexFunc(rm.all, func(s Snapshot) bool { return s.Name == name })
+		var s Snapshot
+		if i >= 0 {
+			s = rm.all[i]
+		} else if s, err = rm.findLost(name); err != nil {
+			return nil, err
+		}
+		if !slices.Contains(chosen, s) {
+			chosen = append(chosen, s)
+		}
+	}
+	slices.SortFunc(chosen, func(x, y Snapshot) int { return strings.Compare(x.Name, y.Name) })
+	if chosen, err = rm.leaveOutPinned(chosen); err != nil {
+		return nil, err
+	}
+	return rm.leaveOutUsed(chosen)
+}
+
+// findLost finds a snapshot of which only a part is left.
+func (rm *removal) findLost(name string) (Snapshot, error) {
+	s, why, err := rm.archive.lost(name)
+	switch {
+	case err != nil:
+		return s, err
+	case why == nil:
+		return s, fmt.Errorf("%w: %q", ErrNoSnapshot, name)
+	case errors.Is(why, ErrNoFolder):
+		rm.noFolder = append(rm.noFolder, name)
+	}
+	return s, nil
+}
+
+func (rm *removal) leaveOutPinned(chosen []Snapshot) ([]Snapshot, error) {
+	pins, err := rm.archive.Pins()
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(chosen, func(s Snapshot) bool {
+		pin, pinned := pins[s.Name]
+		if pinned {
+			reason := "it is pinned"
+			if pin.Label != "" {
+				reason += ": " + pin.Label
+			}
+			rm.report.Skipped = append(rm.report.Skipped, SkippedSnapshot{Name: s.Name, Reason: reason})
+		}
+		return pinned
+	}), nil
+}
+
+func (rm *removal) leaveOutUsed(chosen []Snapshot) (free []Snapshot, err error) {
+	patience := holdPatience
+	for _, s := range chosen {
+		begin := time.Now()
+		hold, err := s.holdAlone(rm.ctx, patience)
+		patience -= time.Since(begin)
+		if err != nil {
+			return nil, err
+		}
+		if hold == nil {
+			rm.report.Skipped = append(rm.report.Skipped, SkippedSnapshot{Name: s.Name, Reason: "it is being read"})
+			continue
+		}
+		rm.holds = append(rm.holds, hold)
+		free = append(free, s)
+	}
+	readers, err := rm.archive.Readers() // whoever writes a note holds the snapshot meanwhile
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(free, func(s Snapshot) bool {
+		for _, r := range readers {
+			if r.Snapshot == s.Name {
+				rm.report.Skipped = append(rm.report.Skipped, rm.archive.needed(&r))
+				return true
+			}
+		}
+		return false
+	}), nil
+}
+
+// needed says of a snapshot that it stays because of a reader.
+func (a *Archive) needed(r *Reader) SkippedSnapshot {
+	if r.Damage != nil {
+		return SkippedSnapshot{Name: r.Snapshot, Reason: "a note that cannot be read says that it is needed", Note: r.Path}
+	}
+	return SkippedSnapshot{
+		Name:   r.Snapshot,
+		Reason: fmt.Sprintf("needed for %q on %s since %s", r.Place, r.Host, r.Since.Format(time.RFC3339)),
+		Note:   a.MetaPath(ReadersDir, r.file()),
+	}
+}
+
+// leavesEnough makes sure that a good snapshot is left, and one of each source of which one goes.
+func (rm *removal) leavesEnough(chosen []Snapshot) error {
+	if rm.opt.AllowLast || len(chosen) == len(rm.noFolder) {
+		return nil
+	}
+	ack, err := rm.archive.Acknowledged()
+	if err != nil {
+		return fmt.Errorf("remove from %s: %w", rm.archive.Path, err)
+	}
+	goes, left := make(map[SourceID]bool), make(map[SourceID]bool)
+	for _, s := range rm.all {
+		st, ok, err := rm.archive.standing(s, &ack)
+		switch {
+		case err != nil || !ok || !st.isGood(rm.opt.CountIncomplete): // not one to rely on
+		case slices.Contains(chosen, s):
+			goes[st.Source()] = true
+		default:
+			left[st.Source()] = true
+		}
+	}
+	for source := range goes {
+		if !left[source] && len(left) > 0 {
+			return fmt.Errorf("remove from %s: %w of %s", rm.archive.Path, ErrLastComplete, source.Path)
+		}
+	}
+	if len(left) == 0 {
+		return fmt.Errorf("remove from %s: %w", rm.archive.Path, ErrLastComplete)
+	}
+	return nil
+}
+
+// describe notes what is going to be removed, and how much there is to do.
+func (rm *removal) describe(chosen []Snapshot) error {
+	var names []string
+	for _, s := range chosen {
+		v := RemovedSnapshot{Name: s.Name}
+		c, err := s.OpenCatalog()
+		if err == nil {
+			counts := c.Summary().Counts
+			v.Files, v.Dirs, v.Bytes, v.Incomplete = counts.Files, counts.Dirs, counts.BytesTotal, c.Summary().Incomplete
+			err = c.Close()
+		} else if !errors.Is(err, index.ErrNewer) { // a damaged snapshot can be removed
+			err = nil
+		}
+		if err != nil {
+			return fmt.Errorf("catalog of %s: %w", s.Name, err)
+		}
+		names = append(names, s.Name)
+		rm.report.Removed = append(rm.report.Removed, v)
+	}
+	if rm.opt.Freed != nil && len(names) > 0 {
+		if bytes, known := rm.opt.Freed(rm.ctx, names); known {
+			rm.report.Freed = &bytes
+		}
+	}
+	return nil
+}
+
+// move takes the snapshots out of the archive, one by one, and then what is recorded of them. Before, "latest" is
+// pointed at one that stays, so that it always leads somewhere.
+func (rm *removal) move(chosen []Snapshot) (err error) {
+	if rm.ctx.Err() != nil {
+		rm.report.Removed = rm.report.Removed[:0]
+		return context.Cause(rm.ctx)
+	}
+	trash, err := rm.archive.OpenTrash()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, fsat.Close(trash)) }()
+	err = rm.orLater(rm.moveLatest(chosen))
+	moved := 0
+	for _, s := range chosen {
+		if err != nil {
+			break
+		}
+		if err = rm.takeOne(trash, s.Name); err != nil {
+			err = &fs.PathError{Op: "remove", Path: filepath.Join(rm.archive.Path, s.Name), Err: err}
+			break
+		}
+		moved++
+	}
+	rm.report.Removed = rm.report.Removed[:moved]
+	if IsCrash(err) {
+		return err
+	}
+	if err != nil {
+		err = errors.Join(err, rm.orLater(rm.archive.mendLatest()))
+	}
+	finishErr := rm.finishLeaving(trash)
+	if finishErr == nil {
+		finishErr = rm.archive.dropStalePins()
+	}
+	return errors.Join(err, finishErr)
+}
+
+// takeOne takes one snapshot out of the archive. Where there is no room for its name in the trash, the trash is emptied
+// and what can be made anew goes, too; where even that does not help, the snapshot is removed where it is.
+func (rm *removal) takeOne(trash int, name string) error {
+	a := rm.archive
+	err := a.MoveAway(trash, name, rm.step)
+	if errors.Is(err, fs.ErrNotExist) && slices.Contains(rm.noFolder, name) {
+		return a.moveLost(name, rm.step)
+	}
+	if !fsat.IsNoSpace(err) {
+		return err
+	}
+	rm.lacking = true
+	if err := rm.finishLeaving(trash); err != nil {
+		return err
+	}
+	err = a.withRoom(rm.ctx, func() error { return a.MoveAway(trash, name, rm.step) })
+	if fsat.IsNoSpace(err) {
+		return a.removeInPlace(rm.ctx, trash, name, rm.emptying(), rm.step)
+	}
+	return err
+}
+
+func (rm *removal) finishLeaving(trash int) error {
+	done, indexErr, err := rm.archive.finishLeaving(rm.ctx, trash, rm.step)
+	if err == nil && len(done) == 0 && len(rm.noFolder) > 0 { // nothing but records went
+		if err = rm.archive.syncRecords(trash); err == nil {
+			indexErr = rm.archive.forget(rm.ctx)
+		}
+	}
+	if indexErr = rm.orLater(indexErr); indexErr != nil {
+		rm.report.Unfinished = append(rm.report.Unfinished, "content-hash index: "+indexErr.Error())
+	}
+	return err
+}
+
+func (rm *removal) complete() error {
+	did, err := rm.archive.complete(rm.ctx)
+	rm.report.Recovered = append(rm.report.Recovered, did...)
+	return err
+}
+
+// orLater passes an error on, unless it is the lack of room: then what failed is done when the trash is empty.
+func (rm *removal) orLater(err error) error {
+	if err == nil || !fsat.IsNoSpace(err) {
+		return err
+	}
+	rm.lacking = true
+	return nil
+}
+
+// afterwards does what there was no room for. A run could not begin for the same reason, so the trash is emptied before
+// the lock is given back.
+func (rm *removal) afterwards(err error) error {
+	if err != nil || !rm.lacking {
+		return err
+	}
+	if err := rm.empty(); err != nil {
+		return err
+	}
+	if err := rm.archive.Settle(); err != nil {
+		return err
+	}
+	if err := rm.archive.forget(rm.ctx); err != nil {
+		if !fsat.IsNoSpace(err) {
+			return fmt.Errorf("content-hash index: %w", err)
+		}
+		if err := rm.archive.dropDerived(); err != nil { // it knows what is gone, and is of no use
+			return err
+		}
+		rm.report.Postponed = append(rm.report.Postponed, "content-hash index: "+err.Error())
+	}
+	err = rm.complete()
+	if err != nil && fsat.IsNoSpace(err) {
+		rm.report.Unfinished = append(rm.report.Unfinished, err.Error())
+		return nil
+	}
+	return err
+}
+
+// moveLatest points "latest" at the snapshot that stays and comes before the one that it leads to, or, if there is none, at
+// the newest that stays.
+func (rm *removal) moveLatest(chosen []Snapshot) error {
+	isChosen := func(name string) bool {
+		return slices.ContainsFunc(chosen, func(s Snapshot) bool { return s.Name == name })
+	}
+	if !isChosen(rm.archive.Latest()) {
+		return nil
+	}
+	if err := rm.step.at(LatestLink); err != nil {
+		return err
+	}
+	stay := slices.DeleteFunc(slices.Clone(rm.all), func(s Snapshot) bool { return isChosen(s.Name) })
+	newest := ""
+	if len(stay) > 0 {
+		newest = stay[len(stay)-1].Name
+	}
+	for _, s := range stay {
+		if s.Name < rm.archive.Latest() {
+			newest = s.Name
+		}
+	}
+	return rm.archive.PointLatest(newest, true)
+}
+
+// empty gives the space back.
+func (rm *removal) empty() error {
+	if err := rm.step.at("empty"); err != nil {
+		return err
+	}
+	p := rm.opt.Progress
+	p.Phase.Store(int32(Emptying))
+	p.ExpectFiles.Store(rm.archive.trashed())
+	err := rm.archive.EmptyTrash(rm.ctx, rm.emptying())
+	rm.report.Unlinked = p.Files.Load()
+	p.Phase.Store(int32(Finished))
+	return err
+}
+
+func (rm *removal) emptying() EmptyOptions {
+	return EmptyOptions{
+		Threads: rm.opt.Threads, rate: rm.opt.Rate, idle: rm.opt.BackgroundIO, wait: true,
+		removed: func(n int) { rm.opt.Progress.Files.Add(uint64(n)) },
+	}
+}

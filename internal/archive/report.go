@@ -1,0 +1,333 @@
+package archive
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+	"unicode/utf8"
+
+	"snapcopy/index"
+	"snapcopy/internal/atomicfile"
+	"snapcopy/internal/filter"
+	"snapcopy/internal/fsat"
+	"snapcopy/internal/plainfile"
+)
+
+// Report is what a run did. It is kept as .snapcopy/runs/NAME.json.
+type Report struct {
+	Snapshot   string       `json:"snapshot"`
+	Source     string       `json:"source"`
+	Archive    string       `json:"archive"`
+	Previous   string       `json:"previous,omitempty"`
+	Start      time.Time    `json:"start"`
+	End        time.Time    `json:"end"`
+	DryRun     bool         `json:"dry_run,omitempty"`
+	Created    bool         `json:"archive_created,omitempty"`
+	Incomplete bool         `json:"incomplete"`
+	Counts     index.Counts `json:"counts"`
+	Structure  uint64       `json:"structure_bytes"` // what the snapshot's folders take up
+	Failed     []FailedItem `json:"failed,omitempty"`
+
+	// Filters is what the run was told to leave out; nil: a run that did not record it.
+	Filters *filter.Filter `json:"filters,omitempty"`
+	// LeftOut names the first 10,000 entries that were left out for what they were at the time (their size, an attribute,
+	// a marker in them), which cannot be told later, and LeftOutCount counts them all.
+	LeftOut      []LeftOutItem `json:"left_out,omitempty"`
+	LeftOutCount uint64        `json:"left_out_count,omitempty"`
+	// ForgottenIn names the folders out of which forget-path has taken something; what it was is not told.
+	ForgottenIn []LeftOutItem `json:"forgotten_in,omitempty"`
+
+	// Baseline compares the run with the last good snapshot of the same source. nil: there is none.
+	Baseline *Coverage `json:"baseline,omitempty"`
+	// Tripwires says what about the run looks wrong. Nothing is pruned until it is acknowledged.
+	Tripwires []Tripwire `json:"tripwires,omitempty"`
+
+	// What the mirror does not hold and the catalog does, by the number of entries.
+	NotHeld NotHeld `json:"not_held"`
+	// Lacking names the capabilities that root lacks and would need for that; UserNamespace says that it is root of a user
+	// namespace only.
+	Lacking       []string `json:"missing_capabilities,omitempty"`
+	UserNamespace bool     `json:"user_namespace,omitempty"`
+	// LinkLimit counts stored files that reached the file system's link limit and were stored afresh.
+	LinkLimit uint64 `json:"link_limit,omitempty"`
+	// Missing counts files that had to be stored again because the previous snapshot's copy was gone.
+	Missing uint64 `json:"missing_in_previous,omitempty"`
+	// Altered names what the run has found in the archive that is no longer as it was stored, AlteredCount counts it. This
+	// snapshot has it anew from the source, and the snapshots that have it are damaged.
+	Altered      []Altered `json:"altered,omitempty"`
+	AlteredCount uint64    `json:"altered_count,omitempty"`
+	// Copied says that the archive is a copy, or was moved to another file system, since the previous snapshot.
+	Copied bool `json:"archive_copied,omitempty"`
+	// Rechecked counts the stored files that were looked at before they were linked, RecheckNext says where in their circle
+	// the next run goes on with that.
+	Rechecked   uint64 `json:"rechecked,omitempty"`
+	RecheckNext uint32 `json:"recheck_next,omitempty"`
+	// SetsOwners says that the run could set owners and modes in the archive.
+	SetsOwners bool `json:"sets_owners,omitempty"`
+	// SelfExcluded is the path of the archive below the source, which was left out.
+	SelfExcluded string `json:"archive_left_out,omitempty"`
+	// MarkedItself is the rule by which the source itself would be left out, if it were a folder below a source.
+	MarkedItself string `json:"source_marked,omitempty"`
+	// UnfinishedRestores names the first 100 folders of the source, below it, with the note of a restore that was cut short
+	// or goes on. The note is left out.
+	UnfinishedRestores []LeftOutItem `json:"unfinished_restores,omitempty"`
+	// IndexRebuilt says why the content-hash index was made anew, if it was.
+	IndexRebuilt string `json:"index_rebuilt,omitempty"`
+	// PreviousUnusable says why the previous snapshot's catalog could not be used, if so.
+	PreviousUnusable string `json:"previous_unusable,omitempty"`
+	// BaselineUnusable says why not all of the base line could be compared with, if so.
+	BaselineUnusable string `json:"baseline_unusable,omitempty"`
+	// Unfinished lists what failed after the snapshot was published; the next run makes up for it.
+	Unfinished []string `json:"unfinished,omitempty"`
+	// InFuture names snapshots that are from the future, as the clock says: this one is wrong, or another one was.
+	InFuture []string `json:"in_future,omitempty"`
+	// OtherSource is the source of the previous snapshot, where the archive has none of this source.
+	OtherSource string `json:"previous_source,omitempty"`
+	// Contains is another source of the archive's snapshots that lies in this one, which is new.
+	Contains string `json:"contains_source,omitempty"`
+	// Recovered lists what an earlier run that was cut short had left.
+	Recovered []string `json:"recovered,omitempty"`
+	// Findings lists what about the archive's own notes a person has to settle.
+	Findings []Finding `json:"-"`
+	// Mended lists what of the archive's own folders and files was made anew, a sentence each.
+	Mended []string `json:"mended,omitempty"`
+	// ArchiveMode is the mode of a folder that existed and has become an archive, if it lets other users in.
+	ArchiveMode uint32 `json:"archive_mode,omitempty"`
+	// ArchiveID is the id of the archive, which comes back from here if archive.json is lost.
+	ArchiveID string `json:"archive_id,omitempty"`
+}
+
+// NotHeld counts entries of which the mirror lacks something that the catalog has.
+type NotHeld struct {
+	Entries uint64 `json:"entries,omitempty"` // not in the mirror at all
+	Owners  uint64 `json:"owners,omitempty"`
+	Modes   uint64 `json:"modes,omitempty"`
+	Times   uint64 `json:"times,omitempty"`
+	Xattrs  uint64 `json:"xattrs,omitempty"`
+	Links   uint64 `json:"links,omitempty"`
+	Names   uint64 `json:"names,omitempty"` // listed under another spelling
+	// LinksChanged are names that were linked, or replaced, while the run looked at the other names of their inode.
+	LinksChanged uint64 `json:"links_changed,omitempty"`
+	Space        uint64 `json:"preallocated_space,omitempty"` // nor has the catalog it
+}
+
+// Add counts what the flags of an entry say, but for links: why those are not held, the flag does not tell.
+func (n *NotHeld) Add(f index.Flags) {
+	for _, c := range []struct {
+		flag  index.Flags
+		count *uint64
+	}{
+		{index.NotStored, &n.Entries}, {index.OwnerNotHeld, &n.Owners}, {index.ModeNotHeld, &n.Modes},
+		{index.TimeNotHeld, &n.Times}, {index.XattrsNotHeld, &n.Xattrs},
+	} {
+		if f&c.flag != 0 {
+			*c.count++
+		}
+	}
+}
+
+// FailedItem is an entry that could not be stored, and why.
+type FailedItem struct {
+	Path  string
+	Error string
+}
+
+// BytesIfNeeded returns a name that JSON cannot hold, for the field beside it, and nil for all others.
+func BytesIfNeeded(name string) []byte {
+	if utf8.ValidString(name) {
+		return nil
+	}
+	return []byte(name)
+}
+
+func (f FailedItem) object() failedObject {
+	return failedObject{f.Path, BytesIfNeeded(f.Path), f.Error}
+}
+
+type failedObject struct {
+	Path  string `json:"path"`
+	Raw   []byte `json:"path_base64,omitempty"`
+	Error string `json:"error"`
+}
+
+// MarshalJSON keeps names that are not UTF-8 in a field of their own.
+func (f FailedItem) MarshalJSON() ([]byte, error) { return json.Marshal(f.object()) }
+
+// UnmarshalJSON is the inverse of MarshalJSON.
+func (f *FailedItem) UnmarshalJSON(text []byte) error {
+	var v failedObject
+	if err := json.Unmarshal(text, &v); err != nil {
+		return err
+	}
+	*f = FailedItem{v.Path, v.Error}
+	if v.Raw != nil {
+		f.Path = string(v.Raw)
+	}
+	return nil
+}
+
+// LeftOutItem is an entry that was left out, and the rule that did it.
+type LeftOutItem struct {
+	Path string
+	Rule string
+}
+
+type leftOutObject struct {
+	Path string `json:"path"`
+	Raw  []byte `json:"path_base64,omitempty"`
+	Rule string `json:"rule"`
+}
+
+// MarshalJSON keeps names that are not UTF-8 in a field of their own.
+func (l LeftOutItem) MarshalJSON() ([]byte, error) {
+	return json.Marshal(leftOutObject{l.Path, BytesIfNeeded(l.Path), l.Rule})
+}
+
+// UnmarshalJSON is the inverse of MarshalJSON.
+func (l *LeftOutItem) UnmarshalJSON(text []byte) error {
+	var v leftOutObject
+	if err := json.Unmarshal(text, &v); err != nil {
+		return err
+	}
+	*l = LeftOutItem{v.Path, v.Rule}
+	if v.Raw != nil {
+		l.Path = string(v.Raw)
+	}
+	return nil
+}
+
+// plainReport is a Report without its methods.
+type plainReport Report
+
+type reportObject struct {
+	*plainReport
+	SourceRaw  []byte `json:"source_base64,omitempty"`
+	ArchiveRaw []byte `json:"archive_base64,omitempty"`
+	SelfRaw    []byte `json:"archive_left_out_base64,omitempty"`
+}
+
+// MarshalJSON keeps names that are not UTF-8 in fields of their own.
+func (r *Report) MarshalJSON() ([]byte, error) {
+	return json.Marshal(reportObject{(*plainReport)(r), BytesIfNeeded(r.Source), BytesIfNeeded(r.Archive),
+		BytesIfNeeded(r.SelfExcluded)})
+}
+
+// UnmarshalJSON is the inverse of MarshalJSON.
+func (r *Report) UnmarshalJSON(text []byte) error {
+	v := reportObject{plainReport: (*plainReport)(r)}
+	if err := json.Unmarshal(text, &v); err != nil {
+		return err
+	}
+	for _, field := range []struct {
+		raw  []byte
+		name *string
+	}{{v.SourceRaw, &r.Source}, {v.ArchiveRaw, &r.Archive}, {v.SelfRaw, &r.SelfExcluded}} {
+		if field.raw != nil {
+			*field.name = string(field.raw)
+		}
+	}
+	return nil
+}
+
+// Path is where the report is kept.
+func (r *Report) Path() string { return filepath.Join(r.Archive, MetaDir, RunsDir, r.Snapshot+".json") }
+
+// ReadReport reads the report of a snapshot's run.
+func (a *Archive) ReadReport(name string) (*Report, error) {
+	r := new(Report)
+	if err := readJSON(a.reportPath(name), r); err != nil {
+		return nil, fmt.Errorf("run report %s: %w", name, err)
+	}
+	return r, nil
+}
+
+func readJSON(path string, v any) error {
+	text, err := plainfile.Read(path)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, v)
+}
+
+func (a *Archive) WriteReport(r *Report) error { return r.WriteTo(a.reportPath(r.Snapshot)) }
+
+func (r *Report) WriteTo(path string) error {
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(path, append(text, '\n'), 0o600)
+}
+
+// WorkReport is the report of a snapshot that is about to be published, in the work folder. It is written only where
+// later runs must not take the snapshot for a good one, even if the run dies before its report has its place.
+const WorkReport = "report.json"
+
+// adoptReport gives the report of a run that died just after it had published its snapshot its place. It waits if there is
+// no room for it.
+func (a *Archive) adoptReport() (waits bool, err error) {
+	path := a.MetaPath(WorkDir, WorkReport)
+	r := new(Report)
+	if err := readJSON(path, r); err != nil {
+		return false, nil // there is none, or the run died before it was finished
+	}
+	if _, isName := ParseName(r.Snapshot); !isName {
+		return false, nil
+	}
+	_, err = os.Lstat(filepath.Join(a.Path, r.Snapshot))
+	if _, reportErr := os.Lstat(a.reportPath(r.Snapshot)); err != nil || !errors.Is(reportErr, fs.ErrNotExist) {
+		return false, nil // it was not published, or has a report
+	}
+	if err = os.Rename(path, a.reportPath(r.Snapshot)); fsat.IsNoSpace(err) {
+		return true, nil
+	}
+	return false, errors.Join(err, atomicfile.SyncDir(a.MetaPath(RunsDir)))
+}
+
+func (n *NotHeld) AddAll(m *NotHeld) {
+	n.Entries += m.Entries
+	n.Owners += m.Owners
+	n.Modes += m.Modes
+	n.Times += m.Times
+	n.Xattrs += m.Xattrs
+	n.Links += m.Links
+	n.Names += m.Names
+	n.LinksChanged += m.LinksChanged
+	n.Space += m.Space
+}
+
+// Altered is something in a published snapshot that is no longer as it was stored.
+type Altered struct {
+	Snapshot string
+	Path     string
+	Found    string // what is wrong with it
+}
+
+// MarshalJSON keeps names that are not UTF-8 in a field of their own.
+func (a Altered) MarshalJSON() ([]byte, error) {
+	return json.Marshal(alteredObject{a.Snapshot, a.Path, BytesIfNeeded(a.Path), a.Found})
+}
+
+// UnmarshalJSON is the inverse of MarshalJSON.
+func (a *Altered) UnmarshalJSON(text []byte) error {
+	var v alteredObject
+	if err := json.Unmarshal(text, &v); err != nil {
+		return err
+	}
+	*a = Altered{v.Snapshot, v.Path, v.Found}
+	if v.Raw != nil {
+		a.Path = string(v.Raw)
+	}
+	return nil
+}
+
+type alteredObject struct {
+	Snapshot string `json:"snapshot"`
+	Path     string `json:"path"`
+	Raw      []byte `json:"path_base64,omitempty"`
+	Found    string `json:"found"`
+}

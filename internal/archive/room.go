@@ -1,0 +1,157 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"snapcopy/internal/atomicfile"
+	"snapcopy/internal/fsat"
+	"snapcopy/internal/rmtree"
+)
+
+// Room is made on file systems that have none: full to the last byte, without a free inode, over quota. Taking names away
+// works on all of them; a new name, a rename or a file replaced may not. So what removing writes is written where there
+// is room for it, and otherwise when the trash is empty; and where even a rename is refused (btrfs without room for
+// metadata) a snapshot is removed where it is.
+
+// withRoom does something that needs room, and can be done again. Where there is none, it first gives back what is in the
+// trash, then what can be made anew from the catalogs. The caller holds the lock.
+func (a *Archive) withRoom(ctx context.Context, do func() error) error {
+	err := do()
+	empty := func() error { return a.EmptyTrash(ctx, EmptyOptions{wait: true}) }
+	for _, give := range []func() error{empty, a.dropDerived} {
+		if !fsat.IsNoSpace(err) || ctx.Err() != nil {
+			return err
+		}
+		if giveErr := errors.Join(give(), CallFailed("sync", a.Path, fsat.SyncFS(a.Root))); giveErr != nil {
+			return errors.Join(err, giveErr)
+		}
+		err = do()
+	}
+	return err
+}
+
+// dropDerived removes the content-hash index and what is remembered of space. The next run makes them anew.
+func (a *Archive) dropDerived() error {
+	for _, file := range []string{IndexFile, ledgerFile} {
+		if err := os.Remove(a.MetaPath(file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// removingAttr is an attribute of the trash folder: name and inode number of a snapshot's folder that is being removed where
+// it is. Attributes need so little room that btrfs still takes one when it refuses a rename.
+const removingAttr = "user.snapcopy.removing"
+
+func removingNote(name string, st *fsat.Stat) string { return fmt.Sprintf("%s %d", name, st.Ino) }
+
+// removeInPlace removes a snapshot whose folder cannot be moved to the trash for lack of room. A note makes sure that
+// whoever takes the lock next finishes that; where not even the note can be made, the snapshot is removed without.
+func (a *Archive) removeInPlace(ctx context.Context, trash int, name string, how EmptyOptions, step stepper) error {
+	if err := step.at("note of the removal"); err != nil {
+		return err
+	}
+	var st fsat.Stat
+	if err := fsat.StatAt(a.Root, name, &st); err != nil {
+		return CallFailed("stat", filepath.Join(a.Path, name), err)
+	}
+	err := fsat.SetXattr(trash, fsat.Xattr{Name: removingAttr, Value: []byte(removingNote(name, &st))})
+	if err == nil {
+		err = a.syncTrash(trash)
+	}
+	if err != nil && !fsat.IsNoSpace(err) && !fsat.IsRefused(err) {
+		return CallFailed("note the removal in", a.MetaPath(TrashDir), err)
+	}
+	return a.takeApart(ctx, trash, name, how, step)
+}
+
+// takeApart removes a snapshot where it is: first its catalog, with which it ends to be a snapshot.
+func (a *Archive) takeApart(ctx context.Context, trash int, name string, how EmptyOptions, step stepper) error {
+	for _, file := range []string{a.CatalogPath(name), a.reportPath(name)} {
+		if err := step.at("remove a record"); err != nil {
+			return err
+		}
+		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	if err := atomicfile.SyncDir(a.MetaPath(CatalogsDir)); err != nil {
+		return err
+	}
+	if err := step.at("remove the folder"); err != nil {
+		return err
+	}
+	opt := how.options()
+	opt.Spare = func(other string) bool { return other != name }
+	if err := rmtree.Empty(ctx, a.Root, opt); err != nil {
+		return fmt.Errorf("remove %s: %w", filepath.Join(a.Path, name), err)
+	}
+	if err := a.SyncRoot(); err != nil {
+		return err
+	}
+	if err := step.at("end of the removal"); err != nil {
+		return err
+	}
+	// A note that cannot be taken away for lack of room speaks of a folder that is gone, and goes with the next lock.
+	if err := fsat.RemoveXattr(trash, removingAttr); err != nil && !fsat.IsNoSpace(err) && !fsat.IsRefused(err) {
+		return fmt.Errorf("end of the removal: %w", err)
+	}
+	return a.syncTrash(trash)
+}
+
+// finishInPlace ends the removal of a snapshot that was being removed where it is.
+func (a *Archive) finishInPlace(ctx context.Context, trash int) (did []string, err error) {
+	name, err := a.removingInPlace()
+	if err != nil || name == "" {
+		return nil, err
+	}
+	there, err := a.hasFolder(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.takeApart(ctx, trash, name, EmptyOptions{}, nil); err != nil {
+		return nil, fmt.Errorf("finish removal of %s: %w", filepath.Join(a.Path, name), err)
+	}
+	if there {
+		did = append(did, "finished the removal of "+name)
+	}
+	return did, nil
+}
+
+// removingInPlace gives the name of the snapshot that is being removed where it is, or "".
+func (a *Archive) removingInPlace() (name string, err error) {
+	var st fsat.Stat
+	err = fsat.StatAt(a.Meta, TrashDir, &st)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && st.Type != fsat.Directory { // whoever has the lock makes it anew
+		return "", nil
+	}
+	trash, err := a.OpenTrash()
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, fsat.Close(trash)) }()
+	attrs, err := fsat.Xattrs(trash)
+	if err != nil && !fsat.IsRefused(err) {
+		return "", &fs.PathError{Op: "read attributes", Path: a.MetaPath(TrashDir), Err: err}
+	}
+	for _, x := range attrs {
+		if x.Name != removingAttr {
+			continue
+		}
+		var st fsat.Stat
+		name, _, _ = strings.Cut(string(x.Value), " ")
+		err := fsat.StatAt(a.Root, name, &st)
+		if _, isName := ParseName(name); !isName || err == nil && removingNote(name, &st) != string(x.Value) {
+			return "", nil // another folder of that name
+		}
+		return name, nil
+	}
+	return "", nil
+}

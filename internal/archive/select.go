@@ -1,0 +1,190 @@
+package archive
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"snapcopy/internal/calendar"
+)
+
+// Select finds the snapshot that a person means: a name, "latest", "latest~2" (two before it), an age ("3d": the last
+// one at or before that long ago), a date or a time in loc ("2026-11-20", "2026-11-20 18:00": the last one at or before
+// the end of that day, minute or second), or the beginning of a name that only one snapshot has. If all snapshots are
+// later than a date, it counts as the beginning of a name. It fails with ErrNoSnapshot.
+func (a *Archive) Select(selector string, now time.Time, loc *time.Location) (Snapshot, error) {
+	list, err := a.Snapshots()
+	if err != nil {
+		return Snapshot{}, err
+	}
+	s, err := selectFrom(a.untilLatest(list, selector, now), selector, now, loc)
+	if s.Name == selector {
+		return s, err
+	}
+	if _, why, lostErr := a.lost(selector); why != nil || lostErr != nil {
+		return Snapshot{}, errors.Join(lostErr, fmt.Errorf("%w: %s: %w", ErrNoSnapshot, selector, why))
+	}
+	return s, err
+}
+
+// untilLatest leaves out what is from the future and comes after "latest", where that is asked for.
+func (a *Archive) untilLatest(list []Snapshot, selector string, now time.Time) []Snapshot {
+	if _, ok := latestBack(selector); ok {
+		return list[:a.Newest(list, now)+1]
+	}
+	return list
+}
+
+func selectFrom(list []Snapshot, selector string, now time.Time, loc *time.Location) (Snapshot, error) {
+	if len(list) == 0 {
+		return Snapshot{}, fmt.Errorf("%w: the archive has none yet", ErrNoSnapshot)
+	}
+	for _, s := range list {
+		if s.Name == selector {
+			return s, nil
+		}
+	}
+	if back, ok := latestBack(selector); ok {
+		if back >= len(list) {
+			return Snapshot{}, fmt.Errorf("%w: %q: the archive has %d", ErrNoSnapshot, selector, len(list))
+		}
+		return list[len(list)-1-back], nil
+	}
+	until, ok := timeMeant(selector, now, loc)
+	if !ok {
+		return byPrefix(list, selector)
+	}
+	s, err := lastUntil(list, selector, until)
+	if err != nil { // names are in UTC: the date at their beginning can be another one than in loc
+		if named, prefixErr := byPrefix(list, selector); prefixErr == nil {
+			return named, nil
+		}
+	}
+	return s, err
+}
+
+// SelectOnly is Select for what cannot be undone: a date or a time has to be that of one snapshot alone, in loc or as the
+// beginning of its name, never of one before it, so that the same command given twice does not take two. An age says no
+// such thing. It also finds, by its whole name, a snapshot of which only the folder or the catalog is left.
+func (a *Archive) SelectOnly(selector string, now time.Time, loc *time.Location) (Snapshot, error) {
+	list, err := a.Snapshots()
+	if err != nil {
+		return Snapshot{}, err
+	}
+	s, err := selectOnly(a.untilLatest(list, selector, now), selector, now, loc)
+	if s.Name != selector {
+		if part, why, lostErr := a.lost(selector); why != nil || lostErr != nil {
+			return part, lostErr
+		}
+	}
+	return s, err
+}
+
+func selectOnly(list []Snapshot, selector string, now time.Time, loc *time.Location) (Snapshot, error) {
+	s, err := selectFrom(list, selector, now, loc)
+	from, to, isTime := TimeSpan(selector, now, loc)
+	if err != nil || !isTime || s.Name == selector {
+		return s, err
+	}
+	if age.MatchString(selector) {
+		return Snapshot{}, fmt.Errorf("%w: %q is an age, which may mean another one the next time", ErrNoSnapshot, selector)
+	}
+	var found []Snapshot
+	for _, s := range list {
+		if !s.Time.Before(from) && !s.Time.After(to) || strings.HasPrefix(s.Name, selector) {
+			found = append(found, s)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return Snapshot{}, fmt.Errorf("%w: %q: the last one before it is %s", ErrNoSnapshot, selector, s.Name)
+	case 1:
+		return found[0], nil
+	}
+	return Snapshot{}, fmt.Errorf("%w: %q means %d, %s to %s", ErrNoSnapshot, selector, len(found), found[0].Name,
+		found[len(found)-1].Name)
+}
+
+func latestBack(selector string) (int, bool) {
+	rest, ok := strings.CutPrefix(selector, LatestLink)
+	if !ok {
+		return 0, false
+	}
+	if rest == "" {
+		return 0, true
+	}
+	digits, ok := strings.CutPrefix(rest, "~")
+	n, err := strconv.ParseUint(digits, 10, 31)
+	return int(n), ok && err == nil
+}
+
+// The ways to write a date or a time, and how much later the moment meant ends.
+var timeLayouts = []struct {
+	layout string
+	end    func(time.Time) time.Time
+}{
+	{"2006-01-02", func(t time.Time) time.Time { return t.AddDate(0, 0, 1) }},
+	{"2006-01-02 15:04", func(t time.Time) time.Time { return t.Add(time.Minute) }},
+	{"2006-01-02T15:04", func(t time.Time) time.Time { return t.Add(time.Minute) }},
+	{"2006-01-02 15:04:05", func(t time.Time) time.Time { return t.Add(time.Second) }},
+	{"2006-01-02T15:04:05", func(t time.Time) time.Time { return t.Add(time.Second) }},
+	{time.RFC3339, func(t time.Time) time.Time { return t.Add(time.Second) }},
+}
+
+// An age has one unit; "m" is none, since some would take it for minutes.
+var age = regexp.MustCompile(`^([0-9]{1,6})(min|h|d|w|mo|y)$`)
+
+// TimeSpan reads a date, a time or an age before now, as a selector of a snapshot can be: the first and the last moment
+// that it means. ok is false if it is none of them.
+func TimeSpan(text string, now time.Time, loc *time.Location) (from, to time.Time, ok bool) {
+	if age.MatchString(text) {
+		if ago, err := calendar.Parse(text); err == nil {
+			at := ago.Before(now.In(loc))
+			return at, at, true
+		}
+	}
+	for _, l := range timeLayouts {
+		if t, err := time.ParseInLocation(l.layout, text, loc); err == nil {
+			return t, l.end(t).Add(-1), true
+		}
+	}
+	return from, to, false
+}
+
+// timeMeant gives the moment before which a snapshot has to have started, to be at or before what the selector says.
+func timeMeant(selector string, now time.Time, loc *time.Location) (time.Time, bool) {
+	from, to, ok := TimeSpan(selector, now, loc)
+	if from == to { // an age: a snapshot of that second counts
+		return to.Add(time.Second), ok
+	}
+	return to.Add(1), ok
+}
+
+func lastUntil(list []Snapshot, selector string, until time.Time) (Snapshot, error) {
+	for i := len(list) - 1; i >= 0; i-- {
+		if list[i].Time.Before(until) {
+			return list[i], nil
+		}
+	}
+	return Snapshot{}, fmt.Errorf("%w: %q: the oldest is %s", ErrNoSnapshot, selector, list[0].Name)
+}
+
+func byPrefix(list []Snapshot, selector string) (Snapshot, error) {
+	var found []Snapshot
+	for _, s := range list {
+		if selector != "" && strings.HasPrefix(s.Name, selector) {
+			found = append(found, s)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return Snapshot{}, fmt.Errorf("%w: %q", ErrNoSnapshot, selector)
+	case 1:
+		return found[0], nil
+	}
+	return Snapshot{}, fmt.Errorf("%w: %q is the beginning of %d names, %s to %s", ErrNoSnapshot, selector, len(found),
+		found[0].Name, found[len(found)-1].Name)
+}

@@ -1,0 +1,245 @@
+package archive
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
+)
+
+// Standing is how far a snapshot can be relied on: as the base line of later runs, and in the place of older snapshots.
+type Standing struct {
+	Snapshot Snapshot
+	Summary  index.Summary
+	// Tripwires are those that its run has set off and nobody has acknowledged.
+	Tripwires []Tripwire
+	Coverage  Coverage // zero: there was nothing to compare with
+	// Hollow tells that it lacks most of what its base line has, and nobody has acknowledged that.
+	Hollow bool
+
+	// Accepted tells that its run has set off tripwires, and a person has said that all is well.
+	Accepted bool
+
+	measured bool // by its own run, against a base line
+}
+
+// Source is the source of the snapshot, as far as it tells sources apart.
+func (s *Standing) Source() SourceID { return SourceID{s.Summary.Host, s.Summary.Source} }
+
+// SourceID tells the sources of an archive's snapshots apart.
+type SourceID struct {
+	Host string
+	Path string // absolute
+}
+
+// isGood reports whether s can take the place of older snapshots: nothing looks wrong about it, and it is complete, or may
+// be incomplete.
+func (s *Standing) isGood(countIncomplete bool) bool {
+	return (!s.Summary.Incomplete || countIncomplete) && len(s.Tripwires) == 0 && !s.Hollow
+}
+
+// isBaseline reports whether later runs can be measured against s: it is complete, or accepted by a person, or lacks
+// nothing but what could not be read of it before either.
+func (s *Standing) isBaseline() bool {
+	switch {
+	case len(s.Tripwires) > 0:
+		return false
+	case s.Summary.Counts.Files == 0 && !s.Accepted: // nothing could be missed
+		return false
+	case s.Accepted || !s.Summary.Incomplete:
+		return true
+	}
+	return s.measured && s.Coverage.Unread == 0 || s.Summary.Previous == ""
+}
+
+// Standings tells how far each snapshot can be relied on, in the order of their names. Snapshots whose catalog is damaged
+// or newer than this program are no part of it.
+func (a *Archive) Standings() (list []Standing, err error) {
+	ack, err := a.Acknowledged()
+	if err != nil {
+		return nil, err
+	}
+	snapshots, err := a.Snapshots()
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range snapshots {
+		st, ok, err := a.standing(s, &ack)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			list = append(list, st)
+		}
+	}
+	return list, nil
+}
+
+// standing judges one snapshot; ok is false if its catalog cannot be used, or it has been removed meanwhile.
+func (a *Archive) standing(s Snapshot, ack *acknowledged) (st Standing, ok bool, err error) {
+	c, err := s.OpenCatalog()
+	switch {
+	case errors.Is(err, index.ErrDamaged), errors.Is(err, index.ErrNewer), errors.Is(err, fs.ErrNotExist), fsat.IsBadDisk(err):
+		return st, false, nil
+	case err != nil:
+		return st, false, fmt.Errorf("snapshot %s: %w", s.Name, err)
+	}
+	st = Standing{Snapshot: s, Summary: c.Summary()}
+	if err := c.Close(); err != nil {
+		return st, false, err
+	}
+	v, known, err := a.verdictOn(s.Name)
+	if err != nil {
+		return st, false, fmt.Errorf("snapshot %s: %w", s.Name, err)
+	}
+	cover, wires := v.Baseline, v.Tripwires
+	st.measured = cover != nil
+	switch {
+	case cover != nil:
+	case known:
+		cover = coverageFromCounts(&st.Summary)
+	default:
+		if cover, err = a.coverageFromCatalogs(&st.Summary); err != nil {
+			return st, false, err
+		}
+	}
+	if len(wires) == 0 && !st.measured {
+		wires = Tripwires(cover, st.Summary.Counts.Files)
+	}
+	if cover != nil {
+		st.Coverage = *cover
+	}
+	isAcknowledged := ack.Covers(&st.Summary)
+	st.Hollow = cover.hollow(st.Summary.Counts.Files) && !isAcknowledged
+	switch {
+	case len(wires) == 0:
+	case isAcknowledged:
+		st.Accepted = true
+	default:
+		st.Tripwires = wires
+	}
+	return st, true, nil
+}
+
+// verdict is the part of a report that says how a run was judged. A report can be large.
+type verdict struct {
+	Snapshot  string     `json:"snapshot"`
+	Baseline  *Coverage  `json:"baseline"`
+	Tripwires []Tripwire `json:"tripwires"`
+}
+
+// verdictOn reads the verdict on a snapshot, wherever its report is; known is false if the report is lost or damaged. An
+// error that says nothing of the kind is returned: without the verdict, the snapshot could take the place of better ones.
+func (a *Archive) verdictOn(name string) (v verdict, known bool, err error) {
+	err = readJSON(a.reportPath(name), &v)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = readJSON(a.MetaPath(WorkDir, WorkReport), &v)
+	}
+	if couldNotLook(err) {
+		return verdict{}, false, err
+	}
+	if err != nil || v.Snapshot != name {
+		return verdict{}, false, nil
+	}
+	return v, true, nil
+}
+
+// Lineage finds, for the source of a run, the snapshots to compare it with.
+type Lineage struct {
+	Archive      *Archive
+	NewestFirst  []Snapshot
+	Acknowledged acknowledged
+	Source       SourceID
+	AnyHost      bool // no snapshot is of the source's host: its name may have changed
+}
+
+// Follows reports whether a snapshot is of the same source.
+func (l *Lineage) Follows(s *index.Summary) bool {
+	return s.Source == l.Source.Path && (l.AnyHost || s.Host == l.Source.Host)
+}
+
+// Baseline finds the last good snapshot of the source: of its host if there is one, or else of a host with another name,
+// which may have been the same. Where none is good, it is the one with the most files: some of a source may never be
+// readable. ok is false if there is none at all.
+func (l *Lineage) Baseline() (best Snapshot, ok bool, err error) {
+	most := uint64(0)
+	var elsewhere Snapshot
+	for _, s := range l.NewestFirst {
+		st, usable, err := l.Archive.standing(s, &l.Acknowledged)
+		if err != nil {
+			return best, false, err
+		}
+		if !usable || st.Summary.Source != l.Source.Path {
+			continue
+		}
+		if !l.Follows(&st.Summary) {
+			if elsewhere.Name == "" && st.isBaseline() {
+				elsewhere = s
+			}
+			continue
+		}
+		if st.isBaseline() {
+			return s, true, nil
+		}
+		if files := st.Summary.Counts.Files; len(st.Tripwires) == 0 && files > most {
+			best, ok, most = s, true, files
+		}
+	}
+	if elsewhere.Name != "" {
+		return elsewhere, true, nil
+	}
+	return best, ok, nil
+}
+
+// Around looks for other sources of the same host in the archive, where this one is new. inside compares the run with
+// the newest snapshot of a folder in which the source lies, if that has something there: then the run covers only a part of
+// what it did. contains names a source that lies in this one.
+func (l *Lineage) Around() (inside *Coverage, contains string, err error) {
+	seen := make(map[string]bool)
+	for _, s := range l.NewestFirst {
+		c, err := s.OpenCatalog()
+		if err != nil {
+			continue // it is told of elsewhere
+		}
+		sum := c.Summary()
+		if sum.Host == l.Source.Host && sum.Source != l.Source.Path && !seen[sum.Source] {
+			seen[sum.Source] = true
+			if below, ok := pathBelow(sum.Source, l.Source.Path); ok && inside == nil {
+				inside, err = insideOf(c, below)
+			}
+			if _, ok := pathBelow(l.Source.Path, sum.Source); ok && contains == "" {
+				contains = sum.Source
+			}
+		}
+		if err = errors.Join(err, c.Close()); err != nil {
+			return nil, "", fmt.Errorf("snapshot %s: %w", s.Name, err)
+		}
+	}
+	return inside, contains, nil
+}
+
+// insideOf compares the part at path of a snapshot with all of it; nil if nothing was saved there.
+func insideOf(c *index.Catalog, path string) (*Coverage, error) {
+	e, ok, err := c.Lookup(path)
+	if errors.Is(err, index.ErrDamaged) {
+		return nil, nil
+	}
+	if err != nil || !ok || e.Type != index.Dir || e.Below.Files == 0 {
+		return nil, err
+	}
+	s := c.Summary()
+	return &Coverage{Snapshot: s.Snapshot, Source: s.Source, Files: s.Counts.Files,
+		LeftOut: s.Counts.Files - min(s.Counts.Files, e.Below.Files)}, nil
+}
+
+// pathBelow gives the path of an absolute path below another one; ok is false if it does not lie there.
+func pathBelow(above, below string) (string, bool) {
+	sep := string(os.PathSeparator)
+	rest, ok := strings.CutPrefix(below, strings.TrimSuffix(above, sep)+sep)
+	return path.Clean(strings.ReplaceAll(rest, sep, "/")), ok && rest != ""
+}

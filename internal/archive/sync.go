@@ -1,0 +1,23 @@
+package archive
+
+import (
+	"io/fs"
+
+	"snapcopy/internal/fsat"
+)
+
+// CallFailed names the operation and the path in the error of a call on a handle, which tells neither. nil stays nil.
+func CallFailed(op, path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fs.PathError{Op: op, Path: path, Err: err}
+}
+
+// SyncRoot makes the names in the archive's folder durable.
+func (a *Archive) SyncRoot() error { return CallFailed("sync", a.Path, fsat.Sync(a.Root)) }
+
+// syncTrash makes the names in the trash durable.
+func (a *Archive) syncTrash(trash int) error {
+	return CallFailed("sync", a.MetaPath(TrashDir), fsat.Sync(trash))
+}

@@ -1,0 +1,69 @@
+package snapshot
+
+import (
+	"fmt"
+	"io/fs"
+
+	"snapcopy/internal/archive"
+	"snapcopy/internal/fsat"
+)
+
+// cleanUp removes what an earlier run that was cut short has left, finishes what it had published, and looks again at
+// what the file system can do.
+func (r *run) cleanUp() error {
+	recovered, err := r.archive.Recover(r.ctx)
+	if err != nil {
+		return err
+	}
+	r.report.Recovered, r.report.ArchiveID = recovered, r.archive.Info.ID
+	r.report.Mended = append(r.report.Mended, r.archive.Mended()...)
+	r.report.Findings = r.archive.Findings()
+	if err := r.makeRoom(); err != nil {
+		return err
+	}
+	if r.work, err = fsat.OpenDir(r.archive.Meta, archive.WorkDir); err != nil {
+		return &fs.PathError{Op: "open", Path: r.archive.WorkPath(), Err: err}
+	}
+	if r.caps, err = r.archive.Probe(); err != nil {
+		return fmt.Errorf("archive %s: %w", r.archive.Path, err)
+	}
+	if !r.caps.HardLinks && !r.opt.AllowCopies {
+		return fmt.Errorf("archive %s: %w (%s)", r.archive.Path, archive.ErrNoHardLinks, r.caps.FileSystem)
+	}
+	if r.caps != r.archive.Info.Capabilities {
+		r.archive.Info.Capabilities = r.caps
+		return r.archive.WriteInfo()
+	}
+	return nil
+}
+
+// makeRoom empties the trash before a run where little space is left. Otherwise that comes after it, so that a large
+// trash keeps no run waiting.
+func (r *run) makeRoom() error {
+	space, err := r.archive.FileSystem()
+	if err != nil {
+		return err
+	}
+	const little = 20 // one part in so many
+	if space.Free >= space.Total/little && (space.Inodes == 0 || space.FreeInodes >= space.Inodes/little) {
+		return nil
+	}
+	return r.archive.EmptyTrash(r.ctx, archive.EmptyOptions{Threads: r.opt.Threads})
+}
+
+// emptyTrash gives back what removed snapshots took, after the run and without its lock. A run that was cancelled
+// leaves it to the next one; one that failed may have done so for lack of that space.
+func (r *run) emptyTrash(err error) {
+	if !r.published && !fsat.IsNoSpace(err) || r.ctx.Err() != nil || archive.IsCrash(err) {
+		return
+	}
+	r.phase(archive.Emptying)
+	err = r.step("empty")
+	if err == nil {
+		err = r.archive.EmptyTrash(r.ctx, archive.EmptyOptions{Threads: r.opt.Threads})
+	}
+	if err != nil && r.ctx.Err() == nil && !archive.IsCrash(err) {
+		r.report.Unfinished = append(r.report.Unfinished, err.Error())
+	}
+	r.phase(archive.Finished)
+}

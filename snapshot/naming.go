@@ -1,0 +1,50 @@
+package snapshot
+
+import (
+	"fmt"
+	"time"
+
+	"snapcopy/internal/archive"
+)
+
+// nameRun finds the name for a run. Where the second of its start is taken, it waits for the next free one, or, without
+// Options.Wait, files it there.
+func (r *run) nameRun(snapshots []archive.Snapshot) error {
+	past := archive.NewestPast(snapshots, r.report.Start)
+	for _, s := range snapshots[past+1:] {
+		r.report.InFuture = append(r.report.InFuture, s.Name)
+	}
+	if past < 0 && len(snapshots) > 1 && !r.opt.AllowClockBack { // then it is rather this clock that is wrong
+		return fmt.Errorf("%w: it says %s, and the oldest of %d is %s", ErrClock, r.report.Start.Format(time.RFC3339),
+			len(snapshots), snapshots[0].Name)
+	}
+	at := r.report.Start.Truncate(time.Second)
+	if past >= 0 {
+		next := snapshots[past].Time.Add(time.Second)
+		if wait := next.Sub(r.report.Start); wait > 0 && wait <= archive.ClockSlack+time.Second && r.opt.Wait && !r.opt.DryRun {
+			if err := archive.Pause(r.ctx, wait); err != nil {
+				return err
+			}
+			r.report.Start = r.opt.now().UTC()
+			at = r.report.Start.Truncate(time.Second)
+		}
+		if at.Before(next) {
+			at = next
+		}
+	}
+	r.report.Snapshot = archive.NameAt(at)
+	return r.avoidTaken()
+}
+
+// avoidTaken moves the name of the snapshot on to the next that nothing in the archive has: a snapshot whose catalog is lost
+// keeps its name, and so does a catalog whose snapshot is lost.
+func (r *run) avoidTaken() error {
+	for {
+		t, _ := archive.ParseName(r.report.Snapshot)
+		taken, err := r.archive.IsTaken(r.report.Snapshot)
+		if err != nil || !taken {
+			return err
+		}
+		r.report.Snapshot = archive.NameAt(t.Add(time.Second))
+	}
+}

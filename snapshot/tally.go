@@ -1,0 +1,76 @@
+package snapshot
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"snapcopy/internal/archive"
+	"snapcopy/internal/fsat"
+	"snapcopy/internal/rmtree"
+)
+
+// maxListed is how many failed items a report names; the count is always exact.
+const maxListed = 1000
+
+// maxLeftOut is how many entries that were left out for their state a report names: a restore that deletes spares those,
+// and has to be more careful where it does not know them all.
+const maxLeftOut = 10_000
+
+// tally is what workers report while the walk goes on.
+type tally struct {
+	mu      sync.Mutex
+	failed  []archive.FailedItem
+	leftOut []archive.LeftOutItem
+	states  uint64 // entries left out for their state
+
+	altered      []archive.Altered
+	alteredCount uint64
+}
+
+// sumUp adds up what the workers counted.
+func (r *run) sumUp() {
+	rep := r.report
+	rep.Failed = r.tally.failed
+	rep.LeftOut, rep.LeftOutCount = r.tally.leftOut, r.tally.states
+	slices.SortFunc(rep.LeftOut, func(a, b archive.LeftOutItem) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(rep.Failed, func(a, b archive.FailedItem) int { return strings.Compare(a.Path, b.Path) })
+	for i := range r.workers {
+		w := &r.workers[i]
+		rep.Counts.Add(&w.counts)
+		rep.NotHeld.AddAll(&w.notHeld)
+		rep.LinkLimit += w.limit
+		rep.Missing += w.missing
+		rep.Rechecked += w.rechecked
+		rep.Structure += w.structure
+	}
+	rep.Altered, rep.AlteredCount = r.tally.sortedAltered(), r.tally.alteredCount
+	rep.Copied, rep.SetsOwners = r.restat, r.caps.Owners && r.caps.Modes
+	lacking := r.lacking(&rep.NotHeld)
+	rep.Lacking, rep.UserNamespace = lacking.Names(), lacking&fsat.InitialUser != 0
+	if r.additions != nil {
+		rep.Counts.Contents = uint64(r.additions.Len())
+	}
+	rep.Incomplete = rep.Counts.Failed > 0
+	rep.Tripwires = archive.Tripwires(rep.Baseline, rep.Counts.Files)
+	rep.End = r.opt.now().UTC()
+}
+
+// noteOutcome makes durable what looks wrong about the run, before its snapshot exists.
+func (r *run) noteOutcome() error {
+	if len(r.report.Tripwires) == 0 && !r.report.Incomplete {
+		return nil
+	}
+	if err := r.step("outcome"); err != nil {
+		return err
+	}
+	return r.report.WriteTo(r.archive.MetaPath(archive.WorkDir, archive.WorkReport))
+}
+
+// placeReport writes the report of a published snapshot.
+func (r *run) placeReport() error {
+	if err := r.archive.WriteReport(r.report); err != nil {
+		return err
+	}
+	return rmtree.Remove(r.work, archive.WorkReport)
+}

@@ -45,11 +45,3 @@ func (c *Catalog) walk(dir string, pos uint64, fn func(string, *Record, *Entry) 
 	}
 	return nil
 }
-
-// Join gives the path of a name in a folder of a snapshot; "" is the snapshot's own folder.
-func Join(dir, name string) string {
-	if dir == "" {
-		return name
-	}
-	return dir + "/" + name
-}

@@ -10,6 +10,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/rmtree"
+	"snapcopy/internal/tree"
 )
 
 // maxAside bounds the names that are tried to keep something aside under.
@@ -133,7 +134,7 @@ func (r *run) removeTree(d *dir, name string) (all bool, err error) {
 	}
 	all, err = remove(d.handles.dst, name, func(dir int, path string, st *fsat.Stat) (bool, error) {
 		path = d.child(path)
-		if st.Mounted || idOf(st) == r.archive {
+		if st.Mounted || tree.IDOf(st) == r.archive {
 			r.spared(path)
 			return true, nil
 		}
@@ -208,7 +209,7 @@ func (r *run) deleteOther(w *worker, d *dir, name string) error {
 	mounted := err == nil && st.Mounted
 	if err == nil && st.Type == fsat.Directory {
 		gone.Type = index.Dir
-		mounted = mounted || st.Dev != d.inode.dev || idOf(&st) == r.archive
+		mounted = mounted || st.Dev != d.inode.Dev || tree.IDOf(&st) == r.archive
 	}
 	if mounted {
 		r.spared(d.child(name))

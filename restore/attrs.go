@@ -114,7 +114,7 @@ func (r *run) lock(l lateAttrs) (held bool, err error) {
 	if err := fsat.StatHandle(fd, &st); err != nil {
 		return false, err
 	}
-	if idOf(&st) != l.made.id {
+	if tree.IDOf(&st) != l.made.id {
 		return false, errReplaced
 	}
 	err = fsat.SetAttrs(fd, uint32(l.attrs), uint32(lockingAttrs))

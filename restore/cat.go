@@ -9,6 +9,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/filecopy"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/tree"
 )
 
 // ErrNotFile is wrapped by the error for a path that is not a regular file, or is in the catalog only.
@@ -16,21 +17,21 @@ var ErrNotFile = errors.New("has no stored content")
 
 // Cat writes the content of a regular file of a snapshot to w, holes as zeros, and compares it with the catalog's hash
 // on the way. What is damaged is known at the end only: the error then wraps ErrDamaged, and w has bytes that may be
-// wrong. If the path is not in the snapshot the error is a *[NotFoundError].
+// wrong. If the path is not in the snapshot the error is a *[tree.NotFoundError].
 func Cat(ctx context.Context, from Source, path string, w io.Writer) (err error) {
-	clean := cleanPath(path)
+	clean := index.CleanPath(path)
 	e, ok, err := from.Catalog.Lookup(clean)
 	switch {
 	case err != nil:
 		return fmt.Errorf("look up %q: %w", path, err)
 	case !ok:
-		return notFound(from.Catalog, path, clean)
+		return tree.NotFound(from.Catalog, path, clean)
 	case e.Type != index.File:
 		return fmt.Errorf("%q is a %s and %w", path, e.Type, ErrNotFile)
 	case e.Flags&index.NotStored != 0:
 		return fmt.Errorf("%q is in the catalog only and %w", path, ErrNotFile)
 	}
-	file, err := openStoredByName(from.Dir, folderOf(clean), &e)
+	file, err := openStoredByName(from.Dir, index.FolderOf(clean), &e)
 	if err != nil {
 		return fmt.Errorf("read %q: %w", path, err)
 	}
@@ -44,9 +45,9 @@ func Cat(ctx context.Context, from Source, path string, w io.Writer) (err error)
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case err != nil:
-		return fmt.Errorf("read %q: %w", path, storedError(err))
+		return fmt.Errorf("read %q: %w", path, tree.StoredError(err))
 	case uint64(n) != e.Size || hash != e.Hash:
-		return fmt.Errorf("read %q: %w: what was written is not what was stored", path, ErrDamaged)
+		return fmt.Errorf("read %q: %w: what was written is not what was stored", path, tree.ErrDamaged)
 	}
 	return nil
 }
@@ -61,6 +62,6 @@ func openStoredByName(snapshot, folder string, e *index.Entry) (file int, err er
 	if err := fsat.Close(root); err != nil {
 		return fsat.NoDir, errors.Join(err, fsat.Close(dir))
 	}
-	file, _, err = openStoredFile(dir, lost, e)
+	file, _, err = tree.OpenStored(dir, lost, e)
 	return file, errors.Join(err, fsat.Close(dir))
 }

@@ -9,13 +9,14 @@ import (
 	"testing"
 
 	"snapcopy/index"
+	"snapcopy/internal/tree"
 )
 
 func TestCat(t *testing.T) {
 	source, _, a := torture(t)
 	files := 0
 	err := a.Catalog.Walk(func(dir string, _ *index.Record, e *index.Entry) error {
-		path := join(dir, e.Name)
+		path := index.Join(dir, e.Name)
 		var got bytes.Buffer
 		err := Cat(context.Background(), a.Source, path, &got)
 		if e.Type != index.File {
@@ -49,7 +50,7 @@ func TestCat(t *testing.T) {
 	if err := Cat(ctx, a.Source, "large", new(bytes.Buffer)); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v after it was cancelled", err)
 	}
-	var missing *NotFoundError
+	var missing *tree.NotFoundError
 	if err := Cat(context.Background(), a.Source, "plan", new(bytes.Buffer)); !errors.As(err, &missing) {
 		t.Errorf("error %v for a path that is not there", err)
 	}

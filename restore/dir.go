@@ -13,6 +13,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/tree"
 )
 
 // dir is one directory being restored. There are three kinds: the top, which is the target itself; below it the
@@ -20,10 +21,10 @@ import (
 // the folder of the snapshot that holds the path with the target.
 type dir struct {
 	parent   *dir
-	name     string      // its own; "" for the top and a base
-	selected []selection // the top's, if only some paths are wanted
-	base     *selection  // a base's
-	entry    index.Entry // the metadata it gets
+	name     string           // its own; "" for the top and a base
+	selected []tree.Selection // the top's, if only some paths are wanted
+	base     *tree.Selection  // a base's
+	entry    index.Entry      // the metadata it gets
 	xattrs   []index.Xattr
 
 	// own: only this run makes names in it, so that one which exists is a second form of one made before.
@@ -41,7 +42,7 @@ type dir struct {
 	// leftOut is the rule by which a run with the snapshot's filters would not look into it, so that nothing is deleted.
 	leftOut string
 
-	inode inodeID // in the target
+	inode tree.InodeID // in the target
 
 	searched atomic.Bool // for what a killed restore has left
 	open     openable
@@ -57,11 +58,6 @@ type dir struct {
 	handles handles
 }
 
-// inodeID names an inode in the target.
-type inodeID struct{ dev, ino uint64 }
-
-func idOf(st *fsat.Stat) inodeID { return inodeID{st.Dev, st.Ino} }
-
 // items is the number of entries to restore.
 func (d *dir) items() int {
 	switch {
@@ -76,7 +72,7 @@ func (d *dir) items() int {
 // at gives one entry.
 func (d *dir) at(item int) index.Entry {
 	if d.base != nil {
-		return d.base.entry
+		return d.base.Entry
 	}
 	e, _ := d.rec.At(item)
 	return e
@@ -85,7 +81,7 @@ func (d *dir) at(item int) index.Entry {
 // take decodes the next entries, n in all the calls together, and returns how many there are in this one.
 func (d *dir) take(w *worker, n int) int {
 	if d.base != nil {
-		w.entries[0], w.pos[0] = d.base.entry, 0
+		w.entries[0], w.pos[0] = d.base.Entry, 0
 		return 1
 	}
 	d.mu.Lock()
@@ -102,8 +98,8 @@ func (d *dir) take(w *worker, n int) int {
 // path is the directory's path in the snapshot; child adds one element.
 func (d *dir) path() string {
 	names, above := d.names()
-	if above.base != nil && above.base.folder != "" {
-		names = slices.Insert(names, 0, above.base.folder)
+	if above.base != nil && above.base.Folder != "" {
+		names = slices.Insert(names, 0, above.base.Folder)
 	}
 	return strings.Join(names, "/")
 }
@@ -125,7 +121,7 @@ func (d *dir) above() *dir {
 	return d.parent
 }
 
-func (d *dir) child(name string) string { return join(d.path(), name) }
+func (d *dir) child(name string) string { return index.Join(d.path(), name) }
 
 // handles are the two open directories of a dir. While the walk is far from a directory they are closed, so that a deep
 // tree does not use up the descriptors; whoever uses them acquires them.
@@ -169,7 +165,7 @@ func (r *run) openByPath(d *dir) error {
 func (r *run) below(names []string, above *dir) string {
 	path := strings.Join(names, "/")
 	if above.base != nil && r.opt.InPlace {
-		path = join(above.base.folder, path)
+		path = index.Join(above.base.Folder, path)
 	}
 	return path
 }
@@ -225,7 +221,7 @@ func (d *dir) same(fd int, err error) (int, error) {
 		return fsat.NoDir, &fs.PathError{Op: "open in target", Path: d.path(), Err: err}
 	}
 	var st fsat.Stat
-	if err = fsat.StatHandle(fd, &st); err == nil && idOf(&st) != d.inode {
+	if err = fsat.StatHandle(fd, &st); err == nil && tree.IDOf(&st) != d.inode {
 		err = errMoved
 	}
 	if err != nil {
@@ -237,7 +233,7 @@ func (d *dir) same(fd int, err error) (int, error) {
 // openTargetDir opens the directory in the target for a caller who may come after it was left, and who closes it.
 func (r *run) openTargetDir(d *dir) (int, error) {
 	if d.base != nil && r.opt.InPlace {
-		return d.same(fsat.OpenPath(r.target, d.base.folder))
+		return d.same(fsat.OpenPath(r.target, d.base.Folder))
 	}
 	if d.parent == nil || d.base != nil {
 		return fsat.OpenDir(r.target, ".")

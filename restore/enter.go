@@ -10,10 +10,11 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/inside"
+	"snapcopy/internal/tree"
 )
 
 // openTop starts the walk at the target.
-func (r *run) openTop(selected []selection) error {
+func (r *run) openTop(selected []tree.Selection) error {
 	d := &dir{selected: selected}
 	r.top = d
 	if r.whole {
@@ -54,7 +55,7 @@ func (r *run) lookAtTarget(d *dir) (dst int, err error) {
 	if err := fsat.StatHandle(r.target, &st); err != nil {
 		return fsat.NoDir, &fs.PathError{Op: "stat", Path: r.report.Target, Err: err}
 	}
-	d.inode = idOf(&st)
+	d.inode = tree.IDOf(&st)
 	list, err := fsat.ReadDir(r.target, make([]byte, 64<<10))
 	if err != nil {
 		return fsat.NoDir, &fs.PathError{Op: "list", Path: r.report.Target, Err: err}
@@ -90,7 +91,7 @@ func (r *run) lookAtTarget(d *dir) (dst int, err error) {
 func (r *run) readRecord(d *dir) error {
 	rec, err := r.from.Catalog.ReadDir(d.entry.Child)
 	if err != nil {
-		return catalogError(err)
+		return tree.CatalogError(err)
 	}
 	d.rec, d.cursor = rec, rec.Cursor()
 	return nil
@@ -115,7 +116,7 @@ func (r *run) enter(id int, parent *dir, item int) (d *dir, items int, ok bool, 
 	if err != nil {
 		err = errors.Join(err, d.closeHandles())
 		if d.base != nil {
-			return nil, 0, false, r.failed(d, &d.base.entry, err)
+			return nil, 0, false, r.failed(d, &d.base.Entry, err)
 		}
 		if d.own && d.finish && !d.missing { // nothing is left of what could not be restored, if it is empty
 			if rmErr := fsat.Rmdir(parent.handles.dst, d.name); rmErr != nil && !fsat.IsExist(rmErr) {
@@ -181,10 +182,10 @@ func (r *run) findDir(w *worker, d *dir) error {
 		if err == nil && st.Type == fsat.Directory {
 			d.finish, d.update = r.resumed, r.opt.Overwrite != OverwriteNever
 			d.spared = p.spared
-			if idOf(&st) == r.archive {
+			if tree.IDOf(&st) == r.archive {
 				return ErrInsideArchive
 			}
-			if !st.Mounted && st.Dev == p.inode.dev {
+			if !st.Mounted && st.Dev == p.inode.Dev {
 				return nil
 			}
 			if _, is, err := inside.Archive(r.targetPath(d)); err != nil || is { // a snapshot that is mounted there
@@ -290,7 +291,7 @@ func (r *run) startDir(w *worker, d *dir) error {
 	if err := fsat.StatHandle(dst, &st); err != nil {
 		return fmt.Errorf("stat: %w", err)
 	}
-	d.inode = idOf(&st)
+	d.inode = tree.IDOf(&st)
 	if !d.own {
 		if err := r.lookForFolding(d); err != nil {
 			return err

@@ -119,7 +119,7 @@ func (r *run) make(w *worker, d *dir, e *index.Entry, over *fsat.Stat) (made fsa
 
 // makeFile restores a regular file. If anything goes wrong nothing is left of it.
 func (r *run) makeFile(w *worker, d *dir, e *index.Entry, set []index.Xattr, over *fsat.Stat) (made fsat.Stat, err error) {
-	src, stored, err := openStoredFile(d.handles.src, d.handles.lost, e)
+	src, stored, err := tree.OpenStored(d.handles.src, d.handles.lost, e)
 	if err != nil {
 		return made, err
 	}
@@ -207,29 +207,12 @@ func (r *run) checkStored(w *worker, d *dir, e *index.Entry) error {
 	if e.Type != index.File {
 		return nil
 	}
-	fd, _, err := openStoredFile(d.handles.src, d.handles.lost, e)
+	fd, _, err := tree.OpenStored(d.handles.src, d.handles.lost, e)
 	if err != nil {
 		return err
 	}
 	w.counts.BytesWritten += withoutHoles(e)
 	return fsat.Close(fd)
-}
-
-// storedError tells a stored file that is gone or damaged from one that cannot be reached now: for lack of privileges,
-// memory or descriptors, or because a mount has gone.
-func storedError(err error) error {
-	if fsat.IsNoDir(err) || fsat.IsBadDisk(err) { // it was there, and of its type
-		return fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	return err
-}
-
-// catalogError tells a damaged catalog from one that cannot be read now.
-func catalogError(err error) error {
-	if errors.Is(err, index.ErrDamaged) || fsat.IsBadDisk(err) {
-		return fmt.Errorf("%w: its catalog cannot be used: %w", ErrDamaged, err)
-	}
-	return fmt.Errorf("read its catalog: %w", err)
 }
 
 // Whether the target takes reflinks of stored files.
@@ -258,11 +241,11 @@ func (r *run) fill(w *worker, e *index.Entry, dst, src int, stored *fsat.Stat) e
 	case errors.As(err, &writeErr):
 		return fmt.Errorf("write: %w", writeErr.Err)
 	case err != nil:
-		return storedError(fmt.Errorf("read: %w", err))
+		return tree.StoredError(fmt.Errorf("read: %w", err))
 	case uint64(n) != e.Size:
-		return fmt.Errorf("%w: it has %d bytes instead of %d", ErrDamaged, n, e.Size)
+		return fmt.Errorf("%w: it has %d bytes instead of %d", tree.ErrDamaged, n, e.Size)
 	case hash != e.Hash:
-		return errContent
+		return tree.ErrContent
 	}
 	if _, held := filecopy.KeepPreallocated(dst, src, stored, w.copier.Data, cloned); !held {
 		w.counts.NotHeld.Space++
@@ -274,8 +257,6 @@ func (r *run) fill(w *worker, e *index.Entry, dst, src int, stored *fsat.Stat) e
 	}
 	return nil
 }
-
-var errContent = fmt.Errorf("%w: its content is not what was stored", ErrDamaged)
 
 // clone makes dst share the content of src, if the file systems can. One refusal at the start is taken for all.
 func (r *run) clone(dst, src int, e *index.Entry) bool {

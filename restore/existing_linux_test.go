@@ -16,19 +16,9 @@ import (
 
 	"snapcopy/internal/exclude"
 	"snapcopy/internal/leftover"
+	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
 )
-
-// builtTree builds a tree below a new folder.
-func builtTree(t *testing.T, script string) string {
-	t.Helper()
-	root := filepath.Join(tempDir(t), "tree")
-	if err := os.Mkdir(root, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	testtree.Build(t, root, script)
-	return root
-}
 
 func needRoot(t *testing.T) {
 	t.Helper()
@@ -101,13 +91,13 @@ var kindScripts = []struct{ name, script, other string }{
 func TestEveryKindOverEveryKind(t *testing.T) {
 	needRoot(t)
 	for _, want := range kindScripts {
-		source := builtTree(t, "dir d 0755\n"+strings.ReplaceAll(want.script, " x", " d/x")+"\nset d mtime=5")
+		source := testarchive.BuiltTree(t, "dir d 0755\n"+strings.ReplaceAll(want.script, " x", " d/x")+"\nset d mtime=5")
 		a := archive(t, source)
 		for _, has := range kindScripts {
 			t.Run(want.name+" over "+has.name, func(t *testing.T) {
 				a := archived{a.Source, t}
 				target := func() string {
-					return builtTree(t, "dir d 0755\n"+strings.ReplaceAll(has.other, " x", " d/x")+"\nset d mtime=6")
+					return testarchive.BuiltTree(t, "dir d 0755\n"+strings.ReplaceAll(has.other, " x", " d/x")+"\nset d mtime=6")
 				}
 				to := target()
 				before := states(t, to)
@@ -160,7 +150,7 @@ func TestMetadataAloneIsSetInPlace(t *testing.T) {
 	const file = "file f 0640 content owner=12:34 mtime=1000.5 xattr.user.a=1 xattr.user.b=2 acl=u:77:r\n" +
 		"dir d 0750 owner=12:34 mtime=1000.5 xattr.user.a=1 default=u:77:rx\n" +
 		"set . mtime=5"
-	source := builtTree(t, file)
+	source := testarchive.BuiltTree(t, file)
 	a := archive(t, source)
 	for _, change := range []string{"set f mode=0600", "set f owner=12:0", "set f owner=0:34", "set f mtime=1000.6",
 		"set f xattr.user.a=3", "set f xattr.user.c=3", "unset f user.b", "noacl f", "set f acl=u:78:rw",
@@ -169,7 +159,7 @@ func TestMetadataAloneIsSetInPlace(t *testing.T) {
 		"set f owner=0:0 mode=0444 mtime=1 xattr.user.n=9 acl=g:3:r"} {
 		t.Run(change, func(t *testing.T) {
 			a := archived{a.Source, t}
-			to := builtTree(t, file+"\n"+change)
+			to := testarchive.BuiltTree(t, file+"\n"+change)
 			before := testtree.Take(t, to)
 			rep := a.wantMirror(source, to, mirror)
 			after := testtree.Take(t, to)
@@ -190,21 +180,21 @@ func TestMetadataAloneIsSetInPlace(t *testing.T) {
 
 // Guards: metadata that is only on the target's top folder goes.
 func TestTopFolderIsMirrored(t *testing.T) {
-	source := builtTree(t, "file f 0644 x\nset . mode=0750 mtime=99 xattr.user.a=1")
+	source := testarchive.BuiltTree(t, "file f 0644 x\nset . mode=0750 mtime=99 xattr.user.a=1")
 	a := archive(t, source)
-	a.wantMirror(source, builtTree(t, "file g 0644 x\nset . mode=0711 xattr.user.b=1 default=u:77:rwx acl=u:77:r"), mirror)
+	a.wantMirror(source, testarchive.BuiltTree(t, "file g 0644 x\nset . mode=0711 xattr.user.b=1 default=u:77:rwx acl=u:77:r"), mirror)
 }
 
 // Guards: equal size and time do not hide other content; where inode and change time are as recorded, nothing is read.
 func TestContentIsComparedUnlessTheInodeIsAsRecorded(t *testing.T) {
-	source := builtTree(t, "file f 0644 content mtime=1000\nfile g 0644 content mtime=1000\nset . mtime=7")
+	source := testarchive.BuiltTree(t, "file f 0644 content mtime=1000\nfile g 0644 content mtime=1000\nset . mtime=7")
 	testtree.Settle()
 	a := archive(t, source)
-	to := builtTree(t, "file f 0644 tnetnoc mtime=1000\nfile g 0644 content mtime=1000")
+	to := testarchive.BuiltTree(t, "file f 0644 tnetnoc mtime=1000\nfile g 0644 content mtime=1000")
 	if rep := a.wantMirror(source, to, mirror); rep.Replaced != 1 || rep.Unchanged != 1 {
 		t.Errorf("report %+v", rep)
 	}
-	wantFailed(t, a.restore(nil, builtTree(t, "file f 0644 tnetnoc mtime=1000"), Options{}), "f")
+	wantFailed(t, a.restore(nil, testarchive.BuiltTree(t, "file f 0644 tnetnoc mtime=1000"), Options{}), "f")
 
 	// In place: reading would move the access time on a file system that keeps it, so ask for what was opened.
 	atime := func() string {
@@ -253,10 +243,10 @@ func countOpens(t *testing.T, path string, do func()) (n int) {
 // through that link.
 func TestForeignHardLinkIsReplaced(t *testing.T) {
 	needRoot(t)
-	source := builtTree(t, "file f 0600 content owner=1:1 mtime=1000 xattr.user.a=1\nfile g 0600 other mtime=1000\nlink h g")
+	source := testarchive.BuiltTree(t, "file f 0600 content owner=1:1 mtime=1000 xattr.user.a=1\nfile g 0600 other mtime=1000\nlink h g")
 	a := archive(t, source)
 	for _, same := range []string{"content owner=1:1 mtime=1000 xattr.user.a=1", "content mtime=5", "else"} {
-		folder := builtTree(t, "dir to 0755\nfile out 0644 "+same+"\nlink to/f out\nfile out2 0644 other\nlink to/g out2\n"+
+		folder := testarchive.BuiltTree(t, "dir to 0755\nfile out 0644 "+same+"\nlink to/f out\nfile out2 0644 other\nlink to/g out2\n"+
 			"link to/h out2")
 		before := testtree.Take(t, folder)
 		a.wantMirror(source, filepath.Join(folder, "to"), mirror)
@@ -275,7 +265,7 @@ func TestForeignHardLinkIsReplaced(t *testing.T) {
 func TestLinkGroupsOverEveryState(t *testing.T) {
 	needRoot(t)
 	const meta = " mtime=1000"
-	source := builtTree(t, "dir p 0755\ndir q 0755\nfile a 0644 one"+meta+"\nlink p/b a\nlink q/c a\n"+
+	source := testarchive.BuiltTree(t, "dir p 0755\ndir q 0755\nfile a 0644 one"+meta+"\nlink p/b a\nlink q/c a\n"+
 		"file x 0644 one"+meta+"\nlink p/y x\nfile s 0644 one"+meta+"\nset p mtime=1\nset q mtime=1\nset . mtime=1")
 	a := archive(t, source)
 	const apart = "file a 0644 one" + meta + "\nfile p/b 0644 one" + meta + "\nfile q/c 0644 one" + meta + "\n"
@@ -305,7 +295,7 @@ func TestLinkGroupsOverEveryState(t *testing.T) {
 			a := archived{a.Source, t}
 			for _, threads := range []int{1, 4} {
 				for _, how := range []Overwrite{OverwriteChanged, OverwriteAlways} {
-					to := builtTree(t, script)
+					to := testarchive.BuiltTree(t, script)
 					a.wantMirror(source, to, Options{Overwrite: how, Delete: true, Threads: threads})
 					if rep := a.wantMirror(source, to, mirror); rep.Files+rep.Metadata != 0 {
 						t.Errorf("the second time: %+v", rep)
@@ -319,16 +309,16 @@ func TestLinkGroupsOverEveryState(t *testing.T) {
 // Guards: a dry run changes nothing, and tells what the run does.
 func TestDryRunTellsWhatIsDone(t *testing.T) {
 	needRoot(t)
-	source := builtTree(t, torturedTarget+"file new 0644 n\ndir newdir 0755\nfile newdir/f 0644 x\nlink newdir/l newdir/f\n"+
+	source := testarchive.BuiltTree(t, torturedTarget+"file new 0644 n\ndir newdir 0755\nfile newdir/f 0644 x\nlink newdir/l newdir/f\n"+
 		"file f2d 0644 x\nfile d2 0644 x\nset changed mtime=7")
 	a := archive(t, source)
 	for _, opt := range []Options{{}, {Overwrite: OverwriteChanged}, mirror, {Overwrite: OverwriteAlways, Delete: true},
 		{Overwrite: OverwriteChanged, Delete: true, BackupSuffix: ".bak"},
 		{Overwrite: OverwriteChanged, Delete: true, Exclude: excluding(t, "keep", "d/f")}} {
-		for _, to := range []string{builtTree(t, torturedTarget+"dir f2d 0755\nfile f2d/x 0644\ndir d2 0755\n"+
+		for _, to := range []string{testarchive.BuiltTree(t, torturedTarget+"dir f2d 0755\nfile f2d/x 0644\ndir d2 0755\n"+
 			"write changed CHANGE\ndir extra 0755\nfile extra/x 0644\n"+
 			"dir extra/in 0500\nfile extra/in/keep 0644\ndir gone 0755\nfile gone/x 0644\nfile another 0600\nsymlink z nowhere"),
-			filepath.Join(tempDir(t), "missing")} {
+			filepath.Join(testarchive.TempDir(t), "missing")} {
 			items := func(opt Options) (list []string, rep *Report) {
 				opt.Item = func(i Item) { list = append(list, fmt.Sprint(i.Path, " ", i.Action, " ", i.Err)) }
 				rep, err := Run(context.Background(), a.Source, nil, to, opt)
@@ -380,10 +370,10 @@ const torturedTarget = `
 
 func TestResultOfAnImmutableTarget(t *testing.T) {
 	needRoot(t)
-	source := builtTree(t, "file f 0644 new\nfile g 0644 same mtime=5\ndir d 0755\nfile d/f 0644 x\nset . mtime=5")
+	source := testarchive.BuiltTree(t, "file f 0644 new\nfile g 0644 same mtime=5\ndir d 0755\nfile d/f 0644 x\nset . mtime=5")
 	a := archive(t, source)
-	to := builtTree(t, "file f 0644 old\nfile g 0600 same mtime=5\nfile extra 0644 x\ndir d 0755\nset . mtime=5")
-	b := builder{t, to}
+	to := testarchive.BuiltTree(t, "file f 0644 old\nfile g 0600 same mtime=5\nfile extra 0644 x\ndir d 0755\nset . mtime=5")
+	b := testarchive.Builder{T: t, Root: to}
 	locked := []string{"f", "g", "extra", "d"}
 	if !chattr(t, "+i", to, locked) {
 		t.Skip("no immutable files on this file system")
@@ -399,7 +389,7 @@ func TestResultOfAnImmutableTarget(t *testing.T) {
 			t.Errorf("%s: %v", f.Path, f.Err)
 		}
 	}
-	if text, err := os.ReadFile(b.path("f")); err != nil || string(text) != "old" {
+	if text, err := os.ReadFile(b.Path("f")); err != nil || string(text) != "old" {
 		t.Errorf("f holds %q, %v", text, err)
 	}
 	noTemporaryNames(t, to)
@@ -421,11 +411,11 @@ func chattr(t *testing.T, change, dir string, names []string) bool {
 // more privileges: he may have it open.
 func TestForeignInodeGetsNoPrivileges(t *testing.T) {
 	needRoot(t)
-	source := builtTree(t, "file suid 04755 x mtime=5\nfile owned 0644 x mtime=5\nfile own-suid 04755 x owner=7:7 mtime=5\n"+
+	source := testarchive.BuiltTree(t, "file suid 04755 x mtime=5\nfile owned 0644 x mtime=5\nfile own-suid 04755 x owner=7:7 mtime=5\n"+
 		"file capable 0755 x owner=7:7 mtime=5\nfile same 0600 x owner=7:7 mtime=5")
-	builder{t, source}.xattr("capable", capability, netBind)
+	testarchive.Builder{T: t, Root: source}.Xattr("capable", capability, testarchive.NetBind)
 	a := archive(t, source)
-	to := builtTree(t, "file suid 0755 x owner=7:7 mtime=5\nfile owned 0644 x owner=7:7 mtime=5\n"+
+	to := testarchive.BuiltTree(t, "file suid 0755 x owner=7:7 mtime=5\nfile owned 0644 x owner=7:7 mtime=5\n"+
 		"file own-suid 0755 x owner=7:7 mtime=5\nfile capable 0755 x owner=7:7 mtime=5\nfile same 0644 x owner=7:7 mtime=5")
 	before := testtree.Take(t, to)
 	a.wantMirror(source, to, mirror)
@@ -438,10 +428,10 @@ func TestForeignInodeGetsNoPrivileges(t *testing.T) {
 
 // Guards: what was compared is what gets the metadata.
 func TestReplacedWhileItIsUpdated(t *testing.T) {
-	source := builtTree(t, "file f 0600 content mtime=5")
+	source := testarchive.BuiltTree(t, "file f 0600 content mtime=5")
 	a := archive(t, source)
 	for _, how := range []string{"mv f away\nfile f 0644 CONTENT mtime=6", "write f CONTENT", "link g f"} {
-		to := builtTree(t, "file f 0644 content mtime=6")
+		to := testarchive.BuiltTree(t, "file f 0644 content mtime=6")
 		rep := a.restore(nil, to, Options{Overwrite: OverwriteChanged, Fault: once("update", 1, func() error {
 			testtree.Build(t, to, how)
 			return nil

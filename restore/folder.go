@@ -152,7 +152,7 @@ func (r *run) noteOtherTime(path string) {
 	r.tally.mu.Lock()
 	defer r.tally.mu.Unlock()
 	r.report.OtherTimesCount++
-	if len(r.report.OtherTimes) < maxListed {
+	if len(r.report.OtherTimes) < tree.MaxListed {
 		r.report.OtherTimes = append(r.report.OtherTimes, path)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
 )
 
@@ -16,7 +17,7 @@ const foldersScript = "dir d 0750 mtime=1000.5 xattr.user.a=1 default=u:77:rx ac
 // dry run says the same. Another time alone is no failure.
 func TestFoldersThatDiffer(t *testing.T) {
 	needRoot(t)
-	source := builtTree(t, foldersScript)
+	source := testarchive.BuiltTree(t, foldersScript)
 	a := archive(t, source)
 	for _, c := range []struct{ change, failed, text, time string }{
 		{"set d mode=0700", "d", "mode", ""},
@@ -33,7 +34,7 @@ func TestFoldersThatDiffer(t *testing.T) {
 		t.Run(c.change, func(t *testing.T) {
 			a := archived{a.Source, t}
 			for _, where := range []Options{{}, {InPlace: true}} {
-				to := builtTree(t, foldersScript+"\n"+c.change)
+				to := testarchive.BuiltTree(t, foldersScript+"\n"+c.change)
 				before := testtree.Take(t, to)
 				for _, dry := range []bool{true, false} {
 					opt := where
@@ -76,10 +77,10 @@ func TestFoldersThatDiffer(t *testing.T) {
 // Guards: an empty folder that somebody has made to restore into keeps what is its own, and has the snapshot's time.
 func TestEmptyTargetThatExisted(t *testing.T) {
 	needRoot(t)
-	source := builtTree(t, foldersScript)
+	source := testarchive.BuiltTree(t, foldersScript)
 	a := archive(t, source)
 	for _, dry := range []bool{true, false} {
-		to := builtTree(t, "set . mode=1777 owner=65534:65534 acl=u:77:rwx mtime=3")
+		to := testarchive.BuiltTree(t, "set . mode=1777 owner=65534:65534 acl=u:77:rwx mtime=3")
 		before := testtree.Take(t, to)
 		rep := a.restore(nil, to, Options{DryRun: dry})
 		wantFailed(t, rep)
@@ -105,7 +106,7 @@ func TestEmptyTargetThatExisted(t *testing.T) {
 		a.wantMirror(source, to, Options{Overwrite: OverwriteChanged})
 	}
 	// One that is closed to others is as this restore makes it: it gets all, and the report says so.
-	to := builtTree(t, "set . mode=0700 mtime=3")
+	to := testarchive.BuiltTree(t, "set . mode=0700 mtime=3")
 	if rep := a.wantMirror(source, to, Options{}); !slices.Equal(rep.TargetSet, []string{"mode"}) {
 		t.Errorf("set %q", rep.TargetSet)
 	}
@@ -114,11 +115,11 @@ func TestEmptyTargetThatExisted(t *testing.T) {
 // Guards: what is missing in a folder comes back, and the folder has its time again.
 func TestTimeOfAFolderThatWasFilled(t *testing.T) {
 	const script = "dir d 0755\nfile d/f 0644 x mtime=5\ndir d/sub 0755\nfile d/g 0644 mtime=5\nset d/sub mtime=6\n"
-	source := builtTree(t, script+"set d mtime=7\nset . mtime=8")
+	source := testarchive.BuiltTree(t, script+"set d mtime=7\nset . mtime=8")
 	want := testtree.Take(t, source)["d"].Mtime
 	a := archive(t, source)
 	for _, without := range []string{"rm d/f", "rm d/sub", "rm d/g\nfile d/extra 0644"} {
-		to := builtTree(t, script+without+"\nset d mtime=9")
+		to := testarchive.BuiltTree(t, script+without+"\nset d mtime=9")
 		rep := a.restore([]string{"d"}, to, Options{InPlace: true})
 		wantFailed(t, rep)
 		if got := testtree.Take(t, to)["d"].Mtime; got != want || rep.OtherTimesCount != 0 {

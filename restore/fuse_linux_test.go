@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"snapcopy/index"
+	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
 	"snapcopy/snapshot"
 )
@@ -17,7 +18,7 @@ func TestFuse(t *testing.T) {
 	for _, kind := range testtree.FuseKinds {
 		t.Run(kind, func(t *testing.T) {
 			at := testtree.Fuse(t, kind)
-			source := builtTree(t, `file victim 0644 "x" mtime=1000000000
+			source := testarchive.BuiltTree(t, `file victim 0644 "x" mtime=1000000000
 				file a 0640 "a" mtime=1000000001
 				link b a
 				dir d 0750
@@ -28,7 +29,7 @@ func TestFuse(t *testing.T) {
 				dir d/empty 0700 mtime=1000000003
 				set d mtime=1000000003
 				set . mtime=1000000004`)
-			victim := filepath.Join(tempDir(t), "victim")
+			victim := filepath.Join(testarchive.TempDir(t), "victim")
 			testtree.Build(t, filepath.Dir(victim), "file victim 0600 \"x\" mtime=1000000005")
 			if err := os.Symlink(victim, filepath.Join(source, "absolute")); err != nil {
 				t.Fatal(err)
@@ -61,9 +62,9 @@ func TestFuse(t *testing.T) {
 			}
 			c, err := index.Open(filepath.Join(arch, ".snapcopy", "catalogs", rep.Snapshot+".cat"))
 			check(t, err)
-			back := filepath.Join(tempDir(t), "back")
+			back := filepath.Join(testarchive.TempDir(t), "back")
 			archived{Source{c, filepath.Join(arch, rep.Snapshot)}, t}.restore(nil, back, Options{})
-			closeAll(t, c)
+			testarchive.CloseAll(t, c)
 			testtree.Equal(t, "restored from it", want, testtree.Take(t, back), 0)
 			testtree.Equal(t, "what a link leads to", before, testtree.Take(t, filepath.Dir(victim)), 0)
 		})

@@ -9,6 +9,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/filter"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/tree"
 )
 
 // Guard knows what a snapshot was told to leave out and what it failed to read. An entry of the target that the snapshot
@@ -37,7 +38,7 @@ func (u UnsavedItem) MarshalJSON() ([]byte, error) {
 		Path   string `json:"path"`
 		Base64 []byte `json:"path_base64,omitempty"`
 		Why    string `json:"why"`
-	}{u.Path, bytesIfNeeded(u.Path), u.Why})
+	}{u.Path, tree.BytesIfNeeded(u.Path), u.Why})
 }
 
 // unsaved gives the reason for which the snapshot cannot have held an entry of a folder in the target, or "".
@@ -45,7 +46,7 @@ func (g *Guard) unsaved(dir int, at string, st *fsat.Stat) (why string, err erro
 	if why, named := g.Named[at]; named {
 		return why, nil
 	}
-	if why, taken := g.Folders[folderOf(at)]; taken {
+	if why, taken := g.Folders[index.FolderOf(at)]; taken {
 		return why, nil
 	}
 	if f := g.Filter; f != nil {
@@ -126,7 +127,7 @@ func (r *run) hasNoCopy(d *dir, dir int, at string, st *fsat.Stat) (bool, error)
 	r.tally.mu.Lock()
 	defer r.tally.mu.Unlock()
 	r.report.UnsavedCount++
-	if len(r.report.Unsaved) < maxListed {
+	if len(r.report.Unsaved) < tree.MaxListed {
 		r.report.Unsaved = append(r.report.Unsaved, UnsavedItem{strings.Clone(at), why})
 	}
 	return true, nil

@@ -10,7 +10,9 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/filter"
+	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
+	"snapcopy/internal/tree"
 	"snapcopy/snapshot"
 )
 
@@ -40,12 +42,12 @@ func wantUnsaved(t *testing.T, rep *Report, items ...string) {
 func TestDeleteStopsAtMountsThatTheSnapshotDidNotCross(t *testing.T) {
 	needRoot(t)
 	for _, stay := range []bool{true, false} {
-		source := builtTree(t, "dir mnt 0755\ndir empty 0755\ndir d 0755\nfile d/f 0644 x\nfile bound 0644")
+		source := testarchive.BuiltTree(t, "dir mnt 0755\ndir empty 0755\ndir d 0755\nfile d/f 0644 x\nfile bound 0644")
 		mnt := filepath.Join(source, "mnt")
 		testtree.Tmpfs(t, mnt, "size=1m,mode=0755")
 		testtree.Build(t, mnt, "file own 0644 x\ndir sub 0755\nfile sub/own 0644 x")
 		testtree.Tmpfs(t, filepath.Join(source, "empty"), "size=1m,mode=0755")
-		path := filepath.Join(tempDir(t), "archive")
+		path := filepath.Join(testarchive.TempDir(t), "archive")
 		run, err := snapshot.Run(context.Background(), source, path, snapshot.Options{OneFileSystem: stay})
 		if err != nil {
 			t.Fatal(err)
@@ -54,7 +56,7 @@ func TestDeleteStopsAtMountsThatTheSnapshotDidNotCross(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer closeAll(t, c)
+		defer testarchive.CloseAll(t, c)
 		a := archived{Source{c, filepath.Join(path, run.Snapshot)}, t}
 		testtree.Build(t, source, "file new 0644\nfile d/new 0644\nfile mnt/new 0644\nfile empty/new 0644\nfile file 0644")
 		testtree.Bind(t, filepath.Join(source, "bound"), filepath.Join(source, "file"))
@@ -82,7 +84,7 @@ func TestDeleteStopsAtMountsThatTheSnapshotDidNotCross(t *testing.T) {
 		exist(t, source, true, "mnt/own", "mnt/sub/own", "mnt/new", "empty/new", "file")
 
 		opt.DeleteUnsaved = false
-		other := builtTree(t, "dir mnt 0755\nfile mnt/under 0644")
+		other := testarchive.BuiltTree(t, "dir mnt 0755\nfile mnt/under 0644")
 		wantUnsaved(t, a.restore(nil, other, opt), "mnt/under: "+filter.RuleOneFileSystem)
 		exist(t, other, true, "mnt/under")
 		opt.DeleteUnsaved = true
@@ -95,9 +97,9 @@ func TestDeleteStopsAtMountsThatTheSnapshotDidNotCross(t *testing.T) {
 // attribute "no dump" counts as the run was told.
 func TestInTheWayWithoutACopy(t *testing.T) {
 	needRoot(t)
-	source := builtTree(t, "file x 0644 x\nset . mtime=5")
+	source := testarchive.BuiltTree(t, "file x 0644 x\nset . mtime=5")
 	a := archive(t, source)
-	to := builtTree(t, "dir x 0755\nfile x/a 0644\ndir x/sub 0755\nfile x/sub/b 0644\nfile c 0644")
+	to := testarchive.BuiltTree(t, "dir x 0755\nfile x/a 0644\ndir x/sub 0755\nfile x/sub/b 0644\nfile c 0644")
 	if !chattr(t, "+d", to, []string{"x/sub/b", "c"}) {
 		t.Skip("no file attributes here")
 	}
@@ -115,15 +117,15 @@ func TestInTheWayWithoutACopy(t *testing.T) {
 
 // Guards: the list of what was not deleted is bounded, its count exact.
 func TestManyWithoutACopy(t *testing.T) {
-	a := archive(t, builtTree(t, "dir d 0755\nset . mtime=5"))
-	to := builtTree(t, "dir d 0755")
-	for i := range maxListed + 1 {
+	a := archive(t, testarchive.BuiltTree(t, "dir d 0755\nset . mtime=5"))
+	to := testarchive.BuiltTree(t, "dir d 0755")
+	for i := range tree.MaxListed + 1 {
 		testtree.Build(t, to, fmt.Sprintf("file d/%d 0644", i))
 	}
 	opt := mirror
 	opt.Guard = &Guard{Unnamed: "for all it knows"}
 	rep := a.restore(nil, to, opt)
-	if len(rep.Unsaved) != maxListed || rep.UnsavedCount != maxListed+1 || rep.Deleted != 0 {
+	if len(rep.Unsaved) != tree.MaxListed || rep.UnsavedCount != tree.MaxListed+1 || rep.Deleted != 0 {
 		t.Errorf("%d named, %d counted, %d deleted", len(rep.Unsaved), rep.UnsavedCount, rep.Deleted)
 	}
 }

@@ -281,7 +281,7 @@ func (m *wanted) hasAttrs(attrs index.Attrs) (bool, error) {
 // scratchOn gives a worker's scratch file on the file system of d, where that knows files without a name.
 func (r *run) scratchOn(w *worker, d *dir) (s *scratch, ok bool, err error) {
 	s = &w.scratch
-	if s.open && s.dev == d.inode.dev {
+	if s.open && s.dev == d.inode.Dev {
 		return s, true, nil
 	}
 	if err := s.close(); err != nil {
@@ -292,7 +292,7 @@ func (r *run) scratchOn(w *worker, d *dir) (s *scratch, ok bool, err error) {
 	}
 	for _, in := range r.scratchPlaces(d) {
 		if s.fd, err = fsat.CreateUnnamed(in, 0o600); err == nil {
-			s.open, s.dev = true, d.inode.dev
+			s.open, s.dev = true, d.inode.Dev
 			return s, true, nil
 		}
 	}
@@ -304,7 +304,7 @@ func (r *run) scratchPlaces(d *dir) (list []int) {
 	if d.handles.dst != fsat.NoDir {
 		list = append(list, d.handles.dst)
 	}
-	if r.top.inode.dev == d.inode.dev { // where these privileges may make something, if they may anywhere
+	if r.top.inode.Dev == d.inode.Dev { // where these privileges may make something, if they may anywhere
 		list = append(list, r.target)
 	}
 	return list
@@ -339,13 +339,13 @@ func (r *run) briefly(in int, do func() error) error {
 
 // canLink reports whether the file system of d lets an inode have a second name. A dry run takes that for granted.
 func (r *run) canLink(w *worker, d *dir) (can bool, err error) {
-	if known, ok := r.linkable.Load(d.inode.dev); ok || r.opt.DryRun {
+	if known, ok := r.linkable.Load(d.inode.Dev); ok || r.opt.DryRun {
 		return !ok || known.(bool), nil
 	}
 	if _, ok, err := r.scratchOn(w, d); ok || err != nil { // who knows files without a name gives them one by a link
 		return true, err
 	}
-	in, temp, second := d.handles.dst, w.temp(d), leftover.Temporary(rand.Uint64(), d.inode.ino)
+	in, temp, second := d.handles.dst, w.temp(d), leftover.Temporary(rand.Uint64(), d.inode.Ino)
 	can = true
 	err = r.briefly(in, func() error {
 		fd, err := fsat.Create(in, temp, 0o600)
@@ -356,14 +356,14 @@ func (r *run) canLink(w *worker, d *dir) (can bool, err error) {
 		if can = !fsat.IsRefused(err); err == nil {
 			var one, two fsat.Stat // over some protocols each name has a number of its own
 			err = errors.Join(fsat.StatAt(in, temp, &one), fsat.StatAt(in, second, &two))
-			can = idOf(&one) == idOf(&two)
+			can = tree.IDOf(&one) == tree.IDOf(&two)
 			err = errors.Join(err, fsat.Unlink(in, second))
 		} else {
 			err = nil
 		}
 		return errors.Join(err, fsat.Close(fd), fsat.Unlink(in, temp))
 	})
-	r.linkable.Store(d.inode.dev, can)
+	r.linkable.Store(d.inode.Dev, can)
 	return can, err
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"snapcopy/index"
+	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
 )
 
@@ -41,13 +42,13 @@ func (a archived) again(to string, options ...Options) {
 func TestAgainWithoutPrivileges(t *testing.T) {
 	const sourceEnv = "SNAPCOPY_RESTORE_SOURCE" // of root, for the test as a user
 	if os.Geteuid() == 0 {
-		a := archive(t, builtTree(t, unheldScript))
-		catalog := a.open(builder{t, a.Dir})
+		a := archive(t, testarchive.BuiltTree(t, unheldScript))
+		catalog := a.open(testarchive.Builder{T: t, Root: a.Dir})
 		if err := os.Chmod(a.Dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
 		t.Setenv(sourceEnv, catalog+"\n"+a.Dir)
-		asUser(t)
+		testarchive.AsUser(t)
 		return
 	}
 	catalog, dir, ok := strings.Cut(os.Getenv(sourceEnv), "\n")
@@ -58,9 +59,9 @@ func TestAgainWithoutPrivileges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer closeAll(t, c)
+	defer testarchive.CloseAll(t, c)
 	a := archived{Source{c, dir}, t}
-	to := filepath.Join(tempDir(t), "to")
+	to := filepath.Join(testarchive.TempDir(t), "to")
 	t.Cleanup(func() {
 		if err := os.Chmod(filepath.Join(to, "ro"), 0o755); err != nil {
 			t.Error(err)
@@ -78,7 +79,7 @@ func TestAgainWithoutPrivileges(t *testing.T) {
 // Guards: nor is what the target's file system cannot hold: times finer than seconds, owners, modes, ACLs, links.
 func TestAgainOnPoorFileSystems(t *testing.T) {
 	needRoot(t)
-	a := archive(t, builtTree(t, unheldScript))
+	a := archive(t, testarchive.BuiltTree(t, unheldScript))
 	for name, disk := range map[string][]string{"ext4": {"-I", "128"}, "vfat": nil, "exfat": nil} {
 		t.Run(name, func(t *testing.T) {
 			a := archived{a.Source, t}

@@ -13,6 +13,8 @@ import (
 
 	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/testarchive"
+	"snapcopy/internal/tree"
 )
 
 // once returns a fault that calls do before the n-th step of a kind, counted from 1, and fails no step.
@@ -31,20 +33,20 @@ func once(kind string, n int, do func() error) func(string) error {
 
 // Somebody who may write to the target swaps what was just made for a symbolic link.
 func TestPlantedSymlinkLeadsNowhere(t *testing.T) {
-	b := builder{t, filepath.Join(tempDir(t), "source")}
-	b.file("dir/sub/file", "x")
-	b.file("dir/sub/more/file", "x")
-	b.check(os.Symlink("x", b.path("dir/sub/symlink")))
-	b.check(unix.Mkfifo(b.path("dir/sub/fifo"), 0o666))
-	b.deep("dir/deep", dirhandles.MaxIdle+5)
-	a := archive(t, b.root)
+	b := testarchive.Builder{T: t, Root: filepath.Join(testarchive.TempDir(t), "source")}
+	b.File("dir/sub/file", "x")
+	b.File("dir/sub/more/file", "x")
+	b.Check(os.Symlink("x", b.Path("dir/sub/symlink")))
+	b.Check(unix.Mkfifo(b.Path("dir/sub/fifo"), 0o666))
+	b.Deep("dir/deep", dirhandles.MaxIdle+5)
+	a := archive(t, b.Root)
 	for _, planted := range []string{"dir", "dir/sub", "dir/sub/more", "dir/sub/file", "dir/sub/fifo", "dir/deep"} {
 		t.Run(planted, func(t *testing.T) {
-			outside := builder{t, tempDir(t)}
-			outside.file("file", "old")
-			outside.dir("sub")
-			before := describe(t, outside.root)
-			to := tempDir(t)
+			outside := testarchive.Builder{T: t, Root: testarchive.TempDir(t)}
+			outside.File("file", "old")
+			outside.Dir("sub")
+			before := testarchive.Describe(t, outside.Root)
+			to := testarchive.TempDir(t)
 			name := filepath.Join(to, planted)
 			swapped := false
 			swap := func(string) error {
@@ -52,9 +54,9 @@ func TestPlantedSymlinkLeadsNowhere(t *testing.T) {
 					return nil
 				}
 				swapped = true
-				dest := outside.root
+				dest := outside.Root
 				if filepath.Base(name) != "dir" && !strings.HasSuffix(name, "sub") {
-					dest = outside.path("file")
+					dest = outside.Path("file")
 				}
 				return errors.Join(os.Rename(name, name+".away"), os.Symlink(dest, name))
 			}
@@ -65,7 +67,7 @@ func TestPlantedSymlinkLeadsNowhere(t *testing.T) {
 			if err == nil && rep == nil {
 				t.Error("neither a report nor an error")
 			}
-			sameTree(t, before, describe(t, outside.root))
+			testarchive.SameTree(t, before, testarchive.Describe(t, outside.Root))
 		})
 	}
 }
@@ -73,12 +75,12 @@ func TestPlantedSymlinkLeadsNowhere(t *testing.T) {
 // A folder that is moved out of the target while it is filled does not take the run with it: the folder it is moved
 // into gets neither entries nor metadata.
 func TestMovedFolderLeadsNowhere(t *testing.T) {
-	b := builder{t, filepath.Join(tempDir(t), "source")}
-	b.deep("deep", dirhandles.MaxIdle+20)
-	a := archive(t, b.root)
-	outside := builder{t, tempDir(t)}
-	outside.mode("", 0o700)
-	to := tempDir(t)
+	b := testarchive.Builder{T: t, Root: filepath.Join(testarchive.TempDir(t), "source")}
+	b.Deep("deep", dirhandles.MaxIdle+20)
+	a := archive(t, b.Root)
+	outside := testarchive.Builder{T: t, Root: testarchive.TempDir(t)}
+	outside.Mode("", 0o700)
+	to := testarchive.TempDir(t)
 	steps := 0
 	_, err := Run(context.Background(), a.Source, nil, to, Options{Threads: 1, Fault: func(step string) error {
 		if step != "mkdir" {
@@ -87,16 +89,16 @@ func TestMovedFolderLeadsNowhere(t *testing.T) {
 		if steps++; steps != dirhandles.MaxIdle+15 {
 			return nil
 		}
-		return os.Rename(filepath.Join(to, "deep/0/1/2"), outside.path("moved"))
+		return os.Rename(filepath.Join(to, "deep/0/1/2"), outside.Path("moved"))
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	info, err := os.Stat(outside.root)
+	info, err := os.Stat(outside.Root)
 	if err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("the folder outside became %v, %v", info.Mode(), err)
 	}
-	list, err := os.ReadDir(outside.root)
+	list, err := os.ReadDir(outside.Root)
 	if err != nil || len(list) != 1 {
 		t.Errorf("the folder outside holds %v, %v", list, err)
 	}
@@ -110,87 +112,87 @@ func TestMovedFolderLeadsNowhere(t *testing.T) {
 // In a folder that the run has made itself, a name that exists stands for a second entry that the file system takes for
 // the same, as one without upper and lower case does: the two must not be merged.
 func TestCollidingFoldersAreNotMerged(t *testing.T) {
-	b := builder{t, filepath.Join(tempDir(t), "source")}
-	b.file("dir/README/x", "x")
-	b.file("dir/file", "x")
-	a := archive(t, b.root)
-	to := builder{t, tempDir(t)}
-	made := once("mkdir", 2, func() error { return os.Mkdir(to.path("dir/README"), 0o711) })
-	rep := a.restore(nil, to.root, Options{Threads: 1, Fault: made})
+	b := testarchive.Builder{T: t, Root: filepath.Join(testarchive.TempDir(t), "source")}
+	b.File("dir/README/x", "x")
+	b.File("dir/file", "x")
+	a := archive(t, b.Root)
+	to := testarchive.Builder{T: t, Root: testarchive.TempDir(t)}
+	made := once("mkdir", 2, func() error { return os.Mkdir(to.Path("dir/README"), 0o711) })
+	rep := a.restore(nil, to.Root, Options{Threads: 1, Fault: made})
 	wantFailed(t, rep, "dir/README")
 	if len(rep.Failed) == 1 && !errors.Is(rep.Failed[0].Err, ErrExists) {
 		t.Error(rep.Failed[0].Err)
 	}
-	if _, err := os.Lstat(to.path("dir/README/x")); err == nil {
+	if _, err := os.Lstat(to.Path("dir/README/x")); err == nil {
 		t.Error("the folders were merged")
 	}
 }
 
 // The file that further names are linked to was replaced meanwhile: nothing foreign gets into the restored tree.
 func TestReplacedLinkSource(t *testing.T) {
-	b := builder{t, filepath.Join(tempDir(t), "source")}
-	b.file("a/file", "shared")
-	b.link("a/file", "b/file")
-	a := archive(t, b.root)
-	to := builder{t, tempDir(t)}
+	b := testarchive.Builder{T: t, Root: filepath.Join(testarchive.TempDir(t), "source")}
+	b.File("a/file", "shared")
+	b.Link("a/file", "b/file")
+	a := archive(t, b.Root)
+	to := testarchive.Builder{T: t, Root: testarchive.TempDir(t)}
 	replace := once("link", 1, func() error {
-		return errors.Join(os.Remove(to.path("a/file")), os.WriteFile(to.path("a/file"), []byte("foreign"), 0o644))
+		return errors.Join(os.Remove(to.Path("a/file")), os.WriteFile(to.Path("a/file"), []byte("foreign"), 0o644))
 	})
-	rep := a.restore(nil, to.root, Options{Threads: 1, Fault: replace})
+	rep := a.restore(nil, to.Root, Options{Threads: 1, Fault: replace})
 	wantFailed(t, rep)
-	if content, err := os.ReadFile(to.path("b/file")); err != nil || string(content) != "shared" || rep.NotHeld.Links != 1 {
+	if content, err := os.ReadFile(to.Path("b/file")); err != nil || string(content) != "shared" || rep.NotHeld.Links != 1 {
 		t.Errorf("b/file holds %q, %v; %d links not held", content, err, rep.NotHeld.Links)
 	}
 }
 
 // Where others may change names, one of our own folders could be put in the place of the new one.
 func TestSwappedFolderIsNotFilled(t *testing.T) {
-	b := builder{t, filepath.Join(tempDir(t), "source")}
-	b.file("dir/file", "x")
-	b.mode("dir", 0o777)
-	a := archive(t, b.root)
-	to := builder{t, tempDir(t)}
-	to.file("mine/diary", "x")
-	to.mode("mine", 0o700)
+	b := testarchive.Builder{T: t, Root: filepath.Join(testarchive.TempDir(t), "source")}
+	b.File("dir/file", "x")
+	b.Mode("dir", 0o777)
+	a := archive(t, b.Root)
+	to := testarchive.Builder{T: t, Root: testarchive.TempDir(t)}
+	to.File("mine/diary", "x")
+	to.Mode("mine", 0o700)
 	d := &dir{parent: &dir{}, name: "dir", own: true}
 	r := &run{from: a.Source}
 	var err error
-	if d.handles.dst, err = openForTest(to.path("mine")); err != nil {
+	if d.handles.dst, err = openForTest(to.Path("mine")); err != nil {
 		t.Fatal(err)
 	}
 	d.handles.src = fsat.NoDir
 	if err := r.startDir(new(worker), d); !errors.Is(err, errMoved) {
 		t.Errorf("error %v", err)
 	}
-	b.check(d.closeHandles())
-	if info, err := os.Stat(to.path("mine")); err != nil || info.Mode().Perm() != 0o700 {
+	b.Check(d.closeHandles())
+	if info, err := os.Stat(to.Path("mine")); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("our folder became %v, %v", info.Mode(), err)
 	}
 }
 
 // A device or a pipe that was put in the place of the one just made gets no metadata.
 func TestReplacedSpecialFile(t *testing.T) {
-	b := builder{t, filepath.Join(tempDir(t), "source")}
-	b.check(os.Mkdir(b.root, 0o755))
-	b.check(unix.Mkfifo(b.path("fifo"), 0o666))
-	a := archive(t, b.root)
+	b := testarchive.Builder{T: t, Root: filepath.Join(testarchive.TempDir(t), "source")}
+	b.Check(os.Mkdir(b.Root, 0o755))
+	b.Check(unix.Mkfifo(b.Path("fifo"), 0o666))
+	a := archive(t, b.Root)
 	e, ok, err := a.Catalog.Lookup("fifo")
 	if err != nil || !ok {
 		t.Fatal(err)
 	}
-	to := builder{t, tempDir(t)}
-	to.check(unix.Mkfifo(to.path("other"), 0o600))
-	to.check(os.Link(to.path("other"), to.path("fifo")))
-	fd, err := openForTest(to.root)
-	to.check(err)
+	to := testarchive.Builder{T: t, Root: testarchive.TempDir(t)}
+	to.Check(unix.Mkfifo(to.Path("other"), 0o600))
+	to.Check(os.Link(to.Path("other"), to.Path("fifo")))
+	fd, err := openForTest(to.Root)
+	to.Check(err)
 	if _, err := openMade(fd, "fifo", &e); !errors.Is(err, errReplaced) {
 		t.Errorf("a link to another pipe: %v", err)
 	}
-	to.check(errors.Join(os.Remove(to.path("fifo")), os.Symlink("other", to.path("fifo"))))
+	to.Check(errors.Join(os.Remove(to.Path("fifo")), os.Symlink("other", to.Path("fifo"))))
 	if _, err := openMade(fd, "fifo", &e); !errors.Is(err, errReplaced) {
 		t.Errorf("a symbolic link: %v", err)
 	}
-	to.check(unix.Close(fd))
+	to.Check(unix.Close(fd))
 }
 
 func openForTest(path string) (int, error) {
@@ -200,13 +202,13 @@ func openForTest(path string) (int, error) {
 // A stored file shrinks, is written to or grows between being opened and being read. What was stored is restored, or
 // nothing.
 func TestStoredFileChangesWhileItIsRead(t *testing.T) {
-	b := builder{t, filepath.Join(tempDir(t), "source")}
-	b.file("grows", "content")
-	b.file("shrinks", "content")
-	b.file("spoilt", "content")
-	a := archive(t, b.root)
+	b := testarchive.Builder{T: t, Root: filepath.Join(testarchive.TempDir(t), "source")}
+	b.File("grows", "content")
+	b.File("shrinks", "content")
+	b.File("spoilt", "content")
+	a := archive(t, b.Root)
 	change := 0
-	rep := a.restore(nil, filepath.Join(tempDir(t), "to"), Options{Threads: 1, Fault: func(step string) error {
+	rep := a.restore(nil, filepath.Join(testarchive.TempDir(t), "to"), Options{Threads: 1, Fault: func(step string) error {
 		if step != "write" {
 			return nil
 		}
@@ -218,7 +220,7 @@ func TestStoredFileChangesWhileItIsRead(t *testing.T) {
 	if rep.Damaged != 2 || rep.Files != 1 {
 		t.Errorf("damaged %d, files %d", rep.Damaged, rep.Files)
 	}
-	if i := slices.IndexFunc(rep.Failed, func(f FailedItem) bool { return !errors.Is(f.Err, ErrDamaged) }); i >= 0 {
+	if i := slices.IndexFunc(rep.Failed, func(f tree.FailedItem) bool { return !errors.Is(f.Err, tree.ErrDamaged) }); i >= 0 {
 		t.Error(rep.Failed[i].Err)
 	}
 }

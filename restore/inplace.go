@@ -11,6 +11,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/inside"
+	"snapcopy/internal/tree"
 )
 
 // enterBase opens the folder of the target that a path goes into: the target itself or, in place, the one that the path
@@ -18,15 +19,15 @@ import (
 func (r *run) enterBase(w *worker, d *dir, item int) error {
 	p := d.parent
 	d.base, d.own, d.inode, d.missing = &p.selected[item], p.own, p.inode, p.missing
-	above, ok, err := r.from.Catalog.Lookup(d.base.folder)
+	above, ok, err := r.from.Catalog.Lookup(d.base.Folder)
 	if err != nil {
-		return catalogError(err)
+		return tree.CatalogError(err)
 	}
 	if !ok {
-		return ErrDamaged
+		return tree.ErrDamaged
 	}
 	d.entry.Dev = above.Dev // tells whether something was mounted at the path
-	if !r.opt.InPlace || d.base.folder == "" || d.missing {
+	if !r.opt.InPlace || d.base.Folder == "" || d.missing {
 		d.folds, d.had = p.folds, p.had
 		return r.openByPath(d)
 	}
@@ -44,7 +45,7 @@ func (r *run) enterBase(w *worker, d *dir, item int) error {
 	if err := errors.Join(fsat.StatHandle(fd, &st), fsat.Close(fd)); err != nil {
 		return err
 	}
-	d.inode, d.own = idOf(&st), false
+	d.inode, d.own = tree.IDOf(&st), false
 	if err := r.openByPath(d); err != nil {
 		return err
 	}
@@ -55,11 +56,11 @@ func (r *run) enterBase(w *worker, d *dir, item int) error {
 func (r *run) makeFolders(w *worker, d *dir) (int, error) {
 	fd, err := fsat.OpenDir(r.target, ".")
 	at := ""
-	for name := range strings.SplitSeq(d.base.folder, "/") {
+	for name := range strings.SplitSeq(d.base.Folder, "/") {
 		if err != nil {
 			return fsat.NoDir, err
 		}
-		at = join(at, name)
+		at = index.Join(at, name)
 		next, openErr := r.openOrMake(w, fd, name, at)
 		err = errors.Join(openErr, fsat.Close(fd))
 		if err != nil {
@@ -85,7 +86,7 @@ func (r *run) openOrMake(w *worker, dir int, name, path string) (int, error) {
 	switch {
 	case err == nil && st.Type != fsat.Directory:
 		return fsat.NoDir, fmt.Errorf("%w and is not a folder", ErrExists)
-	case err == nil && idOf(&st) == r.archive:
+	case err == nil && tree.IDOf(&st) == r.archive:
 		return fsat.NoDir, ErrInsideArchive
 	case err == nil && r.resumed && !r.late.madeBefore(path):
 		fd, err := r.openOpenedUp(dir, name)
@@ -106,7 +107,7 @@ func (r *run) openOrMake(w *worker, dir int, name, path string) (int, error) {
 	if err := r.step("mkdir"); err != nil {
 		return fsat.NoDir, err
 	}
-	if err := r.mkdirIn(dir, name, folderOf(path)); err != nil {
+	if err := r.mkdirIn(dir, name, index.FolderOf(path)); err != nil {
 		return fsat.NoDir, err
 	}
 	fd, err := fsat.OpenDir(dir, name)
@@ -125,7 +126,7 @@ func (r *run) openOrMake(w *worker, dir int, name, path string) (int, error) {
 // lateFolder is a folder that was made on the way to a path.
 type lateFolder struct {
 	path  string
-	inode inodeID
+	inode tree.InodeID
 	mode  uint32
 	mtime index.Time
 }
@@ -139,10 +140,10 @@ func (l *lateWork) madeBefore(path string) bool {
 func (r *run) startFolder(w *worker, fd int, path string) error {
 	e, ok, err := r.from.Catalog.Lookup(path)
 	if err != nil {
-		return catalogError(err)
+		return tree.CatalogError(err)
 	}
 	if !ok || e.Type != index.Dir {
-		return ErrDamaged
+		return tree.ErrDamaged
 	}
 	set, err := w.xattrs.get(r.from.Catalog, e.Xattrs)
 	if err != nil {
@@ -156,7 +157,7 @@ func (r *run) startFolder(w *worker, fd int, path string) error {
 	if err != nil {
 		return fmt.Errorf("set metadata: %w", err)
 	}
-	r.late.folders = append(r.late.folders, lateFolder{path, idOf(&s.stat), s.mode, e.Mtime})
+	r.late.folders = append(r.late.folders, lateFolder{path, tree.IDOf(&s.stat), s.mode, e.Mtime})
 	w.counts.Dirs++
 	return nil
 }
@@ -184,7 +185,7 @@ func (r *run) finishFolder(f lateFolder) (err error) {
 	if err := fsat.StatHandle(fd, &st); err != nil {
 		return err
 	}
-	if idOf(&st) != f.inode {
+	if tree.IDOf(&st) != f.inode {
 		return errMoved
 	}
 	if st.Mode != f.mode {

@@ -17,6 +17,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/leftover"
+	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
 )
 
@@ -47,9 +48,9 @@ func onlyBelow(tree testtree.Tree, paths ...string) testtree.Tree {
 // Guards: several paths, one in another, one twice, come to their places; nothing else is touched, not even the
 // metadata of the folders they are in.
 func TestInPlaceTouchesNothingElse(t *testing.T) {
-	source := builtTree(t, placesScript)
+	source := testarchive.BuiltTree(t, placesScript)
 	a := archive(t, source)
-	to := builtTree(t, strings.ReplaceAll(placesScript, "content", "CHANGED")+`
+	to := testarchive.BuiltTree(t, strings.ReplaceAll(placesScript, "content", "CHANGED")+`
 		file a/extra 0600 stays
 		file a/b/extra 0600 goes
 		file z/extra 0600 stays
@@ -73,12 +74,12 @@ func TestInPlaceTouchesNothingElse(t *testing.T) {
 // Guards: folders that are missing on the way are made as they were, also if several paths have them in common, and
 // nothing else of them.
 func TestInPlaceMakesMissingFolders(t *testing.T) {
-	source := builtTree(t, placesScript)
+	source := testarchive.BuiltTree(t, placesScript)
 	a := archive(t, source)
 	want := onlyBelow(testtree.Take(t, source), "a", "z")
 	delete(want, "a/other")
 	for range 20 {
-		to := builtTree(t, "")
+		to := testarchive.BuiltTree(t, "")
 		rep := a.restore([]string{"a/b/c/f", "a/b/c/g", "a/b/h", "z/f"}, to, Options{InPlace: true, Threads: 8})
 		wantFailed(t, rep)
 		testtree.Equal(t, "restored", want, onlyBelow(testtree.Take(t, to), "a", "z"), 0)
@@ -86,7 +87,7 @@ func TestInPlaceMakesMissingFolders(t *testing.T) {
 			t.Errorf("%d folders", rep.Dirs)
 		}
 	}
-	to := filepath.Join(tempDir(t), "missing", "too")
+	to := filepath.Join(testarchive.TempDir(t), "missing", "too")
 	wantFailed(t, a.restore([]string{"a"}, to, inPlace))
 	testtree.Equal(t, "restored", onlyBelow(testtree.Take(t, source), "a"), onlyBelow(testtree.Take(t, to), "a"), 0)
 }
@@ -94,12 +95,12 @@ func TestInPlaceMakesMissingFolders(t *testing.T) {
 // Guards: a folder on the way that is something else now is not followed and not replaced; the other paths are
 // restored.
 func TestInPlaceParentIsNoFolder(t *testing.T) {
-	source := builtTree(t, placesScript)
+	source := testarchive.BuiltTree(t, placesScript)
 	a := archive(t, source)
-	outside := builtTree(t, "dir b 0755\nfile b/h 0644 outside")
+	outside := testarchive.BuiltTree(t, "dir b 0755\nfile b/h 0644 outside")
 	for _, kind := range []string{"symlink a " + outside, "symlink a nowhere", "file a 0644 x", "fifo a 0600"} {
 		for _, opt := range []Options{inPlace, {InPlace: true}, {InPlace: true, DryRun: true}} {
-			to := builtTree(t, kind)
+			to := testarchive.BuiltTree(t, kind)
 			before, was := states(t, outside), states(t, to)["a"]
 			rep, err := Run(context.Background(), a.Source, []string{"a/b", "z/f"}, to, opt)
 			if err != nil {
@@ -125,11 +126,11 @@ func TestInPlaceParentIsNoFolder(t *testing.T) {
 
 // Guards: Exclude leaves out files and whole folders, in the snapshot and, when deleting, in the target.
 func TestExclude(t *testing.T) {
-	source := builtTree(t, "dir d 0755\ndir d/cache 0755\nfile d/cache/f 0644 x\nfile d/f.o 0644 x\nfile d/f.c 0644 x")
+	source := testarchive.BuiltTree(t, "dir d 0755\ndir d/cache 0755\nfile d/cache/f 0644 x\nfile d/f.o 0644 x\nfile d/f.c 0644 x")
 	a := archive(t, source)
 	opt := mirror
 	opt.Exclude = excluding(t, "cache/", "*.o")
-	to := builtTree(t, `
+	to := testarchive.BuiltTree(t, `
 		dir gone 0755
 		file gone/x.o 0644 stays
 		dir gone/sub 0755
@@ -157,7 +158,7 @@ func TestExclude(t *testing.T) {
 		t.Errorf("excluded %d", rep.Excluded)
 	}
 	for _, paths := range [][]string{nil, {"d"}} {
-		to = filepath.Join(tempDir(t), "new")
+		to = filepath.Join(testarchive.TempDir(t), "new")
 		a.restore(paths, to, opt)
 		if tree := testtree.Take(t, to); len(tree) != 3 || tree["d/f.c"].Type != "file" {
 			t.Errorf("%q: %v", paths, tree)
@@ -168,11 +169,11 @@ func TestExclude(t *testing.T) {
 // Guards: an exact mirror keeps what is mounted in it, whether the file system is another or the same, and says so.
 func TestDeleteSparesMounts(t *testing.T) {
 	needRoot(t)
-	source := builtTree(t, "dir d 0755\nfile d/f 0644 x\ndir e 0755\ndir e/b 0755\nfile n 0644 x\ndir p 0755\n"+
+	source := testarchive.BuiltTree(t, "dir d 0755\nfile d/f 0644 x\ndir e 0755\ndir e/b 0755\nfile n 0644 x\ndir p 0755\n"+
 		"file p/q 0644 x\nset . mtime=5")
 	a := archive(t, source)
 	for _, suffix := range []string{"", ".bak"} {
-		folder := builtTree(t, "dir other 0755\nfile other/own 0644 x\ndir other/sub 0755\nfile other/sub/own 0644 x\n"+
+		folder := testarchive.BuiltTree(t, "dir other 0755\nfile other/own 0644 x\ndir other/sub 0755\nfile other/sub/own 0644 x\n"+
 			"dir to 0755")
 		to := filepath.Join(folder, "to")
 		testtree.Build(t, to, "dir d 0755\ndir e 0755\ndir e/b 0755\ndir extra 0755\ndir deep 0755\ndir deep/m 0755\n"+
@@ -220,10 +221,10 @@ func TestDeleteSparesMounts(t *testing.T) {
 
 // Guards: the archive itself may be in the target. Nothing deletes it, moves it or writes into it.
 func TestArchiveInTheTarget(t *testing.T) {
-	source := builtTree(t, "dir d 0755\nfile d/f 0644 x\ndir box 0755\ndir box/archive 0700\nfile box/archive/f 0600")
-	to := builtTree(t, "dir box 0755\ndir old 0755")
+	source := testarchive.BuiltTree(t, "dir d 0755\nfile d/f 0644 x\ndir box 0755\ndir box/archive 0700\nfile box/archive/f 0600")
+	to := testarchive.BuiltTree(t, "dir box 0755\ndir old 0755")
 	a := archiveIn(t, source, filepath.Join(to, "box/archive"))
-	t.Cleanup(func() { closeAll(t, a.Catalog) })
+	t.Cleanup(func() { testarchive.CloseAll(t, a.Catalog) })
 	dir := filepath.Join(to, "box/archive")
 	before := states(t, dir)
 	check := func(what string) {
@@ -237,8 +238,8 @@ func TestArchiveInTheTarget(t *testing.T) {
 	wantFailed(t, rep, "box/archive")
 
 	testtree.Build(t, to, "dir old 0755")
-	small := archiveIn(t, builtTree(t, "file f 0644 x"), filepath.Join(to, "old/archive"))
-	t.Cleanup(func() { closeAll(t, small.Catalog) })
+	small := archiveIn(t, testarchive.BuiltTree(t, "file f 0644 x"), filepath.Join(to, "old/archive"))
+	t.Cleanup(func() { testarchive.CloseAll(t, small.Catalog) })
 	dir = filepath.Join(to, "old/archive")
 	before = states(t, dir)
 	opt := mirror
@@ -256,9 +257,9 @@ func TestArchiveInTheTarget(t *testing.T) {
 
 // Guards: what was replaced or deleted is kept with numbered names that no later run deletes, and nothing else is.
 func TestBackupSuffixKeepsEverything(t *testing.T) {
-	source := builtTree(t, "file f 0644 new\nfile g.bak 0644 own\nset . mtime=5")
+	source := testarchive.BuiltTree(t, "file f 0644 new\nfile g.bak 0644 own\nset . mtime=5")
 	a := archive(t, source)
-	to := builtTree(t, "file f 0644 old1\nfile f.bak 0644 older\nfile extra 0644 x\ndir sub 0755\nfile sub/in 0644 in\n"+
+	to := testarchive.BuiltTree(t, "file f 0644 old1\nfile f.bak 0644 older\nfile extra 0644 x\ndir sub 0755\nfile sub/in 0644 in\n"+
 		"file x.bak.more 0644 goes\nfile .bak 0644 goes")
 	opt := mirror
 	opt.BackupSuffix = ".bak"
@@ -302,10 +303,10 @@ func TestUnreadFolderKeepsItsContents(t *testing.T) {
 	folder := index.Entry{Type: index.Dir, Mode: 0o755, UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}
 	unread := folder
 	unread.Flags = index.Unread
-	c := model{"": folder, "d": unread, "e": folder}.catalog(t, tempDir(t), "unread")
-	t.Cleanup(func() { closeAll(t, c) })
-	a := archived{Source{c, builtTree(t, "dir d 0755\ndir e 0755")}, t}
-	to := builtTree(t, "dir d 0755\nfile d/own 0644\ndir d/sub 0755\nfile d/sub/own 0644\ndir e 0755\nfile e/own 0644")
+	c := testarchive.Model{"": folder, "d": unread, "e": folder}.Catalog(t, testarchive.TempDir(t), "unread")
+	t.Cleanup(func() { testarchive.CloseAll(t, c) })
+	a := archived{Source{c, testarchive.BuiltTree(t, "dir d 0755\ndir e 0755")}, t}
+	to := testarchive.BuiltTree(t, "dir d 0755\nfile d/own 0644\ndir d/sub 0755\nfile d/sub/own 0644\ndir e 0755\nfile e/own 0644")
 	rep := a.restore(nil, to, mirror)
 	wantFailed(t, rep)
 	wantUnsaved(t, rep, "d/own: "+unreadFolder, "d/sub: "+unreadFolder)
@@ -319,14 +320,14 @@ func TestUnreadFolderKeepsItsContents(t *testing.T) {
 
 // Guards: a folder that became a symbolic link to outside is replaced, not followed.
 func TestFolderBecameSymlink(t *testing.T) {
-	source := builtTree(t, "dir d 0755\nfile d/f 0644 x\ndir d/sub 0755\nset . mtime=4")
+	source := testarchive.BuiltTree(t, "dir d 0755\nfile d/f 0644 x\ndir d/sub 0755\nset . mtime=4")
 	a := archive(t, source)
-	outside := builtTree(t, "file f 0600 own\nfile own 0600\ndir sub 0700")
+	outside := testarchive.BuiltTree(t, "file f 0600 own\nfile own 0600\ndir sub 0700")
 	before := states(t, outside)
-	to := builtTree(t, "symlink d "+outside)
+	to := testarchive.BuiltTree(t, "symlink d "+outside)
 	wantFailed(t, a.restore(nil, to, Options{}), "d")
 	a.wantMirror(source, to, mirror)
-	to = builtTree(t, "dir d 0755\nsymlink d/sub "+outside)
+	to = testarchive.BuiltTree(t, "dir d 0755\nsymlink d/sub "+outside)
 	a.wantMirror(source, to, Options{Overwrite: OverwriteAlways, Delete: true})
 	if diff := cmp.Diff(before, states(t, outside)); diff != "" {
 		t.Errorf("something outside changed: %s", diff)
@@ -339,7 +340,7 @@ func TestFolderBecameSymlink(t *testing.T) {
 // Guards: a file system without hard links keeps what is replaced, too.
 func TestBackupWithoutHardLinks(t *testing.T) {
 	disk := testtree.NewDisk(t, "exfat", 16<<20)
-	a := archive(t, builtTree(t, "file f 0755 new\ndir d 0755\nfile d/g 0755 new"))
+	a := archive(t, testarchive.BuiltTree(t, "file f 0755 new\ndir d 0755\nfile d/g 0755 new"))
 	to := filepath.Join(disk.Path, "to")
 	for _, dir := range []string{to, filepath.Join(to, "d")} {
 		if err := os.Mkdir(dir, 0o755); err != nil {
@@ -364,7 +365,7 @@ func TestBackupWithoutHardLinks(t *testing.T) {
 // Guards: a file of the target that the disk cannot read any more is replaced, if what differs may be.
 func TestUnreadableInTarget(t *testing.T) {
 	disk := testtree.NewDisk(t, "btrfs", 128<<20)
-	source := builtTree(t, "file f 0644 random=100000:1\nfile g 0644 same\nset . mtime=5")
+	source := testarchive.BuiltTree(t, "file f 0644 random=100000:1\nfile g 0644 same\nset . mtime=5")
 	a := archive(t, source)
 	to := filepath.Join(disk.Path, "to")
 	a.wantMirror(source, to, Options{})
@@ -380,13 +381,13 @@ func TestUnreadableInTarget(t *testing.T) {
 // it may be that of another one under way, or the snapshot has a file of that name.
 func TestLeftoversInAnExistingTree(t *testing.T) {
 	const user, known = ".snapcopy-restore-0123456789abcdef-1", ".snapcopy-restore-0123456789abcdef-2"
-	source := builtTree(t, "dir d 0755\nfile d/f 0644 new\nfile d/"+known+" 0600 x mtime=3\ndir d/e 0755\nfile d/e/g 0644 new\n"+
+	source := testarchive.BuiltTree(t, "dir d 0755\nfile d/f 0644 new\nfile d/"+known+" 0600 x mtime=3\ndir d/e 0755\nfile d/e/g 0644 new\n"+
 		"link d/e/l d/f\nset d mtime=7\nset d/e mtime=7\nset . mtime=5")
 	a := archive(t, source)
 	for _, opt := range []Options{{Overwrite: OverwriteChanged}, {Overwrite: OverwriteAlways, InPlace: true}} {
 		for _, paths := range [][]string{nil, {"d/f", "d/e/l"}} {
 			opt.InPlace = paths != nil
-			to := builtTree(t, "dir d 0755\nfile d/f 0644 old\nfile d/"+known+" 0600 x mtime=3\nfile d/"+user+" 0600 half\n"+
+			to := testarchive.BuiltTree(t, "dir d 0755\nfile d/f 0644 old\nfile d/"+known+" 0600 x mtime=3\nfile d/"+user+" 0600 half\n"+
 				"dir d/e 0755\nfile d/e/l 0644 old\nfile d/e/"+user+" 0600 half\nfile d/e/own 0600")
 			left := leaveBehind(t, filepath.Join(to, "d"))
 			leftE := leaveBehind(t, filepath.Join(to, "d/e"))

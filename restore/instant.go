@@ -5,6 +5,8 @@ import (
 	"errors"
 	"path/filepath"
 	"time"
+
+	"snapcopy/internal/tree"
 )
 
 // A snapshot can be made usable before it is copied. [MakeInstant] mounts it at a folder, writable, in a time that does
@@ -150,8 +152,8 @@ type SettleReport struct {
 	// as they are in the archive; those that are gone from the archive are not.
 	Damaged []string `json:"damaged,omitempty"`
 	// Failed names the first 1000 entries that could not be copied. If there are any, the tree stays mounted.
-	FailedCount uint64       `json:"failed_count"`
-	Failed      []FailedItem `json:"failed,omitempty"`
+	FailedCount uint64            `json:"failed_count"`
+	Failed      []tree.FailedItem `json:"failed,omitempty"`
 	// Settled says that the mountpoint is an ordinary tree now.
 	Settled bool `json:"settled"`
 }

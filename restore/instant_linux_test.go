@@ -14,6 +14,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/overlay"
+	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
 	"snapcopy/snapshot"
 )
@@ -114,7 +115,7 @@ func (s *site) instant() *InstantReport {
 // settle settles, and checks that nothing is left behind.
 func (s *site) settle() *SettleReport {
 	s.t.Helper()
-	open := openDescriptors(s.t)
+	open := testarchive.OpenDescriptors(s.t)
 	r, err := Settle(context.Background(), s.Source, s.at, SettleOptions{})
 	if err != nil {
 		s.t.Fatal(err)
@@ -122,7 +123,7 @@ func (s *site) settle() *SettleReport {
 	if !r.Settled || r.FailedCount > 0 {
 		s.t.Fatalf("%+v", r)
 	}
-	if now := openDescriptors(s.t); now != open {
+	if now := testarchive.OpenDescriptors(s.t); now != open {
 		s.t.Errorf("%d descriptors open before, %d after", open, now)
 	}
 	s.settled()
@@ -149,7 +150,7 @@ func (s *site) settled() {
 // untouched checks that nothing about the stored files has changed, not even a change time.
 func (s *site) untouched() {
 	s.t.Helper()
-	sameTree(s.t, s.before, storedInodes(s.t, s.Dir))
+	testarchive.SameTree(s.t, s.before, storedInodes(s.t, s.Dir))
 }
 
 // storedInodes describes the inodes of a tree, with what any change would change.
@@ -255,7 +256,7 @@ func TestInstantIsExact(t *testing.T) {
 		t.Run(fmt.Sprint(c.kind, " ", c.links), func(t *testing.T) {
 			s := newSite(t, c.kind, func(source string) {
 				manyLinks(t, source, c.links)
-				makeTorture(t, source)
+				testarchive.MakeTorture(t, source)
 			})
 			want := s.restored()
 			if r := s.instant(); r.Resumed || r.Mended > 0 != (c.links == 0) || r.NotHeld != (NotHeld{}) {
@@ -287,16 +288,16 @@ func TestInstantIsExact(t *testing.T) {
 // manyLinks makes n names of link groups of two.
 func manyLinks(t *testing.T, source string, n int) {
 	t.Helper()
-	b := builder{t, source}
+	b := testarchive.Builder{T: t, Root: source}
 	for i := range n / 2 {
-		b.file(fmt.Sprint("linked/", i), fmt.Sprint(i))
-		b.link(fmt.Sprint("linked/", i), fmt.Sprintf("linked too/%d", i))
+		b.File(fmt.Sprint("linked/", i), fmt.Sprint(i))
+		b.Link(fmt.Sprint("linked/", i), fmt.Sprintf("linked too/%d", i))
 	}
 }
 
 // Guards: archive and target on different file systems; a tree that nobody changed is the snapshot.
 func TestInstantAcrossFileSystems(t *testing.T) {
-	s := newSite(t, "ext4", func(source string) { makeTorture(t, source) })
+	s := newSite(t, "ext4", func(source string) { testarchive.MakeTorture(t, source) })
 	other := newDisk(t, "xfs")
 	s.at = filepath.Join(other.Path, "at")
 	s.instant()
@@ -457,16 +458,16 @@ func TestSettleBusy(t *testing.T) {
 // it copied.
 func TestSettleFindsDamage(t *testing.T) {
 	s, _ := newSmall(t, "ext4")
-	mirror := builder{t, s.Dir}
+	mirror := testarchive.Builder{T: t, Root: s.Dir}
 	var st unix.Stat_t
-	mirror.check(unix.Lstat(mirror.path("d/b"), &st))
-	mirror.check(os.WriteFile(mirror.path("d/b"), []byte("bXb"), 0o755))
-	mirror.check(unix.UtimesNanoAt(unix.AT_FDCWD, mirror.path("d/b"), []unix.Timespec{st.Atim, st.Mtim}, 0))
-	mirror.check(unix.Lstat(mirror.path("d/a"), &st)) // of a link group, which is made at once
-	mirror.check(os.WriteFile(mirror.path("d/a"), []byte("aXa"), 0o755))
-	mirror.check(unix.UtimesNanoAt(unix.AT_FDCWD, mirror.path("d/a"), []unix.Timespec{st.Atim, st.Mtim}, 0))
-	mirror.check(os.Remove(mirror.path("old/f")))
-	mirror.check(os.WriteFile(mirror.path("foreign"), nil, 0o600))
+	mirror.Check(unix.Lstat(mirror.Path("d/b"), &st))
+	mirror.Check(os.WriteFile(mirror.Path("d/b"), []byte("bXb"), 0o755))
+	mirror.Check(unix.UtimesNanoAt(unix.AT_FDCWD, mirror.Path("d/b"), []unix.Timespec{st.Atim, st.Mtim}, 0))
+	mirror.Check(unix.Lstat(mirror.Path("d/a"), &st)) // of a link group, which is made at once
+	mirror.Check(os.WriteFile(mirror.Path("d/a"), []byte("aXa"), 0o755))
+	mirror.Check(unix.UtimesNanoAt(unix.AT_FDCWD, mirror.Path("d/a"), []unix.Timespec{st.Atim, st.Mtim}, 0))
+	mirror.Check(os.Remove(mirror.Path("old/f")))
+	mirror.Check(os.WriteFile(mirror.Path("foreign"), nil, 0o600))
 	s.instant()
 	errFault := errors.New("interrupted")
 	_, err := Settle(context.Background(), s.Source, s.at, SettleOptions{Fault: func(step string) error {

@@ -13,6 +13,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/overlay"
+	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
 )
 
@@ -48,7 +49,7 @@ func TestInstantRefuses(t *testing.T) {
 			t.Errorf("%v, and the mountpoint: %v", err, lstatErr)
 		}
 	})
-	other := filepath.Join(tempDir(t), "at") // its state folder is somebody's own
+	other := filepath.Join(testarchive.TempDir(t), "at") // its state folder is somebody's own
 	check(t, os.Mkdir(filepath.Join(filepath.Dir(other), stateFolderName("at")), 0o755))
 	if _, err := MakeInstant(context.Background(), s.Source, other, InstantOptions{}); err == nil {
 		t.Error("a state folder that others can enter is taken")
@@ -103,7 +104,7 @@ func TestInstantRefusesOverlays(t *testing.T) {
 func TestInstantMends(t *testing.T) {
 	s := newSite(t, "ext4", func(source string) { testtree.Build(t, source, smallTree) })
 	for _, name := range []string{"d", "d/b", "p", "e", "s"} { // as a run without privileges would have left them
-		if err := os.Lchown(filepath.Join(s.Dir, name), helperUser, helperGroup); err != nil {
+		if err := os.Lchown(filepath.Join(s.Dir, name), testarchive.HelperUser, testarchive.HelperGroup); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -149,7 +150,7 @@ func TestInstantInUserNamespace(t *testing.T) {
 	user := func(path string) {
 		t.Helper()
 		err := filepath.WalkDir(path, func(path string, _ os.DirEntry, err error) error {
-			return errors.Join(err, os.Lchown(path, helperUser, helperUser))
+			return errors.Join(err, os.Lchown(path, testarchive.HelperUser, testarchive.HelperUser))
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -168,7 +169,7 @@ func TestInstantInUserNamespace(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	id := fmt.Sprint(helperUser)
+	id := fmt.Sprint(testarchive.HelperUser)
 	cmd := exec.Command(setpriv, "--reuid", id, "--regid", id, "--clear-groups", unshare, "-Urm", program)
 	cmd.Env = append(os.Environ(), instantEnv+"="+s.disk.Path)
 	if out, err := cmd.CombinedOutput(); err != nil {

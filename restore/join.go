@@ -6,6 +6,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/tree"
 )
 
 // In a target that existed, a name of a link group may be missing and another one be there, as the snapshot has it. The
@@ -28,7 +29,7 @@ func (r *run) madeName(group *linkGroup, d *dir, e *index.Entry) {
 // adopt makes an inode of the target that is as in the snapshot the one of its group, and all names that this run has
 // made links to it. It returns false if the group keeps its own.
 func (r *run) adopt(w *worker, d *dir, e *index.Entry, st *fsat.Stat, group *linkGroup) (bool, error) {
-	if group.found || !r.groups.claim(idOf(st), e) {
+	if group.found || !r.groups.claim(tree.IDOf(st), e) {
 		return false, nil
 	}
 	if r.opt.DryRun {
@@ -65,7 +66,7 @@ func (r *run) isFull(w *worker, d *dir, e *index.Entry, st *fsat.Stat, group *li
 	if err := fsat.StatAt(from, group.name, &has); err != nil {
 		return false, fmt.Errorf("stat: %w", err)
 	}
-	if madeOf(&has) != group.made || has.Nlink < space.LinkLimit || !r.groups.claim(idOf(st), e) {
+	if madeOf(&has) != group.made || has.Nlink < space.LinkLimit || !r.groups.claim(tree.IDOf(st), e) {
 		return false, nil
 	}
 	group.found, group.names = true, nil
@@ -96,7 +97,7 @@ func (r *run) moveName(w *worker, d *dir, name string, st *fsat.Stat, p placed, 
 	case err != nil:
 		return false, fmt.Errorf("link: %w", err)
 	}
-	if fsat.StatAt(to, temp, &now) != nil || idOf(&now) != idOf(st) { // another file, or one that cannot be told from it
+	if fsat.StatAt(to, temp, &now) != nil || tree.IDOf(&now) != tree.IDOf(st) { // another file, or one that cannot be told from it
 		return false, unlink(to, temp)
 	}
 	if err := fsat.Rename(to, temp, to, p.name); err != nil {
@@ -154,17 +155,17 @@ func (r *run) joinOne(w *worker, folder string, e *index.Entry, group *linkGroup
 	if err != nil {
 		return nil
 	}
-	d := &dir{base: &selection{folder: folder, entry: *e}}
+	d := &dir{base: &tree.Selection{Folder: folder, Entry: *e}}
 	d.handles.set(fsat.NoDir, nil, fd)
 	defer func() { err = errors.Join(err, fsat.Close(fd)) }()
 	var st fsat.Stat
-	if fsat.StatAt(fd, e.Name, &st) != nil || idOf(&st) == group.made.id {
+	if fsat.StatAt(fd, e.Name, &st) != nil || tree.IDOf(&st) == group.made.id {
 		return nil
 	}
 	if err := fsat.StatHandle(fd, &st); err != nil {
 		return nil
 	}
-	d.inode = idOf(&st)
+	d.inode = tree.IDOf(&st)
 	if fsat.StatAt(fd, e.Name, &st) != nil {
 		return nil
 	}

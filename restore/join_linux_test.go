@@ -13,23 +13,24 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
 )
 
 // Guards: a missing name of a link group becomes a link to the name that the target still has, whichever the restore
 // meets first, and what exists keeps its inode and its names outside of the restored paths.
 func TestMissingNamesJoinTheirGroup(t *testing.T) {
-	source := tempDir(t)
-	b := builder{t, source}
+	source := testarchive.TempDir(t)
+	b := testarchive.Builder{T: t, Root: source}
 	for _, dir := range []string{"a", "b", "c"} {
-		b.dir(dir)
+		b.Dir(dir)
 	}
-	b.file("a/r", "content")
-	b.link("a/r", "a/q")
-	b.link("a/r", "b/r2")
-	b.link("a/r", "c/r3")
-	b.file("c/alone", "content")
-	want := describe(t, source)
+	b.File("a/r", "content")
+	b.Link("a/r", "a/q")
+	b.Link("a/r", "b/r2")
+	b.Link("a/r", "c/r3")
+	b.File("c/alone", "content")
+	want := testarchive.Describe(t, source)
 	a := archive(t, source)
 	for _, c := range []struct {
 		name   string
@@ -47,7 +48,7 @@ func TestMissingNamesJoinTheirGroup(t *testing.T) {
 		{"in place, the last", []string{"c"}, []string{"c"}, Options{InPlace: true, Overwrite: OverwriteChanged}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			target := filepath.Join(tempDir(t), "target")
+			target := filepath.Join(testarchive.TempDir(t), "target")
 			a := archived{a.Source, t}
 			a.restore(nil, target, Options{})
 			outside := target + "-outside"
@@ -66,7 +67,7 @@ func TestMissingNamesJoinTheirGroup(t *testing.T) {
 			if rep := a.restore(c.paths, target, c.opt); rep.FailedCount > 0 {
 				t.Errorf("failed: %v", rep.Failed)
 			}
-			sameTree(t, withoutFolders(want), withoutFolders(describe(t, target)))
+			testarchive.SameTree(t, withoutFolders(want), withoutFolders(testarchive.Describe(t, target)))
 			one, err := os.Stat(outside)
 			check(t, err)
 			two, err := os.Stat(filepath.Join(target, "b/r2"))
@@ -85,13 +86,13 @@ func withoutFolders(lines []string) []string {
 
 // Guards: a file that is as in the snapshot but for being a separate one stays without Overwrite, and the reason is told.
 func TestSeparateFileInPlaceOfLink(t *testing.T) {
-	source := tempDir(t)
-	b := builder{t, source}
-	b.file("r", "content")
-	b.link("r", "s")
-	want := describe(t, source)
+	source := testarchive.TempDir(t)
+	b := testarchive.Builder{T: t, Root: source}
+	b.File("r", "content")
+	b.Link("r", "s")
+	want := testarchive.Describe(t, source)
 	a := archive(t, source)
-	target := filepath.Join(tempDir(t), "target")
+	target := filepath.Join(testarchive.TempDir(t), "target")
 	a.restore(nil, target, Options{})
 	check(t, os.Remove(filepath.Join(target, "s")))
 	if out, err := exec.Command("cp", "-p", filepath.Join(target, "r"), filepath.Join(target, "s")).CombinedOutput(); err != nil {
@@ -103,7 +104,7 @@ func TestSeparateFileInPlaceOfLink(t *testing.T) {
 		t.Error(rep.Failed[0].Err)
 	}
 	a.restore(nil, target, Options{Overwrite: OverwriteChanged})
-	sameTree(t, want, describe(t, target))
+	testarchive.SameTree(t, want, testarchive.Describe(t, target))
 }
 
 // Guards: whatever names of link groups are removed from a restored tree, replaced or changed, restoring again gives the
@@ -112,24 +113,24 @@ func TestGroupsRestoredAgain(t *testing.T) {
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 3))
-			source := tempDir(t)
-			b := builder{t, source}
+			source := testarchive.TempDir(t)
+			b := testarchive.Builder{T: t, Root: source}
 			var names []string
 			for i := range 5 {
-				b.dir(fmt.Sprint("d", i))
+				b.Dir(fmt.Sprint("d", i))
 			}
 			for i := range 24 {
 				name := fmt.Sprintf("d%d/f%d", rng.IntN(5), i)
 				if i < 6 {
-					b.file(name, fmt.Sprint("content ", rng.IntN(3)))
+					b.File(name, fmt.Sprint("content ", rng.IntN(3)))
 				} else {
-					b.link(names[rng.IntN(len(names))], name)
+					b.Link(names[rng.IntN(len(names))], name)
 				}
 				names = append(names, name)
 			}
-			want := describe(t, source)
+			want := testarchive.Describe(t, source)
 			a := archive(t, source)
-			target := filepath.Join(tempDir(t), "target")
+			target := filepath.Join(testarchive.TempDir(t), "target")
 			a.restore(nil, target, Options{})
 			for step := range 12 {
 				gentle := step%2 == 0 // nothing but removals
@@ -143,7 +144,7 @@ func TestGroupsRestoredAgain(t *testing.T) {
 				if rep := a.restore(nil, target, opt); rep.FailedCount > 0 {
 					t.Errorf("failed: %v", rep.Failed)
 				}
-				sameTree(t, withoutFolders(want), withoutFolders(describe(t, target)))
+				testarchive.SameTree(t, withoutFolders(want), withoutFolders(testarchive.Describe(t, target)))
 				if t.Failed() {
 					t.Fatalf("at step %d", step)
 				}
@@ -190,8 +191,8 @@ func check(t *testing.T, err error) {
 // Guards: a tree whose files are hard links of the stored ones (cp -al) gets files of its own, or is told of; the archive's
 // stored files get no further names.
 func TestTargetOfStoredFiles(t *testing.T) {
-	a := archive(t, builtTree(t, "file a 0644 \"x\"\nlink b a\nlink c a\nfile d 0644 \"y\""))
-	to := tempDir(t)
+	a := archive(t, testarchive.BuiltTree(t, "file a 0644 \"x\"\nlink b a\nlink c a\nfile d 0644 \"y\""))
+	to := testarchive.TempDir(t)
 	for _, name := range []string{"a", "b", "d"} {
 		check(t, os.Link(filepath.Join(a.Dir, name), filepath.Join(to, name)))
 	}

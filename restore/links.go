@@ -9,14 +9,15 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/tree"
 )
 
 // linkGroups remembers, for each inode of the source that has several names, where the first of them was restored.
 type linkGroups struct {
 	mu      sync.Mutex
 	groups  map[groupKey]*linkGroup
-	kept    map[inodeID]groupKey // inodes of the target that were as in the snapshot, and are those of a group
-	counted bool                 // each name comes once, so that a group is done with after the last
+	kept    map[tree.InodeID]groupKey // inodes of the target that were as in the snapshot, and are those of a group
+	counted bool                      // each name comes once, so that a group is done with after the last
 }
 
 // groupKey names an inode of the source, in one state of it: a file that changed while the snapshot was taken may have
@@ -61,11 +62,11 @@ type linkGroup struct {
 }
 
 func (g *linkGroups) init(counted bool) {
-	g.groups, g.kept, g.counted = make(map[groupKey]*linkGroup), make(map[inodeID]groupKey), counted
+	g.groups, g.kept, g.counted = make(map[groupKey]*linkGroup), make(map[tree.InodeID]groupKey), counted
 }
 
 // claim makes an inode of the target that of the group of e, unless it is another group's.
-func (g *linkGroups) claim(id inodeID, e *index.Entry) bool {
+func (g *linkGroups) claim(id tree.InodeID, e *index.Entry) bool {
 	key := keyOf(e)
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -129,8 +130,8 @@ func (r *run) restoreInGroup(w *worker, d *dir, e *index.Entry, over *fsat.Stat,
 		return r.tryLate(d, e, group, group.err)
 	}
 	made, err := r.make(w, d, e, over)
-	if errors.Is(err, ErrDamaged) {
-		if errors.Is(err, errContent) {
+	if errors.Is(err, tree.ErrDamaged) {
+		if errors.Is(err, tree.ErrContent) {
 			group.bad, group.err = e.Stored, err
 		}
 		return r.tryLate(d, e, group, err)
@@ -216,13 +217,15 @@ func (r *run) link(from int, group *linkGroup, d *dir, to int, name string) (boo
 
 // madeInode tells an inode that this run has made from one that took its place, and perhaps its number.
 type madeInode struct {
-	id       inodeID
+	id       tree.InodeID
 	uid, gid uint32
 	size     int64
 	mtime    fsat.Time
 }
 
-func madeOf(st *fsat.Stat) madeInode { return madeInode{idOf(st), st.UID, st.GID, st.Size, st.Mtime} }
+func madeOf(st *fsat.Stat) madeInode {
+	return madeInode{tree.IDOf(st), st.UID, st.GID, st.Size, st.Mtime}
+}
 
 // folderCache keeps open the folders to which links were made last. It belongs to one worker.
 type folderCache struct {

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
 )
 
@@ -16,7 +17,7 @@ func TestMaskOfTheProcess(t *testing.T) {
 	if testtree.Root() {
 		script += "\nfile d/f 0040 z" // which an ordinary user cannot read
 	}
-	source := builtTree(t, script)
+	source := testarchive.BuiltTree(t, script)
 	a := archive(t, source)
 	masks := []int{0, 0o022, 0o077}
 	if testtree.Root() {
@@ -25,7 +26,7 @@ func TestMaskOfTheProcess(t *testing.T) {
 	old := unix.Umask(0)
 	defer unix.Umask(old)
 	for _, mask := range masks {
-		to := filepath.Join(tempDir(t), "to")
+		to := filepath.Join(testarchive.TempDir(t), "to")
 		unix.Umask(mask)
 		rep := a.restore(nil, to, Options{Threads: 1})
 		unix.Umask(old)

@@ -9,6 +9,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/leftover"
+	"snapcopy/internal/tree"
 )
 
 // This file holds what is done to inodes in the target. Each is one that this run has made, and is reached by its
@@ -220,7 +221,7 @@ func (r *run) linksHoldMetadata(w *worker) (bool, error) {
 		return true, nil
 	}
 	r.linkTry.Do(func() {
-		random := leftover.Temporary(w.random, r.top.inode.ino) + "-link"
+		random := leftover.Temporary(w.random, r.top.inode.Ino) + "-link"
 		r.linkErr = r.briefly(r.target, func() (err error) {
 			r.linkHolds, err = fsat.LinksHoldMetadata(r.target, random)
 			return err
@@ -290,7 +291,7 @@ func (c *xattrCache) get(from *index.Catalog, ref index.XattrRef) ([]index.Xattr
 	if ref != c.ref {
 		set, err := from.Xattrs(ref)
 		if err != nil {
-			return nil, catalogError(err)
+			return nil, tree.CatalogError(err)
 		}
 		c.ref, c.set = ref, set
 	}

@@ -6,27 +6,28 @@ import (
 	"path/filepath"
 	"testing"
 
+	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
 )
 
 // Guards: a snapshot that is mounted at the target, or in it, is never written to, whichever snapshot is restored.
 func TestMountedSnapshot(t *testing.T) {
 	needRoot(t)
-	source := builtTree(t, "dir d 0755\ndir d/e 0755\nfile d/e/f 0644 \"x\"")
+	source := testarchive.BuiltTree(t, "dir d 0755\ndir d/e 0755\nfile d/e/f 0644 \"x\"")
 	old := archive(t, source)
 	testtree.Build(t, source, "set d/e/f mode=0600")
 	a := archive(t, source)
 	before := testtree.Take(t, old.Dir)
 	opt := Options{Overwrite: OverwriteChanged, Delete: true}
 
-	to := tempDir(t)
+	to := testarchive.TempDir(t)
 	testtree.Bind(t, old.Dir, to)
 	for _, path := range []string{to, filepath.Join(to, "new"), filepath.Join(to, "d", "e")} {
 		if _, err := Run(t.Context(), a.Source, nil, path, opt); !errors.Is(err, ErrInsideArchive) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
-	in := tempDir(t)
+	in := testarchive.TempDir(t)
 	check(t, os.Mkdir(filepath.Join(in, "d"), 0o755))
 	testtree.Bind(t, filepath.Join(old.Dir, "d"), filepath.Join(in, "d"))
 	opt.InPlace = true

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/tree"
 )
 
 // A user's own folder without write permission keeps root from nothing, and the user only as long as he does not say
@@ -23,7 +24,7 @@ type openable struct {
 type openedUp struct {
 	dir   *dir
 	path  string
-	inode inodeID
+	inode tree.InodeID
 	mode  uint32 // before
 }
 
@@ -54,7 +55,7 @@ func (r *run) openUpHandle(fd int, st *fsat.Stat, was openedUp, chmod func(fd in
 	if err := r.step("open up"); err != nil {
 		return err
 	}
-	was.inode, was.mode = idOf(st), st.Mode
+	was.inode, was.mode = tree.IDOf(st), st.Mode
 	r.late.mu.Lock() // before it is done: whatever comes then, the mode comes back
 	r.late.opened = append(r.late.opened, was)
 	r.late.mu.Unlock()
@@ -129,7 +130,7 @@ func (r *run) closeUpOne(o *openedUp) (err error) {
 	if err == nil {
 		err = fsat.StatHandle(fd, &st)
 	}
-	if err == nil && idOf(&st) == o.inode {
+	if err == nil && tree.IDOf(&st) == o.inode {
 		err = fsat.Chmod(fd, o.mode)
 	}
 	if err = errors.Join(err, fsat.Close(fd)); err != nil {

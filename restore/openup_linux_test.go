@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
 )
 
@@ -15,11 +16,11 @@ import (
 // again at the end, also of a restore that fails.
 func TestOwnReadOnlyFolder(t *testing.T) {
 	if os.Geteuid() == 0 {
-		asUser(t)
+		testarchive.AsUser(t)
 		return
 	}
 	script := "dir m 0755\nfile m/f 0644 x\nfile m/g 0644 x\ndir m/sub 0755\nfile m/sub/h 0644 x\nlink m/l m/f\nset . mtime=5"
-	source := builtTree(t, script)
+	source := testarchive.BuiltTree(t, script)
 	a := archive(t, source)
 	boom := errors.New("boom")
 	for _, mode := range []os.FileMode{0o555, 0o500, 0o311, 0o000} {
@@ -41,7 +42,7 @@ func TestOwnReadOnlyFolder(t *testing.T) {
 			if c.paths == nil && c.opt.Overwrite == OverwriteNever && mode&0o500 != 0o500 {
 				continue // what is in it cannot be looked at, and nothing is to be changed
 			}
-			to := builtTree(t, script)
+			to := testarchive.BuiltTree(t, script)
 			m := filepath.Join(to, "m")
 			for _, name := range []string{"f", "l", "sub"} {
 				if err := os.RemoveAll(filepath.Join(m, name)); err != nil {
@@ -88,11 +89,11 @@ func TestOwnReadOnlyFolder(t *testing.T) {
 // Guards: nothing is opened up where nothing changes.
 func TestNothingIsOpenedUpForNothing(t *testing.T) {
 	if os.Geteuid() == 0 {
-		asUser(t)
+		testarchive.AsUser(t)
 		return
 	}
-	a := archive(t, builtTree(t, "dir m 0555\nset m mtime=4\nset . mtime=5"))
-	to := builtTree(t, "dir m 0555\nset m mtime=4\nset . mtime=5")
+	a := archive(t, testarchive.BuiltTree(t, "dir m 0555\nset m mtime=4\nset . mtime=5"))
+	to := testarchive.BuiltTree(t, "dir m 0555\nset m mtime=4\nset . mtime=5")
 	ctime := func() syscall.Timespec {
 		var st syscall.Stat_t
 		if err := syscall.Stat(filepath.Join(to, "m"), &st); err != nil {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"snapcopy/internal/leftover"
+	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
 )
 
@@ -34,9 +35,9 @@ const ownNames = `dir d 0755 mtime=5
 // Guards: a user's files with the names that a restore uses for itself are restored, survive a restore into the folder
 // they are in, and do not keep one that was cut short from going on.
 func TestUsersFilesWithOwnNames(t *testing.T) {
-	source := builtTree(t, ownNames)
+	source := testarchive.BuiltTree(t, ownNames)
 	a := archive(t, source)
-	to := filepath.Join(tempDir(t), "to")
+	to := filepath.Join(testarchive.TempDir(t), "to")
 	a.wantMirror(source, to, Options{})
 	for _, opt := range []Options{{}, mirror, {Overwrite: OverwriteAlways, Delete: true, InPlace: true}} {
 		testtree.Build(t, to, "write d/f other")
@@ -47,14 +48,14 @@ func TestUsersFilesWithOwnNames(t *testing.T) {
 	}
 	a.wantMirror(source, to, mirror)
 
-	to = filepath.Join(tempDir(t), "paths")
+	to = filepath.Join(testarchive.TempDir(t), "paths")
 	rep := a.restore([]string{".snapcopy-restore-unfinished", "d"}, to, Options{})
 	if rep.FailedCount > 0 {
 		t.Error(rep.Failed)
 	}
 
 	for n := int64(3); ; n += 5 { // killed at many steps, and gone on with
-		to := filepath.Join(tempDir(t), "to")
+		to := filepath.Join(testarchive.TempDir(t), "to")
 		o := order{Catalog: a.catalogPath(), Dir: a.Dir, To: to, KillAt: n}
 		if killed, _ := o.run(t); !killed {
 			break
@@ -66,9 +67,9 @@ func TestUsersFilesWithOwnNames(t *testing.T) {
 // Guards: a user's folder with the name of the one for the state of an instant restore is not touched.
 func TestUsersFolderNamedLikeInstantState(t *testing.T) {
 	testtree.NeedRoot(t)
-	source := builtTree(t, ownNames)
+	source := testarchive.BuiltTree(t, ownNames)
 	before := testtree.Take(t, source)
-	a := archive(t, builtTree(t, "file f 0644 x"))
+	a := archive(t, testarchive.BuiltTree(t, "file f 0644 x"))
 	check(t, os.Mkdir(filepath.Join(source, "new"), 0o755))
 	for _, folder := range []string{".new.snapcopy-instant"} {
 		check(t, os.Rename(filepath.Join(source, ".d.snapcopy-instant"), filepath.Join(source, folder)))
@@ -88,8 +89,8 @@ func TestUsersFolderNamedLikeInstantState(t *testing.T) {
 // Guards: an exchange, and what keeps a folder aside, never moves what is mounted in the folder to where one would remove
 // it.
 func TestMountsAreNotMovedAlong(t *testing.T) {
-	a := archive(t, builtTree(t, "file d 0644 x\nset . mtime=3"))
-	folder := builtTree(t, "dir site 0755\ndir site/d 0755\ndir \"site/d/mo unt\" 0755")
+	a := archive(t, testarchive.BuiltTree(t, "file d 0644 x\nset . mtime=3"))
+	folder := testarchive.BuiltTree(t, "dir site 0755\ndir site/d 0755\ndir \"site/d/mo unt\" 0755")
 	at := filepath.Join(folder, "site/d/mo unt")
 	testtree.Tmpfs(t, at, "size=1m")
 	check(t, os.WriteFile(filepath.Join(at, "precious"), nil, 0o600))

@@ -9,14 +9,17 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"snapcopy/internal/testarchive"
+	"snapcopy/internal/tree"
 )
 
 func TestBadPathsWriteNothing(t *testing.T) {
-	b := builder{t, filepath.Join(tempDir(t), "source")}
-	b.file("documents/letter.txt", "x")
-	b.file("documents/latter.txt", "x")
-	b.file("other/letter.txt", "x")
-	a := archive(t, b.root)
+	b := testarchive.Builder{T: t, Root: filepath.Join(testarchive.TempDir(t), "source")}
+	b.File("documents/letter.txt", "x")
+	b.File("documents/latter.txt", "x")
+	b.File("other/letter.txt", "x")
+	a := archive(t, b.Root)
 	for _, c := range []struct {
 		paths   []string
 		want    error
@@ -28,14 +31,14 @@ func TestBadPathsWriteNothing(t *testing.T) {
 		{[]string{"documents/letter.txt/x"}, fs.ErrNotExist, []string{"documents/letter.txt"}},
 		{[]string{"letter.txt"}, fs.ErrNotExist, []string{"documents/letter.txt", "other/letter.txt"}},
 		{[]string{"other", "../other"}, fs.ErrNotExist, []string{"other"}},
-		{[]string{"documents/letter.txt", "other/letter.txt"}, ErrSameName, nil},
+		{[]string{"documents/letter.txt", "other/letter.txt"}, tree.ErrSameName, nil},
 	} {
-		to := filepath.Join(tempDir(t), "to")
+		to := filepath.Join(testarchive.TempDir(t), "to")
 		_, err := Run(context.Background(), a.Source, c.paths, to, Options{})
 		if !errors.Is(err, c.want) {
 			t.Errorf("%q: error %v, want %v", c.paths, err, c.want)
 		}
-		var missing *NotFoundError
+		var missing *tree.NotFoundError
 		if errors.As(err, &missing) && !slices.Equal(missing.Nearest, c.nearest) {
 			t.Errorf("%q: nearest %q, want %q", c.paths, missing.Nearest, c.nearest)
 		}
@@ -43,18 +46,18 @@ func TestBadPathsWriteNothing(t *testing.T) {
 			t.Errorf("%q: the target was made", c.paths)
 		}
 	}
-	if _, err := Run(context.Background(), a.Source, []string{"/", "other"}, tempDir(t), Options{}); err == nil {
+	if _, err := Run(context.Background(), a.Source, []string{"/", "other"}, testarchive.TempDir(t), Options{}); err == nil {
 		t.Error("the root together with a path was accepted")
 	}
 }
 
 // Guards: a path given twice, in whatever form, is restored once, into a folder and into a tar archive.
 func TestSamePathTwice(t *testing.T) {
-	b := builder{t, filepath.Join(tempDir(t), "source")}
-	b.file("d/f", "x")
-	a := archive(t, b.root)
+	b := testarchive.Builder{T: t, Root: filepath.Join(testarchive.TempDir(t), "source")}
+	b.File("d/f", "x")
+	a := archive(t, b.Root)
 	for _, paths := range [][]string{{"d", "d"}, {"d/f", "/d//f", "./d/f", "d/f/"}, {"", "/", "."}} {
-		to := filepath.Join(tempDir(t), "to")
+		to := filepath.Join(testarchive.TempDir(t), "to")
 		rep := a.restore(paths, to, Options{})
 		wantFailed(t, rep)
 		if rep.Files != 1 {

@@ -26,16 +26,16 @@ type pending struct {
 const unfinishedMode = 0o200
 
 // temp gives the name in d of what this worker has under construction, where that has to have one.
-func (w *worker) temp(d *dir) string { return leftover.Temporary(w.random, d.inode.ino) }
+func (w *worker) temp(d *dir) string { return leftover.Temporary(w.random, d.inode.Ino) }
 
 func (d *dir) isTemporary(name string) bool {
-	_, ok := leftover.ParseTemporary(name, d.inode.ino)
+	_, ok := leftover.ParseTemporary(name, d.inode.Ino)
 	return ok
 }
 
 // isLeftover reports whether a name in d is a temporary one of another run: two workers can be in one folder.
 func (w *worker) isLeftover(d *dir, name string) bool {
-	random, ok := leftover.ParseTemporary(name, d.inode.ino)
+	random, ok := leftover.ParseTemporary(name, d.inode.Ino)
 	return ok && random/maxWorkers != w.random/maxWorkers
 }
 

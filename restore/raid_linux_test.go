@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
 )
 
@@ -79,7 +80,7 @@ func (r *raider) swap(dir int, name, planted string, rng *rand.Rand) {
 // there is: nothing outside it changes, neither contents nor metadata nor names.
 func TestHostileOwnerOfTheTarget(t *testing.T) {
 	needRoot(t)
-	source := builtTree(t, `
+	source := testarchive.BuiltTree(t, `
 		dir d 0755 owner=3:4 xattr.user.n=1
 		dir d/sub 0700
 		file same 0600 content owner=1:2 mtime=5 xattr.user.n=1
@@ -94,7 +95,7 @@ func TestHostileOwnerOfTheTarget(t *testing.T) {
 		dir dir/deep 0711
 		file dir/deep/f 0644 x`)
 	a := archive(t, source)
-	folder := builtTree(t, `
+	folder := testarchive.BuiltTree(t, `
 		dir outside 0750 owner=20:20 mtime=7
 		dir outside/dir 0700 mtime=5
 		file outside/dir/in 0600 secret owner=8:8

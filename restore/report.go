@@ -1,24 +1,19 @@
 package restore
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
 	"syscall"
-	"unicode/utf8"
 
 	"snapcopy/index"
 	"snapcopy/internal/filecopy"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/tree"
 )
-
-// maxListed is how many failed items a report names; the count is always exact.
-const maxListed = 1000
 
 // Report is what a restore did.
 type Report struct {
@@ -75,7 +70,7 @@ type Report struct {
 	// Damaged is how many of them the archive is to blame for: their error wraps ErrDamaged.
 	Damaged uint64 `json:"damaged"`
 	// Failed names the first 1000, sorted by path.
-	Failed []FailedItem `json:"failed,omitempty"`
+	Failed []tree.FailedItem `json:"failed,omitempty"`
 }
 
 // NotHeld counts restored entries by what they lack.
@@ -87,31 +82,6 @@ type NotHeld struct {
 	Links  uint64 `json:"links,omitempty"`  // names restored as files of their own
 	Attrs  uint64 `json:"attributes,omitempty"`
 	Space  uint64 `json:"preallocated_space,omitempty"`
-}
-
-// FailedItem is an entry that was not restored, and why.
-type FailedItem struct {
-	Path  string       // in the snapshot
-	Below index.Totals // what a directory would have held
-	Err   error
-}
-
-// MarshalJSON keeps names that are not UTF-8 in a field of their own.
-func (f FailedItem) MarshalJSON() ([]byte, error) {
-	return json.Marshal(struct {
-		Path    string `json:"path"`
-		Base64  []byte `json:"path_base64,omitempty"`
-		Error   string `json:"error"`
-		Damaged bool   `json:"damaged,omitempty"`
-	}{f.Path, bytesIfNeeded(f.Path), f.Err.Error(), errors.Is(f.Err, ErrDamaged)})
-}
-
-// bytesIfNeeded returns a name that JSON cannot hold, for the field beside it, and nil for all others.
-func bytesIfNeeded(name string) []byte {
-	if utf8.ValidString(name) {
-		return nil
-	}
-	return []byte(name)
 }
 
 // Action says what became of one entry.
@@ -142,7 +112,7 @@ type Item struct {
 // tally is what workers report while the walk goes on.
 type tally struct {
 	mu     sync.Mutex
-	failed []FailedItem
+	failed []tree.FailedItem
 	count  uint64
 	damage uint64
 }
@@ -211,7 +181,7 @@ func (r *run) sumUp() {
 	slices.Sort(rep.Spared)
 	slices.Sort(rep.OtherTimes)
 	slices.SortFunc(rep.Unsaved, func(a, b UnsavedItem) int { return strings.Compare(a.Path, b.Path) })
-	slices.SortFunc(rep.Failed, func(a, b FailedItem) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(rep.Failed, func(a, b tree.FailedItem) int { return strings.Compare(a.Path, b.Path) })
 }
 
 func (n *NotHeld) add(m *NotHeld) {
@@ -235,7 +205,7 @@ func (r *run) failed(d *dir, e *index.Entry, err error) error {
 
 // note puts an entry on the list of those that were not restored.
 func (r *run) note(d *dir, e *index.Entry, err error) {
-	item := FailedItem{Path: strings.Clone(d.child(e.Name)), Err: cause(err)}
+	item := tree.FailedItem{Path: strings.Clone(d.child(e.Name)), Err: tree.Cause(err)}
 	entries := uint64(1)
 	if e.Type == index.Dir {
 		item.Below = e.Below
@@ -243,10 +213,10 @@ func (r *run) note(d *dir, e *index.Entry, err error) {
 	}
 	r.tally.mu.Lock()
 	r.tally.count += entries
-	if errors.Is(err, ErrDamaged) {
+	if errors.Is(err, tree.ErrDamaged) {
 		r.tally.damage += entries
 	}
-	if len(r.tally.failed) < maxListed {
+	if len(r.tally.failed) < tree.MaxListed {
 		r.tally.failed = append(r.tally.failed, item)
 	}
 	r.tally.mu.Unlock()
@@ -263,15 +233,6 @@ func (r *run) refused(err error, needed fsat.Privileges) {
 // ends reports whether an error ends the run: it is being stopped, or nothing more can be written.
 func (r *run) ends(err error) bool {
 	return r.ctx.Err() != nil || fsat.IsNoSpace(err) || errors.Is(err, syscall.EROFS)
-}
-
-// cause drops the path that an error names, where the path is told beside it.
-func cause(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) && p == err {
-		return fmt.Errorf("%s: %w", p.Op, p.Err)
-	}
-	return err
 }
 
 // told tells what became of an entry of d that did not fail.

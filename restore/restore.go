@@ -39,14 +39,13 @@ import (
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/inside"
 	"snapcopy/internal/lack"
+	"snapcopy/internal/tree"
 	"snapcopy/internal/walk"
 	"snapcopy/internal/workers"
 )
 
-// Errors that callers tell apart with errors.Is. A path that is not in the snapshot is a *[NotFoundError].
+// Errors that callers tell apart with errors.Is. A path that is not in the snapshot is a *[tree.NotFoundError].
 var (
-	// ErrDamaged says that a stored file is gone, cannot be read, or is not what was stored. Nothing is restored of it.
-	ErrDamaged = errors.New("stored file is damaged")
 	// ErrExists says that the target has an entry of that name already. It was not touched.
 	ErrExists = errors.New("exists already")
 	// ErrInsideArchive is returned for a target in the archive, which is only ever read.
@@ -55,8 +54,6 @@ var (
 	ErrHoldsArchive = errors.New("the archive is in it")
 	// ErrNoRoom says that nothing was written, because the target seems to have too little room.
 	ErrNoRoom = errors.New("too little room in the target")
-	// ErrSameName is returned for two paths that would get the same name in the target.
-	ErrSameName = errors.New("would both be restored under the same name")
 )
 
 // A SpaceError says that the target cannot hold what is to be restored. errors.Is finds ENOSPC and ErrNoRoom in it.
@@ -145,22 +142,22 @@ type run struct {
 	workers    []worker
 	euid       uint32
 	egid       uint32
-	clones     atomic.Int32      // whether the target takes reflinks of stored files: one of the states below
-	exactNames bool              // the target's file system takes no name for another
-	named      atomic.Bool       // the target knows no files without a name
-	lacks      atomic.Uint64     // fsat.Privileges that kept something from being set
-	masked     atomic.Uint32     // mode bits that new files do not get
-	devices    []uint64          // of the source, as the catalog numbers them
-	archive    inodeID           // its folder, which is never touched if it is in the target
-	above      map[inodeID]bool  // the folders that the archive is in
-	alone      bool              // no other restore into the target is under way
-	resumed    bool              // the target is that of this restore, cut short before
-	noted      bool              // the target has the note that the restore is not finished
-	noteName   string            // its name
-	notes      map[string]string // the notes at the top of the target, by name
-	keepNote   atomic.Bool       // it stays: some folder has not got its metadata
-	linkTry    sync.Once         // whether links take their own metadata is tried
-	linkHolds  bool              // they do
+	clones     atomic.Int32          // whether the target takes reflinks of stored files: one of the states below
+	exactNames bool                  // the target's file system takes no name for another
+	named      atomic.Bool           // the target knows no files without a name
+	lacks      atomic.Uint64         // fsat.Privileges that kept something from being set
+	masked     atomic.Uint32         // mode bits that new files do not get
+	devices    []uint64              // of the source, as the catalog numbers them
+	archive    tree.InodeID          // its folder, which is never touched if it is in the target
+	above      map[tree.InodeID]bool // the folders that the archive is in
+	alone      bool                  // no other restore into the target is under way
+	resumed    bool                  // the target is that of this restore, cut short before
+	noted      bool                  // the target has the note that the restore is not finished
+	noteName   string                // its name
+	notes      map[string]string     // the notes at the top of the target, by name
+	keepNote   atomic.Bool           // it stays: some folder has not got its metadata
+	linkTry    sync.Once             // whether links take their own metadata is tried
+	linkHolds  bool                  // they do
 	linkErr    error
 	late       lateWork
 	writeOut   writeOut
@@ -209,7 +206,7 @@ func start(ctx context.Context, from Source, paths []string, to string, opt Opti
 	if strings.Contains(opt.BackupSuffix, "/") {
 		return nil, fmt.Errorf("backup suffix %q: a name cannot have a slash", opt.BackupSuffix)
 	}
-	selected, err := selectPaths(from.Catalog, paths, opt.InPlace)
+	selected, err := tree.Select(from.Catalog, paths, opt.InPlace)
 	if err != nil {
 		return nil, err
 	}
@@ -288,7 +285,7 @@ func (r *run) finish() error {
 	return r.exchange()
 }
 
-func (r *run) expect(selected []selection) {
+func (r *run) expect(selected []tree.Selection) {
 	var sum index.Totals
 	add := func(e *index.Entry) {
 		switch e.Type {
@@ -307,7 +304,7 @@ func (r *run) expect(selected []selection) {
 		add(&root)
 	}
 	for i := range selected {
-		add(&selected[i].entry)
+		add(&selected[i].Entry)
 	}
 	r.opt.Progress.ExpectFiles.Store(sum.Files)
 	r.opt.Progress.ExpectBytes.Store(sum.Bytes)
@@ -397,18 +394,18 @@ func outsideArchive(target, archive string) error {
 }
 
 // findArchive finds out which folders must not be deleted or moved: the archive of a snapshot, and all above it.
-func findArchive(snapshot string) (archive inodeID, above map[inodeID]bool, err error) {
-	above = make(map[inodeID]bool)
+func findArchive(snapshot string) (archive tree.InodeID, above map[tree.InodeID]bool, err error) {
+	above = make(map[tree.InodeID]bool)
 	at, err := fsat.OpenRoot(filepath.Dir(snapshot))
 	for err == nil {
 		var st fsat.Stat
-		if err = fsat.StatHandle(at, &st); err != nil || above[idOf(&st)] { // the root is its own parent
+		if err = fsat.StatHandle(at, &st); err != nil || above[tree.IDOf(&st)] { // the root is its own parent
 			break
 		}
 		if len(above) == 0 {
-			archive = idOf(&st)
+			archive = tree.IDOf(&st)
 		}
-		above[idOf(&st)] = true
+		above[tree.IDOf(&st)] = true
 		var next int
 		next, err = fsat.OpenParent(at)
 		err = errors.Join(err, fsat.Close(at))
@@ -421,7 +418,7 @@ func findArchive(snapshot string) (archive inodeID, above map[inodeID]bool, err 
 }
 
 // holdsArchive reports whether a folder is the archive or one above it.
-func (r *run) holdsArchive(st *fsat.Stat) bool { return r.above[idOf(st)] }
+func (r *run) holdsArchive(st *fsat.Stat) bool { return r.above[tree.IDOf(st)] }
 
 // step marks a point where the target is about to change, and where tests make things go wrong.
 func (r *run) step(name string) error {

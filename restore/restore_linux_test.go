@@ -16,15 +16,17 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/dirhandles"
+	"snapcopy/internal/testarchive"
+	"snapcopy/internal/tree"
 )
 
 func TestWholeSnapshotIsExact(t *testing.T) {
 	_, want, a := torture(t)
 	for _, threads := range []int{1, 4} {
-		to := filepath.Join(tempDir(t), "missing", "target")
+		to := filepath.Join(testarchive.TempDir(t), "missing", "target")
 		rep := a.restore(nil, to, Options{Threads: threads})
 		wantFailed(t, rep)
-		sameTree(t, want, describe(t, to))
+		testarchive.SameTree(t, want, testarchive.Describe(t, to))
 		if n := int(rep.Files + rep.Dirs + 1); n != len(want) {
 			t.Errorf("report counts %d entries, the tree has %d", n, len(want))
 		}
@@ -38,23 +40,23 @@ func TestWholeSnapshotIsExact(t *testing.T) {
 func TestMetadataComesFromCatalog(t *testing.T) {
 	source, want, _ := torture(t)
 	a := archive(t, source)
-	mirror := builder{t, a.Dir}
-	mirror.mode("", 0o700)
-	mirror.mode("plain", 0o600)
-	mirror.mtime("plain", 5, 5)
-	mirror.check(unix.Removexattr(mirror.path("plain"), "user.note"))
+	mirror := testarchive.Builder{T: t, Root: a.Dir}
+	mirror.Mode("", 0o700)
+	mirror.Mode("plain", 0o600)
+	mirror.Mtime("plain", 5, 5)
+	mirror.Check(unix.Removexattr(mirror.Path("plain"), "user.note"))
 	for _, name := range []string{"fifo", "symlink", "socket"} {
-		mirror.check(os.Remove(mirror.path(name)))
+		mirror.Check(os.Remove(mirror.Path(name)))
 	}
-	to := filepath.Join(tempDir(t), "to")
+	to := filepath.Join(testarchive.TempDir(t), "to")
 	wantFailed(t, a.restore(nil, to, Options{}))
-	sameTree(t, want, describe(t, to))
+	testarchive.SameTree(t, want, testarchive.Describe(t, to))
 }
 
 func TestPathsAreRestoredByTheirNames(t *testing.T) {
 	source, _, a := torture(t)
-	to := tempDir(t)
-	builder{t, to}.mode("", 0o705)
+	to := testarchive.TempDir(t)
+	testarchive.Builder{T: t, Root: to}.Mode("", 0o705)
 	rep := a.restore([]string{"/b/", "a/group", "./names//new\nline"}, to, Options{})
 	wantFailed(t, rep)
 	if info, err := os.Stat(to); err != nil || info.Mode().Perm() != 0o705 {
@@ -81,8 +83,8 @@ func TestPathsAreRestoredByTheirNames(t *testing.T) {
 	if !os.SameFile(group, other) {
 		t.Error("names of one link group became two files")
 	}
-	sameTree(t, without(describe(t, filepath.Join(source, "b")), " link="),
-		without(describe(t, filepath.Join(to, "b")), " link="))
+	testarchive.SameTree(t, without(testarchive.Describe(t, filepath.Join(source, "b")), " link="),
+		without(testarchive.Describe(t, filepath.Join(to, "b")), " link="))
 	if rep.Linked != 1 {
 		t.Errorf("linked %d, want 1", rep.Linked)
 	}
@@ -102,15 +104,15 @@ func without(lines []string, field string) []string {
 
 // A path inside another one is restored twice; all names of a link group become one file all the same.
 func TestOverlappingPathsKeepLinkGroups(t *testing.T) {
-	b := builder{t, filepath.Join(tempDir(t), "source")}
-	b.file("a/s/name", "x")
-	b.link("a/s/name", "a/other")
-	a := archive(t, b.root)
-	to := builder{t, tempDir(t)}
-	wantFailed(t, a.restore([]string{"a/s", "a"}, to.root, Options{Threads: 1}))
+	b := testarchive.Builder{T: t, Root: filepath.Join(testarchive.TempDir(t), "source")}
+	b.File("a/s/name", "x")
+	b.Link("a/s/name", "a/other")
+	a := archive(t, b.Root)
+	to := testarchive.Builder{T: t, Root: testarchive.TempDir(t)}
+	wantFailed(t, a.restore([]string{"a/s", "a"}, to.Root, Options{Threads: 1}))
 	for _, name := range []string{"a/other", "a/s/name"} {
-		x, err1 := os.Stat(to.path("s/name"))
-		y, err2 := os.Stat(to.path(name))
+		x, err1 := os.Stat(to.Path("s/name"))
+		y, err2 := os.Stat(to.Path(name))
 		if err := errors.Join(err1, err2); err != nil {
 			t.Fatal(err)
 		}
@@ -121,44 +123,44 @@ func TestOverlappingPathsKeepLinkGroups(t *testing.T) {
 }
 
 func TestTargetInsideArchiveIsRefused(t *testing.T) {
-	b := builder{t, filepath.Join(tempDir(t), "source")}
-	b.file("file", "x")
-	a := archive(t, b.root)
-	before := describe(t, filepath.Dir(a.Dir))
-	link := filepath.Join(tempDir(t), "link")
-	b.check(os.Symlink(a.Dir, link))
+	b := testarchive.Builder{T: t, Root: filepath.Join(testarchive.TempDir(t), "source")}
+	b.File("file", "x")
+	a := archive(t, b.Root)
+	before := testarchive.Describe(t, filepath.Dir(a.Dir))
+	link := filepath.Join(testarchive.TempDir(t), "link")
+	b.Check(os.Symlink(a.Dir, link))
 	for _, to := range []string{a.Dir, filepath.Join(a.Dir, "new", "x"), filepath.Dir(a.Dir), filepath.Join(link, "sub")} {
 		if _, err := Run(context.Background(), a.Source, nil, to, Options{}); !errors.Is(err, ErrInsideArchive) {
 			t.Errorf("%s: %v", to, err)
 		}
 	}
-	sameTree(t, before, describe(t, filepath.Dir(a.Dir)))
+	testarchive.SameTree(t, before, testarchive.Describe(t, filepath.Dir(a.Dir)))
 }
 
 func TestDamagedStoredFiles(t *testing.T) {
-	b := builder{t, filepath.Join(tempDir(t), "source")}
+	b := testarchive.Builder{T: t, Root: filepath.Join(testarchive.TempDir(t), "source")}
 	for _, name := range []string{"flipped", "shorter", "longer", "gone", "symlink", "folder", "good"} {
-		b.file("dir/"+name, "content of "+name)
+		b.File("dir/"+name, "content of "+name)
 	}
-	b.file("lost/file", "x")
-	b.file("lost/below/file", "x")
-	b.dir("lost/empty")
-	b.check(os.Symlink("x", b.path("lost/symlink")))
-	b.file("secret", "must not be read through a link")
-	a := archive(t, b.root)
+	b.File("lost/file", "x")
+	b.File("lost/below/file", "x")
+	b.Dir("lost/empty")
+	b.Check(os.Symlink("x", b.Path("lost/symlink")))
+	b.File("secret", "must not be read through a link")
+	a := archive(t, b.Root)
 
-	m := builder{t, a.Dir}
-	m.check(os.WriteFile(m.path("dir/flipped"), []byte("kontent of flipped"), 0o644))
-	m.check(os.Truncate(m.path("dir/shorter"), 5))
-	m.check(os.WriteFile(m.path("dir/longer"), []byte("content of longer and more"), 0o644))
-	m.check(os.Remove(m.path("dir/gone")))
-	m.check(os.Remove(m.path("dir/symlink")))
-	m.check(os.Symlink("../secret", m.path("dir/symlink")))
-	m.check(os.Remove(m.path("dir/folder")))
-	m.dir("dir/folder")
-	m.check(os.RemoveAll(m.path("lost")))
+	m := testarchive.Builder{T: t, Root: a.Dir}
+	m.Check(os.WriteFile(m.Path("dir/flipped"), []byte("kontent of flipped"), 0o644))
+	m.Check(os.Truncate(m.Path("dir/shorter"), 5))
+	m.Check(os.WriteFile(m.Path("dir/longer"), []byte("content of longer and more"), 0o644))
+	m.Check(os.Remove(m.Path("dir/gone")))
+	m.Check(os.Remove(m.Path("dir/symlink")))
+	m.Check(os.Symlink("../secret", m.Path("dir/symlink")))
+	m.Check(os.Remove(m.Path("dir/folder")))
+	m.Dir("dir/folder")
+	m.Check(os.RemoveAll(m.Path("lost")))
 
-	to := filepath.Join(tempDir(t), "to")
+	to := filepath.Join(testarchive.TempDir(t), "to")
 	rep := a.restore(nil, to, Options{})
 	want := []string{"dir/flipped", "dir/shorter", "dir/longer", "dir/gone", "dir/symlink", "dir/folder",
 		"lost/file", "lost/below/file"}
@@ -167,7 +169,7 @@ func TestDamagedStoredFiles(t *testing.T) {
 		t.Errorf("failed %d, damaged %d, want 8 and 8", rep.FailedCount, rep.Damaged)
 	}
 	for _, f := range rep.Failed {
-		if !errors.Is(f.Err, ErrDamaged) {
+		if !errors.Is(f.Err, tree.ErrDamaged) {
 			t.Errorf("%s: %v does not wrap ErrDamaged", f.Path, f.Err)
 		}
 		if f.Path == "dir/shorter" && f.Err.Error() != "stored file is damaged: it has 5 bytes instead of 18" {
@@ -175,21 +177,21 @@ func TestDamagedStoredFiles(t *testing.T) {
 		}
 	}
 	for _, name := range want {
-		b.check(os.Remove(b.path(name)))
+		b.Check(os.Remove(b.Path(name)))
 	}
-	restoreTimes(t, a, b.root)
-	sameTree(t, describe(t, b.root), describe(t, to))
+	restoreTimes(t, a, b.Root)
+	testarchive.SameTree(t, testarchive.Describe(t, b.Root), testarchive.Describe(t, to))
 }
 
 // restoreTimes gives the directories of a tree the times that the catalog has of them.
 func restoreTimes(t *testing.T, a archived, root string) {
 	t.Helper()
-	b := builder{t, root}
+	b := testarchive.Builder{T: t, Root: root}
 	e := a.Catalog.Root()
-	b.mtime("", e.Mtime.Sec, int64(e.Mtime.Nsec))
-	b.check(a.Catalog.Walk(func(dir string, _ *index.Record, e *index.Entry) error {
+	b.Mtime("", e.Mtime.Sec, int64(e.Mtime.Nsec))
+	b.Check(a.Catalog.Walk(func(dir string, _ *index.Record, e *index.Entry) error {
 		if e.Type == index.Dir {
-			b.mtime(join(dir, e.Name), e.Mtime.Sec, int64(e.Mtime.Nsec))
+			b.Mtime(index.Join(dir, e.Name), e.Mtime.Sec, int64(e.Mtime.Nsec))
 		}
 		return nil
 	}))
@@ -198,20 +200,20 @@ func restoreTimes(t *testing.T, a archived, root string) {
 // A name of a link group whose own stored file is lost is linked to another name of the group, and the folder it is put
 // into late has its time all the same.
 func TestLinkGroupSurvivesALostName(t *testing.T) {
-	b := builder{t, filepath.Join(tempDir(t), "source")}
-	b.file("a/first", "shared")
-	b.link("a/first", "b/second")
-	b.link("a/first", "c/third")
-	b.file("x/only", "both lost")
-	b.link("x/only", "y/only")
+	b := testarchive.Builder{T: t, Root: filepath.Join(testarchive.TempDir(t), "source")}
+	b.File("a/first", "shared")
+	b.Link("a/first", "b/second")
+	b.Link("a/first", "c/third")
+	b.File("x/only", "both lost")
+	b.Link("x/only", "y/only")
 	for _, dir := range []string{"a", "b", "c"} {
-		b.mtime(dir, 1_000_000_000, 9)
+		b.Mtime(dir, 1_000_000_000, 9)
 	}
-	want := describe(t, b.root)
-	a := archive(t, b.root)
-	m := builder{t, a.Dir}
-	m.check(os.Remove(m.path("a/first")))
-	m.check(os.WriteFile(m.path("x/only"), []byte("both LOST"), 0o644))
+	want := testarchive.Describe(t, b.Root)
+	a := archive(t, b.Root)
+	m := testarchive.Builder{T: t, Root: a.Dir}
+	m.Check(os.Remove(m.Path("a/first")))
+	m.Check(os.WriteFile(m.Path("x/only"), []byte("both LOST"), 0o644))
 	var read int
 	opt := Options{Threads: 1, Fault: func(step string) error {
 		if step == "write" {
@@ -219,44 +221,44 @@ func TestLinkGroupSurvivesALostName(t *testing.T) {
 		}
 		return nil
 	}}
-	to := filepath.Join(tempDir(t), "to")
+	to := filepath.Join(testarchive.TempDir(t), "to")
 	rep := a.restore(nil, to, opt)
 	wantFailed(t, rep, "x/only", "y/only")
 	if read != 2 {
 		t.Errorf("read %d files, want 2: a stored inode known to be damaged is not read again", read)
 	}
-	got := describe(t, to)
+	got := testarchive.Describe(t, to)
 	inGroup := func(lines []string) []string {
 		return slices.DeleteFunc(slices.Clone(lines), func(s string) bool {
 			return !strings.HasPrefix(s, `"/a`) && !strings.HasPrefix(s, `"/b`) && !strings.HasPrefix(s, `"/c`)
 		})
 	}
-	sameTree(t, inGroup(want), inGroup(got))
+	testarchive.SameTree(t, inGroup(want), inGroup(got))
 }
 
 func TestExistingNamesAreNotTouched(t *testing.T) {
-	b := builder{t, filepath.Join(tempDir(t), "source")}
-	b.file("file", "new")
-	b.file("dir/inner", "new")
-	b.file("dir/taken", "new")
-	b.file("dir into link/file", "new")
-	b.file("dir into file/deep/file", "new")
-	b.check(os.Symlink("new", b.path("link")))
-	b.file("fresh/file", "new")
-	a := archive(t, b.root)
+	b := testarchive.Builder{T: t, Root: filepath.Join(testarchive.TempDir(t), "source")}
+	b.File("file", "new")
+	b.File("dir/inner", "new")
+	b.File("dir/taken", "new")
+	b.File("dir into link/file", "new")
+	b.File("dir into file/deep/file", "new")
+	b.Check(os.Symlink("new", b.Path("link")))
+	b.File("fresh/file", "new")
+	a := archive(t, b.Root)
 
-	outside := builder{t, tempDir(t)}
-	outside.file("kept", "old")
-	target := builder{t, tempDir(t)}
-	target.file("file", "old")
-	target.file("dir/taken", "old")
-	target.mode("dir", 0o711)
-	target.mtime("dir/taken", 1, 1)
-	target.check(os.Symlink(outside.root, target.path("dir into link")))
-	target.file("dir into file", "old")
-	target.check(os.Symlink("old", target.path("link")))
+	outside := testarchive.Builder{T: t, Root: testarchive.TempDir(t)}
+	outside.File("kept", "old")
+	target := testarchive.Builder{T: t, Root: testarchive.TempDir(t)}
+	target.File("file", "old")
+	target.File("dir/taken", "old")
+	target.Mode("dir", 0o711)
+	target.Mtime("dir/taken", 1, 1)
+	target.Check(os.Symlink(outside.Root, target.Path("dir into link")))
+	target.File("dir into file", "old")
+	target.Check(os.Symlink("old", target.Path("link")))
 
-	rep := a.restore(nil, target.root, Options{})
+	rep := a.restore(nil, target.Root, Options{})
 	wantFailed(t, rep, "file", "dir", "dir/taken", "dir into link", "dir into file", "link")
 	for _, f := range rep.Failed {
 		if !errors.Is(f.Err, ErrExists) {
@@ -268,31 +270,31 @@ func TestExistingNamesAreNotTouched(t *testing.T) {
 	}
 	for name, want := range map[string]string{"file": "old", "dir/taken": "old", "dir/inner": "new",
 		"dir into file": "old", "fresh/file": "new"} {
-		if got, err := os.ReadFile(target.path(name)); err != nil || string(got) != want {
+		if got, err := os.ReadFile(target.Path(name)); err != nil || string(got) != want {
 			t.Errorf("%s holds %q, %v; want %q", name, got, err, want)
 		}
 	}
-	info, err := os.Stat(target.path("dir"))
+	info, err := os.Stat(target.Path("dir"))
 	if err != nil || info.Mode().Perm() != 0o711 {
 		t.Errorf("existing folder became %v, %v", info.Mode(), err)
 	}
-	if list, err := os.ReadDir(outside.root); err != nil || len(list) != 1 {
+	if list, err := os.ReadDir(outside.Root); err != nil || len(list) != 1 {
 		t.Errorf("something was written through a symbolic link: %v, %v", list, err)
 	}
 }
 
 // A fault in any single step fails what it concerns and nothing else; a full disk ends the run.
 func TestEveryStepCanFail(t *testing.T) {
-	b := builder{t, filepath.Join(tempDir(t), "source")}
-	b.file("a/file", "x")
-	b.link("a/file", "b/link")
-	b.check(os.Symlink("x", b.path("symlink")))
-	b.dir("empty")
-	a := archive(t, b.root)
-	want := describe(t, b.root)
+	b := testarchive.Builder{T: t, Root: filepath.Join(testarchive.TempDir(t), "source")}
+	b.File("a/file", "x")
+	b.Link("a/file", "b/link")
+	b.Check(os.Symlink("x", b.Path("symlink")))
+	b.Dir("empty")
+	a := archive(t, b.Root)
+	want := testarchive.Describe(t, b.Root)
 	var steps []string
 	record := func(step string) error { steps = append(steps, step); return nil }
-	a.restore(nil, filepath.Join(tempDir(t), "to"), Options{Threads: 1, Fault: record})
+	a.restore(nil, filepath.Join(testarchive.TempDir(t), "to"), Options{Threads: 1, Fault: record})
 	for _, kind := range []string{"target", "mkdir", "create", "write", "metadata", "link", "sync"} {
 		if !slices.Contains(steps, kind) {
 			t.Errorf("no step %q", kind)
@@ -302,7 +304,7 @@ func TestEveryStepCanFail(t *testing.T) {
 		for _, fault := range []error{unix.EIO, unix.ENOSPC} {
 			t.Run(fmt.Sprintf("%d %s %v", i, step, fault), func(t *testing.T) {
 				n := -1
-				to := filepath.Join(tempDir(t), "to")
+				to := filepath.Join(testarchive.TempDir(t), "to")
 				rep, err := Run(context.Background(), a.Source, nil, to, Options{Threads: 1, Fault: func(string) error {
 					if n++; n == i {
 						return fault
@@ -321,7 +323,7 @@ func TestEveryStepCanFail(t *testing.T) {
 				if rep.FailedCount == 0 {
 					t.Fatal("nothing failed")
 				}
-				got := describe(t, to)
+				got := testarchive.Describe(t, to)
 				for _, f := range rep.Failed {
 					if !errors.Is(f.Err, fault) {
 						t.Errorf("%s: %v", f.Path, f.Err)
@@ -347,7 +349,7 @@ func TestEveryStepCanFail(t *testing.T) {
 					wantFailed(t, again)
 				}
 				if again.FailedCount == 0 {
-					sameTree(t, want, describe(t, to))
+					testarchive.SameTree(t, want, testarchive.Describe(t, to))
 				}
 			})
 		}
@@ -358,8 +360,8 @@ func TestCancelledRunFailsNoFile(t *testing.T) {
 	_, _, a := torture(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	created := 0
-	before := openDescriptors(t)
-	rep, err := Run(ctx, a.Source, nil, filepath.Join(tempDir(t), "to"), Options{Fault: func(step string) error {
+	before := testarchive.OpenDescriptors(t)
+	rep, err := Run(ctx, a.Source, nil, filepath.Join(testarchive.TempDir(t), "to"), Options{Fault: func(step string) error {
 		if step == "write" {
 			if created++; created == 5 {
 				cancel()
@@ -370,10 +372,10 @@ func TestCancelledRunFailsNoFile(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("error %v", err)
 	}
-	if errors.Is(err, ErrDamaged) || rep.FailedCount != 0 || rep.Files == 0 {
+	if errors.Is(err, tree.ErrDamaged) || rep.FailedCount != 0 || rep.Files == 0 {
 		t.Errorf("%v; failed %d, restored %d", err, rep.FailedCount, rep.Files)
 	}
-	if after := openDescriptors(t); after != before {
+	if after := testarchive.OpenDescriptors(t); after != before {
 		t.Errorf("%d descriptors open before, %d after", before, after)
 	}
 }
@@ -381,37 +383,37 @@ func TestCancelledRunFailsNoFile(t *testing.T) {
 // What the target hands down to new files, a default ACL and its group, has no place in a restored tree.
 func TestTargetBequeathsNothing(t *testing.T) {
 	_, want, a := torture(t)
-	target := builder{t, tempDir(t)}
-	target.mode("", 0o2777)
-	target.xattr("", "system.posix_acl_default", acl(7))
+	target := testarchive.Builder{T: t, Root: testarchive.TempDir(t)}
+	target.Mode("", 0o2777)
+	target.Xattr("", "system.posix_acl_default", testarchive.ACL(7))
 	if os.Geteuid() == 0 {
-		target.owner("", 0, 4321)
+		target.Owner("", 0, 4321)
 	}
-	top := describe(t, target.root)[0]
+	top := testarchive.Describe(t, target.Root)[0]
 	top = top[:strings.Index(top, "mtime=")]
-	rep := a.restore(nil, target.root, Options{})
+	rep := a.restore(nil, target.Root, Options{})
 	wantFailed(t, rep)
-	got := describe(t, target.root)
-	sameTree(t, want[1:], got[1:])
+	got := testarchive.Describe(t, target.Root)
+	testarchive.SameTree(t, want[1:], got[1:])
 	if !strings.HasPrefix(got[0], top) || !slices.Contains(rep.TargetDiffers, "mode") { // it was the user's
 		t.Errorf("the target was %s and is %s, differs in %q", top, got[0], rep.TargetDiffers)
 	}
-	wantFailed(t, a.restore(nil, target.root, Options{Overwrite: OverwriteChanged}))
-	sameTree(t, want, describe(t, target.root))
+	wantFailed(t, a.restore(nil, target.Root, Options{Overwrite: OverwriteChanged}))
+	testarchive.SameTree(t, want, testarchive.Describe(t, target.Root))
 }
 
 // What a file system cannot hold is counted: here a time that most cannot, from a catalog made by hand.
 func TestTimesOutOfRangeAreCounted(t *testing.T) {
-	dir := tempDir(t)
+	dir := testarchive.TempDir(t)
 	far := index.Entry{Type: index.Symlink, Mode: 0o777, UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Nlink: 1,
 		Mtime: index.Time{Sec: 1 << 40}, Target: "x", Size: 1}
-	c := model{}.put("far", far).catalog(t, dir, "catalog")
-	defer closeAll(t, c)
+	c := testarchive.Model{}.Put("far", far).Catalog(t, dir, "catalog")
+	defer testarchive.CloseAll(t, c)
 	a := archived{Source{c, filepath.Join(dir, "archive", "snapshot")}, t}
-	to := builder{t, filepath.Join(dir, "to")}
-	to.check(os.MkdirAll(a.Dir, 0o755))
-	rep := a.restore([]string{"far"}, to.root, Options{})
-	info, err := os.Lstat(to.path("far"))
+	to := testarchive.Builder{T: t, Root: filepath.Join(dir, "to")}
+	to.Check(os.MkdirAll(a.Dir, 0o755))
+	rep := a.restore([]string{"far"}, to.Root, Options{})
+	info, err := os.Lstat(to.Path("far"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -421,28 +423,28 @@ func TestTimesOutOfRangeAreCounted(t *testing.T) {
 }
 
 func TestDeepTree(t *testing.T) {
-	b := builder{t, filepath.Join(tempDir(t), "source")}
-	b.deep("deep", 3000)
-	a := archive(t, b.root)
-	to := filepath.Join(tempDir(t), "to")
+	b := testarchive.Builder{T: t, Root: filepath.Join(testarchive.TempDir(t), "source")}
+	b.Deep("deep", 3000)
+	a := archive(t, b.Root)
+	to := filepath.Join(testarchive.TempDir(t), "to")
 	items, most := 0, 0
 	rep := a.restore(nil, to, Options{Threads: 2, Item: func(Item) {
 		if items++; items%50 == 0 { // on the way down there are files, on the way up directories
-			most = max(most, openDescriptors(t))
+			most = max(most, testarchive.OpenDescriptors(t))
 		}
 	}})
 	wantFailed(t, rep)
 	if limit := 2*(dirhandles.MaxIdle+2*2) + 40; most > limit {
 		t.Errorf("%d descriptors open at a time, limit %d", most, limit)
 	}
-	sameTree(t, describe(t, b.root), describe(t, to))
+	testarchive.SameTree(t, testarchive.Describe(t, b.Root), testarchive.Describe(t, to))
 }
 
 func TestItemsAndProgressAddUp(t *testing.T) {
 	_, _, a := torture(t)
 	counts := make(map[Action]uint64)
 	progress := new(Progress)
-	rep := a.restore(nil, filepath.Join(tempDir(t), "to"), Options{Progress: progress, Item: func(i Item) {
+	rep := a.restore(nil, filepath.Join(testarchive.TempDir(t), "to"), Options{Progress: progress, Item: func(i Item) {
 		counts[i.Action]++
 	}})
 	if counts[Restored]+counts[Linked] != rep.Files+rep.Dirs || counts[Linked] != rep.Linked || rep.Linked == 0 {
@@ -454,7 +456,7 @@ func TestItemsAndProgressAddUp(t *testing.T) {
 }
 
 func TestReportAsJSON(t *testing.T) {
-	rep := Report{FailedCount: 1, Failed: []FailedItem{{Path: "\xff", Err: fmt.Errorf("%w: x", ErrDamaged)}}}
+	rep := Report{FailedCount: 1, Failed: []tree.FailedItem{{Path: "\xff", Err: fmt.Errorf("%w: x", tree.ErrDamaged)}}}
 	text, err := json.Marshal(rep)
 	if err != nil {
 		t.Fatal(err)

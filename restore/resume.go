@@ -13,6 +13,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/leftover"
+	"snapcopy/internal/tree"
 )
 
 // A restore into a new or an empty folder can be cut short and gone on with: a note in the target says meanwhile that
@@ -68,9 +69,9 @@ func (r *run) inSnapshot(d *dir, name string) bool {
 		_, known, err := r.from.Catalog.Lookup(name)
 		return known || err != nil
 	}
-	return slices.ContainsFunc(d.selected, func(s selection) bool {
-		top, _, _ := strings.Cut(join(s.folder, s.entry.Name), "/")
-		return top == name && r.opt.InPlace || s.entry.Name == name && !r.opt.InPlace
+	return slices.ContainsFunc(d.selected, func(s tree.Selection) bool {
+		top, _, _ := strings.Cut(index.Join(s.Folder, s.Entry.Name), "/")
+		return top == name && r.opt.InPlace || s.Entry.Name == name && !r.opt.InPlace
 	})
 }
 
@@ -118,7 +119,7 @@ func (r *run) noteText(d *dir) string {
 		h := sha256.New()
 		for i := range d.selected {
 			s := &d.selected[i]
-			fmt.Fprintf(h, "%q\n", join(s.folder, s.entry.Name))
+			fmt.Fprintf(h, "%q\n", index.Join(s.Folder, s.Entry.Name))
 		}
 		text += fmt.Sprintf("%t %x\n", r.opt.InPlace, h.Sum(nil))
 	}
@@ -161,7 +162,7 @@ func (r *run) comparePart(w *worker, d *dir, e *index.Entry, fd int, size int64)
 	if uint64(size) > e.Size {
 		return otherContent, nil
 	}
-	src, _, err := openStoredFile(d.handles.src, d.handles.lost, e)
+	src, _, err := tree.OpenStored(d.handles.src, d.handles.lost, e)
 	if err != nil {
 		return otherContent, err
 	}
@@ -184,7 +185,7 @@ func (r *run) comparePart(w *worker, d *dir, e *index.Entry, fd int, size int64)
 			return otherContent, fmt.Errorf("read in target: %w", err)
 		}
 		if err := readFull(src, stored, start); err != nil {
-			return otherContent, storedError(fmt.Errorf("read: %w", err))
+			return otherContent, tree.StoredError(fmt.Errorf("read: %w", err))
 		}
 		if !partOf(has, stored) {
 			return otherContent, nil

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"snapcopy/index"
+	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
 )
 
@@ -162,7 +163,7 @@ func TestKilledRestoreGoesOn(t *testing.T) {
 		owned = "dir a/o 0711 owner=5:6\nfile a/o/f 04755 x owner=5:6 xattr.user.n=1\nfile root 0644 x xattr.trusted.n=1\n" +
 			"char b/c/dev 0600 1:3\nset a owner=7:7 mtime=1000.1"
 	}
-	source := builtTree(t, resumable()+"\n"+owned)
+	source := testarchive.BuiltTree(t, resumable()+"\n"+owned)
 	a := archive(t, source)
 	want := testtree.Take(t, source)
 	for _, o := range []order{{}, {Named: true}, {Paths: []string{"a", "b", "sparse"}},
@@ -170,7 +171,7 @@ func TestKilledRestoreGoesOn(t *testing.T) {
 		{InPlace: true, Paths: []string{"b/c", "a/l", "a/f3"}}} {
 		o.Catalog, o.Dir = a.catalogPath(), a.Dir
 		t.Run(fmt.Sprint(o.Named, o.InPlace, o.Paths), func(t *testing.T) {
-			o.To = filepath.Join(tempDir(t), "whole")
+			o.To = filepath.Join(testarchive.TempDir(t), "whole")
 			o.KillAt = 0
 			o.run(t)
 			whole := testtree.Take(t, o.To)
@@ -180,7 +181,7 @@ func TestKilledRestoreGoesOn(t *testing.T) {
 			resumedOnce := false
 			rng := rand.New(rand.NewPCG(1, 2))
 			for at := int64(1); ; at += 1 + rng.Int64N(12) {
-				o.To = filepath.Join(tempDir(t), "to")
+				o.To = filepath.Join(testarchive.TempDir(t), "to")
 				o.KillAt = at
 				killed, _ := o.run(t)
 				if !killed {
@@ -214,7 +215,7 @@ func rootTime(o order) testtree.Field {
 // Guards: the same without privileges, where owners differ from the snapshot's and folders may be closed to us.
 func TestKilledRestoreGoesOnWithoutPrivileges(t *testing.T) {
 	needRoot(t)
-	source := builtTree(t, resumable()+"\ndir mine 0070\nfile mine/f 0400 x\nfile su 04755 x\n"+
+	source := testarchive.BuiltTree(t, resumable()+"\ndir mine 0070\nfile mine/f 0400 x\nfile su 04755 x\n"+
 		"file t 0644 x xattr.trusted.n=1\nset b/c owner=1000:1000 mtime=1000.3\nset su owner=1000:1000 mode=04755\n"+
 		"set b mtime=1000.2\nset b/c/f mode=0444\nset b/y mode=0644\nset mine/f mode=0444\nset . mtime=1000.9")
 	a := archive(t, source)
@@ -241,7 +242,7 @@ func TestKilledRestoreGoesOnWithoutPrivileges(t *testing.T) {
 		t.Fatal(err)
 	}
 	target := func() string {
-		dir := tempDir(t)
+		dir := testarchive.TempDir(t)
 		for path := dir; path != os.TempDir() && path != "/"; path = filepath.Dir(path) {
 			if err := os.Chmod(path, 0o777); err != nil {
 				t.Fatal(err)
@@ -272,13 +273,13 @@ func TestKilledRestoreGoesOnWithoutPrivileges(t *testing.T) {
 
 // Guards: the same at any moment, not just before a step.
 func TestKilledAtAnyTime(t *testing.T) {
-	source := builtTree(t, resumable()+"\nfile large 0644 random=8000000:9")
+	source := testarchive.BuiltTree(t, resumable()+"\nfile large 0644 random=8000000:9")
 	a := archive(t, source)
 	want := testtree.Take(t, source)
 	rng := rand.New(rand.NewPCG(5, 6))
 	kills := 0
 	for i := range 12 {
-		o := order{Catalog: a.catalogPath(), Dir: a.Dir, To: filepath.Join(tempDir(t), "to"), Named: i%2 == 0}
+		o := order{Catalog: a.catalogPath(), Dir: a.Dir, To: filepath.Join(testarchive.TempDir(t), "to"), Named: i%2 == 0}
 		for range 3 {
 			cmd := o.start(t)
 			time.Sleep(time.Duration(rng.IntN(16_000)) * time.Microsecond)
@@ -297,10 +298,10 @@ func TestKilledAtAnyTime(t *testing.T) {
 
 // Guards: a cancelled restore ends with the cause, and goes on.
 func TestCancelledRestoreGoesOn(t *testing.T) {
-	source := builtTree(t, resumable())
+	source := testarchive.BuiltTree(t, resumable())
 	a := archive(t, source)
 	for _, n := range []int{1, 5, 20, 50} {
-		to := filepath.Join(tempDir(t), "to")
+		to := filepath.Join(testarchive.TempDir(t), "to")
 		ctx, cancel := context.WithCancelCause(context.Background())
 		cause := errors.New("enough")
 		steps := 0
@@ -321,9 +322,9 @@ func TestCancelledRestoreGoesOn(t *testing.T) {
 
 // Guards: cancelled while contents are brought to the disk, which may take long, it ends as cancelled, and goes on.
 func TestCancelledInSync(t *testing.T) {
-	source := builtTree(t, resumable())
+	source := testarchive.BuiltTree(t, resumable())
 	a := archive(t, source)
-	to := filepath.Join(tempDir(t), "to")
+	to := filepath.Join(testarchive.TempDir(t), "to")
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	_, err := Run(ctx, a.Source, nil, to, Options{Fault: once("sync contents", 1, func() error {
@@ -341,9 +342,9 @@ func TestCancelledInSync(t *testing.T) {
 // Guards: going on does not overwrite what somebody else has put there meanwhile, and a target that is none of an
 // unfinished restore keeps what it has.
 func TestGoingOnKeepsForeignFiles(t *testing.T) {
-	source := builtTree(t, resumable())
+	source := testarchive.BuiltTree(t, resumable())
 	a := archive(t, source)
-	to := filepath.Join(tempDir(t), "to")
+	to := filepath.Join(testarchive.TempDir(t), "to")
 	o := order{Catalog: a.catalogPath(), Dir: a.Dir, To: to, KillAt: 3}
 	o.run(t)
 	testtree.Build(t, to, "file sparse 0600 foreign\nfile own 0600 own")
@@ -363,7 +364,7 @@ func TestGoingOnKeepsForeignFiles(t *testing.T) {
 // Guards: what going on replaces holds nothing but what it gets anyway, whatever its time and mode are.
 func TestGoingOnReplacesParts(t *testing.T) {
 	const size = 2_000_000
-	source := builtTree(t, "dir d 0755\nfile d/f 0644 random=2000000:1 mtime=5\nfile d/last 0644 x")
+	source := testarchive.BuiltTree(t, "dir d 0755\nfile d/f 0644 random=2000000:1 mtime=5\nfile d/last 0644 x")
 	a := archive(t, source)
 	stored, err := os.ReadFile(filepath.Join(source, "d/f"))
 	if err != nil {
@@ -408,7 +409,7 @@ func TestGoingOnReplacesParts(t *testing.T) {
 		{"something else", []byte("mine"), false},
 	} {
 		for _, meta := range metas {
-			to := filepath.Join(tempDir(t), "to")
+			to := filepath.Join(testarchive.TempDir(t), "to")
 			o := order{Catalog: a.catalogPath(), Dir: a.Dir, To: to, KillAt: 4}
 			if killed, _ := o.run(t); !killed {
 				t.Fatal("it was not killed")
@@ -444,10 +445,10 @@ func TestGoingOnReplacesParts(t *testing.T) {
 
 // Guards: the note of a restore that nobody goes on with does not get into an exact mirror of another snapshot.
 func TestNoteOfAnotherRestore(t *testing.T) {
-	first := archive(t, builtTree(t, resumable()))
-	source := builtTree(t, "file f 0644 x\ndir a 0700\nset . mtime=3")
+	first := archive(t, testarchive.BuiltTree(t, resumable()))
+	source := testarchive.BuiltTree(t, "file f 0644 x\ndir a 0700\nset . mtime=3")
 	second := archive(t, source)
-	to := filepath.Join(tempDir(t), "to")
+	to := filepath.Join(testarchive.TempDir(t), "to")
 	o := order{Catalog: first.catalogPath(), Dir: first.Dir, To: to, KillAt: 20}
 	o.run(t)
 	before := states(t, to)

@@ -12,20 +12,21 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
 )
 
 // Guards: going on leaves no part of a file whose stored file is damaged, and no name of the damage; what was finished
 // before that stays.
 func TestGoingOnDropsDamagedParts(t *testing.T) {
-	source := builtTree(t, "dir d 0755\nfile d/f 0644 random=10000:1 mtime=5\nfile d/group 0644 random=10000:2 mtime=5\n"+
+	source := testarchive.BuiltTree(t, "dir d 0755\nfile d/f 0644 random=10000:1 mtime=5\nfile d/group 0644 random=10000:2 mtime=5\n"+
 		"link d/name d/group\nfile d/ready 0644 random=10000:3 mtime=5")
 	a := archive(t, source)
 	ready, err := os.ReadFile(filepath.Join(source, "d/ready"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	to := filepath.Join(tempDir(t), "to")
+	to := filepath.Join(testarchive.TempDir(t), "to")
 	o := order{Catalog: a.catalogPath(), Dir: a.Dir, To: to, KillAt: 3}
 	if killed, _ := o.run(t); !killed {
 		t.Fatal("it was not killed")
@@ -74,7 +75,7 @@ func (o *order) finished(t *testing.T) bool {
 func TestGoingOnWithClosedFiles(t *testing.T) {
 	needRoot(t)
 	const user = 1000
-	source := builtTree(t, "dir d 0755 owner=1000:1000\nfile d/a 0040 a owner=1000:1000 mtime=5\n"+
+	source := testarchive.BuiltTree(t, "dir d 0755 owner=1000:1000\nfile d/a 0040 a owner=1000:1000 mtime=5\n"+
 		"file d/b 0 b owner=1000:1000 mtime=5\nset d mtime=5\nset . owner=1000:1000 mode=0755 mtime=5")
 	a := archive(t, source)
 	for _, path := range []string{a.Dir + "/d/a", a.Dir + "/d/b", a.catalogPath()} { // the user may read the archive
@@ -93,7 +94,7 @@ func TestGoingOnWithClosedFiles(t *testing.T) {
 	letIn(filepath.Dir(a.catalogPath()), 0o755)
 	want := testtree.Take(t, source)
 	for at, killed := int64(1), true; killed; at++ {
-		dir := tempDir(t)
+		dir := testarchive.TempDir(t)
 		letIn(dir, 0o777)
 		o := order{Catalog: a.catalogPath(), Dir: a.Dir, To: filepath.Join(dir, "to"), User: user, KillAt: at}
 		killed, _ = o.run(t)
@@ -110,7 +111,7 @@ func TestPowerCutDuringLastSync(t *testing.T) {
 	for _, kind := range []string{"ext4", "xfs"} {
 		t.Run(kind, func(t *testing.T) {
 			disk := testtree.NewDisk(t, kind, 400<<20)
-			source := builtTree(t, "dir d 0755\nfile d/a 0644 random=10000:1\nfile d/b 0600 random=100000:2\nfile c 0644 x")
+			source := testarchive.BuiltTree(t, "dir d 0755\nfile d/a 0644 random=10000:1\nfile d/b 0600 random=100000:2\nfile c 0644 x")
 			a := archive(t, source)
 			to := filepath.Join(disk.Path, "to")
 			opt := Options{Fault: func(step string) error {

@@ -16,21 +16,22 @@ import (
 	"golang.org/x/sys/unix"
 
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
 )
 
 // manyFiles makes folders with files, enough for settling them to take a while.
 func manyFiles(t *testing.T, source string) {
 	t.Helper()
-	b := builder{t, source}
+	b := testarchive.Builder{T: t, Root: source}
 	for i := range 30 {
 		for j := range 20 {
-			b.file(fmt.Sprintf("d%d/e%d/f%d", i, j%3, j), fmt.Sprint("content ", i, j))
+			b.File(fmt.Sprintf("d%d/e%d/f%d", i, j%3, j), fmt.Sprint("content ", i, j))
 		}
-		b.link(fmt.Sprintf("d%d/e0/f0", i), fmt.Sprintf("links/%d", i))
-		b.check(os.Symlink("x", b.path(fmt.Sprintf("d%d/symlink", i))))
+		b.Link(fmt.Sprintf("d%d/e0/f0", i), fmt.Sprintf("links/%d", i))
+		b.Check(os.Symlink("x", b.Path(fmt.Sprintf("d%d/symlink", i))))
 	}
-	b.check(os.Chtimes(b.path("links"), time.Unix(1, 0), time.Unix(1, 0)))
+	b.Check(os.Chtimes(b.Path("links"), time.Unix(1, 0), time.Unix(1, 0)))
 	testtree.Build(t, source, `
 		file sparse 0644 "head" at=300000:tail hole=500000 mtime=5.55
 		set d3 mtime=3.3

@@ -71,7 +71,7 @@ func (s *settling) copyRound(ctx context.Context) (err error) {
 		s.report.BytesChecked += s.workers[i].bytesChecked
 	}
 	s.report.Failed, s.report.FailedCount = s.tally.failed, s.tally.count
-	slices.SortFunc(s.report.Failed, func(a, b FailedItem) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(s.report.Failed, func(a, b tree.FailedItem) int { return strings.Compare(a.Path, b.Path) })
 	return err
 }
 
@@ -200,7 +200,7 @@ func (s *settling) copyEntry(ctx context.Context, w *settler, m merge, r *index.
 	case ctx.Err() != nil || fsat.IsNoSpace(err):
 		return fmt.Errorf("copy %q: %w", pathIn(m.at, e.Name), err)
 	default:
-		s.failed(FailedItem{Path: pathIn(m.at, e.Name), Err: fmt.Errorf("copy: %w", err)})
+		s.failed(tree.FailedItem{Path: pathIn(m.at, e.Name), Err: fmt.Errorf("copy: %w", err)})
 	}
 	return nil
 }
@@ -249,11 +249,11 @@ func (s *settling) shares(lower int) (bool, error) {
 
 func pathIn(at *way, name string) string { return strings.Join(append(at.names(), name), "/") }
 
-func (s *settling) failed(item FailedItem) {
+func (s *settling) failed(item tree.FailedItem) {
 	s.tally.mu.Lock()
 	defer s.tally.mu.Unlock()
 	s.tally.count++
-	if len(s.tally.failed) < maxListed {
+	if len(s.tally.failed) < tree.MaxListed {
 		s.tally.failed = append(s.tally.failed, item)
 	}
 }
@@ -261,14 +261,14 @@ func (s *settling) failed(item FailedItem) {
 // check compares a stored file with its hash. It reads the archive and not the mounted tree, so that no writer there
 // comes in between: what the kernel copies is what is read here.
 func (s *settling) check(ctx context.Context, w *settler, m merge, e *index.Entry) (err error) {
-	fd, stored, err := openStoredFile(w.low, errNoFolder, e)
+	fd, stored, err := tree.OpenStored(w.low, errNoFolder, e)
 	if err == nil {
 		var hash [32]byte
 		var n int64
 		n, hash, err = w.copier.Copy(ctx, filecopy.NoFile, fd, stored.Size, fsat.HasHoles(fd, stored.Size))
 		w.bytesChecked += uint64(w.copier.Data)
 		if err == nil && (uint64(n) != e.Size || hash != e.Hash) {
-			err = errContent
+			err = tree.ErrContent
 		}
 		if err == nil && stored.Blocks*512 < stored.Size {
 			err = s.notedHoles(fd, stored.Size, pathIn(m.at, e.Name))

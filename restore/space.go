@@ -8,11 +8,12 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/tree"
 )
 
 // lookAtSpace asks what the target's file system is like and, if nothing is in the target, whether it can hold everything.
 // What may share the archive's blocks, or exists already, needs no space that could be told.
-func (r *run) lookAtSpace(empty bool, selected []selection) error {
+func (r *run) lookAtSpace(empty bool, selected []tree.Selection) error {
 	space, err := fsat.FileSystem(r.target)
 	if err != nil {
 		return &fs.PathError{Op: "statfs", Path: r.report.Target, Err: err}
@@ -34,15 +35,15 @@ func (r *run) lookAtSpace(empty bool, selected []selection) error {
 
 // needed adds up what is to be restored, without holes, what is left out, and second names of an inode: sizes alone have
 // shown that it may be too much.
-func (r *run) needed(selected []selection) (uint64, error) {
+func (r *run) needed(selected []tree.Selection) (uint64, error) {
 	c := spaceCount{run: r, seen: make(map[groupKey]bool)}
 	if selected == nil {
 		root := r.from.Catalog.Root()
 		c.below("", &root)
 	}
 	for i := range selected {
-		e := &selected[i].entry
-		c.add(selected[i].folder, func(yield func(int, *index.Entry) bool) { yield(0, e) })
+		e := &selected[i].Entry
+		c.add(selected[i].Folder, func(yield func(int, *index.Entry) bool) { yield(0, e) })
 	}
 	return c.bytes, context.Cause(r.ctx)
 }
@@ -71,9 +72,9 @@ func (c *spaceCount) add(folder string, entries iter.Seq2[int, *index.Entry]) {
 	for _, e := range entries {
 		dir := e.Type == index.Dir
 		switch {
-		case !dir && e.Type != index.File || c.run.excluded(join(folder, e.Name), dir):
+		case !dir && e.Type != index.File || c.run.excluded(index.Join(folder, e.Name), dir):
 		case dir:
-			c.below(join(folder, e.Name), e)
+			c.below(index.Join(folder, e.Name), e)
 		case !e.Linked() || !c.known(e):
 			c.bytes += withoutHoles(e)
 		}

@@ -14,6 +14,7 @@ import (
 
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/leftover"
+	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
 )
 
@@ -21,7 +22,7 @@ import (
 // reason, the restore stops, leaves no half file, and goes on once there is room.
 func TestFullDisk(t *testing.T) {
 	disk := testtree.NewDisk(t, "ext4", 16<<20)
-	source := builtTree(t, "dir d 0755\nfile d/a 0644 random=3000000:1\nfile d/b 0644 random=3000000:2\nlink c d/b\n"+
+	source := testarchive.BuiltTree(t, "dir d 0755\nfile d/a 0644 random=3000000:1\nfile d/b 0644 random=3000000:2\nlink c d/b\n"+
 		"file e 0644 random=3000000:3\nset d mtime=7\nset . mtime=8")
 	a := archive(t, source)
 	filler := filepath.Join(disk.Path, "filler")
@@ -82,7 +83,7 @@ func TestFullDisk(t *testing.T) {
 // Guards: an attribute for which there is no room on the disk is not left out as if the file system could not hold it.
 func TestFullDiskForXattrs(t *testing.T) {
 	disk := testtree.NewDisk(t, "ext4", 16<<20, "-m", "0")
-	source := builtTree(t, "file f 0644 xattr.user.a="+strings.Repeat("x", 600)+"\nfile g 0644\nset . mtime=8")
+	source := testarchive.BuiltTree(t, "file f 0644 xattr.user.a="+strings.Repeat("x", 600)+"\nfile g 0644\nset . mtime=8")
 	a := archive(t, source)
 	to := filepath.Join(disk.Path, "to")
 	if err := os.Mkdir(to, 0o755); err != nil {
@@ -126,16 +127,16 @@ func fillUp(t *testing.T, filler string) {
 
 // Guards: Verify reads back what was written, counts it, and does not let through what reads back as something else.
 func TestVerifyReadsBack(t *testing.T) {
-	source := builtTree(t, "file f 0644 random=100000:1\nfile g 0644 other\nlink h g\nset . mtime=3")
+	source := testarchive.BuiltTree(t, "file f 0644 random=100000:1\nfile g 0644 other\nlink h g\nset . mtime=3")
 	a := archive(t, source)
-	to := filepath.Join(tempDir(t), "to")
+	to := filepath.Join(testarchive.TempDir(t), "to")
 	if rep := a.wantMirror(source, to, Options{Verify: true}); rep.BytesVerified != 100_005 {
 		t.Errorf("%d bytes verified", rep.BytesVerified)
 	}
 	if rep := a.wantMirror(source, to, Options{Verify: true}); rep.BytesVerified != 0 {
 		t.Errorf("%d bytes verified, and none written", rep.BytesVerified)
 	}
-	to = builtTree(t, "file own 0644") // in a new folder a file has its own name from the start
+	to = testarchive.BuiltTree(t, "file own 0644") // in a new folder a file has its own name from the start
 	spoilt := false
 	rep := a.restore(nil, to, Options{Verify: true, Threads: 1, Fault: func(step string) error {
 		if step == "unnamed" {
@@ -227,7 +228,7 @@ func openFile(path string) (int, error) { return unix.Open(path, unix.O_RDONLY|u
 // Guards: what only seems too much is restored: holes, second names and what is left out take no room.
 func TestSpaceOfWhatIsStored(t *testing.T) {
 	disk := testtree.NewDisk(t, "ext4", 16<<20)
-	source := builtTree(t, "dir d 0755\nfile d/hole 0644 hole=200000000\nfile d/a 0644 random=6000000:1\nlink b d/a\nlink c d/a\n"+
+	source := testarchive.BuiltTree(t, "dir d 0755\nfile d/hole 0644 hole=200000000\nfile d/a 0644 random=6000000:1\nlink b d/a\nlink c d/a\n"+
 		"dir out 0755\nfile out/x 0644 random=6000000:2\nset d mtime=7\nset . mtime=8")
 	a := archive(t, source)
 	to := filepath.Join(disk.Path, "to")

@@ -15,6 +15,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/leftover"
+	"snapcopy/internal/tree"
 )
 
 // Errors of Swap, told apart with errors.Is.
@@ -134,7 +135,7 @@ func (s *swap) lock(attrs index.Attrs, report *Report) (err error) {
 	if err := fsat.StatHandle(fd, &st); err != nil {
 		return err
 	}
-	if idOf(&st) != s.made {
+	if tree.IDOf(&st) != s.made {
 		return errMoved
 	}
 	err = fsat.SetAttrs(fd, uint32(attrs), uint32(lockingAttrs))
@@ -151,10 +152,10 @@ type swap struct {
 	dir    int
 	name   string // of the target
 	exists bool
-	fresh  string  // of the new tree until it is exchanged
-	old    string  // of the old one afterwards
-	made   inodeID // of the new tree
-	done   bool    // the two are exchanged
+	fresh  string       // of the new tree until it is exchanged
+	old    string       // of the old one afterwards
+	made   tree.InodeID // of the new tree
+	done   bool         // the two are exchanged
 	step   func(name string) error
 }
 
@@ -199,7 +200,7 @@ func openSwap(from Source, to string, now time.Time) (s swap, err error) {
 }
 
 // look makes sure that the target can be exchanged, before any work is done.
-func (s *swap) look(archive map[inodeID]bool) error {
+func (s *swap) look(archive map[tree.InodeID]bool) error {
 	var above, st fsat.Stat
 	err := fsat.StatAt(s.dir, s.name, &st)
 	if fsat.IsGone(err) {
@@ -216,7 +217,7 @@ func (s *swap) look(archive map[inodeID]bool) error {
 		return fs.ErrExist
 	case st.Dev != above.Dev || st.Mounted:
 		return ErrMountPoint
-	case archive[idOf(&st)]:
+	case archive[tree.IDOf(&st)]:
 		return ErrHoldsArchive
 	case (st.Attrs|above.Attrs)&uint32(lockingAttrs) != 0:
 		return whyRefused(s.dir, s.name, syscall.EPERM)
@@ -247,7 +248,7 @@ func (s *swap) openFresh() (fd int, err error) {
 			own, err = isFresh(fd, &st)
 		}
 		if err == nil && own {
-			s.made = idOf(&st)
+			s.made = tree.IDOf(&st)
 			return fd, nil
 		}
 		if err = errors.Join(err, fsat.Close(fd)); err != nil {
@@ -286,7 +287,7 @@ func (s *swap) exchange() error {
 	if err := fsat.StatAt(s.dir, s.fresh, &st); err != nil {
 		return err
 	}
-	if idOf(&st) != s.made {
+	if tree.IDOf(&st) != s.made {
 		return errMoved
 	}
 	if !s.exists {

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
 )
 
@@ -35,10 +36,10 @@ func names(t *testing.T, dir string) (list []string) {
 
 // Guards: the new tree is exact, the old one is kept as it was, also if several exchanges fall into one second.
 func TestSwapExchangesTrees(t *testing.T) {
-	source := builtTree(t, resumable())
+	source := testarchive.BuiltTree(t, resumable())
 	a := archive(t, source)
 	want := testtree.Take(t, source)
-	folder := builtTree(t, "dir site 0711 mtime=5\nfile site/own 0600 x\ndir site/deep 0500\nfile site/deep/f 0400 y\n"+
+	folder := testarchive.BuiltTree(t, "dir site 0711 mtime=5\nfile site/own 0600 x\ndir site/deep 0500\nfile site/deep/f 0400 y\n"+
 		"link site/l site/own")
 	to := filepath.Join(folder, "site")
 	old := testtree.Take(t, to)
@@ -62,10 +63,10 @@ func TestSwapExchangesTrees(t *testing.T) {
 
 // Guards: a missing target, a link to a folder, and what cannot be exchanged.
 func TestSwapTargets(t *testing.T) {
-	source := builtTree(t, "file f 0644 x\nset . mtime=3")
+	source := testarchive.BuiltTree(t, "file f 0644 x\nset . mtime=3")
 	a := archive(t, source)
 	want := testtree.Take(t, source)
-	folder := builtTree(t, "dir real 0755\ndir real/site 0755\nfile real/site/own 0644\nsymlink link real/site\n"+
+	folder := testarchive.BuiltTree(t, "dir real 0755\ndir real/site 0755\nfile real/site/own 0644\nsymlink link real/site\n"+
 		"file file 0644\nsymlink broken nowhere")
 	rep, err := Swap(context.Background(), a.Source, filepath.Join(folder, "new/site"), Options{}, swapTime)
 	if err != nil || rep.OldTree != "" {
@@ -104,7 +105,7 @@ func TestSwapTargets(t *testing.T) {
 	refused(filepath.Dir(filepath.Dir(a.Dir)), ErrHoldsArchive)
 	refused(a.Dir, ErrInsideArchive)
 	refused("/", ErrMountPoint)
-	mount := builtTree(t, "dir tmpfs 0755\ndir bind 0755\ndir other 0755")
+	mount := testarchive.BuiltTree(t, "dir tmpfs 0755\ndir bind 0755\ndir other 0755")
 	testtree.Tmpfs(t, filepath.Join(mount, "tmpfs"), "size=1m")
 	testtree.Bind(t, filepath.Join(mount, "other"), filepath.Join(mount, "bind"))
 	refused(filepath.Join(mount, "tmpfs"), ErrMountPoint)
@@ -113,8 +114,8 @@ func TestSwapTargets(t *testing.T) {
 
 // Guards: what is planted under the new tree's name is not followed, and a user's folder of that name stays as it is.
 func TestSwapDoesNotFollowAPlantedLink(t *testing.T) {
-	a := archive(t, builtTree(t, "file f 0644 x"))
-	folder := builtTree(t, "dir site 0755\ndir outside 0700\nfile outside/own 0600 x\nsymlink .site.snapcopy-new outside")
+	a := archive(t, testarchive.BuiltTree(t, "file f 0644 x"))
+	folder := testarchive.BuiltTree(t, "dir site 0755\ndir outside 0700\nfile outside/own 0600 x\nsymlink .site.snapcopy-new outside")
 	testtree.Build(t, folder, "dir .site.snapcopy-new-2 0700\nfile .site.snapcopy-new-2/mine 0600 x\n"+
 		"file .site.snapcopy-new-2/"+unfinishedName+" 0600 mine\nfile .site.snapcopy-new-3 0600 x\ndir .site.snapcopy-new-4 0755")
 	before := testtree.Take(t, folder)
@@ -136,9 +137,9 @@ func TestSwapDoesNotFollowAPlantedLink(t *testing.T) {
 
 // Guards: nothing is exchanged if anything could not be restored; the next run goes on from there.
 func TestSwapOfADamagedSnapshot(t *testing.T) {
-	source := builtTree(t, "file f 0644 good\nfile g 0644 also\nset . mtime=4")
+	source := testarchive.BuiltTree(t, "file f 0644 good\nfile g 0644 also\nset . mtime=4")
 	a := archive(t, source)
-	folder := builtTree(t, "dir site 0755\nfile site/own 0644")
+	folder := testarchive.BuiltTree(t, "dir site 0755\nfile site/own 0644")
 	to := filepath.Join(folder, "site")
 	before := states(t, to)
 	if err := os.WriteFile(filepath.Join(a.Dir, "g"), []byte("alzo"), 0o644); err != nil {
@@ -165,11 +166,11 @@ func TestSwapOfADamagedSnapshot(t *testing.T) {
 // completes, be it of the same snapshot or another one, and the old tree is never lost. The same on file systems that
 // cannot exchange names.
 func TestSwapCutShort(t *testing.T) {
-	source := builtTree(t, "dir d 0500 mtime=1\nfile d/f 0644 x\nfile l 0600 shared\nlink d/l l\nset . mtime=2")
-	other := builtTree(t, "dir d 0755 mtime=1\nfile d/g 0644 other\nset . mtime=3")
+	source := testarchive.BuiltTree(t, "dir d 0500 mtime=1\nfile d/f 0644 x\nfile l 0600 shared\nlink d/l l\nset . mtime=2")
+	other := testarchive.BuiltTree(t, "dir d 0755 mtime=1\nfile d/g 0644 other\nset . mtime=3")
 	a, b := archive(t, source), archive(t, other)
 	const before = "dir site 0711 mtime=5\nfile site/own 0600 x mtime=5\nset site mtime=5"
-	old := testtree.Take(t, filepath.Join(builtTree(t, before), "site"))
+	old := testtree.Take(t, filepath.Join(testarchive.BuiltTree(t, before), "site"))
 	want := []testtree.Tree{testtree.Take(t, source), testtree.Take(t, other)}
 	for _, refuse := range []bool{false, true} {
 		fault := func(n int, err error) (func(string) error, *[]string) {
@@ -185,7 +186,7 @@ func TestSwapCutShort(t *testing.T) {
 			}, steps
 		}
 		for n := 1; ; n++ {
-			folder := builtTree(t, before)
+			folder := testarchive.BuiltTree(t, before)
 			to := filepath.Join(folder, "site")
 			f, steps := fault(n, unix.EIO)
 			rep, err := Swap(context.Background(), a.Source, to, Options{Threads: 1, Fault: f}, swapTime)
@@ -212,7 +213,7 @@ func TestSwapCutShort(t *testing.T) {
 			swapAgain(t, what, []archived{a, b}[n%2], want[n%2], old, folder)
 		}
 		for n := int64(1); ; n++ {
-			folder := builtTree(t, before)
+			folder := testarchive.BuiltTree(t, before)
 			o := order{Catalog: a.catalogPath(), Dir: a.Dir, To: filepath.Join(folder, "site"), Swap: true, KillAt: n,
 				Now: swapTime}
 			if killed, _ := o.run(t); !killed {
@@ -250,8 +251,8 @@ func swapAgain(t *testing.T, what string, a archived, want, old testtree.Tree, f
 // Guards: a top folder that cannot be moved once it has its attributes gets them after the exchange; an old one that
 // cannot be moved is told of before any work.
 func TestSwapOfAnImmutableTop(t *testing.T) {
-	source := builtTree(t, "file f 0644 x\nset . mtime=2")
-	folder := builtTree(t, "dir site 0711\nfile site/own 0600 x")
+	source := testarchive.BuiltTree(t, "file f 0644 x\nset . mtime=2")
+	folder := testarchive.BuiltTree(t, "dir site 0711\nfile site/own 0600 x")
 	to := filepath.Join(folder, "site")
 	if !chattr(t, "+i", source, []string{"."}) {
 		t.Skip("no file attributes here")

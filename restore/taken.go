@@ -104,7 +104,7 @@ func (r *run) settleTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat, diff
 	case diff == otherMetadata && r.opt.Overwrite != OverwriteAlways && r.mayUpdate(w, e, st) &&
 		(group == nil || group.dir == nil):
 		made, err := r.update(w, d, e, st)
-		if err == nil && group != nil && r.groups.claim(idOf(st), e) {
+		if err == nil && group != nil && r.groups.claim(tree.IDOf(st), e) {
 			group.found, group.dir, group.name, group.made = true, d, cloneName(e), madeOf(&made)
 		}
 		return err
@@ -116,7 +116,7 @@ func (r *run) settleTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat, diff
 		return err
 	}
 	_, err := r.make(w, d, e, st)
-	if diff == partOfContent && errors.Is(err, errContent) {
+	if diff == partOfContent && errors.Is(err, tree.ErrContent) {
 		err = errors.Join(err, r.dropPart(d, e, st))
 	}
 	return err
@@ -127,7 +127,7 @@ func (r *run) settleTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat, diff
 func (r *run) linkedTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat) error {
 	group := r.groups.enter(e)
 	defer group.mu.Unlock()
-	if group.dir != nil && group.made.id == idOf(st) {
+	if group.dir != nil && group.made.id == tree.IDOf(st) {
 		return r.settleTaken(w, d, e, st, noDifference, group)
 	}
 	if group.dir != nil {
@@ -175,7 +175,7 @@ func (r *run) linkedTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat) erro
 	if err != nil {
 		return err
 	}
-	if diff == noDifference && r.opt.Overwrite != OverwriteAlways && r.groups.claim(idOf(st), e) {
+	if diff == noDifference && r.opt.Overwrite != OverwriteAlways && r.groups.claim(tree.IDOf(st), e) {
 		group.found, group.dir, group.name, group.made = true, d, cloneName(e), madeOf(st)
 	} else if diff == noDifference {
 		diff = otherContent
@@ -259,8 +259,8 @@ func (r *run) compareEntry(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (di
 // names: nothing is to be made a link to that.
 func (r *run) isStored(d *dir, e *index.Entry, st *fsat.Stat) bool {
 	var stored fsat.Stat
-	return e.Linked() && st.Dev == r.archive.dev && d.handles.src >= 0 &&
-		fsat.StatAt(d.handles.src, e.Name, &stored) == nil && idOf(&stored) == idOf(st)
+	return e.Linked() && st.Dev == r.archive.Dev && d.handles.src >= 0 &&
+		fsat.StatAt(d.handles.src, e.Name, &stored) == nil && tree.IDOf(&stored) == tree.IDOf(st)
 }
 
 var errStored = fmt.Errorf("%w, and is the archive's stored file itself: what is written to it changes the snapshot", ErrExists)

@@ -19,6 +19,7 @@ import (
 	"snapcopy/internal/filecopy"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/pax"
+	"snapcopy/internal/tree"
 )
 
 // TarOptions are the choices for one archive. The zero value is good.
@@ -57,7 +58,7 @@ type TarReport struct {
 	// NotInTar is how many of them have no form in a tar archive: their error wraps ErrNotInTar.
 	NotInTar uint64 `json:"not_in_tar"`
 	// Failed names the first 1000, sorted by path.
-	Failed []FailedItem `json:"failed,omitempty"`
+	Failed []tree.FailedItem `json:"failed,omitempty"`
 }
 
 // ErrNotInTar says that a tar archive has no form for an entry, as for a socket.
@@ -71,8 +72,8 @@ type tarRun struct {
 	report *TarReport
 	out    *pax.Writer
 
-	selected []selection // nil: the whole snapshot
-	snapshot int         // handle of the snapshot's folder
+	selected []tree.Selection // nil: the whole snapshot
+	snapshot int              // handle of the snapshot's folder
 	top      tarDir
 	dirs     dirhandles.Set[*tarDir]
 	groups   map[groupKey]*tarGroup
@@ -104,7 +105,7 @@ func WriteTar(ctx context.Context, from Source, paths []string, w io.Writer, opt
 	}
 	t := &tarRun{ctx: ctx, from: from, opt: opt, groups: make(map[groupKey]*tarGroup)}
 	t.report = &TarReport{Snapshot: from.Catalog.Summary().Snapshot}
-	if t.selected, err = selectPaths(from.Catalog, paths, false); err != nil {
+	if t.selected, err = tree.Select(from.Catalog, paths, false); err != nil {
 		return nil, err
 	}
 	(&run{from: from, opt: Options{Progress: opt.Progress}}).expect(t.selected)
@@ -114,7 +115,7 @@ func WriteTar(ctx context.Context, from Source, paths []string, w io.Writer, opt
 	defer func() { err = errors.Join(err, fsat.Close(t.snapshot)) }()
 
 	err = t.compressed(w, t.archive)
-	slices.SortFunc(t.report.Failed, func(a, b FailedItem) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(t.report.Failed, func(a, b tree.FailedItem) int { return strings.Compare(a.Path, b.Path) })
 	return t.report, err
 }
 
@@ -212,7 +213,7 @@ func (t *tarRun) failed(d *tarDir, e *index.Entry, err error) error {
 
 // list puts an entry on the list of those that are not in the archive.
 func (t *tarRun) list(d *tarDir, e *index.Entry, err error) {
-	item := FailedItem{Path: strings.Clone(d.child(e.Name)), Err: cause(err)}
+	item := tree.FailedItem{Path: strings.Clone(d.child(e.Name)), Err: tree.Cause(err)}
 	entries := uint64(1)
 	if e.Type == index.Dir {
 		item.Below = e.Below
@@ -220,13 +221,13 @@ func (t *tarRun) list(d *tarDir, e *index.Entry, err error) {
 	}
 	r := t.report
 	r.FailedCount += entries
-	if errors.Is(err, ErrDamaged) {
+	if errors.Is(err, tree.ErrDamaged) {
 		r.Damaged += entries
 	}
 	if errors.Is(err, ErrNotInTar) {
 		r.NotInTar += entries
 	}
-	if len(r.Failed) < maxListed {
+	if len(r.Failed) < tree.MaxListed {
 		r.Failed = append(r.Failed, item)
 	}
 	if t.opt.Item != nil {

@@ -18,19 +18,21 @@ import (
 	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/exclude"
 	"snapcopy/internal/filecopy"
+	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
+	"snapcopy/internal/tree"
 )
 
 // tar writes an archive without an error of the run itself.
 func (a archived) tar(paths []string, opt TarOptions) (*TarReport, []byte) {
 	a.t.Helper()
-	before := openDescriptors(a.t)
+	before := testarchive.OpenDescriptors(a.t)
 	var out bytes.Buffer
 	rep, err := WriteTar(context.Background(), a.Source, paths, &out, opt)
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	if after := openDescriptors(a.t); after != before {
+	if after := testarchive.OpenDescriptors(a.t); after != before {
 		a.t.Errorf("%d descriptors open before, %d after", before, after)
 	}
 	if !opt.Zstd && rep.BytesArchive != uint64(out.Len()) {
@@ -50,7 +52,7 @@ func TestTarRoundTrip(t *testing.T) {
 	source := filepath.Join(disk.Path, "source")
 	tarTorture(t, source)
 	a := archiveIn(t, source, filepath.Join(disk.Path, "archive"))
-	t.Cleanup(func() { closeAll(t, a.Catalog) })
+	t.Cleanup(func() { testarchive.CloseAll(t, a.Catalog) })
 	want := testtree.Take(t, source)
 	for i, tool := range tarTools {
 		t.Run(tool.name, func(t *testing.T) {
@@ -83,14 +85,14 @@ func TestTarRoundTrip(t *testing.T) {
 func TestTarHugeFiles(t *testing.T) {
 	disk := testtree.NewDisk(t, "ext4", 64<<20, "-b", "4096")
 	source := filepath.Join(disk.Path, "source")
-	b := builder{t, source}
-	b.dir("")
+	b := testarchive.Builder{T: t, Root: source}
+	b.Dir("")
 	sizes := map[string]int64{"9 GiB": 9 << 30, "5 TiB": 5<<40 + 3, "hole": 5 << 40}
 	pieces(b, "9 GiB", sizes["9 GiB"], []int64{0, 9<<30 - 6})
 	pieces(b, "5 TiB", sizes["5 TiB"], []int64{3 << 30, 4<<40 + 4096})
 	pieces(b, "hole", sizes["hole"], nil)
 	a := archiveIn(t, source, filepath.Join(disk.Path, "archive"))
-	t.Cleanup(func() { closeAll(t, a.Catalog) })
+	t.Cleanup(func() { testarchive.CloseAll(t, a.Catalog) })
 	rep, archive := a.tar(nil, TarOptions{})
 	wantLeftOut(t, rep)
 	if len(archive) > 1<<20 {
@@ -106,7 +108,7 @@ func TestTarHugeFiles(t *testing.T) {
 				t.Fatalf("%v\n%s", err, output)
 			}
 			for name, size := range sizes {
-				if want, got := dataOf(t, b.path(name), size), dataOf(t, filepath.Join(to, name), size); got != want {
+				if want, got := dataOf(t, b.Path(name), size), dataOf(t, filepath.Join(to, name), size); got != want {
 					t.Errorf("%s has %q, want %q", name, got, want)
 				}
 			}
@@ -165,12 +167,12 @@ func members(t *testing.T, archive []byte) (list []string) {
 }
 
 func TestTarPathsAreStoredByTheirNames(t *testing.T) {
-	b := builder{t, filepath.Join(tempDir(t), "source")}
-	b.file("a/b/one", "x")
-	b.link("a/b/one", "a/b/c/two")
-	b.link("a/b/one", "elsewhere")
-	b.file("top", "y")
-	a := archive(t, b.root)
+	b := testarchive.Builder{T: t, Root: filepath.Join(testarchive.TempDir(t), "source")}
+	b.File("a/b/one", "x")
+	b.Link("a/b/one", "a/b/c/two")
+	b.Link("a/b/one", "elsewhere")
+	b.File("top", "y")
+	a := archive(t, b.Root)
 	for _, c := range []struct{ paths, want []string }{
 		{nil, []string{"5 ./", "5 ./a/", "5 ./a/b/", "5 ./a/b/c/", "0 ./a/b/c/two", "1 ./a/b/one -> ./a/b/c/two",
 			"1 ./elsewhere -> ./a/b/c/two", "0 ./top", "5 ./"}},
@@ -206,21 +208,21 @@ func TestTarPathsAreStoredByTheirNames(t *testing.T) {
 }
 
 func TestTarLeavesDamagedFilesOut(t *testing.T) {
-	b := builder{t, filepath.Join(tempDir(t), "source")}
+	b := testarchive.Builder{T: t, Root: filepath.Join(testarchive.TempDir(t), "source")}
 	large := string(testtree.Random(3<<20, 1))
 	for _, name := range []string{"a flipped", "b cut", "c longer", "d gone", "e good"} {
-		b.file("small/"+name, "content")
-		b.file("large/"+name, large)
+		b.File("small/"+name, "content")
+		b.File("large/"+name, large)
 	}
-	b.file("folder gone/file", "x")
-	b.link("small/a flipped", "small/linked to flipped")
+	b.File("folder gone/file", "x")
+	b.Link("small/a flipped", "small/linked to flipped")
 	pieces(b, "sparse", 1<<20, []int64{1 << 19})
-	a := archive(t, b.root)
+	a := archive(t, b.Root)
 	for _, dir := range []string{"small", "large"} {
 		damage(t, filepath.Join(a.Dir, dir))
 	}
-	stored := builder{t, a.Dir}
-	stored.check(os.RemoveAll(stored.path("folder gone")))
+	stored := testarchive.Builder{T: t, Root: a.Dir}
+	stored.Check(os.RemoveAll(stored.Path("folder gone")))
 	pieces(stored, "sparse", 1<<20, []int64{1 << 18})
 
 	rep, archive := a.tar(nil, TarOptions{})
@@ -239,31 +241,31 @@ func TestTarLeavesDamagedFilesOut(t *testing.T) {
 // damage changes the stored files in a folder as their names say.
 func damage(t *testing.T, dir string) {
 	t.Helper()
-	b := builder{t, dir}
-	content, err := os.ReadFile(b.path("a flipped"))
-	b.check(err)
+	b := testarchive.Builder{T: t, Root: dir}
+	content, err := os.ReadFile(b.Path("a flipped"))
+	b.Check(err)
 	content[len(content)-1] ^= 1
-	b.check(os.WriteFile(b.path("a flipped"), content, 0o644))
-	b.check(os.Truncate(b.path("b cut"), int64(len(content)-1)))
-	b.check(os.Truncate(b.path("c longer"), int64(len(content)+1)))
-	b.check(os.Remove(b.path("d gone")))
+	b.Check(os.WriteFile(b.Path("a flipped"), content, 0o644))
+	b.Check(os.Truncate(b.Path("b cut"), int64(len(content)-1)))
+	b.Check(os.Truncate(b.Path("c longer"), int64(len(content)+1)))
+	b.Check(os.Remove(b.Path("d gone")))
 }
 
 // A name that is lost in the archive gets its content from another one of its link group, and the time of its folder is
 // right all the same.
 func TestTarLinkGroupSurvivesALostName(t *testing.T) {
-	b := builder{t, filepath.Join(tempDir(t), "source")}
-	b.file("a/first", "content")
-	b.link("a/first", "b/second")
-	b.link("a/first", "top")
-	b.mtime("a", 1_000_000_000, 7)
-	b.mtime("b", 1_000_000_001, 7)
-	b.mtime("", 1_000_000_002, 7)
-	want := testtree.Take(t, b.root)
+	b := testarchive.Builder{T: t, Root: filepath.Join(testarchive.TempDir(t), "source")}
+	b.File("a/first", "content")
+	b.Link("a/first", "b/second")
+	b.Link("a/first", "top")
+	b.Mtime("a", 1_000_000_000, 7)
+	b.Mtime("b", 1_000_000_001, 7)
+	b.Mtime("", 1_000_000_002, 7)
+	want := testtree.Take(t, b.Root)
 	for _, lost := range [][]string{{"a/first"}, {"a/first", "b/second"}, {"b/second"}} {
-		a := archive(t, b.root)
+		a := archive(t, b.Root)
 		for _, name := range lost {
-			b.check(os.Remove(filepath.Join(a.Dir, name)))
+			b.Check(os.Remove(filepath.Join(a.Dir, name)))
 		}
 		rep, archive := a.tar(nil, TarOptions{})
 		wantLeftOut(t, rep)
@@ -271,7 +273,7 @@ func TestTarLinkGroupSurvivesALostName(t *testing.T) {
 			t.Errorf("%q lost: %d files, %d of them links", lost, rep.Files, rep.Linked)
 		}
 		for _, tool := range tarTools {
-			to := tempDir(t)
+			to := testarchive.TempDir(t)
 			if output, err := tool.extract(t, archive, to); err != nil {
 				t.Errorf("%q lost: %v\n%s", lost, err, output)
 			}
@@ -282,24 +284,24 @@ func TestTarLinkGroupSurvivesALostName(t *testing.T) {
 
 // An archive that ends early is not taken for a complete one, wherever it ends.
 func TestTarThatEndsEarlyIsNoticed(t *testing.T) {
-	b := builder{t, filepath.Join(tempDir(t), "source")}
-	b.file("a", "small")
-	b.file("b large", string(testtree.Random(3<<20, 1)))
-	b.file("c", "small")
-	a := archive(t, b.root)
+	b := testarchive.Builder{T: t, Root: filepath.Join(testarchive.TempDir(t), "source")}
+	b.File("a", "small")
+	b.File("b large", string(testtree.Random(3<<20, 1)))
+	b.File("c", "small")
+	a := archive(t, b.Root)
 	for _, zstd := range []bool{false, true} {
 		for what, run := range map[string]func(opt TarOptions, w io.Writer) error{
 			"changed": func(opt TarOptions, w io.Writer) error {
 				large := filepath.Join(a.Dir, "b large")
 				content, err := os.ReadFile(large)
-				b.check(err)
-				defer func() { b.check(os.WriteFile(large, content, 0o644)) }()
+				b.Check(err)
+				defer func() { b.Check(os.WriteFile(large, content, 0o644)) }()
 				opt.Fault = func(string) error {
 					return os.WriteFile(large, append([]byte{^content[0]}, content[1:]...), 0o644)
 				}
 				_, err = WriteTar(context.Background(), a.Source, nil, w, opt)
-				if !errors.Is(err, ErrDamaged) {
-					t.Errorf("error %v, want %v", err, ErrDamaged)
+				if !errors.Is(err, tree.ErrDamaged) {
+					t.Errorf("error %v, want %v", err, tree.ErrDamaged)
 				}
 				return err
 			},
@@ -326,7 +328,7 @@ func TestTarThatEndsEarlyIsNoticed(t *testing.T) {
 				if zstd {
 					more = []string{"--zstd"}
 				}
-				to := tempDir(t)
+				to := testarchive.TempDir(t)
 				if output, err := tool.extract(t, out.Bytes(), to, more...); err == nil {
 					t.Errorf("%s, zstd %v: %s does not notice\n%s", what, zstd, tool.name, output)
 				}
@@ -343,10 +345,10 @@ func TestTarThatEndsEarlyIsNoticed(t *testing.T) {
 }
 
 func TestTarWriterFails(t *testing.T) {
-	b := builder{t, filepath.Join(tempDir(t), "source")}
-	b.file("a", string(testtree.Random(3<<20, 1)))
-	b.file("b", "x")
-	a := archive(t, b.root)
+	b := testarchive.Builder{T: t, Root: filepath.Join(testarchive.TempDir(t), "source")}
+	b.File("a", string(testtree.Random(3<<20, 1)))
+	b.File("b", "x")
+	a := archive(t, b.Root)
 	full := errors.New("full")
 	for _, zstd := range []bool{false, true} {
 		for _, room := range []int{0, 600, 1 << 20, 3<<20 - 1<<10} {
@@ -376,12 +378,12 @@ func (b *bounded) Write(p []byte) (int, error) {
 // Paths may be longer than one system call takes, and folders deeper than descriptors go. It is read by Go: GNU tar
 // makes no path longer than PATH_MAX, and bsdtar makes it without its metadata.
 func TestTarDeepTree(t *testing.T) {
-	b := builder{t, filepath.Join(tempDir(t), "source")}
-	b.deep("deep", 2500)
-	b.file("z", "x")
-	a := archive(t, b.root)
-	before, most := openDescriptors(t), 0
-	rep, archive := a.tar(nil, TarOptions{Item: func(Item) { most = max(most, openDescriptors(t)) }})
+	b := testarchive.Builder{T: t, Root: filepath.Join(testarchive.TempDir(t), "source")}
+	b.Deep("deep", 2500)
+	b.File("z", "x")
+	a := archive(t, b.Root)
+	before, most := testarchive.OpenDescriptors(t), 0
+	rep, archive := a.tar(nil, TarOptions{Item: func(Item) { most = max(most, testarchive.OpenDescriptors(t)) }})
 	wantLeftOut(t, rep)
 	if most-before > dirhandles.MaxIdle+10 {
 		t.Errorf("%d descriptors were open", most-before)
@@ -402,14 +404,14 @@ func TestTarDeepTree(t *testing.T) {
 // A header that bsdtar would give up at is not written: the entry comes without its attributes.
 func TestTarTooManyAttributes(t *testing.T) {
 	disk := testtree.NewDisk(t, "xfs", 512<<20)
-	b := builder{t, filepath.Join(disk.Path, "source")}
-	b.file("a", "content")
+	b := testarchive.Builder{T: t, Root: filepath.Join(disk.Path, "source")}
+	b.File("a", "content")
 	for i := range 17 {
-		b.xattr("a", fmt.Sprintf("user.%d", i), strings.Repeat("v", 64<<10))
+		b.Xattr("a", fmt.Sprintf("user.%d", i), strings.Repeat("v", 64<<10))
 	}
-	b.file("b", "x")
-	a := archiveIn(t, b.root, filepath.Join(disk.Path, "archive"))
-	t.Cleanup(func() { closeAll(t, a.Catalog) })
+	b.File("b", "x")
+	a := archiveIn(t, b.Root, filepath.Join(disk.Path, "archive"))
+	t.Cleanup(func() { testarchive.CloseAll(t, a.Catalog) })
 	rep, archive := a.tar(nil, TarOptions{})
 	wantLeftOut(t, rep)
 	want := []string{"5 ./", "0 ./a", "0 ./b", "5 ./"}
@@ -423,13 +425,13 @@ func TestTarMetadataComesFromCatalog(t *testing.T) {
 	source, _, _ := torture(t)
 	a := archive(t, source)
 	_, want := a.tar(nil, TarOptions{})
-	mirror := builder{t, a.Dir}
-	mirror.mode("", 0o700)
-	mirror.mode("plain", 0o600)
-	mirror.mtime("plain", 5, 5)
-	mirror.check(unix.Removexattr(mirror.path("plain"), "user.note"))
+	mirror := testarchive.Builder{T: t, Root: a.Dir}
+	mirror.Mode("", 0o700)
+	mirror.Mode("plain", 0o600)
+	mirror.Mtime("plain", 5, 5)
+	mirror.Check(unix.Removexattr(mirror.Path("plain"), "user.note"))
 	for _, name := range []string{"fifo", "symlink"} {
-		mirror.check(os.Remove(mirror.path(name)))
+		mirror.Check(os.Remove(mirror.Path(name)))
 	}
 	_, got := a.tar(nil, TarOptions{})
 	if !bytes.Equal(got, want) {

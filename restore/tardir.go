@@ -10,6 +10,7 @@ import (
 	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/pax"
+	"snapcopy/internal/tree"
 )
 
 // tarDir is a directory of the snapshot that is being written. The top is the snapshot's root; if only some paths are
@@ -30,7 +31,7 @@ func (d *tarDir) path() string {
 	if inside == "" {
 		return above.name
 	}
-	return join(above.name, inside)
+	return index.Join(above.name, inside)
 }
 
 // inside is the directory's path below above, which is the top or a base.
@@ -43,7 +44,7 @@ func (d *tarDir) inside() (path string, above *tarDir) {
 	return strings.Join(names, "/"), above
 }
 
-func (d *tarDir) child(name string) string { return join(d.path(), name) }
+func (d *tarDir) child(name string) string { return index.Join(d.path(), name) }
 
 // member is the name in the archive of an entry of d.
 func (d *tarDir) member(name string) string {
@@ -97,13 +98,13 @@ func (t *tarRun) start() error {
 }
 
 // selection writes one path.
-func (t *tarRun) selection(s *selection) error {
-	base := &tarDir{parent: &t.top, name: s.folder, base: true}
+func (t *tarRun) selection(s *tree.Selection) error {
+	base := &tarDir{parent: &t.top, name: s.Folder, base: true}
 	base.src, base.lost = stored(fsat.OpenPath(t.snapshot, base.name))
 	if err := base.Enter(&t.top.Dir, base); err != nil {
 		return err
 	}
-	err := t.entry(base, &s.entry)
+	err := t.entry(base, &s.Entry)
 	return errors.Join(err, base.Leave())
 }
 
@@ -169,7 +170,7 @@ func (t *tarRun) folder(parent *tarDir, e *index.Entry) error {
 	}
 	rec, err := t.from.Catalog.ReadDir(e.Child)
 	if err != nil {
-		err = catalogError(err)
+		err = tree.CatalogError(err)
 	} else {
 		err = t.begin(d.ownMember(), &d.entry, &pax.Header{Kind: pax.Folder})
 	}

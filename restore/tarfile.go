@@ -9,6 +9,7 @@ import (
 	"snapcopy/internal/filecopy"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/pax"
+	"snapcopy/internal/tree"
 )
 
 // errUnsteady ends the archive: the beginning of the content is in it already.
@@ -37,7 +38,7 @@ const maxRanges = 1 << 20
 
 // file writes a regular file. Its header is written when the content is known to be right.
 func (t *tarRun) file(d *tarDir, e *index.Entry) (err error) {
-	src, st, err := openStoredFile(d.src, d.lost, e)
+	src, st, err := tree.OpenStored(d.src, d.lost, e)
 	if err != nil {
 		return err
 	}
@@ -47,7 +48,7 @@ func (t *tarRun) file(d *tarDir, e *index.Entry) (err error) {
 	exact := true
 	if h.Sparse {
 		if h.Data, exact, err = filecopy.DataRanges(src, st.Size, maxRanges); err != nil {
-			return storedError(fmt.Errorf("find holes: %w", err))
+			return tree.StoredError(fmt.Errorf("find holes: %w", err))
 		}
 	}
 	var data int64
@@ -116,9 +117,9 @@ func (t *tarRun) read(to io.Writer, e *index.Entry, h *pax.Header, src int) erro
 	case err == nil || errors.As(err, &write):
 		return err
 	case errors.Is(err, filecopy.ErrContent):
-		return errContent
+		return tree.ErrContent
 	}
-	return storedError(fmt.Errorf("read: %w", err))
+	return tree.StoredError(fmt.Errorf("read: %w", err))
 }
 
 // written marks an error of the archive as such; that it cannot hold a member is none.

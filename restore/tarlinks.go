@@ -6,6 +6,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/pax"
+	"snapcopy/internal/tree"
 )
 
 // tarGroup is an inode of the source that has several names, while some of them are still to come.
@@ -42,7 +43,7 @@ func (t *tarRun) linked(d *tarDir, e *index.Entry) error {
 		}
 		return nil
 	}
-	err := errContent
+	err := tree.ErrContent
 	if g.bad == 0 || g.bad != e.Stored {
 		err = t.make(d, e)
 	}
@@ -51,8 +52,8 @@ func (t *tarRun) linked(d *tarDir, e *index.Entry) error {
 		t.add(d, e, Restored)
 		g.name = d.member(e.Name)
 		return t.linkLate(g)
-	case errors.Is(err, ErrDamaged) && !errors.Is(err, errUnsteady) && t.ctx.Err() == nil && t.late < maxLate:
-		if errors.Is(err, errContent) {
+	case errors.Is(err, tree.ErrDamaged) && !errors.Is(err, errUnsteady) && t.ctx.Err() == nil && t.late < maxLate:
+		if errors.Is(err, tree.ErrContent) {
 			g.bad = e.Stored
 		}
 		kept := *e

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
 )
 
@@ -84,55 +85,55 @@ func sameButFor(t *testing.T, want, got testtree.Tree, loses map[string]loss) {
 // tarTorture adds to the tree of makeTorture what is hard for tar.
 func tarTorture(t *testing.T, root string) {
 	t.Helper()
-	makeTorture(t, root)
-	b := builder{t, root}
+	testarchive.MakeTorture(t, root)
+	b := testarchive.Builder{T: t, Root: root}
 	long := strings.Repeat("long/", 30) + strings.Repeat("n", 200)
 	for _, name := range []string{
 		"tar/" + long, "tar/" + long + "\xff", "tar/\u00fc", "tar/" + long[50:] + "\u00fc",
 		"tar/" + strings.Repeat("p", 99) + "/" + strings.Repeat("q", 90), "tar/-C", "tar/@file", "tar/back\\slash", "tar/*?[",
 		"tar/ends in a blank ", "tar/PaxHeaders/x", "tar/" + strings.Repeat("\u00fc", 127),
 	} {
-		b.file(name, name)
+		b.File(name, name)
 	}
-	b.link("tar/"+long, "tar/link to long")
-	b.link("tar/"+long+"\xff", "tar/link to long\xff")
-	b.check(os.Symlink(strings.Repeat("t", 101), b.path("tar/symlink 101")))
-	b.check(os.Symlink(strings.Repeat("t", 100), b.path("tar/symlink 100")))
-	b.check(os.Symlink(strings.Repeat("\xff/", 2000), b.path("tar/symlink long")))
-	b.check(os.Symlink("../../../etc/passwd", b.path("tar/symlink out")))
-	b.link("tar/symlink out", "tar/symlink out again")
+	b.Link("tar/"+long, "tar/link to long")
+	b.Link("tar/"+long+"\xff", "tar/link to long\xff")
+	b.Check(os.Symlink(strings.Repeat("t", 101), b.Path("tar/symlink 101")))
+	b.Check(os.Symlink(strings.Repeat("t", 100), b.Path("tar/symlink 100")))
+	b.Check(os.Symlink(strings.Repeat("\xff/", 2000), b.Path("tar/symlink long")))
+	b.Check(os.Symlink("../../../etc/passwd", b.Path("tar/symlink out")))
+	b.Link("tar/symlink out", "tar/symlink out again")
 
 	for i, at := range []int64{-1, -86400, -1 << 31, 1<<31 - 1, 1 << 31, 1<<33 - 1, 1 << 33} {
 		name := fmt.Sprintf("tar/time %d", at)
-		b.file(name, "")
-		b.mtime(name, at, int64(i%2)*5)
+		b.File(name, "")
+		b.Mtime(name, at, int64(i%2)*5)
 	}
-	b.file("tar/time -0.5", "")
-	b.mtime("tar/time -0.5", -1, 500_000_000)
+	b.File("tar/time -0.5", "")
+	b.Mtime("tar/time -0.5", -1, 500_000_000)
 	for _, id := range []int{2097151, 2097152, 65534, 4294967294} {
 		name := fmt.Sprintf("tar/id %d", id)
-		b.file(name, "")
-		b.owner(name, id, id-1)
+		b.File(name, "")
+		b.Owner(name, id, id-1)
 	}
-	b.file("tar/acl ids", "")
-	b.xattr("tar/acl ids", accessACL, aclFor(0, 2147483647))
-	b.file("tar/acl large id", "")
-	b.xattr("tar/acl large id", accessACL, aclFor(2147483648, 4294967294))
+	b.File("tar/acl ids", "")
+	b.Xattr("tar/acl ids", accessACL, aclFor(0, 2147483647))
+	b.File("tar/acl large id", "")
+	b.Xattr("tar/acl large id", accessACL, aclFor(2147483648, 4294967294))
 
 	for _, name := range []string{"user.a=b", "user.50%", "user.line\nline", "user.\u00fc", "user.\xff"} {
 		file := "tar/xattr " + strings.ReplaceAll(name, "\n", "")
-		b.file(file, "")
-		b.xattr(file, name, "v")
+		b.File(file, "")
+		b.Xattr(file, name, "v")
 	}
-	b.file("tar/xattr binary", "")
-	b.xattr("tar/xattr binary", "user.binary", "\n12 a=b\n\x00\xff=")
-	b.xattr("tar/xattr binary", "user.large", strings.Repeat("v", 3000))
-	b.dir("tar/inherits")
-	b.xattr("tar/inherits", defaultACL, acl(5))
-	b.file("tar/inherits/nothing/file", "x")
-	b.check(unix.Removexattr(b.path("tar/inherits/nothing"), defaultACL))
-	b.check(unix.Removexattr(b.path("tar/inherits/nothing/file"), accessACL))
-	b.check(unix.Removexattr(b.path("tar/inherits/nothing"), accessACL))
+	b.File("tar/xattr binary", "")
+	b.Xattr("tar/xattr binary", "user.binary", "\n12 a=b\n\x00\xff=")
+	b.Xattr("tar/xattr binary", "user.large", strings.Repeat("v", 3000))
+	b.Dir("tar/inherits")
+	b.Xattr("tar/inherits", defaultACL, testarchive.ACL(5))
+	b.File("tar/inherits/nothing/file", "x")
+	b.Check(unix.Removexattr(b.Path("tar/inherits/nothing"), defaultACL))
+	b.Check(unix.Removexattr(b.Path("tar/inherits/nothing/file"), accessACL))
+	b.Check(unix.Removexattr(b.Path("tar/inherits/nothing"), accessACL))
 
 	for _, f := range []struct {
 		name   string
@@ -151,23 +152,23 @@ func tarTorture(t *testing.T, root string) {
 		many = append(many, i<<17)
 	}
 	pieces(b, "tar/many pieces", 300<<17, many)
-	b.check(os.WriteFile(b.path("tar/large and sparse"), testtree.Random(3<<20, 1), 0o644))
-	b.check(os.Truncate(b.path("tar/large and sparse"), 64<<20))
-	b.mode("", 0o751)
-	b.mtime("", 1_000_000_000, 42)
+	b.Check(os.WriteFile(b.Path("tar/large and sparse"), testtree.Random(3<<20, 1), 0o644))
+	b.Check(os.Truncate(b.Path("tar/large and sparse"), 64<<20))
+	b.Mode("", 0o751)
+	b.Mtime("", 1_000_000_000, 42)
 }
 
 // pieces makes a file that is a hole but for some bytes at the given places.
-func pieces(b builder, name string, size int64, at []int64) {
-	b.t.Helper()
-	f, err := os.Create(b.path(name))
-	b.check(err)
+func pieces(b testarchive.Builder, name string, size int64, at []int64) {
+	b.T.Helper()
+	f, err := os.Create(b.Path(name))
+	b.Check(err)
 	for i, off := range at {
 		_, err := f.WriteAt([]byte(fmt.Sprint("piece", i)), off)
-		b.check(err)
+		b.Check(err)
 	}
-	b.check(f.Truncate(size))
-	b.check(f.Close())
+	b.Check(f.Truncate(size))
+	b.Check(f.Close())
 }
 
 // aclFor encodes an ACL with an entry for a user and one for a group.

@@ -14,17 +14,11 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/leftover"
+	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
 )
 
-// The user and the groups of the helper process.
-const (
-	helperUser  = 1000
-	helperGroup = 1001
-	helperOther = 1002 // a further group
-	helperEnv   = "SNAPCOPY_RESTORE_HELPER"
-	asUserEnv   = "SNAPCOPY_RESTORE_AS_USER"
-)
+const helperEnv = "SNAPCOPY_RESTORE_HELPER"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(helperEnv) != "" {
@@ -44,11 +38,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(victimEnv) != "" {
 		victim()
 	}
-	if os.Getenv(asUserEnv) != "" {
-		if err := dropPrivileges(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
+	if err := testarchive.BecomeUser(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 	status := m.Run()
 	if err := removeTortured(); err != nil {
@@ -58,30 +50,9 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-func dropPrivileges() error {
-	return errors.Join(syscall.Setgroups([]int{helperOther}), syscall.Setgid(helperGroup), syscall.Setuid(helperUser))
-}
-
-// asUser runs the test once more, in a process of its own that has no privileges.
-func asUser(t *testing.T) {
-	t.Helper()
-	testtree.NeedRoot(t)
-	dir := tempDir(t)
-	// The folder above is made for the one user who runs the tests.
-	if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.Chown(dir, helperUser, helperGroup)); err != nil {
-		t.Fatal(err)
-	}
-	c := exec.Command(os.Args[0], "-test.v", "-test.run", "^"+t.Name()+"$")
-	c.Env = append(os.Environ(), asUserEnv+"=1", "TMPDIR="+dir)
-	out, err := c.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
-		t.Errorf("as a user: %v\n%s", err, out)
-	}
-}
-
 // helper is a restore without privileges, in a process of its own.
 func helper(catalog, dir, to string) (err error) {
-	if err := dropPrivileges(); err != nil {
+	if err := testarchive.DropPrivileges(); err != nil {
 		return err
 	}
 	c, err := index.Open(catalog)
@@ -98,39 +69,39 @@ func helper(catalog, dir, to string) (err error) {
 
 func TestWithoutPrivileges(t *testing.T) {
 	testtree.NeedRoot(t)
-	b := builder{t, filepath.Join(tempDir(t), "source")}
-	b.file("closed/group", "first name is in a folder that nobody can enter in the end")
-	b.link("closed/group", "open/group")
-	b.file("closed/inner/file", "x")
-	b.file("mine", "x")
-	b.owner("mine", helperUser, helperGroup)
-	b.mode("mine", 0o6755)
-	b.file("root's", "x")
-	b.mode("root's", 0o4755)
-	b.xattr("root's", "security.capability", netBind)
-	b.file("my group's", "x")
-	b.owner("my group's", 0, helperOther)
-	b.mode("my group's", 0o2755)
-	b.file("trusted", "x")
-	b.owner("trusted", helperUser, helperGroup)
-	b.xattr("trusted", "trusted.note", "x")
-	b.file("secret", "x")
-	b.mode("secret", 0o600)
-	b.check(syscall.Mknod(b.path("device"), syscall.S_IFCHR|0o666, 0x103))
+	b := testarchive.Builder{T: t, Root: filepath.Join(testarchive.TempDir(t), "source")}
+	b.File("closed/group", "first name is in a folder that nobody can enter in the end")
+	b.Link("closed/group", "open/group")
+	b.File("closed/inner/file", "x")
+	b.File("mine", "x")
+	b.Owner("mine", testarchive.HelperUser, testarchive.HelperGroup)
+	b.Mode("mine", 0o6755)
+	b.File("root's", "x")
+	b.Mode("root's", 0o4755)
+	b.Xattr("root's", "security.capability", testarchive.NetBind)
+	b.File("my group's", "x")
+	b.Owner("my group's", 0, testarchive.HelperOther)
+	b.Mode("my group's", 0o2755)
+	b.File("trusted", "x")
+	b.Owner("trusted", testarchive.HelperUser, testarchive.HelperGroup)
+	b.Xattr("trusted", "trusted.note", "x")
+	b.File("secret", "x")
+	b.Mode("secret", 0o600)
+	b.Check(syscall.Mknod(b.Path("device"), syscall.S_IFCHR|0o666, 0x103))
 	for _, name := range []string{"closed/inner", "closed"} {
-		b.owner(name, 0, helperOther)
-		b.mode(name, 0o070)
+		b.Owner(name, 0, testarchive.HelperOther)
+		b.Mode(name, 0o070)
 	}
-	a := archive(t, b.root)
+	a := archive(t, b.Root)
 	catalog := a.open(b)
-	target := builder{t, tempDir(t)}
-	target.owner("", helperUser, helperGroup)
+	target := testarchive.Builder{T: t, Root: testarchive.TempDir(t)}
+	target.Owner("", testarchive.HelperUser, testarchive.HelperGroup)
 
 	var rep struct {
 		Report
 		Failed []struct{ Path, Error string } `json:"failed"`
 	}
-	runHelper(t, &rep, catalog, a.Dir, target.root)
+	runHelper(t, &rep, catalog, a.Dir, target.Root)
 	if len(rep.Failed) != 2 || rep.Failed[0].Path != "device" || rep.Failed[1].Path != "secret" || rep.Damaged != 0 {
 		t.Errorf("failed: %+v", rep.Failed)
 	}
@@ -138,7 +109,7 @@ func TestWithoutPrivileges(t *testing.T) {
 	if rep.NotHeld != (NotHeld{Owners: 7, Modes: 2, Xattrs: 2}) {
 		t.Errorf("not held: %+v", rep.NotHeld)
 	}
-	got := strings.Join(describe(t, target.root), "\n")
+	got := strings.Join(testarchive.Describe(t, target.Root), "\n")
 	for _, want := range []string{
 		`"/mine" type=8000 mode=6755 owner=1000:1001`,
 		`"/root's" type=8000 mode=0755 owner=1000:1001`,
@@ -158,12 +129,12 @@ func TestWithoutPrivileges(t *testing.T) {
 }
 
 // open lets other users read the archive. It gives the catalog.
-func (a archived) open(b builder) (catalog string) {
+func (a archived) open(b testarchive.Builder) (catalog string) {
 	archiveDir := filepath.Dir(a.Dir)
 	catalog = a.catalogPath()
 	for _, path := range []string{filepath.Dir(filepath.Dir(archiveDir)), archiveDir,
 		filepath.Join(archiveDir, ".snapcopy"), filepath.Dir(catalog), catalog} {
-		b.check(os.Chmod(path, 0o755))
+		b.Check(os.Chmod(path, 0o755))
 	}
 	return catalog
 }
@@ -171,25 +142,25 @@ func (a archived) open(b builder) (catalog string) {
 // Guards: a user goes on with a restore although it has made files that he may not read.
 func TestGoingOnWithoutPrivileges(t *testing.T) {
 	needRoot(t)
-	b := builder{t, filepath.Join(tempDir(t), "source")}
-	b.file("f", "for others")
-	b.mode("f", 0o044)
-	b.file("g", "x")
-	a := archive(t, b.root)
+	b := testarchive.Builder{T: t, Root: filepath.Join(testarchive.TempDir(t), "source")}
+	b.File("f", "for others")
+	b.Mode("f", 0o044)
+	b.File("g", "x")
+	a := archive(t, b.Root)
 	catalog := a.open(b)
-	target := builder{t, tempDir(t)}
-	target.owner("", helperUser, helperGroup)
+	target := testarchive.Builder{T: t, Root: testarchive.TempDir(t)}
+	target.Owner("", testarchive.HelperUser, testarchive.HelperGroup)
 	var rep struct {
 		Report
 		Failed []struct{ Path, Error string } `json:"failed"`
 	}
-	runHelper(t, &rep, catalog, a.Dir, target.root)
+	runHelper(t, &rep, catalog, a.Dir, target.Root)
 	root := a.Catalog.Root()
-	target.file(unfinishedName, leftover.Note(fmt.Sprintf("%s\n%x\n", filepath.Base(a.Dir), root.Hash)))
-	target.owner(unfinishedName, helperUser, helperGroup)
-	target.mode("", 0o755)
+	target.File(unfinishedName, leftover.Note(fmt.Sprintf("%s\n%x\n", filepath.Base(a.Dir), root.Hash)))
+	target.Owner(unfinishedName, testarchive.HelperUser, testarchive.HelperGroup)
+	target.Mode("", 0o755)
 	rep.Failed = nil
-	runHelper(t, &rep, catalog, a.Dir, target.root)
+	runHelper(t, &rep, catalog, a.Dir, target.Root)
 	if !rep.Resumed || len(rep.Failed) > 0 {
 		t.Errorf("resumed %v, failed %+v", rep.Resumed, rep.Failed)
 	}
@@ -216,12 +187,12 @@ func runHelper(t *testing.T, result any, args ...string) {
 // Guards: an ordinary user's folder keeps its attributes when its ACL takes away the right to set them.
 func TestAttributesOfAFolderWithoutWritePermission(t *testing.T) {
 	if os.Geteuid() == 0 { // who may set them anyway
-		asUser(t)
+		testarchive.AsUser(t)
 		return
 	}
-	source := builtTree(t, "dir d 0555 acl=u:1:r default=g:2:rx xattr.user.n=1\nfile d/f 0444 x acl=u:1:r xattr.user.n=2")
+	source := testarchive.BuiltTree(t, "dir d 0555 acl=u:1:r default=g:2:rx xattr.user.n=1\nfile d/f 0444 x acl=u:1:r xattr.user.n=2")
 	a := archive(t, source)
-	to := filepath.Join(tempDir(t), "to")
+	to := filepath.Join(testarchive.TempDir(t), "to")
 	rep := a.restore(nil, to, Options{Threads: 1})
 	wantFailed(t, rep)
 	if rep.NotHeld != (NotHeld{}) {

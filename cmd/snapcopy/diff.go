@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"snapcopy/index"
-	"snapcopy/restore"
+	"snapcopy/internal/history"
 )
 
 type diffOptions struct {
@@ -142,7 +142,7 @@ func (o *diffOptions) snapshots(ctx context.Context, a *app, args []string) (err
 	}
 	p := changePrinter{ctx: ctx, a: a, o: o}
 	p.tally.Depth = o.depth
-	if err = restore.Compare(old.catalog, young.catalog, path, p.visit); err == nil {
+	if err = history.Compare(old.catalog, young.catalog, path, p.visit); err == nil {
 		err = p.end(old.Name, young.Name)
 	}
 	return err
@@ -153,16 +153,16 @@ type changePrinter struct {
 	ctx    context.Context
 	a      *app
 	o      *diffOptions
-	counts map[restore.Kind]uint64
-	tally  restore.Tally
+	counts map[history.Kind]uint64
+	tally  history.Tally
 }
 
-func (p *changePrinter) visit(c restore.Change) error {
+func (p *changePrinter) visit(c history.Change) error {
 	if p.ctx.Err() != nil {
 		return context.Cause(p.ctx)
 	}
 	if p.counts == nil {
-		p.counts = make(map[restore.Kind]uint64)
+		p.counts = make(map[history.Kind]uint64)
 	}
 	p.counts[c.Kind]++
 	switch {
@@ -203,16 +203,16 @@ func pathInEither(arg string, snapshots ...*openSnapshot) (string, error) {
 
 // kinds lists the kinds of change with the words for people, in the order of the summary.
 var kinds = []struct {
-	kind    restore.Kind
+	kind    history.Kind
 	word    string // begins a line
 	counted string // in the summary
 }{
-	{restore.Added, "added", "added"}, {restore.Removed, "removed", "removed"}, {restore.Changed, "changed", "changed"},
-	{restore.Metadata, "metadata", "with other metadata only"}, {restore.Moved, "moved", "moved"},
-	{restore.TypeChanged, "type", "of another type"},
+	{history.Added, "added", "added"}, {history.Removed, "removed", "removed"}, {history.Changed, "changed", "changed"},
+	{history.Metadata, "metadata", "with other metadata only"}, {history.Moved, "moved", "moved"},
+	{history.TypeChanged, "type", "of another type"},
 }
 
-func changeCounts(counts map[restore.Kind]uint64) string {
+func changeCounts(counts map[history.Kind]uint64) string {
 	var parts []string
 	for _, k := range kinds {
 		if n := counts[k.kind]; n > 0 {
@@ -225,7 +225,7 @@ func changeCounts(counts map[restore.Kind]uint64) string {
 	return strings.Join(parts, ", ")
 }
 
-func (a *app) changeLine(c *restore.Change) string {
+func (a *app) changeLine(c *history.Change) string {
 	word := ""
 	for _, k := range kinds {
 		if k.kind == c.Kind {
@@ -243,15 +243,15 @@ func (a *app) changeLine(c *restore.Change) string {
 	return line
 }
 
-func (a *app) changeDetails(c *restore.Change) (details []string) {
+func (a *app) changeDetails(c *history.Change) (details []string) {
 	switch {
-	case c.Kind == restore.Moved:
+	case c.Kind == history.Moved:
 		details = append(details, "was "+name(c.From))
-	case c.Kind == restore.TypeChanged:
+	case c.Kind == history.TypeChanged:
 		details = append(details, typeNames[c.Old.Type]+" -> "+typeNames[c.New.Type])
-	case c.Kind == restore.Added && c.New.Type == index.File:
+	case c.Kind == history.Added && c.New.Type == index.File:
 		details = append(details, size(c.New.Size))
-	case c.Kind == restore.Changed:
+	case c.Kind == history.Changed:
 		details = append(details, contentChange(c.Old, c.New))
 	}
 	for _, f := range c.Fields {
@@ -297,7 +297,7 @@ func (a *app) fieldChange(field string, old, young *index.Entry) string {
 }
 
 type changeObject struct {
-	Kind    restore.Kind `json:"kind"`
+	Kind    history.Kind `json:"kind"`
 	Path    string       `json:"path"`
 	PathRaw []byte       `json:"path_base64,omitempty"`
 	From    string       `json:"from,omitempty"`
@@ -307,7 +307,7 @@ type changeObject struct {
 	New     *entryObject `json:"new,omitempty"`
 }
 
-func changeJSON(c *restore.Change) changeObject {
+func changeJSON(c *history.Change) changeObject {
 	path := c.Path
 	if path == "" {
 		path = "."
@@ -315,7 +315,7 @@ func changeJSON(c *restore.Change) changeObject {
 	v := changeObject{Kind: c.Kind, Path: path, PathRaw: raw(path), From: c.From, FromRaw: raw(c.From), Fields: c.Fields}
 	if c.Old != nil {
 		was := c.Path
-		if c.Kind == restore.Moved {
+		if c.Kind == history.Moved {
 			was = c.From
 		}
 		old := entryJSON(was, c.Old)

@@ -6,7 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"snapcopy/restore"
+	"snapcopy/internal/history"
 )
 
 // live compares a snapshot with a folder.
@@ -16,7 +16,7 @@ func (o *diffOptions) live(ctx context.Context, a *app, args []string) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	opt := restore.LiveOptions{Threads: o.threads, Archive: s.archive.Path,
+	opt := history.LiveOptions{Threads: o.threads, Archive: s.archive.Path,
 		IgnoreInode: o.ignoreInode, IgnoreCtime: o.ignoreCtime}
 	opt.Exclude, err = (&snapshotOptions{exclude: o.exclude, excludeFrom: o.excludeFrom}).patterns(ctx)
 	if err != nil {
@@ -37,7 +37,7 @@ func (o *diffOptions) live(ctx context.Context, a *app, args []string) (err erro
 	}
 	p := changePrinter{ctx: ctx, a: a, o: o}
 	p.tally.Depth = o.depth
-	report, err := restore.CompareLive(ctx, s.catalog, args[1], path, opt, p.visit)
+	report, err := history.CompareLive(ctx, s.catalog, args[1], path, opt, p.visit)
 	if err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func (s *openSnapshot) pathInSource(arg, source string) (string, error) {
 }
 
 // failed names what could not be compared.
-func (o *diffOptions) failed(a *app, r *restore.LiveReport) error {
+func (o *diffOptions) failed(a *app, r *history.LiveReport) error {
 	if r.FailedCount == 0 {
 		return nil
 	}

@@ -1,11 +1,9 @@
 package main
 
-import (
-	"snapcopy/restore"
-)
+import "snapcopy/internal/history"
 
 // printTally prints the changes by folder.
-func (a *app) printTally(t *restore.Tally) error {
+func (a *app) printTally(t *history.Tally) error {
 	header := []string{"FOLDER", "ADDED", "REMOVED", "CHANGED", "METADATA", "MOVED", "TYPE", "+BYTES", "-BYTES", "NET"}
 	rows := [][]string{header}
 	for _, f := range t.Folders() {
@@ -42,12 +40,12 @@ func netSize(added, removed uint64) string {
 type tallyObject struct {
 	Folder    string                  `json:"folder"`
 	FolderRaw []byte                  `json:"folder_base64,omitempty"`
-	Counts    map[restore.Kind]uint64 `json:"counts"`
+	Counts    map[history.Kind]uint64 `json:"counts"`
 	Added     uint64                  `json:"bytes_added"`
 	Removed   uint64                  `json:"bytes_removed"`
 }
 
-func (a *app) printTallyJSON(t *restore.Tally) error {
+func (a *app) printTallyJSON(t *history.Tally) error {
 	for _, f := range t.Folders() {
 		path := f.Folder
 		if path == "" {

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"snapcopy/index"
-	"snapcopy/restore"
+	"snapcopy/internal/history"
 )
 
 type explainOptions struct{ json bool }
@@ -49,7 +49,7 @@ func (o *explainOptions) Run(ctx context.Context, a *app, args []string) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, x.Close()) }()
-	list := make([]*restore.Explanation, len(paths))
+	list := make([]*history.Explanation, len(paths))
 	for i, path := range paths {
 		if list[i], err = x.Explain(ctx, path); err != nil {
 			return err
@@ -69,12 +69,12 @@ func (o *explainOptions) Run(ctx context.Context, a *app, args []string) (err er
 }
 
 // explainer opens what explanations of the snapshot are drawn from.
-func (s *openSnapshot) explainer() (*restore.Explainer, error) {
+func (s *openSnapshot) explainer() (*history.Explainer, error) {
 	refs, err := catalogRefs(s.archive)
 	if err != nil {
 		return nil, err
 	}
-	x, err := restore.NewExplainer(s.catalog, refs)
+	x, err := history.NewExplainer(s.catalog, refs)
 	if err != nil {
 		return nil, err
 	}
@@ -84,37 +84,37 @@ func (s *openSnapshot) explainer() (*restore.Explainer, error) {
 
 // reasons lists the reasons in the order in which they are counted: in words for one entry, and what many are called.
 var reasons = []struct {
-	reason restore.Reason
+	reason history.Reason
 	one    string
 	many   string
 }{
-	{restore.Unchanged, "unchanged", "unchanged"},
-	{restore.Renamed, "moved", "moved"},
-	{restore.NewName, "a further name of a link group", "with a further name"},
-	{restore.Returned, "back as it was in an older snapshot", "as in an older snapshot"},
-	{restore.FirstSnapshot, "there was no snapshot before", "no snapshot before"},
-	{restore.FirstSeen, "first seen", "first seen"},
-	{restore.OtherContent, "its content changed", "content changed"},
-	{restore.OtherMetadata, "only metadata changed, which a stored file has for all its names", "only metadata changed"},
-	{restore.OtherType, "it was another kind of file", "another kind of file before"},
-	{restore.LinkLimit, "the stored file could take no further name (the file system's link limit)", "at the link limit"},
-	{restore.StoredMissing, "the stored file was gone from the archive, or altered", "stored file was gone or altered"},
-	{restore.ChangedMeantime, "it went on changing while it was read", "changed while they were read"},
-	{restore.InCatalogOnly, "the archive cannot hold it; the catalog does", "in the catalog only"},
-	{restore.WasInCatalog, "the archive could not hold it before", "not held by the archive before"},
-	{restore.HoldsMore, "the stored file lacks an owner or a mode that could now be set", "now with owner or mode"},
-	{restore.TakenByOther, "another file of this snapshot is a name of the stored one", "stored file taken by another"},
-	{restore.PreviousGone, "the snapshot it was compared with was removed since", "previous snapshot removed since"},
-	{restore.PreviousUnread, "the previous catalog cannot be used, or could not when the snapshot was taken",
+	{history.Unchanged, "unchanged", "unchanged"},
+	{history.Renamed, "moved", "moved"},
+	{history.NewName, "a further name of a link group", "with a further name"},
+	{history.Returned, "back as it was in an older snapshot", "as in an older snapshot"},
+	{history.FirstSnapshot, "there was no snapshot before", "no snapshot before"},
+	{history.FirstSeen, "first seen", "first seen"},
+	{history.OtherContent, "its content changed", "content changed"},
+	{history.OtherMetadata, "only metadata changed, which a stored file has for all its names", "only metadata changed"},
+	{history.OtherType, "it was another kind of file", "another kind of file before"},
+	{history.LinkLimit, "the stored file could take no further name (the file system's link limit)", "at the link limit"},
+	{history.StoredMissing, "the stored file was gone from the archive, or altered", "stored file was gone or altered"},
+	{history.ChangedMeantime, "it went on changing while it was read", "changed while they were read"},
+	{history.InCatalogOnly, "the archive cannot hold it; the catalog does", "in the catalog only"},
+	{history.WasInCatalog, "the archive could not hold it before", "not held by the archive before"},
+	{history.HoldsMore, "the stored file lacks an owner or a mode that could now be set", "now with owner or mode"},
+	{history.TakenByOther, "another file of this snapshot is a name of the stored one", "stored file taken by another"},
+	{history.PreviousGone, "the snapshot it was compared with was removed since", "previous snapshot removed since"},
+	{history.PreviousUnread, "the previous catalog cannot be used, or could not when the snapshot was taken",
 		"previous catalog not usable"},
-	{restore.ArchiveCopied, "the archive was copied in between, and inode numbers say nothing",
+	{history.ArchiveCopied, "the archive was copied in between, and inode numbers say nothing",
 		"not known, the archive was copied in between"},
-	{restore.NotLinked, "no link could be made: the system refused it, or its holes are in other places than those stored",
+	{history.NotLinked, "no link could be made: the system refused it, or its holes are in other places than those stored",
 		"not linked for another reason"},
-	{restore.NoHardLinks, "the archive's file system has no hard links", "no hard links there"},
+	{history.NoHardLinks, "the archive's file system has no hard links", "no hard links there"},
 }
 
-func reasonWords(r restore.Reason) (one, many string) {
+func reasonWords(r history.Reason) (one, many string) {
 	for _, w := range reasons {
 		if w.reason == r {
 			return w.one, w.many
@@ -123,7 +123,7 @@ func reasonWords(r restore.Reason) (one, many string) {
 	return string(r), string(r)
 }
 
-func (a *app) printExplanation(ex *restore.Explanation) error {
+func (a *app) printExplanation(ex *history.Explanation) error {
 	var parts []string
 	switch {
 	case ex.Entry.Type == index.Dir:
@@ -131,7 +131,7 @@ func (a *app) printExplanation(ex *restore.Explanation) error {
 	case ex.Reason.Shared():
 		parts = a.sharedReason(ex)
 		parts[0] = "shared: " + parts[0]
-	case ex.Reason == restore.InCatalogOnly || ex.Reason == restore.ArchiveCopied:
+	case ex.Reason == history.InCatalogOnly || ex.Reason == history.ArchiveCopied:
 		parts = a.storedReason(ex)
 	default:
 		parts = a.storedReason(ex)
@@ -140,11 +140,11 @@ func (a *app) printExplanation(ex *restore.Explanation) error {
 	return a.printf("%s: %s\n", entryName(ex.Path, ex.Entry.Type), strings.Join(parts, "\n  "))
 }
 
-func (a *app) sharedReason(ex *restore.Explanation) []string {
+func (a *app) sharedReason(ex *history.Explanation) []string {
 	one, _ := reasonWords(ex.Reason)
 	if ex.From != ex.Path {
 		was := "was "
-		if ex.Reason == restore.NewName {
+		if ex.Reason == history.NewName {
 			was = "like "
 		}
 		one += fmt.Sprintf(", %s%s in snapshot %s", was, name(ex.From), ex.With)
@@ -158,14 +158,14 @@ func (a *app) sharedReason(ex *restore.Explanation) []string {
 	return append(parts, sinceWords(ex))
 }
 
-func sinceWords(ex *restore.Explanation) string {
+func sinceWords(ex *history.Explanation) string {
 	if ex.Snapshots == 1 {
 		return "the stored file is that of snapshot " + ex.Since
 	}
 	return fmt.Sprintf("the stored file is that of the %s snapshots since %s", count(uint64(ex.Snapshots)), ex.Since)
 }
 
-func (a *app) storedReason(ex *restore.Explanation) []string {
+func (a *app) storedReason(ex *history.Explanation) []string {
 	one, _ := reasonWords(ex.Reason)
 	if changes := a.explainedChanges(ex); len(changes) > 0 {
 		one += " (" + strings.Join(changes, ", ") + ")"
@@ -181,38 +181,38 @@ func (a *app) storedReason(ex *restore.Explanation) []string {
 		}
 		parts = append(parts, text)
 	}
-	if ex.Previous != "" && ex.Reason != restore.FirstSnapshot {
+	if ex.Previous != "" && ex.Reason != history.FirstSnapshot {
 		parts = append(parts, "compared with "+ex.Previous)
 	}
 	return parts
 }
 
 // explainedChanges says how an entry differs from what the previous snapshot has under its path.
-func (a *app) explainedChanges(ex *restore.Explanation) (list []string) {
+func (a *app) explainedChanges(ex *history.Explanation) (list []string) {
 	if ex.Old == nil {
 		return nil
 	}
-	c := restore.Change{Kind: restore.Metadata, Old: ex.Old, New: &ex.Entry, Fields: ex.Fields}
+	c := history.Change{Kind: history.Metadata, Old: ex.Old, New: &ex.Entry, Fields: ex.Fields}
 	switch {
 	case ex.Old.Type != ex.Entry.Type:
-		c.Kind = restore.TypeChanged
-	case ex.Entry.Type != index.Dir && ex.Reason == restore.OtherContent:
-		c.Kind = restore.Changed
+		c.Kind = history.TypeChanged
+	case ex.Entry.Type != index.Dir && ex.Reason == history.OtherContent:
+		c.Kind = history.Changed
 	}
 	return a.changeDetails(&c)
 }
 
 // folderReason is about a folder itself, which every snapshot has anew.
-func (a *app) folderReason(ex *restore.Explanation) []string {
+func (a *app) folderReason(ex *history.Explanation) []string {
 	one, _ := reasonWords(ex.Reason)
 	switch ex.Reason {
-	case restore.Unchanged:
+	case history.Unchanged:
 		one = "nothing in it changed"
-	case restore.OtherContent:
+	case history.OtherContent:
 		one = "itself unchanged, with changes below"
-	case restore.OtherMetadata:
+	case history.OtherMetadata:
 		one = "its own metadata changed"
-	case restore.Renamed:
+	case history.Renamed:
 		one = fmt.Sprintf("moved, was %s in snapshot %s", name(ex.From+"/"), ex.With)
 	}
 	if changes := a.explainedChanges(ex); len(changes) > 0 {
@@ -224,7 +224,7 @@ func (a *app) folderReason(ex *restore.Explanation) []string {
 	return []string{one, "compared with " + ex.Previous}
 }
 
-func belowWords(b *restore.Below) (lines []string) {
+func belowWords(b *history.Below) (lines []string) {
 	line := func(word string, shared bool, files, bytes uint64) {
 		var list []string
 		for _, r := range reasons {
@@ -246,7 +246,7 @@ type explanationObject struct {
 	Snapshot    string         `json:"snapshot"`
 	Path        string         `json:"path"`
 	PathRaw     []byte         `json:"path_base64,omitempty"`
-	Reason      restore.Reason `json:"reason"`
+	Reason      history.Reason `json:"reason"`
 	Shared      bool           `json:"shared"`
 	Previous    string         `json:"previous,omitempty"`
 	With        string         `json:"shared_with,omitempty"`
@@ -270,10 +270,10 @@ type belowObject struct {
 	SharedBytes uint64                    `json:"shared_bytes"`
 	Stored      uint64                    `json:"stored_anew"`
 	StoredBytes uint64                    `json:"stored_anew_bytes"`
-	ByReason    map[restore.Reason]uint64 `json:"by_reason"`
+	ByReason    map[history.Reason]uint64 `json:"by_reason"`
 }
 
-func explanationJSON(snapshot string, ex *restore.Explanation) explanationObject {
+func explanationJSON(snapshot string, ex *history.Explanation) explanationObject {
 	young := entryJSON(ex.Path, &ex.Entry)
 	v := explanationObject{Snapshot: snapshot, Path: young.Path, PathRaw: raw(young.Path), Reason: ex.Reason,
 		Shared: ex.Reason.Shared() && ex.Entry.Type != index.Dir, Previous: ex.Previous, With: ex.With, From: ex.From,

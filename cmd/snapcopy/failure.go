@@ -17,6 +17,7 @@ import (
 	"snapcopy/internal/lack"
 	"snapcopy/internal/overlay"
 	"snapcopy/internal/plainfile"
+	"snapcopy/internal/tree"
 	"snapcopy/restore"
 	"snapcopy/snapshot"
 )
@@ -108,7 +109,7 @@ func statusOf(err error) int {
 		return statusLocked
 	case fsat.IsNoSpace(err):
 		return statusNoSpace
-	case errors.Is(err, index.ErrDamaged), errors.Is(err, snapshot.ErrDamage), errors.Is(err, restore.ErrDamaged):
+	case errors.Is(err, index.ErrDamaged), errors.Is(err, snapshot.ErrDamage), errors.Is(err, tree.ErrDamaged):
 		return statusDamage
 	}
 	return statusFailed
@@ -137,7 +138,7 @@ var hints = []struct {
 	{archive.ErrInsideOther, "choose another folder: a snapshot must stay as it is"},
 	{restore.ErrInsideArchive, "choose a folder outside the archive"},
 	{restore.ErrNoRoom, "make room, restore to another disk, or begin all the same with --ignore-space"},
-	{restore.ErrSameName, "restore them one after the other, each into a folder of its own"},
+	{tree.ErrSameName, "restore them one after the other, each into a folder of its own"},
 	{restore.ErrMountsBelow, "unmount it first, or restore with --in-place, which leaves mounted file systems alone"},
 	{errNotInSnapshot, "`snapcopy ls ARCHIVE@SNAPSHOT` shows what there is"},
 	{restore.ErrNotFile, "`snapcopy ls ARCHIVE@SNAPSHOT PATH` lists a folder, `snapcopy restore` brings back anything"},

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"snapcopy/index"
-	"snapcopy/restore"
+	"snapcopy/internal/history"
 )
 
 type findOptions struct {
@@ -58,7 +58,7 @@ func (o *findOptions) AddFlags(f *pflag.FlagSet) {
 var findTypes = []string{"file", "dir", "symlink", "fifo", "socket", "char", "block"}
 
 // query puts the flags into one.
-func (o *findOptions) query(a *app, patterns []string) (q restore.Query, err error) {
+func (o *findOptions) query(a *app, patterns []string) (q history.Query, err error) {
 	q.Patterns, q.FoldCase = withPrinted(patterns), o.anyCase
 	for _, word := range o.types {
 		t := index.Type(0)
@@ -107,7 +107,7 @@ func withPrinted(patterns []string) []string {
 }
 
 // addSize reads +1M, -10K or 4096.
-func addSize(q *restore.Query, text string) error {
+func addSize(q *history.Query, text string) error {
 	digits := strings.TrimLeft(text, "+-")
 	var n uint64
 	if digits != "0" {
@@ -132,13 +132,13 @@ func (o *findOptions) Run(ctx context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
-	return a.withHistory(ctx, args[0], func(h *restore.History) error {
+	return a.withHistory(ctx, args[0], func(h *history.History) error {
 		found := uint64(0)
-		err := h.Find(ctx, q, func(m restore.Match) error {
+		err := h.Find(ctx, q, func(m history.Match) error {
 			found++
 			return o.print(a, &m)
 		})
-		if errors.Is(err, restore.ErrPattern) {
+		if errors.Is(err, history.ErrPattern) {
 			return wrongUsage("%w", err)
 		}
 		if err == nil && !o.json {
@@ -157,7 +157,7 @@ type matchObject struct {
 	Entry     entryObject `json:"entry"`
 }
 
-func (o *findOptions) print(a *app, m *restore.Match) error {
+func (o *findOptions) print(a *app, m *history.Match) error {
 	if o.json {
 		e := entryJSON(m.Path, m.Entry)
 		return a.printJSON(matchObject{e.Path, e.PathRaw, m.First, m.Last, m.Snapshots, e})

@@ -6,12 +6,12 @@ import (
 	"io/fs"
 
 	"snapcopy/internal/archive"
-	"snapcopy/restore"
+	"snapcopy/internal/history"
 )
 
 // withHistory opens all snapshots of an archive and calls do. Damaged catalogs are named at the end; what they hold is
 // missing from the answer, so the exit status says so.
-func (a *app) withHistory(ctx context.Context, where string, do func(*restore.History) error) (err error) {
+func (a *app) withHistory(ctx context.Context, where string, do func(*history.History) error) (err error) {
 	archive, err := a.openArchive(where)
 	if err != nil {
 		return err
@@ -21,7 +21,7 @@ func (a *app) withHistory(ctx context.Context, where string, do func(*restore.Hi
 	if err != nil {
 		return err
 	}
-	h, err := restore.OpenHistory(ctx, refs)
+	h, err := history.OpenHistory(ctx, refs)
 	if err != nil {
 		return err
 	}
@@ -40,17 +40,17 @@ func (a *app) withHistory(ctx context.Context, where string, do func(*restore.Hi
 }
 
 // catalogRefs lists the snapshots of an archive, the oldest first.
-func catalogRefs(archive *archive.Archive) ([]restore.Ref, error) {
+func catalogRefs(archive *archive.Archive) ([]history.Ref, error) {
 	list, err := archive.Snapshots()
-	refs := make([]restore.Ref, len(list))
+	refs := make([]history.Ref, len(list))
 	for i, s := range list {
-		refs[i] = restore.Ref{Name: s.Name, Catalog: s.Catalog}
+		refs[i] = history.Ref{Name: s.Name, Catalog: s.Catalog}
 	}
 	return refs, err
 }
 
 // inHistory calls do with what a PATH of the command line can mean, until some snapshot has it.
-func inHistory(h *restore.History, arg string, do func(path string) error) error {
+func inHistory(h *history.History, arg string, do func(path string) error) error {
 	candidates, err := pathCandidates(arg, h.Source())
 	if err != nil {
 		return err

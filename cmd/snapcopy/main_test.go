@@ -19,6 +19,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
+	"snapcopy/internal/tree"
 	"snapcopy/restore"
 )
 
@@ -227,7 +228,7 @@ func TestStatusOf(t *testing.T) {
 		{errors.New("x"), statusFailed},
 		{told{statusIncomplete}, statusIncomplete},
 		{fmt.Errorf("a: %w", index.ErrDamaged), statusDamage},
-		{fmt.Errorf("a: %w", restore.ErrDamaged), statusDamage},
+		{fmt.Errorf("a: %w", tree.ErrDamaged), statusDamage},
 		{fmt.Errorf("a: %w", archive.ErrLocked), statusLocked},
 		{wrongUsage("x"), statusUsage},
 		{errors.Join(context.Canceled, errors.New("x")), statusInterrupted},

@@ -13,7 +13,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
-	"snapcopy/restore"
+	"snapcopy/internal/history"
 )
 
 // splitPlace takes ARCHIVE@SNAPSHOT apart; selector is "" if none was given. The path of an archive may hold an '@'
@@ -192,8 +192,8 @@ func (s *openSnapshot) lookUp(ctx context.Context, arg string) (path string, e i
 		return "", e, err
 	}
 	for _, p := range slices.Backward(candidates) {
-		err = restore.NotFound(ctx, s.catalog, refs, p)
-		var missing *restore.NotFoundError
+		err = history.NotFound(ctx, s.catalog, refs, p)
+		var missing *history.NotFoundError
 		if errors.As(err, &missing) && missing.Elsewhere != nil {
 			break
 		}

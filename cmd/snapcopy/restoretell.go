@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"snapcopy/index"
+	"snapcopy/internal/tree"
 	"snapcopy/restore"
 )
 
@@ -119,7 +120,7 @@ func (o *restoreOptions) item(a *app, i *restore.Item) error {
 }
 
 // failed names what could not be restored.
-func (o *telling) failed(a *app, list []restore.FailedItem, total uint64) {
+func (o *telling) failed(a *app, list []tree.FailedItem, total uint64) {
 	if total == 0 {
 		return
 	}

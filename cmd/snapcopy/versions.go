@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"snapcopy/index"
-	"snapcopy/restore"
+	"snapcopy/internal/history"
 )
 
 type versionsOptions struct{ json bool }
@@ -34,8 +34,8 @@ func (o *versionsOptions) AddFlags(f *pflag.FlagSet) {
 
 // Run lists the versions.
 func (o *versionsOptions) Run(ctx context.Context, a *app, args []string) error {
-	return a.withHistory(ctx, args[0], func(h *restore.History) error {
-		var list []restore.Version
+	return a.withHistory(ctx, args[0], func(h *history.History) error {
+		var list []history.Version
 		err := inHistory(h, args[1], func(path string) (err error) {
 			list, err = h.Versions(ctx, path)
 			return err
@@ -55,7 +55,7 @@ func (o *versionsOptions) Run(ctx context.Context, a *app, args []string) error 
 	})
 }
 
-func (a *app) printVersions(h *restore.History, list []restore.Version) error {
+func (a *app) printVersions(h *history.History, list []history.Version) error {
 	rows := [][]string{{"FIRST", "LAST", "SNAPSHOTS", "SIZE", "MODIFIED", "MODE", "HASH", "PATH"}}
 	for i := range list {
 		v := &list[i]
@@ -88,7 +88,7 @@ func (a *app) printVersions(h *restore.History, list []restore.Version) error {
 	return nil
 }
 
-func versionNotes(v *restore.Version) (notes []string) {
+func versionNotes(v *history.Version) (notes []string) {
 	if v.From != "" {
 		notes = append(notes, "was "+name(v.From)+" before")
 	}
@@ -115,7 +115,7 @@ type versionObject struct {
 	Gone      string                  `json:"gone,omitempty"`
 	To        string                  `json:"to,omitempty"`
 	ToRaw     []byte                  `json:"to_base64,omitempty"`
-	Changes   map[restore.Kind]uint64 `json:"changes,omitempty"`
+	Changes   map[history.Kind]uint64 `json:"changes,omitempty"`
 	Below     *totalsObject           `json:"below,omitempty"`
 	Entry     entryObject             `json:"entry"`
 }
@@ -126,7 +126,7 @@ type totalsObject struct {
 	Bytes uint64 `json:"bytes"`
 }
 
-func versionJSON(v *restore.Version) versionObject {
+func versionJSON(v *history.Version) versionObject {
 	entry := entryJSON(v.Path, v.Entry)
 	out := versionObject{Path: entry.Path, PathRaw: entry.PathRaw, First: v.First, Last: v.Last, Snapshots: v.Snapshots,
 		From: v.From, FromRaw: raw(v.From), Gone: v.Gone, To: v.To, ToRaw: raw(v.To), Changes: v.Changes, Entry: entry}

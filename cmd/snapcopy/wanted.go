@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"snapcopy/internal/exclude"
+	"snapcopy/internal/history"
 	"snapcopy/restore"
 )
 
@@ -100,7 +101,7 @@ func (s *openSnapshot) pathsMeant(ctx context.Context, args []string) ([]string,
 	var missing []error
 	for _, arg := range args {
 		if _, _, err := s.find(arg); errors.Is(err, errNotInSnapshot) {
-			found, err := restore.Glob(s.catalog, arg)
+			found, err := history.Glob(s.catalog, arg)
 			if err != nil {
 				return nil, err
 			}

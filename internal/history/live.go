@@ -1,4 +1,4 @@
-package restore
+package history
 
 import (
 	"context"
@@ -12,8 +12,11 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/exclude"
+	"snapcopy/internal/filecopy"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/tree"
 	"snapcopy/internal/walk"
+	"snapcopy/internal/workers"
 )
 
 // LiveOptions are the choices for CompareLive. The zero value compares everything.
@@ -33,7 +36,7 @@ type LiveReport struct {
 	BytesRead uint64
 	// FailedCount is the number of entries that could not be compared; Failed names the first 1000, sorted by path.
 	FailedCount uint64
-	Failed      []FailedItem
+	Failed      []tree.FailedItem
 }
 
 // maxHeld is how many changes are held until the end to find moves and to sort them. What is beyond it is told at once.
@@ -51,7 +54,11 @@ const maxHeld = 1 << 18
 func CompareLive(ctx context.Context, c *index.Catalog, source, path string, opt LiveOptions,
 	visit func(Change) error) (report *LiveReport, err error) {
 	l := &live{ctx: ctx, catalog: c, opt: opt, visit: visit, root: fsat.NoDir, open: make(map[*liveDir]struct{})}
-	l.workers = newWorkers((&Options{Threads: opt.Threads}).threads(), new(Progress))
+	l.workers = make([]worker, workers.Number(opt.Threads))
+	for i := range l.workers {
+		l.workers[i].copier.Buf = make([]byte, copyBuffer)
+		l.workers[i].copier.Exact = true // sizes are compared before
+	}
 	defer func() { err = errors.Join(err, l.close()) }()
 	if err := fsat.CheckProc(); err != nil {
 		return nil, err
@@ -64,7 +71,7 @@ func CompareLive(ctx context.Context, c *index.Catalog, source, path string, opt
 			return nil, err
 		}
 	}
-	top, err := l.top(cleanPath(path), path)
+	top, err := l.top(index.CleanPath(path), path)
 	if err != nil || top == nil {
 		return l.summary(), errors.Join(err, l.tellHeld())
 	}
@@ -82,21 +89,30 @@ func CompareLive(ctx context.Context, c *index.Catalog, source, path string, opt
 	return l.summary(), err
 }
 
+// worker is what one worker of the walk has to itself.
+type worker struct {
+	copier filecopy.Copier
+	_      [64]byte
+}
+
+// copyBuffer is the size of a worker's buffer for content.
+const copyBuffer = 1 << 20
+
 // live is one comparison under way.
 type live struct {
 	ctx     context.Context
 	catalog *index.Catalog
 	opt     LiveOptions
 	visit   func(Change) error
-	root    int     // handle of the source
-	archive inodeID // zero: none
+	root    int          // handle of the source
+	archive tree.InodeID // zero: none
 	workers []worker
 
 	compared, filesRead, bytesRead atomic.Uint64
 
 	mu     sync.Mutex
 	held   []Change
-	failed []FailedItem
+	failed []tree.FailedItem
 	count  uint64
 	open   map[*liveDir]struct{} // directories with an open handle
 }
@@ -108,7 +124,7 @@ func (l *live) leaveOut(archive string) error {
 	}
 	var st fsat.Stat
 	err = fsat.StatHandle(fd, &st)
-	l.archive = idOf(&st)
+	l.archive = tree.IDOf(&st)
 	return errors.Join(err, fsat.Close(fd))
 }
 
@@ -127,17 +143,17 @@ func (l *live) top(path, asked string) (*liveDir, error) {
 	if err != nil {
 		return nil, err
 	}
-	fd, err := fsat.OpenPath(l.root, folderOf(path))
+	fd, err := fsat.OpenPath(l.root, index.FolderOf(path))
 	if fsat.IsNoDir(err) && was != nil {
-		return nil, l.removed(folderOf(path), was)
+		return nil, l.removed(index.FolderOf(path), was)
 	}
 	if fsat.IsNoDir(err) {
-		return nil, notFound(l.catalog, asked, path)
+		return nil, tree.NotFound(l.catalog, asked, path)
 	}
 	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: folderOf(path), Err: err}
+		return nil, &fs.PathError{Op: "open", Path: index.FolderOf(path), Err: err}
 	}
-	d := &liveDir{base: folderOf(path), fd: fd}
+	d := &liveDir{base: index.FolderOf(path), fd: fd}
 	l.opened(d)
 	if err := d.identify(); err != nil {
 		return nil, err
@@ -150,7 +166,7 @@ func (l *live) top(path, asked string) (*liveDir, error) {
 	var st fsat.Stat
 	err = fsat.StatAt(fd, name, &st)
 	if fsat.IsGone(err) && was == nil {
-		return nil, notFound(l.catalog, asked, path)
+		return nil, tree.NotFound(l.catalog, asked, path)
 	}
 	d.names = []fsat.DirEntry{{Name: name, Type: st.Type}}
 	d.entries = make([]index.Entry, 1)
@@ -190,7 +206,7 @@ func (l *live) tellHeld() error {
 
 // removed tells of an entry that is gone, with everything below it.
 func (l *live) removed(folder string, e *index.Entry) error {
-	path := join(folder, e.Name)
+	path := index.Join(folder, e.Name)
 	if l.excluded(path, e.Type == index.Dir) {
 		return nil
 	}
@@ -227,14 +243,14 @@ func (l *live) fail(path string, err error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.count++
-	if len(l.failed) < maxListed {
-		l.failed = append(l.failed, FailedItem{Path: strings.Clone(path), Err: err})
+	if len(l.failed) < tree.MaxListed {
+		l.failed = append(l.failed, tree.FailedItem{Path: strings.Clone(path), Err: err})
 	}
 	return nil
 }
 
 func (l *live) summary() *LiveReport {
-	slices.SortFunc(l.failed, func(a, b FailedItem) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(l.failed, func(a, b tree.FailedItem) int { return strings.Compare(a.Path, b.Path) })
 	return &LiveReport{Compared: l.compared.Load(), FilesRead: l.filesRead.Load(), BytesRead: l.bytesRead.Load(),
 		FailedCount: l.count, Failed: l.failed}
 }
@@ -296,7 +312,7 @@ func (l *live) matchMove(c *Change, gone map[uint64][]int, sameName bool) {
 
 // readAdded completes the entry of an added file.
 func (l *live) readAdded(w *worker, c *Change) error {
-	dir, err := fsat.OpenPath(l.root, folderOf(c.Path))
+	dir, err := fsat.OpenPath(l.root, index.FolderOf(c.Path))
 	if err != nil {
 		return nil // moved on: it stays an added file
 	}
@@ -308,7 +324,7 @@ func (l *live) readAdded(w *worker, c *Change) error {
 		}
 	}
 	if closeErr := fsat.Close(dir); closeErr != nil {
-		return fmt.Errorf("close %q: %w", folderOf(c.Path), closeErr)
+		return fmt.Errorf("close %q: %w", index.FolderOf(c.Path), closeErr)
 	}
 	if l.ctx.Err() != nil {
 		return context.Cause(l.ctx)

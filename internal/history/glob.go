@@ -1,4 +1,4 @@
-package restore
+package history
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ import (
 // those of [path.Match]; an element "**" stands for any number of folders, none among them. It returns none for what is
 // no pattern. An error wraps [path.ErrBadPattern], or comes from the catalog.
 func Glob(c *index.Catalog, pattern string) ([]string, error) {
-	clean := cleanPath(pattern)
+	clean := index.CleanPath(pattern)
 	if !strings.ContainsAny(clean, "*?[") {
 		return nil, nil
 	}
@@ -49,7 +49,7 @@ func (g *globber) match(folder string, e *index.Entry, elements []string) error 
 		return err
 	}
 	for _, child := range rec.Entries() {
-		at := join(folder, child.Name)
+		at := index.Join(folder, child.Name)
 		if elements[0] == "**" {
 			if len(elements) == 1 {
 				g.add(at)

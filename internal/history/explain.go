@@ -1,4 +1,4 @@
-package restore
+package history
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"snapcopy/index"
+	"snapcopy/internal/tree"
 )
 
 // Reason says why an entry of a snapshot is, or is not, a name of a file that was stored before.
@@ -138,18 +139,18 @@ func (x *Explainer) Close() error {
 }
 
 // Explain explains the entry at path, elements joined by '/', "" for the whole snapshot. If there is none the error is
-// a *[NotFoundError]. A file takes some milliseconds if it is shared with the previous snapshot under its path.
+// a *[tree.NotFoundError]. A file takes some milliseconds if it is shared with the previous snapshot under its path.
 // Otherwise that snapshot's whole catalog is looked through, and, for a directory or if the run has moved something,
 // what changed from each older one to the next. Memory: 100 bytes for each entry below a directory that is not shared
 // under its path, at most for a million of them; the rest is not looked for under other paths.
 func (x *Explainer) Explain(ctx context.Context, path string) (*Explanation, error) {
-	clean := cleanPath(path)
+	clean := index.CleanPath(path)
 	e, ok, err := x.catalog.Lookup(clean)
 	if err != nil {
 		return nil, fmt.Errorf("look up %q: %w", path, err)
 	}
 	if !ok {
-		return nil, notFound(x.catalog, path, clean)
+		return nil, tree.NotFound(x.catalog, path, clean)
 	}
 	ex := &Explanation{Path: clean, Entry: e}
 	if x.previous != nil {

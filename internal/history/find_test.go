@@ -1,4 +1,4 @@
-package restore
+package history
 
 import (
 	"context"
@@ -14,14 +14,15 @@ import (
 	"pgregory.net/rapid"
 
 	"snapcopy/index"
+	"snapcopy/internal/testarchive"
 )
 
 // historyOf writes trees as the catalogs of snapshots 0, 1, … and opens them.
-func historyOf(t rapid.TB, dir string, trees ...model) *History {
+func historyOf(t rapid.TB, dir string, trees ...testarchive.Model) *History {
 	var refs []Ref
 	for i, m := range trees {
 		name := fmt.Sprint(i)
-		closeAll(t, m.catalog(t, dir, name))
+		testarchive.CloseAll(t, m.Catalog(t, dir, name))
 		refs = append(refs, Ref{name, filepath.Join(dir, name)})
 	}
 	h, err := OpenHistory(context.Background(), refs)
@@ -44,10 +45,10 @@ func found(t rapid.TB, h *History, q Query) (lines []string) {
 }
 
 func TestFind(t *testing.T) {
-	first := model{}.file("docs/a.txt", "1").file("docs/sub/B.TXT", "22").file("docs/sub/c.jpg", "333").file("a.txt", "4444")
-	first.edit("a.txt", func(e *index.Entry) { e.Mtime.Sec = 100 })
-	second := maps.Clone(first).file("docs/sub/B.TXT", "55555")
-	second.put("docs/link", index.Entry{Type: index.Symlink, Target: "x", Size: 1})
+	first := testarchive.Model{}.File("docs/a.txt", "1").File("docs/sub/B.TXT", "22").File("docs/sub/c.jpg", "333").File("a.txt", "4444")
+	first.Edit("a.txt", func(e *index.Entry) { e.Mtime.Sec = 100 })
+	second := maps.Clone(first).File("docs/sub/B.TXT", "55555")
+	second.Put("docs/link", index.Entry{Type: index.Symlink, Target: "x", Size: 1})
 	third := maps.Clone(second)
 	delete(third, "a.txt")
 	h := historyOf(t, t.TempDir(), first, second, second, third)
@@ -105,7 +106,7 @@ func TestFind(t *testing.T) {
 func TestFindAgainstModel(t *testing.T) {
 	dir := t.TempDir()
 	rapid.Check(t, func(t *rapid.T) {
-		trees := make([]model, rapid.IntRange(1, 5).Draw(t, "snapshots"))
+		trees := make([]testarchive.Model, rapid.IntRange(1, 5).Draw(t, "snapshots"))
 		for i := range trees {
 			if i > 0 && rapid.Bool().Draw(t, fmt.Sprint("same ", i)) {
 				trees[i] = trees[i-1]
@@ -167,12 +168,12 @@ func TestFindAgainstModel(t *testing.T) {
 // A catalog that turns out to be damaged halfway is left out; what the others hold is found, once.
 func TestFindDamaged(t *testing.T) {
 	dir := t.TempDir()
-	first := model{}
+	first := testarchive.Model{}
 	for i := range 12000 { // several blocks
-		first.file(fmt.Sprintf("%02d/%05d", i/300, i), fmt.Sprintf("content %d", i))
+		first.File(fmt.Sprintf("%02d/%05d", i/300, i), fmt.Sprintf("content %d", i))
 	}
-	second := maps.Clone(first).file("39/new", "x").file("00/new", "y")
-	closeAll(t, first.catalog(t, dir, "0"), second.catalog(t, dir, "1"))
+	second := maps.Clone(first).File("39/new", "x").File("00/new", "y")
+	testarchive.CloseAll(t, first.Catalog(t, dir, "0"), second.Catalog(t, dir, "1"))
 	content, err := os.ReadFile(filepath.Join(dir, "1"))
 	if err != nil {
 		t.Fatal(err)

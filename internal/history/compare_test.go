@@ -1,12 +1,9 @@
-package restore
+package history
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -14,88 +11,9 @@ import (
 	"pgregory.net/rapid"
 
 	"snapcopy/index"
+	"snapcopy/internal/testarchive"
+	"snapcopy/internal/tree"
 )
-
-// model is what a snapshot is to have: entries by path, "" is the root. Parents are directories.
-type model map[string]index.Entry
-
-// file puts a regular file and the directories above it into the tree. Equal contents have equal hashes.
-func (m model) file(path, content string) model {
-	e := index.Entry{Type: index.File, Mode: 0o644, Nlink: 1, Size: uint64(len(content))}
-	copy(e.Hash[:], content+"\x01")
-	return m.put(path, e)
-}
-
-func (m model) put(path string, e index.Entry) model {
-	m[path] = e
-	for path != "" {
-		path = folderOf(path)
-		if _, ok := m[path]; !ok {
-			m[path] = index.Entry{Type: index.Dir, Mode: 0o755}
-		}
-	}
-	return m
-}
-
-func (m model) edit(path string, change func(*index.Entry)) model {
-	e := m[path]
-	change(&e)
-	return m.put(path, e)
-}
-
-// catalog writes the tree as a catalog and opens it.
-func (m model) catalog(t rapid.TB, dir, name string) *index.Catalog {
-	return m.catalogOf(t, dir, index.Summary{Snapshot: name})
-}
-
-// catalogOf writes the tree as the catalog of the snapshot that s tells of.
-func (m model) catalogOf(t rapid.TB, dir string, s index.Summary) *index.Catalog {
-	path := filepath.Join(dir, s.Snapshot)
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w, err := index.NewWriter(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	root, err := m.write(w, "", 0)
-	if err == nil {
-		err = errors.Join(w.Finish(root, []uint64{1}, s), f.Close())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := index.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-func (m model) write(w *index.Writer, path string, parent index.DirID) (e index.Entry, err error) {
-	e = m[path]
-	id, err := w.StartDir(parent, path[strings.LastIndexByte(path, '/')+1:])
-	if err != nil {
-		return e, err
-	}
-	var entries []index.Entry
-	for child, c := range m {
-		if child == "" || folderOf(child) != path {
-			continue
-		}
-		if c.Type == index.Dir {
-			if c, err = m.write(w, child, id); err != nil {
-				return e, err
-			}
-		}
-		c.Name = child[strings.LastIndexByte(child, '/')+1:]
-		entries = append(entries, c)
-	}
-	slices.SortFunc(entries, func(a, b index.Entry) int { return cmp.Compare(a.Name, b.Name) })
-	err = w.AddDir(id, entries, &e)
-	return e, err
-}
 
 // changes lists what Compare reports, a line each.
 func reported(t rapid.TB, a, b *index.Catalog, path string) (lines []string) {
@@ -117,54 +35,54 @@ func reported(t rapid.TB, a, b *index.Catalog, path string) (lines []string) {
 }
 
 func TestCompare(t *testing.T) {
-	base := func() model {
-		return model{}.file("a/x", "one").file("a/y", "two").file("b/z", "three").file("empty", "")
+	base := func() testarchive.Model {
+		return testarchive.Model{}.File("a/x", "one").File("a/y", "two").File("b/z", "three").File("empty", "")
 	}
 	symlink := index.Entry{Type: index.Symlink, Mode: 0o777, Nlink: 1, Size: 1, Target: "t"}
 	for _, c := range []struct {
 		name string
-		old  model
-		new  model
+		old  testarchive.Model
+		new  testarchive.Model
 		path string
 		want []string
 	}{
 		{"equal", base(), base(), "", nil},
-		{"content", base(), base().file("a/x", "ONE"), "", []string{"changed a/x"}},
-		{"metadata", base(), base().edit("a/y", func(e *index.Entry) {
+		{"content", base(), base().File("a/x", "ONE"), "", []string{"changed a/x"}},
+		{"metadata", base(), base().Edit("a/y", func(e *index.Entry) {
 			e.Mode, e.UID, e.Mtime.Nsec, e.Nlink = 0o600, 5, 6, 2
-		}).edit("a", func(e *index.Entry) { e.Mtime.Sec = 9 }), "",
+		}).Edit("a", func(e *index.Entry) { e.Mtime.Sec = 9 }), "",
 			[]string{"metadata a mtime", "metadata a/y mode,owner,mtime,links"}},
-		{"root", base(), base().edit("", func(e *index.Entry) { e.GID = 7 }), "", []string{"metadata  owner"}},
-		{"added folder", base(), base().file("c/d/e", "new"), "", []string{"added c", "added c/d", "added c/d/e"}},
-		{"removed folder", base().file("c/d/e", "new"), base(), "", []string{"removed c", "removed c/d", "removed c/d/e"}},
-		{"moved folder", base().file("c/p", "p").file("c/q", "q"), base().file("d/p", "p").file("d/q", "q"), "",
+		{"root", base(), base().Edit("", func(e *index.Entry) { e.GID = 7 }), "", []string{"metadata  owner"}},
+		{"added folder", base(), base().File("c/d/e", "new"), "", []string{"added c", "added c/d", "added c/d/e"}},
+		{"removed folder", base().File("c/d/e", "new"), base(), "", []string{"removed c", "removed c/d", "removed c/d/e"}},
+		{"moved folder", base().File("c/p", "p").File("c/q", "q"), base().File("d/p", "p").File("d/q", "q"), "",
 			[]string{"removed c", "added d", "moved d/p from c/p", "moved d/q from c/q"}},
-		{"empty files do not move", base(), model{}.file("a/x", "one").file("a/y", "two").file("b/z", "three").
-			file("void", ""), "", []string{"removed empty", "added void"}},
-		{"one source, two copies", model{}.file("a", "c"), model{}.file("b", "c").file("x/a", "c"), "",
+		{"empty files do not move", base(), testarchive.Model{}.File("a/x", "one").File("a/y", "two").File("b/z", "three").
+			File("void", ""), "", []string{"removed empty", "added void"}},
+		{"one source, two copies", testarchive.Model{}.File("a", "c"), testarchive.Model{}.File("b", "c").File("x/a", "c"), "",
 			[]string{"added b", "added x", "moved x/a from a"}},
-		{"two sources, one left", model{}.file("a", "c").file("b", "c"), model{}.file("x", "c"), "",
+		{"two sources, one left", testarchive.Model{}.File("a", "c").File("b", "c"), testarchive.Model{}.File("x", "c"), "",
 			[]string{"removed b", "moved x from a"}},
-		{"equal names first, then in order", model{}.file("a", "c").file("m", "c"), model{}.file("d/a", "c").file("z", "c"),
+		{"equal names first, then in order", testarchive.Model{}.File("a", "c").File("m", "c"), testarchive.Model{}.File("d/a", "c").File("z", "c"),
 			"", []string{"added d", "moved d/a from a", "moved z from m"}},
-		{"moved with metadata", model{}.file("a", "c"), model{}.file("b", "c").edit("b",
+		{"moved with metadata", testarchive.Model{}.File("a", "c"), testarchive.Model{}.File("b", "c").Edit("b",
 			func(e *index.Entry) { e.Mode = 0o600 }), "", []string{"moved b from a mode"}},
-		{"file becomes folder that holds it", model{}.file("0", "0").file("a", "c"),
-			model{}.file("0", "0").file("a/copy", "c"), "a",
+		{"file becomes folder that holds it", testarchive.Model{}.File("0", "0").File("a", "c"),
+			testarchive.Model{}.File("0", "0").File("a/copy", "c"), "a",
 			[]string{"type_changed a mode", "moved a/copy from a"}},
-		{"folder becomes symlink", model{}.file("a/x", "c"), model{}.put("a", symlink), "",
+		{"folder becomes symlink", testarchive.Model{}.File("a/x", "c"), testarchive.Model{}.Put("a", symlink), "",
 			[]string{"type_changed a mode", "removed a/x"}},
-		{"symlink target", model{}.put("l", symlink), model{}.put("l", symlink).edit("l",
+		{"symlink target", testarchive.Model{}.Put("l", symlink), testarchive.Model{}.Put("l", symlink).Edit("l",
 			func(e *index.Entry) { e.Target = "u" }), "", []string{"changed l"}},
-		{"below a path", base().file("z", "z"), base().file("z", "Z").file("a/x", "ONE"), "/a/", []string{"changed a/x"}},
-		{"one file", base(), base().file("a/x", "ONE"), "a/x", []string{"changed a/x"}},
-		{"path only in old", base(), model{}.file("b/z", "three"), "a", []string{"removed a", "removed a/x", "removed a/y"}},
-		{"path only in new", model{}.file("b/z", "three"), base(), "a/x", []string{"added a/x"}},
+		{"below a path", base().File("z", "z"), base().File("z", "Z").File("a/x", "ONE"), "/a/", []string{"changed a/x"}},
+		{"one file", base(), base().File("a/x", "ONE"), "a/x", []string{"changed a/x"}},
+		{"path only in old", base(), testarchive.Model{}.File("b/z", "three"), "a", []string{"removed a", "removed a/x", "removed a/y"}},
+		{"path only in new", testarchive.Model{}.File("b/z", "three"), base(), "a/x", []string{"added a/x"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
-			a, b := c.old.catalog(t, dir, "old"), c.new.catalog(t, dir, "new")
-			defer closeAll(t, a, b)
+			a, b := c.old.Catalog(t, dir, "old"), c.new.Catalog(t, dir, "new")
+			defer testarchive.CloseAll(t, a, b)
 			if got := reported(t, a, b, c.path); !slices.Equal(got, c.want) {
 				t.Errorf("got  %q\nwant %q", got, c.want)
 			}
@@ -175,17 +93,9 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-func closeAll(t rapid.TB, list ...*index.Catalog) {
-	for _, c := range list {
-		if err := c.Close(); err != nil {
-			t.Error(err)
-		}
-	}
-}
-
 // drawTree makes a small tree from few names and contents, so that paths and contents meet again in another one.
-func drawTree(t *rapid.T, label string) model {
-	m := model{"": {Type: index.Dir, Mode: rapid.SampledFrom([]uint32{0o755, 0o700}).Draw(t, label+" root")}}
+func drawTree(t *rapid.T, label string) testarchive.Model {
+	m := testarchive.Model{"": {Type: index.Dir, Mode: rapid.SampledFrom([]uint32{0o755, 0o700}).Draw(t, label+" root")}}
 	names := []string{"a", "b", "c.", "c"}
 	for i := range rapid.IntRange(0, 12).Draw(t, label+" entries") {
 		var parts []string
@@ -202,11 +112,11 @@ func drawTree(t *rapid.T, label string) model {
 		content := rapid.SampledFrom([]string{"", "1", "2", "33"}).Draw(t, fmt.Sprint(label, i, " content"))
 		switch rapid.SampledFrom([]string{"file", "file", "dir", "symlink"}).Draw(t, fmt.Sprint(label, i, " type")) {
 		case "file":
-			m.file(path, content)
+			m.File(path, content)
 		case "dir":
-			m.put(path, index.Entry{Type: index.Dir, Mode: 0o755, UID: uint32(len(content))})
+			m.Put(path, index.Entry{Type: index.Dir, Mode: 0o755, UID: uint32(len(content))})
 		case "symlink":
-			m.put(path, index.Entry{Type: index.Symlink, Nlink: 1, Target: "t" + content, Size: uint64(1 + len(content))})
+			m.Put(path, index.Entry{Type: index.Symlink, Nlink: 1, Target: "t" + content, Size: uint64(1 + len(content))})
 		}
 	}
 	return m
@@ -218,8 +128,8 @@ func TestCompareAgainstModel(t *testing.T) {
 	dir := t.TempDir()
 	rapid.Check(t, func(t *rapid.T) {
 		old, new := drawTree(t, "old"), drawTree(t, "new")
-		a, b := old.catalog(t, dir, "old"), new.catalog(t, dir, "new")
-		defer closeAll(t, a, b)
+		a, b := old.Catalog(t, dir, "old"), new.Catalog(t, dir, "new")
+		defer testarchive.CloseAll(t, a, b)
 		got := make(map[string]string)
 		moved := make(map[string]int)
 		last := ""
@@ -266,7 +176,7 @@ func TestCompareAgainstModel(t *testing.T) {
 }
 
 // differences is what Compare should find, the simple way.
-func differences(old, new model) (kinds map[string]string, moves map[string]int) {
+func differences(old, new testarchive.Model) (kinds map[string]string, moves map[string]int) {
 	kinds, moves = make(map[string]string), make(map[string]int)
 	gone, came := make(map[string]int), make(map[string]int)
 	for path, a := range old {
@@ -304,13 +214,13 @@ func differences(old, new model) (kinds map[string]string, moves map[string]int)
 
 func TestCompareBeyondTheLimitOfMoves(t *testing.T) {
 	dir := t.TempDir()
-	old, new := model{}, model{}
+	old, new := testarchive.Model{}, testarchive.Model{}
 	for i := range 10 {
-		old.file(fmt.Sprintf("a/%d", i), fmt.Sprint("content ", i))
-		new.file(fmt.Sprintf("b/%d", i), fmt.Sprint("content ", i))
+		old.File(fmt.Sprintf("a/%d", i), fmt.Sprint("content ", i))
+		new.File(fmt.Sprintf("b/%d", i), fmt.Sprint("content ", i))
 	}
-	a, b := old.catalog(t, dir, "old"), new.catalog(t, dir, "new")
-	defer closeAll(t, a, b)
+	a, b := old.Catalog(t, dir, "old"), new.Catalog(t, dir, "new")
+	defer testarchive.CloseAll(t, a, b)
 	for _, limit := range []int{20, 12, 10, 1} {
 		counts := make(map[Kind]int)
 		c := comparison{old: a, new: b, moves: moves{limit: limit}, visit: func(c Change) error {
@@ -331,15 +241,15 @@ func TestCompareBeyondTheLimitOfMoves(t *testing.T) {
 
 func TestCompareErrors(t *testing.T) {
 	dir := t.TempDir()
-	a := model{}.file("a/file", "x").catalog(t, dir, "old")
-	b := model{}.file("a/fine", "y").catalog(t, dir, "new")
-	defer closeAll(t, a, b)
+	a := testarchive.Model{}.File("a/file", "x").Catalog(t, dir, "old")
+	b := testarchive.Model{}.File("a/fine", "y").Catalog(t, dir, "new")
+	defer testarchive.CloseAll(t, a, b)
 	stop := errors.New("enough")
 	calls := 0
 	if err := Compare(a, b, "", func(Change) error { calls++; return stop }); err != stop || calls != 1 {
 		t.Errorf("%d calls, then %v", calls, err)
 	}
-	var missing *NotFoundError
+	var missing *tree.NotFoundError
 	if err := Compare(a, b, "a/fime", nil); !errors.As(err, &missing) || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("error %v", err)
 	} else if !slices.Equal(missing.Nearest, []string{"a/fine"}) {
@@ -368,7 +278,7 @@ func TestChanges(t *testing.T) {
 		a, b := word.Draw(t, "a"), word.Draw(t, "b")
 		limit := rapid.IntRange(0, 7).Draw(t, "limit")
 		want := slow(a, b)
-		if got := changes(a, b, limit); want <= limit && got != want || want > limit && got <= limit {
+		if got := tree.Changes(a, b, limit); want <= limit && got != want || want > limit && got <= limit {
 			t.Fatalf("%q to %q: %d, want %d (limit %d)", a, b, got, want, limit)
 		}
 	})

@@ -1,4 +1,4 @@
-package restore
+package history
 
 import (
 	"cmp"
@@ -39,7 +39,7 @@ func (h *History) Versions(ctx context.Context, path string) (list []Version, er
 }
 
 func (h *History) versions(ctx context.Context, path string) ([]Version, error) {
-	clean := cleanPath(path)
+	clean := index.CleanPath(path)
 	seen, err := h.at(ctx, clean, nil)
 	if err != nil {
 		return nil, err
@@ -188,7 +188,7 @@ func (h *History) counterpart(ctx context.Context, e *index.Entry, at, other int
 		if found.Hash != e.Hash || found.Type != e.Type {
 			return nil
 		}
-		p := join(dir, found.Name)
+		p := index.Join(dir, found.Name)
 		still, ok, err := here.Lookup(p)
 		if err != nil || ok && still.Hash == e.Hash {
 			return err

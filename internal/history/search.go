@@ -1,4 +1,4 @@
-package restore
+package history
 
 import (
 	"context"
@@ -70,13 +70,13 @@ func (s *search) differing(ctx context.Context, c, other *index.Catalog, path st
 
 func (s *search) look(dir string, e *index.Entry) {
 	if path, wanted := s.stored[e.Stored]; wanted && path == "" && e.Type != index.Dir {
-		s.stored[e.Stored] = join(dir, e.Name)
+		s.stored[e.Stored] = index.Join(dir, e.Name)
 	}
 	if e.Type != index.File && e.Type != index.Dir {
 		return
 	}
 	if path, wanted := s.contents[e.Hash]; wanted && path == "" {
-		s.contents[e.Hash] = join(dir, e.Name)
+		s.contents[e.Hash] = index.Join(dir, e.Name)
 	}
 }
 
@@ -112,7 +112,7 @@ func walkDiffering(ctx context.Context, c, other *index.Catalog, dir string, e, 
 		if b.more && b.entry.Name == a.entry.Name {
 			there = &b.entry
 		}
-		if err := walkDiffering(ctx, c, other, join(dir, a.entry.Name), &a.entry, there, visit); err != nil {
+		if err := walkDiffering(ctx, c, other, index.Join(dir, a.entry.Name), &a.entry, there, visit); err != nil {
 			return err
 		}
 	}
@@ -133,7 +133,7 @@ func (s *search) still(ctx context.Context, c *index.Catalog) (map[uint64]bool, 
 		if e.Type == index.Dir && ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if path := s.stored[e.Stored]; path != "" && path == join(dir, e.Name) {
+		if path := s.stored[e.Stored]; path != "" && path == index.Join(dir, e.Name) {
 			still[e.Stored] = true
 		}
 		return nil

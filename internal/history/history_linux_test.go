@@ -1,4 +1,4 @@
-package restore
+package history
 
 import (
 	"context"
@@ -15,10 +15,10 @@ import (
 
 // history opens all snapshots of a series.
 func (s *series) history() *History {
-	s.t.Helper()
+	s.T.Helper()
 	h, err := OpenHistory(context.Background(), s.refs())
-	s.check(err)
-	s.t.Cleanup(func() { s.check(h.Close()) })
+	s.Check(err)
+	s.T.Cleanup(func() { s.Check(h.Close()) })
 	return h
 }
 
@@ -63,26 +63,26 @@ func wantVersions(t *testing.T, h *History, path string, want ...string) {
 
 func TestVersions(t *testing.T) {
 	s := newSeries(t)
-	s.file("docs/a", "1")
-	s.file("docs/other", "never changes")
-	s.file("x/plan", "the plan")
+	s.File("docs/a", "1")
+	s.File("docs/other", "never changes")
+	s.File("x/plan", "the plan")
 	s.snap() // 20
 	s.snap()
-	s.file("docs/a", "22")
+	s.File("docs/a", "22")
 	s.snap() // 22
-	s.mode("docs/a", 0o600)
-	s.link("docs/a", "hard") // no version of its own
+	s.Mode("docs/a", 0o600)
+	s.Link("docs/a", "hard") // no version of its own
 	s.snap()                 // 23
-	s.check(os.Remove(s.path("hard")))
+	s.Check(os.Remove(s.Path("hard")))
 	s.snap() // 24
-	s.check(os.Rename(s.path("docs/a"), s.path("b")))
+	s.Check(os.Rename(s.Path("docs/a"), s.Path("b")))
 	s.snap() // 25
-	s.file("docs/a", "another")
+	s.File("docs/a", "another")
 	s.snap() // 26
-	s.file("b", "4444")
+	s.File("b", "4444")
 	s.snap() // 27
-	s.check(os.Remove(s.path("docs/a")))
-	s.check(os.Rename(s.path("b"), s.path("x/plan")))
+	s.Check(os.Remove(s.Path("docs/a")))
+	s.Check(os.Rename(s.Path("b"), s.Path("x/plan")))
 	s.snap() // 28
 	h := s.history()
 
@@ -114,15 +114,15 @@ func TestVersions(t *testing.T) {
 
 func TestVersionsOfFolder(t *testing.T) {
 	s := newSeries(t)
-	s.file("old/name/x", "x")
-	s.file("keep", "k")
+	s.File("old/name/x", "x")
+	s.File("keep", "k")
 	s.snap() // 20
-	s.file("old/name/y", "y")
+	s.File("old/name/y", "y")
 	s.snap() // 21
-	s.check(os.Rename(s.path("old/name"), s.path("new")))
+	s.Check(os.Rename(s.Path("old/name"), s.Path("new")))
 	s.snap() // 22
-	s.check(os.RemoveAll(s.path("new")))
-	s.file("new", "a file now")
+	s.Check(os.RemoveAll(s.Path("new")))
+	s.File("new", "a file now")
 	s.snap() // 23
 	wantVersions(t, s.history(), "new",
 		"old/name 20-20 (1) 0 added=2",
@@ -137,14 +137,14 @@ func TestVersionsOfFolder(t *testing.T) {
 func TestVersionsRenameAmongCopies(t *testing.T) {
 	s := newSeries(t)
 	for _, name := range []string{"a/f", "b/f", "c/g"} {
-		s.file(name, "same")
+		s.File(name, "same")
 	}
-	s.file("empty", "")
+	s.File("empty", "")
 	s.snap()
-	s.check(os.Rename(s.path("c/g"), s.path("d")))
-	s.check(os.Rename(s.path("b/f"), s.path("f")))
-	s.check(os.Rename(s.path("empty"), s.path("void")))
-	s.file("copy", "same")
+	s.Check(os.Rename(s.Path("c/g"), s.Path("d")))
+	s.Check(os.Rename(s.Path("b/f"), s.Path("f")))
+	s.Check(os.Rename(s.Path("empty"), s.Path("void")))
+	s.File("copy", "same")
 	s.snap()
 	h := s.history()
 	wantVersions(t, h, "f", "b/f 20-20 (1) 4", "f 21-21 (1) 4 was b/f")
@@ -155,11 +155,11 @@ func TestVersionsRenameAmongCopies(t *testing.T) {
 // A file that got its old name back is told of once.
 func TestVersionsRenamedBack(t *testing.T) {
 	s := newSeries(t)
-	s.file("a", "content")
+	s.File("a", "content")
 	s.snap()
-	s.check(os.Rename(s.path("a"), s.path("b")))
+	s.Check(os.Rename(s.Path("a"), s.Path("b")))
 	s.snap()
-	s.check(os.Rename(s.path("b"), s.path("a")))
+	s.Check(os.Rename(s.Path("b"), s.Path("a")))
 	s.snap()
 	wantVersions(t, s.history(), "a", "a 20-20 (1) 7 gone 21 to b", "b 21-21 (1) 7 was a", "a 22-22 (1) 7 was b")
 	wantVersions(t, s.history(), "b", "a 20-20 (1) 7", "b 21-21 (1) 7 was a gone 22 to a")
@@ -167,18 +167,18 @@ func TestVersionsRenamedBack(t *testing.T) {
 
 func TestVersionsOfDamaged(t *testing.T) {
 	s := newSeries(t)
-	s.file("f", "1")
+	s.File("f", "1")
 	s.snap()
 	second := s.snap()
-	s.file("f", "22")
+	s.File("f", "22")
 	s.snap()
 	catalog := filepath.Join(s.archive, ".snapcopy", "catalogs", second+".cat")
 	content, err := os.ReadFile(catalog)
-	s.check(err)
+	s.Check(err)
 	for _, at := range []int{30, len(content) - 3} { // a record, and the footer
 		damaged := slices.Clone(content)
 		damaged[at] ^= 1
-		s.check(os.WriteFile(catalog, damaged, 0o600))
+		s.Check(os.WriteFile(catalog, damaged, 0o600))
 		h := s.history()
 		wantVersions(t, h, "f", "f 20-20 (1) 1", "f 22-22 (1) 2")
 		if list := h.Unusable(); len(list) != 1 || list[0].Snapshot != second {
@@ -189,12 +189,12 @@ func TestVersionsOfDamaged(t *testing.T) {
 
 func TestVersionsNowhere(t *testing.T) {
 	s := newSeries(t)
-	s.file("docs/letter", "x")
-	s.file("docs/old letter", "x")
-	s.file("docs/f1", "x")
-	s.file("f2", "x")
+	s.File("docs/letter", "x")
+	s.File("docs/old letter", "x")
+	s.File("docs/f1", "x")
+	s.File("f2", "x")
 	s.snap()
-	s.check(os.Remove(s.path("docs/old letter")))
+	s.Check(os.Remove(s.Path("docs/old letter")))
 	s.snap()
 	h := s.history()
 	for path, want := range map[string]string{

@@ -1,4 +1,4 @@
-package restore
+package history
 
 import (
 	"errors"
@@ -6,11 +6,16 @@ import (
 	"strings"
 	"testing"
 
+	"snapcopy/index"
+	"snapcopy/internal/testarchive"
+	"snapcopy/internal/testtree"
+
 	"github.com/google/go-cmp/cmp"
 )
 
 func TestGlob(t *testing.T) {
-	a := archive(t, builtTree(t, `
+	s := newSeries(t)
+	testtree.Build(t, s.Root, `
 		file a.txt 0644
 		file b.md 0644
 		file "[x]" 0644
@@ -27,7 +32,11 @@ func TestGlob(t *testing.T) {
 		symlink d/loop .
 		dir f 0755
 		dir f/d 0755
-		file f/d/a.txt 0644`))
+		file f/d/a.txt 0644`)
+	s.snap()
+	catalog, err := index.Open(s.refs()[0].Catalog)
+	s.Check(err)
+	defer testarchive.CloseAll(t, catalog)
 	for _, c := range []struct{ pattern, want string }{
 		{"a.txt", ""}, // no pattern
 		{"", ""},
@@ -57,7 +66,7 @@ func TestGlob(t *testing.T) {
 		{"../*", ""},
 		{"nothing*", ""},
 	} {
-		found, err := Glob(a.Catalog, c.pattern)
+		found, err := Glob(catalog, c.pattern)
 		if err != nil {
 			t.Errorf("%q: %v", c.pattern, err)
 		}
@@ -66,7 +75,7 @@ func TestGlob(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"[", "a/[", "[]a]", "**/[a-", `*\`} {
-		if _, err := Glob(a.Catalog, bad); !errors.Is(err, path.ErrBadPattern) {
+		if _, err := Glob(catalog, bad); !errors.Is(err, path.ErrBadPattern) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}

@@ -1,4 +1,4 @@
-package restore
+package history
 
 import (
 	"cmp"
@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"snapcopy/index"
+	"snapcopy/internal/tree"
 	"snapcopy/internal/workers"
 )
 
@@ -214,7 +215,7 @@ func (h *History) at(ctx context.Context, path string, miss missed) ([]sighting,
 		if err != nil {
 			return nil, err
 		}
-		list, folder = next, join(folder, name)
+		list, folder = next, index.Join(folder, name)
 	}
 	return list, nil
 }
@@ -280,7 +281,7 @@ func (h *History) Seen(ctx context.Context, path string) (s Sighting, ok bool, e
 }
 
 func (h *History) seen(ctx context.Context, path string) (s Sighting, ok bool, err error) {
-	list, err := h.at(ctx, cleanPath(path), nil)
+	list, err := h.at(ctx, index.CleanPath(path), nil)
 	if err != nil {
 		return s, false, err
 	}
@@ -352,9 +353,9 @@ func (h *History) nowhere(ctx context.Context, path, clean string) error {
 		if rec == nil {
 			p.names = []string{folder}
 		} else {
-			p.rest = strings.TrimPrefix(clean, join(folder, name))
-			for _, near := range nearest(rec, name) {
-				p.names = append(p.names, join(folder, near))
+			p.rest = strings.TrimPrefix(clean, index.Join(folder, name))
+			for _, near := range tree.Nearest(rec, name) {
+				p.names = append(p.names, index.Join(folder, near))
 			}
 		}
 		list = append(list, p)
@@ -364,8 +365,8 @@ func (h *History) nowhere(ctx context.Context, path, clean string) error {
 	}
 	slices.SortFunc(list, func(a, b proposal) int { return cmp.Compare(b.newest, a.newest) })
 	alike := slices.ContainsFunc(list, func(p proposal) bool { return len(p.names) > 0 })
-	if newest := len(h.past) - 1; newest >= 0 && (!alike || isName(clean)) {
-		named, err := namedAlike(h.past[newest].catalog, clean)
+	if newest := len(h.past) - 1; newest >= 0 && (!alike || tree.IsName(clean)) {
+		named, err := tree.NamedAlike(h.past[newest].catalog, clean)
 		if unusable(err) {
 			return &badCatalog{newest, err}
 		}
@@ -378,7 +379,7 @@ func (h *History) nowhere(ctx context.Context, path, clean string) error {
 	missing := &NowhereError{Path: path, Unusable: slices.Clone(h.unusable)}
 	for _, p := range list {
 		for _, n := range p.names {
-			if slices.Contains(names, n) || len(names) == maxNearest {
+			if slices.Contains(names, n) || len(names) == tree.MaxNearest {
 				continue
 			}
 			names = append(names, n)

@@ -1,10 +1,11 @@
-package restore
+package history
 
 import (
 	"io/fs"
 	"strings"
 
 	"snapcopy/index"
+	"snapcopy/internal/tree"
 )
 
 // Kind says how an entry differs between two snapshots.
@@ -44,10 +45,10 @@ type Change struct {
 // removed file stands for one added file at most; among several with the same content, equal names go first, then the
 // order of the paths. Beyond a million added and removed files the rest is reported as added and removed.
 //
-// An error of visit ends the comparison and is returned. If path is in neither catalog the error is a *[NotFoundError].
+// An error of visit ends the comparison and is returned. If path is in neither catalog the error is a *[tree.NotFoundError].
 func Compare(old, new *index.Catalog, path string, visit func(Change) error) error {
-	path = cleanPath(path)
-	start := pair{folder: folderOf(path)}
+	path = index.CleanPath(path)
+	start := pair{folder: index.FolderOf(path)}
 	var err error
 	if start.old, start.oldAt, err = locate(old, path); err != nil {
 		return err
@@ -56,7 +57,7 @@ func Compare(old, new *index.Catalog, path string, visit func(Change) error) err
 		return err
 	}
 	if start.old == nil && start.new == nil {
-		return notFound(new, path, path)
+		return tree.NotFound(new, path, path)
 	}
 	c := comparison{old: old, new: new}
 	if err := c.findMoves(start); err != nil {
@@ -78,7 +79,7 @@ func locate(c *index.Catalog, path string) (*index.Entry, place, error) {
 		root := c.Root()
 		return &root, place{}, nil
 	}
-	folder, ok, err := c.Lookup(folderOf(path))
+	folder, ok, err := c.Lookup(index.FolderOf(path))
 	if err != nil || !ok || folder.Type != index.Dir {
 		return nil, place{}, err
 	}
@@ -94,8 +95,6 @@ func locate(c *index.Catalog, path string) (*index.Entry, place, error) {
 	}
 	return nil, place{}, nil
 }
-
-func folderOf(path string) string { return path[:max(strings.LastIndexByte(path, '/'), 0)] }
 
 // comparison is the state of one Compare: first moves are collected and nothing is visited, then the other way round.
 type comparison struct {
@@ -115,9 +114,9 @@ type pair struct {
 
 func (p *pair) path() string {
 	if p.new != nil {
-		return join(p.folder, p.new.Name)
+		return index.Join(p.folder, p.new.Name)
 	}
-	return join(p.folder, p.old.Name)
+	return index.Join(p.folder, p.old.Name)
 }
 
 // place is where an entry is in its catalog.
@@ -205,7 +204,7 @@ func (c *comparison) moved(p *pair, from place) error {
 	if err != nil {
 		return err
 	}
-	return c.visit(Change{Path: p.path(), Kind: Moved, From: join(dir, was.Name), Old: &was, New: p.new,
+	return c.visit(Change{Path: p.path(), Kind: Moved, From: index.Join(dir, was.Name), Old: &was, New: p.new,
 		Fields: metadataChanges(&was, p.new)})
 }
 

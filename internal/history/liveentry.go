@@ -1,4 +1,4 @@
-package restore
+package history
 
 import (
 	"errors"
@@ -22,10 +22,10 @@ func (l *live) item(w *worker, d *liveDir, i int) (isDir bool, err error) {
 		return false, l.removed(d.path(), was)
 	}
 	if err != nil {
-		return false, l.fail(join(d.path(), name), err)
+		return false, l.fail(index.Join(d.path(), name), err)
 	}
 	if st.Type == fsat.Directory {
-		return idOf(&st) != l.archive, nil
+		return tree.IDOf(&st) != l.archive, nil
 	}
 	l.compared.Add(1)
 	same := l.sameInode(was, &st) && was.Type == tree.TypeOf(st.Type) &&
@@ -51,7 +51,7 @@ func (l *live) sameInode(was *index.Entry, st *fsat.Stat) bool {
 
 // changed compares an entry that is no directory and may have changed.
 func (l *live) changed(w *worker, d *liveDir, was *index.Entry, name string, st *fsat.Stat) error {
-	path := join(d.path(), name)
+	path := index.Join(d.path(), name)
 	e := index.Entry{Name: strings.Clone(name)}
 	tree.Describe(&e, st)
 	c := Change{Path: path, Kind: Added, New: &e}

@@ -1,4 +1,4 @@
-package restore
+package history
 
 import (
 	"cmp"
@@ -188,7 +188,7 @@ func (f *finder) entry(folder, name string, list []*open) error {
 		}
 	}
 	if first >= 0 {
-		m.Path, m.First, m.Last = join(folder, name), f.h.past[first].name, f.h.past[last].name
+		m.Path, m.First, m.Last = index.Join(folder, name), f.h.past[first].name, f.h.past[last].name
 		if err := f.tell(m); err != nil {
 			return err
 		}
@@ -196,7 +196,7 @@ func (f *finder) entry(folder, name string, list []*open) error {
 	if below == nil {
 		return nil
 	}
-	return f.folder(join(folder, name), sameFolders(below))
+	return f.folder(index.Join(folder, name), sameFolders(below))
 }
 
 func (f *finder) tell(m Match) error {
@@ -242,7 +242,7 @@ func (f *finder) meets(folder string, e *index.Entry) bool {
 	}
 	path := e.Name
 	if f.paths {
-		path = join(folder, e.Name)
+		path = index.Join(folder, e.Name)
 	}
 	if q.FoldCase {
 		path = strings.ToLower(path)

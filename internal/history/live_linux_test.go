@@ -1,4 +1,4 @@
-package restore
+package history
 
 import (
 	"context"
@@ -16,7 +16,9 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/exclude"
+	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
+	"snapcopy/internal/tree"
 )
 
 func changeText(c *Change) string {
@@ -32,33 +34,33 @@ func changeText(c *Change) string {
 
 // liveChanges compares the newest snapshot with the source as it is.
 func (s *series) liveChanges(path string, opt LiveOptions) (lines []string, report *LiveReport) {
-	s.t.Helper()
+	s.T.Helper()
 	refs := s.refs()
 	c, err := index.Open(refs[len(refs)-1].Catalog)
-	s.check(err)
-	defer closeAll(s.t, c)
-	before := openDescriptors(s.t)
-	report, err = CompareLive(context.Background(), c, s.root, path, opt, func(c Change) error {
+	s.Check(err)
+	defer testarchive.CloseAll(s.T, c)
+	before := testarchive.OpenDescriptors(s.T)
+	report, err = CompareLive(context.Background(), c, s.Root, path, opt, func(c Change) error {
 		lines = append(lines, changeText(&c))
 		return nil
 	})
-	s.check(err)
-	if after := openDescriptors(s.t); after != before {
-		s.t.Errorf("%d descriptors open before, %d after", before, after)
+	s.Check(err)
+	if after := testarchive.OpenDescriptors(s.T); after != before {
+		s.T.Errorf("%d descriptors open before, %d after", before, after)
 	}
 	return lines, report
 }
 
 // between compares the two newest snapshots.
 func (s *series) between(path string) (lines []string) {
-	s.t.Helper()
+	s.T.Helper()
 	refs := s.refs()
 	old, err := index.Open(refs[len(refs)-2].Catalog)
-	s.check(err)
+	s.Check(err)
 	young, err := index.Open(refs[len(refs)-1].Catalog)
-	s.check(err)
-	defer closeAll(s.t, old, young)
-	s.check(Compare(old, young, path, func(c Change) error {
+	s.Check(err)
+	defer testarchive.CloseAll(s.T, old, young)
+	s.Check(Compare(old, young, path, func(c Change) error {
 		lines = append(lines, changeText(&c))
 		return nil
 	}))
@@ -68,12 +70,12 @@ func (s *series) between(path string) (lines []string) {
 // A live comparison says what comparing with a snapshot taken now would say.
 func TestLive(t *testing.T) {
 	s := newSeries(t)
-	makeTorture(t, s.root)
+	testarchive.MakeTorture(t, s.Root)
 	for i := range 40 {
-		s.file(fmt.Sprintf("work/f%02d", i), fmt.Sprintf("content %d", i))
+		s.File(fmt.Sprintf("work/f%02d", i), fmt.Sprintf("content %d", i))
 	}
-	s.file("work/moves/x", "moves with its folder")
-	s.file("work/swapped/x", "folder becomes a file")
+	s.File("work/moves/x", "moves with its folder")
+	s.File("work/swapped/x", "folder becomes a file")
 	testtree.Settle()
 	s.snap()
 	lines, report := s.liveChanges("", LiveOptions{})
@@ -81,33 +83,33 @@ func TestLive(t *testing.T) {
 		t.Errorf("nothing changed: %q, report %+v", lines, report)
 	}
 
-	s.file("work/f00", "changed and longer")
-	info, err := os.Stat(s.path("work/f01"))
-	s.check(err)
-	s.file("work/f01", "CONTENT 1") // with its times set back
-	s.check(os.Chtimes(s.path("work/f01"), info.ModTime(), info.ModTime()))
-	s.mode("work/f02", 0o600)
-	s.xattr("work/f03", "user.note", "x")
-	s.mtime("work/f04", 5, 6)
-	s.check(os.Remove(s.path("work/f05")))
-	s.check(os.Rename(s.path("work/f06"), s.path("work/renamed")))
-	s.check(exec.Command("mv", s.path("work/moves"), s.path("moved")).Run())
-	s.check(exec.Command("cp", s.path("work/f07"), s.path("work/copied")).Run())
-	s.check(os.Remove(s.path("work/f07")))
-	s.link("work/f08", "work/linked")
-	s.check(os.Remove(s.path("work/f09")))
-	s.check(os.Symlink("f10", s.path("work/f09")))
-	s.check(os.RemoveAll(s.path("work/swapped")))
-	s.file("work/swapped", "a file")
-	s.check(os.Remove(s.path("work/f11")))
-	s.file("work/f11/now/a folder", "x")
-	s.check(os.Remove(s.path("dangling")))
-	s.check(os.Symlink("elsewhere", s.path("dangling")))
-	s.file("work/f12", "content 12") // written again, equal
-	s.file("added/empty", "")
-	s.check(exec.Command("touch", "-h", s.path("symlink")).Run())
-	s.check(unix.Mkfifo(s.path("added/fifo"), 0o600))
-	s.check(os.Remove(s.path("a/group")))
+	s.File("work/f00", "changed and longer")
+	info, err := os.Stat(s.Path("work/f01"))
+	s.Check(err)
+	s.File("work/f01", "CONTENT 1") // with its times set back
+	s.Check(os.Chtimes(s.Path("work/f01"), info.ModTime(), info.ModTime()))
+	s.Mode("work/f02", 0o600)
+	s.Xattr("work/f03", "user.note", "x")
+	s.Mtime("work/f04", 5, 6)
+	s.Check(os.Remove(s.Path("work/f05")))
+	s.Check(os.Rename(s.Path("work/f06"), s.Path("work/renamed")))
+	s.Check(exec.Command("mv", s.Path("work/moves"), s.Path("moved")).Run())
+	s.Check(exec.Command("cp", s.Path("work/f07"), s.Path("work/copied")).Run())
+	s.Check(os.Remove(s.Path("work/f07")))
+	s.Link("work/f08", "work/linked")
+	s.Check(os.Remove(s.Path("work/f09")))
+	s.Check(os.Symlink("f10", s.Path("work/f09")))
+	s.Check(os.RemoveAll(s.Path("work/swapped")))
+	s.File("work/swapped", "a file")
+	s.Check(os.Remove(s.Path("work/f11")))
+	s.File("work/f11/now/a folder", "x")
+	s.Check(os.Remove(s.Path("dangling")))
+	s.Check(os.Symlink("elsewhere", s.Path("dangling")))
+	s.File("work/f12", "content 12") // written again, equal
+	s.File("added/empty", "")
+	s.Check(exec.Command("touch", "-h", s.Path("symlink")).Run())
+	s.Check(unix.Mkfifo(s.Path("added/fifo"), 0o600))
+	s.Check(os.Remove(s.Path("a/group")))
 	got, report := s.liveChanges("", LiveOptions{Threads: 3})
 	if report.FailedCount != 0 || report.FilesRead > 20 {
 		t.Errorf("report %+v", report)
@@ -127,22 +129,22 @@ func TestLive(t *testing.T) {
 
 func TestLiveOptions(t *testing.T) {
 	s := newSeries(t)
-	s.archive = s.path("archive")
+	s.archive = s.Path("archive")
 	for _, name := range []string{"a.o", "sub/b.o", "keep", "sub/keep"} {
-		s.file(name, name)
+		s.File(name, name)
 	}
-	s.mtime("", 1, 1)
+	s.Mtime("", 1, 1)
 	testtree.Settle()
 	s.snap()
-	s.mtime("", 1, 1)
+	s.Mtime("", 1, 1)
 	m := exclude.New()
-	s.check(m.Add("*.o", "test", 0))
-	s.check(m.Add("new/", "test", 0))
-	s.check(os.Remove(s.path("a.o")))
-	s.file("sub/b.o", "changed")
-	s.file("new/x", "x")
-	s.file("sub/keep", "changed, too")
-	s.mtime("", 1, 1)
+	s.Check(m.Add("*.o", "test", 0))
+	s.Check(m.Add("new/", "test", 0))
+	s.Check(os.Remove(s.Path("a.o")))
+	s.File("sub/b.o", "changed")
+	s.File("new/x", "x")
+	s.File("sub/keep", "changed, too")
+	s.Mtime("", 1, 1)
 	lines, _ := s.liveChanges("", LiveOptions{Exclude: m, Archive: s.archive})
 	want := []string{`metadata "" mtime`, `changed "sub/keep" mtime`} // the run made the archive in the folder
 	if !slices.Equal(lines, want) {
@@ -153,22 +155,22 @@ func TestLiveOptions(t *testing.T) {
 // A copy of the source has other inodes and change times.
 func TestLiveUnstable(t *testing.T) {
 	s := newSeries(t)
-	s.file("f", "content")
-	s.file("dir/g", "more")
-	s.link("f", "dir/linked")
-	s.xattr("f", "user.note", "x")
+	s.File("f", "content")
+	s.File("dir/g", "more")
+	s.Link("f", "dir/linked")
+	s.Xattr("f", "user.note", "x")
 	testtree.Settle()
 	s.snap()
 	other := filepath.Join(t.TempDir(), "copy")
-	s.check(exec.Command("cp", "-a", s.root, other).Run())
-	s.root = other
+	s.Check(exec.Command("cp", "-a", s.Root, other).Run())
+	s.Root = other
 	for ignore, files := range map[bool]uint64{false: 3, true: 0} {
 		lines, report := s.liveChanges("", LiveOptions{IgnoreInode: ignore, IgnoreCtime: ignore})
 		if lines != nil || report.FilesRead != files {
 			t.Errorf("ignored: %v: %q, %d files read, want %d", ignore, lines, report.FilesRead, files)
 		}
 	}
-	s.xattr("dir/g", "user.note", "new")
+	s.Xattr("dir/g", "user.note", "new")
 	lines, _ := s.liveChanges("", LiveOptions{IgnoreInode: true, IgnoreCtime: true})
 	if want := []string{`metadata "dir/g" xattrs`}; !slices.Equal(lines, want) {
 		t.Errorf("got %q, want %q", lines, want)
@@ -178,18 +180,18 @@ func TestLiveUnstable(t *testing.T) {
 // What cannot be read is listed; the rest goes on.
 func TestLiveUnreadable(t *testing.T) {
 	if os.Geteuid() == 0 { // who can read everything
-		asUser(t)
+		testarchive.AsUser(t)
 		return
 	}
 	s := newSeries(t)
-	s.file("closed/x", "x")
-	s.file("secret", "x")
-	s.file("open", "x")
+	s.File("closed/x", "x")
+	s.File("secret", "x")
+	s.File("open", "x")
 	s.snap()
-	s.mode("closed", 0)
-	s.mode("secret", 0)
-	defer s.mode("closed", 0o700)
-	s.file("open", "yy")
+	s.Mode("closed", 0)
+	s.Mode("secret", 0)
+	defer s.Mode("closed", 0o700)
+	s.File("open", "yy")
 	lines, report := s.liveChanges("", LiveOptions{})
 	if want := []string{`changed "open" mtime`}; !slices.Equal(lines, want) || report.FailedCount != 2 {
 		t.Errorf("got %q and %+v, want %q and 2 failed", lines, report, want)
@@ -198,32 +200,32 @@ func TestLiveUnreadable(t *testing.T) {
 
 func TestLiveErrors(t *testing.T) {
 	s := newSeries(t)
-	s.file("docs/a", "x")
+	s.File("docs/a", "x")
 	s.snap()
 	refs := s.refs()
 	c, err := index.Open(refs[0].Catalog)
-	s.check(err)
-	defer closeAll(t, c)
+	s.Check(err)
+	defer testarchive.CloseAll(t, c)
 	ignore := func(Change) error { return nil }
-	var missing *NotFoundError
+	var missing *tree.NotFoundError
 	for _, path := range []string{"docs/b", "none/b"} {
-		_, err = CompareLive(context.Background(), c, s.root, path, LiveOptions{}, ignore)
+		_, err = CompareLive(context.Background(), c, s.Root, path, LiveOptions{}, ignore)
 		if !errors.As(err, &missing) {
 			t.Errorf("%s: error %v", path, err)
 		}
 	}
-	_, err = CompareLive(context.Background(), c, s.path("nowhere"), "", LiveOptions{}, ignore)
+	_, err = CompareLive(context.Background(), c, s.Path("nowhere"), "", LiveOptions{}, ignore)
 	if !errors.Is(err, unix.ENOENT) {
 		t.Errorf("error %v for a source that is not there", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err = CompareLive(ctx, c, s.root, "", LiveOptions{}, ignore); !errors.Is(err, context.Canceled) {
+	if _, err = CompareLive(ctx, c, s.Root, "", LiveOptions{}, ignore); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v after it was cancelled", err)
 	}
-	s.file("docs/a", "changed")
+	s.File("docs/a", "changed")
 	stop := errors.New("enough")
-	_, err = CompareLive(context.Background(), c, s.root, "", LiveOptions{}, func(Change) error { return stop })
+	_, err = CompareLive(context.Background(), c, s.Root, "", LiveOptions{}, func(Change) error { return stop })
 	if !errors.Is(err, stop) {
 		t.Errorf("error %v, want that of the visit", err)
 	}
@@ -232,13 +234,13 @@ func TestLiveErrors(t *testing.T) {
 // A folder that becomes a symbolic link leads nowhere.
 func TestLiveFollowsNothing(t *testing.T) {
 	s := newSeries(t)
-	s.file("dir/x", "x")
+	s.File("dir/x", "x")
 	testtree.Settle()
 	s.snap()
 	outside := t.TempDir()
-	s.check(os.WriteFile(filepath.Join(outside, "y"), []byte("y"), 0o600))
-	s.check(os.RemoveAll(s.path("dir")))
-	s.check(os.Symlink(outside, s.path("dir")))
+	s.Check(os.WriteFile(filepath.Join(outside, "y"), []byte("y"), 0o600))
+	s.Check(os.RemoveAll(s.Path("dir")))
+	s.Check(os.Symlink(outside, s.Path("dir")))
 	lines, _ := s.liveChanges("", LiveOptions{})
 	want := []string{`metadata "" mtime`, `type_changed "dir" mode,mtime`, `removed "dir/x"`}
 	if !slices.Equal(lines, want) {

@@ -1,4 +1,4 @@
-package restore
+package history
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/tree"
 )
 
 // liveDir is a directory of a live folder being compared. While the walk is far below it its handle is closed, so that
@@ -17,7 +18,7 @@ type liveDir struct {
 	base   string // the top's: its path
 	name   string
 	was    index.Entry // in the snapshot; another Type than Dir: nothing below it to compare with
-	id     inodeID
+	id     tree.InodeID
 
 	names   []fsat.DirEntry
 	entries []index.Entry // goes with names: the snapshot's entries; Type 0: none
@@ -31,7 +32,7 @@ func (d *liveDir) path() string {
 	if d.parent == nil {
 		return d.base
 	}
-	return join(d.parent.path(), d.name)
+	return index.Join(d.parent.path(), d.name)
 }
 
 func (d *liveDir) identify() error {
@@ -39,7 +40,7 @@ func (d *liveDir) identify() error {
 	if err := fsat.StatHandle(d.fd, &st); err != nil {
 		return &fs.PathError{Op: "stat", Path: d.path(), Err: err}
 	}
-	d.id = idOf(&st)
+	d.id = tree.IDOf(&st)
 	return nil
 }
 
@@ -81,7 +82,7 @@ func (l *live) acquire(d *liveDir) error {
 func (l *live) reopened(d *liveDir, fd int) error {
 	var st fsat.Stat
 	err := fsat.StatHandle(fd, &st)
-	if err == nil && idOf(&st) != d.id {
+	if err == nil && tree.IDOf(&st) != d.id {
 		err = errSwapped
 	}
 	if err != nil {
@@ -138,7 +139,7 @@ func (l *live) enter(id int, parent *liveDir, item int) (*liveDir, int, bool, er
 		return nil, 0, false, err
 	}
 	if err != nil {
-		return nil, 0, false, l.fail(d.path(), cause(err))
+		return nil, 0, false, l.fail(d.path(), tree.Cause(err))
 	}
 	l.opened(d)
 	if err := l.fill(&l.workers[id], d); err != nil {
@@ -155,7 +156,7 @@ func (l *live) replaced(w *worker, parent *liveDir, item int, cause error) error
 	defer parent.release()
 	isDir, err := l.item(w, parent, item)
 	if err == nil && isDir {
-		err = l.fail(join(parent.path(), parent.names[item].Name), cause)
+		err = l.fail(index.Join(parent.path(), parent.names[item].Name), cause)
 	}
 	return err
 }
@@ -183,7 +184,7 @@ func (l *live) fill(w *worker, d *liveDir) error {
 	if err != nil {
 		return l.fail(path, err)
 	}
-	d.id = idOf(&st)
+	d.id = tree.IDOf(&st)
 	if err := l.directory(d, path, &st); err != nil {
 		return err
 	}
@@ -216,7 +217,7 @@ func (l *live) pair(d *liveDir, path string, list []fsat.DirEntry) error {
 			e = *kept(&was.entry)
 			was.next()
 		}
-		if l.opt.Exclude != nil && l.excluded(join(path, n.Name), n.Type == fsat.Directory) {
+		if l.opt.Exclude != nil && l.excluded(index.Join(path, n.Name), n.Type == fsat.Directory) {
 			continue
 		}
 		d.names = append(d.names, n)
@@ -233,7 +234,7 @@ func (l *live) pair(d *liveDir, path string, list []fsat.DirEntry) error {
 // items compares some of the names of a directory.
 func (l *live) items(id int, d *liveDir, from, to int) (descend []int, err error) {
 	if err := l.acquire(d); err != nil {
-		return nil, l.fail(d.path(), cause(err))
+		return nil, l.fail(d.path(), tree.Cause(err))
 	}
 	defer d.release()
 	for i := from; i < to; i++ {

@@ -1,4 +1,4 @@
-package restore
+package history
 
 import (
 	"context"
@@ -16,12 +16,14 @@ import (
 
 	"snapcopy/index"
 	arch "snapcopy/internal/archive"
+	"snapcopy/internal/testarchive"
+	"snapcopy/internal/tree"
 	"snapcopy/snapshot"
 )
 
 // series is a source of which a test takes snapshots, a day apart.
 type series struct {
-	builder
+	testarchive.Builder
 	archive string
 	now     time.Time
 	opt     snapshot.Options
@@ -29,29 +31,29 @@ type series struct {
 
 func newSeries(t *testing.T) *series {
 	t.Helper()
-	s := &series{builder: builder{t, tempDir(t)}, archive: filepath.Join(t.TempDir(), "archive")}
+	s := &series{Builder: testarchive.Builder{T: t, Root: testarchive.TempDir(t)}, archive: filepath.Join(t.TempDir(), "archive")}
 	s.now = time.Date(2026, 11, 20, 2, 0, 0, 0, time.UTC)
 	return s
 }
 
 // snap takes a snapshot and gives its name.
 func (s *series) snap() string {
-	s.t.Helper()
+	s.T.Helper()
 	opt := s.opt
 	opt.Now = func() time.Time { return s.now }
-	rep, err := snapshot.Run(context.Background(), s.root, s.archive, opt)
-	s.check(err)
+	rep, err := snapshot.Run(context.Background(), s.Root, s.archive, opt)
+	s.Check(err)
 	s.now = s.now.AddDate(0, 0, 1)
 	return rep.Snapshot
 }
 
 // refs lists the snapshots.
 func (s *series) refs() (refs []Ref) {
-	s.t.Helper()
+	s.T.Helper()
 	a, err := arch.Open(s.archive)
-	s.check(err)
+	s.Check(err)
 	list, err := a.Snapshots()
-	s.check(errors.Join(err, a.Close()))
+	s.Check(errors.Join(err, a.Close()))
 	for _, one := range list {
 		refs = append(refs, Ref{one.Name, one.Catalog})
 	}
@@ -60,13 +62,13 @@ func (s *series) refs() (refs []Ref) {
 
 // explainer explains the newest snapshot.
 func (s *series) explainer() *Explainer {
-	s.t.Helper()
+	s.T.Helper()
 	refs := s.refs()
 	c, err := index.Open(refs[len(refs)-1].Catalog)
-	s.check(err)
+	s.Check(err)
 	x, err := NewExplainer(c, refs)
-	s.check(err)
-	s.t.Cleanup(func() { s.check(errors.Join(x.Close(), c.Close())) })
+	s.Check(err)
+	s.T.Cleanup(func() { s.Check(errors.Join(x.Close(), c.Close())) })
 	return x
 }
 
@@ -135,32 +137,32 @@ func TestExplainHistory(t *testing.T) {
 	s := newSeries(t)
 	for _, name := range []string{"same", "content", "mode", "xattr", "mtime", "type", "dir/moved", "group/a", "split",
 		"back", "away", "edited"} {
-		s.file(name, "what "+name+" holds")
+		s.File(name, "what "+name+" holds")
 	}
-	s.link("split", "split2")
-	s.file("whole/x", "of a folder that moves")
+	s.Link("split", "split2")
+	s.File("whole/x", "of a folder that moves")
 	s.snap()
 	x := s.explainer()
 	wantExplained(t, x, map[string]string{"same": "first_snapshot", "": "first_snapshot"})
 
-	s.check(os.Remove(s.path("back")))
-	s.check(os.Remove(s.path("away")))
+	s.Check(os.Remove(s.Path("back")))
+	s.Check(os.Remove(s.Path("away")))
 	s.snap()
 
-	s.file("content", "other")
-	s.mode("mode", 0o600)
-	s.xattr("xattr", "user.note", "x")
-	s.mtime("mtime", 1_000_000_000, 5)
-	s.check(os.Remove(s.path("type")))
-	s.check(os.Symlink("same", s.path("type")))
-	s.check(os.Rename(s.path("dir/moved"), s.path("dir/renamed")))
-	s.check(os.Rename(s.path("whole"), s.path("entire")))
-	s.link("group/a", "group/b")
-	s.check(exec.Command("cp", "-a", s.path("split"), s.path("new")).Run())
-	s.check(os.Rename(s.path("new"), s.path("split2")))
-	s.file("first", "seen")
-	s.check(exec.Command("cp", s.path("same"), s.path("copy")).Run())
-	s.mtime("copy", 7, 7)
+	s.File("content", "other")
+	s.Mode("mode", 0o600)
+	s.Xattr("xattr", "user.note", "x")
+	s.Mtime("mtime", 1_000_000_000, 5)
+	s.Check(os.Remove(s.Path("type")))
+	s.Check(os.Symlink("same", s.Path("type")))
+	s.Check(os.Rename(s.Path("dir/moved"), s.Path("dir/renamed")))
+	s.Check(os.Rename(s.Path("whole"), s.Path("entire")))
+	s.Link("group/a", "group/b")
+	s.Check(exec.Command("cp", "-a", s.Path("split"), s.Path("new")).Run())
+	s.Check(os.Rename(s.Path("new"), s.Path("split2")))
+	s.File("first", "seen")
+	s.Check(exec.Command("cp", s.Path("same"), s.Path("copy")).Run())
+	s.Mtime("copy", 7, 7)
 	s.snap()
 	x = s.explainer()
 	wantExplained(t, x, map[string]string{
@@ -192,18 +194,18 @@ func TestExplainHistory(t *testing.T) {
 // What an older snapshot has, and the previous one has not, is shared with that.
 func TestExplainReturned(t *testing.T) {
 	s := newSeries(t)
-	s.file("back", "as it was")
-	s.file("away", "to another place")
-	s.mtime("back", 1_500_000_000, 1)
-	s.mtime("away", 1_500_000_000, 2)
-	s.file("always", "here")
+	s.File("back", "as it was")
+	s.File("away", "to another place")
+	s.Mtime("back", 1_500_000_000, 1)
+	s.Mtime("away", 1_500_000_000, 2)
+	s.File("always", "here")
 	s.snap()
 	for _, name := range []string{"back", "away"} {
-		s.check(os.Rename(s.path(name), filepath.Join(filepath.Dir(s.archive), name)))
+		s.Check(os.Rename(s.Path(name), filepath.Join(filepath.Dir(s.archive), name)))
 	}
 	s.snap()
-	s.check(os.Rename(filepath.Join(filepath.Dir(s.archive), "back"), s.path("back")))
-	s.check(os.Rename(filepath.Join(filepath.Dir(s.archive), "away"), s.path("here")))
+	s.Check(os.Rename(filepath.Join(filepath.Dir(s.archive), "back"), s.Path("back")))
+	s.Check(os.Rename(filepath.Join(filepath.Dir(s.archive), "away"), s.Path("here")))
 	s.snap()
 	x := s.explainer()
 	wantExplained(t, x, map[string]string{
@@ -225,8 +227,8 @@ func TestExplainFailedLinks(t *testing.T) {
 	} {
 		t.Run(string(c.want), func(t *testing.T) {
 			s := newSeries(t)
-			s.file("f", "content")
-			s.mtime("f", 1_000_000_000, 0)
+			s.File("f", "content")
+			s.Mtime("f", 1_000_000_000, 0)
 			s.snap()
 			s.opt.Fault = func(step string) error {
 				if step == "link" {
@@ -237,7 +239,7 @@ func TestExplainFailedLinks(t *testing.T) {
 			s.snap()
 			x := s.explainer()
 			ex, err := x.Explain(context.Background(), "f")
-			s.check(err)
+			s.Check(err)
 			if ex.Reason != c.want {
 				t.Errorf("%s, want %s", ex.Reason, c.want)
 			}
@@ -253,14 +255,14 @@ func TestExplainFailedLinks(t *testing.T) {
 
 func TestExplainTorn(t *testing.T) {
 	s := newSeries(t)
-	s.file("f", "0")
+	s.File("f", "0")
 	s.snap()
 	n := 0
-	s.file("f", "changed")
+	s.File("f", "changed")
 	s.opt.Fault = func(step string) error {
 		if step == "write" {
 			n++
-			s.file("f", strings.Repeat("x", n))
+			s.File("f", strings.Repeat("x", n))
 		}
 		return nil
 	}
@@ -270,59 +272,59 @@ func TestExplainTorn(t *testing.T) {
 
 func TestExplainPreviousLost(t *testing.T) {
 	s := newSeries(t)
-	s.file("same", "x")
-	s.file("edited", "x")
+	s.File("same", "x")
+	s.File("edited", "x")
 	first := s.snap()
 	second := s.snap()
-	s.file("edited", "yy")
-	s.file("new", "z")
+	s.File("edited", "yy")
+	s.File("new", "z")
 	s.snap()
 
 	catalog := func(name string) string { return filepath.Join(s.archive, ".snapcopy", "catalogs", name+".cat") }
 	content, err := os.ReadFile(catalog(second))
-	s.check(err)
-	s.check(os.Truncate(catalog(second), 100))
+	s.Check(err)
+	s.Check(os.Truncate(catalog(second), 100))
 	wantExplained(t, s.explainer(), map[string]string{
 		"same": "unchanged with=20 since=20 snapshots=1", "edited": "previous_unusable fields=mtime",
 		"new": "previous_unusable", "": "metadata_changed fields=mtime",
 	})
-	s.check(os.WriteFile(catalog(second), content, 0o600))
+	s.Check(os.WriteFile(catalog(second), content, 0o600))
 	wantExplained(t, s.explainer(), map[string]string{"edited": "content_changed fields=mtime"})
 
-	s.check(os.Remove(catalog(second)))
+	s.Check(os.Remove(catalog(second)))
 	wantExplained(t, s.explainer(), map[string]string{
 		"same": "unchanged with=20 since=20 snapshots=1", "edited": "previous_gone fields=mtime",
 	})
-	s.check(os.Remove(catalog(first)))
+	s.Check(os.Remove(catalog(first)))
 	wantExplained(t, s.explainer(), map[string]string{"same": "previous_gone", "": "previous_gone"})
 }
 
 // A run that found no usable catalog had nothing to compare with.
 func TestExplainUnusableThen(t *testing.T) {
 	s := newSeries(t)
-	s.file("same", "x")
-	s.mtime("same", 1_000_000_000, 0)
+	s.File("same", "x")
+	s.Mtime("same", 1_000_000_000, 0)
 	first := s.snap()
 	catalog := filepath.Join(s.archive, ".snapcopy", "catalogs", first+".cat")
 	content, err := os.ReadFile(catalog)
-	s.check(err)
-	s.check(os.Truncate(catalog, 100))
-	s.check(os.Remove(filepath.Join(s.archive, ".snapcopy", "index")))
+	s.Check(err)
+	s.Check(os.Truncate(catalog, 100))
+	s.Check(os.Remove(filepath.Join(s.archive, ".snapcopy", "index")))
 	s.snap()
 	wantExplained(t, s.explainer(), map[string]string{"same": "previous_unusable"})
-	s.check(os.WriteFile(catalog, content, 0o600))
+	s.Check(os.WriteFile(catalog, content, 0o600))
 	wantExplained(t, s.explainer(), map[string]string{"same": "previous_unusable same=same"})
 }
 
 func TestExplainCopiedArchive(t *testing.T) {
 	s := newSeries(t)
-	s.file("same", "x")
-	s.file("edited", "y")
+	s.File("same", "x")
+	s.File("edited", "y")
 	s.snap()
 	to := s.archive + ".copy"
-	s.check(exec.Command("cp", "-a", s.archive, to).Run())
+	s.Check(exec.Command("cp", "-a", s.archive, to).Run())
 	s.archive = to
-	s.file("edited", "yy")
+	s.File("edited", "yy")
 	s.snap()
 	wantExplained(t, s.explainer(), map[string]string{
 		"same": "archive_copied same=same", "edited": "content_changed fields=mtime",
@@ -331,10 +333,10 @@ func TestExplainCopiedArchive(t *testing.T) {
 
 // What needs another file system or other privileges, in catalogs written for it.
 func TestExplainFlags(t *testing.T) {
-	base := func() model {
-		m := model{}.file("f", "one").file("g", "two")
-		m.edit("f", func(e *index.Entry) { e.Stored = 11 })
-		return m.edit("g", func(e *index.Entry) { e.Stored = 12 })
+	base := func() testarchive.Model {
+		m := testarchive.Model{}.File("f", "one").File("g", "two")
+		m.Edit("f", func(e *index.Entry) { e.Stored = 11 })
+		return m.Edit("g", func(e *index.Entry) { e.Stored = 12 })
 	}
 	for _, c := range []struct {
 		name     string
@@ -358,12 +360,12 @@ func TestExplainFlags(t *testing.T) {
 			dir := t.TempDir()
 			old, young := base(), base()
 			if c.old != nil {
-				old.edit("f", c.old)
+				old.Edit("f", c.old)
 			}
 			if c.new != nil {
-				young.edit("f", c.new)
+				young.Edit("f", c.new)
 			}
-			closeAll(t, old.catalog(t, dir, "1"), young.catalogOf(t, dir, index.Summary{Snapshot: "2", Previous: "1"}))
+			testarchive.CloseAll(t, old.Catalog(t, dir, "1"), young.CatalogOf(t, dir, index.Summary{Snapshot: "2", Previous: "1"}))
 			young2, err := index.Open(filepath.Join(dir, "2"))
 			if err != nil {
 				t.Fatal(err)
@@ -390,10 +392,10 @@ func TestExplainFlags(t *testing.T) {
 
 func TestExplainAbsent(t *testing.T) {
 	s := newSeries(t)
-	s.file("letters/draft", "x")
+	s.File("letters/draft", "x")
 	s.snap()
 	_, err := s.explainer().Explain(context.Background(), "letters/drft")
-	var missing *NotFoundError
+	var missing *tree.NotFoundError
 	if !errors.As(err, &missing) || !slices.Equal(missing.Nearest, []string{"letters/draft"}) {
 		t.Errorf("error %v, want the nearest name", err)
 	}

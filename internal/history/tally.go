@@ -1,4 +1,4 @@
-package restore
+package history
 
 import (
 	"slices"
@@ -51,7 +51,7 @@ func (t *Tally) Add(c *Change) {
 // place is the folder that a path counts for; a folder counts for itself.
 func (t *Tally) place(path string, e *index.Entry) string {
 	if e.Type != index.Dir {
-		path = folderOf(path)
+		path = index.FolderOf(path)
 	}
 	end := 0
 	for range t.Depth {

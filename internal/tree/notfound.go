@@ -1,0 +1,168 @@
+package tree
+
+import (
+	"cmp"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"snapcopy/index"
+)
+
+// NotFoundError says that a path is not in a snapshot. errors.Is finds fs.ErrNotExist in it.
+type NotFoundError struct {
+	Path     string
+	Snapshot string
+	Nearest  []string // paths that exist and look most like it, the best first; may be empty
+}
+
+func (e *NotFoundError) Error() string {
+	text := fmt.Sprintf("%q is not in snapshot %s", e.Path, e.Snapshot)
+	for i, path := range e.Nearest {
+		if i == 0 {
+			text += "; nearest:"
+		} else {
+			text += ","
+		}
+		text += fmt.Sprintf(" %q", path)
+	}
+	return text
+}
+
+func (e *NotFoundError) Unwrap() error { return fs.ErrNotExist }
+
+// MaxNearest is how many paths are proposed in place of one that is not there.
+const MaxNearest = 3
+
+// NotFound proposes names from the deepest directory on the way that exists, or what is below them if only that one name
+// is wrong; before them, if the path is a name alone, or no name there looks alike, entries of the last name elsewhere in the
+// snapshot.
+func NotFound(c *index.Catalog, path, clean string) error {
+	missing := &NotFoundError{Path: path, Snapshot: c.Summary().Snapshot}
+	at := c.Root()
+	folder := ""
+	for name := range strings.SplitSeq(clean, "/") {
+		if at.Type != index.Dir {
+			missing.Nearest = []string{folder}
+			return missing
+		}
+		rec, err := c.ReadDir(at.Child)
+		if err != nil {
+			return fmt.Errorf("look up %q: %w", path, err)
+		}
+		next, ok := rec.Find(name)
+		if !ok {
+			rest := strings.TrimPrefix(clean, index.Join(folder, name))
+			for _, near := range Nearest(rec, name) {
+				found := index.Join(folder, near)
+				if _, ok, err := c.Lookup(found + rest); err != nil {
+					return fmt.Errorf("look up %q: %w", found+rest, err)
+				} else if ok {
+					found += rest
+				}
+				missing.Nearest = append(missing.Nearest, found)
+			}
+			if len(missing.Nearest) == 0 || IsName(clean) {
+				named, err := NamedAlike(c, clean)
+				if err != nil {
+					return fmt.Errorf("look up %q: %w", path, err)
+				}
+				for _, near := range missing.Nearest {
+					if len(named) < MaxNearest && !slices.Contains(named, near) {
+						named = append(named, near)
+					}
+				}
+				missing.Nearest = named
+			}
+			return missing
+		}
+		at, folder = next, index.Join(folder, name)
+	}
+	return missing
+}
+
+// IsName reports a path without a folder: who gives it may not know in which folder it is.
+func IsName(clean string) bool { return clean != "" && !strings.Contains(clean, "/") }
+
+// NamedAlike finds entries anywhere in a snapshot that have the last name of a path, but for the case of letters.
+func NamedAlike(c *index.Catalog, path string) (found []string, err error) {
+	name := path[strings.LastIndexByte(path, '/')+1:]
+	err = c.Walk(func(dir string, _ *index.Record, e *index.Entry) error {
+		if strings.EqualFold(e.Name, name) {
+			found = append(found, strings.Clone(index.Join(dir, e.Name)))
+		}
+		if len(found) == MaxNearest {
+			return index.SkipAll
+		}
+		return nil
+	})
+	return found, err
+}
+
+// Nearest finds the names of a record that take few changes to become name: at most a third of its letters, or that
+// begin with it, or with which it begins.
+func Nearest(rec *index.Record, name string) []string {
+	type candidate struct {
+		name string
+		cost int
+	}
+	var list []candidate
+	limit := max(len(name)/3, 1)
+	lower := strings.ToLower(name)
+	for _, e := range rec.Entries() {
+		other := strings.ToLower(e.Name)
+		cost := Changes(lower, other, limit)
+		if cost > limit && begins(lower, other) {
+			cost = limit
+		}
+		if cost <= limit {
+			list = append(list, candidate{strings.Clone(e.Name), cost})
+			slices.SortStableFunc(list, func(a, b candidate) int { return cmp.Compare(a.cost, b.cost) })
+			list = list[:min(len(list), MaxNearest)]
+		}
+	}
+	out := make([]string, len(list))
+	for i := range list {
+		out[i] = list[i].name
+	}
+	return out
+}
+
+// begins reports whether one name is the other without its end, such as ".txt", and says enough by itself.
+func begins(a, b string) bool {
+	return min(len(a), len(b)) >= 3 && (strings.HasPrefix(a, b) || strings.HasPrefix(b, a))
+}
+
+// Changes counts the bytes to insert, remove or replace, and the neighbours to swap, to turn a into b; above limit it may
+// stop counting.
+func Changes(a, b string, limit int) int {
+	if d := len(a) - len(b); max(d, -d) > limit {
+		return limit + 1
+	}
+	above, row := make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	next := make([]int, len(b)+1)
+	for i := range len(a) {
+		next[0] = i + 1
+		least := next[0]
+		for j := range len(b) {
+			cost := row[j]
+			if a[i] != b[j] {
+				cost++
+			}
+			next[j+1] = min(cost, next[j]+1, row[j+1]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				next[j+1] = min(next[j+1], above[j-1]+1)
+			}
+			least = min(least, next[j+1])
+		}
+		if least > limit {
+			return limit + 1
+		}
+		above, row, next = row, next, above
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,69 @@
+package tree
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"snapcopy/index"
+)
+
+// ErrSameName is returned for two paths that would get the same name in the target.
+var ErrSameName = errors.New("would both be restored under the same name")
+
+// Selection is one path to restore.
+type Selection struct {
+	Folder string // of the snapshot, that holds the entry
+	Entry  index.Entry
+}
+
+// Select looks up the paths. It returns nil for the whole snapshot: no paths, or its root alone. Unless they keep
+// their places, no two different ones may have the same last element.
+func Select(c *index.Catalog, paths []string, inPlace bool) ([]Selection, error) {
+	if len(paths) == 0 {
+		return nil, nil
+	}
+	list := make([]Selection, 0, len(paths))
+	names := make(map[string]string, len(paths))
+	for _, path := range paths {
+		clean := index.CleanPath(path)
+		if clean == "" {
+			if !slices.ContainsFunc(paths, func(p string) bool { return index.CleanPath(p) != "" }) {
+				return nil, nil
+			}
+			return nil, fmt.Errorf("restore %q: the whole snapshot cannot be restored together with other paths", path)
+		}
+		e, ok, err := c.Lookup(clean)
+		if err != nil {
+			return nil, fmt.Errorf("look up %q: %w", path, err)
+		}
+		if !ok {
+			return nil, NotFound(c, path, clean)
+		}
+		as := e.Name
+		if inPlace {
+			as = clean
+		}
+		if other, taken := names[as]; taken {
+			if other == clean {
+				continue // named twice
+			}
+			return nil, fmt.Errorf("%q and %q %w", other, clean, ErrSameName)
+		}
+		names[as] = clean
+		folder := strings.TrimSuffix(strings.TrimSuffix(clean, e.Name), "/")
+		list = append(list, Selection{folder, e})
+	}
+	if inPlace { // what lies in another path is restored with that
+		list = slices.DeleteFunc(list, func(s Selection) bool {
+			for folder := s.Folder; folder != ""; folder = index.FolderOf(folder) {
+				if _, taken := names[folder]; taken {
+					return true
+				}
+			}
+			return false
+		})
+	}
+	return list, nil
+}

@@ -1,0 +1,54 @@
+package tree
+
+import (
+	"errors"
+	"fmt"
+
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
+)
+
+// ErrDamaged says that a stored file is gone, cannot be read, or is not what was stored. Nothing is restored of it.
+var ErrDamaged = errors.New("stored file is damaged")
+
+// ErrContent says so of a stored file whose content has another hash than the catalog.
+var ErrContent = fmt.Errorf("%w: its content is not what was stored", ErrDamaged)
+
+// OpenStored opens the stored file of an entry in the stored directory dir, or says why there is none, and makes
+// sure that it can be the one.
+func OpenStored(dir int, lost error, e *index.Entry) (fd int, st fsat.Stat, err error) {
+	if dir < 0 {
+		return fsat.NoDir, st, StoredError(lost)
+	}
+	if fd, err = fsat.OpenFile(dir, e.Name); err != nil {
+		return fsat.NoDir, st, StoredError(fmt.Errorf("open stored file: %w", err))
+	}
+	if err = fsat.StatHandle(fd, &st); err != nil {
+		err = fmt.Errorf("stat stored file: %w", err)
+	} else if st.Type != fsat.Regular {
+		err = fmt.Errorf("%w: it is not a regular file", ErrDamaged)
+	} else if uint64(st.Size) != e.Size {
+		err = fmt.Errorf("%w: it has %d bytes instead of %d", ErrDamaged, st.Size, e.Size)
+	}
+	if err != nil {
+		return fsat.NoDir, st, errors.Join(err, fsat.Close(fd))
+	}
+	return fd, st, nil
+}
+
+// StoredError tells a stored file that is gone or damaged from one that cannot be reached now: for lack of privileges,
+// memory or descriptors, or because a mount has gone.
+func StoredError(err error) error {
+	if fsat.IsNoDir(err) || fsat.IsBadDisk(err) { // it was there, and of its type
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return err
+}
+
+// CatalogError tells a damaged catalog from one that cannot be read now.
+func CatalogError(err error) error {
+	if errors.Is(err, index.ErrDamaged) || fsat.IsBadDisk(err) {
+		return fmt.Errorf("%w: its catalog cannot be used: %w", ErrDamaged, err)
+	}
+	return fmt.Errorf("read its catalog: %w", err)
+}

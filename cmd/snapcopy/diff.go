@@ -50,7 +50,7 @@ the recorded size, times and inode number are not read. The archive itself is no
 			return checkArgs(c, args)
 		}
 		if len(args) > 3 {
-			return &usageError{command: c.CommandPath(), err: fmt.Errorf("one argument too many: %s", name(args[3]))}
+			return oneTooMany(c, args, 3)
 		}
 		return checkArgs(c, append(slices.Clone(args), "B")) // which it does without
 	}

@@ -75,14 +75,6 @@ type usageError struct {
 func (u *usageError) Error() string { return u.err.Error() }
 func (u *usageError) Unwrap() error { return u.err }
 
-// whatInstead says how to go on.
-func (u *usageError) whatInstead() string {
-	if u.hint != "" {
-		return u.hint
-	}
-	return fmt.Sprintf("`%s --help` explains how to use it", cmp.Or(u.command, "snapcopy"))
-}
-
 func wrongUsage(format string, args ...any) error {
 	return &usageError{err: fmt.Errorf(format, args...)}
 }
@@ -120,7 +112,7 @@ var hints = []struct {
 	err  error
 	hint string
 }{
-	{errSnapshot, "give the path of the archive alone"},
+	{errSnapshot, "give the path of the archive alone; `snapcopy ls ARCHIVE@SNAPSHOT` shows what a snapshot holds"},
 	{errInside, "give the path of the archive; `snapcopy ls ARCHIVE@SNAPSHOT PATH` looks into a snapshot"},
 	{archive.ErrReaderNote, "if no instant restore needs a snapshot any more, remove that file"},
 	{plainfile.ErrKind, "move it elsewhere, put back what belongs there if there is a copy, and give the command again"},
@@ -225,16 +217,28 @@ func finish(a *app, err error) int {
 	if errors.As(err, &full) {
 		a.term.errorf("snapcopy: %s", lackText(full))
 	}
-	if hint := hintFor(err); hint != "" {
+	for _, hint := range a.hintsOn(err, full) {
 		a.term.errorf("Hint: %s.", hint)
-	} else if full != nil && a.archive != "" && !a.makesRoom {
-		a.term.errorf("Hint: `snapcopy prune` and `snapcopy remove` work on a full disk, too, and make room.")
-	}
-	var usage *usageError
-	if errors.As(err, &usage) {
-		a.term.errorf("Hint: %s.", usage.whatInstead())
 	}
 	return statusOf(err)
+}
+
+// hintsOn says what to do next about an error. full is what has run out, if that is its cause.
+func (a *app) hintsOn(err error, full *lack.Error) (hints []string) {
+	var usage *usageError
+	isUsage := errors.As(err, &usage)
+	switch hint := hintFor(err); {
+	case isUsage && usage.hint != "":
+		return []string{usage.hint}
+	case hint != "":
+		hints = append(hints, hint)
+	case full != nil && a.archive != "" && !a.makesRoom:
+		hints = append(hints, "`snapcopy prune` and `snapcopy remove` work on a full disk, too, and make room")
+	}
+	if isUsage {
+		hints = append(hints, fmt.Sprintf("`%s --help` explains how to use it", cmp.Or(usage.command, "snapcopy")))
+	}
+	return hints
 }
 
 // errorLines makes an error safe to print: one line for each of several joined errors, also where they were given more
@@ -295,6 +299,14 @@ func lackText(e *lack.Error) string {
 		return fmt.Sprintf("%s has %s free, but no room for records of its own (metadata)", disk, size(e.Space.Free))
 	}
 	return fmt.Sprintf("%s is full: %s of %s are free now", disk, size(e.Space.Free), size(e.Space.Total))
+}
+
+// named says in which archive there is no such snapshot.
+func (a *app) named(err error) error {
+	if len(a.opened) == 0 || !errors.Is(err, archive.ErrNoSnapshot) || strings.Contains(err.Error(), a.opened[0].Path) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", a.opened[0].Path, err)
 }
 
 // placed makes sure that what the system refused is told with a place: an error of a call that names no path gets that of the

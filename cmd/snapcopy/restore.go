@@ -183,7 +183,7 @@ func (o *restoreOptions) check(args []string) error {
 	case strings.Contains(o.backupSuffix, "/"):
 		return wrongUsage("--backup-suffix %s: a name cannot have a slash", name(o.backupSuffix))
 	}
-	return errors.Join(o.telling.check(), checkThreads(o.threads))
+	return errors.Join(o.telling.check(), checkThreads(o.threads), checkLocal(o.to, o.swapDir))
 }
 
 // checkTarget makes sure that there is one place to restore to, and that the rest goes with it.

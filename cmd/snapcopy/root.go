@@ -87,11 +87,11 @@ func helpCommand() *cobra.Command {
 		},
 		RunE: func(c *cobra.Command, args []string) error {
 			of, rest, err := c.Root().Find(args)
-			if err == nil && len(rest) > 0 {
-				err = fmt.Errorf("there is no command %s", name(strings.Join(args, " ")))
-			}
 			if err != nil {
 				return &usageError{command: c.Root().CommandPath(), err: err}
+			}
+			if len(rest) > 0 {
+				return noCommand(of, rest[0])
 			}
 			of.InitDefaultHelpFlag()
 			return of.Help()
@@ -119,12 +119,7 @@ func unknownCommand(c *cobra.Command, args []string) error {
 		c.SetOut(os.Stderr)
 		return errors.Join(c.Help(), told{statusUsage})
 	}
-	text := fmt.Sprintf("there is no command %s", name(args[0]))
-	c.SuggestionsMinimumDistance = 2 // letters
-	if like := c.SuggestionsFor(args[0]); len(like) > 0 {
-		text += "; is it " + strings.Join(like, " or ") + "?"
-	}
-	return &usageError{command: c.CommandPath(), err: errors.New(text)}
+	return noCommand(c, args[0])
 }
 
 // verb is one command: its choices, and what it does.
@@ -145,7 +140,7 @@ func command(a *app, c *cobra.Command, v verb, statuses ...status) *cobra.Comman
 		if !slices.Contains(onlyPrint, c.Name()) {
 			a.term.outliveReader()
 		}
-		err := a.placed(args, sayInterrupted(c.Context(), v.Run(c.Context(), a, args)))
+		err := misnamed(args, a.placed(args, a.named(sayInterrupted(c.Context(), v.Run(c.Context(), a, args)))))
 		a.tellMended()
 		var usage *usageError
 		if errors.As(err, &usage) && usage.command == "" {
@@ -195,7 +190,7 @@ func checkArgs(c *cobra.Command, args []string) error {
 	case emptyFlag(c) != "":
 		return &usageError{command: c.CommandPath(), err: fmt.Errorf("--%s is empty; is a variable in the script unset?", emptyFlag(c))}
 	case len(args) > most:
-		return &usageError{command: c.CommandPath(), err: fmt.Errorf("one argument too many: %s", name(args[most]))}
+		return oneTooMany(c, args, most)
 	}
 	return nil
 }

@@ -87,6 +87,9 @@ func (o *snapshotOptions) AddFlags(f *pflag.FlagSet) {
 
 // Run takes the snapshot and tells about it.
 func (o *snapshotOptions) Run(ctx context.Context, a *app, args []string) (err error) {
+	if err := checkLocal(args...); err != nil {
+		return err
+	}
 	opt, err := o.options(ctx, a)
 	if err != nil {
 		return err

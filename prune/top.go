@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"snapcopy/index"
+	"snapcopy/internal/inodeset"
 )
 
 // Place is a file or a folder and what it takes over all snapshots that were looked at.
@@ -24,7 +25,7 @@ type Place struct {
 // out, and so are the folders themselves: what the others take is then what has grown. The work grows with what differs
 // between the snapshots.
 func Top(ctx context.Context, list []Catalog, since *Catalog, count int) (files, folders []Place, err error) {
-	t := topper{ctx: ctx, files: places{most: count}, folders: places{most: count}, seen: make(map[uint64]*[64]uint64)}
+	t := topper{ctx: ctx, files: places{most: count}, folders: places{most: count}}
 	defer func() {
 		for _, c := range t.catalogs {
 			err = errors.Join(err, c.Close())
@@ -68,20 +69,7 @@ type topper struct {
 	ctx            context.Context
 	catalogs       []*index.Catalog
 	files, folders places
-	seen           map[uint64]*[64]uint64 // stored inodes, in pages of 4096
-}
-
-// first reports whether an inode is met for the first time.
-func (t *topper) first(ino uint64) bool {
-	page := t.seen[ino>>12]
-	if page == nil {
-		page = new([64]uint64)
-		t.seen[ino>>12] = page
-	}
-	word, bit := &page[ino>>6&63], uint64(1)<<(ino&63)
-	met := *word&bit != 0
-	*word |= bit
-	return !met
+	seen           inodeset.Set // stored files that were met
 }
 
 // meet takes everything that a folder holds for met.
@@ -94,7 +82,7 @@ func (t *topper) meet(c *index.Catalog, space uint64) error {
 		return err
 	}
 	for _, e := range h.Inodes {
-		t.first(e.Stored)
+		t.seen.Claim(e.Stored)
 	}
 	for i := range h.Dirs {
 		if err := t.meet(c, h.Dirs[i].Space); err != nil {
@@ -156,7 +144,7 @@ func (t *topper) folder(path string, in []placed, old *placed) (bytes, files uin
 			}
 			if c.e.Type == index.Dir {
 				same = append(same, placed{different[i].catalog, c.e, different[i].times})
-			} else if c.e.Stored != 0 && t.first(c.e.Stored) {
+			} else if c.e.Stored != 0 && t.seen.Claim(c.e.Stored) {
 				file.Bytes += c.e.Blocks * blockSize
 				file.Versions++
 			}

@@ -1,26 +1,41 @@
-// Package inodeset keeps a set of inode numbers in memory: in a run the stored files that its snapshot uses already, so that no
-// two files that were separate in the source ever share one.
+// Package inodeset holds sets of inode numbers as bitmaps. Inode numbers come in dense ranges: a range of 4096 takes 512
+// bytes, wherever it begins, so that a set of the million files of one tree takes less than a byte for each.
 package inodeset
 
 import "sync"
 
-// Set is a set of inode numbers. Its zero value is empty; several workers may use it at a time. Inode numbers come in dense
-// ranges; a range of 4096 takes 512 bytes.
+// Set is a set of inode numbers of one file system. The zero value is empty. Its methods may be called from several
+// goroutines.
 type Set struct {
-	shards [64]struct {
-		mu    sync.Mutex
-		pages map[uint64]*[64]uint64
-	}
+	shards [64]shard
 }
 
-// Claim adds ino, and reports false if it was there. 0, which stands for an unknown inode, can be claimed often.
+// shard has every 64th page.
+type shard struct {
+	mu    sync.Mutex
+	pages map[uint64]*page
+}
+
+// page has the numbers of a range of 4096.
+type page [64]uint64
+
+// Claim adds ino. It returns false if the set contains ino already. 0, which stands for an unknown inode, is never in a
+// set and can be claimed often.
 func (s *Set) Claim(ino uint64) bool {
 	if ino == 0 {
 		return true
 	}
-	page := s.page(ino, true)
-	defer page.unlock()
-	word, bit := &page.bits[ino>>6&63], uint64(1)<<(ino&63)
+	sh := s.lock(ino)
+	defer sh.mu.Unlock()
+	p := sh.pages[ino>>12]
+	if p == nil {
+		if sh.pages == nil {
+			sh.pages = make(map[uint64]*page)
+		}
+		p = new(page)
+		sh.pages[ino>>12] = p
+	}
+	word, bit := &p[ino>>6&63], uint64(1)<<(ino&63)
 	if *word&bit != 0 {
 		return false
 	}
@@ -28,38 +43,26 @@ func (s *Set) Claim(ino uint64) bool {
 	return true
 }
 
-// Release takes a claim back.
+// Release takes ino out of the set.
 func (s *Set) Release(ino uint64) {
-	page := s.page(ino, false)
-	defer page.unlock()
-	if page.bits != nil {
-		page.bits[ino>>6&63] &^= 1 << (ino & 63)
+	sh := s.lock(ino)
+	defer sh.mu.Unlock()
+	if p := sh.pages[ino>>12]; p != nil {
+		p[ino>>6&63] &^= 1 << (ino & 63)
 	}
 }
 
-// Has reports whether ino was claimed.
+// Has reports whether the set contains ino.
 func (s *Set) Has(ino uint64) bool {
-	page := s.page(ino, false)
-	defer page.unlock()
-	return page.bits != nil && page.bits[ino>>6&63]&(1<<(ino&63)) != 0
+	sh := s.lock(ino)
+	defer sh.mu.Unlock()
+	p := sh.pages[ino>>12]
+	return p != nil && p[ino>>6&63]&(1<<(ino&63)) != 0
 }
 
-type lockedPage struct {
-	bits   *[64]uint64
-	unlock func()
-}
-
-func (s *Set) page(ino uint64, add bool) lockedPage {
-	number := ino >> 12
-	shard := &s.shards[number%uint64(len(s.shards))]
-	shard.mu.Lock()
-	bits := shard.pages[number]
-	if bits == nil && add {
-		if shard.pages == nil {
-			shard.pages = make(map[uint64]*[64]uint64)
-		}
-		bits = new([64]uint64)
-		shard.pages[number] = bits
-	}
-	return lockedPage{bits, shard.mu.Unlock}
+// lock locks the shard of ino.
+func (s *Set) lock(ino uint64) *shard {
+	sh := &s.shards[ino>>12%uint64(len(s.shards))]
+	sh.mu.Lock()
+	return sh
 }

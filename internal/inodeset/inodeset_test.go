@@ -40,4 +40,23 @@ func TestSet(t *testing.T) {
 			t.Error("0 stands for an unknown inode")
 		}
 	}
+	for _, ino := range append(inodes, 0, 1<<40) {
+		s.Release(ino)
+		if s.Has(ino) {
+			t.Errorf("%d is in the set after its release", ino)
+		}
+	}
+	if !s.Claim(64) || s.Has(65) {
+		t.Error("a number that was released cannot be claimed, or another one is in the set")
+	}
+}
+
+// Guards: a run claims the inode of each name: that allocates nothing but pages.
+func TestClaimAllocatesNothing(t *testing.T) {
+	var s Set
+	s.Claim(4096)
+	ino := uint64(4096)
+	if n := testing.AllocsPerRun(1000, func() { ino++; s.Claim(ino); s.Has(ino) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
 }

@@ -17,6 +17,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/archive"
 	"snapcopy/internal/testtree"
+	"snapcopy/internal/verify"
 )
 
 // Guards: sources and archives that cannot be are refused with the right error, and nothing is made or changed.
@@ -287,7 +288,7 @@ func TestDamagedCatalogAndIndex(t *testing.T) {
 			settle()
 			l.run()
 			c.damage(l, archive.CatalogsDir+"/"+l.order[0]+archive.CatalogExt)
-			if found := l.damage(VerifyOptions{}); len(found) == 0 {
+			if found := l.damage(verify.Options{}); len(found) == 0 {
 				t.Error("verify finds nothing")
 			} else if !c.index && found[0].Snapshot != l.order[0] {
 				t.Errorf("verify: %+v", found)
@@ -313,7 +314,7 @@ func TestDamagedCatalogAndIndex(t *testing.T) {
 				t.Errorf("moved: %d", rep.Counts.Moved)
 			}
 			l.intact()
-			for _, d := range l.damage(VerifyOptions{}) {
+			for _, d := range l.damage(verify.Options{}) {
 				if c.index || d.Snapshot != l.order[0] {
 					t.Errorf("verify: %s %q: %v", d.Snapshot, d.Path, d.Err)
 				}
@@ -387,8 +388,8 @@ func TestVerifyFindsDamage(t *testing.T) {
 			}
 			for _, quick := range []bool{false, true} {
 				var paths []string
-				for _, d := range l.damage(VerifyOptions{MetadataOnly: quick}) {
-					if !errors.Is(d.Err, ErrDamage) || d.Snapshot != rep.Snapshot {
+				for _, d := range l.damage(verify.Options{MetadataOnly: quick}) {
+					if !errors.Is(d.Err, verify.ErrDamage) || d.Snapshot != rep.Snapshot {
 						t.Errorf("finding: %+v", d)
 					}
 					paths = append(paths, d.Path)
@@ -422,12 +423,12 @@ func TestVerifyReadsStoredFilesOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rep, err := Verify(t.Context(), a, list, VerifyOptions{})
+	rep, err := verify.Run(t.Context(), a, list, verify.Options{})
 	if err != nil || rep.FilesRead != 2 || rep.BytesRead != 500001 || rep.Files != 10 || rep.Snapshots != 5 {
 		t.Errorf("verify: %+v, %v", rep, err)
 	}
 	testtree.Build(t, l.path(l.order[2]), "set small at=0:y")
-	if found := l.damage(VerifyOptions{}); len(found) != 5 {
+	if found := l.damage(verify.Options{}); len(found) != 5 {
 		t.Errorf("one stored file in five snapshots is damaged, found: %+v", found)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"snapcopy/internal/archive"
+	"snapcopy/internal/verify"
 )
 
 // job is a run in a process of its own.
@@ -109,7 +110,7 @@ func (j *job) do() (out result) {
 	if err == nil {
 		var list []archive.Snapshot
 		if list, err = a.Snapshots(); err == nil {
-			_, err = Verify(context.Background(), a, list, VerifyOptions{Threads: j.Threads, Damage: func(d Damage) {
+			_, err = verify.Run(context.Background(), a, list, verify.Options{Threads: j.Threads, Damage: func(d verify.Damage) {
 				out.Damaged = append(out.Damaged, fmt.Sprintf("%s %.200q %v", d.Snapshot, d.Path, d.Err))
 			}})
 		}

@@ -12,6 +12,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/archive"
 	"snapcopy/internal/testtree"
+	"snapcopy/internal/verify"
 )
 
 // lab is a source and an archive for one test.
@@ -110,12 +111,12 @@ func (l *lab) intact() {
 // verify makes sure that Verify finds nothing.
 func (l *lab) verify() {
 	l.t.Helper()
-	for _, d := range l.damage(VerifyOptions{}) {
+	for _, d := range l.damage(verify.Options{}) {
 		l.t.Errorf("verify: %s %q: %v", d.Snapshot, d.Path, d.Err)
 	}
 }
 
-func (l *lab) damage(opt VerifyOptions) (found []Damage) {
+func (l *lab) damage(opt verify.Options) (found []verify.Damage) {
 	l.t.Helper()
 	a := l.open()
 	defer l.close(a)
@@ -123,8 +124,8 @@ func (l *lab) damage(opt VerifyOptions) (found []Damage) {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	opt.Damage = func(d Damage) { found = append(found, d) }
-	rep, err := Verify(context.Background(), a, list, opt)
+	opt.Damage = func(d verify.Damage) { found = append(found, d) }
+	rep, err := verify.Run(context.Background(), a, list, opt)
 	if err != nil {
 		l.t.Fatalf("verify: %v", err)
 	}

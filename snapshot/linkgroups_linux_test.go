@@ -11,6 +11,7 @@ import (
 
 	"snapcopy/internal/archive"
 	"snapcopy/internal/testtree"
+	"snapcopy/internal/verify"
 )
 
 // Guards: a file that is written to between the reading of two of its names is one file in the snapshot, with the content
@@ -109,7 +110,7 @@ func TestGroupBeyondTheLinkLimit(t *testing.T) {
 			settle()
 		}
 		l.opt.Threads = 0
-		if found := l.damage(VerifyOptions{}); len(found) > 0 {
+		if found := l.damage(verify.Options{}); len(found) > 0 {
 			t.Errorf("verify: %v", found[0])
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"snapcopy/internal/archive"
+	"snapcopy/internal/verify"
 )
 
 // lab3 is a lab with three snapshots, a day apart.
@@ -50,7 +51,7 @@ func TestLostPartsAreFoundAndRemoved(t *testing.T) {
 			if err := os.RemoveAll(c.lose(l, name)); err != nil {
 				t.Fatal(err)
 			}
-			found := l.damage(VerifyOptions{})
+			found := l.damage(verify.Options{})
 			if len(found) != 1 || found[0].Snapshot != name || !errors.Is(found[0].Err, c.why) {
 				t.Errorf("verify finds %v", found)
 			}
@@ -93,7 +94,7 @@ func TestNoCatalogOfAnotherSnapshot(t *testing.T) {
 		t.Errorf("the name %s is given again", newest)
 	}
 	l.intact()
-	if found := l.damage(VerifyOptions{}); len(found) != 1 || !errors.Is(found[0].Err, archive.ErrNoCatalog) {
+	if found := l.damage(verify.Options{}); len(found) != 1 || !errors.Is(found[0].Err, archive.ErrNoCatalog) {
 		t.Errorf("verify finds %v", found)
 	}
 

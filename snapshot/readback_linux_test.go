@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"encoding/json"
-	"os"
 	"strings"
 	"testing"
 
@@ -131,38 +130,6 @@ func TestForgottenOwnerOfSetIDProgram(t *testing.T) {
 	}
 	if st := statAt(t, dir, "program"); st.Mode != 0o755 || e.Flags != index.OwnerNotHeld|index.ModeNotHeld {
 		t.Errorf("mode %o, flags %b", st.Mode, e.Flags)
-	}
-}
-
-// Guards: a folder whose listing has another spelling of a name, which finds the same file, is sound; what was added
-// beside it is not.
-func TestRespeltNames(t *testing.T) {
-	l := newLab(t)
-	l.build("file kept 0644 x\nfile gone 0644 y\nfile other 0644 z")
-	dir := openFolder(t, l.src)
-	d := &verifyDir{fd: dir, entries: []index.Entry{{Name: "gone"}, {Name: "kept"}}}
-	var v verifier
-	listed := func(names ...string) (list []fsat.DirEntry) {
-		for _, n := range names {
-			list = append(list, fsat.DirEntry{Name: n})
-		}
-		return list
-	}
-	if got := v.strangers(d, listed("gone", "kept", "other")); len(got) != 1 || got[0] != "other" {
-		t.Errorf("beside all entries: %q", got)
-	}
-	// As if the file system listed "gone" as "Gone", by which it can be found, too.
-	if err := os.Link(l.src+"/gone", l.src+"/Gone"); err != nil {
-		t.Fatal(err)
-	}
-	if got := v.strangers(d, listed("Gone", "kept")); len(got) != 0 {
-		t.Errorf("another spelling is taken for %q", got)
-	}
-	if got := v.strangers(d, listed("Gone", "gone", "kept")); len(got) != 1 || got[0] != "Gone" {
-		t.Errorf("a name that was added: %q", got)
-	}
-	if got := v.strangers(d, listed("kept", "other")); len(got) != 1 || got[0] != "other" {
-		t.Errorf("another file: %q", got)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/archive"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/tree"
 )
 
 // An unchanged file is linked by the name it has in the previous snapshot, without a look at what has that name by now:
@@ -89,12 +90,12 @@ func (r *run) lookAtPrevious(w *worker, d *dir, was *index.Entry) bool {
 
 // untouched reports whether a stored file looks as the catalog says: somebody who writes to one moves its times.
 func (r *run) untouched(e *index.Entry, st *fsat.Stat) bool {
-	return (st.Ino == e.Stored || r.restat) && len(differences(e, st)) == 0
+	return (st.Ino == e.Stored || r.restat) && len(tree.Differences(e, st)) == 0
 }
 
 // whatAltered puts into words why a stored file is not untouched.
 func (r *run) whatAltered(e *index.Entry, st *fsat.Stat) string {
-	if wrong := differences(e, st); len(wrong) > 0 {
+	if wrong := tree.Differences(e, st); len(wrong) > 0 {
 		return strings.Join(wrong, "; ")
 	}
 	return fmt.Sprintf("another %s has taken its place", e.Type)
@@ -116,7 +117,7 @@ func (r *run) xattrsAltered(d *dir, was *index.Entry) string {
 			return "" // what cannot be compared is stored anew in any case: see keepXattrs
 		}
 	}
-	return xattrDifference(have, want, r.euid == 0)
+	return tree.XattrDifference(have, want, r.euid == 0)
 }
 
 // damaged notes an entry of a published snapshot that is not as recorded.

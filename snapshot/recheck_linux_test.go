@@ -10,6 +10,7 @@ import (
 
 	"snapcopy/internal/archive"
 	"snapcopy/internal/testtree"
+	"snapcopy/internal/verify"
 )
 
 // found gives what a run has found altered, "path: what".
@@ -190,7 +191,7 @@ func TestCopiedArchive(t *testing.T) {
 			if again.Copied || again.Counts.BytesStored > 0 {
 				t.Errorf("the run after: %+v", again)
 			}
-			for _, d := range l.damage(VerifyOptions{}) {
+			for _, d := range l.damage(verify.Options{}) {
 				if d.Snapshot == rep.Snapshot || d.Snapshot == again.Snapshot {
 					t.Errorf("verify: %+v", d)
 				}

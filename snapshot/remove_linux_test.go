@@ -15,6 +15,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/archive"
 	"snapcopy/internal/testtree"
+	"snapcopy/internal/verify"
 )
 
 // remove removes snapshots, which has to succeed and to leave no descriptor open.
@@ -236,7 +237,7 @@ func TestRemoveSkipsWhatIsRead(t *testing.T) {
 	if _, err := list[2].Hold(); !errors.Is(err, archive.ErrNoSnapshot) {
 		t.Errorf("hold of a removed snapshot: %v", err)
 	}
-	if rep, err := Verify(t.Context(), a, list, VerifyOptions{}); err != nil || rep.Snapshots != 3 || rep.Damaged > 0 {
+	if rep, err := verify.Run(t.Context(), a, list, verify.Options{}); err != nil || rep.Snapshots != 3 || rep.Damaged > 0 {
 		t.Errorf("verify of a list that is not true any more: %+v, %v", rep, err)
 	}
 	l.remove(list[0].Name, list[1].Name)

@@ -11,6 +11,7 @@ import (
 	"snapcopy/internal/archive"
 	"snapcopy/internal/filecopy"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/tree"
 )
 
 // workTreePath is the mirror under construction, below the archive's folder.
@@ -137,7 +138,7 @@ func (r *run) sameXattrs(f *file, dir int, e *index.Entry) bool {
 		return true
 	}
 	have, err := fsat.XattrsAt(dir, e.Name)
-	return err == nil && xattrDifference(have, f.set, r.euid == 0) == ""
+	return err == nil && tree.XattrDifference(have, f.set, r.euid == 0) == ""
 }
 
 // sameHoles reports whether a stored file with the content of f, which st describes, has its holes where f has them: only

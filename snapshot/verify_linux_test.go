@@ -7,10 +7,11 @@ import (
 	"testing"
 
 	"snapcopy/internal/archive"
+	"snapcopy/internal/verify"
 )
 
 // verifyAll verifies every snapshot of an archive and gives what it found, one line each.
-func verifyAll(t *testing.T, path string) (*VerifyReport, []string) {
+func verifyAll(t *testing.T, path string) (*verify.Report, []string) {
 	t.Helper()
 	a, err := archive.Open(path)
 	if err != nil {
@@ -22,7 +23,7 @@ func verifyAll(t *testing.T, path string) (*VerifyReport, []string) {
 		t.Fatal(err)
 	}
 	var found []string
-	rep, err := Verify(t.Context(), a, list, VerifyOptions{Threads: 4, Damage: func(d Damage) {
+	rep, err := verify.Run(t.Context(), a, list, verify.Options{Threads: 4, Damage: func(d verify.Damage) {
 		found = append(found, d.Path+": "+d.Err.Error())
 	}})
 	if err != nil {

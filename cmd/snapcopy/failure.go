@@ -18,6 +18,7 @@ import (
 	"snapcopy/internal/overlay"
 	"snapcopy/internal/plainfile"
 	"snapcopy/internal/tree"
+	"snapcopy/internal/verify"
 	"snapcopy/restore"
 	"snapcopy/snapshot"
 )
@@ -101,7 +102,7 @@ func statusOf(err error) int {
 		return statusLocked
 	case fsat.IsNoSpace(err):
 		return statusNoSpace
-	case errors.Is(err, index.ErrDamaged), errors.Is(err, snapshot.ErrDamage), errors.Is(err, tree.ErrDamaged):
+	case errors.Is(err, index.ErrDamaged), errors.Is(err, verify.ErrDamage), errors.Is(err, tree.ErrDamaged):
 		return statusDamage
 	}
 	return statusFailed

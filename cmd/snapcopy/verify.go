@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"snapcopy/internal/archive"
-	"snapcopy/snapshot"
+	"snapcopy/internal/verify"
 )
 
 type verifyOptions struct {
@@ -56,15 +56,15 @@ func (o *verifyOptions) Run(ctx context.Context, a *app, args []string) (err err
 	defer func() { err = errors.Join(err, arch.Close()) }()
 
 	var writeErr error
-	opt := snapshot.VerifyOptions{Threads: o.threads, MetadataOnly: o.metadata, Progress: new(archive.Progress)}
-	opt.Damage = func(d snapshot.Damage) {
+	opt := verify.Options{Threads: o.threads, MetadataOnly: o.metadata, Progress: new(archive.Progress)}
+	opt.Damage = func(d verify.Damage) {
 		if err := o.finding(a, arch.Path, d); writeErr == nil {
 			writeErr = err
 		}
 	}
 	begin := time.Now()
 	bar := startProgress(a, verifyMeter(opt.Progress), o.quiet)
-	report, err := snapshot.Verify(ctx, arch, list, opt)
+	report, err := verify.Run(ctx, arch, list, opt)
 	bar.stop()
 	if err = errors.Join(err, writeErr); err != nil {
 		return err
@@ -128,7 +128,7 @@ type findingObject struct {
 	Remedy   string `json:"remedy,omitempty"`
 }
 
-func (o *verifyOptions) finding(a *app, archive string, d snapshot.Damage) error {
+func (o *verifyOptions) finding(a *app, archive string, d verify.Damage) error {
 	what := ""
 	if d.Path == "" {
 		what = remedy(d.Err, archive, d.Snapshot)
@@ -149,7 +149,7 @@ func (o *verifyOptions) finding(a *app, archive string, d snapshot.Damage) error
 	return a.printf("%s: %s%s\n", name(where), printable(d.Err.Error()), what)
 }
 
-func (o *verifyOptions) summary(a *app, r *snapshot.VerifyReport, took time.Duration) error {
+func (o *verifyOptions) summary(a *app, r *verify.Report, took time.Duration) error {
 	if o.json {
 		return a.printJSON(r)
 	}

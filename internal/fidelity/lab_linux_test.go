@@ -13,6 +13,7 @@ import (
 	"snapcopy/internal/archive"
 	"snapcopy/internal/exclude"
 	"snapcopy/internal/testtree"
+	"snapcopy/internal/verify"
 	"snapcopy/restore"
 	"snapcopy/snapshot"
 )
@@ -269,7 +270,7 @@ func (l *lab) verify() {
 	if len(list) != len(l.order) {
 		l.t.Errorf("%d snapshots, %d were published", len(list), len(l.order))
 	}
-	_, err = snapshot.Verify(l.t.Context(), a, list, snapshot.VerifyOptions{Damage: func(d snapshot.Damage) {
+	_, err = verify.Run(l.t.Context(), a, list, verify.Options{Damage: func(d verify.Damage) {
 		l.t.Errorf("verify: %s %q: %v", d.Snapshot, d.Path, d.Err)
 	}})
 	l.check(errors.Join(err, a.Close()))

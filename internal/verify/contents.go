@@ -1,4 +1,4 @@
-package snapshot
+package verify
 
 import (
 	"encoding/binary"

@@ -1,4 +1,4 @@
-package snapshot
+package verify
 
 import (
 	"context"
@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -19,13 +18,11 @@ import (
 	"snapcopy/internal/inodeset"
 	"snapcopy/internal/tree"
 	"snapcopy/internal/walk"
+	"snapcopy/internal/workers"
 )
 
-// ErrDamage is what every finding of Verify wraps.
-var ErrDamage = errors.New("damage")
-
-// VerifyOptions are the choices for Verify.
-type VerifyOptions struct {
+// Options are the choices for Run.
+type Options struct {
 	Threads      int
 	MetadataOnly bool              // do not read contents
 	Progress     *archive.Progress // nil: nobody is watching
@@ -40,8 +37,8 @@ type Damage struct {
 	Err      error
 }
 
-// VerifyReport says what was looked at. Stored files that several snapshots share are read once.
-type VerifyReport struct {
+// Report says what was looked at. Stored files that several snapshots share are read once.
+type Report struct {
 	Snapshots  uint64 `json:"snapshots"`
 	Files      uint64 `json:"files"` // names looked at, directories not counted
 	Dirs       uint64 `json:"dirs"`
@@ -52,21 +49,20 @@ type VerifyReport struct {
 	Forgotten  uint64 `json:"forgotten"`  // gone already by a ForgetPath that is not finished, but in the catalog
 }
 
-// Verify compares snapshots with their catalogs: every entry has to be there with the recorded type, metadata, extended
+// Run compares snapshots with their catalogs: every entry has to be there with the recorded type, metadata, extended
 // attributes and links, nothing else may be, and every content has to have the recorded hash. It checks the catalogs
 // and the content-hash index themselves, too. Nothing is changed, not even access times where that can be helped.
 // Findings are told and counted; an error means that the check could not be carried out.
-func Verify(ctx context.Context, a *archive.Archive, snapshots []archive.Snapshot, opt VerifyOptions) (*VerifyReport, error) {
+func Run(ctx context.Context, a *archive.Archive, snapshots []archive.Snapshot, opt Options) (*Report, error) {
 	if opt.Progress == nil {
 		opt.Progress = new(archive.Progress)
 	}
 	opt.Progress.Phase.Store(int32(archive.Copying))
 	if err := fsat.CheckProc(); err != nil {
-		return new(VerifyReport), err
+		return new(Report), err
 	}
-	threads := (&Options{Threads: opt.Threads}).threads()
-	v := &verifier{ctx: ctx, archive: a, opt: opt, root: os.Geteuid() == 0, workers: newWorkers(threads, opt.Progress)}
-	v.dirs.Open, v.dirs.OpenFrom, v.dirs.Close = v.openByPath, (*verifyDir).openFrom, (*verifyDir).closeHandle
+	v := &verifier{ctx: ctx, archive: a, opt: opt, root: os.Geteuid() == 0, workers: newWorkers(workers.Number(opt.Threads), opt.Progress)}
+	v.dirs.Open, v.dirs.OpenFrom, v.dirs.Close = v.openByPath, (*dir).openFrom, (*dir).closeHandle
 	v.read.init()
 	v.expect(snapshots)
 	v.forgetting, _, _ = a.Forgetting() // what is wrong with its note is told with the archive's findings
@@ -83,7 +79,7 @@ func Verify(ctx context.Context, a *archive.Archive, snapshots []archive.Snapsho
 type verifier struct {
 	ctx     context.Context
 	archive *archive.Archive
-	opt     VerifyOptions
+	opt     Options
 	root    bool
 	workers []worker
 
@@ -92,11 +88,11 @@ type verifier struct {
 	name    string         // of the snapshot being verified
 	catalog *index.Catalog // of it
 	read    readContents
-	dirs    dirhandles.Set[*verifyDir]
+	dirs    dirhandles.Set[*dir]
 	used    inodeset.Set // stored files met in this snapshot
 	groups  map[groupKey]uint64
 	lock    sync.Mutex // of groups, the report and the Damage function
-	report  VerifyReport
+	report  Report
 }
 
 func (v *verifier) expect(snapshots []archive.Snapshot) {
@@ -154,27 +150,6 @@ func (v *verifier) findings(path string, wrong ...error) {
 	}
 }
 
-// damageError is what is wrong with one entry. It wraps ErrDamage.
-type damageError struct{ cause error }
-
-func (d *damageError) Error() string   { return ErrDamage.Error() + ": " + d.cause.Error() }
-func (d *damageError) Unwrap() []error { return []error{ErrDamage, d.cause} }
-
-func damagef(format string, args ...any) error { return &damageError{fmt.Errorf(format, args...)} }
-
-// joinDamage makes one error of several of one entry.
-func joinDamage(list []error) error {
-	joined := list[0]
-	for _, err := range list[1:] {
-		var d *damageError
-		if errors.As(err, &d) {
-			err = d.cause
-		}
-		joined = fmt.Errorf("%w; %w", joined, err)
-	}
-	return joined
-}
-
 // snapshot verifies one snapshot.
 func (v *verifier) snapshot(s archive.Snapshot) (err error) {
 	v.name = s.Name
@@ -216,19 +191,19 @@ func (v *verifier) tree() error {
 		v.damage("", lookFailed("open", err))
 		return nil
 	}
-	top := &verifyDir{entry: root, fd: fd}
+	top := &dir{entry: root, fd: fd}
 	if err := v.list(&v.workers[0], top); err != nil {
 		return errors.Join(err, fsat.Close(fd))
 	}
 	v.dirs.Start(&top.Dir, top)
-	err = walk.Run(v.ctx, len(v.workers), top, len(top.entries), walk.Tree[*verifyDir]{
+	err = walk.Run(v.ctx, len(v.workers), top, len(top.entries), walk.Tree[*dir]{
 		Items: v.items, Enter: v.enter, Leave: v.leave,
 	})
 	return errors.Join(err, v.dirs.CloseAll())
 }
 
 // list loads a directory's entries from the catalog, and compares the directory itself and its listing with them.
-func (v *verifier) list(w *worker, d *verifyDir) error {
+func (v *verifier) list(w *worker, d *dir) error {
 	rec, err := v.catalog.ReadDir(d.entry.Child)
 	if err != nil {
 		return fmt.Errorf("catalog of %s: %w", v.name, err)
@@ -250,7 +225,7 @@ func (v *verifier) list(w *worker, d *verifyDir) error {
 		return nil
 	}
 	for _, name := range v.strangers(d, list) {
-		v.damage(join(d.path(), name), damagef("not in the catalog: added after the snapshot was made"))
+		v.damage(index.Join(d.path(), name), damagef("not in the catalog: added after the snapshot was made"))
 	}
 	v.lock.Lock()
 	v.report.Dirs++
@@ -258,7 +233,7 @@ func (v *verifier) list(w *worker, d *verifyDir) error {
 	return nil
 }
 
-func (v *verifier) items(id int, d *verifyDir, from, to int) (descend []int, err error) {
+func (v *verifier) items(id int, d *dir, from, to int) (descend []int, err error) {
 	w := &v.workers[id]
 	if err := d.Acquire(); err != nil {
 		return nil, err
@@ -281,7 +256,7 @@ func (v *verifier) items(id int, d *verifyDir, from, to int) (descend []int, err
 			return nil, context.Cause(v.ctx)
 		}
 		if len(wrong) > 0 {
-			v.findings(join(d.path(), e.Name), wrong...)
+			v.findings(index.Join(d.path(), e.Name), wrong...)
 		}
 		if wasRead {
 			read++
@@ -293,7 +268,9 @@ func (v *verifier) items(id int, d *verifyDir, from, to int) (descend []int, err
 	v.report.FilesRead += read
 	v.report.BytesRead += size
 	v.lock.Unlock()
-	w.publishProgress(v.opt.Progress)
+	v.opt.Progress.Files.Add(w.files)
+	v.opt.Progress.Bytes.Add(w.bytes)
+	w.files, w.bytes = 0, 0
 	return descend, nil
 }
 
@@ -349,71 +326,6 @@ func (v *verifier) content(w *worker, dir int, e *index.Entry) (err error) {
 	}
 	if uint64(n) != e.Size || hash != e.Hash {
 		return damagef("content is not what was stored: hash %x, was %x", hash, e.Hash)
-	}
-	return nil
-}
-
-// lookFailed says that something could not be looked at. That it is not there, or of another type, is damage, and so is
-// what a disk says that cannot read it. All else says nothing about what is stored: it may be found sound next time.
-func lookFailed(op string, err error) error {
-	switch {
-	case fsat.IsGone(err):
-		return damagef("missing: %s: %w", op, err)
-	case fsat.IsOtherType(err):
-		return damagef("it has become something else: %s: %w", op, err)
-	case fsat.IsBadDisk(err):
-		return damagef("the disk or its file system fails: %s: %w", op, err)
-	}
-	return fmt.Errorf("%s: %w", op, err)
-}
-
-// wholeArchive checks what belongs to no single snapshot.
-func (v *verifier) wholeArchive() error {
-	v.name = ""
-	lost, err := v.archive.WithoutCatalog()
-	if err != nil {
-		return err
-	}
-	for _, name := range lost {
-		v.name = name
-		v.damage("", damagef("%w", archive.ErrNoCatalog))
-	}
-	gone, err := v.archive.WithoutFolder()
-	if err != nil {
-		return err
-	}
-	for _, name := range gone {
-		v.name = name
-		v.damage("", damagef("%w (%s)", archive.ErrNoFolder, v.archive.CatalogPath(name)))
-	}
-	v.name = ""
-	for _, f := range v.archive.Findings() {
-		err := fmt.Errorf("%s: %w", f.Path, f.Err)
-		if f.Seen {
-			err = damagef("%w", err)
-		}
-		v.damage("", err)
-	}
-	if target, err := os.Readlink(filepath.Join(v.archive.Path, archive.LatestLink)); err == nil {
-		if _, err := os.Lstat(filepath.Join(v.archive.Path, target)); errors.Is(err, fs.ErrNotExist) {
-			v.damage("", damagef("%q points to %q, which is not there", archive.LatestLink, target))
-		}
-	}
-	x, err := index.OpenIndex(v.archive.IndexPath())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // the next run makes it
-	}
-	if err == nil {
-		err = errors.Join(x.Check(v.ctx), x.Close())
-	}
-	if v.ctx.Err() != nil {
-		return context.Cause(v.ctx)
-	}
-	if err != nil {
-		if !errors.Is(err, index.ErrDamaged) {
-			err = lookFailed("read", err)
-		}
-		v.damage("", fmt.Errorf("%w: %w", archive.ErrIndex, err))
 	}
 	return nil
 }

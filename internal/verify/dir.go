@@ -1,4 +1,4 @@
-package snapshot
+package verify
 
 import (
 	"errors"
@@ -13,17 +13,17 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// verifyDir is a directory being verified. Its handle is closed while the walk is far from it; whoever uses it acquires
+// dir is a directory being verified. Its handle is closed while the walk is far from it; whoever uses it acquires
 // the directory.
-type verifyDir struct {
-	dirhandles.Dir[*verifyDir]
+type dir struct {
+	dirhandles.Dir[*dir]
 	fd      int
-	parent  *verifyDir
+	parent  *dir
 	entry   index.Entry
 	entries []index.Entry
 }
 
-func (d *verifyDir) path() string {
+func (d *dir) path() string {
 	if d.parent == nil {
 		return ""
 	}
@@ -36,15 +36,15 @@ func (d *verifyDir) path() string {
 }
 
 // openByPath opens the directory by the names from the top.
-func (v *verifier) openByPath(d *verifyDir) (err error) {
-	if d.fd, err = fsat.OpenPath(v.archive.Root, join(v.name, d.path())); err != nil {
+func (v *verifier) openByPath(d *dir) (err error) {
+	if d.fd, err = fsat.OpenPath(v.archive.Root, index.Join(v.name, d.path())); err != nil {
 		return fmt.Errorf("open %q again: %w", d.path(), err)
 	}
 	return nil
 }
 
 // openFrom opens the directory from one directly below it.
-func (d *verifyDir) openFrom(child *verifyDir) (done bool, err error) {
+func (d *dir) openFrom(child *dir) (done bool, err error) {
 	fd, err := fsat.OpenParent(child.fd)
 	if err != nil {
 		return false, nil // the names will do
@@ -53,18 +53,18 @@ func (d *verifyDir) openFrom(child *verifyDir) (done bool, err error) {
 	return true, nil
 }
 
-func (d *verifyDir) closeHandle() error {
+func (d *dir) closeHandle() error {
 	fd := d.fd
 	d.fd = fsat.NoDir
 	return fsat.Close(fd)
 }
 
-func (v *verifier) enter(id int, parent *verifyDir, item int) (d *verifyDir, items int, ok bool, err error) {
+func (v *verifier) enter(id int, parent *dir, item int) (d *dir, items int, ok bool, err error) {
 	if err := parent.Acquire(); err != nil {
 		return nil, 0, false, err
 	}
 	defer func() { err = errors.Join(err, parent.Release()) }()
-	d = &verifyDir{parent: parent, entry: parent.entries[item]}
+	d = &dir{parent: parent, entry: parent.entries[item]}
 	if d.fd, err = fsat.OpenDir(parent.fd, d.entry.Name); err != nil {
 		v.closedDir(parent.fd, d, err)
 		return nil, 0, false, nil
@@ -75,11 +75,11 @@ func (v *verifier) enter(id int, parent *verifyDir, item int) (d *verifyDir, ite
 	return d, len(d.entries), true, d.Enter(&parent.Dir, d)
 }
 
-func (v *verifier) leave(_ int, d *verifyDir) error { return d.Leave() }
+func (v *verifier) leave(_ int, d *dir) error { return d.Leave() }
 
 // closedDir settles a directory that cannot be opened. One that could not be listed in the source either has nothing
 // recorded in it, so that only the directory itself is compared.
-func (v *verifier) closedDir(above int, d *verifyDir, cause error) {
+func (v *verifier) closedDir(above int, d *dir, cause error) {
 	var st fsat.Stat
 	if d.entry.Flags&index.Unread == 0 || !errors.Is(cause, fs.ErrPermission) {
 		v.damage(d.path(), lookFailed("open", cause))
@@ -92,7 +92,7 @@ func (v *verifier) closedDir(above int, d *verifyDir, cause error) {
 
 // strangers gives the listed names that the catalog does not have. One that is only another spelling of an entry's name
 // is none: then the file system finds the entry's file under its own name, and does not list that.
-func (v *verifier) strangers(d *verifyDir, list []fsat.DirEntry) (names []string) {
+func (v *verifier) strangers(d *dir, list []fsat.DirEntry) (names []string) {
 	var respelt map[uint64]bool // inode numbers of the entries that are not listed and found all the same
 	for _, listed := range list {
 		_, found := slices.BinarySearchFunc(d.entries, listed.Name, func(e index.Entry, n string) int {
@@ -112,7 +112,7 @@ func (v *verifier) strangers(d *verifyDir, list []fsat.DirEntry) (names []string
 	return names
 }
 
-func (d *verifyDir) notListed(list []fsat.DirEntry) map[uint64]bool {
+func (d *dir) notListed(list []fsat.DirEntry) map[uint64]bool {
 	inodes := make(map[uint64]bool)
 	for i := range d.entries {
 		var st fsat.Stat

@@ -1,0 +1,64 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"snapcopy/index"
+	"snapcopy/internal/archive"
+)
+
+// wholeArchive checks what belongs to no single snapshot.
+func (v *verifier) wholeArchive() error {
+	v.name = ""
+	lost, err := v.archive.WithoutCatalog()
+	if err != nil {
+		return err
+	}
+	for _, name := range lost {
+		v.name = name
+		v.damage("", damagef("%w", archive.ErrNoCatalog))
+	}
+	gone, err := v.archive.WithoutFolder()
+	if err != nil {
+		return err
+	}
+	for _, name := range gone {
+		v.name = name
+		v.damage("", damagef("%w (%s)", archive.ErrNoFolder, v.archive.CatalogPath(name)))
+	}
+	v.name = ""
+	for _, f := range v.archive.Findings() {
+		err := fmt.Errorf("%s: %w", f.Path, f.Err)
+		if f.Seen {
+			err = damagef("%w", err)
+		}
+		v.damage("", err)
+	}
+	if target, err := os.Readlink(filepath.Join(v.archive.Path, archive.LatestLink)); err == nil {
+		if _, err := os.Lstat(filepath.Join(v.archive.Path, target)); errors.Is(err, fs.ErrNotExist) {
+			v.damage("", damagef("%q points to %q, which is not there", archive.LatestLink, target))
+		}
+	}
+	x, err := index.OpenIndex(v.archive.IndexPath())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // the next run makes it
+	}
+	if err == nil {
+		err = errors.Join(x.Check(v.ctx), x.Close())
+	}
+	if v.ctx.Err() != nil {
+		return context.Cause(v.ctx)
+	}
+	if err != nil {
+		if !errors.Is(err, index.ErrDamaged) {
+			err = lookFailed("read", err)
+		}
+		v.damage("", fmt.Errorf("%w: %w", archive.ErrIndex, err))
+	}
+	return nil
+}

@@ -1,0 +1,77 @@
+package verify
+
+import (
+	"strings"
+
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
+	"snapcopy/internal/tree"
+)
+
+// compare compares what the file system says of an entry with what was recorded, as far as the mirror could hold it.
+func (v *verifier) compare(e *index.Entry, st *fsat.Stat) error {
+	if wrong := tree.Differences(e, st); len(wrong) > 0 {
+		return damagef("%s", strings.Join(wrong, "; "))
+	}
+	return nil
+}
+
+// groupKey is a link group, or a part of one that could not be kept together: then its stored file tells the parts apart.
+type groupKey struct {
+	device uint32
+	ino    uint64
+	part   uint64
+}
+
+// compareLinks makes sure that names share a stored file exactly if they did in the source.
+func (v *verifier) compareLinks(e *index.Entry, st *fsat.Stat) error {
+	if e.Type != index.File && !e.Linked() {
+		return nil // unchanged symbolic links and special files share inodes across snapshots only
+	}
+	if !e.Linked() {
+		if !v.used.Claim(st.Ino) {
+			return damagef("shares its stored file with another name of this snapshot; they were separate")
+		}
+		return nil
+	}
+	key := groupKey{device: e.Dev, ino: e.Ino}
+	if e.Flags&index.LinksNotHeld != 0 {
+		key.part = st.Ino
+	}
+	v.lock.Lock()
+	ino, seen := v.groups[key]
+	if !seen {
+		v.groups[key] = st.Ino
+	}
+	v.lock.Unlock()
+	switch {
+	case !seen && !v.used.Claim(st.Ino):
+		return damagef("shares its stored file with another name of this snapshot; they were separate")
+	case seen && ino != st.Ino && v.archive.Info.Capabilities.HardLinks:
+		return damagef("no longer shares its stored file with the other names it was a hard link of")
+	}
+	return nil
+}
+
+// compareXattrs compares extended attributes.
+func (v *verifier) compareXattrs(e *index.Entry, read func() ([]fsat.Xattr, error)) error {
+	if e.Flags&index.XattrsNotHeld != 0 {
+		return nil
+	}
+	set, err := read()
+	if err != nil {
+		return lookFailed("read extended attributes", err)
+	}
+	have := set
+	if index.HashXattrs(have) == e.XattrHash {
+		return nil
+	}
+	want, err := v.catalog.Xattrs(e.Xattrs)
+	if err != nil {
+		return damagef("catalog: %w", err)
+	}
+	if wrong := tree.XattrDifference(have, want, v.root); wrong != "" {
+		return damagef("%s", wrong)
+	}
+	return nil
+}

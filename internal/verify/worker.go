@@ -1,0 +1,31 @@
+package verify
+
+import (
+	"snapcopy/internal/archive"
+	"snapcopy/internal/filecopy"
+)
+
+// Sizes of a worker's buffers.
+const (
+	copyBuffer = 1 << 20
+	listBuffer = 64 << 10
+)
+
+// worker is what one worker of the walk has to itself.
+type worker struct {
+	copier       filecopy.Copier
+	list         []byte // for reading folders
+	files, bytes uint64 // since they were last counted
+	_            [64]byte
+}
+
+func newWorkers(n int, progress *archive.Progress) []worker {
+	list := make([]worker, n)
+	for i := range list {
+		w := &list[i]
+		w.list = make([]byte, listBuffer)
+		w.copier.Buf = make([]byte, copyBuffer)
+		w.copier.Tick = func(n int) { progress.Read.Add(uint64(n)) }
+	}
+	return list
+}

@@ -17,11 +17,11 @@ import (
 var floors = [][]string{
 	{"cmd/snapcopy", "bench", "bench/floor", "internal/testarchive"},
 	{"snapshot", "restore", "restore/instant", "restore/tarball", "prune", "internal/history", "internal/verify"}, // verbs
-	{"internal/archive"},
+	{"internal/archive", "internal/source"},
 	{"internal/tree"},
 	{"index"},
 	{"internal/testtree", "internal/filter", "internal/lack", "internal/inside", "internal/check", "internal/leftover",
-		"internal/filecopy", "internal/rmtree", "internal/pax", "internal/overlay"},
+		"internal/filecopy", "internal/folders", "internal/rmtree", "internal/pax", "internal/overlay"},
 	{"internal/fsat", "internal/exclude", "internal/walk", "internal/dirhandles", "internal/atomicfile", "internal/testtools",
 		"internal/workers", "internal/calendar", "internal/plainfile", "internal/extsort", "internal/inodeset"},
 }

@@ -14,6 +14,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/archive"
 	"snapcopy/internal/dirhandles"
+	"snapcopy/internal/source"
 	"snapcopy/internal/testtree"
 )
 
@@ -106,7 +107,7 @@ func TestSourceChangesMeanwhile(t *testing.T) {
 func TestFolderLostMeanwhile(t *testing.T) {
 	const levels = dirhandles.MaxIdle + 5
 	for _, c := range []struct{ instead, failed string }{
-		{"dir p 0755\ndir p/z 0755", errMoved.Error()},
+		{"dir p 0755\ndir p/z 0755", source.ErrMoved.Error()},
 		{"", ""},
 	} {
 		l := newLab(t)

@@ -12,6 +12,7 @@ import (
 	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/filter"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/source"
 	"snapcopy/internal/tree"
 )
 
@@ -23,7 +24,7 @@ type dir struct {
 	self   index.Entry // what is known of the directory itself
 	was    index.Entry // its entry in the previous snapshot; Type 0: none
 	base   index.Entry // its entry in the base line; Type 0: none
-	source fsat.Stat
+	source source.Stat
 	xattrs []fsat.Xattr
 	dev    uint32 // number of its file system in the catalog
 
@@ -96,16 +97,19 @@ func (d *dir) child(name string) string { return join(d.path(), name) }
 // tree does not use up the descriptors; whoever uses them acquires them.
 type handles struct {
 	dirhandles.Dir[*dir]
-	src, prev, dst int   // NoDir: there is none, or it cannot be opened
-	lost           error // why src cannot be opened any more
+	src       source.Folder // nil: it could never be opened
+	lost      error         // why src cannot be opened any more
+	prev, dst int           // NoDir: there is none, or it cannot be opened
 }
-
-func (h *handles) set(src, prev, dst int) { h.src, h.prev, h.dst = src, prev, dst }
 
 func (d *dir) closeHandles() error {
 	h := &d.handles
-	err := errors.Join(fsat.Close(h.src), fsat.Close(h.prev), fsat.Close(h.dst))
-	h.set(fsat.NoDir, fsat.NoDir, fsat.NoDir)
+	var srcErr error
+	if h.src != nil {
+		srcErr = h.src.Close()
+	}
+	err := errors.Join(srcErr, fsat.Close(h.prev), fsat.Close(h.dst))
+	h.prev, h.dst = fsat.NoDir, fsat.NoDir
 	return err
 }
 
@@ -113,15 +117,17 @@ func (d *dir) closeHandles() error {
 // handle open.
 func (r *run) openByPath(d *dir) error {
 	path := d.path()
-	src, err := d.openSource(func() (int, error) { return fsat.OpenPath(r.source.fd, path) })
-	d.handles.lost = err
-	dst := fsat.NoDir
+	h := &d.handles
+	if h.src != nil {
+		h.lost = h.src.Reopen(path, nil)
+	}
 	if !r.opt.DryRun {
-		if dst, err = fsat.OpenPath(r.work, join(workTree, path)); err != nil {
-			return errors.Join(fatal("open", path, err), fsat.Close(src))
+		var err error
+		if h.dst, err = fsat.OpenPath(r.work, join(workTree, path)); err != nil {
+			return errors.Join(fatal("open", path, err), d.closeHandles())
 		}
 	}
-	d.handles.set(src, r.reopenPrevious(d), dst)
+	h.prev = r.reopenPrevious(d)
 	return nil
 }
 
@@ -139,64 +145,45 @@ func (r *run) reopenPrevious(d *dir) int {
 
 // openFrom opens the directory from one directly below it.
 func (r *run) openFrom(d, child *dir) (done bool, err error) {
-	below := &child.handles
-	src, err := d.openSource(func() (int, error) { return fsat.OpenParent(below.src) })
-	if err != nil {
+	h, below := &d.handles, &child.handles
+	if below.src == nil || below.lost != nil || h.src.Reopen("", below.src) != nil {
 		return false, nil // the directory below was moved elsewhere: the names will do
 	}
-	prev, dst := fsat.NoDir, fsat.NoDir
+	h.lost = nil
 	if below.prev < 0 { // the directory below is new, this one need not be
-		prev = r.reopenPrevious(d)
-	} else if prev, err = fsat.OpenParent(below.prev); err != nil {
-		prev = fsat.NoDir
+		h.prev = r.reopenPrevious(d)
+	} else if h.prev, err = fsat.OpenParent(below.prev); err != nil {
+		h.prev = fsat.NoDir
 	}
 	if below.dst >= 0 {
-		if dst, err = fsat.OpenParent(below.dst); err != nil {
-			return false, errors.Join(fatal("open", d.path(), err), fsat.Close(src), fsat.Close(prev))
+		if h.dst, err = fsat.OpenParent(below.dst); err != nil {
+			h.dst = fsat.NoDir
+			return false, errors.Join(fatal("open", d.path(), err), d.closeHandles())
 		}
 	}
-	d.handles.set(src, prev, dst)
-	d.handles.lost = nil
 	return true, nil
 }
-
-// openSource opens the directory in the source, and makes sure that it is still the one that was listed.
-func (d *dir) openSource(open func() (int, error)) (int, error) {
-	fd, err := open()
-	if err != nil {
-		return fsat.NoDir, err
-	}
-	var st fsat.Stat
-	if err = fsat.StatHandle(fd, &st); err == nil && !st.SameFile(&d.source) {
-		err = errMoved
-	}
-	if err != nil {
-		return fsat.NoDir, errors.Join(err, fsat.Close(fd))
-	}
-	return fd, nil
-}
-
-var errMoved = errors.New("directory was moved while it was read")
 
 // openTop starts the walk: the source's own folder, already open, and its counterparts.
 func (r *run) openTop(dst int) error {
 	d := &dir{self: index.Entry{Type: index.Dir}}
-	prev := fsat.NoDir
+	h := &d.handles
+	h.prev, h.dst = fsat.NoDir, dst
 	if r.previous != nil {
 		d.was = r.previous.Root()
 		if r.coverage.base != nil {
 			d.base = r.coverage.base.Root()
 		}
 		var err error
-		if prev, err = fsat.OpenDir(r.archive.Root, r.prevName); err != nil {
-			return errors.Join(&fs.PathError{Op: "open", Path: r.prevName, Err: err}, fsat.Close(dst))
+		if h.prev, err = fsat.OpenDir(r.archive.Root, r.prevName); err != nil {
+			h.prev = fsat.NoDir
+			return errors.Join(&fs.PathError{Op: "open", Path: r.prevName, Err: err}, d.closeHandles())
 		}
 	}
-	src, err := fsat.OpenDir(r.source.fd, ".")
-	if err != nil {
-		return errors.Join(&fs.PathError{Op: "open", Path: r.report.Source, Err: err}, fsat.Close(prev), fsat.Close(dst))
+	var err error
+	if h.src, err = r.source.Top(); err != nil {
+		return errors.Join(&fs.PathError{Op: "open", Path: r.report.Source, Err: err}, d.closeHandles())
 	}
-	d.handles.set(src, prev, dst)
 	r.top = d
 	r.dirs.Start(&d.handles.Dir, d)
 	if r.catalog != nil {
@@ -204,15 +191,17 @@ func (r *run) openTop(dst int) error {
 			return fatal("write", "catalog", err)
 		}
 	}
-	if err := fsat.StatHandle(src, &d.source); err != nil {
+	if err := h.src.Stat(&d.source); err != nil {
 		return &fs.PathError{Op: "stat", Path: r.report.Source, Err: err}
 	}
 	if err := r.readDir(&r.workers[0], d); err != nil {
 		return fmt.Errorf("read source %s: %w", r.report.Source, err)
 	}
-	if r.report.MarkedItself, err = r.filter.Dir(src, &d.source); err != nil {
+	reason, err := h.src.LeaveOut("", &d.source)
+	if err != nil {
 		r.fail(&r.workers[0], ".", err)
 	}
+	r.report.MarkedItself = reason.Rule
 	return nil
 }
 
@@ -247,23 +236,19 @@ func (r *run) openDir(w *worker, d *dir) (bool, error) {
 	if err := p.handles.lost; err != nil {
 		return false, r.notStored(w, p, d.slot, lostWith(err))
 	}
-	src, err := fsat.OpenDir(p.handles.src, d.name())
-	if fsat.IsNoDir(err) {
+	d.handles.prev, d.handles.dst = fsat.NoDir, fsat.NoDir
+	src, err := p.handles.src.Open(d.name())
+	switch {
+	case err == nil:
+	case errors.Is(err, source.ErrElsewhere):
+		return false, r.leftOutElsewhere(w, p, d.slot)
+	case fsat.IsNoDir(err):
 		return false, r.reconsider(w, p, d.slot)
-	}
-	if err != nil {
-		if r.isElsewhere(p, d.name()) {
-			return false, r.leftOutElsewhere(w, p, d.slot)
-		}
+	default:
 		return r.unreadableDir(w, d, err)
 	}
-	d.handles.set(src, fsat.NoDir, fsat.NoDir)
-	var rule string
-	if err = fsat.StatHandle(src, &d.source); err != nil {
-		err = fmt.Errorf("stat: %w", err)
-	} else {
-		rule, err = r.leaveOut(d, src)
-	}
+	d.handles.src = src
+	rule, err := r.leaveOut(d)
 	if err != nil {
 		return false, errors.Join(r.failed(w, d, err), d.closeHandles())
 	}
@@ -299,6 +284,20 @@ func (r *run) openDir(w *worker, d *dir) (bool, error) {
 	return true, nil
 }
 
+// leaveOut describes a directory, and says why it is not to be entered, or "".
+func (r *run) leaveOut(d *dir) (rule string, err error) {
+	if err := d.handles.src.Stat(&d.source); err != nil {
+		return "", fmt.Errorf("stat: %w", err)
+	}
+	reason, err := d.handles.src.LeaveOut("", &d.source)
+	if reason.Rule == source.RuleArchive {
+		r.tally.mu.Lock()
+		r.report.SelfExcluded = d.path()
+		r.tally.mu.Unlock()
+	}
+	return reason.Rule, err
+}
+
 // makeDir makes the directory in the mirror, open to us alone while it is filled.
 func (r *run) makeDir(d *dir) error {
 	if r.opt.DryRun {
@@ -326,11 +325,7 @@ func (r *run) makeDir(d *dir) error {
 // the previous snapshot.
 func (r *run) readDir(w *worker, d *dir) error {
 	d.dev = r.devices.number(&d.source)
-	tree.Describe(&d.self, &d.source)
-	d.self.Dev = d.dev
-	if r.racy(&d.source) {
-		d.self.Flags |= index.Racy
-	}
+	describe(&d.self, &d.source, d.dev)
 	if err := r.dirMetadata(d); isFatal(err) {
 		return err
 	} else if err != nil {
@@ -371,11 +366,9 @@ func (r *run) dirMetadata(d *dir) error {
 		}
 		r.previousUnusable(err)
 	}
-	attrs, attrsErr := fsat.Attrs(d.handles.src)
-	d.self.Attrs = tree.KnownAttrs(attrs)
-	var err error
-	d.xattrs, err = fsat.Xattrs(d.handles.src)
-	return errors.Join(err, attrsErr, r.addXattrs(&d.self, d.xattrs))
+	m := d.handles.src.Metadata("", &d.source)
+	d.self.Attrs, d.xattrs = tree.KnownAttrs(m.Attrs), m.Xattrs
+	return errors.Join(m.Err, r.addXattrs(&d.self, d.xattrs))
 }
 
 // pairWithPrevious puts the previous snapshot's entries into d.entries, by name, and notes those that are gone.
@@ -411,15 +404,13 @@ func (r *run) pairWithPrevious(d *dir) error {
 func (r *run) unreadableDir(w *worker, d *dir, cause error) (bool, error) {
 	p := d.parent
 	cause = &fs.PathError{Op: "open", Path: p.child(d.name()), Err: cause}
-	if err := fsat.StatAt(p.handles.src, d.name(), &d.source); err != nil || d.source.Type != fsat.Directory {
+	if err := source.LookAt(p.handles.src, d.name(), &d.source); err != nil || d.source.Type != fsat.Directory {
 		return false, r.failed(w, d, cause)
 	}
 	d.dev = r.devices.number(&d.source)
-	tree.Describe(&d.self, &d.source)
-	d.self.Dev = d.dev
+	describe(&d.self, &d.source, d.dev)
 	d.self.Flags |= index.Unread
 	d.was = index.Entry{}
-	d.handles.set(fsat.NoDir, fsat.NoDir, fsat.NoDir)
 	if err := r.makeDir(d); err != nil {
 		return false, errors.Join(r.failed(w, d, err), d.closeHandles())
 	}

@@ -3,11 +3,14 @@ package snapshot
 import (
 	"errors"
 	"io/fs"
-	"time"
+	"strings"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/filter"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/leftover"
+	"snapcopy/internal/source"
 	"snapcopy/internal/tree"
 )
 
@@ -22,8 +25,10 @@ func (r *run) items(id int, d *dir, from, to int) (descend []int, err error) {
 	if !r.opt.Exclude.Empty() {
 		path = d.path()
 	}
+	w.forgetLooks()
 	for i := from; i < to; i++ {
-		isDir, err := r.oneItem(w, d, i, path)
+		st := w.look(d, i, to)
+		isDir, err := r.oneItem(w, d, i, path, st)
 		if err != nil {
 			return nil, err
 		}
@@ -35,19 +40,19 @@ func (r *run) items(id int, d *dir, from, to int) (descend []int, err error) {
 	return descend, nil
 }
 
-// oneItem deals with one name; isDir says that it is a directory to enter.
-func (r *run) oneItem(w *worker, d *dir, i int, path string) (isDir bool, err error) {
+// oneItem deals with one name, which the source describes as st unless it is listed as a directory. isDir says that it is
+// a directory to enter.
+func (r *run) oneItem(w *worker, d *dir, i int, path string, st *source.Stat) (isDir bool, err error) {
 	name, kind := d.names[i].Name, d.names[i].Type
-	var st fsat.Stat
 	if kind != fsat.Directory {
 		if err := d.handles.lost; err != nil {
 			return false, r.notStored(w, d, i, lostWith(err))
 		}
-		if err := r.look(d, i, &st); err != nil {
+		if err := lookedAt(st.Err); err != nil {
 			if rule := r.filter.Name(join(path, name), false); rule != "" { // what it is does not matter
 				return false, r.excluded(w, d, i, kind, rule)
 			}
-			if r.isElsewhere(d, name) {
+			if errors.Is(err, source.ErrElsewhere) {
 				return false, r.leftOutElsewhere(w, d, i)
 			}
 			return false, r.notStored(w, d, i, err)
@@ -62,31 +67,53 @@ func (r *run) oneItem(w *worker, d *dir, i int, path string) (isDir bool, err er
 	if kind == fsat.Directory {
 		return true, nil
 	}
-	if rule, err := r.leftBehind(d, name, &st); err != nil {
-		return false, r.notStored(w, d, i, err)
-	} else if rule != "" {
-		return false, r.excluded(w, d, i, kind, rule)
+	if r.filter.ByState() || strings.HasPrefix(name, leftover.Prefix) {
+		rule, err := r.leaveOutFile(d, name, st)
+		if err != nil {
+			return false, r.notStored(w, d, i, err)
+		}
+		if rule != "" {
+			return false, r.excluded(w, d, i, kind, rule)
+		}
 	}
-	rule, err := r.filter.File(d.handles.src, name, &st)
-	if err != nil {
-		return false, r.notStored(w, d, i, err)
+	err = r.keep(w, d, i, st)
+	if errors.Is(err, errIsDir) {
+		return true, nil
 	}
-	if rule != "" {
-		r.leftOutForState(d.child(name), rule)
-		return false, r.excluded(w, d, i, kind, rule)
-	}
-	return false, r.keep(w, d, i, &st)
+	return false, err
 }
 
+// leaveOutFile says why an entry that is no directory is to be left out for what it is, or "".
+func (r *run) leaveOutFile(d *dir, name string, st *source.Stat) (rule string, err error) {
+	reason, err := d.handles.src.LeaveOut(name, st)
+	switch {
+	case err != nil:
+		return "", err
+	case reason.OfState:
+		r.leftOutForState(d.child(name), reason.Rule)
+	case reason.Rule == source.RuleNote:
+		r.tally.mu.Lock()
+		defer r.tally.mu.Unlock()
+		if len(r.report.UnfinishedRestores) < maxUnfinished {
+			r.report.UnfinishedRestores = append(r.report.UnfinishedRestores,
+				archive.LeftOutItem{Path: d.sharedPath(), Rule: reason.Rule})
+		}
+	}
+	return reason.Rule, nil
+}
+
+// maxUnfinished is how many unfinished restores a report names.
+const maxUnfinished = 100
+
 // keep puts an entry that is not a directory into the snapshot: a link if it is unchanged, stored anew otherwise.
-func (r *run) keep(w *worker, d *dir, i int, st *fsat.Stat) error {
+func (r *run) keep(w *worker, d *dir, i int, st *source.Stat) error {
 	was := &d.entries[i]
 	w.notLinked = 0
 	if was.Type == index.Dir { // what was below it is gone
 		r.gone.add(d, was, r.opt.Item != nil)
 		*was = index.Entry{}
 	}
-	if was.Type == 0 || !r.unchanged(was, st) || r.opt.IgnoreCtime && !sameAttributes(d.handles.src, was) {
+	if was.Type == 0 || !r.unchanged(was, st) || r.opt.IgnoreCtime && !sameAttributes(d.handles.src, was, st) {
 		return r.storeEntry(w, d, i, st)
 	}
 	if known, err := r.keepXattrs(was, was); err != nil || !known {
@@ -109,13 +136,10 @@ func (r *run) keep(w *worker, d *dir, i int, st *fsat.Stat) error {
 }
 
 // keptAsWas turns the previous entry, to which a link was just made, into the new one.
-func (r *run) keptAsWas(w *worker, d *dir, i int, st *fsat.Stat) error {
+func (r *run) keptAsWas(w *worker, d *dir, i int, st *source.Stat) error {
 	e := &d.entries[i]
-	e.Dev, e.Ino, e.Ctime, e.Nlink = r.device(d, st), st.Ino, st.Ctime, tree.Nlink(st)
-	e.Flags &= ofStored
-	if r.racy(st) {
-		e.Flags |= index.Racy
-	}
+	e.Dev, e.Ino, e.Ctime, e.Nlink = r.device(d, st), st.Ino, st.Ctime, tree.Nlink(&st.Stat)
+	e.Flags = e.Flags&ofStored | st.Flags
 	d.fresh[i] = r.restat
 	r.settled(w, d, i, Unchanged, "")
 	return nil
@@ -126,7 +150,7 @@ const ofStored = index.NotHeld&^index.LinksNotHeld | index.ZeroHash
 
 // unchanged is the test that decides whether a file is read: it is not if everything the file system says of it is what
 // the previous snapshot recorded, and that was not so recent that a later change could look the same.
-func (r *run) unchanged(was *index.Entry, st *fsat.Stat) bool {
+func (r *run) unchanged(was *index.Entry, st *source.Stat) bool {
 	return r.unchangedInode(was, st) &&
 		was.Type == tree.TypeOf(st.Type) &&
 		(was.Type != index.File || was.Size == uint64(st.Size)) &&
@@ -136,7 +160,7 @@ func (r *run) unchanged(was *index.Entry, st *fsat.Stat) bool {
 
 // unchangedInode reports whether metadata and extended attributes are as they were: neither can change without the
 // change time.
-func (r *run) unchangedInode(was *index.Entry, st *fsat.Stat) bool {
+func (r *run) unchangedInode(was *index.Entry, st *source.Stat) bool {
 	return was.Mtime == st.Mtime &&
 		(was.Ctime == st.Ctime || r.opt.IgnoreCtime) &&
 		(was.Ino == st.Ino || r.opt.IgnoreInode) &&
@@ -144,40 +168,11 @@ func (r *run) unchangedInode(was *index.Entry, st *fsat.Stat) bool {
 		was.Flags&(index.Racy|index.Unread) == 0
 }
 
-// clockMargin is more than the clock of a file system, which moves in ticks, can be behind the time of day; for whole
-// seconds, the clock is taken to have that resolution.
-const clockMargin = 50 * time.Millisecond
-
-// racy reports whether a change made after the run has looked could leave st's times as they are. That goes for all that
-// changed since the run began: a program that writes through a mapping moves the times only with its first write to a
-// page, until the page has gone to the disk (see devices.settle).
-func (r *run) racy(st *fsat.Stat) bool {
-	t := st.Ctime
-	if r.opt.IgnoreCtime {
-		t = st.Mtime
-	}
-	margin := clockMargin
-	if t.Nsec == 0 {
-		margin = 2 * time.Second
-	}
-	return !time.Unix(t.Sec, int64(t.Nsec)).Before(r.began.Add(-margin))
-}
-
 // sameAttributes compares extended attributes and file attributes themselves, for sources whose change time says nothing.
-func sameAttributes(dir int, was *index.Entry) bool {
-	set, err := fsat.XattrsAt(dir, was.Name)
-	if err != nil || index.HashXattrs(set) != was.XattrHash {
-		return false
-	}
-	if was.Type != index.File {
-		return true
-	}
-	fd, err := fsat.OpenFile(dir, was.Name)
-	if err != nil {
-		return false
-	}
-	attrs, err := fsat.Attrs(fd)
-	return errors.Join(err, fsat.Close(fd)) == nil && tree.KnownAttrs(attrs) == was.Attrs
+func sameAttributes(dir source.Folder, was *index.Entry, st *source.Stat) bool {
+	m := dir.Metadata(was.Name, st)
+	return m.Err == nil && m.TargetErr == nil && index.HashXattrs(m.Xattrs) == was.XattrHash &&
+		(was.Type != index.File || tree.KnownAttrs(m.Attrs) == was.Attrs)
 }
 
 // notStored settles an entry that could not be looked at.
@@ -196,16 +191,6 @@ func (r *run) notStored(w *worker, d *dir, i int, err error) error {
 	d.entries[i] = index.Entry{}
 	r.fail(w, d.child(name), err)
 	return nil
-}
-
-// isElsewhere reports whether a name of d that cannot be looked at is on another file system, into which the run is not
-// to go: one that another user has mounted by FUSE, or whose server is away.
-func (r *run) isElsewhere(d *dir, name string) bool {
-	if !r.opt.OneFileSystem {
-		return false
-	}
-	dev, ok := fsat.DeviceAt(d.handles.src, name)
-	return ok && dev != r.top.source.Dev
 }
 
 // leftOutElsewhere leaves out a name that is on another file system and cannot be looked at. Nothing is known of it, so
@@ -227,14 +212,18 @@ func (r *run) excluded(w *worker, d *dir, i int, kind uint32, rule string) error
 
 // reconsider looks again at a name that was listed as a directory and cannot be opened as one.
 func (r *run) reconsider(w *worker, d *dir, i int) error {
-	var st fsat.Stat
-	if err := r.look(d, i, &st); err != nil {
+	var st source.Stat
+	if err := look(d, i, &st); err != nil {
 		return r.notStored(w, d, i, err)
 	}
 	if st.Type == fsat.Directory { // swapped back and forth
-		return r.notStored(w, d, i, &fs.PathError{Op: "open", Path: d.names[i].Name, Err: errMoved})
+		return r.notStored(w, d, i, &fs.PathError{Op: "open", Path: d.names[i].Name, Err: source.ErrMoved})
 	}
-	return r.keep(w, d, i, &st)
+	err := r.keep(w, d, i, &st)
+	if errors.Is(err, errIsDir) {
+		err = r.notStored(w, d, i, err)
+	}
+	return err
 }
 
 // settled counts an entry that is in the snapshot.
@@ -273,6 +262,13 @@ func (r *run) tell(item Item) {
 	r.itemLock.Lock()
 	defer r.itemLock.Unlock()
 	r.opt.Item(item)
+}
+
+// describe sets everything in e that the source tells without opening the file.
+func describe(e *index.Entry, st *source.Stat, dev uint32) {
+	tree.Describe(e, &st.Stat)
+	e.Dev = dev
+	e.Flags |= st.Flags
 }
 
 // keepXattrs gives e the extended attributes that the previous snapshot's entry was has. It returns false if the

@@ -8,6 +8,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/inodeset"
+	"snapcopy/internal/source"
 	"snapcopy/internal/tree"
 )
 
@@ -152,7 +153,8 @@ func (g *linkGroups) enter(key inodeKey, names uint32) *linkGroup {
 func (g *linkGroup) leave() { g.mu.Unlock() }
 
 // keepLinked keeps an unchanged entry whose inode has several names.
-func (r *run) keepLinked(w *worker, d *dir, i int, st *fsat.Stat) error {
+func (r *run) keepLinked(w *worker, d *dir, i int, st *source.Stat) error {
+	defer w.forgetOldLooks()
 	group := r.groups.enter(inodeKey{r.device(d, st), st.Ino}, st.Nlink)
 	defer group.leave()
 	if group.entry.Type != 0 {
@@ -184,7 +186,7 @@ func (r *run) roomFor(names uint32, stored *fsat.Stat) bool {
 }
 
 // storeLinked stores a new or changed entry whose inode has several names.
-func (r *run) storeLinked(w *worker, d *dir, i int, st *fsat.Stat) error {
+func (r *run) storeLinked(w *worker, d *dir, i int, st *source.Stat) error {
 	group := r.groups.enter(inodeKey{r.device(d, st), st.Ino}, st.Nlink)
 	defer group.leave()
 	if group.entry.Type != 0 {
@@ -194,7 +196,7 @@ func (r *run) storeLinked(w *worker, d *dir, i int, st *fsat.Stat) error {
 }
 
 // foundGroup stores the first name of a group, or the first after the stored file was full.
-func (r *run) foundGroup(w *worker, d *dir, i int, st *fsat.Stat, group *linkGroup) error {
+func (r *run) foundGroup(w *worker, d *dir, i int, st *source.Stat, group *linkGroup) error {
 	ino := st.Ino
 	if err := r.storeOne(w, d, i, st); err != nil {
 		return err
@@ -212,7 +214,7 @@ func (r *run) foundGroup(w *worker, d *dir, i int, st *fsat.Stat, group *linkGro
 }
 
 // storeApart stores an entry for itself, though its inode may have other names.
-func (r *run) storeApart(w *worker, d *dir, i int, st *fsat.Stat) error {
+func (r *run) storeApart(w *worker, d *dir, i int, st *source.Stat) error {
 	if err := r.storeOne(w, d, i, st); err != nil {
 		return err
 	}
@@ -238,7 +240,7 @@ func (w *worker) markApart(e *index.Entry) {
 
 // sameState reports whether an inode still is as it was when the group's first name was stored. Its change time may have
 // moved: that happens with every name made or removed.
-func (g *linkGroup) sameState(st *fsat.Stat) bool {
+func (g *linkGroup) sameState(st *source.Stat) bool {
 	e := &g.entry
 	return e.Type == tree.TypeOf(st.Type) && e.Mode == st.Mode && e.UID == st.UID && e.GID == st.GID &&
 		e.Mtime == st.Mtime && (e.Type != index.File || e.Size == uint64(st.Size))
@@ -246,12 +248,12 @@ func (g *linkGroup) sameState(st *fsat.Stat) bool {
 
 // sameInode reports whether st is of the very inode whose first name was stored, whatever has been written to it since:
 // its number alone could be that of another one by now.
-func (g *linkGroup) sameInode(st *fsat.Stat) bool {
+func (g *linkGroup) sameInode(st *source.Stat) bool {
 	return st.Btime != (fsat.Time{}) && st.Btime == g.born && g.entry.Type == tree.TypeOf(st.Type)
 }
 
 // device numbers the file system of an entry: its folder's, unless something is mounted over the entry itself.
-func (r *run) device(d *dir, st *fsat.Stat) uint32 {
+func (r *run) device(d *dir, st *source.Stat) uint32 {
 	if st.Dev == d.source.Dev && st.Mount == d.source.Mount {
 		return d.dev
 	}
@@ -259,14 +261,14 @@ func (r *run) device(d *dir, st *fsat.Stat) uint32 {
 }
 
 // set notes where the group's stored file is. The names are copied: they are parts of whole listings and records.
-func (g *linkGroup) set(d *dir, e *index.Entry, st *fsat.Stat) {
+func (g *linkGroup) set(d *dir, e *index.Entry, st *source.Stat) {
 	g.entry, g.dir, g.born = *e, d.sharedPath(), st.Btime
 	g.entry.Name, g.entry.Target = strings.Clone(e.Name), strings.Clone(e.Target)
 }
 
 // joinGroup makes the entry a further name of the group's stored file. A file that was changed since its first name was
 // read stays one file in the snapshot, as it was then: a moment at which the source had that under all names.
-func (r *run) joinGroup(w *worker, d *dir, i int, st *fsat.Stat, group *linkGroup) error {
+func (r *run) joinGroup(w *worker, d *dir, i int, st *source.Stat, group *linkGroup) error {
 	was := d.entries[i]
 	name := d.names[i].Name
 	if !group.sameState(st) && !group.sameInode(st) {
@@ -331,7 +333,7 @@ func joined(was, e *index.Entry) Action {
 
 // linkPart links a name of a group that is too large for one inode to the stored file that the name had in the previous
 // snapshot, and notes that in e. So only names whose stored file is full need a new one.
-func (r *run) linkPart(w *worker, d *dir, i int, e, was *index.Entry, st *fsat.Stat, group *linkGroup) (bool, error) {
+func (r *run) linkPart(w *worker, d *dir, i int, e, was *index.Entry, st *source.Stat, group *linkGroup) (bool, error) {
 	if r.caps.LinkLimit == 0 || st.Nlink <= r.caps.LinkLimit || r.restat || was.Stored == group.entry.Stored ||
 		joined(was, e) != Unchanged {
 		return false, nil

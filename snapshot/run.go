@@ -9,7 +9,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
@@ -20,6 +19,7 @@ import (
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/inodeset"
 	"snapcopy/internal/lack"
+	"snapcopy/internal/source"
 	"snapcopy/internal/walk"
 )
 
@@ -31,15 +31,14 @@ type run struct {
 	filter  *filter.Filter
 	report  *archive.Report
 	caps    archive.Capabilities
-	source  *sourceRoot
+	source  source.Source
 	host    string
 
 	previous *index.Catalog // nil: nothing to compare with
 	prevName string
 	index    *index.Index // nil: no usable index
 	recheck  recheck
-	restat   bool      // stored inode numbers of the previous catalog are of another file system
-	began    time.Time // by the clock of the file systems, whatever the time of the run is said to be
+	restat   bool // stored inode numbers of the previous catalog are of another file system
 
 	catalog     *index.Writer
 	catalogFile *os.File
@@ -93,13 +92,13 @@ const (
 	workXattrs  = "xattrs"
 )
 
-// Run takes one snapshot of source and publishes it in the archive at path, which is made if it is missing or an empty
+// Run takes one snapshot of the folder from and publishes it in the archive at path, which is made if it is missing or an empty
 // folder. Nothing is visible in the archive until everything in the snapshot is durable; if Run fails, is cancelled or
 // the machine dies, there is no new snapshot and every earlier one is as it was.
 //
 // Files that cannot be read do not stop the run: they are listed in the report, which is then marked incomplete.
 // The report is returned with an error too, if there is anything to tell.
-func Run(ctx context.Context, source, path string, opt Options) (report *archive.Report, err error) {
+func Run(ctx context.Context, from, path string, opt Options) (report *archive.Report, err error) {
 	if opt.Progress == nil {
 		opt.Progress = new(archive.Progress)
 	}
@@ -107,18 +106,22 @@ func Run(ctx context.Context, source, path string, opt Options) (report *archive
 		opt.Exclude = exclude.New()
 	}
 	host, _ := os.Hostname() // told to people, and tells the sources of different machines apart
-	r := &run{ctx: ctx, opt: opt, host: host, work: fsat.NoDir, began: time.Now(), filter: opt.filter()}
+	r := &run{ctx: ctx, opt: opt, host: host, work: fsat.NoDir, filter: opt.filter()}
 	r.report = &archive.Report{Start: opt.now().UTC(), DryRun: opt.DryRun, Filters: r.filter}
 	defer func() { err = errors.Join(err, r.close()) }()
 
 	if err := fsat.CheckProc(); err != nil {
 		return nil, err
 	}
-	if err := r.openSource(source, path); err != nil {
+	local, err := r.openLocal(from, path)
+	if err != nil {
 		return nil, err
 	}
 	if err := r.openArchive(path); err != nil {
 		return nil, err
+	}
+	if r.archive != nil {
+		local.Archive = &r.archive.TopStat
 	}
 	if !opt.DryRun {
 		lock, err := r.archive.Lock()
@@ -309,6 +312,9 @@ func (r *run) mirror(ctx context.Context) error {
 		Enter: r.enter,
 		Leave: r.leave,
 	})
+	for _, failure := range r.source.Failures() {
+		r.fail(&r.workers[0], ".", failure)
+	}
 	if err == nil {
 		r.countDeleted()
 		r.report.Baseline = r.cover()
@@ -324,7 +330,7 @@ func (r *run) close() error {
 	var errs []error
 	errs = append(errs, r.dirs.CloseAll())
 	if r.source != nil {
-		errs = append(errs, r.source.close())
+		errs = append(errs, r.source.Close())
 	}
 	errs = append(errs, r.stored.close())
 	if r.additions != nil {

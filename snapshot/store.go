@@ -11,6 +11,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/filecopy"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/source"
 	"snapcopy/internal/tree"
 )
 
@@ -23,8 +24,12 @@ var errDenied = errors.New("its folder has this name, and yet it cannot be opene
 // errRetype says that a name was another kind of file by the time it was opened.
 var errRetype = errors.New("changed its type while it was read")
 
+// errIsDir says that a name is that of a directory by now, which is to be entered.
+var errIsDir = errors.New("became a folder while it was read")
+
 // storeEntry puts an entry that is new or changed into the snapshot.
-func (r *run) storeEntry(w *worker, d *dir, i int, st *fsat.Stat) error {
+func (r *run) storeEntry(w *worker, d *dir, i int, st *source.Stat) error {
+	defer w.forgetOldLooks()
 	if st.Nlink > 1 {
 		return r.storeLinked(w, d, i, st)
 	}
@@ -32,7 +37,7 @@ func (r *run) storeEntry(w *worker, d *dir, i int, st *fsat.Stat) error {
 }
 
 // storeOne stores an entry with no regard to other names of its inode.
-func (r *run) storeOne(w *worker, d *dir, i int, st *fsat.Stat) error {
+func (r *run) storeOne(w *worker, d *dir, i int, st *source.Stat) error {
 	was := d.entries[i]
 	for range maxTries {
 		var err error
@@ -40,7 +45,8 @@ func (r *run) storeOne(w *worker, d *dir, i int, st *fsat.Stat) error {
 		case fsat.Regular:
 			err = r.storeFile(w, d, i, st, &was)
 		case fsat.Directory:
-			err = errRetype // too late to go into it
+			d.entries[i] = was
+			return errIsDir
 		default:
 			err = r.storeSpecial(w, d, i, st, &was)
 		}
@@ -51,10 +57,10 @@ func (r *run) storeOne(w *worker, d *dir, i int, st *fsat.Stat) error {
 			return r.notStoredAs(w, d, i, &was, err)
 		}
 		before := *st
-		if err := r.look(d, i, st); err != nil {
+		if err := look(d, i, st); err != nil {
 			return r.notStoredAs(w, d, i, &was, err)
 		}
-		if !errors.Is(err, errRetype) && st.SameVersion(&before) { // it is all there, and yet cannot be opened
+		if !errors.Is(err, errRetype) && st.SameVersion(&before.Stat) { // it is all there, and yet cannot be opened
 			return r.notStoredAs(w, d, i, &was, fmt.Errorf("%w: %w", errDenied, err))
 		}
 	}
@@ -72,8 +78,8 @@ type file struct {
 	d     *dir
 	slot  int
 	name  string
-	src   int
-	st    fsat.Stat    // of src, before its content is read
+	src   source.File
+	st    source.Stat  // of src, before its content is read
 	e     index.Entry  // becomes the new entry
 	was   *index.Entry // the previous entry of that name; Type 0: none
 	small []byte       // the content, if it fits the buffer
@@ -98,30 +104,25 @@ type version struct {
 }
 
 // storeFile stores one regular file. It is read once; if it changes meanwhile, again.
-func (r *run) storeFile(w *worker, d *dir, i int, st *fsat.Stat, was *index.Entry) (err error) {
+func (r *run) storeFile(w *worker, d *dir, i int, st *source.Stat, was *index.Entry) (err error) {
 	name := d.names[i].Name
-	src, err := fsat.OpenFile(d.handles.src, name)
-	if err != nil {
-		return fmt.Errorf("open: %w", err)
+	f := file{w: w, d: d, slot: i, name: name, was: was}
+	if f.src, err = d.handles.src.OpenFile(name, &f.st); err != nil {
+		return err
 	}
-	defer func() { err = errors.Join(err, fsat.Close(src)) }()
-	f := file{w: w, d: d, slot: i, name: name, src: src, was: was}
-	if err := fsat.StatHandle(src, &f.st); err != nil {
-		return fmt.Errorf("stat: %w", err)
-	}
+	defer func() { err = errors.Join(err, f.src.Close()) }()
 	if f.st.Type != fsat.Regular {
 		return errRetype
 	}
-	unsettled := !r.settle(w, f.st.Dev, src)
 	for try := 1; ; try++ {
 		if err := r.storeVersion(&f); err != nil {
 			return err
 		}
-		var after fsat.Stat
-		if err := fsat.StatHandle(src, &after); err != nil {
+		var after source.Stat
+		if err := f.src.Stat(&after); err != nil {
 			return errors.Join(fmt.Errorf("stat: %w", err), r.takeBack(&f))
 		}
-		if after.SameVersion(&f.st) {
+		if after.SameVersion(&f.st.Stat) {
 			break
 		}
 		if try == maxTries {
@@ -136,9 +137,6 @@ func (r *run) storeFile(w *worker, d *dir, i int, st *fsat.Stat, was *index.Entr
 	}
 	if f.failed != nil {
 		r.fail(w, d.child(name), f.failed)
-	}
-	if unsettled {
-		f.e.Flags |= index.Racy
 	}
 	if f.movedFrom != 0 {
 		r.moved.Claim(f.movedFrom)
@@ -189,21 +187,15 @@ func (r *run) takeBack(f *file) error {
 // one with the same content, or a copy.
 func (r *run) storeVersion(f *file) error {
 	f.e = index.Entry{Name: f.name}
-	tree.Describe(&f.e, &f.st)
-	f.e.Dev = r.device(f.d, &f.st)
-	if r.racy(&f.st) {
-		f.e.Flags |= index.Racy
-	}
+	describe(&f.e, &f.st, r.device(f.d, &f.st))
 	f.small, f.version = nil, version{fresh: true}
-	f.sparse = fsat.HasHoles(f.src, f.st.Size)
-	set, err := fsat.Xattrs(f.src)
-	attrs, attrsErr := fsat.Attrs(f.src)
-	f.e.Attrs = tree.KnownAttrs(attrs)
-	if f.failed = errors.Join(err, attrsErr); f.failed != nil {
+	f.sparse = f.src.HasHoles(f.st.Size)
+	m := f.src.Metadata()
+	f.e.Attrs, f.set = tree.KnownAttrs(m.Attrs), m.Xattrs
+	if f.failed = m.Err; f.failed != nil {
 		f.e.Flags |= index.Racy // the next run tries again
 	}
-	f.set = set
-	if err := r.addXattrs(&f.e, set); err != nil {
+	if err := r.addXattrs(&f.e, f.set); err != nil {
 		return err
 	}
 	known, err := r.hashFirst(f)
@@ -216,7 +208,7 @@ func (r *run) storeVersion(f *file) error {
 			return err
 		}
 	}
-	return r.copyContent(f, set, known)
+	return r.copyContent(f, known)
 }
 
 // hashFirst finds the content's hash before anything is written, where that may save writing it. A small file is read
@@ -224,7 +216,7 @@ func (r *run) storeVersion(f *file) error {
 // look like one that is stored.
 func (r *run) hashFirst(f *file) (known bool, err error) {
 	if f.st.Size < int64(len(f.w.copier.Buf)) && !f.sparse {
-		n, err := readSmall(f.src, f.w.copier.Buf, f.st.Size)
+		n, err := f.src.Read(f.w.copier.Buf, f.st.Size)
 		if err != nil {
 			return false, fmt.Errorf("read: %w", err)
 		}
@@ -241,17 +233,6 @@ func (r *run) hashFirst(f *file) (known bool, err error) {
 	return true, r.hashContent(f)
 }
 
-// readSmall reads a whole file of about the given size. When one call brings just that, the size is not asked for a
-// second time: the look at the file that follows would show a longer one.
-func readSmall(src int, buf []byte, size int64) (int, error) {
-	n, err := fsat.ReadSome(src, buf, 0)
-	if err != nil || int64(n) == size {
-		return n, err
-	}
-	rest, err := fsat.Read(src, buf[n:], int64(n))
-	return n + rest, err
-}
-
 // looksStored reports whether the content of a file too large to hold in memory may be in the archive, in a form that
 // saves writing it. One that turns out to be there although it did not look so is read only once for that, too: see
 // shareLate.
@@ -264,7 +245,7 @@ func (r *run) looksStored(f *file) bool {
 }
 
 func (r *run) hashContent(f *file) error {
-	n, hash, err := f.w.copier.Copy(r.ctx, filecopy.NoFile, f.src, f.st.Size, f.sparse)
+	n, hash, err := f.src.CopyTo(r.ctx, &f.w.copier, filecopy.NoFile, f.st.Size, f.sparse)
 	if err != nil {
 		return r.readFailed(f, err)
 	}
@@ -358,7 +339,7 @@ func (r *run) becomes(f *file, stored *index.Entry) (err error) {
 }
 
 // copyContent stores the file as a new inode.
-func (r *run) copyContent(f *file, set []fsat.Xattr, known bool) (err error) {
+func (r *run) copyContent(f *file, known bool) (err error) {
 	f.action = New
 	if f.was.Type != 0 {
 		f.action = r.howChanged(f, known)
@@ -371,7 +352,7 @@ func (r *run) copyContent(f *file, set []fsat.Xattr, known bool) (err error) {
 		return fatal("create", f.d.child(f.name), err)
 	}
 	made := f.e.Mode & 0o777
-	if len(set) > 0 {
+	if len(f.set) > 0 {
 		made |= 0o600 // the owner may set extended attributes only on what he may write to
 	}
 	dst, err := fsat.Create(f.d.handles.dst, f.name, made)
@@ -388,7 +369,7 @@ func (r *run) copyContent(f *file, set []fsat.Xattr, known bool) (err error) {
 	}
 	r.keepSpace(f, dst)
 	var lost error
-	if f.e.Flags, lost, err = r.setMetadata(dst, &f.e, set, made); err != nil {
+	if f.e.Flags, lost, err = r.setMetadata(dst, &f.e, f.set, made); err != nil {
 		return fatal("set metadata of", f.d.child(f.name), err)
 	}
 	f.failed = cmp.Or(f.failed, lost)
@@ -399,7 +380,7 @@ func (r *run) copyContent(f *file, set []fsat.Xattr, known bool) (err error) {
 	f.e.Stored, f.e.Blocks = stored.Ino, uint64(stored.Blocks)
 	f.allocated = f.e.Blocks * 512
 	f.w.counts.BytesAllocated += f.allocated
-	if err := r.readBack(newInode{fd: dst}, &f.e, set, &stored); err != nil {
+	if err := r.readBack(newInode{fd: dst}, &f.e, f.set, &stored); err != nil {
 		return fatal("read back metadata of", f.d.child(f.name), err)
 	}
 	f.e.Flags |= f.w.notLinked
@@ -436,7 +417,7 @@ func (r *run) fill(f *file, dst int, known bool) error {
 			return nil
 		}
 	}
-	if f.small == nil && r.caps.Reflink && f.st.Dev == r.archive.TopStat.Dev && fsat.Clone(dst, f.src) == nil {
+	if f.small == nil && r.caps.Reflink && f.src.CloneTo(dst, r.archive.TopStat.Dev) {
 		return r.hashClone(f, dst)
 	}
 	if err := r.step("write"); err != nil {
@@ -449,7 +430,7 @@ func (r *run) fill(f *file, dst int, known bool) error {
 		}
 		return nil
 	}
-	n, hash, err := f.w.copier.Copy(r.ctx, dst, f.src, f.st.Size, f.sparse)
+	n, hash, err := f.src.CopyTo(r.ctx, &f.w.copier, dst, f.st.Size, f.sparse)
 	var writeErr *filecopy.WriteError
 	switch {
 	case errors.As(err, &writeErr):
@@ -483,7 +464,7 @@ func (r *run) shareLate(f *file, dst int) (bool, error) {
 
 // keepSpace gives the new file what space the source's has beyond its content.
 func (r *run) keepSpace(f *file, dst int) {
-	space, held := filecopy.KeepPreallocated(dst, f.src, &f.st, f.data, f.linked > 0)
+	space, held := f.src.KeepPreallocated(dst, f.data, f.linked > 0)
 	f.stored += uint64(space)
 	f.w.counts.BytesStored += uint64(space)
 	if !held {
@@ -536,33 +517,34 @@ func (r *run) refusedName(op, path string, err error) error {
 }
 
 // storeSpecial stores a symbolic link, a FIFO, a socket or a device. Where the archive cannot hold it, the catalog does.
-func (r *run) storeSpecial(w *worker, d *dir, i int, st *fsat.Stat, was *index.Entry) error {
-	name := d.names[i].Name
-	e := index.Entry{Name: name}
-	tree.Describe(&e, st)
-	e.Dev = r.device(d, st)
-	if r.racy(st) {
-		e.Flags |= index.Racy
+func (r *run) storeSpecial(w *worker, d *dir, i int, st *source.Stat, was *index.Entry) error {
+	name, kind := d.names[i].Name, st.Type
+	if err := look(d, i, st); err != nil { // the source was asked about many names at a time
+		return err
 	}
+	if st.Type != kind {
+		return errRetype
+	}
+	e := index.Entry{Name: name}
+	describe(&e, st, r.device(d, st))
 	if e.Type == 0 {
 		return fmt.Errorf("unknown type %#o", st.Type)
 	}
-	if e.Type == index.Symlink {
-		var err error
-		if e.Target, err = fsat.Readlink(d.handles.src, name, st.Size); err != nil {
-			if fsat.IsNoLink(err) {
-				return errRetype
-			}
-			return fmt.Errorf("read link: %w", err)
+	m := d.handles.src.Metadata(name, st)
+	if err := m.TargetErr; err != nil {
+		if fsat.IsNoLink(err) {
+			return errRetype
 		}
-		e.Size = uint64(len(e.Target))
+		return fmt.Errorf("read link: %w", err)
 	}
-	set, err := fsat.XattrsAt(d.handles.src, name)
-	if err != nil {
+	if e.Type == index.Symlink {
+		e.Target, e.Size = m.Target, uint64(len(m.Target))
+	}
+	if m.Err != nil {
 		e.Flags |= index.Racy // the next run tries again
-		r.fail(w, d.child(name), err)
+		r.fail(w, d.child(name), m.Err)
 	}
-	if err := r.addXattrs(&e, set); err != nil {
+	if err := r.addXattrs(&e, m.Xattrs); err != nil {
 		return err
 	}
 	action, linked := New, false
@@ -571,6 +553,7 @@ func (r *run) storeSpecial(w *worker, d *dir, i int, st *fsat.Stat, was *index.E
 		action = Changed
 		if alike && r.standsFor(was, &e) {
 			action = Unchanged // though it may have to be made anew
+			var err error
 			if linked, err = r.linkPrevious(w, d, i, was, st.Nlink); err != nil {
 				return err
 			}
@@ -584,7 +567,7 @@ func (r *run) storeSpecial(w *worker, d *dir, i int, st *fsat.Stat, was *index.E
 	}
 	if !linked {
 		e.Flags |= w.notLinked
-		if err := r.makeSpecial(w, d, &e, set); err != nil {
+		if err := r.makeSpecial(w, d, &e, m.Xattrs); err != nil {
 			return err
 		}
 		if e.Flags&was.Flags&index.NotStored != 0 && alike {

@@ -9,7 +9,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
-	"snapcopy/internal/filecopy"
+	"snapcopy/internal/folders"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/tree"
 )
@@ -32,7 +32,7 @@ func (r *run) linkByHash(f *file) (found *index.Entry, from string, err error) {
 			return true, nil
 		}
 		path := join(dir, e.Name)
-		if path != f.d.child(f.name) && e.Ino != f.e.Ino && r.source.stillHas(dir, e) { // that file will want its own
+		if path != f.d.child(f.name) && e.Ino != f.e.Ino && r.stillHas(dir, e) { // that file will want its own
 			return true, nil
 		}
 		linked, err := r.linkStoredAt(f, snapshot, dir, e)
@@ -152,7 +152,7 @@ func (r *run) sameHoles(f *file, dir int, name string, st *fsat.Stat) bool {
 	if err != nil {
 		return true // linking will say so
 	}
-	same, err := filecopy.SameHoles(f.src, fd, st.Size, max(st.BlockLen, f.st.BlockLen))
+	same, err := f.src.SameHoles(fd, st)
 	return errors.Join(err, fsat.Close(fd)) == nil && same
 }
 
@@ -192,7 +192,7 @@ type storedFiles struct {
 	mu       sync.Mutex
 	catalogs map[string]*index.Catalog // nil value: there is none, or it cannot be used
 	order    []string                  // of catalogs, the oldest first
-	folders  folderCache
+	folders  folders.Cache
 }
 
 // maxCatalogs bounds the catalogs open at once; each caches some of its blocks.
@@ -200,7 +200,7 @@ const maxCatalogs = 4
 
 func (s *storedFiles) init(a *archive.Archive) {
 	s.archive, s.catalogs = a, make(map[string]*index.Catalog)
-	s.folders.init(a.Root)
+	s.folders.Init(a.Root)
 }
 
 func (s *storedFiles) close() error {
@@ -210,7 +210,7 @@ func (s *storedFiles) close() error {
 			errs = append(errs, c.Close())
 		}
 	}
-	return errors.Join(append(errs, s.folders.close())...)
+	return errors.Join(append(errs, s.folders.Close())...)
 }
 
 var errNoCatalog = errors.New("no usable catalog")
@@ -275,51 +275,5 @@ func (s *storedFiles) in(top, dir string, do func(fd int) error) error {
 	if dir != "" {
 		top = join(top, dir)
 	}
-	return s.folders.in(top, do)
-}
-
-// folderCache keeps the folders last used open. A path is walked element by element, so its length does not matter
-// and no symbolic link is followed.
-type folderCache struct {
-	mu    sync.Mutex
-	root  int
-	open  map[string]int
-	order []string
-}
-
-// maxFolders bounds the open folders of a cache.
-const maxFolders = 32
-
-func (c *folderCache) init(root int) { c.root, c.open = root, make(map[string]int) }
-
-func (c *folderCache) close() error {
-	var errs []error
-	for _, fd := range c.open {
-		errs = append(errs, fsat.Close(fd))
-	}
-	return errors.Join(errs...)
-}
-
-// in calls do with the folder at path; the folder stays open until do returns.
-func (c *folderCache) in(path string, do func(fd int) error) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	fd, ok := c.open[path]
-	if !ok {
-		var err error
-		if fd, err = fsat.OpenPath(c.root, path); err != nil {
-			return err
-		}
-		if len(c.order) == maxFolders {
-			oldest := c.order[0]
-			c.order = append(c.order[:0], c.order[1:]...)
-			if err := fsat.Close(c.open[oldest]); err != nil {
-				return errors.Join(err, fsat.Close(fd))
-			}
-			delete(c.open, oldest)
-		}
-		c.open[path] = fd
-		c.order = append(c.order, path)
-	}
-	return do(fd)
+	return s.folders.In(top, do)
 }

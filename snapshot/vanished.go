@@ -8,24 +8,25 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/source"
 )
 
 // A name that was listed and is gone when its turn comes has vanished: that is counted and is no failure. A file that is
 // there and cannot be looked at is one, whatever a failing disk, a server or a sandbox says of it. So only one error can
-// mean that a name is gone (fsat.IsGone), and it is confirmed twice: at once, and by listing the folder again before it
-// is left.
+// mean that a name is gone (fsat.IsGone), and it is confirmed twice: at once, by the source, and by listing the folder
+// again before it is left.
 
 // errVanished says that a name is gone, as far as can be told at once.
 var errVanished = errors.New("vanished")
 
 // look describes a name of d. The error wraps errVanished if the name seems to be gone.
-func (r *run) look(d *dir, i int, st *fsat.Stat) error {
-	name := d.names[i].Name
-	err := fsat.StatAt(d.handles.src, name, st)
-	if !fsat.IsGone(err) {
-		return err
-	}
-	if err = fsat.StatAt(d.handles.src, name, st); fsat.IsGone(err) {
+func look(d *dir, i int, st *source.Stat) error {
+	return lookedAt(source.LookAt(d.handles.src, d.names[i].Name, st))
+}
+
+// lookedAt is what an error says of a name that was listed.
+func lookedAt(err error) error {
+	if fsat.IsGone(err) {
 		return fmt.Errorf("%w: %w", errVanished, err)
 	}
 	return err
@@ -64,7 +65,7 @@ func (r *run) settleVanished(w *worker, d *dir) {
 		if _, there := slices.BinarySearchFunc(list, name, func(e fsat.DirEntry, n string) int {
 			return strings.Compare(e.Name, n)
 		}); there && err == nil {
-			failed = r.stillThere(d, name)
+			failed = stillThere(d, name)
 		}
 		if failed != nil {
 			r.coverage.because(d, name, unreadable)
@@ -84,7 +85,7 @@ func (r *run) listForVanished(w *worker, d *dir) ([]fsat.DirEntry, error) {
 	err := d.handles.lost
 	var list []fsat.DirEntry
 	if err == nil {
-		list, err = r.listAgain(w, d)
+		list, err = d.handles.src.List(w.list)
 	}
 	if fsat.IsNoDir(err) {
 		return nil, nil
@@ -97,14 +98,14 @@ func (r *run) listForVanished(w *worker, d *dir) ([]fsat.DirEntry, error) {
 
 // stillThere says why a name that is listed and seemed to be gone is missing in the snapshot; nil if it was removed
 // and something else has got that name since, which the next run stores.
-func (r *run) stillThere(d *dir, name string) error {
-	var st fsat.Stat
-	switch err := fsat.StatAt(d.handles.src, name, &st); {
+func stillThere(d *dir, name string) error {
+	var st source.Stat
+	switch err := source.LookAt(d.handles.src, name, &st); {
 	case fsat.IsGone(err):
 		return errListed
 	case err != nil:
 		return fmt.Errorf("stat: %w", err)
-	case r.racy(&st):
+	case st.Flags&index.Racy != 0:
 		return nil
 	}
 	return errHidden

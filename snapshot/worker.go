@@ -1,12 +1,14 @@
 package snapshot
 
 import (
+	"slices"
 	"sync"
+	"time"
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
 	"snapcopy/internal/filecopy"
-	"snapcopy/internal/fsat"
+	"snapcopy/internal/source"
 )
 
 // Sizes of a worker's buffers. A file smaller than copyBuffer is read whole before anything is written.
@@ -19,6 +21,10 @@ const (
 type worker struct {
 	copier filecopy.Copier
 	list   []byte // for reading directories
+	// looked is what the source says of the names at hand, the first of which is item lookedFrom of its directory.
+	looked     []source.Stat
+	lookedFrom int
+	lookedAt   time.Time
 	// notLinked says why the entry at hand was not linked to a stored file: a matter of that file's state.
 	notLinked index.Flags
 
@@ -46,6 +52,31 @@ func newWorkers(n int, progress *archive.Progress) []worker {
 	return list
 }
 
+// look gives what the source says of item i of d. The source is asked about all items before the given one at a time.
+func (w *worker) look(d *dir, i, before int) *source.Stat {
+	if at := i - w.lookedFrom; at >= len(w.looked) {
+		w.looked = slices.Grow(w.looked[:0], before-i)[:before-i]
+		w.lookedFrom, w.lookedAt = i, time.Now()
+		if d.handles.lost == nil {
+			d.handles.src.Look(d.names[i:before], w.looked)
+		}
+	}
+	return &w.looked[i-w.lookedFrom]
+}
+
+// forgetLooks makes look ask the source again.
+func (w *worker) forgetLooks() { w.lookedFrom, w.looked = 0, w.looked[:0] }
+
+// freshness is for how long it is relied on what the source said of a name before its turn came.
+const freshness = 20 * time.Millisecond
+
+// forgetOldLooks is called after what may have taken long.
+func (w *worker) forgetOldLooks() {
+	if time.Since(w.lookedAt) > freshness {
+		w.forgetLooks()
+	}
+}
+
 // isFull notes, once for each entry, that the stored file can take no further name.
 func (w *worker) isFull() {
 	if w.notLinked&index.AtLinkLimit == 0 {
@@ -69,13 +100,12 @@ func (w *worker) publishProgress(p *archive.Progress) {
 // devices numbers the file systems of a source in the order in which they are met. One that is mounted in two places
 // counts twice: each place shows all names of an inode, and the link count is that of one place.
 type devices struct {
-	mu      sync.Mutex
-	list    []uint64
-	mounts  []uint64 // goes with list
-	settled sync.Map // by device number: func() error
+	mu     sync.Mutex
+	list   []uint64
+	mounts []uint64 // goes with list
 }
 
-func (d *devices) number(st *fsat.Stat) uint32 {
+func (d *devices) number(st *source.Stat) uint32 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for i, known := range d.list {

@@ -1,0 +1,155 @@
+package source
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+	"time"
+
+	"snapcopy/index"
+	"snapcopy/internal/filter"
+	"snapcopy/internal/folders"
+	"snapcopy/internal/fsat"
+)
+
+// Local is a live folder of this machine. Every entry is reached from the handle of its folder by its name alone, so
+// that a symbolic link put into the source meanwhile leads nowhere else.
+type Local struct {
+	// Filter is what the run was told to leave out.
+	Filter *filter.Filter
+	// Archive is the folder of the archive, which is left out where it lies in the source; nil: there is none yet.
+	Archive *fsat.Stat
+	// IgnoreCtime says that the source's change times mean nothing.
+	IgnoreCtime bool
+
+	began  time.Time // by the clock of the file systems
+	fd     int
+	dev    uint64
+	opened folders.Cache
+	synced sync.Map // by device number: func() error
+
+	mu       sync.Mutex
+	failures []error
+}
+
+// OpenLocal opens the folder at path. A change that is made from now on counts as racy.
+func OpenLocal(path string, f *filter.Filter) (*Local, error) {
+	l := &Local{Filter: f, began: time.Now()}
+	var err error
+	if l.fd, err = fsat.OpenRoot(path); err != nil {
+		return nil, &fs.PathError{Op: "open source", Path: path, Err: err}
+	}
+	l.opened.Init(l.fd)
+	return l, nil
+}
+
+// Close closes the source.
+func (l *Local) Close() error { return errors.Join(l.opened.Close(), fsat.Close(l.fd)) }
+
+// Inside reports whether the source is the folder at path or lies in it. It compares folders, not their names, so that
+// links and mounts do not deceive it.
+func (l *Local) Inside(path string) (inside bool, err error) {
+	root, err := fsat.OpenRoot(path)
+	if err != nil {
+		return false, nil // nothing can be in it
+	}
+	var top, at, above fsat.Stat
+	if err := errors.Join(fsat.StatHandle(root, &top), fsat.Close(root)); err != nil {
+		return false, &fs.PathError{Op: "stat", Path: path, Err: err}
+	}
+	fd, err := fsat.OpenDir(l.fd, ".")
+	for err == nil {
+		if err = fsat.StatHandle(fd, &at); err != nil {
+			break
+		}
+		if inside = at.SameFile(&top); inside {
+			break
+		}
+		var next int
+		if next, err = fsat.OpenParent(fd); err != nil {
+			if fsat.IsRefused(err) { // what we may not look at we cannot write to either
+				err = nil
+			}
+			break
+		}
+		err = errors.Join(fsat.Close(fd), fsat.StatHandle(next, &above))
+		fd = next
+		if err == nil && above.SameFile(&at) {
+			break
+		}
+	}
+	if err = errors.Join(err, fsat.Close(fd)); err != nil {
+		return inside, fmt.Errorf("look for the archive %s above the source: %w", path, err)
+	}
+	return inside, nil
+}
+
+// Top opens the source's own folder.
+func (l *Local) Top() (Folder, error) {
+	f := &localFolder{of: l}
+	var err error
+	if f.fd, err = fsat.OpenDir(l.fd, "."); err != nil {
+		return nil, err
+	}
+	var st Stat
+	if err := f.Stat(&st); err != nil {
+		return nil, errors.Join(fmt.Errorf("stat: %w", err), f.Close())
+	}
+	l.dev = st.Dev
+	return f, nil
+}
+
+// Find describes an entry anywhere in the source.
+func (l *Local) Find(dir, name string, st *Stat) error {
+	return l.opened.In(dir, func(fd int) error { return fsat.StatAt(fd, name, &st.Stat) })
+}
+
+// Failures gives the failures to sync file systems.
+func (l *Local) Failures() []error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.failures
+}
+
+// sync writes to the disk, once in a run and before the first file is read, what programs have changed on a file
+// system of the source. Until its page has gone to the disk, a change through a mapping (mmap) can follow an earlier one
+// without moving the file's times. After this, every change shows in times later than the beginning of the run, which
+// are racy; but for tmpfs, where nothing goes to a disk. A file that is not read needs nothing of the kind: its file
+// system was synced when it was. If it fails, every file read of that file system is racy.
+func (l *Local) sync(dev uint64, fd int) (ok bool) {
+	once, _ := l.synced.LoadOrStore(dev, sync.OnceValue(func() error {
+		err := fsat.SyncFS(fd)
+		if err == nil || fsat.IsRefused(err) {
+			return nil
+		}
+		l.mu.Lock()
+		l.failures = append(l.failures,
+			fmt.Errorf("sync a file system of the source, so its files are read again by the next run: %w", err))
+		l.mu.Unlock()
+		return err
+	}))
+	return once.(func() error)() == nil
+}
+
+// clockMargin is more than the clock of a file system, which moves in ticks, can be behind the time of day; for whole
+// seconds, the clock is taken to have that resolution.
+const clockMargin = 50 * time.Millisecond
+
+// mark adds to st whether a change made after this look could leave its times as they are. That goes for all that
+// changed since the run began: a program that writes through a mapping moves the times only with its first write to a
+// page, until the page has gone to the disk (see sync).
+func (l *Local) mark(st *Stat) {
+	t := st.Ctime
+	if l.IgnoreCtime {
+		t = st.Mtime
+	}
+	margin := clockMargin
+	if t.Nsec == 0 {
+		margin = 2 * time.Second
+	}
+	st.Flags, st.Err = 0, nil
+	if !time.Unix(t.Sec, int64(t.Nsec)).Before(l.began.Add(-margin)) {
+		st.Flags = index.Racy
+	}
+}

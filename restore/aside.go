@@ -245,7 +245,7 @@ func (r *run) deleteOther(w *worker, d *dir, name string) error {
 	if all {
 		d.touched.Store(true)
 		w.counts.Deleted++
-		r.told(d, &gone, Deleted)
+		r.told(d, &gone, tree.Deleted)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/filecopy"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/tree"
@@ -18,7 +19,7 @@ var ErrNotFile = errors.New("has no stored content")
 // Cat writes the content of a regular file of a snapshot to w, holes as zeros, and compares it with the catalog's hash
 // on the way. What is damaged is known at the end only: the error then wraps ErrDamaged, and w has bytes that may be
 // wrong. If the path is not in the snapshot the error is a *[tree.NotFoundError].
-func Cat(ctx context.Context, from Source, path string, w io.Writer) (err error) {
+func Cat(ctx context.Context, from archive.Source, path string, w io.Writer) (err error) {
 	clean := index.CleanPath(path)
 	e, ok, err := from.Catalog.Lookup(clean)
 	switch {
@@ -36,7 +37,7 @@ func Cat(ctx context.Context, from Source, path string, w io.Writer) (err error)
 		return fmt.Errorf("read %q: %w", path, err)
 	}
 	defer func() { err = errors.Join(err, fsat.Close(file)) }()
-	c := filecopy.Copier{Buf: make([]byte, copyBuffer), Out: w}
+	c := filecopy.Copier{Buf: make([]byte, filecopy.BufferSize), Out: w}
 	n, hash, err := c.Copy(ctx, filecopy.NoFile, file, int64(e.Size), false)
 	var writeErr *filecopy.WriteError
 	switch {

@@ -2,7 +2,6 @@ package restore
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -181,15 +180,7 @@ func (r *run) openStoredByPath(d *dir) (int, error) {
 	if err := d.handles.lost; err != nil {
 		return fsat.NoDir, err
 	}
-	return stored(fsat.OpenPath(r.snapshot, d.path()))
-}
-
-// stored adds to an error what could not be opened. That concerns only what has its content there.
-func stored(fd int, err error) (int, error) {
-	if err != nil {
-		return fsat.NoDir, fmt.Errorf("open stored folder: %w", err)
-	}
-	return fd, nil
+	return tree.OpenedStored(fsat.OpenPath(r.snapshot, d.path()))
 }
 
 // openFrom opens the directory from one directly below it.

@@ -134,7 +134,7 @@ func (r *run) enterDir(w *worker, d *dir) error {
 		return err
 	}
 	var err error
-	if d.xattrs, err = w.xattrs.get(r.from.Catalog, d.entry.Xattrs); err != nil {
+	if d.xattrs, err = w.xattrs.Get(r.from.Catalog, d.entry.Xattrs); err != nil {
 		return err
 	}
 	if err := r.findDir(w, d); err != nil {
@@ -143,7 +143,7 @@ func (r *run) enterDir(w *worker, d *dir) error {
 	p := d.parent
 	src, lost := fsat.NoDir, p.handles.lost
 	if p.handles.src >= 0 {
-		src, lost = stored(fsat.OpenDir(p.handles.src, d.name))
+		src, lost = tree.OpenedStored(fsat.OpenDir(p.handles.src, d.name))
 	}
 	dst := fsat.NoDir
 	if !d.missing {
@@ -162,7 +162,7 @@ func (r *run) enterDir(w *worker, d *dir) error {
 		return r.startAttrs(dst, &d.entry)
 	}
 	w.counts.Existing++
-	r.told(d.parent, &d.entry, Entered)
+	r.told(d.parent, &d.entry, tree.Entered)
 	return nil
 }
 
@@ -360,7 +360,7 @@ func (r *run) leave(id int, d *dir) (err error) {
 	case d.base != nil || d.selected != nil: // no folder that is restored: it only leads to what is
 	case d.missing && d.parent != nil:
 		w.counts.Dirs++
-		r.told(d.parent, &d.entry, Restored)
+		r.told(d.parent, &d.entry, tree.Restored)
 	case d.missing:
 	case d.finish && r.opt.DryRun:
 		r.toldUpdated(w, d)
@@ -413,7 +413,7 @@ func (r *run) finishDir(w *worker, d *dir) error {
 	}
 	if d.parent != nil {
 		w.counts.Dirs++
-		r.told(d.parent, &e, Restored)
+		r.told(d.parent, &e, tree.Restored)
 	}
 	return nil
 }
@@ -452,6 +452,6 @@ func (r *run) updateDir(w *worker, d *dir) error {
 func (r *run) toldUpdated(w *worker, d *dir) {
 	if d.diff != 0 {
 		w.counts.Metadata++
-		r.told(d.above(), &d.entry, Updated)
+		r.told(d.above(), &d.entry, tree.Updated)
 	}
 }

@@ -80,7 +80,7 @@ func (r *run) settle(d *dir, e *index.Entry, err error) error {
 
 // make makes an entry as an inode of its own, in the place of what over describes if that is not nil.
 func (r *run) make(w *worker, d *dir, e *index.Entry, over *fsat.Stat) (made fsat.Stat, err error) {
-	set, err := w.xattrs.get(r.from.Catalog, e.Xattrs)
+	set, err := w.xattrs.Get(r.from.Catalog, e.Xattrs)
 	if err != nil {
 		return made, err
 	}
@@ -105,10 +105,10 @@ func (r *run) make(w *worker, d *dir, e *index.Entry, over *fsat.Stat) (made fsa
 		w.counts = before
 		return made, err
 	}
-	action := Restored
+	action := tree.Restored
 	if over != nil {
 		w.counts.Replaced++
-		action = Replaced
+		action = tree.Replaced
 	}
 	w.counts.Files++
 	d.touched.Store(true)

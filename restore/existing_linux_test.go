@@ -18,6 +18,7 @@ import (
 	"snapcopy/internal/leftover"
 	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
+	"snapcopy/internal/tree"
 )
 
 func needRoot(t *testing.T) {
@@ -92,7 +93,7 @@ func TestEveryKindOverEveryKind(t *testing.T) {
 	needRoot(t)
 	for _, want := range kindScripts {
 		source := testarchive.BuiltTree(t, "dir d 0755\n"+strings.ReplaceAll(want.script, " x", " d/x")+"\nset d mtime=5")
-		a := archive(t, source)
+		a := take(t, source)
 		for _, has := range kindScripts {
 			t.Run(want.name+" over "+has.name, func(t *testing.T) {
 				a := archived{a.Source, t}
@@ -151,7 +152,7 @@ func TestMetadataAloneIsSetInPlace(t *testing.T) {
 		"dir d 0750 owner=12:34 mtime=1000.5 xattr.user.a=1 default=u:77:rx\n" +
 		"set . mtime=5"
 	source := testarchive.BuiltTree(t, file)
-	a := archive(t, source)
+	a := take(t, source)
 	for _, change := range []string{"set f mode=0600", "set f owner=12:0", "set f owner=0:34", "set f mtime=1000.6",
 		"set f xattr.user.a=3", "set f xattr.user.c=3", "unset f user.b", "noacl f", "set f acl=u:78:rw",
 		"set f xattr.trusted.x=1", "set d mode=0700", "set d owner=1:2", "set d mtime=5", "set d xattr.user.a=9",
@@ -181,7 +182,7 @@ func TestMetadataAloneIsSetInPlace(t *testing.T) {
 // Guards: metadata that is only on the target's top folder goes.
 func TestTopFolderIsMirrored(t *testing.T) {
 	source := testarchive.BuiltTree(t, "file f 0644 x\nset . mode=0750 mtime=99 xattr.user.a=1")
-	a := archive(t, source)
+	a := take(t, source)
 	a.wantMirror(source, testarchive.BuiltTree(t, "file g 0644 x\nset . mode=0711 xattr.user.b=1 default=u:77:rwx acl=u:77:r"), mirror)
 }
 
@@ -189,7 +190,7 @@ func TestTopFolderIsMirrored(t *testing.T) {
 func TestContentIsComparedUnlessTheInodeIsAsRecorded(t *testing.T) {
 	source := testarchive.BuiltTree(t, "file f 0644 content mtime=1000\nfile g 0644 content mtime=1000\nset . mtime=7")
 	testtree.Settle()
-	a := archive(t, source)
+	a := take(t, source)
 	to := testarchive.BuiltTree(t, "file f 0644 tnetnoc mtime=1000\nfile g 0644 content mtime=1000")
 	if rep := a.wantMirror(source, to, mirror); rep.Replaced != 1 || rep.Unchanged != 1 {
 		t.Errorf("report %+v", rep)
@@ -244,7 +245,7 @@ func countOpens(t *testing.T, path string, do func()) (n int) {
 func TestForeignHardLinkIsReplaced(t *testing.T) {
 	needRoot(t)
 	source := testarchive.BuiltTree(t, "file f 0600 content owner=1:1 mtime=1000 xattr.user.a=1\nfile g 0600 other mtime=1000\nlink h g")
-	a := archive(t, source)
+	a := take(t, source)
 	for _, same := range []string{"content owner=1:1 mtime=1000 xattr.user.a=1", "content mtime=5", "else"} {
 		folder := testarchive.BuiltTree(t, "dir to 0755\nfile out 0644 "+same+"\nlink to/f out\nfile out2 0644 other\nlink to/g out2\n"+
 			"link to/h out2")
@@ -267,7 +268,7 @@ func TestLinkGroupsOverEveryState(t *testing.T) {
 	const meta = " mtime=1000"
 	source := testarchive.BuiltTree(t, "dir p 0755\ndir q 0755\nfile a 0644 one"+meta+"\nlink p/b a\nlink q/c a\n"+
 		"file x 0644 one"+meta+"\nlink p/y x\nfile s 0644 one"+meta+"\nset p mtime=1\nset q mtime=1\nset . mtime=1")
-	a := archive(t, source)
+	a := take(t, source)
 	const apart = "file a 0644 one" + meta + "\nfile p/b 0644 one" + meta + "\nfile q/c 0644 one" + meta + "\n"
 	const second = "file x 0644 one" + meta + "\nlink p/y x\nfile s 0644 one" + meta + "\n"
 	const folders = "dir p 0755\ndir q 0755\n"
@@ -311,7 +312,7 @@ func TestDryRunTellsWhatIsDone(t *testing.T) {
 	needRoot(t)
 	source := testarchive.BuiltTree(t, torturedTarget+"file new 0644 n\ndir newdir 0755\nfile newdir/f 0644 x\nlink newdir/l newdir/f\n"+
 		"file f2d 0644 x\nfile d2 0644 x\nset changed mtime=7")
-	a := archive(t, source)
+	a := take(t, source)
 	for _, opt := range []Options{{}, {Overwrite: OverwriteChanged}, mirror, {Overwrite: OverwriteAlways, Delete: true},
 		{Overwrite: OverwriteChanged, Delete: true, BackupSuffix: ".bak"},
 		{Overwrite: OverwriteChanged, Delete: true, Exclude: excluding(t, "keep", "d/f")}} {
@@ -320,7 +321,7 @@ func TestDryRunTellsWhatIsDone(t *testing.T) {
 			"dir extra/in 0500\nfile extra/in/keep 0644\ndir gone 0755\nfile gone/x 0644\nfile another 0600\nsymlink z nowhere"),
 			filepath.Join(testarchive.TempDir(t), "missing")} {
 			items := func(opt Options) (list []string, rep *Report) {
-				opt.Item = func(i Item) { list = append(list, fmt.Sprint(i.Path, " ", i.Action, " ", i.Err)) }
+				opt.Item = func(i tree.Item) { list = append(list, fmt.Sprint(i.Path, " ", i.Action, " ", i.Err)) }
 				rep, err := Run(context.Background(), a.Source, nil, to, opt)
 				if err != nil {
 					t.Fatal(err)
@@ -371,7 +372,7 @@ const torturedTarget = `
 func TestResultOfAnImmutableTarget(t *testing.T) {
 	needRoot(t)
 	source := testarchive.BuiltTree(t, "file f 0644 new\nfile g 0644 same mtime=5\ndir d 0755\nfile d/f 0644 x\nset . mtime=5")
-	a := archive(t, source)
+	a := take(t, source)
 	to := testarchive.BuiltTree(t, "file f 0644 old\nfile g 0600 same mtime=5\nfile extra 0644 x\ndir d 0755\nset . mtime=5")
 	b := testarchive.Builder{T: t, Root: to}
 	locked := []string{"f", "g", "extra", "d"}
@@ -414,7 +415,7 @@ func TestForeignInodeGetsNoPrivileges(t *testing.T) {
 	source := testarchive.BuiltTree(t, "file suid 04755 x mtime=5\nfile owned 0644 x mtime=5\nfile own-suid 04755 x owner=7:7 mtime=5\n"+
 		"file capable 0755 x owner=7:7 mtime=5\nfile same 0600 x owner=7:7 mtime=5")
 	testarchive.Builder{T: t, Root: source}.Xattr("capable", capability, testarchive.NetBind)
-	a := archive(t, source)
+	a := take(t, source)
 	to := testarchive.BuiltTree(t, "file suid 0755 x owner=7:7 mtime=5\nfile owned 0644 x owner=7:7 mtime=5\n"+
 		"file own-suid 0755 x owner=7:7 mtime=5\nfile capable 0755 x owner=7:7 mtime=5\nfile same 0644 x owner=7:7 mtime=5")
 	before := testtree.Take(t, to)
@@ -429,7 +430,7 @@ func TestForeignInodeGetsNoPrivileges(t *testing.T) {
 // Guards: what was compared is what gets the metadata.
 func TestReplacedWhileItIsUpdated(t *testing.T) {
 	source := testarchive.BuiltTree(t, "file f 0600 content mtime=5")
-	a := archive(t, source)
+	a := take(t, source)
 	for _, how := range []string{"mv f away\nfile f 0644 CONTENT mtime=6", "write f CONTENT", "link g f"} {
 		to := testarchive.BuiltTree(t, "file f 0644 content mtime=6")
 		rep := a.restore(nil, to, Options{Overwrite: OverwriteChanged, Fault: once("update", 1, func() error {

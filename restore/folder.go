@@ -149,8 +149,8 @@ func (r *run) setTimeOfFolder(fd int, e *index.Entry) error {
 
 // noteOtherTime notes a folder that existed and has another time than in the snapshot, but no other difference.
 func (r *run) noteOtherTime(path string) {
-	r.tally.mu.Lock()
-	defer r.tally.mu.Unlock()
+	r.reportLock.Lock()
+	defer r.reportLock.Unlock()
 	r.report.OtherTimesCount++
 	if len(r.report.OtherTimes) < tree.MaxListed {
 		r.report.OtherTimes = append(r.report.OtherTimes, path)

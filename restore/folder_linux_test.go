@@ -18,7 +18,7 @@ const foldersScript = "dir d 0750 mtime=1000.5 xattr.user.a=1 default=u:77:rx ac
 func TestFoldersThatDiffer(t *testing.T) {
 	needRoot(t)
 	source := testarchive.BuiltTree(t, foldersScript)
-	a := archive(t, source)
+	a := take(t, source)
 	for _, c := range []struct{ change, failed, text, time string }{
 		{"set d mode=0700", "d", "mode", ""},
 		{"set d owner=1:0", "d", "owner", ""},
@@ -78,7 +78,7 @@ func TestFoldersThatDiffer(t *testing.T) {
 func TestEmptyTargetThatExisted(t *testing.T) {
 	needRoot(t)
 	source := testarchive.BuiltTree(t, foldersScript)
-	a := archive(t, source)
+	a := take(t, source)
 	for _, dry := range []bool{true, false} {
 		to := testarchive.BuiltTree(t, "set . mode=1777 owner=65534:65534 acl=u:77:rwx mtime=3")
 		before := testtree.Take(t, to)
@@ -117,7 +117,7 @@ func TestTimeOfAFolderThatWasFilled(t *testing.T) {
 	const script = "dir d 0755\nfile d/f 0644 x mtime=5\ndir d/sub 0755\nfile d/g 0644 mtime=5\nset d/sub mtime=6\n"
 	source := testarchive.BuiltTree(t, script+"set d mtime=7\nset . mtime=8")
 	want := testtree.Take(t, source)["d"].Mtime
-	a := archive(t, source)
+	a := take(t, source)
 	for _, without := range []string{"rm d/f", "rm d/sub", "rm d/g\nfile d/extra 0644"} {
 		to := testarchive.BuiltTree(t, script+without+"\nset d mtime=9")
 		rep := a.restore([]string{"d"}, to, Options{InPlace: true})

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
 	"snapcopy/snapshot"
@@ -37,7 +38,7 @@ func TestFuse(t *testing.T) {
 			testtree.Build(t, source, "set absolute mtime=1000000006 owner=8:8\nset . mtime=1000000004")
 			before := testtree.Take(t, filepath.Dir(victim))
 			want := testtree.Take(t, source)
-			a := archive(t, source)
+			a := take(t, source)
 
 			to := filepath.Join(at, "to")
 			for _, what := range []string{"restored", "again", "gone on with"} {
@@ -63,7 +64,7 @@ func TestFuse(t *testing.T) {
 			c, err := index.Open(filepath.Join(arch, ".snapcopy", "catalogs", rep.Snapshot+".cat"))
 			check(t, err)
 			back := filepath.Join(testarchive.TempDir(t), "back")
-			archived{Source{c, filepath.Join(arch, rep.Snapshot)}, t}.restore(nil, back, Options{})
+			archived{archive.Source{Catalog: c, Dir: filepath.Join(arch, rep.Snapshot)}, t}.restore(nil, back, Options{})
 			testarchive.CloseAll(t, c)
 			testtree.Equal(t, "restored from it", want, testtree.Take(t, back), 0)
 			testtree.Equal(t, "what a link leads to", before, testtree.Take(t, filepath.Dir(victim)), 0)

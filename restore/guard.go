@@ -124,8 +124,8 @@ func (r *run) hasNoCopy(d *dir, dir int, at string, st *fsat.Stat) (bool, error)
 	if why == "" {
 		return false, nil
 	}
-	r.tally.mu.Lock()
-	defer r.tally.mu.Unlock()
+	r.reportLock.Lock()
+	defer r.reportLock.Unlock()
 	r.report.UnsavedCount++
 	if len(r.report.Unsaved) < tree.MaxListed {
 		r.report.Unsaved = append(r.report.Unsaved, UnsavedItem{strings.Clone(at), why})

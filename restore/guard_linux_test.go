@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/filter"
 	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
@@ -57,7 +58,7 @@ func TestDeleteStopsAtMountsThatTheSnapshotDidNotCross(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer testarchive.CloseAll(t, c)
-		a := archived{Source{c, filepath.Join(path, run.Snapshot)}, t}
+		a := archived{archive.Source{Catalog: c, Dir: filepath.Join(path, run.Snapshot)}, t}
 		testtree.Build(t, source, "file new 0644\nfile d/new 0644\nfile mnt/new 0644\nfile empty/new 0644\nfile file 0644")
 		testtree.Bind(t, filepath.Join(source, "bound"), filepath.Join(source, "file"))
 
@@ -98,7 +99,7 @@ func TestDeleteStopsAtMountsThatTheSnapshotDidNotCross(t *testing.T) {
 func TestInTheWayWithoutACopy(t *testing.T) {
 	needRoot(t)
 	source := testarchive.BuiltTree(t, "file x 0644 x\nset . mtime=5")
-	a := archive(t, source)
+	a := take(t, source)
 	to := testarchive.BuiltTree(t, "dir x 0755\nfile x/a 0644\ndir x/sub 0755\nfile x/sub/b 0644\nfile c 0644")
 	if !chattr(t, "+d", to, []string{"x/sub/b", "c"}) {
 		t.Skip("no file attributes here")
@@ -117,7 +118,7 @@ func TestInTheWayWithoutACopy(t *testing.T) {
 
 // Guards: the list of what was not deleted is bounded, its count exact.
 func TestManyWithoutACopy(t *testing.T) {
-	a := archive(t, testarchive.BuiltTree(t, "dir d 0755\nset . mtime=5"))
+	a := take(t, testarchive.BuiltTree(t, "dir d 0755\nset . mtime=5"))
 	to := testarchive.BuiltTree(t, "dir d 0755")
 	for i := range tree.MaxListed + 1 {
 		testtree.Build(t, to, fmt.Sprintf("file d/%d 0644", i))

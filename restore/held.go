@@ -132,7 +132,7 @@ func (r *run) tryNamed(w *worker, d *dir, e *index.Entry, create func(in int, te
 
 // tryOn gives a scratch inode the metadata of an entry.
 func (r *run) tryOn(w *worker, fd int, e *index.Entry) (m most, ok bool, err error) {
-	set, err := w.xattrs.get(r.from.Catalog, e.Xattrs)
+	set, err := w.xattrs.Get(r.from.Catalog, e.Xattrs)
 	if err != nil {
 		return m, false, err
 	}

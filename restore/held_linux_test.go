@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
 )
@@ -42,7 +43,7 @@ func (a archived) again(to string, options ...Options) {
 func TestAgainWithoutPrivileges(t *testing.T) {
 	const sourceEnv = "SNAPCOPY_RESTORE_SOURCE" // of root, for the test as a user
 	if os.Geteuid() == 0 {
-		a := archive(t, testarchive.BuiltTree(t, unheldScript))
+		a := take(t, testarchive.BuiltTree(t, unheldScript))
 		catalog := a.open(testarchive.Builder{T: t, Root: a.Dir})
 		if err := os.Chmod(a.Dir, 0o755); err != nil {
 			t.Fatal(err)
@@ -60,7 +61,7 @@ func TestAgainWithoutPrivileges(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer testarchive.CloseAll(t, c)
-	a := archived{Source{c, dir}, t}
+	a := archived{archive.Source{Catalog: c, Dir: dir}, t}
 	to := filepath.Join(testarchive.TempDir(t), "to")
 	t.Cleanup(func() {
 		if err := os.Chmod(filepath.Join(to, "ro"), 0o755); err != nil {
@@ -79,7 +80,7 @@ func TestAgainWithoutPrivileges(t *testing.T) {
 // Guards: nor is what the target's file system cannot hold: times finer than seconds, owners, modes, ACLs, links.
 func TestAgainOnPoorFileSystems(t *testing.T) {
 	needRoot(t)
-	a := archive(t, testarchive.BuiltTree(t, unheldScript))
+	a := take(t, testarchive.BuiltTree(t, unheldScript))
 	for name, disk := range map[string][]string{"ext4": {"-I", "128"}, "vfat": nil, "exfat": nil} {
 		t.Run(name, func(t *testing.T) {
 			a := archived{a.Source, t}

@@ -39,7 +39,7 @@ func TestPlantedSymlinkLeadsNowhere(t *testing.T) {
 	b.Check(os.Symlink("x", b.Path("dir/sub/symlink")))
 	b.Check(unix.Mkfifo(b.Path("dir/sub/fifo"), 0o666))
 	b.Deep("dir/deep", dirhandles.MaxIdle+5)
-	a := archive(t, b.Root)
+	a := take(t, b.Root)
 	for _, planted := range []string{"dir", "dir/sub", "dir/sub/more", "dir/sub/file", "dir/sub/fifo", "dir/deep"} {
 		t.Run(planted, func(t *testing.T) {
 			outside := testarchive.Builder{T: t, Root: testarchive.TempDir(t)}
@@ -77,7 +77,7 @@ func TestPlantedSymlinkLeadsNowhere(t *testing.T) {
 func TestMovedFolderLeadsNowhere(t *testing.T) {
 	b := testarchive.Builder{T: t, Root: filepath.Join(testarchive.TempDir(t), "source")}
 	b.Deep("deep", dirhandles.MaxIdle+20)
-	a := archive(t, b.Root)
+	a := take(t, b.Root)
 	outside := testarchive.Builder{T: t, Root: testarchive.TempDir(t)}
 	outside.Mode("", 0o700)
 	to := testarchive.TempDir(t)
@@ -115,7 +115,7 @@ func TestCollidingFoldersAreNotMerged(t *testing.T) {
 	b := testarchive.Builder{T: t, Root: filepath.Join(testarchive.TempDir(t), "source")}
 	b.File("dir/README/x", "x")
 	b.File("dir/file", "x")
-	a := archive(t, b.Root)
+	a := take(t, b.Root)
 	to := testarchive.Builder{T: t, Root: testarchive.TempDir(t)}
 	made := once("mkdir", 2, func() error { return os.Mkdir(to.Path("dir/README"), 0o711) })
 	rep := a.restore(nil, to.Root, Options{Threads: 1, Fault: made})
@@ -133,7 +133,7 @@ func TestReplacedLinkSource(t *testing.T) {
 	b := testarchive.Builder{T: t, Root: filepath.Join(testarchive.TempDir(t), "source")}
 	b.File("a/file", "shared")
 	b.Link("a/file", "b/file")
-	a := archive(t, b.Root)
+	a := take(t, b.Root)
 	to := testarchive.Builder{T: t, Root: testarchive.TempDir(t)}
 	replace := once("link", 1, func() error {
 		return errors.Join(os.Remove(to.Path("a/file")), os.WriteFile(to.Path("a/file"), []byte("foreign"), 0o644))
@@ -150,7 +150,7 @@ func TestSwappedFolderIsNotFilled(t *testing.T) {
 	b := testarchive.Builder{T: t, Root: filepath.Join(testarchive.TempDir(t), "source")}
 	b.File("dir/file", "x")
 	b.Mode("dir", 0o777)
-	a := archive(t, b.Root)
+	a := take(t, b.Root)
 	to := testarchive.Builder{T: t, Root: testarchive.TempDir(t)}
 	to.File("mine/diary", "x")
 	to.Mode("mine", 0o700)
@@ -175,7 +175,7 @@ func TestReplacedSpecialFile(t *testing.T) {
 	b := testarchive.Builder{T: t, Root: filepath.Join(testarchive.TempDir(t), "source")}
 	b.Check(os.Mkdir(b.Root, 0o755))
 	b.Check(unix.Mkfifo(b.Path("fifo"), 0o666))
-	a := archive(t, b.Root)
+	a := take(t, b.Root)
 	e, ok, err := a.Catalog.Lookup("fifo")
 	if err != nil || !ok {
 		t.Fatal(err)
@@ -206,7 +206,7 @@ func TestStoredFileChangesWhileItIsRead(t *testing.T) {
 	b.File("grows", "content")
 	b.File("shrinks", "content")
 	b.File("spoilt", "content")
-	a := archive(t, b.Root)
+	a := take(t, b.Root)
 	change := 0
 	rep := a.restore(nil, filepath.Join(testarchive.TempDir(t), "to"), Options{Threads: 1, Fault: func(step string) error {
 		if step != "write" {

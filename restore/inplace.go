@@ -145,7 +145,7 @@ func (r *run) startFolder(w *worker, fd int, path string) error {
 	if !ok || e.Type != index.Dir {
 		return tree.ErrDamaged
 	}
-	set, err := w.xattrs.get(r.from.Catalog, e.Xattrs)
+	set, err := w.xattrs.Get(r.from.Catalog, e.Xattrs)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/leftover"
 	"snapcopy/internal/testarchive"
@@ -49,7 +50,7 @@ func onlyBelow(tree testtree.Tree, paths ...string) testtree.Tree {
 // metadata of the folders they are in.
 func TestInPlaceTouchesNothingElse(t *testing.T) {
 	source := testarchive.BuiltTree(t, placesScript)
-	a := archive(t, source)
+	a := take(t, source)
 	to := testarchive.BuiltTree(t, strings.ReplaceAll(placesScript, "content", "CHANGED")+`
 		file a/extra 0600 stays
 		file a/b/extra 0600 goes
@@ -75,7 +76,7 @@ func TestInPlaceTouchesNothingElse(t *testing.T) {
 // nothing else of them.
 func TestInPlaceMakesMissingFolders(t *testing.T) {
 	source := testarchive.BuiltTree(t, placesScript)
-	a := archive(t, source)
+	a := take(t, source)
 	want := onlyBelow(testtree.Take(t, source), "a", "z")
 	delete(want, "a/other")
 	for range 20 {
@@ -96,7 +97,7 @@ func TestInPlaceMakesMissingFolders(t *testing.T) {
 // restored.
 func TestInPlaceParentIsNoFolder(t *testing.T) {
 	source := testarchive.BuiltTree(t, placesScript)
-	a := archive(t, source)
+	a := take(t, source)
 	outside := testarchive.BuiltTree(t, "dir b 0755\nfile b/h 0644 outside")
 	for _, kind := range []string{"symlink a " + outside, "symlink a nowhere", "file a 0644 x", "fifo a 0600"} {
 		for _, opt := range []Options{inPlace, {InPlace: true}, {InPlace: true, DryRun: true}} {
@@ -127,7 +128,7 @@ func TestInPlaceParentIsNoFolder(t *testing.T) {
 // Guards: Exclude leaves out files and whole folders, in the snapshot and, when deleting, in the target.
 func TestExclude(t *testing.T) {
 	source := testarchive.BuiltTree(t, "dir d 0755\ndir d/cache 0755\nfile d/cache/f 0644 x\nfile d/f.o 0644 x\nfile d/f.c 0644 x")
-	a := archive(t, source)
+	a := take(t, source)
 	opt := mirror
 	opt.Exclude = excluding(t, "cache/", "*.o")
 	to := testarchive.BuiltTree(t, `
@@ -171,7 +172,7 @@ func TestDeleteSparesMounts(t *testing.T) {
 	needRoot(t)
 	source := testarchive.BuiltTree(t, "dir d 0755\nfile d/f 0644 x\ndir e 0755\ndir e/b 0755\nfile n 0644 x\ndir p 0755\n"+
 		"file p/q 0644 x\nset . mtime=5")
-	a := archive(t, source)
+	a := take(t, source)
 	for _, suffix := range []string{"", ".bak"} {
 		folder := testarchive.BuiltTree(t, "dir other 0755\nfile other/own 0644 x\ndir other/sub 0755\nfile other/sub/own 0644 x\n"+
 			"dir to 0755")
@@ -223,7 +224,7 @@ func TestDeleteSparesMounts(t *testing.T) {
 func TestArchiveInTheTarget(t *testing.T) {
 	source := testarchive.BuiltTree(t, "dir d 0755\nfile d/f 0644 x\ndir box 0755\ndir box/archive 0700\nfile box/archive/f 0600")
 	to := testarchive.BuiltTree(t, "dir box 0755\ndir old 0755")
-	a := archiveIn(t, source, filepath.Join(to, "box/archive"))
+	a := takeIn(t, source, filepath.Join(to, "box/archive"))
 	t.Cleanup(func() { testarchive.CloseAll(t, a.Catalog) })
 	dir := filepath.Join(to, "box/archive")
 	before := states(t, dir)
@@ -238,7 +239,7 @@ func TestArchiveInTheTarget(t *testing.T) {
 	wantFailed(t, rep, "box/archive")
 
 	testtree.Build(t, to, "dir old 0755")
-	small := archiveIn(t, testarchive.BuiltTree(t, "file f 0644 x"), filepath.Join(to, "old/archive"))
+	small := takeIn(t, testarchive.BuiltTree(t, "file f 0644 x"), filepath.Join(to, "old/archive"))
 	t.Cleanup(func() { testarchive.CloseAll(t, small.Catalog) })
 	dir = filepath.Join(to, "old/archive")
 	before = states(t, dir)
@@ -258,7 +259,7 @@ func TestArchiveInTheTarget(t *testing.T) {
 // Guards: what was replaced or deleted is kept with numbered names that no later run deletes, and nothing else is.
 func TestBackupSuffixKeepsEverything(t *testing.T) {
 	source := testarchive.BuiltTree(t, "file f 0644 new\nfile g.bak 0644 own\nset . mtime=5")
-	a := archive(t, source)
+	a := take(t, source)
 	to := testarchive.BuiltTree(t, "file f 0644 old1\nfile f.bak 0644 older\nfile extra 0644 x\ndir sub 0755\nfile sub/in 0644 in\n"+
 		"file x.bak.more 0644 goes\nfile .bak 0644 goes")
 	opt := mirror
@@ -305,7 +306,7 @@ func TestUnreadFolderKeepsItsContents(t *testing.T) {
 	unread.Flags = index.Unread
 	c := testarchive.Model{"": folder, "d": unread, "e": folder}.Catalog(t, testarchive.TempDir(t), "unread")
 	t.Cleanup(func() { testarchive.CloseAll(t, c) })
-	a := archived{Source{c, testarchive.BuiltTree(t, "dir d 0755\ndir e 0755")}, t}
+	a := archived{archive.Source{Catalog: c, Dir: testarchive.BuiltTree(t, "dir d 0755\ndir e 0755")}, t}
 	to := testarchive.BuiltTree(t, "dir d 0755\nfile d/own 0644\ndir d/sub 0755\nfile d/sub/own 0644\ndir e 0755\nfile e/own 0644")
 	rep := a.restore(nil, to, mirror)
 	wantFailed(t, rep)
@@ -321,7 +322,7 @@ func TestUnreadFolderKeepsItsContents(t *testing.T) {
 // Guards: a folder that became a symbolic link to outside is replaced, not followed.
 func TestFolderBecameSymlink(t *testing.T) {
 	source := testarchive.BuiltTree(t, "dir d 0755\nfile d/f 0644 x\ndir d/sub 0755\nset . mtime=4")
-	a := archive(t, source)
+	a := take(t, source)
 	outside := testarchive.BuiltTree(t, "file f 0600 own\nfile own 0600\ndir sub 0700")
 	before := states(t, outside)
 	to := testarchive.BuiltTree(t, "symlink d "+outside)
@@ -340,7 +341,7 @@ func TestFolderBecameSymlink(t *testing.T) {
 // Guards: a file system without hard links keeps what is replaced, too.
 func TestBackupWithoutHardLinks(t *testing.T) {
 	disk := testtree.NewDisk(t, "exfat", 16<<20)
-	a := archive(t, testarchive.BuiltTree(t, "file f 0755 new\ndir d 0755\nfile d/g 0755 new"))
+	a := take(t, testarchive.BuiltTree(t, "file f 0755 new\ndir d 0755\nfile d/g 0755 new"))
 	to := filepath.Join(disk.Path, "to")
 	for _, dir := range []string{to, filepath.Join(to, "d")} {
 		if err := os.Mkdir(dir, 0o755); err != nil {
@@ -366,7 +367,7 @@ func TestBackupWithoutHardLinks(t *testing.T) {
 func TestUnreadableInTarget(t *testing.T) {
 	disk := testtree.NewDisk(t, "btrfs", 128<<20)
 	source := testarchive.BuiltTree(t, "file f 0644 random=100000:1\nfile g 0644 same\nset . mtime=5")
-	a := archive(t, source)
+	a := take(t, source)
 	to := filepath.Join(disk.Path, "to")
 	a.wantMirror(source, to, Options{})
 	disk.Spoil(testtree.Random(100000, 1)[:64])
@@ -383,7 +384,7 @@ func TestLeftoversInAnExistingTree(t *testing.T) {
 	const user, known = ".snapcopy-restore-0123456789abcdef-1", ".snapcopy-restore-0123456789abcdef-2"
 	source := testarchive.BuiltTree(t, "dir d 0755\nfile d/f 0644 new\nfile d/"+known+" 0600 x mtime=3\ndir d/e 0755\nfile d/e/g 0644 new\n"+
 		"link d/e/l d/f\nset d mtime=7\nset d/e mtime=7\nset . mtime=5")
-	a := archive(t, source)
+	a := take(t, source)
 	for _, opt := range []Options{{Overwrite: OverwriteChanged}, {Overwrite: OverwriteAlways, InPlace: true}} {
 		for _, paths := range [][]string{nil, {"d/f", "d/e/l"}} {
 			opt.InPlace = paths != nil

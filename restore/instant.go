@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"snapcopy/internal/archive"
 	"snapcopy/internal/tree"
 )
 
@@ -104,7 +105,7 @@ type InstantReport struct {
 //
 // What the archive's file system could not hold is made from the catalog before anybody sees the tree; that is refused
 // with ErrUnsuitable where it is more than a little. Contents are not checked: Settle does that.
-func MakeInstant(ctx context.Context, from Source, mountpoint string, opt InstantOptions) (*InstantReport, error) {
+func MakeInstant(ctx context.Context, from archive.Source, mountpoint string, opt InstantOptions) (*InstantReport, error) {
 	return makeInstant(ctx, from, mountpoint, opt)
 }
 
@@ -129,7 +130,7 @@ type SettleOptions struct {
 	// Threads is the number of workers. 0: 16, because the kernel brings each file that it copies to the disk, and
 	// most of the time is spent waiting for that.
 	Threads  int
-	Progress *Progress // nil: nobody is watching
+	Progress *tree.Progress // nil: nobody is watching
 	// Released, if set, is called when the snapshot is not needed any more. If it fails Settle fails, and calls it
 	// again the next time.
 	Released func() error
@@ -175,9 +176,9 @@ func (e *BusyError) Unwrap() error { return ErrBusy }
 // It can be interrupted at any point, also by a power cut, and called again. If the mount is in use when everything is
 // copied, it fails with a *BusyError, and has only that left to do the next time. Where an entry cannot be copied, the
 // report lists it and the tree stays mounted.
-func Settle(ctx context.Context, from Source, mountpoint string, opt SettleOptions) (*SettleReport, error) {
+func Settle(ctx context.Context, from archive.Source, mountpoint string, opt SettleOptions) (*SettleReport, error) {
 	if opt.Progress == nil {
-		opt.Progress = new(Progress)
+		opt.Progress = new(tree.Progress)
 	}
 	return settle(ctx, from, mountpoint, opt)
 }

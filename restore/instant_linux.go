@@ -11,13 +11,14 @@ import (
 	"path/filepath"
 	"time"
 
+	"snapcopy/internal/archive"
 	"snapcopy/internal/atomicfile"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/overlay"
 	"snapcopy/internal/rmtree"
 )
 
-func makeInstant(ctx context.Context, from Source, at string, opt InstantOptions) (r *InstantReport, err error) {
+func makeInstant(ctx context.Context, from archive.Source, at string, opt InstantOptions) (r *InstantReport, err error) {
 	in, err := locateInstant(at)
 	if err != nil {
 		return nil, err
@@ -78,7 +79,7 @@ func (in *instant) makeMountpoint() error {
 }
 
 // again mounts what was mounted before.
-func (in *instant) again(from Source, archiveID string) (err error) {
+func (in *instant) again(from archive.Source, archiveID string) (err error) {
 	if s := from.Catalog.Summary().Snapshot; s != in.Snapshot || archiveID != in.ArchiveID {
 		return &fs.PathError{Op: "mount at", Path: in.path, Err: fmt.Errorf("%w: %s of %s, since %s", ErrOtherSnapshot,
 			in.Snapshot, in.Archive, in.Since.Format(time.RFC3339))}
@@ -98,7 +99,7 @@ func (in *instant) again(from Source, archiveID string) (err error) {
 }
 
 // anew mounts for the first time. Until the tree is attached nobody sees it, and everything can be thrown away.
-func (in *instant) anew(ctx context.Context, from Source, opt InstantOptions, r *InstantReport) (err error) {
+func (in *instant) anew(ctx context.Context, from archive.Source, opt InstantOptions, r *InstantReport) (err error) {
 	dir, err := in.openMountpoint() // only to find out early that it will not do
 	if err = errors.Join(err, fsat.Close(dir)); err != nil {
 		return err
@@ -143,7 +144,7 @@ func (in *instant) anew(ctx context.Context, from Source, opt InstantOptions, r 
 }
 
 // begin makes the folders for the changes, and says in the state that they are worth nothing yet.
-func (in *instant) begin(from Source, opt InstantOptions) error {
+func (in *instant) begin(from archive.Source, opt InstantOptions) error {
 	now := time.Now
 	if opt.Now != nil {
 		now = opt.Now
@@ -174,7 +175,7 @@ func (in *instant) begin(from Source, opt InstantOptions) error {
 }
 
 // tryIndex finds out whether the kernel can keep link groups together.
-func (in *instant) tryIndex(from Source) error {
+func (in *instant) tryIndex(from archive.Source) error {
 	in.Indexed = true
 	fd, err := in.mount(from.Dir)
 	if err = errors.Join(err, fsat.Close(fd)); err != nil {

@@ -55,7 +55,7 @@ func newSite(t *testing.T, kind string, build func(source string)) *site {
 	if _, err := snapshot.Run(context.Background(), s.source, archive, snapshot.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	s.archived = archiveIn(t, s.source, archive) // the second one: what is stored has two names
+	s.archived = takeIn(t, s.source, archive) // the second one: what is stored has two names
 	t.Cleanup(func() {
 		unmount(t, s.at)
 		s.close()

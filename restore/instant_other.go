@@ -5,14 +5,16 @@ package restore
 import (
 	"context"
 	"errors"
+
+	"snapcopy/internal/archive"
 )
 
-func makeInstant(context.Context, Source, string, InstantOptions) (*InstantReport, error) {
+func makeInstant(context.Context, archive.Source, string, InstantOptions) (*InstantReport, error) {
 	return nil, errors.ErrUnsupported
 }
 
 func readInstant(string) (InstantState, error) { return InstantState{}, errors.ErrUnsupported }
 
-func settle(context.Context, Source, string, SettleOptions) (*SettleReport, error) {
+func settle(context.Context, archive.Source, string, SettleOptions) (*SettleReport, error) {
 	return nil, errors.ErrUnsupported
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/snapshot"
 )
 
@@ -44,9 +45,9 @@ func instantHelper(disk string) (err error) {
 	return err
 }
 
-func openSource(archive, name string) (Source, error) {
-	c, err := index.Open(filepath.Join(archive, ".snapcopy", "catalogs", name+".cat"))
-	return Source{c, filepath.Join(archive, name)}, err
+func openSource(place, name string) (archive.Source, error) {
+	c, err := index.Open(filepath.Join(place, ".snapcopy", "catalogs", name+".cat"))
+	return archive.Source{Catalog: c, Dir: filepath.Join(place, name)}, err
 }
 
 func settleHelper(mountpoint string) (err error) {

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/overlay"
 	"snapcopy/internal/tree"
@@ -30,7 +31,7 @@ const (
 // mender makes the tree equal to the catalog where the snapshot's folder is not.
 type mender struct {
 	in     *instant
-	from   Source
+	from   archive.Source
 	run    run
 	worker worker
 	mended uint64
@@ -45,7 +46,7 @@ type mender struct {
 
 // links are the link groups that are to be joined by hand.
 type links struct {
-	groups map[groupKey][]misheld
+	groups map[tree.GroupKey][]misheld
 	names  int    // of groups with more than one
 	linked uint64 // bytes in them
 }
@@ -56,8 +57,8 @@ type misheld struct {
 	entry index.Entry
 }
 
-func newMender(in *instant, from Source, opt InstantOptions) *mender {
-	m := &mender{in: in, from: from, links: links{groups: make(map[groupKey][]misheld)}}
+func newMender(in *instant, from archive.Source, opt InstantOptions) *mender {
+	m := &mender{in: in, from: from, links: links{groups: make(map[tree.GroupKey][]misheld)}}
 	m.run.opt.Fault = opt.Fault
 	m.run.euid, m.run.egid = uint32(os.Geteuid()), uint32(os.Getegid())
 	return m
@@ -66,7 +67,7 @@ func newMender(in *instant, from Source, opt InstantOptions) *mender {
 // root gives the upper folder what the snapshot's root has: it is what will be seen of the two.
 func (m *mender) root() error {
 	e := m.from.Catalog.Root()
-	set, err := m.worker.xattrs.get(m.from.Catalog, e.Xattrs)
+	set, err := m.worker.xattrs.Get(m.from.Catalog, e.Xattrs)
 	if err != nil {
 		return err
 	}
@@ -146,7 +147,7 @@ func (m *mender) note(at *way, e *index.Entry) error {
 	defer m.mu.Unlock()
 	if e.Flags&index.NotHeld != 0 {
 		m.entries = append(m.entries, kept)
-		m.bytes += sizeOf(e)
+		m.bytes += tree.ContentBytes(e)
 	}
 	if len(m.entries) > maxMended || m.bytes > maxMendedBytes {
 		return fmt.Errorf("%w: the archive's file system or the privileges of its runs could not hold what the source had, "+
@@ -160,14 +161,14 @@ func (m *mender) note(at *way, e *index.Entry) error {
 
 // noteLink remembers a name of a link group.
 func (m *mender) noteLink(h *misheld) error {
-	key := keyOf(&h.entry)
+	key := tree.GroupKeyOf(&h.entry)
 	group := append(m.groups[key], *h)
 	m.groups[key] = group
 	switch len(group) {
 	case 1:
 	case 2:
 		m.names += 2
-		m.linked += sizeOf(&h.entry)
+		m.linked += tree.ContentBytes(&h.entry)
 	default:
 		m.names++
 	}
@@ -248,7 +249,7 @@ func (m *mender) entry(dir int, e *index.Entry) (err error) {
 			return err
 		}
 	}
-	set, err := m.worker.xattrs.get(m.from.Catalog, e.Xattrs)
+	set, err := m.worker.xattrs.Get(m.from.Catalog, e.Xattrs)
 	if err != nil {
 		return err
 	}

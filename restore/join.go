@@ -124,7 +124,7 @@ func (r *run) joinOutside() error {
 	if r.whole || !r.opt.InPlace || r.opt.DryRun || r.opt.Overwrite == OverwriteAlways {
 		return nil
 	}
-	open := make(map[groupKey]*linkGroup)
+	open := make(map[tree.GroupKey]*linkGroup)
 	for key, group := range r.groups.groups {
 		if group.left > 0 && !group.found && len(group.names) > 0 {
 			open[key] = group
@@ -141,7 +141,7 @@ func (r *run) joinOutside() error {
 		if !e.Linked() {
 			return nil
 		}
-		group := open[keyOf(e)]
+		group := open[tree.GroupKeyOf(e)]
 		if group == nil || group.found {
 			return nil
 		}

@@ -31,7 +31,7 @@ func TestMissingNamesJoinTheirGroup(t *testing.T) {
 	b.Link("a/r", "c/r3")
 	b.File("c/alone", "content")
 	want := testarchive.Describe(t, source)
-	a := archive(t, source)
+	a := take(t, source)
 	for _, c := range []struct {
 		name   string
 		remove []string
@@ -91,7 +91,7 @@ func TestSeparateFileInPlaceOfLink(t *testing.T) {
 	b.File("r", "content")
 	b.Link("r", "s")
 	want := testarchive.Describe(t, source)
-	a := archive(t, source)
+	a := take(t, source)
 	target := filepath.Join(testarchive.TempDir(t), "target")
 	a.restore(nil, target, Options{})
 	check(t, os.Remove(filepath.Join(target, "s")))
@@ -129,7 +129,7 @@ func TestGroupsRestoredAgain(t *testing.T) {
 				names = append(names, name)
 			}
 			want := testarchive.Describe(t, source)
-			a := archive(t, source)
+			a := take(t, source)
 			target := filepath.Join(testarchive.TempDir(t), "target")
 			a.restore(nil, target, Options{})
 			for step := range 12 {
@@ -191,7 +191,7 @@ func check(t *testing.T, err error) {
 // Guards: a tree whose files are hard links of the stored ones (cp -al) gets files of its own, or is told of; the archive's
 // stored files get no further names.
 func TestTargetOfStoredFiles(t *testing.T) {
-	a := archive(t, testarchive.BuiltTree(t, "file a 0644 \"x\"\nlink b a\nlink c a\nfile d 0644 \"y\""))
+	a := take(t, testarchive.BuiltTree(t, "file a 0644 \"x\"\nlink b a\nlink c a\nfile d 0644 \"y\""))
 	to := testarchive.TempDir(t)
 	for _, name := range []string{"a", "b", "d"} {
 		check(t, os.Link(filepath.Join(a.Dir, name), filepath.Join(to, name)))

@@ -3,7 +3,6 @@ package restore
 import (
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"strings"
 	"sync"
 
@@ -15,35 +14,9 @@ import (
 // linkGroups remembers, for each inode of the source that has several names, where the first of them was restored.
 type linkGroups struct {
 	mu      sync.Mutex
-	groups  map[groupKey]*linkGroup
-	kept    map[tree.InodeID]groupKey // inodes of the target that were as in the snapshot, and are those of a group
-	counted bool                      // each name comes once, so that a group is done with after the last
-}
-
-// groupKey names an inode of the source, in one state of it: a file that changed while the snapshot was taken may have
-// been stored with a different state under each name. It is small because there can be many.
-type groupKey struct {
-	dev   uint32
-	ino   uint64
-	state uint64 // hash of an inodeState
-}
-
-// inodeState is what an inode can have only one of.
-type inodeState struct {
-	kind     index.Type
-	mode     uint32
-	uid, gid uint32
-	mtime    index.Time
-	size     uint64
-	content  index.Hash
-	xattrs   index.Hash
-}
-
-var stateSeed = maphash.MakeSeed()
-
-func keyOf(e *index.Entry) groupKey {
-	state := inodeState{e.Type, e.Mode, e.UID, e.GID, e.Mtime, e.Size, e.Hash, e.XattrHash}
-	return groupKey{e.Dev, e.Ino, maphash.Comparable(stateSeed, state)}
+	groups  map[tree.GroupKey]*linkGroup
+	kept    map[tree.InodeID]tree.GroupKey // inodes of the target that were as in the snapshot, and are those of a group
+	counted bool                           // each name comes once, so that a group is done with after the last
 }
 
 // linkGroup is one such inode. Its lock is held while one of its names is restored, so that the others wait for that.
@@ -62,12 +35,12 @@ type linkGroup struct {
 }
 
 func (g *linkGroups) init(counted bool) {
-	g.groups, g.kept, g.counted = make(map[groupKey]*linkGroup), make(map[tree.InodeID]groupKey), counted
+	g.groups, g.kept, g.counted = make(map[tree.GroupKey]*linkGroup), make(map[tree.InodeID]tree.GroupKey), counted
 }
 
 // claim makes an inode of the target that of the group of e, unless it is another group's.
 func (g *linkGroups) claim(id tree.InodeID, e *index.Entry) bool {
-	key := keyOf(e)
+	key := tree.GroupKeyOf(e)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if other, taken := g.kept[id]; taken && other != key {
@@ -81,7 +54,7 @@ func cloneName(e *index.Entry) string { return strings.Clone(e.Name) }
 
 // enter gives the group of an entry, locked.
 func (g *linkGroups) enter(e *index.Entry) *linkGroup {
-	key := keyOf(e)
+	key := tree.GroupKeyOf(e)
 	g.mu.Lock()
 	group := g.groups[key]
 	if group == nil {
@@ -120,8 +93,8 @@ func (r *run) restoreInGroup(w *worker, d *dir, e *index.Entry, over *fsat.Stat,
 				w.counts.Replaced++
 			}
 			r.madeName(group, d, e)
-			r.opt.Progress.Bytes.Add(sizeOf(e))
-			r.told(d, e, Linked)
+			r.opt.Progress.Bytes.Add(tree.ContentBytes(e))
+			r.told(d, e, tree.Linked)
 			return nil
 		}
 		apart = true // the target cannot do that, or not once more: the next names are linked to this one
@@ -146,13 +119,6 @@ func (r *run) restoreInGroup(w *worker, d *dir, e *index.Entry, over *fsat.Stat,
 	group.found, group.names = false, nil
 	r.madeName(group, d, e)
 	return nil
-}
-
-func sizeOf(e *index.Entry) uint64 {
-	if e.Type == index.File {
-		return e.Size
-	}
-	return 0
 }
 
 // linkToGroup makes name in d a further name of what the group has; it returns false if the target does not allow that.
@@ -320,7 +286,7 @@ func (r *run) linkLate() error {
 			if linked, err = r.linkIntoLeft(w, n); linked {
 				w.counts.Files++
 				w.counts.Linked++
-				r.told(n.dir, &n.entry, Linked)
+				r.told(n.dir, &n.entry, tree.Linked)
 			} else {
 				err = errors.Join(n.err, err)
 			}

@@ -18,7 +18,7 @@ func TestMaskOfTheProcess(t *testing.T) {
 		script += "\nfile d/f 0040 z" // which an ordinary user cannot read
 	}
 	source := testarchive.BuiltTree(t, script)
-	a := archive(t, source)
+	a := take(t, source)
 	masks := []int{0, 0o022, 0o077}
 	if testtree.Root() {
 		masks = append(masks, 0o777) // with which an ordinary user's folders are closed even to the user

@@ -9,7 +9,6 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/leftover"
-	"snapcopy/internal/tree"
 )
 
 // This file holds what is done to inodes in the target. Each is one that this run has made, and is reached by its
@@ -276,24 +275,4 @@ func (r *run) setOwner(n inode, e *index.Entry, xattrs []index.Xattr, how settin
 		err = nil
 	}
 	return false, err
-}
-
-// xattrCache keeps the set that was asked for last: neighbours often have the same.
-type xattrCache struct {
-	ref index.XattrRef
-	set []index.Xattr
-}
-
-func (c *xattrCache) get(from *index.Catalog, ref index.XattrRef) ([]index.Xattr, error) {
-	if ref == 0 {
-		return nil, nil
-	}
-	if ref != c.ref {
-		set, err := from.Xattrs(ref)
-		if err != nil {
-			return nil, tree.CatalogError(err)
-		}
-		c.ref, c.set = ref, set
-	}
-	return c.set, nil
 }

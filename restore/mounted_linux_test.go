@@ -14,9 +14,9 @@ import (
 func TestMountedSnapshot(t *testing.T) {
 	needRoot(t)
 	source := testarchive.BuiltTree(t, "dir d 0755\ndir d/e 0755\nfile d/e/f 0644 \"x\"")
-	old := archive(t, source)
+	old := take(t, source)
 	testtree.Build(t, source, "set d/e/f mode=0600")
-	a := archive(t, source)
+	a := take(t, source)
 	before := testtree.Take(t, old.Dir)
 	opt := Options{Overwrite: OverwriteChanged, Delete: true}
 

@@ -21,7 +21,7 @@ func TestOwnReadOnlyFolder(t *testing.T) {
 	}
 	script := "dir m 0755\nfile m/f 0644 x\nfile m/g 0644 x\ndir m/sub 0755\nfile m/sub/h 0644 x\nlink m/l m/f\nset . mtime=5"
 	source := testarchive.BuiltTree(t, script)
-	a := archive(t, source)
+	a := take(t, source)
 	boom := errors.New("boom")
 	for _, mode := range []os.FileMode{0o555, 0o500, 0o311, 0o000} {
 		for _, c := range []struct {
@@ -92,7 +92,7 @@ func TestNothingIsOpenedUpForNothing(t *testing.T) {
 		testarchive.AsUser(t)
 		return
 	}
-	a := archive(t, testarchive.BuiltTree(t, "dir m 0555\nset m mtime=4\nset . mtime=5"))
+	a := take(t, testarchive.BuiltTree(t, "dir m 0555\nset m mtime=4\nset . mtime=5"))
 	to := testarchive.BuiltTree(t, "dir m 0555\nset m mtime=4\nset . mtime=5")
 	ctime := func() syscall.Timespec {
 		var st syscall.Stat_t

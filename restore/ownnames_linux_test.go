@@ -36,7 +36,7 @@ const ownNames = `dir d 0755 mtime=5
 // they are in, and do not keep one that was cut short from going on.
 func TestUsersFilesWithOwnNames(t *testing.T) {
 	source := testarchive.BuiltTree(t, ownNames)
-	a := archive(t, source)
+	a := take(t, source)
 	to := filepath.Join(testarchive.TempDir(t), "to")
 	a.wantMirror(source, to, Options{})
 	for _, opt := range []Options{{}, mirror, {Overwrite: OverwriteAlways, Delete: true, InPlace: true}} {
@@ -69,7 +69,7 @@ func TestUsersFolderNamedLikeInstantState(t *testing.T) {
 	testtree.NeedRoot(t)
 	source := testarchive.BuiltTree(t, ownNames)
 	before := testtree.Take(t, source)
-	a := archive(t, testarchive.BuiltTree(t, "file f 0644 x"))
+	a := take(t, testarchive.BuiltTree(t, "file f 0644 x"))
 	check(t, os.Mkdir(filepath.Join(source, "new"), 0o755))
 	for _, folder := range []string{".new.snapcopy-instant"} {
 		check(t, os.Rename(filepath.Join(source, ".d.snapcopy-instant"), filepath.Join(source, folder)))
@@ -89,7 +89,7 @@ func TestUsersFolderNamedLikeInstantState(t *testing.T) {
 // Guards: an exchange, and what keeps a folder aside, never moves what is mounted in the folder to where one would remove
 // it.
 func TestMountsAreNotMovedAlong(t *testing.T) {
-	a := archive(t, testarchive.BuiltTree(t, "file d 0644 x\nset . mtime=3"))
+	a := take(t, testarchive.BuiltTree(t, "file d 0644 x\nset . mtime=3"))
 	folder := testarchive.BuiltTree(t, "dir site 0755\ndir site/d 0755\ndir \"site/d/mo unt\" 0755")
 	at := filepath.Join(folder, "site/d/mo unt")
 	testtree.Tmpfs(t, at, "size=1m")

@@ -94,7 +94,7 @@ func TestHostileOwnerOfTheTarget(t *testing.T) {
 		file dir/in 0644 x
 		dir dir/deep 0711
 		file dir/deep/f 0644 x`)
-	a := archive(t, source)
+	a := take(t, source)
 	folder := testarchive.BuiltTree(t, `
 		dir outside 0750 owner=20:20 mtime=7
 		dir outside/dir 0700 mtime=5

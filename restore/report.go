@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 
 	"snapcopy/index"
@@ -84,46 +83,13 @@ type NotHeld struct {
 	Space  uint64 `json:"preallocated_space,omitempty"`
 }
 
-// Action says what became of one entry.
-type Action string
-
-// The actions.
-const (
-	Restored Action = "restored"
-	Linked   Action = "linked"  // made as a further name of an entry restored before
-	Entered  Action = "entered" // a directory that exists: its entries are restored into it
-	Replaced Action = "replaced"
-	Updated  Action = "metadata"  // nothing but its metadata was set
-	Same     Action = "unchanged" // it was as in the snapshot
-	Deleted  Action = "deleted"   // the snapshot has it not
-	Aside    Action = "aside"     // kept under another name
-	Failed   Action = "failed"
-)
-
-// Item is what became of one entry of the snapshot.
-type Item struct {
-	Path   string // in the snapshot, any bytes
-	Action Action
-	Type   index.Type
-	Size   uint64
-	Err    error // Failed
-}
-
-// tally is what workers report while the walk goes on.
-type tally struct {
-	mu     sync.Mutex
-	failed []tree.FailedItem
-	count  uint64
-	damage uint64
-}
-
 // worker is what one worker of the walk has to itself.
 type worker struct {
 	copier  filecopy.Copier
 	entries [chunk]index.Entry
 	pos     [chunk]int
 	folders folderCache
-	xattrs  xattrCache
+	xattrs  tree.XattrCache
 	scratch scratch
 	random  uint64 // for the names of what it has under construction
 	counts  Report // its figures
@@ -133,18 +99,15 @@ type worker struct {
 // chunk is how many entries of a directory are decoded at a time.
 const chunk = 32
 
-// copyBuffer is the size of a worker's buffer for content.
-const copyBuffer = 1 << 20
-
 // maxWorkers is more than there can be in one run.
 const maxWorkers = 1 << 16
 
-func newWorkers(n int, progress *Progress) []worker {
+func newWorkers(n int, progress *tree.Progress) []worker {
 	list := make([]worker, n)
 	run := rand.Uint64() / maxWorkers * maxWorkers
 	for i := range list {
 		list[i].random = run + uint64(i)
-		list[i].copier.Buf = make([]byte, copyBuffer)
+		list[i].copier.Buf = make([]byte, filecopy.BufferSize)
 		list[i].copier.Exact = true // sizes are compared before
 		list[i].copier.Tick = func(n int) { progress.Bytes.Add(uint64(n)) }
 	}
@@ -177,11 +140,10 @@ func (r *run) sumUp() {
 	}
 	lacking := fsat.Privileges(r.lacks.Load())
 	rep.Lacking, rep.UserNamespace = lacking.Names(), lacking&fsat.InitialUser != 0
-	rep.Failed, rep.FailedCount, rep.Damaged = r.tally.failed, r.tally.count, r.tally.damage
+	rep.Failed, rep.FailedCount, rep.Damaged = r.failures.Sorted()
 	slices.Sort(rep.Spared)
 	slices.Sort(rep.OtherTimes)
 	slices.SortFunc(rep.Unsaved, func(a, b UnsavedItem) int { return strings.Compare(a.Path, b.Path) })
-	slices.SortFunc(rep.Failed, func(a, b tree.FailedItem) int { return strings.Compare(a.Path, b.Path) })
 }
 
 func (n *NotHeld) add(m *NotHeld) {
@@ -205,22 +167,9 @@ func (r *run) failed(d *dir, e *index.Entry, err error) error {
 
 // note puts an entry on the list of those that were not restored.
 func (r *run) note(d *dir, e *index.Entry, err error) {
-	item := tree.FailedItem{Path: strings.Clone(d.child(e.Name)), Err: tree.Cause(err)}
-	entries := uint64(1)
-	if e.Type == index.Dir {
-		item.Below = e.Below
-		entries += e.Below.Files + e.Below.Dirs
-	}
-	r.tally.mu.Lock()
-	r.tally.count += entries
-	if errors.Is(err, tree.ErrDamaged) {
-		r.tally.damage += entries
-	}
-	if len(r.tally.failed) < tree.MaxListed {
-		r.tally.failed = append(r.tally.failed, item)
-	}
-	r.tally.mu.Unlock()
-	r.tell(Item{Path: item.Path, Action: Failed, Type: e.Type, Size: e.Size, Err: item.Err})
+	item := tree.FailedEntry(d.child(e.Name), e, err)
+	r.failures.Add(item)
+	r.tell(tree.Item{Path: item.Path, Action: tree.Failed, Type: e.Type, Size: e.Size, Err: item.Err})
 }
 
 // refused notes which of the needed privileges has kept root from what was refused.
@@ -236,9 +185,9 @@ func (r *run) ends(err error) bool {
 }
 
 // told tells what became of an entry of d that did not fail.
-func (r *run) told(d *dir, e *index.Entry, a Action) {
+func (r *run) told(d *dir, e *index.Entry, a tree.Action) {
 	if r.opt.Item != nil {
-		r.tell(Item{Path: d.child(e.Name), Action: a, Type: e.Type, Size: e.Size})
+		r.tell(tree.Item{Path: d.child(e.Name), Action: a, Type: e.Type, Size: e.Size})
 	}
 }
 
@@ -247,8 +196,8 @@ func (r *run) spared(path string) {
 	if !r.opt.Delete {
 		return
 	}
-	r.tally.mu.Lock()
-	defer r.tally.mu.Unlock()
+	r.reportLock.Lock()
+	defer r.reportLock.Unlock()
 	r.report.Spared = append(r.report.Spared, strings.Clone(path))
 }
 
@@ -269,7 +218,7 @@ func whyRefused(dir int, name string, err error) error {
 }
 
 // tell passes an item on to whoever is watching.
-func (r *run) tell(item Item) {
+func (r *run) tell(item tree.Item) {
 	if r.opt.Item == nil {
 		return
 	}

@@ -33,7 +33,7 @@ import (
 	"sync/atomic"
 	"syscall"
 
-	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/exclude"
 	"snapcopy/internal/fsat"
@@ -68,12 +68,6 @@ func (e *SpaceError) Error() string {
 
 func (e *SpaceError) Unwrap() []error { return []error{syscall.ENOSPC, ErrNoRoom} }
 
-// Source is a published snapshot to restore from.
-type Source struct {
-	Catalog *index.Catalog
-	Dir     string // the snapshot's folder, directly in the archive
-}
-
 // Options are the choices for one restore. The zero value is good.
 type Options struct {
 	// Threads is the number of workers. 0: one for each processor, at least 2 (so that one can wait for the disk) and
@@ -106,9 +100,9 @@ type Options struct {
 	// Attrs sets the file attributes that the source had (chattr): exactly those, where the target's file system can.
 	// Otherwise new files and folders have what they inherit.
 	Attrs    bool
-	Progress *Progress // nil: nobody is watching
+	Progress *tree.Progress // nil: nobody is watching
 	// Item, if set, is told what became of each entry. It is called from several workers, one call at a time.
-	Item func(Item)
+	Item func(tree.Item)
 	// Fault, if set, is asked before each step that changes the target, by the step's name; an error it returns takes
 	// the place of the step. For tests.
 	Fault func(step string) error
@@ -116,16 +110,10 @@ type Options struct {
 
 func (o *Options) threads() int { return workers.Number(o.Threads) }
 
-// Progress is what a restore has done so far; it may be read while it goes on.
-type Progress struct {
-	Files, Bytes             atomic.Uint64 // entries other than directories dealt with; bytes read of regular files
-	ExpectFiles, ExpectBytes atomic.Uint64 // what there is to restore; a link group's bytes count once for each name
-}
-
 // run is one restore under way.
 type run struct {
 	ctx    context.Context
-	from   Source
+	from   archive.Source
 	opt    Options
 	report *Report
 
@@ -161,7 +149,8 @@ type run struct {
 	linkErr    error
 	late       lateWork
 	writeOut   writeOut
-	tally      tally
+	failures   tree.Failures
+	reportLock sync.Mutex // of what workers add to the report
 	itemLock   sync.Mutex
 
 	scratchLock sync.Mutex
@@ -177,15 +166,15 @@ type run struct {
 // sensible to go on with: a path that is not in the snapshot or a target that cannot be used, both before anything is
 // written; a full file system; the end of ctx. What was restored until then is left, as the report returned with the
 // error says. When Run returns without an error, everything is on the disk.
-func Run(ctx context.Context, from Source, paths []string, to string, opt Options) (report *Report, err error) {
+func Run(ctx context.Context, from archive.Source, paths []string, to string, opt Options) (report *Report, err error) {
 	return start(ctx, from, paths, to, opt, nil)
 }
 
 // start is Run. swap, if not nil, opens the target, which exists and is to be moved.
-func start(ctx context.Context, from Source, paths []string, to string, opt Options,
+func start(ctx context.Context, from archive.Source, paths []string, to string, opt Options,
 	swap *swap) (report *Report, err error) {
 	if opt.Progress == nil {
-		opt.Progress = new(Progress)
+		opt.Progress = new(tree.Progress)
 	}
 	if opt.Exclude == nil {
 		opt.Exclude = exclude.New()
@@ -211,7 +200,7 @@ func start(ctx context.Context, from Source, paths []string, to string, opt Opti
 		return nil, err
 	}
 	r.whole = selected == nil
-	r.expect(selected)
+	opt.Progress.Expect(tree.TotalsOf(from.Catalog, selected))
 	if r.snapshot, err = fsat.OpenRoot(from.Dir); err != nil {
 		return nil, &fs.PathError{Op: "open snapshot", Path: from.Dir, Err: err}
 	}
@@ -279,35 +268,10 @@ func (r *run) finish() error {
 	if err := r.step("sync"); err != nil {
 		return err
 	}
-	if err := r.syncFS(); err != nil || r.swap == nil || r.tally.count > 0 {
+	if err := r.syncFS(); err != nil || r.swap == nil || r.failures.Any() {
 		return err
 	}
 	return r.exchange()
-}
-
-func (r *run) expect(selected []tree.Selection) {
-	var sum index.Totals
-	add := func(e *index.Entry) {
-		switch e.Type {
-		case index.Dir:
-			sum.Files += e.Below.Files
-			sum.Bytes += e.Below.Bytes
-		case index.File:
-			sum.Files++
-			sum.Bytes += e.Size
-		default:
-			sum.Files++
-		}
-	}
-	if selected == nil {
-		root := r.from.Catalog.Root()
-		add(&root)
-	}
-	for i := range selected {
-		add(&selected[i].Entry)
-	}
-	r.opt.Progress.ExpectFiles.Store(sum.Files)
-	r.opt.Progress.ExpectBytes.Store(sum.Bytes)
 }
 
 // openTarget opens the folder to restore into and makes it if it is missing, for us alone until it gets its metadata.

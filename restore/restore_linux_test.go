@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/testarchive"
 	"snapcopy/internal/tree"
@@ -39,7 +40,7 @@ func TestWholeSnapshotIsExact(t *testing.T) {
 // The catalog, not the mirror, says what an entry is: whatever became of the mirror's metadata.
 func TestMetadataComesFromCatalog(t *testing.T) {
 	source, want, _ := torture(t)
-	a := archive(t, source)
+	a := take(t, source)
 	mirror := testarchive.Builder{T: t, Root: a.Dir}
 	mirror.Mode("", 0o700)
 	mirror.Mode("plain", 0o600)
@@ -107,7 +108,7 @@ func TestOverlappingPathsKeepLinkGroups(t *testing.T) {
 	b := testarchive.Builder{T: t, Root: filepath.Join(testarchive.TempDir(t), "source")}
 	b.File("a/s/name", "x")
 	b.Link("a/s/name", "a/other")
-	a := archive(t, b.Root)
+	a := take(t, b.Root)
 	to := testarchive.Builder{T: t, Root: testarchive.TempDir(t)}
 	wantFailed(t, a.restore([]string{"a/s", "a"}, to.Root, Options{Threads: 1}))
 	for _, name := range []string{"a/other", "a/s/name"} {
@@ -125,7 +126,7 @@ func TestOverlappingPathsKeepLinkGroups(t *testing.T) {
 func TestTargetInsideArchiveIsRefused(t *testing.T) {
 	b := testarchive.Builder{T: t, Root: filepath.Join(testarchive.TempDir(t), "source")}
 	b.File("file", "x")
-	a := archive(t, b.Root)
+	a := take(t, b.Root)
 	before := testarchive.Describe(t, filepath.Dir(a.Dir))
 	link := filepath.Join(testarchive.TempDir(t), "link")
 	b.Check(os.Symlink(a.Dir, link))
@@ -147,7 +148,7 @@ func TestDamagedStoredFiles(t *testing.T) {
 	b.Dir("lost/empty")
 	b.Check(os.Symlink("x", b.Path("lost/symlink")))
 	b.File("secret", "must not be read through a link")
-	a := archive(t, b.Root)
+	a := take(t, b.Root)
 
 	m := testarchive.Builder{T: t, Root: a.Dir}
 	m.Check(os.WriteFile(m.Path("dir/flipped"), []byte("kontent of flipped"), 0o644))
@@ -210,7 +211,7 @@ func TestLinkGroupSurvivesALostName(t *testing.T) {
 		b.Mtime(dir, 1_000_000_000, 9)
 	}
 	want := testarchive.Describe(t, b.Root)
-	a := archive(t, b.Root)
+	a := take(t, b.Root)
 	m := testarchive.Builder{T: t, Root: a.Dir}
 	m.Check(os.Remove(m.Path("a/first")))
 	m.Check(os.WriteFile(m.Path("x/only"), []byte("both LOST"), 0o644))
@@ -245,7 +246,7 @@ func TestExistingNamesAreNotTouched(t *testing.T) {
 	b.File("dir into file/deep/file", "new")
 	b.Check(os.Symlink("new", b.Path("link")))
 	b.File("fresh/file", "new")
-	a := archive(t, b.Root)
+	a := take(t, b.Root)
 
 	outside := testarchive.Builder{T: t, Root: testarchive.TempDir(t)}
 	outside.File("kept", "old")
@@ -290,7 +291,7 @@ func TestEveryStepCanFail(t *testing.T) {
 	b.Link("a/file", "b/link")
 	b.Check(os.Symlink("x", b.Path("symlink")))
 	b.Dir("empty")
-	a := archive(t, b.Root)
+	a := take(t, b.Root)
 	want := testarchive.Describe(t, b.Root)
 	var steps []string
 	record := func(step string) error { steps = append(steps, step); return nil }
@@ -409,7 +410,7 @@ func TestTimesOutOfRangeAreCounted(t *testing.T) {
 		Mtime: index.Time{Sec: 1 << 40}, Target: "x", Size: 1}
 	c := testarchive.Model{}.Put("far", far).Catalog(t, dir, "catalog")
 	defer testarchive.CloseAll(t, c)
-	a := archived{Source{c, filepath.Join(dir, "archive", "snapshot")}, t}
+	a := archived{archive.Source{Catalog: c, Dir: filepath.Join(dir, "archive", "snapshot")}, t}
 	to := testarchive.Builder{T: t, Root: filepath.Join(dir, "to")}
 	to.Check(os.MkdirAll(a.Dir, 0o755))
 	rep := a.restore([]string{"far"}, to.Root, Options{})
@@ -425,10 +426,10 @@ func TestTimesOutOfRangeAreCounted(t *testing.T) {
 func TestDeepTree(t *testing.T) {
 	b := testarchive.Builder{T: t, Root: filepath.Join(testarchive.TempDir(t), "source")}
 	b.Deep("deep", 3000)
-	a := archive(t, b.Root)
+	a := take(t, b.Root)
 	to := filepath.Join(testarchive.TempDir(t), "to")
 	items, most := 0, 0
-	rep := a.restore(nil, to, Options{Threads: 2, Item: func(Item) {
+	rep := a.restore(nil, to, Options{Threads: 2, Item: func(tree.Item) {
 		if items++; items%50 == 0 { // on the way down there are files, on the way up directories
 			most = max(most, testarchive.OpenDescriptors(t))
 		}
@@ -442,12 +443,12 @@ func TestDeepTree(t *testing.T) {
 
 func TestItemsAndProgressAddUp(t *testing.T) {
 	_, _, a := torture(t)
-	counts := make(map[Action]uint64)
-	progress := new(Progress)
-	rep := a.restore(nil, filepath.Join(testarchive.TempDir(t), "to"), Options{Progress: progress, Item: func(i Item) {
+	counts := make(map[tree.Action]uint64)
+	progress := new(tree.Progress)
+	rep := a.restore(nil, filepath.Join(testarchive.TempDir(t), "to"), Options{Progress: progress, Item: func(i tree.Item) {
 		counts[i.Action]++
 	}})
-	if counts[Restored]+counts[Linked] != rep.Files+rep.Dirs || counts[Linked] != rep.Linked || rep.Linked == 0 {
+	if counts[tree.Restored]+counts[tree.Linked] != rep.Files+rep.Dirs || counts[tree.Linked] != rep.Linked || rep.Linked == 0 {
 		t.Errorf("items %v, report %+v", counts, rep)
 	}
 	if p := progress; p.Files.Load() != p.ExpectFiles.Load() || p.Files.Load() != rep.Files {

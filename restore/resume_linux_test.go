@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
 )
@@ -80,9 +81,9 @@ func (o *order) do() (rep *Report, err error) {
 		return nil
 	}}
 	if o.Swap {
-		return Swap(context.Background(), Source{c, o.Dir}, o.To, opt, o.Now)
+		return Swap(context.Background(), archive.Source{Catalog: c, Dir: o.Dir}, o.To, opt, o.Now)
 	}
-	return Run(context.Background(), Source{c, o.Dir}, o.Paths, o.To, opt)
+	return Run(context.Background(), archive.Source{Catalog: c, Dir: o.Dir}, o.Paths, o.To, opt)
 }
 
 // start starts a process that carries out the order.
@@ -164,7 +165,7 @@ func TestKilledRestoreGoesOn(t *testing.T) {
 			"char b/c/dev 0600 1:3\nset a owner=7:7 mtime=1000.1"
 	}
 	source := testarchive.BuiltTree(t, resumable()+"\n"+owned)
-	a := archive(t, source)
+	a := take(t, source)
 	want := testtree.Take(t, source)
 	for _, o := range []order{{}, {Named: true}, {Paths: []string{"a", "b", "sparse"}},
 		{Named: true, Paths: []string{"a", "b"}},
@@ -218,7 +219,7 @@ func TestKilledRestoreGoesOnWithoutPrivileges(t *testing.T) {
 	source := testarchive.BuiltTree(t, resumable()+"\ndir mine 0070\nfile mine/f 0400 x\nfile su 04755 x\n"+
 		"file t 0644 x xattr.trusted.n=1\nset b/c owner=1000:1000 mtime=1000.3\nset su owner=1000:1000 mode=04755\n"+
 		"set b mtime=1000.2\nset b/c/f mode=0444\nset b/y mode=0644\nset mine/f mode=0444\nset . mtime=1000.9")
-	a := archive(t, source)
+	a := take(t, source)
 	top := filepath.Dir(filepath.Dir(filepath.Dir(a.Dir)))
 	for path := filepath.Dir(a.catalogPath()); path != top; path = filepath.Dir(path) {
 		if err := os.Chmod(path, 0o755); err != nil {
@@ -274,7 +275,7 @@ func TestKilledRestoreGoesOnWithoutPrivileges(t *testing.T) {
 // Guards: the same at any moment, not just before a step.
 func TestKilledAtAnyTime(t *testing.T) {
 	source := testarchive.BuiltTree(t, resumable()+"\nfile large 0644 random=8000000:9")
-	a := archive(t, source)
+	a := take(t, source)
 	want := testtree.Take(t, source)
 	rng := rand.New(rand.NewPCG(5, 6))
 	kills := 0
@@ -299,7 +300,7 @@ func TestKilledAtAnyTime(t *testing.T) {
 // Guards: a cancelled restore ends with the cause, and goes on.
 func TestCancelledRestoreGoesOn(t *testing.T) {
 	source := testarchive.BuiltTree(t, resumable())
-	a := archive(t, source)
+	a := take(t, source)
 	for _, n := range []int{1, 5, 20, 50} {
 		to := filepath.Join(testarchive.TempDir(t), "to")
 		ctx, cancel := context.WithCancelCause(context.Background())
@@ -323,7 +324,7 @@ func TestCancelledRestoreGoesOn(t *testing.T) {
 // Guards: cancelled while contents are brought to the disk, which may take long, it ends as cancelled, and goes on.
 func TestCancelledInSync(t *testing.T) {
 	source := testarchive.BuiltTree(t, resumable())
-	a := archive(t, source)
+	a := take(t, source)
 	to := filepath.Join(testarchive.TempDir(t), "to")
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -343,7 +344,7 @@ func TestCancelledInSync(t *testing.T) {
 // unfinished restore keeps what it has.
 func TestGoingOnKeepsForeignFiles(t *testing.T) {
 	source := testarchive.BuiltTree(t, resumable())
-	a := archive(t, source)
+	a := take(t, source)
 	to := filepath.Join(testarchive.TempDir(t), "to")
 	o := order{Catalog: a.catalogPath(), Dir: a.Dir, To: to, KillAt: 3}
 	o.run(t)
@@ -365,7 +366,7 @@ func TestGoingOnKeepsForeignFiles(t *testing.T) {
 func TestGoingOnReplacesParts(t *testing.T) {
 	const size = 2_000_000
 	source := testarchive.BuiltTree(t, "dir d 0755\nfile d/f 0644 random=2000000:1 mtime=5\nfile d/last 0644 x")
-	a := archive(t, source)
+	a := take(t, source)
 	stored, err := os.ReadFile(filepath.Join(source, "d/f"))
 	if err != nil {
 		t.Fatal(err)
@@ -445,9 +446,9 @@ func TestGoingOnReplacesParts(t *testing.T) {
 
 // Guards: the note of a restore that nobody goes on with does not get into an exact mirror of another snapshot.
 func TestNoteOfAnotherRestore(t *testing.T) {
-	first := archive(t, testarchive.BuiltTree(t, resumable()))
+	first := take(t, testarchive.BuiltTree(t, resumable()))
 	source := testarchive.BuiltTree(t, "file f 0644 x\ndir a 0700\nset . mtime=3")
-	second := archive(t, source)
+	second := take(t, source)
 	to := filepath.Join(testarchive.TempDir(t), "to")
 	o := order{Catalog: first.catalogPath(), Dir: first.Dir, To: to, KillAt: 20}
 	o.run(t)

@@ -21,7 +21,7 @@ import (
 func TestGoingOnDropsDamagedParts(t *testing.T) {
 	source := testarchive.BuiltTree(t, "dir d 0755\nfile d/f 0644 random=10000:1 mtime=5\nfile d/group 0644 random=10000:2 mtime=5\n"+
 		"link d/name d/group\nfile d/ready 0644 random=10000:3 mtime=5")
-	a := archive(t, source)
+	a := take(t, source)
 	ready, err := os.ReadFile(filepath.Join(source, "d/ready"))
 	if err != nil {
 		t.Fatal(err)
@@ -77,7 +77,7 @@ func TestGoingOnWithClosedFiles(t *testing.T) {
 	const user = 1000
 	source := testarchive.BuiltTree(t, "dir d 0755 owner=1000:1000\nfile d/a 0040 a owner=1000:1000 mtime=5\n"+
 		"file d/b 0 b owner=1000:1000 mtime=5\nset d mtime=5\nset . owner=1000:1000 mode=0755 mtime=5")
-	a := archive(t, source)
+	a := take(t, source)
 	for _, path := range []string{a.Dir + "/d/a", a.Dir + "/d/b", a.catalogPath()} { // the user may read the archive
 		if err := os.Chmod(path, 0o644); err != nil {
 			t.Fatal(err)
@@ -112,7 +112,7 @@ func TestPowerCutDuringLastSync(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			disk := testtree.NewDisk(t, kind, 400<<20)
 			source := testarchive.BuiltTree(t, "dir d 0755\nfile d/a 0644 random=10000:1\nfile d/b 0600 random=100000:2\nfile c 0644 x")
-			a := archive(t, source)
+			a := take(t, source)
 			to := filepath.Join(disk.Path, "to")
 			opt := Options{Fault: func(step string) error {
 				if step != "sync" {

@@ -15,15 +15,17 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"snapcopy/internal/archive"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/overlay"
 	"snapcopy/internal/rmtree"
+	"snapcopy/internal/tree"
 )
 
 // maxRounds is how often what escaped a walk is looked for again: folders that are being renamed can do that.
 const maxRounds = 20
 
-func settle(ctx context.Context, from Source, mountpoint string, opt SettleOptions) (r *SettleReport, err error) {
+func settle(ctx context.Context, from archive.Source, mountpoint string, opt SettleOptions) (r *SettleReport, err error) {
 	in, err := locateInstant(mountpoint)
 	if err != nil {
 		return nil, err
@@ -54,14 +56,14 @@ func settle(ctx context.Context, from Source, mountpoint string, opt SettleOptio
 // settling is one Settle under way.
 type settling struct {
 	*instant
-	from    Source
-	opt     SettleOptions
-	report  *SettleReport
-	tally   tally
-	notes   sync.Mutex
-	workers []settler
-	sharing bool      // the kernel copies by reflinks
-	gone    time.Time // since when there is nothing at the mountpoint; zero: there is
+	from     archive.Source
+	opt      SettleOptions
+	report   *SettleReport
+	failures tree.Failures
+	notes    sync.Mutex
+	workers  []settler
+	sharing  bool      // the kernel copies by reflinks
+	gone     time.Time // since when there is nothing at the mountpoint; zero: there is
 }
 
 func (s *settling) threads() int {

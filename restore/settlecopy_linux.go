@@ -52,7 +52,7 @@ func (s *settling) copyRound(ctx context.Context) (err error) {
 	s.workers = make([]settler, s.threads())
 	for i := range s.workers {
 		w := &s.workers[i]
-		w.buf, w.copier.Buf = make([]byte, 64<<10), make([]byte, copyBuffer)
+		w.buf, w.copier.Buf = make([]byte, 64<<10), make([]byte, filecopy.BufferSize)
 		w.copier.Tick = func(n int) { s.opt.Progress.Bytes.Add(uint64(n)) }
 	}
 	top := merge{lower: true, pos: s.from.Catalog.Root().Child}
@@ -70,8 +70,7 @@ func (s *settling) copyRound(ctx context.Context) (err error) {
 		s.report.Changed += s.workers[i].changed
 		s.report.BytesChecked += s.workers[i].bytesChecked
 	}
-	s.report.Failed, s.report.FailedCount = s.tally.failed, s.tally.count
-	slices.SortFunc(s.report.Failed, func(a, b tree.FailedItem) int { return strings.Compare(a.Path, b.Path) })
+	s.report.Failed, s.report.FailedCount, _ = s.failures.Sorted()
 	return err
 }
 
@@ -200,7 +199,7 @@ func (s *settling) copyEntry(ctx context.Context, w *settler, m merge, r *index.
 	case ctx.Err() != nil || fsat.IsNoSpace(err):
 		return fmt.Errorf("copy %q: %w", pathIn(m.at, e.Name), err)
 	default:
-		s.failed(tree.FailedItem{Path: pathIn(m.at, e.Name), Err: fmt.Errorf("copy: %w", err)})
+		s.failures.Add(tree.FailedItem{Path: pathIn(m.at, e.Name), Err: fmt.Errorf("copy: %w", err)})
 	}
 	return nil
 }
@@ -248,15 +247,6 @@ func (s *settling) shares(lower int) (bool, error) {
 }
 
 func pathIn(at *way, name string) string { return strings.Join(append(at.names(), name), "/") }
-
-func (s *settling) failed(item tree.FailedItem) {
-	s.tally.mu.Lock()
-	defer s.tally.mu.Unlock()
-	s.tally.count++
-	if len(s.tally.failed) < tree.MaxListed {
-		s.tally.failed = append(s.tally.failed, item)
-	}
-}
 
 // check compares a stored file with its hash. It reads the archive and not the mounted tree, so that no writer there
 // comes in between: what the kernel copies is what is read here.

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"snapcopy/internal/filecopy"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/overlay"
 )
@@ -55,7 +56,7 @@ func (s *settling) digAll() (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	buf := make([]byte, copyBuffer)
+	buf := make([]byte, filecopy.BufferSize)
 	for lines := bufio.NewReader(f); ; {
 		line, err := lines.ReadString('\n')
 		if err == io.EOF { // what may be there without an end was not copied

@@ -36,7 +36,7 @@ func (r *run) lookAtSpace(empty bool, selected []tree.Selection) error {
 // needed adds up what is to be restored, without holes, what is left out, and second names of an inode: sizes alone have
 // shown that it may be too much.
 func (r *run) needed(selected []tree.Selection) (uint64, error) {
-	c := spaceCount{run: r, seen: make(map[groupKey]bool)}
+	c := spaceCount{run: r, seen: make(map[tree.GroupKey]bool)}
 	if selected == nil {
 		root := r.from.Catalog.Root()
 		c.below("", &root)
@@ -51,7 +51,7 @@ func (r *run) needed(selected []tree.Selection) (uint64, error) {
 type spaceCount struct {
 	run   *run
 	bytes uint64
-	seen  map[groupKey]bool // inodes with several names
+	seen  map[tree.GroupKey]bool // inodes with several names
 }
 
 // below counts what is in a folder, by its sizes alone if its record is damaged.
@@ -93,7 +93,7 @@ func withoutHoles(e *index.Entry) uint64 {
 
 // known reports whether a name of the same inode has been counted.
 func (c *spaceCount) known(e *index.Entry) bool {
-	key := keyOf(e)
+	key := tree.GroupKeyOf(e)
 	known := c.seen[key]
 	c.seen[key] = true
 	return known

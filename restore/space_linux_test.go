@@ -24,7 +24,7 @@ func TestFullDisk(t *testing.T) {
 	disk := testtree.NewDisk(t, "ext4", 16<<20)
 	source := testarchive.BuiltTree(t, "dir d 0755\nfile d/a 0644 random=3000000:1\nfile d/b 0644 random=3000000:2\nlink c d/b\n"+
 		"file e 0644 random=3000000:3\nset d mtime=7\nset . mtime=8")
-	a := archive(t, source)
+	a := take(t, source)
 	filler := filepath.Join(disk.Path, "filler")
 	if err := os.WriteFile(filler, testtree.Random(8<<20, 1), 0o600); err != nil {
 		t.Fatal(err)
@@ -84,7 +84,7 @@ func TestFullDisk(t *testing.T) {
 func TestFullDiskForXattrs(t *testing.T) {
 	disk := testtree.NewDisk(t, "ext4", 16<<20, "-m", "0")
 	source := testarchive.BuiltTree(t, "file f 0644 xattr.user.a="+strings.Repeat("x", 600)+"\nfile g 0644\nset . mtime=8")
-	a := archive(t, source)
+	a := take(t, source)
 	to := filepath.Join(disk.Path, "to")
 	if err := os.Mkdir(to, 0o755); err != nil {
 		t.Fatal(err)
@@ -128,7 +128,7 @@ func fillUp(t *testing.T, filler string) {
 // Guards: Verify reads back what was written, counts it, and does not let through what reads back as something else.
 func TestVerifyReadsBack(t *testing.T) {
 	source := testarchive.BuiltTree(t, "file f 0644 random=100000:1\nfile g 0644 other\nlink h g\nset . mtime=3")
-	a := archive(t, source)
+	a := take(t, source)
 	to := filepath.Join(testarchive.TempDir(t), "to")
 	if rep := a.wantMirror(source, to, Options{Verify: true}); rep.BytesVerified != 100_005 {
 		t.Errorf("%d bytes verified", rep.BytesVerified)
@@ -204,7 +204,7 @@ func TestAttributesAreMirrored(t *testing.T) {
 		}
 		return text.String()
 	}
-	a := archive(t, source)
+	a := take(t, source)
 	opt := mirror
 	opt.Attrs = true
 	for range 2 {
@@ -230,7 +230,7 @@ func TestSpaceOfWhatIsStored(t *testing.T) {
 	disk := testtree.NewDisk(t, "ext4", 16<<20)
 	source := testarchive.BuiltTree(t, "dir d 0755\nfile d/hole 0644 hole=200000000\nfile d/a 0644 random=6000000:1\nlink b d/a\nlink c d/a\n"+
 		"dir out 0755\nfile out/x 0644 random=6000000:2\nset d mtime=7\nset . mtime=8")
-	a := archive(t, source)
+	a := take(t, source)
 	to := filepath.Join(disk.Path, "to")
 	if rep := a.restore([]string{"d", "b"}, to, Options{}); rep.FailedCount > 0 || rep.Linked != 1 {
 		t.Errorf("report %+v", rep)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/leftover"
 	"snapcopy/internal/tree"
@@ -65,7 +66,7 @@ func noMountsBelow(dir int, name string) (err error) {
 // the next Swap goes on from there, unless it was complete and only the exchange was missing. A file system that cannot
 // exchange names makes two renames of it, between which to does not exist. What keeps the new tree's top from being
 // moved (chattr) is set after the exchange. opt.Overwrite, Delete, BackupSuffix, InPlace and DryRun have no meaning here.
-func Swap(ctx context.Context, from Source, to string, opt Options, now time.Time) (*Report, error) {
+func Swap(ctx context.Context, from archive.Source, to string, opt Options, now time.Time) (*Report, error) {
 	s, err := openSwap(from, to, now)
 	if err != nil {
 		return nil, err
@@ -166,7 +167,7 @@ func (s *swap) oldPath() string {
 	return filepath.Join(s.parent, s.old)
 }
 
-func openSwap(from Source, to string, now time.Time) (s swap, err error) {
+func openSwap(from archive.Source, to string, now time.Time) (s swap, err error) {
 	abs, err := filepath.Abs(to)
 	if err != nil {
 		return s, err

@@ -37,7 +37,7 @@ func names(t *testing.T, dir string) (list []string) {
 // Guards: the new tree is exact, the old one is kept as it was, also if several exchanges fall into one second.
 func TestSwapExchangesTrees(t *testing.T) {
 	source := testarchive.BuiltTree(t, resumable())
-	a := archive(t, source)
+	a := take(t, source)
 	want := testtree.Take(t, source)
 	folder := testarchive.BuiltTree(t, "dir site 0711 mtime=5\nfile site/own 0600 x\ndir site/deep 0500\nfile site/deep/f 0400 y\n"+
 		"link site/l site/own")
@@ -64,7 +64,7 @@ func TestSwapExchangesTrees(t *testing.T) {
 // Guards: a missing target, a link to a folder, and what cannot be exchanged.
 func TestSwapTargets(t *testing.T) {
 	source := testarchive.BuiltTree(t, "file f 0644 x\nset . mtime=3")
-	a := archive(t, source)
+	a := take(t, source)
 	want := testtree.Take(t, source)
 	folder := testarchive.BuiltTree(t, "dir real 0755\ndir real/site 0755\nfile real/site/own 0644\nsymlink link real/site\n"+
 		"file file 0644\nsymlink broken nowhere")
@@ -114,7 +114,7 @@ func TestSwapTargets(t *testing.T) {
 
 // Guards: what is planted under the new tree's name is not followed, and a user's folder of that name stays as it is.
 func TestSwapDoesNotFollowAPlantedLink(t *testing.T) {
-	a := archive(t, testarchive.BuiltTree(t, "file f 0644 x"))
+	a := take(t, testarchive.BuiltTree(t, "file f 0644 x"))
 	folder := testarchive.BuiltTree(t, "dir site 0755\ndir outside 0700\nfile outside/own 0600 x\nsymlink .site.snapcopy-new outside")
 	testtree.Build(t, folder, "dir .site.snapcopy-new-2 0700\nfile .site.snapcopy-new-2/mine 0600 x\n"+
 		"file .site.snapcopy-new-2/"+unfinishedName+" 0600 mine\nfile .site.snapcopy-new-3 0600 x\ndir .site.snapcopy-new-4 0755")
@@ -138,7 +138,7 @@ func TestSwapDoesNotFollowAPlantedLink(t *testing.T) {
 // Guards: nothing is exchanged if anything could not be restored; the next run goes on from there.
 func TestSwapOfADamagedSnapshot(t *testing.T) {
 	source := testarchive.BuiltTree(t, "file f 0644 good\nfile g 0644 also\nset . mtime=4")
-	a := archive(t, source)
+	a := take(t, source)
 	folder := testarchive.BuiltTree(t, "dir site 0755\nfile site/own 0644")
 	to := filepath.Join(folder, "site")
 	before := states(t, to)
@@ -168,7 +168,7 @@ func TestSwapOfADamagedSnapshot(t *testing.T) {
 func TestSwapCutShort(t *testing.T) {
 	source := testarchive.BuiltTree(t, "dir d 0500 mtime=1\nfile d/f 0644 x\nfile l 0600 shared\nlink d/l l\nset . mtime=2")
 	other := testarchive.BuiltTree(t, "dir d 0755 mtime=1\nfile d/g 0644 other\nset . mtime=3")
-	a, b := archive(t, source), archive(t, other)
+	a, b := take(t, source), take(t, other)
 	const before = "dir site 0711 mtime=5\nfile site/own 0600 x mtime=5\nset site mtime=5"
 	old := testtree.Take(t, filepath.Join(testarchive.BuiltTree(t, before), "site"))
 	want := []testtree.Tree{testtree.Take(t, source), testtree.Take(t, other)}
@@ -258,7 +258,7 @@ func TestSwapOfAnImmutableTop(t *testing.T) {
 		t.Skip("no file attributes here")
 	}
 	t.Cleanup(func() { chattr(t, "-i", source, []string{"."}) })
-	a := archive(t, source)
+	a := take(t, source)
 	t.Cleanup(func() { chattr(t, "-i", to, []string{"."}) })
 	rep, err := Swap(context.Background(), a.Source, to, Options{Attrs: true}, swapTime)
 	if err != nil {

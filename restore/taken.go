@@ -96,8 +96,8 @@ func (r *run) settleTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat, diff
 	switch {
 	case diff == noDifference && r.opt.Overwrite != OverwriteAlways:
 		w.counts.Unchanged++
-		r.opt.Progress.Bytes.Add(sizeOf(e))
-		r.told(d, e, Same)
+		r.opt.Progress.Bytes.Add(tree.ContentBytes(e))
+		r.told(d, e, tree.Same)
 		return nil
 	case r.opt.Overwrite == OverwriteNever && !(r.mends() && (diff == otherMetadata || diff == partOfContent)):
 		return fmt.Errorf("%w and differs", ErrExists)
@@ -332,13 +332,13 @@ func (r *run) compareFile(m *wanted, st *fsat.Stat, meta bool) (diff difference,
 func (r *run) update(w *worker, d *dir, e *index.Entry, seen *fsat.Stat) (made fsat.Stat, err error) {
 	if r.opt.DryRun {
 		w.counts.Metadata++
-		r.told(d, e, Updated)
+		r.told(d, e, tree.Updated)
 		return *seen, nil
 	}
 	if err := r.step("update"); err != nil {
 		return made, fmt.Errorf("update: %w", err)
 	}
-	want, err := w.xattrs.get(r.from.Catalog, e.Xattrs)
+	want, err := w.xattrs.Get(r.from.Catalog, e.Xattrs)
 	if err != nil {
 		return made, err
 	}
@@ -363,7 +363,7 @@ func (r *run) update(w *worker, d *dir, e *index.Entry, seen *fsat.Stat) (made f
 	r.lockLater(d, e.Name, e, &s.stat)
 	w.counts.Metadata++
 	r.opt.Progress.Bytes.Add(e.Size)
-	r.told(d, e, Updated)
+	r.told(d, e, tree.Updated)
 	return s.stat, nil
 }
 
@@ -379,7 +379,7 @@ func (r *run) mayUpdate(w *worker, e *index.Entry, st *fsat.Stat) bool {
 	case st.UID == r.euid:
 		return true
 	}
-	set, err := w.xattrs.get(r.from.Catalog, e.Xattrs)
+	set, err := w.xattrs.Get(r.from.Catalog, e.Xattrs)
 	return err == nil && !slices.ContainsFunc(set, func(x index.Xattr) bool { return x.Name == capability })
 }
 

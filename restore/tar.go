@@ -8,12 +8,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"slices"
-	"strings"
 
 	"github.com/klauspost/compress/zstd"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/exclude"
 	"snapcopy/internal/filecopy"
@@ -27,9 +26,9 @@ type TarOptions struct {
 	Zstd bool // compress the archive
 	// Exclude leaves out what it matches. nil: nothing.
 	Exclude  *exclude.Matcher
-	Progress *Progress // nil: nobody is watching
+	Progress *tree.Progress // nil: nobody is watching
 	// Item, if set, is told what became of each entry.
-	Item func(Item)
+	Item func(tree.Item)
 	// Fault, if set, is asked before a file is read again, with "read again"; an error it returns takes the place of
 	// that. For tests.
 	Fault func(step string) error
@@ -67,7 +66,7 @@ var ErrNotInTar = pax.ErrCannotHold
 // tarRun is one archive under way.
 type tarRun struct {
 	ctx    context.Context
-	from   Source
+	from   archive.Source
 	opt    TarOptions
 	report *TarReport
 	out    *pax.Writer
@@ -76,11 +75,12 @@ type tarRun struct {
 	snapshot int              // handle of the snapshot's folder
 	top      tarDir
 	dirs     dirhandles.Set[*tarDir]
-	groups   map[groupKey]*tarGroup
+	groups   map[tree.GroupKey]*tarGroup
 	late     int // names kept in groups
 	copier   filecopy.Copier
 	small    bytes.Buffer // content of a file that is held in memory until it is known to be right
-	xattrs   xattrCache
+	xattrs   tree.XattrCache
+	failures tree.Failures
 }
 
 // WriteTar writes a published snapshot to w as a tar archive in the POSIX pax format, in the order of the catalog: a
@@ -96,26 +96,26 @@ type tarRun struct {
 //
 // Memory grows with the depth of the tree, with the largest directory, and with the number of inodes of which several
 // names are wanted and only some came so far: for each of them about 100 bytes and a path.
-func WriteTar(ctx context.Context, from Source, paths []string, w io.Writer, opt TarOptions) (_ *TarReport, err error) {
+func WriteTar(ctx context.Context, from archive.Source, paths []string, w io.Writer, opt TarOptions) (_ *TarReport, err error) {
 	if opt.Progress == nil {
-		opt.Progress = new(Progress)
+		opt.Progress = new(tree.Progress)
 	}
 	if opt.Exclude == nil {
 		opt.Exclude = exclude.New()
 	}
-	t := &tarRun{ctx: ctx, from: from, opt: opt, groups: make(map[groupKey]*tarGroup)}
+	t := &tarRun{ctx: ctx, from: from, opt: opt, groups: make(map[tree.GroupKey]*tarGroup)}
 	t.report = &TarReport{Snapshot: from.Catalog.Summary().Snapshot}
 	if t.selected, err = tree.Select(from.Catalog, paths, false); err != nil {
 		return nil, err
 	}
-	(&run{from: from, opt: Options{Progress: opt.Progress}}).expect(t.selected)
+	opt.Progress.Expect(tree.TotalsOf(from.Catalog, t.selected))
 	if t.snapshot, err = fsat.OpenRoot(from.Dir); err != nil {
 		return nil, &fs.PathError{Op: "open snapshot", Path: from.Dir, Err: err}
 	}
 	defer func() { err = errors.Join(err, fsat.Close(t.snapshot)) }()
 
 	err = t.compressed(w, t.archive)
-	slices.SortFunc(t.report.Failed, func(a, b tree.FailedItem) int { return strings.Compare(a.Path, b.Path) })
+	t.report.Failed, t.report.FailedCount, t.report.Damaged = t.failures.Sorted()
 	return t.report, err
 }
 
@@ -145,7 +145,7 @@ const archiveBuffer = 256 << 10
 func (t *tarRun) archive(w io.Writer) (err error) {
 	buffer := bufio.NewWriterSize(w, archiveBuffer)
 	t.out = pax.NewWriter(buffer)
-	t.copier.Buf = make([]byte, copyBuffer)
+	t.copier.Buf = make([]byte, filecopy.BufferSize)
 	defer func() { t.report.BytesArchive = uint64(t.out.Written()) }()
 	if err = t.members(); err == nil {
 		err = withAlso(nil, t.out.Close())
@@ -182,17 +182,17 @@ func (t *tarRun) members() (err error) {
 }
 
 // add counts an entry that is in the archive.
-func (t *tarRun) add(d *tarDir, e *index.Entry, what Action) {
+func (t *tarRun) add(d *tarDir, e *index.Entry, what tree.Action) {
 	if e.Type == index.Dir {
 		t.report.Dirs++
 	} else {
 		t.report.Files++
 	}
-	if what == Linked {
+	if what == tree.Linked {
 		t.report.Linked++
 	}
 	if t.opt.Item != nil {
-		t.opt.Item(Item{Path: d.child(e.Name), Action: what, Type: e.Type, Size: e.Size})
+		t.opt.Item(tree.Item{Path: d.child(e.Name), Action: what, Type: e.Type, Size: e.Size})
 	}
 }
 
@@ -213,24 +213,12 @@ func (t *tarRun) failed(d *tarDir, e *index.Entry, err error) error {
 
 // list puts an entry on the list of those that are not in the archive.
 func (t *tarRun) list(d *tarDir, e *index.Entry, err error) {
-	item := tree.FailedItem{Path: strings.Clone(d.child(e.Name)), Err: tree.Cause(err)}
-	entries := uint64(1)
-	if e.Type == index.Dir {
-		item.Below = e.Below
-		entries += e.Below.Files + e.Below.Dirs
-	}
-	r := t.report
-	r.FailedCount += entries
-	if errors.Is(err, tree.ErrDamaged) {
-		r.Damaged += entries
-	}
+	item := tree.FailedEntry(d.child(e.Name), e, err)
+	t.failures.Add(item)
 	if errors.Is(err, ErrNotInTar) {
-		r.NotInTar += entries
-	}
-	if len(r.Failed) < tree.MaxListed {
-		r.Failed = append(r.Failed, item)
+		t.report.NotInTar += item.Entries()
 	}
 	if t.opt.Item != nil {
-		t.opt.Item(Item{Path: item.Path, Action: Failed, Type: e.Type, Size: e.Size, Err: item.Err})
+		t.opt.Item(tree.Item{Path: item.Path, Action: tree.Failed, Type: e.Type, Size: e.Size, Err: item.Err})
 	}
 }

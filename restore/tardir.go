@@ -70,7 +70,7 @@ func (d *tarDir) ownMember() string {
 func (t *tarRun) start() error {
 	t.dirs.Open = func(d *tarDir) error {
 		if d.lost == nil {
-			d.src, d.lost = stored(fsat.OpenPath(t.snapshot, d.path()))
+			d.src, d.lost = tree.OpenedStored(fsat.OpenPath(t.snapshot, d.path()))
 		}
 		return nil
 	}
@@ -100,7 +100,7 @@ func (t *tarRun) start() error {
 // selection writes one path.
 func (t *tarRun) selection(s *tree.Selection) error {
 	base := &tarDir{parent: &t.top, name: s.Folder, base: true}
-	base.src, base.lost = stored(fsat.OpenPath(t.snapshot, base.name))
+	base.src, base.lost = tree.OpenedStored(fsat.OpenPath(t.snapshot, base.name))
 	if err := base.Enter(&t.top.Dir, base); err != nil {
 		return err
 	}
@@ -158,7 +158,7 @@ func (t *tarRun) leaf(d *tarDir, e *index.Entry) error {
 	if err := t.make(d, e); err != nil {
 		return t.failed(d, e, err)
 	}
-	t.add(d, e, Restored)
+	t.add(d, e, tree.Restored)
 	return nil
 }
 
@@ -177,7 +177,7 @@ func (t *tarRun) folder(parent *tarDir, e *index.Entry) error {
 	if err != nil {
 		err = t.failed(parent, &d.entry, err)
 	} else {
-		t.add(parent, &d.entry, Restored)
+		t.add(parent, &d.entry, tree.Restored)
 		err = t.entries(d, rec)
 	}
 	return errors.Join(err, d.Leave())
@@ -193,7 +193,7 @@ func (t *tarRun) enter(parent *tarDir, e *index.Entry) (d *tarDir, err error) {
 	d.name = d.entry.Name
 	d.src, d.lost = fsat.NoDir, parent.lost
 	if parent.src >= 0 {
-		d.src, d.lost = stored(fsat.OpenDir(parent.src, d.name))
+		d.src, d.lost = tree.OpenedStored(fsat.OpenDir(parent.src, d.name))
 	}
 	return d, errors.Join(d.Enter(&parent.Dir, d), parent.Release())
 }
@@ -211,7 +211,7 @@ func (t *tarRun) entries(d *tarDir, rec *index.Record) error {
 
 // begin begins a member with the metadata of an entry.
 func (t *tarRun) begin(member string, e *index.Entry, h *pax.Header) error {
-	set, err := t.xattrs.get(t.from.Catalog, e.Xattrs)
+	set, err := t.xattrs.Get(t.from.Catalog, e.Xattrs)
 	if err != nil {
 		return err
 	}

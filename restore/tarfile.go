@@ -55,7 +55,7 @@ func (t *tarRun) file(d *tarDir, e *index.Entry) (err error) {
 	for _, r := range h.Data {
 		data += r.End - r.Start
 	}
-	if data <= copyBuffer {
+	if data <= filecopy.BufferSize {
 		err = t.fileAtOnce(d, e, h, src)
 	} else {
 		err = t.fileTwice(d, e, h, src)

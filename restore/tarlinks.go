@@ -24,9 +24,12 @@ type tarLate struct {
 	err   error
 }
 
+// maxLateNames bounds the names kept in all groups; the ones beyond it fail at once.
+const maxLateNames = 10_000
+
 // linked writes one of several names of an inode: as a link to the one written before, if there is one.
 func (t *tarRun) linked(d *tarDir, e *index.Entry) error {
-	key := keyOf(e)
+	key := tree.GroupKeyOf(e)
 	g := t.groups[key]
 	if g == nil {
 		g = &tarGroup{left: int64(e.Nlink)}
@@ -49,10 +52,10 @@ func (t *tarRun) linked(d *tarDir, e *index.Entry) error {
 	}
 	switch {
 	case err == nil:
-		t.add(d, e, Restored)
+		t.add(d, e, tree.Restored)
 		g.name = d.member(e.Name)
 		return t.linkLate(g)
-	case errors.Is(err, tree.ErrDamaged) && !errors.Is(err, errUnsteady) && t.ctx.Err() == nil && t.late < maxLate:
+	case errors.Is(err, tree.ErrDamaged) && !errors.Is(err, errUnsteady) && t.ctx.Err() == nil && t.late < maxLateNames:
 		if errors.Is(err, tree.ErrContent) {
 			g.bad = e.Stored
 		}
@@ -70,8 +73,8 @@ func (t *tarRun) link(d *tarDir, e *index.Entry, g *tarGroup) error {
 	if err := t.begin(d.member(e.Name), e, &pax.Header{Kind: pax.HardLink, Target: g.name}); err != nil {
 		return err
 	}
-	t.opt.Progress.Bytes.Add(sizeOf(e))
-	t.add(d, e, Linked)
+	t.opt.Progress.Bytes.Add(tree.ContentBytes(e))
+	t.add(d, e, tree.Linked)
 	return nil
 }
 

@@ -116,9 +116,9 @@ func tarTorture(t *testing.T, root string) {
 		b.Owner(name, id, id-1)
 	}
 	b.File("tar/acl ids", "")
-	b.Xattr("tar/acl ids", accessACL, aclFor(0, 2147483647))
+	b.Xattr("tar/acl ids", "system.posix_acl_access", aclFor(0, 2147483647))
 	b.File("tar/acl large id", "")
-	b.Xattr("tar/acl large id", accessACL, aclFor(2147483648, 4294967294))
+	b.Xattr("tar/acl large id", "system.posix_acl_access", aclFor(2147483648, 4294967294))
 
 	for _, name := range []string{"user.a=b", "user.50%", "user.line\nline", "user.\u00fc", "user.\xff"} {
 		file := "tar/xattr " + strings.ReplaceAll(name, "\n", "")
@@ -129,11 +129,11 @@ func tarTorture(t *testing.T, root string) {
 	b.Xattr("tar/xattr binary", "user.binary", "\n12 a=b\n\x00\xff=")
 	b.Xattr("tar/xattr binary", "user.large", strings.Repeat("v", 3000))
 	b.Dir("tar/inherits")
-	b.Xattr("tar/inherits", defaultACL, testarchive.ACL(5))
+	b.Xattr("tar/inherits", "system.posix_acl_default", testarchive.ACL(5))
 	b.File("tar/inherits/nothing/file", "x")
-	b.Check(unix.Removexattr(b.Path("tar/inherits/nothing"), defaultACL))
-	b.Check(unix.Removexattr(b.Path("tar/inherits/nothing/file"), accessACL))
-	b.Check(unix.Removexattr(b.Path("tar/inherits/nothing"), accessACL))
+	b.Check(unix.Removexattr(b.Path("tar/inherits/nothing"), "system.posix_acl_default"))
+	b.Check(unix.Removexattr(b.Path("tar/inherits/nothing/file"), "system.posix_acl_access"))
+	b.Check(unix.Removexattr(b.Path("tar/inherits/nothing"), "system.posix_acl_access"))
 
 	for _, f := range []struct {
 		name   string

@@ -2,18 +2,12 @@ package restore
 
 import (
 	"context"
-	"errors"
-	"os"
-	"path/filepath"
 	"slices"
-	"sync"
 	"testing"
 
-	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/leftover"
 	"snapcopy/internal/testarchive"
-	"snapcopy/internal/testtree"
-	"snapcopy/snapshot"
 )
 
 // unfinishedName is the name of the note of a restore that is not finished.
@@ -21,32 +15,26 @@ var unfinishedName = leftover.NoteName(0)
 
 // archived is a snapshot that a test has made.
 type archived struct {
-	Source
+	archive.Source
 	t *testing.T
 }
 
-// archive takes a snapshot of a tree.
-func archive(t *testing.T, source string) archived {
+// take takes a snapshot of a tree.
+func take(t *testing.T, source string) archived {
 	t.Helper()
-	a := archiveIn(t, source, filepath.Join(testarchive.TempDir(t), "archive"))
-	t.Cleanup(func() { testarchive.CloseAll(t, a.Catalog) })
-	return a
+	return archived{testarchive.Take(t, source), t}
 }
 
-func archiveIn(t *testing.T, source, path string) archived {
+func takeIn(t *testing.T, source, path string) archived {
 	t.Helper()
-	rep, err := snapshot.Run(context.Background(), source, path, snapshot.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if rep.Incomplete {
-		t.Fatalf("snapshot is incomplete: %v", rep.Failed)
-	}
-	c, err := index.Open(filepath.Join(path, ".snapcopy", "catalogs", rep.Snapshot+".cat"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return archived{Source{c, filepath.Join(path, rep.Snapshot)}, t}
+	return archived{testarchive.TakeIn(t, source, path), t}
+}
+
+// torture is [torturedTree] with a snapshot that can be restored.
+func torture(t *testing.T) (source string, want []string, a archived) {
+	t.Helper()
+	source, want, from := testarchive.Torture(t)
+	return source, want, archived{from, t}
 }
 
 // restore restores without an error of the run itself.
@@ -74,42 +62,4 @@ func wantFailed(t *testing.T, rep *Report, paths ...string) {
 	if !slices.Equal(got, paths) {
 		t.Errorf("failed %q, want %q\n%+v", got, paths, rep.Failed)
 	}
-}
-
-// tortured is a tree with everything that is hard to copy, and an archive of it. They are made once; tests only read
-// them.
-var tortured struct {
-	sync.Once
-	dir string // "" until they are made
-	archived
-	want []string // description of the tree
-}
-
-// torture gives a tree with everything that is hard to copy, its description, and a snapshot of it.
-func torture(t *testing.T) (source string, want []string, a archived) {
-	t.Helper()
-	tortured.Do(func() {
-		var err error
-		if tortured.dir, err = os.MkdirTemp("", "restore"); err != nil {
-			t.Fatal(err)
-		}
-		testarchive.MakeTorture(t, filepath.Join(tortured.dir, "source"))
-		tortured.archived = archiveIn(t, filepath.Join(tortured.dir, "source"), filepath.Join(tortured.dir, "archive"))
-		tortured.want = testarchive.Describe(t, filepath.Join(tortured.dir, "source"))
-	})
-	if tortured.want == nil {
-		t.Fatal("the tree could not be made")
-	}
-	return filepath.Join(tortured.dir, "source"), tortured.want, archived{tortured.Source, t}
-}
-
-func removeTortured() error {
-	if tortured.dir == "" {
-		return nil
-	}
-	err := testtree.MakeWritable(tortured.dir)
-	if tortured.Catalog != nil {
-		err = errors.Join(err, tortured.Catalog.Close())
-	}
-	return errors.Join(err, os.RemoveAll(tortured.dir))
 }

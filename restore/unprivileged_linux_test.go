@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/leftover"
 	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
@@ -43,7 +44,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	status := m.Run()
-	if err := removeTortured(); err != nil {
+	if err := testarchive.RemoveTortured(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		status = 1
 	}
@@ -60,7 +61,7 @@ func helper(catalog, dir, to string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
-	rep, err := Run(context.Background(), Source{c, dir}, nil, to, Options{Threads: 1}) // the order of names matters
+	rep, err := Run(context.Background(), archive.Source{Catalog: c, Dir: dir}, nil, to, Options{Threads: 1}) // the order of names matters
 	if err != nil {
 		return err
 	}
@@ -92,7 +93,7 @@ func TestWithoutPrivileges(t *testing.T) {
 		b.Owner(name, 0, testarchive.HelperOther)
 		b.Mode(name, 0o070)
 	}
-	a := archive(t, b.Root)
+	a := take(t, b.Root)
 	catalog := a.open(b)
 	target := testarchive.Builder{T: t, Root: testarchive.TempDir(t)}
 	target.Owner("", testarchive.HelperUser, testarchive.HelperGroup)
@@ -146,7 +147,7 @@ func TestGoingOnWithoutPrivileges(t *testing.T) {
 	b.File("f", "for others")
 	b.Mode("f", 0o044)
 	b.File("g", "x")
-	a := archive(t, b.Root)
+	a := take(t, b.Root)
 	catalog := a.open(b)
 	target := testarchive.Builder{T: t, Root: testarchive.TempDir(t)}
 	target.Owner("", testarchive.HelperUser, testarchive.HelperGroup)
@@ -191,7 +192,7 @@ func TestAttributesOfAFolderWithoutWritePermission(t *testing.T) {
 		return
 	}
 	source := testarchive.BuiltTree(t, "dir d 0555 acl=u:1:r default=g:2:rx xattr.user.n=1\nfile d/f 0444 x acl=u:1:r xattr.user.n=2")
-	a := archive(t, source)
+	a := take(t, source)
 	to := filepath.Join(testarchive.TempDir(t), "to")
 	rep := a.restore(nil, to, Options{Threads: 1})
 	wantFailed(t, rep)

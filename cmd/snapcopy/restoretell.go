@@ -109,11 +109,11 @@ func (o *telling) toldLacking(a *app, s *openSnapshot, l *lackingInSnapshot) {
 	})
 }
 
-func (o *restoreOptions) item(a *app, i *restore.Item) error {
+func (o *restoreOptions) item(a *app, i *tree.Item) error {
 	if o.json {
 		return a.printJSON(restoredItem(i))
 	}
-	if i.Action == restore.Failed {
+	if i.Action == tree.Failed {
 		return nil // told of at the end
 	}
 	return a.printf("%-8s  %s\n", i.Action, entryName(i.Path, i.Type))
@@ -221,7 +221,7 @@ func notRestored(n *restore.NotHeld) string {
 	)
 }
 
-func restoredItem(i *restore.Item) restoredObject {
+func restoredItem(i *tree.Item) restoredObject {
 	v := restoredObject{i.Action, i.Path, raw(i.Path), typeNames[i.Type], ""}
 	if i.Err != nil {
 		v.Error = i.Err.Error()
@@ -230,14 +230,14 @@ func restoredItem(i *restore.Item) restoredObject {
 }
 
 type restoredObject struct {
-	Action  restore.Action `json:"action"`
-	Path    string         `json:"path"`
-	PathRaw []byte         `json:"path_base64,omitempty"`
-	Type    string         `json:"type"`
-	Error   string         `json:"error,omitempty"`
+	Action  tree.Action `json:"action"`
+	Path    string      `json:"path"`
+	PathRaw []byte      `json:"path_base64,omitempty"`
+	Type    string      `json:"type"`
+	Error   string      `json:"error,omitempty"`
 }
 
-func restoreMeter(p *restore.Progress) meter {
+func restoreMeter(p *tree.Progress) meter {
 	return meter{
 		phase: func() string { return "Restoring" },
 		files: p.Files.Load, bytes: p.Bytes.Load,

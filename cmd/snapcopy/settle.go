@@ -12,6 +12,7 @@ import (
 
 	"snapcopy/internal/archive"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/tree"
 	"snapcopy/restore"
 )
 
@@ -49,7 +50,7 @@ func (o *settleOptions) Run(ctx context.Context, a *app, args []string) (err err
 	if err != nil {
 		return err
 	}
-	var from restore.Source
+	var from archive.Source
 	var archive *archive.Archive
 	if state.NeedsArchive {
 		s, openErr := a.openSettled(&state)
@@ -63,7 +64,7 @@ func (o *settleOptions) Run(ctx context.Context, a *app, args []string) (err err
 	} else {
 		archive = nil // it is not needed any more, only its note stays
 	}
-	opt := restore.SettleOptions{Threads: o.threads, Progress: new(restore.Progress)}
+	opt := restore.SettleOptions{Threads: o.threads, Progress: new(tree.Progress)}
 	opt.Released = func() error { return o.forgetReader(a, archive, &state) }
 	begin := time.Now()
 	meter := restoreMeter(opt.Progress)

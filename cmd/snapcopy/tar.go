@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"snapcopy/internal/tree"
 	"snapcopy/restore"
 )
 
@@ -56,10 +57,10 @@ func (o *tarOptions) Run(ctx context.Context, a *app, args []string) (err error)
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
 	a.term.needReader()
-	opt := restore.TarOptions{Zstd: o.zstd, Exclude: w.without, Progress: new(restore.Progress)}
+	opt := restore.TarOptions{Zstd: o.zstd, Exclude: w.without, Progress: new(tree.Progress)}
 	var itemErr error
 	if o.verbose {
-		opt.Item = func(i restore.Item) {
+		opt.Item = func(i tree.Item) {
 			if err := o.item(a, &i); itemErr == nil {
 				itemErr = err
 			}
@@ -95,11 +96,11 @@ func (o *tarOptions) Run(ctx context.Context, a *app, args []string) (err error)
 	return nil
 }
 
-func (o *tarOptions) item(a *app, i *restore.Item) error {
+func (o *tarOptions) item(a *app, i *tree.Item) error {
 	if o.json {
 		return a.tellJSON(restoredItem(i))
 	}
-	if i.Action != restore.Failed { // that is told of at the end
+	if i.Action != tree.Failed { // that is told of at the end
 		a.term.errorf("%-8s  %s", i.Action, entryName(i.Path, i.Type))
 	}
 	return nil

@@ -9,9 +9,9 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"snapcopy/internal/archive"
 	"snapcopy/internal/exclude"
 	"snapcopy/internal/history"
-	"snapcopy/restore"
 )
 
 // wanted are the flags by which a command is told what it is to take out of a snapshot.
@@ -56,7 +56,7 @@ type request struct {
 }
 
 // from is where the contents come from.
-func (s *openSnapshot) from() restore.Source { return restore.Source{Catalog: s.catalog, Dir: s.dir()} }
+func (s *openSnapshot) from() archive.Source { return archive.Source{Catalog: s.catalog, Dir: s.dir()} }
 
 // find opens the snapshot that the first argument and --at name, and looks up the paths that the others are.
 func (o *wanted) find(ctx context.Context, a *app, args []string) (*request, error) {

@@ -12,7 +12,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"snapcopy/internal/archive"
 	"snapcopy/internal/testtree"
+	"snapcopy/internal/tree"
 	"snapcopy/restore"
 )
 
@@ -73,9 +75,9 @@ func (l *lab) rollbacks(rng *rand.Rand, snapshots, steps int) {
 // rollBack makes a tree equal to a snapshot and gives what it was told of.
 func (l *lab) rollBack(name, target string, opt restore.Options) (told []string) {
 	l.t.Helper()
-	opt.Item = func(i restore.Item) { told = append(told, fmt.Sprintf("%q %s %v", i.Path, i.Action, i.Err)) }
+	opt.Item = func(i tree.Item) { told = append(told, fmt.Sprintf("%q %s %v", i.Path, i.Action, i.Err)) }
 	c := l.catalog(name)
-	rep, err := restore.Run(l.t.Context(), restore.Source{Catalog: c, Dir: l.path(name)}, nil, target, opt)
+	rep, err := restore.Run(l.t.Context(), archive.Source{Catalog: c, Dir: l.path(name)}, nil, target, opt)
 	if err = errors.Join(err, c.Close()); err != nil {
 		l.t.Fatalf("restore of %s: %v", name, err)
 	}

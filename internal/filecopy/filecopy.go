@@ -134,3 +134,6 @@ func (c *Copier) copyRange(ctx context.Context, dst, src int, at, end int64) (in
 	}
 	return at, nil
 }
+
+// BufferSize is a good size of a buffer for content.
+const BufferSize = 1 << 20

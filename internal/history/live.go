@@ -109,12 +109,11 @@ type live struct {
 	workers []worker
 
 	compared, filesRead, bytesRead atomic.Uint64
+	failures                       tree.Failures
 
-	mu     sync.Mutex
-	held   []Change
-	failed []tree.FailedItem
-	count  uint64
-	open   map[*liveDir]struct{} // directories with an open handle
+	mu   sync.Mutex
+	held []Change
+	open map[*liveDir]struct{} // directories with an open handle
 }
 
 func (l *live) leaveOut(archive string) error {
@@ -240,19 +239,14 @@ func (l *live) fail(path string, err error) error {
 	if l.ctx.Err() != nil {
 		return context.Cause(l.ctx)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.count++
-	if len(l.failed) < tree.MaxListed {
-		l.failed = append(l.failed, tree.FailedItem{Path: strings.Clone(path), Err: err})
-	}
+	l.failures.Add(tree.FailedItem{Path: strings.Clone(path), Err: err})
 	return nil
 }
 
 func (l *live) summary() *LiveReport {
-	slices.SortFunc(l.failed, func(a, b tree.FailedItem) int { return strings.Compare(a.Path, b.Path) })
-	return &LiveReport{Compared: l.compared.Load(), FilesRead: l.filesRead.Load(), BytesRead: l.bytesRead.Load(),
-		FailedCount: l.count, Failed: l.failed}
+	r := &LiveReport{Compared: l.compared.Load(), FilesRead: l.filesRead.Load(), BytesRead: l.bytesRead.Load()}
+	r.Failed, r.FailedCount, _ = l.failures.Sorted()
+	return r
 }
 
 // findMoves reads those added files that have the size of a removed one, and puts what has the same content together.

@@ -112,7 +112,7 @@ func Nearest(rec *index.Record, name string) []string {
 	lower := strings.ToLower(name)
 	for _, e := range rec.Entries() {
 		other := strings.ToLower(e.Name)
-		cost := Changes(lower, other, limit)
+		cost := changes(lower, other, limit)
 		if cost > limit && begins(lower, other) {
 			cost = limit
 		}
@@ -134,9 +134,9 @@ func begins(a, b string) bool {
 	return min(len(a), len(b)) >= 3 && (strings.HasPrefix(a, b) || strings.HasPrefix(b, a))
 }
 
-// Changes counts the bytes to insert, remove or replace, and the neighbours to swap, to turn a into b; above limit it may
+// changes counts the bytes to insert, remove or replace, and the neighbours to swap, to turn a into b; above limit it may
 // stop counting.
-func Changes(a, b string, limit int) int {
+func changes(a, b string, limit int) int {
 	if d := len(a) - len(b); max(d, -d) > limit {
 		return limit + 1
 	}

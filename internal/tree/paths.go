@@ -67,3 +67,27 @@ func Select(c *index.Catalog, paths []string, inPlace bool) ([]Selection, error)
 	}
 	return list, nil
 }
+
+// TotalsOf sums up what selected paths hold, themselves included; nil stands for the whole snapshot.
+func TotalsOf(c *index.Catalog, selected []Selection) (sum index.Totals) {
+	add := func(e *index.Entry) {
+		switch e.Type {
+		case index.Dir:
+			sum.Files += e.Below.Files
+			sum.Bytes += e.Below.Bytes
+		case index.File:
+			sum.Files++
+			sum.Bytes += e.Size
+		default:
+			sum.Files++
+		}
+	}
+	if selected == nil {
+		root := c.Root()
+		add(&root)
+	}
+	for i := range selected {
+		add(&selected[i].Entry)
+	}
+	return sum
+}

@@ -52,3 +52,12 @@ func CatalogError(err error) error {
 	}
 	return fmt.Errorf("read its catalog: %w", err)
 }
+
+// OpenedStored says in an error that a stored folder could not be opened. Only entries whose content lies in that folder
+// suffer from it.
+func OpenedStored(fd int, err error) (int, error) {
+	if err != nil {
+		return fsat.NoDir, fmt.Errorf("open stored folder: %w", err)
+	}
+	return fd, nil
+}

@@ -12,7 +12,7 @@
 // names are wanted and only some were made so far.
 //
 // There are four ways to bring a snapshot back: [Run] into a new or an existing folder, [Swap] in one step in the place of
-// a folder, [WriteTar] as a tar archive, and [MakeInstant] at once as a writable mount, of which [Settle] makes an ordinary folder.
+// a folder, package tarball as a tar archive, and [MakeInstant] at once as a writable mount, of which [Settle] makes an ordinary folder.
 // [Cat] writes one file.
 //
 // [Compare] walks two catalogs and skips every directory that is equal in both; [CompareLive] compares a catalog with a

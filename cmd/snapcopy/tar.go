@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"snapcopy/internal/tree"
-	"snapcopy/restore"
+	"snapcopy/restore/tarball"
 )
 
 type tarOptions struct {
@@ -57,7 +57,7 @@ func (o *tarOptions) Run(ctx context.Context, a *app, args []string) (err error)
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
 	a.term.needReader()
-	opt := restore.TarOptions{Zstd: o.zstd, Exclude: w.without, Progress: new(tree.Progress)}
+	opt := tarball.Options{Zstd: o.zstd, Exclude: w.without, Progress: new(tree.Progress)}
 	var itemErr error
 	if o.verbose {
 		opt.Item = func(i tree.Item) {
@@ -68,7 +68,7 @@ func (o *tarOptions) Run(ctx context.Context, a *app, args []string) (err error)
 	}
 	begin := time.Now()
 	bar := startProgress(a, restoreMeter(opt.Progress), o.quiet)
-	report, err := restore.WriteTar(ctx, w.from(), w.paths, a.term, opt)
+	report, err := tarball.Write(ctx, w.from(), w.paths, a.term, opt)
 	if flushErr := a.term.flush(); flushErr != nil && err == nil {
 		err = fmt.Errorf("write tar archive: %w", flushErr)
 	}
@@ -106,7 +106,7 @@ func (o *tarOptions) item(a *app, i *tree.Item) error {
 	return nil
 }
 
-func (o *tarOptions) summary(a *app, r *restore.TarReport, took time.Duration) error {
+func (o *tarOptions) summary(a *app, r *tarball.Report, took time.Duration) error {
 	if !o.quiet {
 		text := join(lacking(r.XattrsNotHeld, "extended attributes of"), lacking(r.HolesNotHeld, "some holes of"))
 		if text != "" {

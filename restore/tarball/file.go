@@ -1,4 +1,4 @@
-package restore
+package tarball
 
 import (
 	"errors"
@@ -15,18 +15,18 @@ import (
 // errUnsteady ends the archive: the beginning of the content is in it already.
 var errUnsteady = errors.New("it was right, and when it was read again it was not")
 
-// tarKinds are the kinds of entries that are made by the catalog alone. Sockets have none.
-var tarKinds = map[index.Type]pax.Kind{
+// kinds are the kinds of entries that are made by the catalog alone. Sockets have none.
+var kinds = map[index.Type]pax.Kind{
 	index.Symlink: pax.Symlink, index.Fifo: pax.Fifo, index.CharDevice: pax.CharDevice,
 	index.BlockDevice: pax.BlockDevice,
 }
 
 // make writes an entry with all it has.
-func (t *tarRun) make(d *tarDir, e *index.Entry) error {
+func (t *run) make(d *dir, e *index.Entry) error {
 	if e.Type == index.File {
 		return t.file(d, e)
 	}
-	kind, ok := tarKinds[e.Type]
+	kind, ok := kinds[e.Type]
 	if !ok {
 		return fmt.Errorf("%w: %s", ErrNotInTar, e.Type)
 	}
@@ -37,7 +37,7 @@ func (t *tarRun) make(d *tarDir, e *index.Entry) error {
 const maxRanges = 1 << 20
 
 // file writes a regular file. Its header is written when the content is known to be right.
-func (t *tarRun) file(d *tarDir, e *index.Entry) (err error) {
+func (t *run) file(d *dir, e *index.Entry) (err error) {
 	src, st, err := tree.OpenStored(d.src, d.lost, e)
 	if err != nil {
 		return err
@@ -70,7 +70,7 @@ func (t *tarRun) file(d *tarDir, e *index.Entry) (err error) {
 }
 
 // fileAtOnce writes a file that fits in memory.
-func (t *tarRun) fileAtOnce(d *tarDir, e *index.Entry, h *pax.Header, src int) error {
+func (t *run) fileAtOnce(d *dir, e *index.Entry, h *pax.Header, src int) error {
 	t.small.Reset()
 	t.copier.Tick = t.tick
 	if err := t.read(&t.small, e, h, src); err != nil {
@@ -85,7 +85,7 @@ func (t *tarRun) fileAtOnce(d *tarDir, e *index.Entry, h *pax.Header, src int) e
 
 // fileTwice writes a file after it was read once to see whether it is right. What is read the second time is hashed
 // again: a disk may give another answer.
-func (t *tarRun) fileTwice(d *tarDir, e *index.Entry, h *pax.Header, src int) error {
+func (t *run) fileTwice(d *dir, e *index.Entry, h *pax.Header, src int) error {
 	t.copier.Tick = nil
 	if err := t.read(io.Discard, e, h, src); err != nil {
 		return err
@@ -107,10 +107,10 @@ func (t *tarRun) fileTwice(d *tarDir, e *index.Entry, h *pax.Header, src int) er
 	return err
 }
 
-func (t *tarRun) tick(n int) { t.opt.Progress.Bytes.Add(uint64(n)) }
+func (t *run) tick(n int) { t.opt.Progress.Bytes.Add(uint64(n)) }
 
 // read passes the content on, the last piece of it only if all of it is right.
-func (t *tarRun) read(to io.Writer, e *index.Entry, h *pax.Header, src int) error {
+func (t *run) read(to io.Writer, e *index.Entry, h *pax.Header, src int) error {
 	err := t.copier.Send(t.ctx, to, src, h.Size, h.Data, e.Hash)
 	var write *filecopy.WriteError
 	switch {

@@ -1,4 +1,4 @@
-package restore
+package tarball
 
 import (
 	"bytes"
@@ -17,8 +17,8 @@ import (
 	"snapcopy/internal/testtree"
 )
 
-// tarTool is a program that extracts archives, and what it cannot do.
-type tarTool struct {
+// tool is a program that extracts archives, and what it cannot do.
+type tool struct {
 	name string
 	args []string
 	// loses says, by path, in what an extracted entry differs from the source, and why.
@@ -30,7 +30,7 @@ type loss struct {
 	why   string
 }
 
-var tarTools = []tarTool{
+var tools = []tool{
 	{name: "tar", args: []string{"-xp", "--xattrs", "--xattrs-include=*", "--acls", "--numeric-owner"}},
 	{name: "bsdtar", args: []string{"-xp", "--xattrs", "--acls", "--numeric-owner"}, loses: map[string]loss{
 		"empty":              {testtree.Mtime, negativeTime},
@@ -48,7 +48,7 @@ const (
 )
 
 // extract runs the program on an archive.
-func (tool *tarTool) extract(t *testing.T, archive []byte, to string, more ...string) (stderr string, err error) {
+func (tool *tool) extract(t *testing.T, archive []byte, to string, more ...string) (stderr string, err error) {
 	t.Helper()
 	path := testtree.Need(t, tool.name)
 	args := append(slices.Clone(tool.args), more...)

@@ -1,4 +1,4 @@
-package restore
+package tarball
 
 import (
 	"archive/tar"
@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"snapcopy/internal/archive"
 	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/exclude"
 	"snapcopy/internal/filecopy"
@@ -23,12 +24,29 @@ import (
 	"snapcopy/internal/tree"
 )
 
+// taken is a snapshot that a test has taken.
+type taken struct {
+	archive.Source
+	t *testing.T
+}
+
+// take takes a snapshot of a tree, and takeIn into the archive at path.
+func take(t *testing.T, source string) taken {
+	t.Helper()
+	return taken{testarchive.Take(t, source), t}
+}
+
+func takeIn(t *testing.T, source, path string) taken {
+	t.Helper()
+	return taken{testarchive.TakeIn(t, source, path), t}
+}
+
 // tar writes an archive without an error of the run itself.
-func (a archived) tar(paths []string, opt TarOptions) (*TarReport, []byte) {
+func (a taken) tar(paths []string, opt Options) (*Report, []byte) {
 	a.t.Helper()
 	before := testarchive.OpenDescriptors(a.t)
 	var out bytes.Buffer
-	rep, err := WriteTar(context.Background(), a.Source, paths, &out, opt)
+	rep, err := Write(context.Background(), a.Source, paths, &out, opt)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -41,7 +59,7 @@ func (a archived) tar(paths []string, opt TarOptions) (*TarReport, []byte) {
 	return rep, out.Bytes()
 }
 
-func wantLeftOut(t *testing.T, rep *TarReport, paths ...string) {
+func wantLeftOut(t *testing.T, rep *Report, paths ...string) {
 	t.Helper()
 	var got []string
 	for _, f := range rep.Failed {
@@ -61,9 +79,9 @@ func TestTarRoundTrip(t *testing.T) {
 	a := takeIn(t, source, filepath.Join(disk.Path, "archive"))
 	t.Cleanup(func() { testarchive.CloseAll(t, a.Catalog) })
 	want := testtree.Take(t, source)
-	for i, tool := range tarTools {
+	for i, tool := range tools {
 		t.Run(tool.name, func(t *testing.T) {
-			opt := TarOptions{Zstd: i == 0}
+			opt := Options{Zstd: i == 0}
 			rep, archive := a.tar(nil, opt)
 			wantLeftOut(t, rep, "socket")
 			if rep.NotInTar != 1 || rep.FailedCount != 1 || rep.Damaged != 0 {
@@ -100,12 +118,12 @@ func TestTarHugeFiles(t *testing.T) {
 	pieces(b, "hole", sizes["hole"], nil)
 	a := takeIn(t, source, filepath.Join(disk.Path, "archive"))
 	t.Cleanup(func() { testarchive.CloseAll(t, a.Catalog) })
-	rep, archive := a.tar(nil, TarOptions{})
+	rep, archive := a.tar(nil, Options{})
 	wantLeftOut(t, rep)
 	if len(archive) > 1<<20 {
 		t.Errorf("the archive has %d bytes", len(archive))
 	}
-	for _, tool := range tarTools {
+	for _, tool := range tools {
 		t.Run(tool.name, func(t *testing.T) {
 			to := filepath.Join(disk.Path, tool.name)
 			if err := os.Mkdir(to, 0o755); err != nil {
@@ -189,7 +207,7 @@ func TestTarPathsAreStoredByTheirNames(t *testing.T) {
 		{[]string{"a/b/c/two", "a"}, []string{"0 two", "5 a/", "5 a/b/", "5 a/b/c/", "1 a/b/c/two -> two",
 			"1 a/b/one -> two"}},
 	} {
-		rep, archive := a.tar(c.paths, TarOptions{})
+		rep, archive := a.tar(c.paths, Options{})
 		wantLeftOut(t, rep)
 		if got := members(t, archive); !slices.Equal(got, c.want) {
 			t.Errorf("%q: members %q, want %q", c.paths, got, c.want)
@@ -201,14 +219,14 @@ func TestTarPathsAreStoredByTheirNames(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	rep, archive := a.tar(nil, TarOptions{Exclude: out})
+	rep, archive := a.tar(nil, Options{Exclude: out})
 	want := []string{"5 ./", "5 ./a/", "5 ./a/b/", "0 ./a/b/one", "0 ./top", "5 ./"}
 	if got := members(t, archive); !slices.Equal(got, want) || rep.Excluded != 2 {
 		t.Errorf("members %q, %d excluded, want %q", got, rep.Excluded, want)
 	}
 	for _, paths := range [][]string{{"nothing"}, {"top", "nothing"}} {
 		var out bytes.Buffer
-		if _, err := WriteTar(context.Background(), a.Source, paths, &out, TarOptions{}); err == nil || out.Len() > 0 {
+		if _, err := Write(context.Background(), a.Source, paths, &out, Options{}); err == nil || out.Len() > 0 {
 			t.Errorf("%q: error %v, %d bytes written", paths, err, out.Len())
 		}
 	}
@@ -232,7 +250,7 @@ func TestTarLeavesDamagedFilesOut(t *testing.T) {
 	stored.Check(os.RemoveAll(stored.Path("folder gone")))
 	pieces(stored, "sparse", 1<<20, []int64{1 << 18})
 
-	rep, archive := a.tar(nil, TarOptions{})
+	rep, archive := a.tar(nil, Options{})
 	wantLeftOut(t, rep, "small/a flipped", "small/b cut", "small/c longer", "small/d gone", "small/linked to flipped",
 		"large/a flipped", "large/b cut", "large/c longer", "large/d gone", "folder gone/file", "sparse")
 	if rep.Damaged != 11 || rep.FailedCount != 11 {
@@ -274,12 +292,12 @@ func TestTarLinkGroupSurvivesALostName(t *testing.T) {
 		for _, name := range lost {
 			b.Check(os.Remove(filepath.Join(a.Dir, name)))
 		}
-		rep, archive := a.tar(nil, TarOptions{})
+		rep, archive := a.tar(nil, Options{})
 		wantLeftOut(t, rep)
 		if rep.Files != 3 || rep.Linked != 2 {
 			t.Errorf("%q lost: %d files, %d of them links", lost, rep.Files, rep.Linked)
 		}
-		for _, tool := range tarTools {
+		for _, tool := range tools {
 			to := testarchive.TempDir(t)
 			if output, err := tool.extract(t, archive, to); err != nil {
 				t.Errorf("%q lost: %v\n%s", lost, err, output)
@@ -297,8 +315,8 @@ func TestTarThatEndsEarlyIsNoticed(t *testing.T) {
 	b.File("c", "small")
 	a := take(t, b.Root)
 	for _, zstd := range []bool{false, true} {
-		for what, run := range map[string]func(opt TarOptions, w io.Writer) error{
-			"changed": func(opt TarOptions, w io.Writer) error {
+		for what, run := range map[string]func(opt Options, w io.Writer) error{
+			"changed": func(opt Options, w io.Writer) error {
 				large := filepath.Join(a.Dir, "b large")
 				content, err := os.ReadFile(large)
 				b.Check(err)
@@ -306,20 +324,20 @@ func TestTarThatEndsEarlyIsNoticed(t *testing.T) {
 				opt.Fault = func(string) error {
 					return os.WriteFile(large, append([]byte{^content[0]}, content[1:]...), 0o644)
 				}
-				_, err = WriteTar(context.Background(), a.Source, nil, w, opt)
+				_, err = Write(context.Background(), a.Source, nil, w, opt)
 				if !errors.Is(err, tree.ErrDamaged) {
 					t.Errorf("error %v, want %v", err, tree.ErrDamaged)
 				}
 				return err
 			},
-			"cancelled": func(opt TarOptions, w io.Writer) error {
+			"cancelled": func(opt Options, w io.Writer) error {
 				ctx, cancel := context.WithCancel(context.Background())
 				opt.Item = func(i tree.Item) {
 					if i.Path == "a" {
 						cancel()
 					}
 				}
-				rep, err := WriteTar(ctx, a.Source, nil, w, opt)
+				rep, err := Write(ctx, a.Source, nil, w, opt)
 				if !errors.Is(err, context.Canceled) || rep.FailedCount > 0 {
 					t.Errorf("error %v, %d failed", err, rep.FailedCount)
 				}
@@ -327,10 +345,10 @@ func TestTarThatEndsEarlyIsNoticed(t *testing.T) {
 			},
 		} {
 			var out bytes.Buffer
-			if run(TarOptions{Zstd: zstd}, &out) == nil {
+			if run(Options{Zstd: zstd}, &out) == nil {
 				t.Errorf("%s: no error", what)
 			}
-			for _, tool := range tarTools {
+			for _, tool := range tools {
 				var more []string
 				if zstd {
 					more = []string{"--zstd"}
@@ -359,7 +377,7 @@ func TestTarWriterFails(t *testing.T) {
 	full := errors.New("full")
 	for _, zstd := range []bool{false, true} {
 		for _, room := range []int{0, 600, 1 << 20, 3<<20 - 1<<10} {
-			rep, err := WriteTar(context.Background(), a.Source, nil, &bounded{room, full}, TarOptions{Zstd: zstd})
+			rep, err := Write(context.Background(), a.Source, nil, &bounded{room, full}, Options{Zstd: zstd})
 			if !errors.Is(err, full) || rep.FailedCount > 0 || strings.Count(err.Error(), "full") != 1 {
 				t.Errorf("zstd %v, room for %d: error %v, %d failed", zstd, room, err, rep.FailedCount)
 			}
@@ -390,7 +408,7 @@ func TestTarDeepTree(t *testing.T) {
 	b.File("z", "x")
 	a := take(t, b.Root)
 	before, most := testarchive.OpenDescriptors(t), 0
-	rep, archive := a.tar(nil, TarOptions{Item: func(tree.Item) { most = max(most, testarchive.OpenDescriptors(t)) }})
+	rep, archive := a.tar(nil, Options{Item: func(tree.Item) { most = max(most, testarchive.OpenDescriptors(t)) }})
 	wantLeftOut(t, rep)
 	if most-before > dirhandles.MaxIdle+10 {
 		t.Errorf("%d descriptors were open", most-before)
@@ -419,7 +437,7 @@ func TestTarTooManyAttributes(t *testing.T) {
 	b.File("b", "x")
 	a := takeIn(t, b.Root, filepath.Join(disk.Path, "archive"))
 	t.Cleanup(func() { testarchive.CloseAll(t, a.Catalog) })
-	rep, archive := a.tar(nil, TarOptions{})
+	rep, archive := a.tar(nil, Options{})
 	wantLeftOut(t, rep)
 	want := []string{"5 ./", "0 ./a", "0 ./b", "5 ./"}
 	if got := members(t, archive); !slices.Equal(got, want) || rep.XattrsNotHeld != 1 {
@@ -431,7 +449,7 @@ func TestTarTooManyAttributes(t *testing.T) {
 func TestTarMetadataComesFromCatalog(t *testing.T) {
 	source, _, _ := testarchive.Torture(t)
 	a := take(t, source)
-	_, want := a.tar(nil, TarOptions{})
+	_, want := a.tar(nil, Options{})
 	mirror := testarchive.Builder{T: t, Root: a.Dir}
 	mirror.Mode("", 0o700)
 	mirror.Mode("plain", 0o600)
@@ -440,7 +458,7 @@ func TestTarMetadataComesFromCatalog(t *testing.T) {
 	for _, name := range []string{"fifo", "symlink"} {
 		mirror.Check(os.Remove(mirror.Path(name)))
 	}
-	_, got := a.tar(nil, TarOptions{})
+	_, got := a.tar(nil, Options{})
 	if !bytes.Equal(got, want) {
 		t.Error("the archive is another one when metadata of the stored files change")
 	}
@@ -452,7 +470,7 @@ func TestSamePathTwiceInTar(t *testing.T) {
 	b.File("d/f", "x")
 	a := take(t, b.Root)
 	for _, paths := range [][]string{{"d", "d"}, {"d/f", "/d//f", "./d/f", "d/f/"}, {"", "/", "."}} {
-		if rep, _ := a.tar(paths, TarOptions{}); rep.Files != 1 {
+		if rep, _ := a.tar(paths, Options{}); rep.Files != 1 {
 			t.Errorf("%q: %+v", paths, rep)
 		}
 	}

@@ -1,4 +1,4 @@
-package restore
+package tarball
 
 import (
 	"errors"
@@ -13,11 +13,11 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// tarDir is a directory of the snapshot that is being written. The top is the snapshot's root; if only some paths are
+// dir is a directory of the snapshot that is being written. The top is the snapshot's root; if only some paths are
 // wanted, there is one base below it for each path: the folder of the snapshot that holds the path, by its whole path.
-type tarDir struct {
-	dirhandles.Dir[*tarDir]
-	parent *tarDir
+type dir struct {
+	dirhandles.Dir[*dir]
+	parent *dir
 	name   string
 	base   bool
 	entry  index.Entry // of a base: none
@@ -26,7 +26,7 @@ type tarDir struct {
 }
 
 // path is the directory's path in the snapshot.
-func (d *tarDir) path() string {
+func (d *dir) path() string {
 	inside, above := d.inside()
 	if inside == "" {
 		return above.name
@@ -35,7 +35,7 @@ func (d *tarDir) path() string {
 }
 
 // inside is the directory's path below above, which is the top or a base.
-func (d *tarDir) inside() (path string, above *tarDir) {
+func (d *dir) inside() (path string, above *dir) {
 	var names []string
 	for above = d; above.parent != nil && !above.base; above = above.parent {
 		names = append(names, above.name)
@@ -44,10 +44,10 @@ func (d *tarDir) inside() (path string, above *tarDir) {
 	return strings.Join(names, "/"), above
 }
 
-func (d *tarDir) child(name string) string { return index.Join(d.path(), name) }
+func (d *dir) child(name string) string { return index.Join(d.path(), name) }
 
 // member is the name in the archive of an entry of d.
-func (d *tarDir) member(name string) string {
+func (d *dir) member(name string) string {
 	path, above := d.inside()
 	if path != "" {
 		name = path + "/" + name
@@ -59,7 +59,7 @@ func (d *tarDir) member(name string) string {
 }
 
 // ownMember is the name in the archive of d itself, which is not a base.
-func (d *tarDir) ownMember() string {
+func (d *dir) ownMember() string {
 	if d.parent == nil {
 		return "."
 	}
@@ -67,14 +67,14 @@ func (d *tarDir) ownMember() string {
 }
 
 // start opens the root of the snapshot.
-func (t *tarRun) start() error {
-	t.dirs.Open = func(d *tarDir) error {
+func (t *run) start() error {
+	t.dirs.Open = func(d *dir) error {
 		if d.lost == nil {
 			d.src, d.lost = tree.OpenedStored(fsat.OpenPath(t.snapshot, d.path()))
 		}
 		return nil
 	}
-	t.dirs.OpenFrom = func(d, below *tarDir) (bool, error) {
+	t.dirs.OpenFrom = func(d, below *dir) (bool, error) {
 		if below.src < 0 {
 			return false, nil
 		}
@@ -82,7 +82,7 @@ func (t *tarRun) start() error {
 		d.src, err = fsat.OpenParent(below.src)
 		return err == nil, nil
 	}
-	t.dirs.Close = func(d *tarDir) error {
+	t.dirs.Close = func(d *dir) error {
 		err := fsat.Close(d.src)
 		d.src = fsat.NoDir
 		return err
@@ -98,8 +98,8 @@ func (t *tarRun) start() error {
 }
 
 // selection writes one path.
-func (t *tarRun) selection(s *tree.Selection) error {
-	base := &tarDir{parent: &t.top, name: s.Folder, base: true}
+func (t *run) selection(s *tree.Selection) error {
+	base := &dir{parent: &t.top, name: s.Folder, base: true}
 	base.src, base.lost = tree.OpenedStored(fsat.OpenPath(t.snapshot, base.name))
 	if err := base.Enter(&t.top.Dir, base); err != nil {
 		return err
@@ -110,7 +110,7 @@ func (t *tarRun) selection(s *tree.Selection) error {
 
 // whole writes the snapshot. The root comes once more at the end: bsdtar gives a folder that exists its time at once,
 // and what is then put into it changes that.
-func (t *tarRun) whole() error {
+func (t *run) whole() error {
 	root := t.top.entry
 	rec, err := t.from.Catalog.ReadDir(root.Child)
 	if err != nil {
@@ -129,7 +129,7 @@ func (t *tarRun) whole() error {
 }
 
 // entry writes an entry with everything below it.
-func (t *tarRun) entry(d *tarDir, e *index.Entry) error {
+func (t *run) entry(d *dir, e *index.Entry) error {
 	if err := t.ctx.Err(); err != nil {
 		return t.failed(d, e, err)
 	}
@@ -151,7 +151,7 @@ func (t *tarRun) entry(d *tarDir, e *index.Entry) error {
 }
 
 // leaf writes an entry of an open directory that is not a directory.
-func (t *tarRun) leaf(d *tarDir, e *index.Entry) error {
+func (t *run) leaf(d *dir, e *index.Entry) error {
 	if e.Linked() {
 		return t.linked(d, e)
 	}
@@ -163,7 +163,7 @@ func (t *tarRun) leaf(d *tarDir, e *index.Entry) error {
 }
 
 // folder writes a directory and everything in it.
-func (t *tarRun) folder(parent *tarDir, e *index.Entry) error {
+func (t *run) folder(parent *dir, e *index.Entry) error {
 	d, err := t.enter(parent, e)
 	if err != nil {
 		return err
@@ -184,11 +184,11 @@ func (t *tarRun) folder(parent *tarDir, e *index.Entry) error {
 }
 
 // enter opens a directory. Afterwards only d is in use: how deep it is does not matter.
-func (t *tarRun) enter(parent *tarDir, e *index.Entry) (d *tarDir, err error) {
+func (t *run) enter(parent *dir, e *index.Entry) (d *dir, err error) {
 	if err := parent.Acquire(); err != nil {
 		return nil, err
 	}
-	d = &tarDir{parent: parent, entry: *e}
+	d = &dir{parent: parent, entry: *e}
 	d.entry.Name = strings.Clone(e.Name) // the record need not stay in memory for it
 	d.name = d.entry.Name
 	d.src, d.lost = fsat.NoDir, parent.lost
@@ -199,7 +199,7 @@ func (t *tarRun) enter(parent *tarDir, e *index.Entry) (d *tarDir, err error) {
 }
 
 // entries writes what is in a directory.
-func (t *tarRun) entries(d *tarDir, rec *index.Record) error {
+func (t *run) entries(d *dir, rec *index.Record) error {
 	var e index.Entry
 	for cursor := rec.Cursor(); cursor.Next(&e); {
 		if err := t.entry(d, &e); err != nil {
@@ -210,7 +210,7 @@ func (t *tarRun) entries(d *tarDir, rec *index.Record) error {
 }
 
 // begin begins a member with the metadata of an entry.
-func (t *tarRun) begin(member string, e *index.Entry, h *pax.Header) error {
+func (t *run) begin(member string, e *index.Entry, h *pax.Header) error {
 	set, err := t.xattrs.Get(t.from.Catalog, e.Xattrs)
 	if err != nil {
 		return err

@@ -1,4 +1,16 @@
-package restore
+// Package tarball writes a published snapshot, or some paths in it, as a tar archive in the POSIX pax format: [Write].
+//
+// Metadata come from the catalog, contents from the stored files. No byte of a file is written before its content is known
+// to have the catalog's hash, so that no archive that comes to its end holds damaged content: a damaged entry, and one for
+// which tar has no form, is left out and listed in the [Report], and everything else is written. Hard links stay links,
+// holes stay holes.
+//
+// The snapshot is only read, folder by folder through directory handles, in the order of the catalog. After an error the
+// stream ends in such a way that whoever reads it notices.
+//
+// Memory grows with the depth of the tree, with the largest folder, and with the number of inodes of which several names
+// are wanted and only some came so far.
+package tarball
 
 import (
 	"bufio"
@@ -21,8 +33,8 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// TarOptions are the choices for one archive. The zero value is good.
-type TarOptions struct {
+// Options are the choices for one archive. The zero value is good.
+type Options struct {
 	Zstd bool // compress the archive
 	// Exclude leaves out what it matches. nil: nothing.
 	Exclude  *exclude.Matcher
@@ -34,8 +46,8 @@ type TarOptions struct {
 	Fault func(step string) error
 }
 
-// TarReport is what a tar archive holds.
-type TarReport struct {
+// Report is what a tar archive holds.
+type Report struct {
 	Snapshot string `json:"snapshot"`
 
 	Files        uint64 `json:"files"`         // entries in it that are not directories
@@ -52,7 +64,7 @@ type TarReport struct {
 
 	// FailedCount is the number of entries left out: each item of Failed counts with what is below it.
 	FailedCount uint64 `json:"failed_count"`
-	// Damaged is how many of them the archive is to blame for: their error wraps ErrDamaged.
+	// Damaged is how many of them the archive is to blame for: their error wraps [tree.ErrDamaged].
 	Damaged uint64 `json:"damaged"`
 	// NotInTar is how many of them have no form in a tar archive: their error wraps ErrNotInTar.
 	NotInTar uint64 `json:"not_in_tar"`
@@ -63,19 +75,19 @@ type TarReport struct {
 // ErrNotInTar says that a tar archive has no form for an entry, as for a socket.
 var ErrNotInTar = pax.ErrCannotHold
 
-// tarRun is one archive under way.
-type tarRun struct {
+// run is one archive under way.
+type run struct {
 	ctx    context.Context
 	from   archive.Source
-	opt    TarOptions
-	report *TarReport
+	opt    Options
+	report *Report
 	out    *pax.Writer
 
 	selected []tree.Selection // nil: the whole snapshot
 	snapshot int              // handle of the snapshot's folder
-	top      tarDir
-	dirs     dirhandles.Set[*tarDir]
-	groups   map[tree.GroupKey]*tarGroup
+	top      dir
+	dirs     dirhandles.Set[*dir]
+	groups   map[tree.GroupKey]*group
 	late     int // names kept in groups
 	copier   filecopy.Copier
 	small    bytes.Buffer // content of a file that is held in memory until it is known to be right
@@ -83,28 +95,26 @@ type tarRun struct {
 	failures tree.Failures
 }
 
-// WriteTar writes a published snapshot to w as a tar archive in the POSIX pax format, in the order of the catalog: a
+// Write writes a published snapshot to w as a tar archive in the POSIX pax format, in the order of the catalog: a
 // directory before what is in it. Without paths the archive holds the root itself, as ".", and all of it; otherwise
 // each path under its last element's name, with everything below it.
 //
-// Metadata come from the catalog and contents from the stored files, with their holes. No content is written before it
-// is known to have the catalog's hash: what is larger than a buffer is read twice for that. An entry that is damaged,
-// or that a tar archive cannot hold, is left out and listed in the report; everything else goes on.
+// A file that is larger than a buffer is read twice, since its content has to be known before the first byte is written.
+// An entry that is damaged, or that a tar archive cannot hold, is left out and listed in the report.
 //
 // After an error the archive is incomplete, and in such a way that who reads it notices. Errors are the end of ctx, an
 // error of w, and a stored file that was another one when it was read again. The report says what is in the archive.
 //
-// Memory grows with the depth of the tree, with the largest directory, and with the number of inodes of which several
-// names are wanted and only some came so far: for each of them about 100 bytes and a path.
-func WriteTar(ctx context.Context, from archive.Source, paths []string, w io.Writer, opt TarOptions) (_ *TarReport, err error) {
+// Each inode of which several names are wanted, and only some came so far, takes about 100 bytes and a path.
+func Write(ctx context.Context, from archive.Source, paths []string, w io.Writer, opt Options) (_ *Report, err error) {
 	if opt.Progress == nil {
 		opt.Progress = new(tree.Progress)
 	}
 	if opt.Exclude == nil {
 		opt.Exclude = exclude.New()
 	}
-	t := &tarRun{ctx: ctx, from: from, opt: opt, groups: make(map[tree.GroupKey]*tarGroup)}
-	t.report = &TarReport{Snapshot: from.Catalog.Summary().Snapshot}
+	t := &run{ctx: ctx, from: from, opt: opt, groups: make(map[tree.GroupKey]*group)}
+	t.report = &Report{Snapshot: from.Catalog.Summary().Snapshot}
 	if t.selected, err = tree.Select(from.Catalog, paths, false); err != nil {
 		return nil, err
 	}
@@ -120,7 +130,7 @@ func WriteTar(ctx context.Context, from archive.Source, paths []string, w io.Wri
 }
 
 // compressed gives write a stream to w. After an error of write a compressed stream is left without its end, too.
-func (t *tarRun) compressed(w io.Writer, write func(io.Writer) error) error {
+func (t *run) compressed(w io.Writer, write func(io.Writer) error) error {
 	if !t.opt.Zstd {
 		return write(w)
 	}
@@ -142,7 +152,7 @@ func (t *tarRun) compressed(w io.Writer, write func(io.Writer) error) error {
 const archiveBuffer = 256 << 10
 
 // archive writes the archive itself.
-func (t *tarRun) archive(w io.Writer) (err error) {
+func (t *run) archive(w io.Writer) (err error) {
 	buffer := bufio.NewWriterSize(w, archiveBuffer)
 	t.out = pax.NewWriter(buffer)
 	t.copier.Buf = make([]byte, filecopy.BufferSize)
@@ -164,7 +174,7 @@ func withAlso(err, stream error) error {
 }
 
 // members writes everything that was asked for.
-func (t *tarRun) members() (err error) {
+func (t *run) members() (err error) {
 	if err := t.start(); err != nil {
 		return err
 	}
@@ -182,7 +192,7 @@ func (t *tarRun) members() (err error) {
 }
 
 // add counts an entry that is in the archive.
-func (t *tarRun) add(d *tarDir, e *index.Entry, what tree.Action) {
+func (t *run) add(d *dir, e *index.Entry, what tree.Action) {
 	if e.Type == index.Dir {
 		t.report.Dirs++
 	} else {
@@ -197,7 +207,7 @@ func (t *tarRun) add(d *tarDir, e *index.Entry, what tree.Action) {
 }
 
 // failed settles an entry that is not in the archive: it is listed, unless the cause ends the run.
-func (t *tarRun) failed(d *tarDir, e *index.Entry, err error) error {
+func (t *run) failed(d *dir, e *index.Entry, err error) error {
 	var write *filecopy.WriteError
 	switch {
 	case t.ctx.Err() != nil:
@@ -212,7 +222,7 @@ func (t *tarRun) failed(d *tarDir, e *index.Entry, err error) error {
 }
 
 // list puts an entry on the list of those that are not in the archive.
-func (t *tarRun) list(d *tarDir, e *index.Entry, err error) {
+func (t *run) list(d *dir, e *index.Entry, err error) {
 	item := tree.FailedEntry(d.child(e.Name), e, err)
 	t.failures.Add(item)
 	if errors.Is(err, ErrNotInTar) {

@@ -1,4 +1,4 @@
-package restore
+package tarball
 
 import (
 	"errors"
@@ -9,17 +9,17 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// tarGroup is an inode of the source that has several names, while some of them are still to come.
-type tarGroup struct {
+// group is an inode of the source that has several names, while some of them are still to come.
+type group struct {
 	left int64  // names not seen yet
 	name string // member that has the content; "": none yet
 	bad  uint64 // a stored inode with damaged content, which need not be read again; 0: none
-	late []tarLate
+	late []lateName
 }
 
-// tarLate is a name whose stored file is damaged; another name of the group may be stored elsewhere.
-type tarLate struct {
-	dir   *tarDir
+// lateName is a name whose stored file is damaged; another name of the group may be stored elsewhere.
+type lateName struct {
+	dir   *dir
 	entry index.Entry
 	err   error
 }
@@ -28,11 +28,11 @@ type tarLate struct {
 const maxLateNames = 10_000
 
 // linked writes one of several names of an inode: as a link to the one written before, if there is one.
-func (t *tarRun) linked(d *tarDir, e *index.Entry) error {
+func (t *run) linked(d *dir, e *index.Entry) error {
 	key := tree.GroupKeyOf(e)
 	g := t.groups[key]
 	if g == nil {
-		g = &tarGroup{left: int64(e.Nlink)}
+		g = &group{left: int64(e.Nlink)}
 		t.groups[key] = g
 	}
 	g.left--
@@ -61,7 +61,7 @@ func (t *tarRun) linked(d *tarDir, e *index.Entry) error {
 		}
 		kept := *e
 		kept.Name, kept.Target = strings.Clone(e.Name), ""
-		g.late = append(g.late, tarLate{d, kept, err})
+		g.late = append(g.late, lateName{d, kept, err})
 		t.late++
 		return nil
 	}
@@ -69,7 +69,7 @@ func (t *tarRun) linked(d *tarDir, e *index.Entry) error {
 }
 
 // link writes a further name of what the group has.
-func (t *tarRun) link(d *tarDir, e *index.Entry, g *tarGroup) error {
+func (t *run) link(d *dir, e *index.Entry, g *group) error {
 	if err := t.begin(d.member(e.Name), e, &pax.Header{Kind: pax.HardLink, Target: g.name}); err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (t *tarRun) link(d *tarDir, e *index.Entry, g *tarGroup) error {
 
 // linkLate writes the names that were waiting for content. Their folders follow once more: programs may have given
 // them their times already.
-func (t *tarRun) linkLate(g *tarGroup) error {
+func (t *run) linkLate(g *group) error {
 	for ; len(g.late) > 0; g.late = g.late[1:] {
 		n := &g.late[0]
 		t.late--
@@ -98,7 +98,7 @@ func (t *tarRun) linkLate(g *tarGroup) error {
 }
 
 // endGroup lists the names for which no content was found.
-func (t *tarRun) endGroup(g *tarGroup) {
+func (t *run) endGroup(g *group) {
 	for i := range g.late {
 		n := &g.late[i]
 		t.late--
@@ -108,7 +108,7 @@ func (t *tarRun) endGroup(g *tarGroup) {
 }
 
 // endGroups ends those of which not all names came.
-func (t *tarRun) endGroups() {
+func (t *run) endGroups() {
 	for _, g := range t.groups {
 		t.endGroup(g)
 	}

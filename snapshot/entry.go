@@ -138,7 +138,7 @@ func (r *run) keep(w *worker, d *dir, i int, st *source.Stat) error {
 // keptAsWas turns the previous entry, to which a link was just made, into the new one.
 func (r *run) keptAsWas(w *worker, d *dir, i int, st *source.Stat) error {
 	e := &d.entries[i]
-	e.Dev, e.Ino, e.Ctime, e.Nlink = r.device(d, st), st.Ino, st.Ctime, tree.Nlink(&st.Stat)
+	e.Dev, e.Ino, e.Ctime, e.Nlink = r.device(d, st), st.Ino, st.Ctime, st.Nlink
 	e.Flags = e.Flags&ofStored | st.Flags
 	d.fresh[i] = r.restat
 	r.settled(w, d, i, Unchanged, "")

@@ -13,7 +13,11 @@ import (
 func Describe(e *index.Entry, st *fsat.Stat) {
 	e.Type, e.Mode, e.UID, e.GID = TypeOf(st.Type), st.Mode, st.UID, st.GID
 	e.Mtime, e.Ctime, e.Ino = st.Mtime, st.Ctime, st.Ino
-	e.Attrs, e.Nlink = KnownAttrs(st.Attrs), Nlink(st)
+	e.Attrs = KnownAttrs(st.Attrs)
+	e.Nlink = 0
+	if e.Type != index.Dir { // the count of a directory says nothing
+		e.Nlink = st.Nlink
+	}
 	if e.Type == index.File {
 		e.Size = uint64(st.Size)
 	}
@@ -24,11 +28,3 @@ func Describe(e *index.Entry, st *fsat.Stat) {
 
 // KnownAttrs gives those of the file attributes that a catalog keeps: the others only say how a file system stores a file.
 func KnownAttrs(attrs uint32) index.Attrs { return index.Attrs(attrs) & index.KnownAttrs }
-
-// Nlink gives the number of names of an inode as a catalog has it: 0 for a directory, whose count says nothing.
-func Nlink(st *fsat.Stat) uint32 {
-	if st.Type == fsat.Directory {
-		return 0
-	}
-	return st.Nlink
-}

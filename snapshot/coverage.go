@@ -8,6 +8,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
+	"snapcopy/internal/tree"
 )
 
 // maxRules is how many rules a Coverage names.
@@ -136,8 +137,7 @@ func (c *coverage) measure(d *dir) error {
 
 // sameFile reports whether two entries that are no directories describe the same content and metadata.
 func sameFile(a, b *index.Entry) bool {
-	return sameRecord(a, b) && a.Hash == b.Hash && a.Target == b.Target && a.Attrs == b.Attrs && a.Major == b.Major &&
-		a.Minor == b.Minor
+	return tree.Diff(a, b)&(tree.Type|tree.Body|tree.Metadata&^tree.Nlink) == 0
 }
 
 // cover sums up what was measured. It returns nil where there is nothing to compare with.

@@ -354,7 +354,7 @@ func (r *run) readDir(w *worker, d *dir) error {
 // dirMetadata fills in the directory's file attributes and extended attributes, from the previous snapshot if they
 // cannot have changed.
 func (r *run) dirMetadata(d *dir) error {
-	if d.was.Type == index.Dir && r.unchangedInode(&d.was, &d.source) && !r.opt.IgnoreCtime {
+	if d.was.Type == index.Dir && tree.Unchanged(&d.was, &d.source.Stat, r.ignored) && !r.opt.IgnoreCtime {
 		d.self.Attrs = d.was.Attrs
 		if d.was.Xattrs == 0 {
 			return nil

@@ -113,7 +113,7 @@ func (r *run) keep(w *worker, d *dir, i int, st *source.Stat) error {
 		r.gone.add(d, was, r.opt.Item != nil)
 		*was = index.Entry{}
 	}
-	if was.Type == 0 || !r.unchanged(was, st) || r.opt.IgnoreCtime && !sameAttributes(d.handles.src, was, st) {
+	if was.Type == 0 || !r.canLink(was, st) || r.opt.IgnoreCtime && !sameAttributes(d.handles.src, was, st) {
 		return r.storeEntry(w, d, i, st)
 	}
 	if known, err := r.keepXattrs(was, was); err != nil || !known {
@@ -148,24 +148,10 @@ func (r *run) keptAsWas(w *worker, d *dir, i int, st *source.Stat) error {
 // ofStored are the flags that go with a stored file. Whether links are held is a matter of each snapshot.
 const ofStored = index.NotHeld&^index.LinksNotHeld | index.ZeroHash
 
-// unchanged is the test that decides whether a file is read: it is not if everything the file system says of it is what
-// the previous snapshot recorded, and that was not so recent that a later change could look the same.
-func (r *run) unchanged(was *index.Entry, st *source.Stat) bool {
-	return r.unchangedInode(was, st) &&
-		was.Type == tree.TypeOf(st.Type) &&
-		(was.Type != index.File || was.Size == uint64(st.Size)) &&
-		was.Flags&(index.Racy|index.Torn|index.NotStored) == 0 &&
-		!r.couldHoldMore(was)
-}
-
-// unchangedInode reports whether metadata and extended attributes are as they were: neither can change without the
-// change time.
-func (r *run) unchangedInode(was *index.Entry, st *source.Stat) bool {
-	return was.Mtime == st.Mtime &&
-		(was.Ctime == st.Ctime || r.opt.IgnoreCtime) &&
-		(was.Ino == st.Ino || r.opt.IgnoreInode) &&
-		was.Mode == st.Mode && was.UID == st.UID && was.GID == st.GID &&
-		was.Flags&(index.Racy|index.Unread) == 0
+// canLink reports whether the previous snapshot's stored file of an entry can go on in this one without a look at the
+// source's file: that is unchanged, and the stored file holds what it can.
+func (r *run) canLink(was *index.Entry, st *source.Stat) bool {
+	return tree.Unchanged(was, &st.Stat, r.ignored) && was.Flags&index.NotStored == 0 && !r.couldHoldMore(was)
 }
 
 // sameAttributes compares extended attributes and file attributes themselves, for sources whose change time says nothing.

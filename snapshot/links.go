@@ -241,9 +241,7 @@ func (w *worker) markApart(e *index.Entry) {
 // sameState reports whether an inode still is as it was when the group's first name was stored. Its change time may have
 // moved: that happens with every name made or removed.
 func (g *linkGroup) sameState(st *source.Stat) bool {
-	e := &g.entry
-	return e.Type == tree.TypeOf(st.Type) && e.Mode == st.Mode && e.UID == st.UID && e.GID == st.GID &&
-		e.Mtime == st.Mtime && (e.Type != index.File || e.Size == uint64(st.Size))
+	return tree.DiffStat(&g.entry, &st.Stat)&(tree.Version&^tree.Ctime&^tree.Ino) == 0
 }
 
 // sameInode reports whether st is of the very inode whose first name was stored, whatever has been written to it since:
@@ -318,17 +316,16 @@ func (r *run) joinGroup(w *worker, d *dir, i int, st *source.Stat, group *linkGr
 // joined says how an entry that is now a name of a group's stored file differs from the one of the previous snapshot.
 // Which names are links to one another is no difference.
 func joined(was, e *index.Entry) Action {
-	sameContent := was.Type == e.Type && was.Hash == e.Hash && was.Target == e.Target &&
-		was.Major == e.Major && was.Minor == e.Minor
+	differ := tree.Diff(was, e)
 	switch {
 	case was.Type == 0:
 		return New
-	case sameContent && sameRecord(was, e) && was.Attrs == e.Attrs:
-		return Unchanged
-	case sameContent:
+	case differ&(tree.Type|tree.Body) != 0:
+		return Changed
+	case differ&(tree.Metadata&^tree.Nlink) != 0:
 		return MetadataChanged
 	}
-	return Changed
+	return Unchanged
 }
 
 // linkPart links a name of a group that is too large for one inode to the stored file that the name had in the previous

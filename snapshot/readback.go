@@ -39,7 +39,7 @@ func (n newInode) xattrs() ([]fsat.Xattr, error) {
 
 // readBack flags what a new inode, which stored describes, does not hold of the entry though setting it has succeeded.
 func (r *run) readBack(n newInode, e *index.Entry, set []fsat.Xattr, stored *fsat.Stat) error {
-	e.Flags |= compareHeld(e, stored)
+	e.Flags |= (tree.DiffStat(e, stored) & tree.Settable(e.Type)).Flags()
 	if r.caps.NeedsFsync && !everywhere(e.Mtime) {
 		e.Flags |= index.TimeNotHeld
 	}
@@ -72,20 +72,6 @@ func everywhere(t index.Time) bool {
 	return t.Sec > from && t.Sec < to
 }
 
-// compareHeld gives the flags for what a stored file does not hold of the entry.
-func compareHeld(e *index.Entry, stored *fsat.Stat) (flags index.Flags) {
-	if stored.UID != e.UID || stored.GID != e.GID {
-		flags |= index.OwnerNotHeld
-	}
-	if e.Type != index.Symlink && stored.Mode != e.Mode { // nobody can set that of a symbolic link
-		flags |= index.ModeNotHeld
-	}
-	if stored.Mtime != e.Mtime {
-		flags |= index.TimeNotHeld
-	}
-	return flags
-}
-
 // holdsXattrs reports whether all of set are among those that an inode has. Security modules add some of their own.
 func holdsXattrs(have, set []fsat.Xattr) bool {
 	for _, x := range set {
@@ -99,17 +85,14 @@ func holdsXattrs(have, set []fsat.Xattr) bool {
 
 // isAsMade reports whether a symbolic link or special file is what was asked for.
 func isAsMade(dir int, e *index.Entry, stored *fsat.Stat) bool {
-	switch e.Type {
-	case index.Symlink:
+	if e.Type == index.Symlink {
 		if stored.Type == fsat.Symlink && uint64(stored.Size) == e.Size {
 			return true
 		}
 		target, err := fsat.Readlink(dir, e.Name, stored.Size)
 		return err == nil && target == e.Target
-	case index.CharDevice, index.BlockDevice:
-		return tree.TypeOf(stored.Type) == e.Type && stored.Major == e.Major && stored.Minor == e.Minor
 	}
-	return tree.TypeOf(stored.Type) == e.Type
+	return tree.DiffStat(e, stored)&(tree.Type|tree.Rdev) == 0
 }
 
 // xattrSets are sets of extended attributes that a new inode was seen to hold. What the file system has held once is

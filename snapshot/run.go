@@ -20,6 +20,7 @@ import (
 	"snapcopy/internal/inodeset"
 	"snapcopy/internal/lack"
 	"snapcopy/internal/source"
+	"snapcopy/internal/tree"
 	"snapcopy/internal/walk"
 )
 
@@ -27,6 +28,7 @@ import (
 type run struct {
 	ctx     context.Context // of the whole run; copying a large file looks at it
 	opt     Options
+	ignored tree.Fields // what says nothing in this source: see tree.Unchanged
 	archive *archive.Archive
 	filter  *filter.Filter
 	report  *archive.Report
@@ -106,7 +108,8 @@ func Run(ctx context.Context, from, path string, opt Options) (report *archive.R
 		opt.Exclude = exclude.New()
 	}
 	host, _ := os.Hostname() // told to people, and tells the sources of different machines apart
-	r := &run{ctx: ctx, opt: opt, host: host, work: fsat.NoDir, filter: opt.filter()}
+	r := &run{ctx: ctx, opt: opt, host: host, work: fsat.NoDir, filter: opt.filter(),
+		ignored: tree.Ignored(opt.IgnoreCtime, opt.IgnoreInode)}
 	r.report = &archive.Report{Start: opt.now().UTC(), DryRun: opt.DryRun, Filters: r.filter}
 	defer func() { err = errors.Join(err, r.close()) }()
 

@@ -6,6 +6,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/source"
+	"snapcopy/internal/tree"
 )
 
 // openLocal opens a live folder as the run's source, and makes sure that it does not lie in the archive.
@@ -34,5 +35,5 @@ func (r *run) stillHas(dir string, e *index.Entry) bool {
 	if err := r.source.Find(dir, e.Name, &st); err != nil {
 		return !fsat.IsNoDir(err)
 	}
-	return st.Type == fsat.Regular && uint64(st.Size) == e.Size && st.Mtime == e.Mtime
+	return tree.DiffStat(e, &st.Stat)&(tree.Type|tree.Size|tree.Mtime) == 0
 }

@@ -237,7 +237,7 @@ func (r *run) hashFirst(f *file) (known bool, err error) {
 // saves writing it. One that turns out to be there although it did not look so is read only once for that, too: see
 // shareLate.
 func (r *run) looksStored(f *file) bool {
-	if f.was.Type == index.File && f.was.Size == f.e.Size && f.was.Mtime == f.e.Mtime &&
+	if tree.Diff(f.was, &f.e)&(tree.Type|tree.Size|tree.Mtime) == 0 &&
 		(r.caps.Reflink || r.standsFor(f.was, &f.e)) {
 		return true
 	}
@@ -269,12 +269,7 @@ func (r *run) read(w *worker, n int) {
 
 // standsFor reports whether a stored file with entry a can be e too, if the contents are equal.
 func (r *run) standsFor(a, e *index.Entry) bool {
-	return sameRecord(a, e) && a.Flags&index.NotStored == 0 && !r.couldHoldMore(a)
-}
-
-func sameRecord(a, e *index.Entry) bool {
-	return a.Type == e.Type && a.Mode == e.Mode && a.UID == e.UID && a.GID == e.GID && a.Mtime == e.Mtime &&
-		a.Size == e.Size && a.XattrHash == e.XattrHash
+	return tree.Diff(a, e)&tree.StandsFor == 0 && a.Flags&index.NotStored == 0 && !r.couldHoldMore(a)
 }
 
 // couldHoldMore reports whether a stored file lacks something that this run could give to a new one: it has other
@@ -306,7 +301,7 @@ func (r *run) linkStored(f *file) (bool, error) {
 		return false, err
 	}
 	f.action, f.from = Moved, from
-	same := f.was.Type == index.File && f.was.Hash == f.e.Hash && sameRecord(f.was, &f.e)
+	same := tree.Diff(f.was, &f.e)&(tree.StandsFor|tree.Content) == 0
 	if same || from == f.d.child(f.name) { // it was there before, if only not in the previous snapshot
 		f.action, f.from = Unchanged, ""
 	} else {
@@ -395,7 +390,7 @@ func (r *run) copyContent(f *file, known bool) (err error) {
 // howChanged tells a change of content from one of metadata alone, and both from a file that is stored again only
 // because no link could be made.
 func (r *run) howChanged(f *file, known bool) Action {
-	if !known || f.was.Type != index.File || f.was.Hash != f.e.Hash || f.was.Size != f.e.Size {
+	if !known || tree.Diff(f.was, &f.e)&(tree.Type|tree.Size|tree.Content) != 0 {
 		return Changed
 	}
 	if r.standsFor(f.was, &f.e) {
@@ -548,7 +543,7 @@ func (r *run) storeSpecial(w *worker, d *dir, i int, st *source.Stat, was *index
 		return err
 	}
 	action, linked := New, false
-	alike := sameRecord(was, &e) && was.Target == e.Target && was.Major == e.Major && was.Minor == e.Minor
+	alike := tree.Diff(was, &e)&(tree.StandsFor|tree.Body) == 0
 	if was.Type != 0 {
 		action = Changed
 		if alike && r.standsFor(was, &e) {

@@ -119,7 +119,7 @@ func (r *run) shareStored(f *file, dst int, share sharer) (shared bool, err erro
 // shareFrom shares with one stored file, which the entry e describes if it is of a published snapshot.
 func (r *run) shareFrom(f *file, dst, dir int, name string, e *index.Entry, share sharer) (shared bool, err error) {
 	var st fsat.Stat
-	if fsat.StatAt(dir, name, &st) != nil || uint64(st.Size) != f.e.Size || st.Type != fsat.Regular ||
+	if fsat.StatAt(dir, name, &st) != nil || tree.DiffStat(&f.e, &st)&(tree.Type|tree.Size) != 0 ||
 		e != nil && !r.untouched(e, &st) || !r.sameHoles(f, dir, name, &st) {
 		return false, nil
 	}

@@ -124,7 +124,7 @@ func (r *run) setMetadataAt(dir int, e *index.Entry, set []fsat.Xattr) (lost, er
 		if len(set) > 0 {
 			e.Flags |= index.XattrsNotHeld
 		}
-		return nil, nil // compareHeld says what is missing
+		return nil, nil // readBack says what is missing
 	}
 	mode := e.Mode
 	if e.UID != r.euid || e.GID != r.egid {

@@ -11,27 +11,31 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// Differences puts into words, one phrase each, how an inode differs from the entry that describes it, as far as the archive
-// could hold what the entry says.
+// Differences puts the fields of DiffStored into words for a report: what the stored file, which st describes, is and what
+// its entry says. Of a stored file of another type only that is told. The inode number is not told: it has no meaning for
+// people, and in an archive that was copied it differs everywhere.
 func Differences(e *index.Entry, st *fsat.Stat) (wrong []string) {
-	differ := func(what string, is, was any) { wrong = append(wrong, fmt.Sprintf("%s is %v, was %v", what, is, was)) }
-	if TypeOf(st.Type) != e.Type {
+	differ := DiffStored(e, st) &^ Stored
+	if differ == 0 {
+		return nil
+	}
+	if differ&Type != 0 {
 		return []string{fmt.Sprintf("it is a %s, was a %s", TypeOf(st.Type), e.Type)}
 	}
-	if e.Flags&index.OwnerNotHeld == 0 && (st.UID != e.UID || st.GID != e.GID) {
-		differ("owner", fmt.Sprint(st.UID, ":", st.GID), fmt.Sprint(e.UID, ":", e.GID))
-	}
-	if e.Flags&index.ModeNotHeld == 0 && e.Type != index.Symlink && st.Mode != e.Mode {
-		differ("mode", fmt.Sprintf("%04o", st.Mode), fmt.Sprintf("%04o", e.Mode))
-	}
-	if e.Flags&index.TimeNotHeld == 0 && st.Mtime != e.Mtime {
-		differ("modification time", clock(st.Mtime), clock(e.Mtime))
-	}
-	if e.Type == index.File && uint64(st.Size) != e.Size {
-		differ("size", st.Size, e.Size)
-	}
-	if (e.Type == index.CharDevice || e.Type == index.BlockDevice) && (st.Major != e.Major || st.Minor != e.Minor) {
-		differ("device number", fmt.Sprint(st.Major, ":", st.Minor), fmt.Sprint(e.Major, ":", e.Minor))
+	for _, w := range []struct {
+		field   Fields
+		name    string
+		is, was any
+	}{
+		{Owner, "owner", fmt.Sprint(st.UID, ":", st.GID), fmt.Sprint(e.UID, ":", e.GID)},
+		{Mode, "mode", fmt.Sprintf("%04o", st.Mode), fmt.Sprintf("%04o", e.Mode)},
+		{Mtime, "modification time", clock(st.Mtime), clock(e.Mtime)},
+		{Size, "size", st.Size, e.Size},
+		{Rdev, "device number", fmt.Sprint(st.Major, ":", st.Minor), fmt.Sprint(e.Major, ":", e.Minor)},
+	} {
+		if differ&w.field != 0 {
+			wrong = append(wrong, fmt.Sprintf("%s is %v, was %v", w.name, w.is, w.was))
+		}
 	}
 	return wrong
 }

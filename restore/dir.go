@@ -34,7 +34,7 @@ type dir struct {
 	// spared: nothing in it is deleted, because something is mounted there that the snapshot knows nothing of.
 	own, finish, update, plain, missing, spared bool
 
-	diff    folderDiff   // it existed: in what it was not as in the snapshot
+	diff    tree.Fields  // it existed: in what it was not as in the snapshot
 	seen    seenMetadata // then
 	touched atomic.Bool  // names in it have changed, or would without a dry run
 

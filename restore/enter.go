@@ -80,7 +80,7 @@ func (r *run) lookAtTarget(d *dir) (dst int, err error) {
 	// Where there is a note, there is one more thing in the target until the end.
 	d.finish = r.whole && (r.made || r.adopts || d.update && (d.own || r.resumed))
 	if r.whole && r.adopts && !d.update {
-		r.report.TargetSet = (d.diff &^ otherTime).names()
+		r.report.TargetSet = differingNames(d.diff &^ tree.Mtime)
 	}
 	if dst, err = fsat.OpenDir(r.target, "."); err != nil {
 		return fsat.NoDir, &fs.PathError{Op: "open", Path: r.report.Target, Err: err}

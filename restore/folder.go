@@ -15,30 +15,24 @@ import (
 // snapshot afterwards. The target itself, if it is not restored in place, is no entry of the snapshot, but a place that the
 // caller has chosen: in what it differs is in the report.
 
-// folderDiff says in what a folder of the target differs from the snapshot's.
-type folderDiff uint8
-
-const (
-	otherMode folderDiff = 1 << iota
-	otherOwner
-	otherXattrs
-	otherAttrs
-	otherTime
-)
-
-var folderDiffNames = []string{"mode", "owner", "extended attributes or ACLs", "file attributes", "time"}
-
-func (f folderDiff) names() (list []string) {
-	for i, name := range folderDiffNames {
-		if f&(1<<i) != 0 {
-			list = append(list, name)
+// differingNames puts the fields in which a folder differs into words.
+func differingNames(f tree.Fields) (list []string) {
+	for _, n := range []struct {
+		field tree.Fields
+		name  string
+	}{
+		{tree.Mode, "mode"}, {tree.Owner, "owner"}, {tree.Xattrs, "extended attributes or ACLs"},
+		{tree.Attrs, "file attributes"}, {tree.Mtime, "time"},
+	} {
+		if f&n.field != 0 {
+			list = append(list, n.name)
 		}
 	}
 	return list
 }
 
 // compareDir finds out in what an open folder of the target differs, of what can be mended.
-func (r *run) compareDir(w *worker, d *dir, fd int, st *fsat.Stat) (diff folderDiff, err error) {
+func (r *run) compareDir(w *worker, d *dir, fd int, st *fsat.Stat) (diff tree.Fields, err error) {
 	e := &d.entry
 	d.seen = seenOf(st)
 	if r.isRecorded(e, st) {
@@ -46,7 +40,7 @@ func (r *run) compareDir(w *worker, d *dir, fd int, st *fsat.Stat) (diff folderD
 	}
 	before := w.counts.NotHeld
 	m := wanted{r: r, w: w, d: d, e: e}
-	if diff = compareStat(e, st); diff != 0 {
+	if diff = tree.DiffStat(e, st) & tree.Settable(e.Type); diff != 0 {
 		ok, err := m.try()
 		if err != nil {
 			return 0, err
@@ -62,7 +56,7 @@ func (r *run) compareDir(w *worker, d *dir, fd int, st *fsat.Stat) (diff folderD
 	if same, err := m.hasXattrs(index.HashXattrs(set)); err != nil {
 		return 0, err
 	} else if !same {
-		diff |= otherXattrs
+		diff |= tree.Xattrs
 	}
 	if r.opt.Attrs {
 		attrs, err := fsat.Attrs(fd)
@@ -72,7 +66,7 @@ func (r *run) compareDir(w *worker, d *dir, fd int, st *fsat.Stat) (diff folderD
 		if same, err := m.hasAttrs(tree.KnownAttrs(attrs)); err != nil {
 			return 0, err
 		} else if !same {
-			diff |= otherAttrs
+			diff |= tree.Attrs
 		}
 	}
 	if diff != 0 {
@@ -89,29 +83,13 @@ type seenMetadata struct {
 
 func seenOf(st *fsat.Stat) seenMetadata { return seenMetadata{st.Mode, st.UID, st.GID, st.Mtime} }
 
-// compareStat finds out in what the metadata differ that a stat tells.
-func compareStat(e *index.Entry, st *fsat.Stat) (diff folderDiff) {
-	if st.Mode != e.Mode && e.Type != index.Symlink {
-		diff |= otherMode
-	}
-	if st.UID != e.UID || st.GID != e.GID {
-		diff |= otherOwner
-	}
-	if st.Mtime != e.Mtime {
-		diff |= otherTime
-	}
-	return diff
-}
-
-func sameMetadata(e *index.Entry, st *fsat.Stat) bool { return compareStat(e, st) == 0 }
-
 // leaveAsIs ends a folder that existed and keeps its metadata.
 func (r *run) leaveAsIs(d *dir) error {
 	e := d.entry
 	e.Below = index.Totals{}
 	diff := d.diff
 	if d.touched.Load() {
-		diff &^= otherTime
+		diff &^= tree.Mtime
 		if err := r.setTimeOfFolder(d.handles.dst, &e); err != nil {
 			return r.failed(d.above(), &e, err)
 		}
@@ -119,11 +97,11 @@ func (r *run) leaveAsIs(d *dir) error {
 	switch {
 	case diff == 0:
 	case d.parent == nil && !r.opt.InPlace:
-		r.report.TargetDiffers = diff.names()
-	case diff == otherTime:
+		r.report.TargetDiffers = differingNames(diff)
+	case diff == tree.Mtime:
 		r.noteOtherTime(d.path())
 	default:
-		return r.failed(d.above(), &e, fmt.Errorf("%w and differs in its %s", ErrExists, strings.Join(diff.names(), ", ")))
+		return r.failed(d.above(), &e, fmt.Errorf("%w and differs in its %s", ErrExists, strings.Join(differingNames(diff), ", ")))
 	}
 	return nil
 }

@@ -37,18 +37,18 @@ type most struct {
 }
 
 // left gives those differences that could be mended. An owner that cannot be set says nothing: it is whoever made the entry.
-func (m *most) left(e *index.Entry, diff folderDiff, st *fsat.Stat) folderDiff {
-	if diff&otherOwner != 0 && (st.UID == e.UID || m.stat.UID != e.UID) && (st.GID == e.GID || m.stat.GID != e.GID) {
-		diff &^= otherOwner
+func (m *most) left(e *index.Entry, diff tree.Fields, st *fsat.Stat) tree.Fields {
+	if diff&tree.Owner&^tree.DiffStat(e, &m.stat) == 0 {
+		diff &^= tree.Owner
 	}
-	if diff&otherMode != 0 && st.Mode == m.stat.Mode {
-		diff &^= otherMode
+	if st.Mode == m.stat.Mode {
+		diff &^= tree.Mode
 	}
-	if diff&otherTime != 0 {
+	if diff&tree.Mtime != 0 {
 		off := distance(m.stat.Mtime, e.Mtime)
 		switch { // a time out of range is another one, and some file systems take none at all
 		case off >= coarsest, off > 0 && distance(st.Mtime, e.Mtime) < coarsest:
-			diff &^= otherTime
+			diff &^= tree.Mtime
 		}
 	}
 	return diff
@@ -236,15 +236,15 @@ func (m *wanted) leftAsMade() (bool, error) {
 
 // hasStat reports whether an entry of the target has the metadata that a stat tells.
 func (m *wanted) hasStat(st *fsat.Stat) (bool, error) {
-	diff := compareStat(m.e, st)
+	diff := tree.DiffStat(m.e, st) & tree.Settable(m.e.Type)
 	if diff == 0 {
 		return true, nil
 	}
 	if leave, err := m.leftAsMade(); leave || err != nil {
-		if diff&otherOwner != 0 {
+		if diff&tree.Owner != 0 {
 			m.w.counts.NotHeld.Owners++
 		}
-		if diff&otherTime != 0 {
+		if diff&tree.Mtime != 0 {
 			m.w.counts.NotHeld.Times++
 		}
 		return leave, err

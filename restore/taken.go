@@ -195,7 +195,8 @@ func (r *run) compare(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (diff di
 }
 
 func (r *run) compareEntry(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (difference, error) {
-	if st.Type != tree.KindOf(e.Type) || !e.Linked() && st.Nlink != 1 && e.Type != index.Dir {
+	differ := tree.DiffStat(e, st)
+	if differ&tree.Type != 0 || !e.Linked() && st.Nlink != 1 && e.Type != index.Dir {
 		return otherContent, nil
 	}
 	if r.isStored(d, e, st) {
@@ -241,7 +242,7 @@ func (r *run) compareEntry(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (di
 		}
 		same = target == e.Target
 	case index.CharDevice, index.BlockDevice:
-		same = st.Major == e.Major && st.Minor == e.Minor
+		same = differ&tree.Rdev == 0
 	}
 	if !same {
 		return otherContent, nil
@@ -272,9 +273,8 @@ func (r *run) mends() bool { return r.resumed && r.opt.Overwrite == OverwriteNev
 // isRecorded reports whether the target has the very inode that the snapshot was made of, not changed since: its change
 // time would tell.
 func (r *run) isRecorded(e *index.Entry, st *fsat.Stat) bool {
-	return int(e.Dev) < len(r.devices) && r.devices[e.Dev] == st.Dev && e.Ino == st.Ino &&
-		e.Ctime == st.Ctime && sameMetadata(e, st) && (e.Type != index.File || e.Size == uint64(st.Size)) &&
-		e.Flags&(index.Racy|index.Torn) == 0
+	return int(e.Dev) < len(r.devices) && r.devices[e.Dev] == st.Dev &&
+		tree.DiffStat(e, st)&tree.Version == 0 && e.Flags&(index.Racy|index.Torn) == 0
 }
 
 func (r *run) compareFile(m *wanted, st *fsat.Stat, meta bool) (diff difference, err error) {

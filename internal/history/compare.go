@@ -70,7 +70,7 @@ func Compare(old, new *index.Catalog, path string, visit func(Change) error) err
 // Equal reports whether two catalogs describe the same tree: every entry with the same content and metadata.
 func Equal(a, b *index.Catalog) bool {
 	x, y := a.Root(), b.Root()
-	return x.Hash == y.Hash && len(metadataChanges(&x, &y)) == 0
+	return x.Hash == y.Hash && tree.Diff(&x, &y)&tree.Metadata == 0
 }
 
 // locate looks up a path; the entry is nil if there is none.
@@ -155,17 +155,11 @@ func (c *comparison) both(p *pair) error {
 		}
 		return nil
 	}
-	kind := Metadata
-	fields := metadataChanges(p.old, p.new)
-	switch {
-	case p.old.Type != p.new.Type:
-		kind = TypeChanged
-	case p.old.Type != index.Dir && !sameContent(p.old, p.new):
-		kind = Changed
-	case len(fields) == 0:
+	kind, differ := kindOf(p.old, p.new)
+	if kind == "" {
 		return nil
 	}
-	return c.visit(Change{Path: p.path(), Kind: kind, Old: p.old, New: p.new, Fields: fields})
+	return c.visit(Change{Path: p.path(), Kind: kind, Old: p.old, New: p.new, Fields: differ.Names()})
 }
 
 func (c *comparison) removed(p *pair) error {
@@ -205,7 +199,7 @@ func (c *comparison) moved(p *pair, from place) error {
 		return err
 	}
 	return c.visit(Change{Path: p.path(), Kind: Moved, From: index.Join(dir, was.Name), Old: &was, New: p.new,
-		Fields: metadataChanges(&was, p.new)})
+		Fields: tree.Diff(&was, p.new).Names()})
 }
 
 // below compares what is in the directories of a pair, in lock step.
@@ -273,29 +267,16 @@ func (l *listing) next() { l.more = l.cursor.Next(&l.entry) }
 
 func (l *listing) place() place { return place{l.rec.ID(), uint32(l.cursor.Pos())} }
 
-// sameContent compares two entries of one type.
-func sameContent(a, b *index.Entry) bool {
-	return a.Size == b.Size && a.Hash == b.Hash && a.Target == b.Target && a.Major == b.Major && a.Minor == b.Minor
-}
-
-func metadataChanges(a, b *index.Entry) (fields []string) {
-	if a.Mode != b.Mode {
-		fields = append(fields, "mode")
+// kindOf says how two entries of one path differ, and in which fields; "": they do not.
+func kindOf(old, new *index.Entry) (Kind, tree.Fields) {
+	differ := tree.Diff(old, new)
+	switch {
+	case differ&tree.Type != 0:
+		return TypeChanged, differ
+	case old.Type != index.Dir && differ&tree.Body != 0: // what is in a directory has changes of its own
+		return Changed, differ
+	case differ&tree.Metadata != 0:
+		return Metadata, differ
 	}
-	if a.UID != b.UID || a.GID != b.GID {
-		fields = append(fields, "owner")
-	}
-	if a.Mtime != b.Mtime {
-		fields = append(fields, "mtime")
-	}
-	if a.XattrHash != b.XattrHash {
-		fields = append(fields, "xattrs")
-	}
-	if a.Attrs != b.Attrs {
-		fields = append(fields, "attributes")
-	}
-	if a.Nlink != b.Nlink && a.Type != index.Dir && b.Type != index.Dir {
-		fields = append(fields, "links")
-	}
-	return fields
+	return "", differ
 }

@@ -160,7 +160,7 @@ func (x *Explainer) Explain(ctx context.Context, path string) (*Explanation, err
 		}
 	}
 	if ex.Old != nil {
-		ex.Fields = metadataChanges(ex.Old, &e)
+		ex.Fields = tree.Diff(ex.Old, &e).Names()
 	}
 	if e.Type == index.Dir {
 		return ex, x.directory(ctx, ex)
@@ -171,6 +171,7 @@ func (x *Explainer) Explain(ctx context.Context, path string) (*Explanation, err
 // judge gives the reason that the two entries of one path tell by themselves; old is nil if there is none. It is not
 // known yet whether the stored file was there under another path.
 func (x *Explainer) judge(e, old *index.Entry) Reason {
+	differ := func(in tree.Fields) bool { return tree.Diff(old, e)&in != 0 }
 	switch {
 	case e.Flags&index.NotStored != 0:
 		return InCatalogOnly
@@ -188,11 +189,11 @@ func (x *Explainer) judge(e, old *index.Entry) Reason {
 		return x.lost
 	case old == nil:
 		return FirstSeen
-	case old.Type != e.Type:
+	case differ(tree.Type):
 		return OtherType
-	case !sameContent(old, e):
+	case differ(tree.Body):
 		return OtherContent
-	case storedApart(old, e):
+	case differ(tree.OfInode):
 		return OtherMetadata
 	case x.NoLinks:
 		return NoHardLinks
@@ -217,12 +218,6 @@ func (x *Explainer) copied() bool {
 
 func (x *Explainer) sameStored(e, old *index.Entry) bool {
 	return old != nil && old.Type == e.Type && e.Stored != 0 && e.Stored == old.Stored && x.comparable()
-}
-
-// storedApart reports whether metadata differ that a stored file has only once, for all its names. What chattr sets is
-// in the catalog only.
-func storedApart(a, b *index.Entry) bool {
-	return a.Mode != b.Mode || a.UID != b.UID || a.GID != b.GID || a.Mtime != b.Mtime || a.XattrHash != b.XattrHash
 }
 
 // entry explains what is not a directory.
@@ -256,7 +251,7 @@ func (x *Explainer) entry(ctx context.Context, ex *Explanation) error {
 			return err
 		}
 		if ok {
-			ex.Apart = metadataChanges(&same, e)
+			ex.Apart = tree.Diff(&same, e).Names()
 		}
 	}
 	if ex.Reason != NotLinked {

@@ -53,7 +53,8 @@ const maxHeld = 1 << 18
 // Work goes by directory handles and leaf names, so nothing outside the folder is read whatever is done to it meanwhile.
 func CompareLive(ctx context.Context, c *index.Catalog, source, path string, opt LiveOptions,
 	visit func(Change) error) (report *LiveReport, err error) {
-	l := &live{ctx: ctx, catalog: c, opt: opt, visit: visit, root: fsat.NoDir, open: make(map[*liveDir]struct{})}
+	l := &live{ctx: ctx, catalog: c, opt: opt, ignored: tree.Ignored(opt.IgnoreCtime, opt.IgnoreInode), visit: visit,
+		root: fsat.NoDir, open: make(map[*liveDir]struct{})}
 	l.workers = make([]worker, workers.Number(opt.Threads))
 	for i := range l.workers {
 		l.workers[i].copier.Buf = make([]byte, copyBuffer)
@@ -103,6 +104,7 @@ type live struct {
 	ctx     context.Context
 	catalog *index.Catalog
 	opt     LiveOptions
+	ignored tree.Fields // what says nothing in this folder: see tree.Unchanged
 	visit   func(Change) error
 	root    int          // handle of the source
 	archive tree.InodeID // zero: none
@@ -298,7 +300,7 @@ func (l *live) matchMove(c *Change, gone map[uint64][]int, sameName bool) {
 		if was.Kind != Removed || was.Old.Hash != c.New.Hash || sameName && was.Old.Name != c.New.Name {
 			continue
 		}
-		c.Kind, c.From, c.Old, c.Fields = Moved, was.Path, was.Old, metadataChanges(was.Old, c.New)
+		c.Kind, c.From, c.Old, c.Fields = Moved, was.Path, was.Old, tree.Diff(was.Old, c.New).Names()
 		was.Kind = ""
 		return
 	}

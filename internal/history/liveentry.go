@@ -28,8 +28,7 @@ func (l *live) item(w *worker, d *liveDir, i int) (isDir bool, err error) {
 		return tree.IDOf(&st) != l.archive, nil
 	}
 	l.compared.Add(1)
-	same := l.sameInode(was, &st) && was.Type == tree.TypeOf(st.Type) &&
-		(was.Type != index.File || was.Size == uint64(st.Size))
+	same := tree.Unchanged(was, &st, l.ignored)
 	if same && l.opt.IgnoreCtime {
 		set, err := fsat.XattrsAt(d.fd, name)
 		same = err == nil && index.HashXattrs(set) == was.XattrHash && was.Nlink == st.Nlink
@@ -38,15 +37,6 @@ func (l *live) item(w *worker, d *liveDir, i int) (isDir bool, err error) {
 		return false, nil
 	}
 	return false, l.changed(w, d, was, name, &st)
-}
-
-// sameInode reports whether nothing can have changed since the snapshot: content and metadata both move the change
-// time, unless they changed while the snapshot was taken.
-func (l *live) sameInode(was *index.Entry, st *fsat.Stat) bool {
-	return was.Mtime == st.Mtime &&
-		(was.Ctime == st.Ctime || l.opt.IgnoreCtime) && (was.Ino == st.Ino || l.opt.IgnoreInode) &&
-		was.Mode == st.Mode && was.UID == st.UID && was.GID == st.GID &&
-		was.Flags&(index.Racy|index.Torn|index.Unread) == 0
 }
 
 // changed compares an entry that is no directory and may have changed.
@@ -67,17 +57,11 @@ func (l *live) changed(w *worker, d *liveDir, was *index.Entry, name string, st 
 		return l.fail(path, err)
 	}
 	if was.Type != 0 {
-		c.Old, c.Fields = was, metadataChanges(was, &e)
-		switch {
-		case was.Type != e.Type:
-			c.Kind = TypeChanged
-		case !sameContent(was, &e):
-			c.Kind = Changed
-		case len(c.Fields) == 0:
+		kind, differ := kindOf(was, &e)
+		if kind == "" {
 			return nil
-		default:
-			c.Kind = Metadata
 		}
+		c.Kind, c.Old, c.Fields = kind, was, differ.Names()
 	}
 	if err := l.tell(c); err != nil || was.Type != index.Dir || e.Type == index.Dir {
 		return err
@@ -138,7 +122,7 @@ func (l *live) directory(d *liveDir, path string, st *fsat.Stat) error {
 	e := index.Entry{Name: strings.Clone(d.name)}
 	tree.Describe(&e, st)
 	was := &d.was
-	if was.Type == index.Dir && l.sameInode(was, st) && !l.opt.IgnoreCtime {
+	if tree.Unchanged(was, st, l.ignored) && !l.opt.IgnoreCtime {
 		return nil
 	}
 	set, err := fsat.Xattrs(d.fd)
@@ -149,13 +133,11 @@ func (l *live) directory(d *liveDir, path string, st *fsat.Stat) error {
 	e.XattrHash, e.Attrs = index.HashXattrs(set), tree.KnownAttrs(attrs)
 	c := Change{Path: path, Kind: Added, New: &e}
 	if was.Type != 0 {
-		c.Old, c.Fields = was, metadataChanges(was, &e)
-		c.Kind = Metadata
-		if was.Type != index.Dir {
-			c.Kind = TypeChanged
-		} else if len(c.Fields) == 0 {
+		kind, differ := kindOf(was, &e)
+		if kind == "" {
 			return nil
 		}
+		c.Kind, c.Old, c.Fields = kind, was, differ.Names()
 	}
 	return l.tell(c)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"snapcopy/index"
+	"snapcopy/internal/tree"
 )
 
 // Version is one state of a file or a directory, and the snapshots that hold it, one after another.
@@ -164,14 +165,7 @@ func (h *History) countChanges(ctx context.Context, list []Version) error {
 
 // sameVersion compares content and metadata, without the number of links.
 func sameVersion(a, b *index.Entry) bool {
-	if a == b {
-		return true
-	}
-	if a.Type != b.Type || !sameContent(a, b) {
-		return false
-	}
-	fields := metadataChanges(a, b)
-	return len(fields) == 0 || len(fields) == 1 && fields[0] == "links"
+	return a == b || tree.Diff(a, b)&(tree.Type|tree.Body|tree.Metadata&^tree.Nlink) == 0
 }
 
 // counterpart looks in snapshot other for the content of e, which snapshot at has: under a path where at has not that

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"snapcopy/index"
 	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/fsat"
 )
@@ -45,7 +46,7 @@ type Folder struct {
 	walk    *Walk
 	parent  *Folder
 	name    string
-	paths   []string // of a base: its path in each tree
+	paths   []string // its path in each tree, of a base or of a top that is in the middle of them; nil: it has a name
 	handles dirhandles.Dir[*Folder]
 	places  [maxRoots]place
 }
@@ -53,7 +54,7 @@ type Folder struct {
 // place is a folder in one of the trees.
 type place struct {
 	handle int     // plus one, so that the zero value is none
-	id     fsat.ID // zero: not compared
+	id     InodeID // zero: not compared
 	was    bool    // it was open when the folder was entered
 	lost   error
 }
@@ -80,6 +81,9 @@ func (f *Folder) BeginBase(top *Folder, paths ...string) {
 	f.walk, f.parent, f.paths = top.walk, top, paths
 }
 
+// BeginTop makes f, the top, the folder of that path in each of the trees: the walk begins in the middle of them.
+func (f *Folder) BeginTop(path string) { f.paths = slices.Repeat([]string{path}, maxRoots) }
+
 // Name is the folder's name in the one above; "" for the top and a base.
 func (f *Folder) Name() string { return f.name }
 
@@ -104,15 +108,7 @@ func (f *Folder) PathIn(root int) string {
 }
 
 // Child is the path of a name in the folder, in the first tree.
-func (f *Folder) Child(name string) string { return Join(f.Path(), name) }
-
-// Join puts a name to the path of a folder.
-func Join(folder, name string) string {
-	if folder == "" {
-		return name
-	}
-	return folder + "/" + name
-}
+func (f *Folder) Child(name string) string { return index.Join(f.Path(), name) }
 
 // FD is the folder's handle in one tree, good until Release; fsat.NoDir: it has none there.
 func (f *Folder) FD(root int) int { return f.places[root].handle - 1 }
@@ -121,10 +117,10 @@ func (f *Folder) FD(root int) int { return f.places[root].handle - 1 }
 func (f *Folder) Lost(root int) error { return f.places[root].lost }
 
 // ID is the inode of the folder in one tree, if it was set.
-func (f *Folder) ID(root int) fsat.ID { return f.places[root].id }
+func (f *Folder) ID(root int) InodeID { return f.places[root].id }
 
 // SetID says which inode the folder is in one tree: what is opened later must be the same.
-func (f *Folder) SetID(root int, id fsat.ID) { f.places[root].id = id }
+func (f *Folder) SetID(root int, id InodeID) { f.places[root].id = id }
 
 // Put gives the folder a handle in one tree, or says why there is none.
 func (f *Folder) Put(root, fd int, err error) {
@@ -286,7 +282,7 @@ func (p *place) expected() bool { return p.was && p.lost == nil }
 
 // same checks what was opened for the folder.
 func (p *place) same(fd int, err error) (int, error) {
-	if err != nil || p.id == (fsat.ID{}) {
+	if err != nil || p.id == (InodeID{}) {
 		return fd, err
 	}
 	return p.id.Same(fd, nil)

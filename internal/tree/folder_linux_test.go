@@ -66,7 +66,7 @@ func (l *lab) enter(parent *Folder, name string) *Folder {
 	_ = f.Open(may) // Lost says why
 	var st fsat.Stat
 	l.check(fsat.StatHandle(f.FD(must), &st))
-	f.SetID(must, st.ID())
+	f.SetID(must, IDOf(&st))
 	l.check(f.Enter())
 	l.check(parent.Release())
 	return f
@@ -119,7 +119,7 @@ func TestFolderThatWasReplaced(t *testing.T) {
 	l.check(os.Rename(filepath.Join(l.path, "must/a/b"), filepath.Join(l.path, "must/b")))
 	l.check(os.Mkdir(filepath.Join(l.path, "must/a/b"), 0o777))
 	err := b.Acquire()
-	if !errors.Is(err, fsat.ErrMoved) || !strings.Contains(err.Error(), "open in must a/b: ") {
+	if !errors.Is(err, ErrMoved) || !strings.Contains(err.Error(), "open in must a/b: ") {
 		t.Errorf("a folder in the place of another: %v", err)
 	}
 	l.check(os.Remove(filepath.Join(l.path, "must/a/b")))

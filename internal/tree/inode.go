@@ -1,9 +1,32 @@
 package tree
 
-import "snapcopy/internal/fsat"
+import (
+	"errors"
+
+	"snapcopy/internal/fsat"
+)
+
+// ErrMoved says that what was opened is not the folder that was seen under that name before: that one was moved, or another
+// one was put in its place.
+var ErrMoved = errors.New("folder was moved or replaced meanwhile")
 
 // InodeID names an inode of this machine.
 type InodeID struct{ Dev, Ino uint64 }
 
-// IDOf names the inode that a stat is of.
+// IDOf gives the ID of the inode that stat data describe.
 func IDOf(st *fsat.Stat) InodeID { return InodeID{st.Dev, st.Ino} }
+
+// Same passes on a folder that was just opened if it is the inode id. Otherwise it closes the handle and returns ErrMoved.
+func (id InodeID) Same(fd int, err error) (int, error) {
+	if err != nil {
+		return fsat.NoDir, err
+	}
+	var st fsat.Stat
+	if err = fsat.StatHandle(fd, &st); err == nil && IDOf(&st) != id {
+		err = ErrMoved
+	}
+	if err != nil {
+		return fsat.NoDir, errors.Join(err, fsat.Close(fd))
+	}
+	return fd, nil
+}

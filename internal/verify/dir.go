@@ -2,77 +2,41 @@ package verify
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
-	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/tree"
 )
 
-// dir is a directory being verified. Its handle is closed while the walk is far from it; whoever uses it acquires
-// the directory.
+// dir is a directory being verified.
 type dir struct {
-	dirhandles.Dir[*dir]
-	fd      int
-	parent  *dir
+	tree.Folder
 	entry   index.Entry
 	entries []index.Entry
 }
 
-func (d *dir) path() string {
-	if d.parent == nil {
-		return ""
-	}
-	var parts []string
-	for at := d; at.parent != nil; at = at.parent {
-		parts = append(parts, at.entry.Name)
-	}
-	slices.Reverse(parts)
-	return strings.Join(parts, "/")
-}
-
-// openByPath opens the directory by the names from the top.
-func (v *verifier) openByPath(d *dir) (err error) {
-	if d.fd, err = fsat.OpenPath(v.archive.Root, index.Join(v.name, d.path())); err != nil {
-		return fmt.Errorf("open %q again: %w", d.path(), err)
-	}
-	return nil
-}
-
-// openFrom opens the directory from one directly below it.
-func (d *dir) openFrom(child *dir) (done bool, err error) {
-	fd, err := fsat.OpenParent(child.fd)
-	if err != nil {
-		return false, nil // the names will do
-	}
-	d.fd = fd
-	return true, nil
-}
-
-func (d *dir) closeHandle() error {
-	fd := d.fd
-	d.fd = fsat.NoDir
-	return fsat.Close(fd)
-}
+// stored is the one tree of the walk.
+const stored = 0
 
 func (v *verifier) enter(id int, parent *dir, item int) (d *dir, items int, ok bool, err error) {
 	if err := parent.Acquire(); err != nil {
 		return nil, 0, false, err
 	}
 	defer func() { err = errors.Join(err, parent.Release()) }()
-	d = &dir{parent: parent, entry: parent.entries[item]}
-	if d.fd, err = fsat.OpenDir(parent.fd, d.entry.Name); err != nil {
-		v.closedDir(parent.fd, d, err)
+	d = &dir{entry: parent.entries[item]}
+	d.Begin(&parent.Folder, d.entry.Name)
+	if err := d.Open(stored); err != nil {
+		v.closedDir(parent.FD(stored), d, err)
 		return nil, 0, false, nil
 	}
 	if err := v.list(&v.workers[id], d); err != nil {
-		return nil, 0, false, errors.Join(err, d.closeHandle())
+		return nil, 0, false, errors.Join(err, d.Close())
 	}
-	return d, len(d.entries), true, d.Enter(&parent.Dir, d)
+	return d, len(d.entries), true, d.Enter()
 }
 
 func (v *verifier) leave(_ int, d *dir) error { return d.Leave() }
@@ -82,11 +46,11 @@ func (v *verifier) leave(_ int, d *dir) error { return d.Leave() }
 func (v *verifier) closedDir(above int, d *dir, cause error) {
 	var st fsat.Stat
 	if d.entry.Flags&index.Unread == 0 || !errors.Is(cause, fs.ErrPermission) {
-		v.damage(d.path(), lookFailed("open", cause))
+		v.damage(d.Path(), lookFailed("open", cause))
 	} else if err := fsat.StatAt(above, d.entry.Name, &st); err != nil {
-		v.damage(d.path(), lookFailed("stat", err))
+		v.damage(d.Path(), lookFailed("stat", err))
 	} else if err := v.compare(&d.entry, &st); err != nil {
-		v.damage(d.path(), err)
+		v.damage(d.Path(), err)
 	}
 }
 
@@ -105,7 +69,7 @@ func (v *verifier) strangers(d *dir, list []fsat.DirEntry) (names []string) {
 			respelt = d.notListed(list)
 		}
 		var st fsat.Stat
-		if fsat.StatAt(d.fd, listed.Name, &st) != nil || !respelt[st.Ino] {
+		if fsat.StatAt(d.FD(stored), listed.Name, &st) != nil || !respelt[st.Ino] {
 			names = append(names, listed.Name)
 		}
 	}
@@ -116,7 +80,7 @@ func (d *dir) notListed(list []fsat.DirEntry) map[uint64]bool {
 	inodes := make(map[uint64]bool)
 	for i := range d.entries {
 		var st fsat.Stat
-		if name := d.entries[i].Name; !archive.Lists(list, name) && fsat.StatAt(d.fd, name, &st) == nil {
+		if name := d.entries[i].Name; !archive.Lists(list, name) && fsat.StatAt(d.FD(stored), name, &st) == nil {
 			inodes[st.Ino] = true
 		}
 	}

@@ -23,7 +23,8 @@ func TestRespeltNames(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	d := &dir{fd: fd, entries: []index.Entry{{Name: "gone"}, {Name: "kept"}}}
+	d := &dir{entries: []index.Entry{{Name: "gone"}, {Name: "kept"}}}
+	d.Put(stored, fd, nil)
 	var v verifier
 	listed := func(names ...string) (list []fsat.DirEntry) {
 		for _, n := range names {

@@ -12,7 +12,6 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
-	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/filecopy"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/inodeset"
@@ -62,7 +61,6 @@ func Run(ctx context.Context, a *archive.Archive, snapshots []archive.Snapshot, 
 		return new(Report), err
 	}
 	v := &verifier{ctx: ctx, archive: a, opt: opt, root: os.Geteuid() == 0, workers: newWorkers(workers.Number(opt.Threads), opt.Progress)}
-	v.dirs.Open, v.dirs.OpenFrom, v.dirs.Close = v.openByPath, (*dir).openFrom, (*dir).closeHandle
 	v.read.init()
 	v.expect(snapshots)
 	v.forgetting, _, _ = a.Forgetting() // what is wrong with its note is told with the archive's findings
@@ -88,7 +86,7 @@ type verifier struct {
 	name    string         // of the snapshot being verified
 	catalog *index.Catalog // of it
 	read    readContents
-	dirs    dirhandles.Set[*dir]
+	dirs    tree.Walk
 	used    inodeset.Set // stored files met in this snapshot
 	groups  map[groupKey]uint64
 	lock    sync.Mutex // of groups, the report and the Damage function
@@ -191,11 +189,12 @@ func (v *verifier) tree() error {
 		v.damage("", lookFailed("open", err))
 		return nil
 	}
-	top := &dir{entry: root, fd: fd}
+	top := &dir{entry: root}
+	top.Put(stored, fd, nil)
 	if err := v.list(&v.workers[0], top); err != nil {
-		return errors.Join(err, fsat.Close(fd))
+		return errors.Join(err, top.Close())
 	}
-	v.dirs.Start(&top.Dir, top)
+	v.dirs.Start(&top.Folder, tree.Root{Dir: v.archive.Root, Path: v.name, Op: "open again"})
 	err = walk.Run(v.ctx, len(v.workers), top, len(top.entries), walk.Tree[*dir]{
 		Items: v.items, Enter: v.enter, Leave: v.leave,
 	})
@@ -213,19 +212,19 @@ func (v *verifier) list(w *worker, d *dir) error {
 		d.entries = append(d.entries, *e)
 	}
 	var st fsat.Stat
-	if err := fsat.StatHandle(d.fd, &st); err != nil {
-		v.damage(d.path(), lookFailed("stat", err))
+	if err := fsat.StatHandle(d.FD(stored), &st); err != nil {
+		v.damage(d.Path(), lookFailed("stat", err))
 	} else {
-		v.findings(d.path(), v.compare(&d.entry, &st),
-			v.compareXattrs(&d.entry, func() ([]fsat.Xattr, error) { return fsat.Xattrs(d.fd) }))
+		v.findings(d.Path(), v.compare(&d.entry, &st),
+			v.compareXattrs(&d.entry, func() ([]fsat.Xattr, error) { return fsat.Xattrs(d.FD(stored)) }))
 	}
-	list, err := fsat.ReadDir(d.fd, w.list)
+	list, err := fsat.ReadDir(d.FD(stored), w.list)
 	if err != nil {
-		v.damage(d.path(), lookFailed("list", err))
+		v.damage(d.Path(), lookFailed("list", err))
 		return nil
 	}
 	for _, name := range v.strangers(d, list) {
-		v.damage(index.Join(d.path(), name), damagef("not in the catalog: added after the snapshot was made"))
+		v.damage(d.Child(name), damagef("not in the catalog: added after the snapshot was made"))
 	}
 	v.lock.Lock()
 	v.report.Dirs++
@@ -251,12 +250,12 @@ func (v *verifier) items(id int, d *dir, from, to int) (descend []int, err error
 		if e.Flags&index.NotStored != 0 {
 			continue
 		}
-		wasRead, wrong := v.entry(w, d.fd, e)
+		wasRead, wrong := v.entry(w, d.FD(stored), e)
 		if v.ctx.Err() != nil {
 			return nil, context.Cause(v.ctx)
 		}
 		if len(wrong) > 0 {
-			v.findings(index.Join(d.path(), e.Name), wrong...)
+			v.findings(d.Child(e.Name), wrong...)
 		}
 		if wasRead {
 			read++

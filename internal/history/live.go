@@ -54,7 +54,7 @@ const maxHeld = 1 << 18
 func CompareLive(ctx context.Context, c *index.Catalog, source, path string, opt LiveOptions,
 	visit func(Change) error) (report *LiveReport, err error) {
 	l := &live{ctx: ctx, catalog: c, opt: opt, ignored: tree.Ignored(opt.IgnoreCtime, opt.IgnoreInode), visit: visit,
-		root: fsat.NoDir, open: make(map[*liveDir]struct{})}
+		root: fsat.NoDir}
 	l.workers = make([]worker, workers.Number(opt.Threads))
 	for i := range l.workers {
 		l.workers[i].copier.Buf = make([]byte, copyBuffer)
@@ -109,13 +109,13 @@ type live struct {
 	root    int          // handle of the source
 	archive tree.InodeID // zero: none
 	workers []worker
+	dirs    tree.Walk
 
 	compared, filesRead, bytesRead atomic.Uint64
 	failures                       tree.Failures
 
 	mu   sync.Mutex
 	held []Change
-	open map[*liveDir]struct{} // directories with an open handle
 }
 
 func (l *live) leaveOut(archive string) error {
@@ -130,11 +130,7 @@ func (l *live) leaveOut(archive string) error {
 }
 
 func (l *live) close() error {
-	errs := []error{fsat.Close(l.root)}
-	for d := range l.open {
-		errs = append(errs, fsat.Close(d.fd))
-	}
-	return errors.Join(errs...)
+	return errors.Join(l.dirs.CloseAll(), fsat.Close(l.root))
 }
 
 // top is where the walk begins: the source itself, or the folder that holds a path, with that one name. It is nil if
@@ -154,11 +150,10 @@ func (l *live) top(path, asked string) (*liveDir, error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: index.FolderOf(path), Err: err}
 	}
-	d := &liveDir{base: index.FolderOf(path), fd: fd}
-	l.opened(d)
-	if err := d.identify(); err != nil {
-		return nil, err
-	}
+	d := new(liveDir)
+	d.BeginTop(index.FolderOf(path))
+	d.Put(source, fd, nil)
+	l.dirs.Start(&d.Folder, tree.Root{Dir: l.root, Op: "open again"})
 	if path == "" {
 		d.was = *was
 		return d, l.fill(&l.workers[0], d)

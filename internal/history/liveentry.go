@@ -14,15 +14,15 @@ import (
 func (l *live) item(w *worker, d *liveDir, i int) (isDir bool, err error) {
 	name, was := d.names[i].Name, &d.entries[i]
 	var st fsat.Stat
-	err = fsat.StatAt(d.fd, name, &st)
+	err = fsat.StatAt(d.FD(source), name, &st)
 	if fsat.IsGone(err) {
 		if was.Type == 0 {
 			return false, nil
 		}
-		return false, l.removed(d.path(), was)
+		return false, l.removed(d.Path(), was)
 	}
 	if err != nil {
-		return false, l.fail(index.Join(d.path(), name), err)
+		return false, l.fail(d.Child(name), err)
 	}
 	if st.Type == fsat.Directory {
 		return tree.IDOf(&st) != l.archive, nil
@@ -30,7 +30,7 @@ func (l *live) item(w *worker, d *liveDir, i int) (isDir bool, err error) {
 	l.compared.Add(1)
 	same := tree.Unchanged(was, &st, l.ignored)
 	if same && l.opt.IgnoreCtime {
-		set, err := fsat.XattrsAt(d.fd, name)
+		set, err := fsat.XattrsAt(d.FD(source), name)
 		same = err == nil && index.HashXattrs(set) == was.XattrHash && was.Nlink == st.Nlink
 	}
 	if same {
@@ -41,17 +41,17 @@ func (l *live) item(w *worker, d *liveDir, i int) (isDir bool, err error) {
 
 // changed compares an entry that is no directory and may have changed.
 func (l *live) changed(w *worker, d *liveDir, was *index.Entry, name string, st *fsat.Stat) error {
-	path := index.Join(d.path(), name)
+	path := d.Child(name)
 	e := index.Entry{Name: strings.Clone(name)}
 	tree.Describe(&e, st)
 	c := Change{Path: path, Kind: Added, New: &e}
 	read := was.Type == index.File && e.Type == index.File && was.Size == e.Size
-	err := l.complete(w, d.fd, &e, st, read)
+	err := l.complete(w, d.FD(source), &e, st, read)
 	if fsat.IsGone(err) {
 		if was.Type == 0 {
 			return nil
 		}
-		return l.removed(d.path(), was)
+		return l.removed(d.Path(), was)
 	}
 	if err != nil {
 		return l.fail(path, err)
@@ -119,14 +119,14 @@ func (l *live) complete(w *worker, dir int, e *index.Entry, st *fsat.Stat, conte
 
 // directory compares a directory itself.
 func (l *live) directory(d *liveDir, path string, st *fsat.Stat) error {
-	e := index.Entry{Name: strings.Clone(d.name)}
+	e := index.Entry{Name: strings.Clone(d.Name())}
 	tree.Describe(&e, st)
 	was := &d.was
 	if tree.Unchanged(was, st, l.ignored) && !l.opt.IgnoreCtime {
 		return nil
 	}
-	set, err := fsat.Xattrs(d.fd)
-	attrs, attrsErr := fsat.Attrs(d.fd)
+	set, err := fsat.Xattrs(d.FD(source))
+	attrs, attrsErr := fsat.Attrs(d.FD(source))
 	if err := errors.Join(err, attrsErr); err != nil {
 		return l.fail(path, err)
 	}

@@ -2,8 +2,8 @@ package prune
 
 // Size is space on the archive's file system.
 type Size struct {
-	Bytes  uint64 `json:"bytes"`  // allocated, as du(1) and df(1) count
-	Inodes uint64 `json:"inodes"` // files and folders
+	Bytes  uint64 // allocated, as du(1) and df(1) count
+	Inodes uint64 // files and folders
 }
 
 func (s *Size) add(other Size) {

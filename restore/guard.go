@@ -1,7 +1,6 @@
 package restore
 
 import (
-	"encoding/json"
 	"fmt"
 	"path"
 	"strings"
@@ -30,15 +29,6 @@ type Guard struct {
 type UnsavedItem struct {
 	Path string // in the snapshot
 	Why  string // rule or failure that kept it out of the snapshot
-}
-
-// MarshalJSON keeps names that are not UTF-8 in a field of their own.
-func (u UnsavedItem) MarshalJSON() ([]byte, error) {
-	return json.Marshal(struct {
-		Path   string `json:"path"`
-		Base64 []byte `json:"path_base64,omitempty"`
-		Why    string `json:"why"`
-	}{u.Path, tree.BytesIfNeeded(u.Path), u.Why})
 }
 
 // unsaved gives the reason for which the snapshot cannot have held an entry of a folder in the target, or "".

@@ -83,21 +83,21 @@ type InstantOptions struct {
 
 // InstantReport is what MakeInstant did.
 type InstantReport struct {
-	Snapshot   string `json:"snapshot"`
-	Mountpoint string `json:"mountpoint"` // absolute
-	Folder     string `json:"state_folder"`
+	Snapshot   string
+	Mountpoint string // absolute
+	Folder     string
 	// Resumed says that earlier changes are there again.
-	Resumed bool `json:"resumed"`
+	Resumed bool
 	// Mended counts entries that an overlay does not show as they should be, and that were made so: what the archive
 	// could not hold, from the catalog, and hard links.
-	Mended  uint64  `json:"mended"`
-	NotHeld NotHeld `json:"not_held"`
+	Mended  uint64
+	NotHeld NotHeld
 	// Lacking and UserNamespace say what kept that from being set, as in Report.
-	Lacking       []string `json:"missing_capabilities,omitempty"`
-	UserNamespace bool     `json:"user_namespace,omitempty"`
+	Lacking       []string
+	UserNamespace bool
 	// NoRename says that rename(2) of a folder of the snapshot is refused until the tree is settled, as it is in a user
 	// namespace.
-	NoRename bool `json:"no_folder_rename,omitempty"`
+	NoRename bool
 }
 
 // MakeInstant mounts a snapshot at a folder, which is made if it is missing and has to be empty otherwise. If changes
@@ -139,24 +139,24 @@ type SettleOptions struct {
 
 // SettleReport is what Settle did.
 type SettleReport struct {
-	Snapshot   string `json:"snapshot"`
-	Mountpoint string `json:"mountpoint"` // absolute
-	Copied     uint64 `json:"copied"`     // entries copied out of the archive by this call, folders included
+	Snapshot   string
+	Mountpoint string // absolute
+	Copied     uint64 // entries copied out of the archive by this call, folders included
 	// BytesChecked is the content that was compared with its hash.
-	BytesChecked uint64 `json:"bytes_checked"`
+	BytesChecked uint64
 	// Changed counts files that had been changed before, and whose stored content was not looked at. It is 0 if an
 	// earlier call has got as far as to look at all files.
-	Changed uint64 `json:"changed"`
+	Changed uint64
 	// Unavailable is how long there was nothing at the mountpoint.
-	Unavailable time.Duration `json:"unavailable_ns"`
+	Unavailable time.Duration
 	// Damaged names stored files that are not what was stored, also those found by earlier calls. They are in the tree
 	// as they are in the archive; those that are gone from the archive are not.
-	Damaged []string `json:"damaged,omitempty"`
+	Damaged []string
 	// Failed names the first 1000 entries that could not be copied. If there are any, the tree stays mounted.
-	FailedCount uint64            `json:"failed_count"`
-	Failed      []tree.FailedItem `json:"failed,omitempty"`
+	FailedCount uint64
+	Failed      []tree.FailedItem
 	// Settled says that the mountpoint is an ordinary tree now.
-	Settled bool `json:"settled"`
+	Settled bool
 }
 
 // BusyError is the ErrBusy that Settle returns.

@@ -16,71 +16,71 @@ import (
 
 // Report is what a restore did.
 type Report struct {
-	Snapshot string `json:"snapshot"`
-	Target   string `json:"target"` // absolute
-	DryRun   bool   `json:"dry_run,omitempty"`
-	OldTree  string `json:"old_tree,omitempty"` // of Swap: where the tree is that was in the target's place
-	Resumed  bool   `json:"resumed,omitempty"`  // it went on with a restore that was cut short
+	Snapshot string
+	Target   string // absolute
+	DryRun   bool
+	OldTree  string // of Swap: where the tree is that was in the target's place
+	Resumed  bool   // it went on with a restore that was cut short
 	// Unfinished says that folders of this restore's own have not got their metadata: the same restore goes on with that.
-	Unfinished bool `json:"unfinished,omitempty"`
+	Unfinished bool
 
-	Files         uint64 `json:"files"`         // entries made that are not directories
-	Dirs          uint64 `json:"dirs"`          // directories made
-	Existing      uint64 `json:"existing_dirs"` // directories that were there: entered, their metadata left as it is
-	Linked        uint64 `json:"linked"`        // of Files: made as a further name of one made before
-	Replaced      uint64 `json:"replaced"`      // of Files: took the place of something else
-	Unchanged     uint64 `json:"unchanged"`     // entries that were as in the snapshot: left alone
-	Metadata      uint64 `json:"metadata"`      // entries of which only the metadata was set
-	Deleted       uint64 `json:"deleted"`       // names removed, because the snapshot has them not; a directory is one
-	KeptAside     uint64 `json:"kept_aside"`    // names renamed, because something took their place or they were to go
-	Excluded      uint64 `json:"excluded"`      // names left out
-	BytesWritten  uint64 `json:"bytes_written"`
-	BytesCloned   uint64 `json:"bytes_cloned"`   // not written: they share the archive's space
-	BytesVerified uint64 `json:"bytes_verified"` // read back from the target
+	Files         uint64 // entries made that are not directories
+	Dirs          uint64 // directories made
+	Existing      uint64 // directories that were there: entered, their metadata left as it is
+	Linked        uint64 // of Files: made as a further name of one made before
+	Replaced      uint64 // of Files: took the place of something else
+	Unchanged     uint64 // entries that were as in the snapshot: left alone
+	Metadata      uint64 // entries of which only the metadata was set
+	Deleted       uint64 // names removed, because the snapshot has them not; a directory is one
+	KeptAside     uint64 // names renamed, because something took their place or they were to go
+	Excluded      uint64 // names left out
+	BytesWritten  uint64
+	BytesCloned   uint64 // not written: they share the archive's space
+	BytesVerified uint64 // read back from the target
 
 	// Spared names folders in which nothing was deleted: another file system is mounted there, of which the snapshot
 	// knows nothing, or it is the archive.
-	Spared []string `json:"spared,omitempty"`
+	Spared []string
 
 	// TargetDiffers says in what the target itself, which existed and was left as it is, differs from the snapshot's root.
-	TargetDiffers []string `json:"target_differs,omitempty"`
+	TargetDiffers []string
 	// TargetSet says in what the target, which existed but looked like one that this restore had made, gets the metadata of
 	// the snapshot's root.
-	TargetSet []string `json:"target_set,omitempty"`
+	TargetSet []string
 	// OtherTimesCount is the number of folders that existed and were left as they are, and differ in their time only.
 	// OtherTimes names the first 1000, sorted.
-	OtherTimesCount uint64   `json:"other_times_count,omitempty"`
-	OtherTimes      []string `json:"other_times,omitempty"`
+	OtherTimesCount uint64
+	OtherTimes      []string
 
 	// UnsavedCount is the number of entries that were not deleted, because they have no copy in the archive: the snapshot
 	// left them out or could not read them. Unsaved names the first 1000, sorted by path.
-	UnsavedCount uint64        `json:"not_deleted_count,omitempty"`
-	Unsaved      []UnsavedItem `json:"not_deleted,omitempty"`
+	UnsavedCount uint64
+	Unsaved      []UnsavedItem
 
 	// NotHeld counts entries that were restored without something, which the target or the privileges do not allow.
-	NotHeld NotHeld `json:"not_held"`
+	NotHeld NotHeld
 	// Lacking names the capabilities that root lacks and would need for that; UserNamespace says that it is root of a user
 	// namespace only.
-	Lacking       []string `json:"missing_capabilities,omitempty"`
-	UserNamespace bool     `json:"user_namespace,omitempty"`
+	Lacking       []string
+	UserNamespace bool
 
 	// FailedCount is the number of entries that were not restored: each item of Failed counts with what is below it.
-	FailedCount uint64 `json:"failed_count"`
+	FailedCount uint64
 	// Damaged is how many of them the archive is to blame for: their error wraps ErrDamaged.
-	Damaged uint64 `json:"damaged"`
+	Damaged uint64
 	// Failed names the first 1000, sorted by path.
-	Failed []tree.FailedItem `json:"failed,omitempty"`
+	Failed []tree.FailedItem
 }
 
 // NotHeld counts restored entries by what they lack.
 type NotHeld struct {
-	Owners uint64 `json:"owners,omitempty"`
-	Modes  uint64 `json:"modes,omitempty"` // among them set-ID bits, which nobody gets without the owner they are for
-	Times  uint64 `json:"times,omitempty"`
-	Xattrs uint64 `json:"xattrs,omitempty"` // some of the entry's extended attributes or ACLs
-	Links  uint64 `json:"links,omitempty"`  // names restored as files of their own
-	Attrs  uint64 `json:"attributes,omitempty"`
-	Space  uint64 `json:"preallocated_space,omitempty"`
+	Owners uint64
+	Modes  uint64 // among them set-ID bits, which nobody gets without the owner they are for
+	Times  uint64
+	Xattrs uint64 // some of the entry's extended attributes or ACLs
+	Links  uint64 // names restored as files of their own
+	Attrs  uint64
+	Space  uint64
 }
 
 // worker is what one worker of the walk has to itself.

@@ -1,9 +1,7 @@
 package restore
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -453,17 +451,5 @@ func TestItemsAndProgressAddUp(t *testing.T) {
 	}
 	if p := progress; p.Files.Load() != p.ExpectFiles.Load() || p.Files.Load() != rep.Files {
 		t.Errorf("progress %d of %d files, restored %d", p.Files.Load(), p.ExpectFiles.Load(), rep.Files)
-	}
-}
-
-func TestReportAsJSON(t *testing.T) {
-	rep := Report{FailedCount: 1, Failed: []tree.FailedItem{{Path: "\xff", Err: fmt.Errorf("%w: x", tree.ErrDamaged)}}}
-	text, err := json.Marshal(rep)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := `"failed":[{"path":"\ufffd","path_base64":"/w==","error":"stored file is damaged: x","damaged":true}]`
-	if !bytes.Contains(text, []byte(want)) {
-		t.Errorf("%s does not contain %s", text, want)
 	}
 }

@@ -65,8 +65,20 @@ func helper(catalog, dir, to string) (err error) {
 	if err != nil {
 		return err
 	}
-	return json.NewEncoder(os.Stdout).Encode(rep)
+	told := helperReport{Report: *rep}
+	for _, f := range rep.Failed {
+		told.Failed = append(told.Failed, helperFailed{f.Path, f.Err.Error()})
+	}
+	return json.NewEncoder(os.Stdout).Encode(told)
 }
+
+// helperReport is what the helper process tells about a restore: a report whose failures are texts.
+type helperReport struct {
+	Report
+	Failed []helperFailed
+}
+
+type helperFailed struct{ Path, Error string }
 
 func TestWithoutPrivileges(t *testing.T) {
 	testtree.NeedRoot(t)
@@ -98,10 +110,7 @@ func TestWithoutPrivileges(t *testing.T) {
 	target := testarchive.Builder{T: t, Root: testarchive.TempDir(t)}
 	target.Owner("", testarchive.HelperUser, testarchive.HelperGroup)
 
-	var rep struct {
-		Report
-		Failed []struct{ Path, Error string } `json:"failed"`
-	}
+	var rep helperReport
 	runHelper(t, &rep, catalog, a.Dir, target.Root)
 	if len(rep.Failed) != 2 || rep.Failed[0].Path != "device" || rep.Failed[1].Path != "secret" || rep.Damaged != 0 {
 		t.Errorf("failed: %+v", rep.Failed)
@@ -151,10 +160,7 @@ func TestGoingOnWithoutPrivileges(t *testing.T) {
 	catalog := a.open(b)
 	target := testarchive.Builder{T: t, Root: testarchive.TempDir(t)}
 	target.Owner("", testarchive.HelperUser, testarchive.HelperGroup)
-	var rep struct {
-		Report
-		Failed []struct{ Path, Error string } `json:"failed"`
-	}
+	var rep helperReport
 	runHelper(t, &rep, catalog, a.Dir, target.Root)
 	root := a.Catalog.Root()
 	target.File(unfinishedName, leftover.Note(fmt.Sprintf("%s\n%x\n", filepath.Base(a.Dir), root.Hash)))

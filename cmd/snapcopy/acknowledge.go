@@ -31,11 +31,6 @@ func (o *acknowledgeOptions) AddFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.json, "json", false, "print one JSON object a line")
 }
 
-type acknowledgedLine struct {
-	Snapshot  string             `json:"snapshot"`
-	Tripwires []archive.Tripwire `json:"tripwires"`
-}
-
 // Run acknowledges.
 func (o *acknowledgeOptions) Run(_ context.Context, a *app, args []string) (err error) {
 	archive, err := a.openToChange(args[0])
@@ -57,7 +52,7 @@ func (o *acknowledgeOptions) Run(_ context.Context, a *app, args []string) (err 
 	for i := range list {
 		t := &list[i]
 		if o.json {
-			if err := a.printJSON(&acknowledgedLine{t.Snapshot, t.Tripwires}); err != nil {
+			if err := a.printJSON("acknowledged", &acknowledgedLine{t.Snapshot, t.Tripwires}); err != nil {
 				return err
 			}
 			continue

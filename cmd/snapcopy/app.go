@@ -16,6 +16,7 @@ type app struct {
 
 	clockStands bool // it never moves on
 
+	json      bool   // what fails is told as an object, too
 	archive   string // that a command writes to; "": none
 	makesRoom bool   // by removing
 

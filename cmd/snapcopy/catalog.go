@@ -67,25 +67,9 @@ func (o *catalogOptions) Run(ctx context.Context, a *app, args []string) (err er
 // entryVisitor calls visit for every entry of a catalog, the root first.
 type entryVisitor func(visit func(path string, e *index.Entry) error) error
 
-// catalogObject is the first line of a catalog as JSON.
-type catalogObject struct {
-	Snapshot    string       `json:"snapshot"`
-	Source      string       `json:"source"`
-	SourceRaw   []byte       `json:"source_base64,omitempty"`
-	Host        string       `json:"host"`
-	HostRaw     []byte       `json:"host_base64,omitempty"`
-	Previous    string       `json:"previous,omitempty"`
-	Start       string       `json:"start"`
-	End         string       `json:"end"`
-	Granularity uint64       `json:"granularity_ns"`
-	Incomplete  bool         `json:"incomplete"`
-	RootHash    string       `json:"root_hash"`
-	Counts      index.Counts `json:"counts"`
-}
-
 func exportJSON(a *app, c *index.Catalog, each entryVisitor) error {
 	s, root := c.Summary(), c.Root()
-	err := a.printJSON(catalogObject{s.Snapshot, s.Source, raw(s.Source), s.Host, raw(s.Host), s.Previous,
+	err := a.printJSON("catalog", catalogObject{s.Snapshot, s.Source, s.Host, s.Previous,
 		timeJSON(s.Start), timeJSON(s.End), s.Granularity, s.Incomplete, hex(root.Hash), s.Counts})
 	if err != nil {
 		return err
@@ -102,8 +86,8 @@ func exportJSON(a *app, c *index.Catalog, each entryVisitor) error {
 			return err
 		}
 		for _, x := range set {
-			v.Xattrs = append(v.Xattrs, xattrObject{x.Name, raw(x.Name), x.Value})
+			v.Xattrs = append(v.Xattrs, xattrObject{x.Name, x.Value})
 		}
-		return a.printJSON(v)
+		return a.printJSON("entry", v)
 	})
 }

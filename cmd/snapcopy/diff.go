@@ -46,6 +46,7 @@ the recorded size, times and inode number are not read. The archive itself is no
   snapcopy diff /backup/documents@latest ~/Documents`,
 	}, o, mayBeDone, mayFail, mayNotCompare, mayFindDamage)
 	c.Args = func(_ *cobra.Command, args []string) error {
+		a.json = wantsJSON(c)
 		if !isLive(args) {
 			return checkArgs(c, args)
 		}
@@ -170,7 +171,7 @@ func (p *changePrinter) visit(c history.Change) error {
 		p.tally.Add(&c)
 		return nil
 	case p.o.json:
-		return p.a.printJSON(changeJSON(&c))
+		return p.a.printJSON("change", changeJSON(&c))
 	}
 	return p.a.printf("%s\n", p.a.changeLine(&c))
 }
@@ -294,36 +295,4 @@ func (a *app) fieldChange(field string, old, young *index.Entry) string {
 		return "hard links"
 	}
 	return field
-}
-
-type changeObject struct {
-	Kind    history.Kind `json:"kind"`
-	Path    string       `json:"path"`
-	PathRaw []byte       `json:"path_base64,omitempty"`
-	From    string       `json:"from,omitempty"`
-	FromRaw []byte       `json:"from_base64,omitempty"`
-	Fields  []string     `json:"fields,omitempty"`
-	Old     *entryObject `json:"old,omitempty"`
-	New     *entryObject `json:"new,omitempty"`
-}
-
-func changeJSON(c *history.Change) changeObject {
-	path := c.Path
-	if path == "" {
-		path = "."
-	}
-	v := changeObject{Kind: c.Kind, Path: path, PathRaw: raw(path), From: c.From, FromRaw: raw(c.From), Fields: c.Fields}
-	if c.Old != nil {
-		was := c.Path
-		if c.Kind == history.Moved {
-			was = c.From
-		}
-		old := entryJSON(was, c.Old)
-		v.Old = &old
-	}
-	if c.New != nil {
-		young := entryJSON(c.Path, c.New)
-		v.New = &young
-	}
-	return v
 }

@@ -37,21 +37,13 @@ func netSize(added, removed uint64) string {
 	return size(0)
 }
 
-type tallyObject struct {
-	Folder    string                  `json:"folder"`
-	FolderRaw []byte                  `json:"folder_base64,omitempty"`
-	Counts    map[history.Kind]uint64 `json:"counts"`
-	Added     uint64                  `json:"bytes_added"`
-	Removed   uint64                  `json:"bytes_removed"`
-}
-
 func (a *app) printTallyJSON(t *history.Tally) error {
 	for _, f := range t.Folders() {
 		path := f.Folder
 		if path == "" {
 			path = "."
 		}
-		if err := a.printJSON(tallyObject{path, raw(path), f.Counts, f.Added, f.Removed}); err != nil {
+		if err := a.printJSON("folder", tallyObject{path, f.Counts, f.Added, f.Removed}); err != nil {
 			return err
 		}
 	}

@@ -65,59 +65,6 @@ func joinPath(dir, name string) string {
 	return dir + "/" + name
 }
 
-// entryObject is an entry as JSON.
-type entryObject struct {
-	Path      string        `json:"path"` // from the snapshot's root; "." is the root
-	PathRaw   []byte        `json:"path_base64,omitempty"`
-	Type      string        `json:"type"`
-	Mode      string        `json:"mode"` // octal
-	UID       uint32        `json:"uid"`
-	GID       uint32        `json:"gid"`
-	Mtime     string        `json:"mtime"`
-	Attrs     string        `json:"attributes,omitempty"` // letters of lsattr
-	Size      *uint64       `json:"size,omitempty"`
-	Hash      string        `json:"hash,omitempty"` // of a file's content; of a folder: of all below it
-	Target    *string       `json:"target,omitempty"`
-	TargetRaw []byte        `json:"target_base64,omitempty"`
-	Major     *uint32       `json:"major,omitempty"`
-	Minor     *uint32       `json:"minor,omitempty"`
-	Xattrs    []xattrObject `json:"xattrs,omitempty"`
-	XattrHash string        `json:"xattr_hash,omitempty"`
-	Nlink     uint32        `json:"nlink,omitempty"`
-	Device    *uint64       `json:"device,omitempty"` // of the source
-	Inode     uint64        `json:"inode,omitempty"`
-	Ctime     string        `json:"ctime,omitempty"`
-	Stored    uint64        `json:"stored_inode,omitempty"`
-	Flags     []string      `json:"flags,omitempty"`
-}
-
-type xattrObject struct {
-	Name    string `json:"name"`
-	NameRaw []byte `json:"name_base64,omitempty"`
-	Value   []byte `json:"value_base64"`
-}
-
-// entryJSON describes an entry as the source held it.
-func entryJSON(path string, e *index.Entry) entryObject {
-	if path == "" {
-		path = "."
-	}
-	v := entryObject{Path: path, PathRaw: raw(path), Type: typeNames[e.Type], Mode: fmt.Sprintf("%04o", e.Mode),
-		UID: e.UID, GID: e.GID, Mtime: timeJSON(e.Mtime), Attrs: e.Attrs.String(), Hash: hex(e.Hash), XattrHash: hex(e.XattrHash),
-		Flags: flagNames(e.Flags)}
-	switch e.Type {
-	case index.File:
-		v.Size = &e.Size
-	case index.Symlink:
-		v.Target, v.TargetRaw = &e.Target, raw(e.Target)
-	case index.CharDevice, index.BlockDevice:
-		v.Major, v.Minor = &e.Major, &e.Minor
-	}
-	return v
-}
-
-func timeJSON(t index.Time) string { return timeOf(t).Format(time.RFC3339Nano) }
-
 // flagWords are the words for an entry's flags, for programs and for people.
 var flagWords = []struct {
 	flag  index.Flags

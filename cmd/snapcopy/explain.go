@@ -57,7 +57,7 @@ func (o *explainOptions) Run(ctx context.Context, a *app, args []string) (err er
 	}
 	for _, ex := range list {
 		if o.json {
-			err = a.printJSON(explanationJSON(s.Name, ex))
+			err = a.printJSON("explanation", explanationJSON(s.Name, ex))
 		} else {
 			err = a.printExplanation(ex)
 		}
@@ -240,51 +240,4 @@ func belowWords(b *history.Below) (lines []string) {
 	line("shared", true, b.Shared, b.SharedBytes)
 	line("stored anew", false, b.Stored, b.StoredBytes)
 	return lines
-}
-
-type explanationObject struct {
-	Snapshot    string         `json:"snapshot"`
-	Path        string         `json:"path"`
-	PathRaw     []byte         `json:"path_base64,omitempty"`
-	Reason      history.Reason `json:"reason"`
-	Shared      bool           `json:"shared"`
-	Previous    string         `json:"previous,omitempty"`
-	With        string         `json:"shared_with,omitempty"`
-	From        string         `json:"from,omitempty"`
-	FromRaw     []byte         `json:"from_base64,omitempty"`
-	Since       string         `json:"since,omitempty"`
-	Snapshots   int            `json:"snapshots,omitempty"`
-	Fields      []string       `json:"fields,omitempty"`
-	SameContent string         `json:"same_content,omitempty"`
-	SameRaw     []byte         `json:"same_content_base64,omitempty"`
-	Apart       []string       `json:"same_content_fields,omitempty"`
-	By          string         `json:"taken_by,omitempty"`
-	ByRaw       []byte         `json:"taken_by_base64,omitempty"`
-	Old         *entryObject   `json:"old,omitempty"`
-	New         *entryObject   `json:"new"`
-	Below       *belowObject   `json:"below,omitempty"`
-}
-
-type belowObject struct {
-	Shared      uint64                    `json:"shared"`
-	SharedBytes uint64                    `json:"shared_bytes"`
-	Stored      uint64                    `json:"stored_anew"`
-	StoredBytes uint64                    `json:"stored_anew_bytes"`
-	ByReason    map[history.Reason]uint64 `json:"by_reason"`
-}
-
-func explanationJSON(snapshot string, ex *history.Explanation) explanationObject {
-	young := entryJSON(ex.Path, &ex.Entry)
-	v := explanationObject{Snapshot: snapshot, Path: young.Path, PathRaw: raw(young.Path), Reason: ex.Reason,
-		Shared: ex.Reason.Shared() && ex.Entry.Type != index.Dir, Previous: ex.Previous, With: ex.With, From: ex.From,
-		FromRaw: raw(ex.From), Since: ex.Since, Snapshots: ex.Snapshots, Fields: ex.Fields, SameContent: ex.SameContent,
-		SameRaw: raw(ex.SameContent), Apart: ex.Apart, By: ex.By, ByRaw: raw(ex.By), New: &young}
-	if ex.Old != nil {
-		old := entryJSON(ex.Path, ex.Old)
-		v.Old = &old
-	}
-	if b := ex.Below; b != nil {
-		v.Below = &belowObject{b.Shared, b.SharedBytes, b.Stored, b.StoredBytes, b.ByReason}
-	}
-	return v
 }

@@ -204,24 +204,30 @@ func finish(a *app, err error) int {
 	if flushErr := a.term.flush(); flushErr != nil && err == nil {
 		err = fmt.Errorf("write output: %w", flushErr)
 	}
+	status := statusOf(err)
 	var t told
 	if err == nil || errors.As(err, &t) {
-		return statusOf(err)
+		return status
 	}
 	if a.archive != "" {
 		err = lack.Explain(err, a.archive)
 	}
-	for _, line := range errorLines(err) {
-		a.term.errorf("snapcopy: %s", line)
-	}
+	lines := errorLines(err)
 	var full *lack.Error
 	if errors.As(err, &full) {
-		a.term.errorf("snapcopy: %s", lackText(full))
+		lines = append(lines, lackText(full))
 	}
-	for _, hint := range a.hintsOn(err, full) {
+	hints := a.hintsOn(err, full)
+	if a.json && a.tellJSON("error", errorObject{status, strings.Join(lines, "\n"), strings.Join(hints, "; ")}) == nil {
+		return status
+	}
+	for _, line := range lines {
+		a.term.errorf("snapcopy: %s", line)
+	}
+	for _, hint := range hints {
 		a.term.errorf("Hint: %s.", hint)
 	}
-	return statusOf(err)
+	return status
 }
 
 // hintsOn says what to do next about an error. full is what has run out, if that is its cause.

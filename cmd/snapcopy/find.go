@@ -148,19 +148,10 @@ func (o *findOptions) Run(ctx context.Context, a *app, args []string) error {
 	})
 }
 
-type matchObject struct {
-	Path      string      `json:"path"`
-	PathRaw   []byte      `json:"path_base64,omitempty"`
-	First     string      `json:"first"`
-	Last      string      `json:"last"`
-	Snapshots int         `json:"snapshots"`
-	Entry     entryObject `json:"entry"`
-}
-
 func (o *findOptions) print(a *app, m *history.Match) error {
 	if o.json {
 		e := entryJSON(m.Path, m.Entry)
-		return a.printJSON(matchObject{e.Path, e.PathRaw, m.First, m.Last, m.Snapshots, e})
+		return a.printJSON("match", matchObject{e.Path, m.First, m.Last, m.Snapshots, e})
 	}
 	shown := entryName(m.Path, m.Entry.Type)
 	if o.long {

@@ -144,33 +144,13 @@ func (a *app) candidatesIn(archive *archive.Archive, arg string) ([]string, erro
 	return pathCandidates(arg, source)
 }
 
-type elsewhereLine struct {
-	Event    string `json:"event"` // elsewhere
-	Path     string `json:"path"`
-	PathRaw  []byte `json:"path_base64,omitempty"`
-	Snapshot string `json:"snapshot"` // the newest that has it
-	Size     uint64 `json:"size"`
-	Linked   bool   `json:"linked"` // it is another name of a file that is forgotten
-}
-
 func (o *forgetPathOptions) elsewhere(a *app) func(archive.Elsewhere) error {
 	return func(e archive.Elsewhere) error {
 		if o.json {
-			return a.printJSON(&elsewhereLine{"elsewhere", e.Path, raw(e.Path), e.Snapshot, e.Size, e.Linked})
+			return a.printJSON("elsewhere", &elsewhereLine{e.Path, e.Snapshot, e.Size, e.Linked})
 		}
 		return a.printf("Its content stays as %s, in %s and maybe before.\n", name(e.Path), e.Snapshot)
 	}
-}
-
-type forgottenLine struct {
-	Event    string `json:"event"` // forgotten, would forget, kept
-	Path     string `json:"path"`
-	PathRaw  []byte `json:"path_base64,omitempty"`
-	Snapshot string `json:"snapshot"`
-	Files    uint64 `json:"files"`
-	Dirs     uint64 `json:"dirs"`
-	Bytes    uint64 `json:"bytes"`
-	Reason   string `json:"reason,omitempty"`
 }
 
 // searched reports whether the report says where content stays: on a terminal that was told before the question.
@@ -184,7 +164,7 @@ func (o *forgetPathOptions) tell(a *app, r *archive.ForgetReport) error {
 	for _, f := range r.Forgotten {
 		var err error
 		if o.json {
-			err = a.printJSON(&forgottenLine{Event: event, Path: r.Path, PathRaw: raw(r.Path), Snapshot: f.Snapshot,
+			err = a.printJSON("forgotten", &forgottenLine{Event: event, Path: r.Path, Snapshot: f.Snapshot,
 				Files: f.Below.Files, Dirs: f.Below.Dirs, Bytes: f.Below.Bytes})
 		} else {
 			err = a.printf("%s in %s: %s, %s\n", word, f.Snapshot, counted(f.Below.Files, "file", "files"), size(f.Below.Bytes))
@@ -200,7 +180,7 @@ func (o *forgetPathOptions) tell(a *app, r *archive.ForgetReport) error {
 	}
 	for _, s := range r.Skipped {
 		if o.json {
-			if err := a.printJSON(&forgottenLine{Event: "kept", Path: r.Path, PathRaw: raw(r.Path), Snapshot: s.Name,
+			if err := a.printJSON("forgotten", &forgottenLine{Event: "kept", Path: r.Path, Snapshot: s.Name,
 				Reason: s.Reason}); err != nil {
 				return err
 			}

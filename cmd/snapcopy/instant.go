@@ -128,10 +128,7 @@ func (o *instantOptions) toldInstant(a *app, s *openSnapshot, r *restore.Instant
 	}
 	switch {
 	case o.json:
-		return a.printJSON(struct {
-			*restore.InstantReport
-			MountpointRaw []byte `json:"mountpoint_base64,omitempty"`
-		}{r, raw(r.Mountpoint)})
+		return a.printJSON("instant", instantJSON(r))
 	case o.quiet:
 		return nil
 	}

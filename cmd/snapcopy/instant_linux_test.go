@@ -13,7 +13,6 @@ import (
 
 	"snapcopy/internal/archive"
 	"snapcopy/internal/testtree"
-	"snapcopy/restore"
 )
 
 // cli runs commands below a file system in memory.
@@ -119,12 +118,12 @@ func TestInstantCommand(t *testing.T) {
 func TestInstantCommandJSON(t *testing.T) {
 	c := newCLI(t)
 	_, out, _ := c.run("instant", "DIR/arch", "DIR/at", "--json")
-	var made restore.InstantReport
+	var made instantObject
 	if err := json.Unmarshal([]byte(out), &made); err != nil || made.Folder != c.dir+"/.at.snapcopy-instant" {
 		t.Errorf("%s: %+v, %v", out, made, err)
 	}
 	_, out, _ = c.run("settle", "DIR/at", "--json")
-	var settled restore.SettleReport
+	var settled settleObject
 	if err := json.Unmarshal([]byte(out), &settled); err != nil || settled.Copied != 3 || !settled.Settled {
 		t.Errorf("%s: %+v, %v", out, settled, err)
 	}

@@ -1,21 +1,142 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
 	"unicode/utf8"
 )
 
-// printJSON writes one object on a line of its own.
-func (a *app) printJSON(v any) error {
-	e := json.NewEncoder(a.term)
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
+// printJSON writes one object on a line of its own, to stdout. docs/json.md describes the objects of each type.
+func (a *app) printJSON(lineType string, object any) error {
+	line, err := jsonLine(lineType, object)
+	if err != nil {
+		return err
+	}
+	_, err = a.term.Write(line)
+	return err
 }
 
-// raw returns the bytes of a name that JSON cannot hold, for the …_base64 field beside it, and nil for all others.
-func raw(s string) []byte {
-	if utf8.ValidString(s) {
-		return nil
+// tellJSON writes one object on a line of stderr: a failure, or what else is told while stdout is taken.
+func (a *app) tellJSON(lineType string, object any) error {
+	line, err := jsonLine(lineType, object)
+	if err != nil {
+		return err
 	}
-	return []byte(s)
+	a.term.errorf("%s", bytes.TrimSuffix(line, []byte("\n")))
+	return nil
+}
+
+// jsonLine writes a struct as JSON on one line, with its type in front. JSON cannot hold a string that is not UTF-8: beside
+// such a field there is another one, with the bytes in base64 and _base64 after its name.
+func jsonLine(lineType string, object any) ([]byte, error) {
+	fields, err := marshal(object)
+	if err != nil {
+		return nil, err
+	}
+	if bytes.Contains(fields, []byte(`\ufffd`)) { // what is not UTF-8 is written so, and little else
+		if fields, err = lossless(reflect.ValueOf(object)); err != nil {
+			return nil, err
+		}
+	}
+	line := fmt.Appendf(nil, `{"type":%q`, lineType)
+	if fields = bytes.TrimPrefix(fields, []byte("{")); !bytes.Equal(fields, []byte("}")) {
+		line = append(line, ',')
+	}
+	return append(append(line, fields...), '\n'), nil
+}
+
+// marshal is json.Marshal without the escapes that only a web page needs.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+}
+
+// lossless writes a value with the _base64 fields.
+func lossless(v reflect.Value) ([]byte, error) {
+	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
+		if v.IsNil() {
+			return []byte("null"), nil
+		}
+		v = v.Elem()
+	}
+	_, special := v.Interface().(json.Marshaler) // it looks after its strings itself
+	switch {
+	case v.Kind() == reflect.Struct && !special:
+		fields, err := losslessFields(nil, v)
+		return append(append([]byte("{"), bytes.Join(fields, []byte(","))...), '}'), err
+	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() != reflect.Uint8 && !v.IsNil():
+		var list [][]byte
+		for i := range v.Len() {
+			element, err := lossless(v.Index(i))
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, element)
+		}
+		return append(append([]byte("["), bytes.Join(list, []byte(","))...), ']'), nil
+	}
+	return marshal(v.Interface())
+}
+
+// losslessFields adds the fields of a struct, those of embedded ones among them.
+func losslessFields(fields [][]byte, v reflect.Value) (_ [][]byte, err error) {
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		label, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch empty := v.Field(i).IsZero() || v.Field(i).Kind() == reflect.Slice && v.Field(i).Len() == 0; {
+		case f.Anonymous && label == "":
+			if v.Field(i).Kind() != reflect.Pointer {
+				fields, err = losslessFields(fields, v.Field(i))
+			} else if !v.Field(i).IsNil() {
+				fields, err = losslessFields(fields, v.Field(i).Elem())
+			}
+			if err != nil {
+				return nil, err
+			}
+			continue
+		case !f.IsExported() || label == "-" || strings.HasPrefix(options, "omit") && empty:
+			continue
+		}
+		value, err := lossless(v.Field(i))
+		if err != nil {
+			return nil, err
+		}
+		fields = append(fields, fmt.Appendf(nil, "%q:%s", label, value))
+		if raw := bytesOf(v.Field(i)); raw != nil {
+			if value, err = marshal(raw); err != nil {
+				return nil, err
+			}
+			fields = append(fields, fmt.Appendf(nil, "%q:%s", label+"_base64", value))
+		}
+	}
+	return fields, nil
+}
+
+// bytesOf gives the bytes of a string that JSON cannot hold, or of all strings of a list if it cannot hold one of them; nil
+// for all else.
+func bytesOf(v reflect.Value) any {
+	if v.Kind() == reflect.Pointer && !v.IsNil() {
+		v = v.Elem()
+	}
+	switch {
+	case v.Kind() == reflect.String && !utf8.ValidString(v.String()):
+		return []byte(v.String())
+	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.String:
+		odd := false
+		list := make([][]byte, v.Len())
+		for i := range v.Len() {
+			list[i] = []byte(v.Index(i).String())
+			odd = odd || !utf8.Valid(list[i])
+		}
+		if odd {
+			return list
+		}
+	}
+	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -31,24 +30,6 @@ state, and whether it is pinned.`,
 
 func (o *listOptions) AddFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.json, "json", false, "print one JSON object a line")
-}
-
-// snapshotLine is what list tells about one snapshot.
-type snapshotLine struct {
-	Name      string        `json:"snapshot"`
-	Time      time.Time     `json:"time,omitzero"`
-	State     string        `json:"state"` // complete, incomplete, damaged, newer, unreadable, no catalog, no folder
-	Source    string        `json:"source,omitempty"`
-	SourceRaw []byte        `json:"source_base64,omitempty"`
-	Host      string        `json:"host,omitempty"`
-	HostRaw   []byte        `json:"host_base64,omitempty"`
-	Previous  string        `json:"previous,omitempty"`
-	End       *time.Time    `json:"end,omitempty"`
-	RootHash  string        `json:"root_hash,omitempty"`
-	Counts    *index.Counts `json:"counts,omitempty"`
-	Error     string        `json:"error,omitempty"`
-	Pinned    bool          `json:"pinned,omitempty"`
-	Label     string        `json:"label,omitempty"` // of the pin
 }
 
 const (
@@ -80,7 +61,7 @@ func (o *listOptions) Run(_ context.Context, a *app, args []string) (err error) 
 	}
 	if o.json {
 		for i := range lines {
-			if err := a.printJSON(&lines[i]); err != nil {
+			if err := a.printJSON("snapshot", &lines[i]); err != nil {
 				return err
 			}
 		}
@@ -155,8 +136,7 @@ func describe(s archive.Snapshot) (snapshotLine, error) {
 	}
 	end := timeOf(sum.End)
 	line.Time, line.End = timeOf(sum.Start), &end
-	line.Source, line.SourceRaw = sum.Source, raw(sum.Source)
-	line.Host, line.HostRaw = sum.Host, raw(sum.Host)
+	line.Source, line.Host = sum.Source, sum.Host
 	line.Previous, line.RootHash, line.Counts = sum.Previous, hex(root.Hash), &sum.Counts
 	return line, c.Close()
 }

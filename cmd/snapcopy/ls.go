@@ -70,7 +70,7 @@ func (o *lsOptions) print(a *app, path, shown string, e *index.Entry) error {
 	shown = entryName(shown, e.Type)
 	switch {
 	case o.json:
-		return a.printJSON(entryJSON(path, e))
+		return a.printJSON("entry", entryJSON(path, e))
 	case o.long:
 		return a.printf("%s\n", a.longLine(shown, e))
 	}

@@ -80,9 +80,9 @@ func TestPlanWithBytes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, line := range []string{
-		`{"snapshot":"2026-11-21T020000Z","time":"2026-11-21T02:00:00Z","plan":"remove","reasons":["no rule wants it"],` +
+		`{"type":"decision","snapshot":"2026-11-21T020000Z","time":"2026-11-21T02:00:00Z","plan":"remove","reasons":["no rule wants it"],` +
 			`"freed":{"bytes":4194304,"inodes":15}}`,
-		`{"snapshots":5,"kept":2,"removed":3,"freed":{"bytes":5242880,"inodes":25},` +
+		`{"type":"plan","snapshots":5,"kept":2,"removed":3,"freed":{"bytes":5242880,"inodes":25},` +
 			`"missed":[{"goal":"keep-free","wanted":966367642,"lacking":423205274}],"unmeasured":["2026-11-20T030000Z"]}`,
 	} {
 		if !strings.Contains(out.String(), line+"\n") {

@@ -193,55 +193,26 @@ func goalAmount(m *prune.Missed, n uint64) string {
 	return size(n)
 }
 
-type decisionObject struct {
-	Snapshot  string      `json:"snapshot"`
-	Time      time.Time   `json:"time"`
-	Source    string      `json:"source,omitempty"`
-	SourceRaw []byte      `json:"source_base64,omitempty"`
-	Host      string      `json:"host,omitempty"`
-	HostRaw   []byte      `json:"host_base64,omitempty"`
-	Plan      string      `json:"plan"` // keep or remove
-	Reasons   []string    `json:"reasons"`
-	Pinned    bool        `json:"pinned,omitempty"`
-	Label     string      `json:"label,omitempty"`
-	Freed     *prune.Size `json:"freed,omitempty"` // after the older ones: adds up to that of the sum
-}
-
-type planObject struct {
-	Snapshots  int            `json:"snapshots"`
-	Kept       int            `json:"kept"`
-	Removed    int            `json:"removed"`
-	Freed      *prune.Size    `json:"freed,omitempty"`
-	Missed     []missedObject `json:"missed,omitempty"`
-	Unmeasured []string       `json:"unmeasured,omitempty"`
-}
-
-type missedObject struct {
-	Goal    string `json:"goal"`
-	Wanted  uint64 `json:"wanted"`
-	Lacking uint64 `json:"lacking"`
-}
-
 func (o *pruneOptions) printPlanJSON(a *app, plan *prune.Plan) error {
 	for i := range plan.Decisions {
 		d := &plan.Decisions[i]
 		v := decisionObject{Snapshot: d.Name, Time: d.Time.UTC(), Plan: planWord(d), Pinned: d.Pinned, Label: d.Label,
-			Freed: d.Freed}
+			Freed: sizeJSON(d.Freed)}
 		if l := o.sources.of[d.Name]; l != nil {
-			v.Source, v.SourceRaw, v.Host, v.HostRaw = l.Source, l.SourceRaw, l.Host, l.HostRaw
+			v.Source, v.Host = l.Source, l.Host
 		}
 		for _, r := range d.Reasons {
 			v.Reasons = append(v.Reasons, r.String())
 		}
-		if err := a.printJSON(&v); err != nil {
+		if err := a.printJSON("decision", &v); err != nil {
 			return err
 		}
 	}
 	gone := len(plan.Removed())
-	sum := planObject{Snapshots: len(plan.Decisions), Kept: len(plan.Decisions) - gone, Removed: gone, Freed: plan.Freed,
+	sum := planObject{Snapshots: len(plan.Decisions), Kept: len(plan.Decisions) - gone, Removed: gone, Freed: sizeJSON(plan.Freed),
 		Unmeasured: plan.Unmeasured}
 	for _, m := range plan.Missed {
 		sum.Missed = append(sum.Missed, missedObject{m.Goal, m.Wanted, m.By})
 	}
-	return a.printJSON(&sum)
+	return a.printJSON("plan", &sum)
 }

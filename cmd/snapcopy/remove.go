@@ -228,7 +228,7 @@ func (o *removeOptions) tell(a *app, r *archive.RemoveReport, cause error, took 
 
 func (o *removeOptions) tellRemoved(a *app, r *archive.RemoveReport, took time.Duration) error {
 	if o.json {
-		return a.printJSON(r)
+		return a.printJSON("removal", removalJSON(r))
 	}
 	if o.quiet {
 		return nil

@@ -13,8 +13,8 @@ import (
 
 // lackingInSnapshot is what a snapshot lacks of what is asked of it, because it could not be read when the snapshot was taken.
 type lackingInSnapshot struct {
-	Count  uint64               `json:"snapshot_failed_count,omitempty"` // at most, if some are not named
-	Failed []archive.FailedItem `json:"snapshot_failed,omitempty"`
+	Count  uint64 // at most, if some are not named
+	Failed []archive.FailedItem
 
 	unnamed uint64 // of Count: entries that may be asked for or not
 	why     string // why they are not named, if that is out of the ordinary

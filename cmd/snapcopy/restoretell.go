@@ -111,7 +111,7 @@ func (o *telling) toldLacking(a *app, s *openSnapshot, l *lackingInSnapshot) {
 
 func (o *restoreOptions) item(a *app, i *tree.Item) error {
 	if o.json {
-		return a.printJSON(restoredItem(i))
+		return a.printJSON("item", restoredItem(i))
 	}
 	if i.Action == tree.Failed {
 		return nil // told of at the end
@@ -148,12 +148,6 @@ func (o *telling) failed(a *app, list []tree.FailedItem, total uint64) {
 	}
 }
 
-type restoreReport struct {
-	*restore.Report
-	*lackingInSnapshot
-	TargetRaw []byte `json:"target_base64,omitempty"`
-}
-
 func (o *restoreOptions) summary(a *app, r *restore.Report, lacks *lackingInSnapshot, took time.Duration) error {
 	for _, path := range r.Spared {
 		a.term.errorf("Nothing was deleted in %s: another file system is mounted there now, or it is the archive.", name(path))
@@ -170,7 +164,7 @@ func (o *restoreOptions) summary(a *app, r *restore.Report, lacks *lackingInSnap
 	}
 	switch {
 	case o.json:
-		return a.printJSON(restoreReport{r, lacks, raw(r.Target)})
+		return a.printJSON("restore", restoreJSON(r, lacks))
 	case o.quiet:
 		return nil
 	}
@@ -219,22 +213,6 @@ func notRestored(n *restore.NotHeld) string {
 		lacking(n.Attrs, "file attributes of"),
 		lacking(n.Space, "preallocated space of"),
 	)
-}
-
-func restoredItem(i *tree.Item) restoredObject {
-	v := restoredObject{i.Action, i.Path, raw(i.Path), typeNames[i.Type], ""}
-	if i.Err != nil {
-		v.Error = i.Err.Error()
-	}
-	return v
-}
-
-type restoredObject struct {
-	Action  tree.Action `json:"action"`
-	Path    string      `json:"path"`
-	PathRaw []byte      `json:"path_base64,omitempty"`
-	Type    string      `json:"type"`
-	Error   string      `json:"error,omitempty"`
 }
 
 func restoreMeter(p *tree.Progress) meter {

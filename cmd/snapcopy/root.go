@@ -32,7 +32,10 @@ SNAPSHOT is a name or the beginning of one, "latest", "latest~2" (two before it)
 		Args:              cobra.ArbitraryArgs,
 		RunE:              unknownCommand,
 	}
-	root.SetFlagErrorFunc(unknownFlag)
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		a.json = wantsJSON(c)
+		return unknownFlag(c, err)
+	})
 	root.Version = thisVersion().String()
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetHelpCommand(helpCommand())
@@ -135,7 +138,10 @@ var onlyPrint = []string{"list", "ls", "cat", "versions", "find", "diff", "expla
 // names; statuses are the exit statuses beside wrong usage and interruption.
 func command(a *app, c *cobra.Command, v verb, statuses ...status) *cobra.Command {
 	c.Annotations = map[string]string{"status": statusHelp(statuses...)}
-	c.Args = func(_ *cobra.Command, args []string) error { return checkArgs(c, args) }
+	c.Args = func(_ *cobra.Command, args []string) error {
+		a.json = wantsJSON(c)
+		return checkArgs(c, args)
+	}
 	c.RunE = func(_ *cobra.Command, args []string) error {
 		if !slices.Contains(onlyPrint, c.Name()) {
 			a.term.outliveReader()
@@ -151,6 +157,12 @@ func command(a *app, c *cobra.Command, v verb, statuses ...status) *cobra.Comman
 	c.ValidArgsFunction = completeArgs(a, c)
 	v.AddFlags(c.Flags())
 	return c
+}
+
+// wantsJSON reports whether --json was given.
+func wantsJSON(c *cobra.Command) bool {
+	f := c.Flags().Lookup("json")
+	return f != nil && f.Value.String() == "true"
 }
 
 // argWords are the arguments that c.Use names: NAME is needed, [NAME] can be left out, [NAME...] can be given any number

@@ -160,10 +160,7 @@ func (o *settleOptions) toldSettled(a *app, r *restore.SettleReport, err error, 
 func (o *settleOptions) printSettled(a *app, r *restore.SettleReport, took time.Duration) error {
 	switch {
 	case o.json:
-		return a.printJSON(struct {
-			*restore.SettleReport
-			MountpointRaw []byte `json:"mountpoint_base64,omitempty"`
-		}{r, raw(r.Mountpoint)})
+		return a.printJSON("settle", settleJSON(r))
 	case o.quiet || !r.Settled:
 		return nil
 	}

@@ -18,15 +18,7 @@ type sources struct {
 
 // sourceOf gives the source of a snapshot; zero if its catalog does not tell.
 func sourceOf(l *snapshotLine) archive.SourceID {
-	return archive.SourceID{Host: exact(l.Host, l.HostRaw), Path: exact(l.Source, l.SourceRaw)}
-}
-
-// exact gives the bytes of a name that JSON may not be able to hold.
-func exact(text string, raw []byte) string {
-	if raw != nil {
-		return string(raw)
-	}
-	return text
+	return archive.SourceID{Host: l.Host, Path: l.Source}
 }
 
 func newSources(lines []snapshotLine) sources {

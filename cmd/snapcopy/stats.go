@@ -86,43 +86,6 @@ func (o *statsOptions) Run(ctx context.Context, a *app, args []string) (err erro
 	return o.each(ctx, a, archive, all)
 }
 
-// statsLine is what stats tells about one snapshot.
-type statsLine struct {
-	Snapshot  string    `json:"snapshot"`
-	Time      time.Time `json:"time"`
-	Files     uint64    `json:"files"`
-	Folders   uint64    `json:"folders"`
-	Logical   uint64    `json:"logical_bytes"`
-	Added     uint64    `json:"added_bytes"`
-	Unique    uint64    `json:"unique_bytes"`
-	UniqueIno uint64    `json:"unique_inodes"`
-	Shared    uint64    `json:"shared_bytes"`
-	Structure uint64    `json:"structure_bytes"`
-	Records   uint64    `json:"records_bytes"` // catalog and run report
-	Doubtful  bool      `json:"doubtful,omitempty"`
-}
-
-// archiveLine is what stats tells about an archive.
-type archiveLine struct {
-	Archive      string   `json:"archive"`
-	ArchiveRaw   []byte   `json:"archive_base64,omitempty"`
-	Snapshots    int      `json:"snapshots"`
-	Stored       uint64   `json:"stored_bytes"`
-	Inodes       uint64   `json:"stored_inodes"`
-	Logical      uint64   `json:"logical_bytes"`
-	Ratio        float64  `json:"ratio"`
-	Records      uint64   `json:"records_bytes"`
-	Overhead     uint64   `json:"overhead_bytes"`
-	OverheadIno  uint64   `json:"overhead_inodes"`
-	Free         uint64   `json:"free_bytes"`
-	Total        uint64   `json:"total_bytes"`
-	FreeInodes   uint64   `json:"free_inodes,omitempty"`
-	TotalInodes  uint64   `json:"total_inodes,omitempty"`
-	GrowthPerDay *float64 `json:"growth_bytes_per_day,omitempty"`
-	DaysLeft     *float64 `json:"days_until_full,omitempty"`
-	Doubts       []string `json:"doubts,omitempty"`
-}
-
 // each tells about every snapshot, and about the archive.
 func (o *statsOptions) each(ctx context.Context, a *app, archive *archive.Archive, all []archive.Snapshot) error {
 	space, err := a.spaceOf(ctx, archive, all)
@@ -155,11 +118,11 @@ func (o *statsOptions) each(ctx context.Context, a *app, archive *archive.Archiv
 		return a.printStats(lines, whole)
 	}
 	for i := range lines {
-		if err := a.printJSON(&lines[i]); err != nil {
+		if err := a.printJSON("usage", &lines[i]); err != nil {
 			return err
 		}
 	}
-	return a.printJSON(whole)
+	return a.printJSON("archive", whole)
 }
 
 func describeSpace(l *statsLine, archive *archive.Archive, s archive.Snapshot) (err error) {
@@ -186,7 +149,7 @@ func describeArchive(archive *archive.Archive, space *prune.Space, lines []stats
 		return nil, err
 	}
 	total := space.Total()
-	whole := archiveLine{Archive: archive.Path, ArchiveRaw: raw(archive.Path), Snapshots: len(lines), Stored: total.Bytes,
+	whole := archiveLine{Archive: archive.Path, Snapshots: len(lines), Stored: total.Bytes,
 		Inodes: total.Inodes, Overhead: overhead.Bytes, OverheadIno: overhead.Inodes, Free: fs.Free, Total: fs.Total,
 		FreeInodes: fs.FreeInodes, TotalInodes: fs.Inodes, Doubts: doubts(archive, space)}
 	notCounted, err := leftOut(archive)
@@ -287,14 +250,6 @@ func days(n float64) string {
 	return "more than 100 years"
 }
 
-// freedLine is what stats tells about snapshots together.
-type freedLine struct {
-	Snapshots []string `json:"snapshots"`
-	Freed     uint64   `json:"freed_bytes"`
-	Inodes    uint64   `json:"freed_inodes"`
-	Doubts    []string `json:"doubts,omitempty"`
-}
-
 // together says what would be free if exactly these went.
 func (o *statsOptions) together(ctx context.Context, a *app, archive *archive.Archive, all []archive.Snapshot,
 	chosen []int) error {
@@ -312,7 +267,7 @@ func (o *statsOptions) together(ctx context.Context, a *app, archive *archive.Ar
 		seen[i] = true
 	}
 	if o.json {
-		return a.printJSON(&line)
+		return a.printJSON("freed", &line)
 	}
 	for _, doubt := range line.Doubts {
 		a.term.errorf("Note: %s", doubt)

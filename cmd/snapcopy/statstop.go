@@ -7,16 +7,6 @@ import (
 	"snapcopy/prune"
 )
 
-// topLine is a file or folder that takes much.
-type topLine struct {
-	Path    string `json:"path"`
-	PathRaw []byte `json:"path_base64,omitempty"`
-	Type    string `json:"type"` // file, folder
-	Of      string `json:"of"`   // stored: over the snapshots; grown: in the last run
-	Bytes   uint64 `json:"bytes"`
-	Files   uint64 `json:"stored_files"` // versions of a file; below a folder
-}
-
 // largest lists what takes the most, and what grew in the last run.
 func (o *statsOptions) largest(ctx context.Context, a *app, archive *archive.Archive, all []archive.Snapshot,
 	chosen []int) error {
@@ -58,11 +48,11 @@ func (o *statsOptions) printTop(a *app, of, what, files string, list []prune.Pla
 	if o.json {
 		for i := range list {
 			p := &list[i]
-			line := topLine{Path: p.Path, PathRaw: raw(p.Path), Type: "file", Of: of, Bytes: p.Bytes, Files: p.Versions}
+			line := topLine{Path: p.Path, Type: "file", Of: of, Bytes: p.Bytes, Files: p.Versions}
 			if p.Folder {
-				line.Type = "folder"
+				line.Type = "dir"
 			}
-			if err := a.printJSON(&line); err != nil {
+			if err := a.printJSON("largest", &line); err != nil {
 				return err
 			}
 		}

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -98,7 +96,7 @@ func (o *tarOptions) Run(ctx context.Context, a *app, args []string) (err error)
 
 func (o *tarOptions) item(a *app, i *tree.Item) error {
 	if o.json {
-		return a.tellJSON(restoredItem(i))
+		return a.tellJSON("item", restoredItem(i))
 	}
 	if i.Action != tree.Failed { // that is told of at the end
 		a.term.errorf("%-8s  %s", i.Action, entryName(i.Path, i.Type))
@@ -115,7 +113,7 @@ func (o *tarOptions) summary(a *app, r *tarball.Report, took time.Duration) erro
 	}
 	switch {
 	case o.json:
-		return a.tellJSON(r)
+		return a.tellJSON("tar", tarJSON(r))
 	case o.quiet:
 		return nil
 	}
@@ -131,17 +129,5 @@ func (o *tarOptions) summary(a *app, r *tarball.Report, took time.Duration) erro
 		text += ", " + count(r.Excluded) + " left out"
 	}
 	a.term.errorf("%s.", text)
-	return nil
-}
-
-// tellJSON prints an object on a line of stderr, where stdout is taken.
-func (a *app) tellJSON(v any) error {
-	var line bytes.Buffer
-	e := json.NewEncoder(&line)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return err
-	}
-	a.term.errorf("%s", bytes.TrimSuffix(line.Bytes(), []byte("\n")))
 	return nil
 }

@@ -97,7 +97,7 @@ func (t *teller) item(i snapshot.Item) {
 	t.log.printf("%s", line)
 	var err error
 	if t.json {
-		err = t.app.printJSON(itemJSON(&i))
+		err = t.app.printJSON("item", itemJSON(&i))
 	} else {
 		err = t.app.printf("%s\n", line)
 	}
@@ -121,38 +121,13 @@ func itemLine(i *snapshot.Item) string {
 	return text
 }
 
-type itemObject struct {
-	Action  snapshot.Action `json:"action"`
-	Path    string          `json:"path"`
-	PathRaw []byte          `json:"path_base64,omitempty"`
-	Type    string          `json:"type,omitempty"`
-	Size    *uint64         `json:"size,omitempty"`
-	Was     string          `json:"was,omitempty"`
-	WasRaw  []byte          `json:"was_base64,omitempty"`
-	Rule    string          `json:"rule,omitempty"`
-	RuleRaw []byte          `json:"rule_base64,omitempty"`
-	Error   string          `json:"error,omitempty"`
-}
-
-func itemJSON(i *snapshot.Item) itemObject {
-	v := itemObject{Action: i.Action, Path: i.Path, PathRaw: raw(i.Path), Type: typeNames[i.Type],
-		Was: i.Was, WasRaw: raw(i.Was), Rule: i.Rule, RuleRaw: raw(i.Rule)}
-	if i.Type == index.File {
-		v.Size = &i.Size
-	}
-	if i.Err != nil {
-		v.Error = i.Err.Error()
-	}
-	return v
-}
-
 // report tells about a finished run and gives its outcome.
 func (t *teller) report(r *archive.Report) error {
 	t.notes(r)
 	t.failed(r)
 	err := t.writeErr
 	if t.json {
-		err = errors.Join(err, t.app.printJSON(r))
+		err = errors.Join(err, t.app.printJSON("run", r))
 	}
 	for line := range strings.Lines(summary(t.app, r)) {
 		if !t.json && !t.quiet {

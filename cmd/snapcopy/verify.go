@@ -120,21 +120,13 @@ func verifyMeter(p *archive.Progress) meter {
 	return m
 }
 
-type findingObject struct {
-	Snapshot string `json:"snapshot,omitempty"` // none: the archive as a whole
-	Path     string `json:"path,omitempty"`     // none: the snapshot as a whole
-	PathRaw  []byte `json:"path_base64,omitempty"`
-	Error    string `json:"error"`
-	Remedy   string `json:"remedy,omitempty"`
-}
-
 func (o *verifyOptions) finding(a *app, archive string, d verify.Damage) error {
 	what := ""
 	if d.Path == "" {
 		what = remedy(d.Err, archive, d.Snapshot)
 	}
 	if o.json {
-		return a.printJSON(findingObject{d.Snapshot, d.Path, raw(d.Path), d.Err.Error(), what})
+		return a.printJSON("finding", findingObject{d.Snapshot, d.Path, d.Err.Error(), what})
 	}
 	if what != "" {
 		what = ". " + what + "."
@@ -151,7 +143,7 @@ func (o *verifyOptions) finding(a *app, archive string, d verify.Damage) error {
 
 func (o *verifyOptions) summary(a *app, r *verify.Report, took time.Duration) error {
 	if o.json {
-		return a.printJSON(r)
+		return a.printJSON("verify", verifyJSON(r))
 	}
 	if o.quiet {
 		return nil

@@ -26,16 +26,9 @@ func (o *versionOptions) AddFlags(f *pflag.FlagSet) {
 func (o *versionOptions) Run(_ context.Context, a *app, _ []string) error {
 	v := thisVersion()
 	if o.json {
-		return a.printJSON(v)
+		return a.printJSON("program", v)
 	}
 	return a.printf("%s\n", v)
-}
-
-type versionInfo struct {
-	Version  string `json:"version"`
-	Revision string `json:"revision,omitempty"`
-	Go       string `json:"go"`
-	Platform string `json:"platform"`
 }
 
 func (v versionInfo) String() string {

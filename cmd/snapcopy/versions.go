@@ -47,7 +47,7 @@ func (o *versionsOptions) Run(ctx context.Context, a *app, args []string) error 
 			return a.printVersions(h, list)
 		}
 		for i := range list {
-			if err := a.printJSON(versionJSON(&list[i])); err != nil {
+			if err := a.printJSON("version", versionJSON(&list[i])); err != nil {
 				return err
 			}
 		}
@@ -102,37 +102,4 @@ func versionNotes(v *history.Version) (notes []string) {
 		notes = append(notes, "not in "+v.Gone)
 	}
 	return notes
-}
-
-type versionObject struct {
-	Path      string                  `json:"path"`
-	PathRaw   []byte                  `json:"path_base64,omitempty"`
-	First     string                  `json:"first"`
-	Last      string                  `json:"last"`
-	Snapshots int                     `json:"snapshots"`
-	From      string                  `json:"from,omitempty"`
-	FromRaw   []byte                  `json:"from_base64,omitempty"`
-	Gone      string                  `json:"gone,omitempty"`
-	To        string                  `json:"to,omitempty"`
-	ToRaw     []byte                  `json:"to_base64,omitempty"`
-	Changes   map[history.Kind]uint64 `json:"changes,omitempty"`
-	Below     *totalsObject           `json:"below,omitempty"`
-	Entry     entryObject             `json:"entry"`
-}
-
-type totalsObject struct {
-	Files uint64 `json:"files"`
-	Dirs  uint64 `json:"dirs"`
-	Bytes uint64 `json:"bytes"`
-}
-
-func versionJSON(v *history.Version) versionObject {
-	entry := entryJSON(v.Path, v.Entry)
-	out := versionObject{Path: entry.Path, PathRaw: entry.PathRaw, First: v.First, Last: v.Last, Snapshots: v.Snapshots,
-		From: v.From, FromRaw: raw(v.From), Gone: v.Gone, To: v.To, ToRaw: raw(v.To), Changes: v.Changes, Entry: entry}
-	if v.Entry.Type == index.Dir {
-		b := v.Entry.Below
-		out.Below = &totalsObject{b.Files, b.Dirs, b.Bytes}
-	}
-	return out
 }

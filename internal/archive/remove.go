@@ -46,40 +46,40 @@ type RemoveOptions struct {
 
 // RemoveReport is what Remove did.
 type RemoveReport struct {
-	Archive string            `json:"archive"`
-	DryRun  bool              `json:"dry_run,omitempty"`
-	Removed []RemovedSnapshot `json:"removed"`
+	Archive string
+	DryRun  bool
+	Removed []RemovedSnapshot
 	// Skipped are pinned or in use, and stay.
-	Skipped []SkippedSnapshot `json:"skipped,omitempty"`
+	Skipped []SkippedSnapshot
 	// Unlinked counts the names of files and folders removed, with what an earlier removal had left.
-	Unlinked uint64 `json:"unlinked"`
+	Unlinked uint64
 	// Freed is what RemoveOptions.Freed said.
-	Freed *uint64 `json:"freed_bytes,omitempty"`
+	Freed *uint64
 	// Unfinished lists what failed when the snapshots were gone; the next run makes up for it.
-	Unfinished []string `json:"unfinished,omitempty"`
+	Unfinished []string
 	// Postponed lists what can be made anew from the catalogs and for which there is no room yet. The next run does it.
-	Postponed []string `json:"postponed,omitempty"`
+	Postponed []string
 	// Recovered lists what an earlier run or removal that was cut short had left.
-	Recovered []string  `json:"recovered,omitempty"`
-	Start     time.Time `json:"start"`
-	End       time.Time `json:"end"`
+	Recovered []string
+	Start     time.Time
+	End       time.Time
 }
 
 // RemovedSnapshot is a snapshot that is gone. What its catalog, if it could not be read, does not tell, is 0.
 type RemovedSnapshot struct {
-	Name       string `json:"snapshot"`
-	Files      uint64 `json:"files"`
-	Dirs       uint64 `json:"dirs"`
-	Bytes      uint64 `json:"bytes"` // of its files; most of them may be in other snapshots, too
-	Incomplete bool   `json:"incomplete,omitempty"`
+	Name       string
+	Files      uint64
+	Dirs       uint64
+	Bytes      uint64 // of its files; most of them may be in other snapshots, too
+	Incomplete bool
 }
 
 // SkippedSnapshot is a snapshot that stays, and why.
 type SkippedSnapshot struct {
-	Name   string `json:"snapshot"`
-	Reason string `json:"reason"`
+	Name   string
+	Reason string
 	// Note is the path of the note that says so, if there is one.
-	Note string `json:"note,omitempty"`
+	Note string
 }
 
 // Remove removes snapshots, by their names. Each goes as a whole, by a single rename into the trash: whatever

@@ -1,14 +1,12 @@
 package tree
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
 	"sync"
-	"unicode/utf8"
 
 	"snapcopy/index"
 )
@@ -25,24 +23,6 @@ type FailedItem struct {
 
 // Entries is how many entries failed: the item's own and those below it.
 func (f *FailedItem) Entries() uint64 { return 1 + f.Below.Files + f.Below.Dirs }
-
-// MarshalJSON keeps names that are not UTF-8 in a field of their own.
-func (f FailedItem) MarshalJSON() ([]byte, error) {
-	return json.Marshal(struct {
-		Path    string `json:"path"`
-		Base64  []byte `json:"path_base64,omitempty"`
-		Error   string `json:"error"`
-		Damaged bool   `json:"damaged,omitempty"`
-	}{f.Path, BytesIfNeeded(f.Path), f.Err.Error(), errors.Is(f.Err, ErrDamaged)})
-}
-
-// BytesIfNeeded returns a name that JSON cannot hold, for the field beside it, and nil for all others.
-func BytesIfNeeded(name string) []byte {
-	if utf8.ValidString(name) {
-		return nil
-	}
-	return []byte(name)
-}
 
 // Cause drops the path that an error names, where the path is told beside it.
 func Cause(err error) error {

@@ -38,14 +38,14 @@ type Damage struct {
 
 // Report says what was looked at. Stored files that several snapshots share are read once.
 type Report struct {
-	Snapshots  uint64 `json:"snapshots"`
-	Files      uint64 `json:"files"` // names looked at, directories not counted
-	Dirs       uint64 `json:"dirs"`
-	FilesRead  uint64 `json:"files_read"`
-	BytesRead  uint64 `json:"bytes_read"`
-	Damaged    uint64 `json:"damaged"`
-	Unreadable uint64 `json:"unreadable"` // could not be looked at: no permission, no memory, a dead mount
-	Forgotten  uint64 `json:"forgotten"`  // gone already by a ForgetPath that is not finished, but in the catalog
+	Snapshots  uint64
+	Files      uint64 // names looked at, directories not counted
+	Dirs       uint64
+	FilesRead  uint64
+	BytesRead  uint64
+	Damaged    uint64
+	Unreadable uint64 // could not be looked at: no permission, no memory, a dead mount
+	Forgotten  uint64 // gone already by a ForgetPath that is not finished, but in the catalog
 }
 
 // Run compares snapshots with their catalogs: every entry has to be there with the recorded type, metadata, extended

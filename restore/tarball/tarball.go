@@ -48,28 +48,28 @@ type Options struct {
 
 // Report is what a tar archive holds.
 type Report struct {
-	Snapshot string `json:"snapshot"`
+	Snapshot string
 
-	Files        uint64 `json:"files"`         // entries in it that are not directories
-	Dirs         uint64 `json:"dirs"`          // directories, without the root of the snapshot
-	Linked       uint64 `json:"linked"`        // of Files: further names of one before
-	Excluded     uint64 `json:"excluded"`      // names left out
-	BytesContent uint64 `json:"bytes_content"` // of files, holes not counted
-	BytesArchive uint64 `json:"bytes_archive"` // length of the archive before it is compressed
+	Files        uint64 // entries in it that are not directories
+	Dirs         uint64 // directories, without the root of the snapshot
+	Linked       uint64 // of Files: further names of one before
+	Excluded     uint64 // names left out
+	BytesContent uint64 // of files, holes not counted
+	BytesArchive uint64 // length of the archive before it is compressed
 
 	// XattrsNotHeld counts entries without their extended attributes, of which there are more than a reader accepts.
-	XattrsNotHeld uint64 `json:"xattrs_not_held,omitempty"`
+	XattrsNotHeld uint64
 	// HolesNotHeld counts files in such small pieces that the smallest holes between them became zeros.
-	HolesNotHeld uint64 `json:"holes_not_held,omitempty"`
+	HolesNotHeld uint64
 
 	// FailedCount is the number of entries left out: each item of Failed counts with what is below it.
-	FailedCount uint64 `json:"failed_count"`
+	FailedCount uint64
 	// Damaged is how many of them the archive is to blame for: their error wraps [tree.ErrDamaged].
-	Damaged uint64 `json:"damaged"`
+	Damaged uint64
 	// NotInTar is how many of them have no form in a tar archive: their error wraps ErrNotInTar.
-	NotInTar uint64 `json:"not_in_tar"`
+	NotInTar uint64
 	// Failed names the first 1000, sorted by path.
-	Failed []tree.FailedItem `json:"failed,omitempty"`
+	Failed []tree.FailedItem
 }
 
 // ErrNotInTar says that a tar archive has no form for an entry, as for a socket.

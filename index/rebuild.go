@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"snapcopy/internal/pair"
 )
 
 // Rebuild makes the index at path anew from catalogs, given by their paths, the newest first. Every stored file is
@@ -97,16 +99,18 @@ func (r *rebuild) dir(pos, newer uint64) error {
 	if err != nil {
 		return err
 	}
-	var names namesake
+	var others *Record
 	if newer != 0 {
-		rec, err := r.newer.ReadDir(newer)
-		if err != nil {
+		if others, err = r.newer.ReadDir(newer); err != nil {
 			return err
 		}
-		names.cursor = rec.Cursor()
 	}
-	for i, e := range rec.Entries() {
-		other := names.find(e.Name)
+	i := -1
+	for e, other := range pair.Lists(rec.Pull(), others.Pull(), CompareNames) {
+		if e == nil {
+			continue
+		}
+		i++
 		switch {
 		case e.Type == Dir && other != nil && other.Type == Dir:
 			err = r.dir(e.Child, other.Child)
@@ -126,23 +130,4 @@ func (r *rebuild) dir(pos, newer uint64) error {
 func sameStored(a, b *Entry) bool {
 	return a.Type == b.Type && a.Stored == b.Stored && a.Hash == b.Hash && a.Size == b.Size && a.Mode == b.Mode &&
 		a.UID == b.UID && a.GID == b.GID && a.Mtime == b.Mtime && a.XattrHash == b.XattrHash
-}
-
-// namesake finds names, asked for in ascending order, in a record.
-type namesake struct {
-	cursor Cursor
-	e      Entry
-	more   bool
-	begun  bool
-}
-
-func (n *namesake) find(name string) *Entry {
-	for !n.begun || n.more && n.e.Name < name {
-		n.begun = true
-		n.more = n.cursor.Next(&n.e)
-	}
-	if n.more && n.e.Name == name {
-		return &n.e
-	}
-	return nil
 }

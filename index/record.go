@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"sort"
+	"strings"
 )
 
 // Layout of the 16 bits that begin an entry's fixed part.
@@ -280,6 +281,26 @@ func (r *Record) Entries() iter.Seq2[int, *Entry] {
 		}
 	}
 }
+
+// Pull gives the entries as Entries does, one with each call, and nil after the last. A nil record has none.
+func (r *Record) Pull() func() *Entry {
+	if r == nil {
+		return func() *Entry { return nil }
+	}
+	p := struct {
+		c Cursor
+		e Entry
+	}{c: r.Cursor()}
+	return func() *Entry {
+		if !p.c.Next(&p.e) {
+			return nil
+		}
+		return &p.e
+	}
+}
+
+// CompareNames compares entries by their names, in the order of a record.
+func CompareNames(a, b *Entry) int { return strings.Compare(a.Name, b.Name) }
 
 // Find returns the entry called name.
 func (r *Record) Find(name string) (Entry, bool) {

@@ -7,6 +7,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/extsort"
+	"snapcopy/internal/pair"
 )
 
 // delta finds what one snapshot has more, or less, than the one before it. Folders that hold the same in both are not
@@ -60,25 +61,16 @@ func (d *delta) dirs(before, after index.HeldDir) error {
 	if d.oldEra == d.newEra {
 		cancelEqual(old, now)
 	}
-	a, b := old.Dirs, now.Dirs
-	for len(a) > 0 || len(b) > 0 {
-		var x, y index.HeldDir
-		order := 0
-		switch {
-		case len(b) == 0:
-			order = -1
-		case len(a) == 0:
-			order = 1
-		default:
-			order = cmp.Compare(a[0].Name, b[0].Name)
+	byName := func(a, b *index.HeldDir) int { return cmp.Compare(a.Name, b.Name) }
+	for a, b := range pair.Lists(pair.Slice(old.Dirs), pair.Slice(now.Dirs), byName) {
+		var before, after index.HeldDir
+		if a != nil {
+			before = *a
 		}
-		if order <= 0 {
-			x, a = a[0], a[1:]
+		if b != nil {
+			after = *b
 		}
-		if order >= 0 {
-			y, b = b[0], b[1:]
-		}
-		if err := d.dirs(x, y); err != nil {
+		if err := d.dirs(before, after); err != nil {
 			return err
 		}
 	}
@@ -100,11 +92,11 @@ func (d *delta) read(c *index.Catalog, dir index.HeldDir) (*index.Held, error) {
 		return nil, err
 	}
 	slices.SortFunc(h.Inodes, func(a, b index.HeldInode) int { return cmp.Compare(a.Stored, b.Stored) })
-	slices.SortFunc(h.Dirs, compareDirs)
+	slices.SortFunc(h.Dirs, func(a, b index.HeldDir) int { return compareDirs(&a, &b) })
 	return h, nil
 }
 
-func compareDirs(a, b index.HeldDir) int {
+func compareDirs(a, b *index.HeldDir) int {
 	return cmp.Or(cmp.Compare(a.Name, b.Name), slices.Compare(a.Sum[:], b.Sum[:]))
 }
 
@@ -112,40 +104,29 @@ func compareDirs(a, b index.HeldDir) int {
 // taken for another.
 func cancelEqual(old, now *index.Held) {
 	a, b := old.Dirs[:0], now.Dirs[:0]
-	i, j := 0, 0
-	for i < len(old.Dirs) && j < len(now.Dirs) {
-		switch order := compareDirs(old.Dirs[i], now.Dirs[j]); {
-		case order < 0:
-			a = append(a, old.Dirs[i])
-			i++
-		case order > 0:
-			b = append(b, now.Dirs[j])
-			j++
-		default:
-			i++
-			j++
+	for x, y := range pair.Lists(pair.Slice(old.Dirs), pair.Slice(now.Dirs), compareDirs) {
+		if y == nil {
+			a = append(a, *x)
+		}
+		if x == nil {
+			b = append(b, *y)
 		}
 	}
-	old.Dirs = append(a, old.Dirs[i:]...)
-	now.Dirs = append(b, now.Dirs[j:]...)
+	old.Dirs, now.Dirs = a, b
 }
 
 // inodes notes what only one of two folders holds.
 func (d *delta) inodes(old, now []index.HeldInode) {
-	for len(old) > 0 || len(now) > 0 {
-		switch {
-		case len(now) == 0 || len(old) > 0 && old[0].Stored < now[0].Stored:
-			d.note(old[0], d.oldEra, -1)
-			old = old[1:]
-		case len(old) == 0 || now[0].Stored < old[0].Stored:
-			d.note(now[0], d.newEra, 1)
-			now = now[1:]
-		default:
-			if d.oldEra != d.newEra { // the same number, another file
-				d.note(old[0], d.oldEra, -1)
-				d.note(now[0], d.newEra, 1)
-			}
-			old, now = old[1:], now[1:]
+	byStored := func(a, b *index.HeldInode) int { return cmp.Compare(a.Stored, b.Stored) }
+	for a, b := range pair.Lists(pair.Slice(old), pair.Slice(now), byStored) {
+		if a != nil && b != nil && d.oldEra == d.newEra { // in another era the same number is another file
+			continue
+		}
+		if a != nil {
+			d.note(*a, d.oldEra, -1)
+		}
+		if b != nil {
+			d.note(*b, d.newEra, 1)
 		}
 	}
 }

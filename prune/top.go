@@ -10,6 +10,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/inodeset"
+	"snapcopy/internal/pair"
 )
 
 // Place is a file or a folder and what it takes over all snapshots that were looked at.
@@ -114,14 +115,13 @@ func (t *topper) folder(path string, in []placed, old *placed) (bytes, files uin
 			different[i].times += p.times
 		}
 	}
-	cursors := make([]cursor, len(different))
+	lists := make([]pair.Next[index.Entry], len(different))
 	for i, p := range different {
 		rec, err := p.catalog.ReadDir(p.entry.Child)
 		if err != nil {
 			return 0, 0, err
 		}
-		cursors[i].c = rec.Cursor()
-		cursors[i].next()
+		lists[i] = rec.Pull()
 	}
 	var before *index.Record
 	if old != nil && len(different) > 0 && old.entry.Type == index.Dir {
@@ -130,25 +130,21 @@ func (t *topper) folder(path string, in []placed, old *placed) (bytes, files uin
 		}
 	}
 	var same []placed
-	for {
-		name, ok := leastName(cursors)
-		if !ok {
-			break
-		}
+	for row := range pair.Rows(lists, index.CompareNames) {
 		same = same[:0]
 		var file Place
-		for i := range cursors {
-			c := &cursors[i]
-			if !c.ok || c.e.Name != name {
+		name := ""
+		for i, e := range row {
+			if e == nil {
 				continue
 			}
-			if c.e.Type == index.Dir {
-				same = append(same, placed{different[i].catalog, c.e, different[i].times})
-			} else if c.e.Stored != 0 && t.seen.Claim(c.e.Stored) {
-				file.Bytes += c.e.Blocks * blockSize
+			name = e.Name
+			if e.Type == index.Dir {
+				same = append(same, placed{different[i].catalog, *e, different[i].times})
+			} else if e.Stored != 0 && t.seen.Claim(e.Stored) {
+				file.Bytes += e.Blocks * blockSize
 				file.Versions++
 			}
-			c.next()
 		}
 		child := joinPath(path, name)
 		if file.Versions > 0 {
@@ -177,23 +173,6 @@ func (t *topper) folder(path string, in []placed, old *placed) (bytes, files uin
 		t.folders.add(Place{Path: path, Folder: true, Bytes: bytes, Versions: files})
 	}
 	return bytes, files, nil
-}
-
-type cursor struct {
-	c  index.Cursor
-	e  index.Entry
-	ok bool
-}
-
-func (c *cursor) next() { c.ok = c.c.Next(&c.e) }
-
-func leastName(cursors []cursor) (name string, ok bool) {
-	for i := range cursors {
-		if c := &cursors[i]; c.ok && (!ok || c.e.Name < name) {
-			name, ok = c.e.Name, true
-		}
-	}
-	return name, ok
 }
 
 func joinPath(dir, name string) string {

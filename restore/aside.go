@@ -160,19 +160,12 @@ func (r *run) deleteOthers(w *worker, d *dir) error {
 	if err != nil {
 		return r.failed(d.above(), &d.entry, fmt.Errorf("list in target: %w", err))
 	}
-	var cur index.Cursor
-	var e index.Entry
-	more := d.rec != nil
-	if more {
-		cur = d.rec.Cursor()
-		more = cur.Next(&e)
-	}
-	for i := range list {
-		name := list[i].Name
-		for more && e.Name < name {
-			more = cur.Next(&e)
+	for e, listed := range tree.Beside(d.rec, list) {
+		if e != nil { // the snapshot contains the name
+			continue
 		}
-		if more && e.Name == name || !w.isLeftover(d, name) && (!others || d.isTemporary(name) || r.spares(d, &list[i])) {
+		name := listed.Name
+		if !w.isLeftover(d, name) && (!others || d.isTemporary(name) || r.spares(d, listed)) {
 			continue
 		}
 		if err := r.deleteOther(w, d, name); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/overlay"
+	"snapcopy/internal/pair"
 )
 
 // What is done here is done to the upper folder while nothing is mounted.
@@ -73,17 +74,15 @@ func notIn(own []fsat.DirEntry, root int, at *way, buf []byte) (name string, err
 	if err != nil {
 		return "", err
 	}
-	i := 0
-	for _, e := range list {
-		for i < len(own) && own[i].Name < e.Name {
-			i++
-		}
-		if i == len(own) || own[i].Name != e.Name {
-			return e.Name, nil
+	for below, upper := range pair.Lists(pair.Slice(list), pair.Slice(own), compareListed) {
+		if upper == nil {
+			return below.Name, nil
 		}
 	}
 	return "", nil
 }
+
+func compareListed(a, b *fsat.DirEntry) int { return strings.Compare(a.Name, b.Name) }
 
 // cleanUp makes an ordinary tree of the upper folder. Doing it a second time changes nothing.
 func (s *settling) cleanUp(ctx context.Context) error {

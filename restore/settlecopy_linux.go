@@ -325,13 +325,8 @@ func (s *settling) missing(w *settler, m merge, r *index.Record) error {
 			return fmt.Errorf("list stored folder %q: %w", strings.Join(m.low.names(), "/"), err)
 		}
 	}
-	var e index.Entry
-	i := 0
-	for cur := r.Cursor(); cur.Next(&e); {
-		for i < len(list) && list[i].Name < e.Name {
-			i++
-		}
-		if i < len(list) && list[i].Name == e.Name || e.Flags&index.NotStored != 0 {
+	for e, listed := range tree.Beside(r, list) {
+		if e == nil || listed != nil || e.Flags&index.NotStored != 0 {
 			continue
 		}
 		if err := s.noteDamaged(pathIn(m.low, e.Name)); err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
+	"snapcopy/internal/pair"
 	"snapcopy/internal/tree"
 )
 
@@ -112,19 +113,14 @@ func (c *coverage) measure(d *dir) error {
 	}
 	var list []missing
 	changed := uint64(0)
-	var old index.Entry
-	i := 0
-	for cur := rec.Cursor(); cur.Next(&old); {
-		for i < len(d.entries) && d.entries[i].Name < old.Name {
-			i++
-		}
-		isThere := i < len(d.entries) && d.entries[i].Name == old.Name
+	for old, now := range pair.Lists(rec.Pull(), pair.Slice(d.entries), index.CompareNames) {
 		switch {
-		case !isThere:
+		case old == nil:
+		case now == nil:
 			list = append(list, missing{old.Type, old.Nlink, old.Stored, old.Child, d.why(old.Name)})
-		case (old.Type == index.Dir) != (d.entries[i].Type == index.Dir):
+		case (old.Type == index.Dir) != (now.Type == index.Dir):
 			list = append(list, missing{old.Type, old.Nlink, old.Stored, old.Child, ""})
-		case old.Type != index.Dir && !sameFile(&old, &d.entries[i]):
+		case old.Type != index.Dir && !sameFile(old, now):
 			changed++
 		}
 	}

@@ -382,19 +382,16 @@ func (r *run) pairWithPrevious(d *dir) error {
 		d.was = index.Entry{}
 		return nil
 	}
-	var old index.Entry
 	i := 0
-	for cur := rec.Cursor(); cur.Next(&old); {
-		for i < len(d.names) && d.names[i].Name < old.Name {
+	for old, name := range tree.Beside(rec, d.names) {
+		if old != nil && name != nil {
+			d.entries[i] = *old
+			d.entries[i].Name, d.entries[i].Target = name.Name, strings.Clone(old.Target) // keep nothing of the record
+		} else if old != nil && d.self.Flags&index.Unread == 0 {
+			r.gone.add(d, old, r.opt.Item != nil)
+		}
+		if name != nil {
 			i++
-		}
-		if i < len(d.names) && d.names[i].Name == old.Name {
-			d.entries[i] = old
-			d.entries[i].Name, d.entries[i].Target = d.names[i].Name, strings.Clone(old.Target) // keep nothing of the record
-			continue
-		}
-		if d.self.Flags&index.Unread == 0 {
-			r.gone.add(d, &old, r.opt.Item != nil)
 		}
 	}
 	return nil

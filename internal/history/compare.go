@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"snapcopy/index"
+	"snapcopy/internal/pair"
 	"snapcopy/internal/tree"
 )
 
@@ -48,7 +49,7 @@ type Change struct {
 // An error of visit ends the comparison and is returned. If path is in neither catalog the error is a *[tree.NotFoundError].
 func Compare(old, new *index.Catalog, path string, visit func(Change) error) error {
 	path = index.CleanPath(path)
-	start := pair{folder: index.FolderOf(path)}
+	start := sides{folder: index.FolderOf(path)}
 	var err error
 	if start.old, start.oldAt, err = locate(old, path); err != nil {
 		return err
@@ -104,15 +105,15 @@ type comparison struct {
 	finding  bool
 }
 
-// pair is what has one name in the two catalogs; at least one of the entries is there.
-type pair struct {
+// sides are the entries that have one name in the two catalogs; at least one of them is not nil.
+type sides struct {
 	folder   string
 	old, new *index.Entry // nil: not there
 	oldAt    place
 	newAt    place
 }
 
-func (p *pair) path() string {
+func (p *sides) path() string {
 	if p.new != nil {
 		return index.Join(p.folder, p.new.Name)
 	}
@@ -126,7 +127,7 @@ type place struct {
 }
 
 // compare reports on one name and everything below it.
-func (c *comparison) compare(p pair) error {
+func (c *comparison) compare(p sides) error {
 	switch {
 	case p.new == nil:
 		if err := c.removed(&p); err != nil {
@@ -148,7 +149,7 @@ func (c *comparison) compare(p pair) error {
 }
 
 // both compares the two entries of one name, without what is below them.
-func (c *comparison) both(p *pair) error {
+func (c *comparison) both(p *sides) error {
 	if c.finding {
 		if p.old.Type != p.new.Type { // what was a file may be found again elsewhere
 			c.moves.addRemoved(p.old, p.oldAt)
@@ -162,7 +163,7 @@ func (c *comparison) both(p *pair) error {
 	return c.visit(Change{Path: p.path(), Kind: kind, Old: p.old, New: p.new, Fields: differ.Names()})
 }
 
-func (c *comparison) removed(p *pair) error {
+func (c *comparison) removed(p *sides) error {
 	if c.finding {
 		c.moves.addRemoved(p.old, p.oldAt)
 		return nil
@@ -173,7 +174,7 @@ func (c *comparison) removed(p *pair) error {
 	return c.visit(Change{Path: p.path(), Kind: Removed, Old: p.old})
 }
 
-func (c *comparison) added(p *pair) error {
+func (c *comparison) added(p *sides) error {
 	if c.finding {
 		c.moves.addAdded(p.new, p.newAt)
 		return nil
@@ -186,7 +187,7 @@ func (c *comparison) added(p *pair) error {
 	return c.visit(Change{Path: p.path(), Kind: Added, New: p.new})
 }
 
-func (c *comparison) moved(p *pair, from place) error {
+func (c *comparison) moved(p *sides, from place) error {
 	was, ok, err := c.old.At(from.dir, from.pos)
 	if err != nil {
 		return err
@@ -202,8 +203,8 @@ func (c *comparison) moved(p *pair, from place) error {
 		Fields: tree.Diff(&was, p.new).Names()})
 }
 
-// below compares what is in the directories of a pair, in lock step.
-func (c *comparison) below(p *pair) error {
+// below compares what is in the directories of two entries side by side.
+func (c *comparison) below(p *sides) error {
 	if !isFolder(p.old) && !isFolder(p.new) {
 		return nil
 	}
@@ -216,24 +217,16 @@ func (c *comparison) below(p *pair) error {
 		return err
 	}
 	folder := p.path()
-	for a.more || b.more {
-		next := pair{folder: folder}
-		takeOld := a.more && (!b.more || a.entry.Name <= b.entry.Name)
-		takeNew := b.more && (!a.more || b.entry.Name <= a.entry.Name)
-		if takeOld {
-			next.old, next.oldAt = &a.entry, a.place()
+	for was, now := range pair.Lists(a.next, b.next, index.CompareNames) {
+		next := sides{folder: folder, old: was, new: now}
+		if was != nil {
+			next.oldAt = a.place()
 		}
-		if takeNew {
-			next.new, next.newAt = &b.entry, b.place()
+		if now != nil {
+			next.newAt = b.place()
 		}
 		if err := c.compare(next); err != nil {
 			return err
-		}
-		if takeOld {
-			a.next()
-		}
-		if takeNew {
-			b.next()
 		}
 	}
 	return nil
@@ -246,7 +239,6 @@ type listing struct {
 	rec    *index.Record
 	cursor index.Cursor
 	entry  index.Entry
-	more   bool
 }
 
 // openListing gives an empty listing for what is not a directory.
@@ -259,12 +251,18 @@ func openListing(c *index.Catalog, e *index.Entry) (l *listing, err error) {
 		return l, err
 	}
 	l.cursor = l.rec.Cursor()
-	l.next()
 	return l, nil
 }
 
-func (l *listing) next() { l.more = l.cursor.Next(&l.entry) }
+// next gives the next entry, which the call after it overwrites; nil after the last.
+func (l *listing) next() *index.Entry {
+	if !l.cursor.Next(&l.entry) {
+		return nil
+	}
+	return &l.entry
+}
 
+// place is where the entry that next gave last is recorded.
 func (l *listing) place() place { return place{l.rec.ID(), uint32(l.cursor.Pos())} }
 
 // kindOf says how two entries of one path differ, and in which fields; "": they do not.

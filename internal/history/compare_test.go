@@ -228,7 +228,7 @@ func TestCompareBeyondTheLimitOfMoves(t *testing.T) {
 			return nil
 		}}
 		x, y := a.Root(), b.Root()
-		start := pair{old: &x, new: &y}
+		start := sides{old: &x, new: &y}
 		if err := errors.Join(c.findMoves(start), c.compare(start)); err != nil {
 			t.Fatal(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"snapcopy/index"
+	"snapcopy/internal/pair"
 )
 
 // directory explains a directory and counts what is below it.
@@ -87,21 +88,15 @@ func (d *descent) dir(e, old *index.Entry) error {
 	if err != nil {
 		return err
 	}
-	for ; now.more; now.next() {
-		for was.more && was.entry.Name < now.entry.Name {
-			was.next()
-		}
-		var counterpart *index.Entry
-		if was.more && was.entry.Name == now.entry.Name {
-			counterpart = &was.entry
-		}
-		if now.entry.Type == index.Dir {
-			err = d.dir(&now.entry, counterpart)
-		} else {
-			d.entry(&now.entry, counterpart)
-		}
-		if err != nil {
-			return err
+	for e, old := range pair.Lists(now.next, was.next, index.CompareNames) {
+		switch {
+		case e == nil:
+		case e.Type == index.Dir:
+			if err := d.dir(e, old); err != nil {
+				return err
+			}
+		default:
+			d.entry(e, old)
 		}
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/exclude"
+	"snapcopy/internal/pair"
 )
 
 // ErrPattern is wrapped by the error for a pattern that can match nothing.
@@ -117,20 +118,16 @@ func (f *finder) folder(path string, forms []sameFolder) error {
 	if err != nil {
 		return err
 	}
-	for {
-		name, ok := firstName(list)
-		if !ok {
-			return nil
-		}
-		if err := f.entry(path, name, list); err != nil {
+	lists := make([]pair.Next[index.Entry], len(list))
+	for i, o := range list {
+		lists[i] = o.next
+	}
+	for row := range pair.Rows(lists, index.CompareNames) {
+		if err := f.entry(path, list, row); err != nil {
 			return err
 		}
-		for _, o := range list {
-			if o.more && o.entry.Name == name {
-				o.next()
-			}
-		}
 	}
+	return nil
 }
 
 // open reads the records of a folder's forms, which are in different catalogs.
@@ -142,7 +139,6 @@ func (f *finder) open(forms []sameFolder) ([]*open, error) {
 			return err
 		}
 		list[i] = &open{sameFolder: forms[i], listing: listing{rec: rec, cursor: rec.Cursor()}}
-		list[i].next()
 		return nil
 	}
 	if len(forms) == 1 {
@@ -151,39 +147,33 @@ func (f *finder) open(forms []sameFolder) ([]*open, error) {
 	return list, parallel(f.ctx, len(forms), read)
 }
 
-func firstName(list []*open) (name string, ok bool) {
-	for _, o := range list {
-		if o.more && (!ok || o.entry.Name < name) {
-			name, ok = o.entry.Name, true
-		}
-	}
-	return name, ok
-}
-
-// entry deals with one name in all forms of its folder.
-func (f *finder) entry(folder, name string, list []*open) error {
+// entry deals with one name in all forms of its folder; row is what they contain under it.
+func (f *finder) entry(folder string, list []*open, row []*index.Entry) error {
 	var m Match
 	var below []sighting
 	first, last := -1, -1
-	for _, o := range list {
-		if !o.more || o.entry.Name != name {
+	name := ""
+	for i, o := range list {
+		e := row[i]
+		if e == nil {
 			continue
 		}
-		if f.meets(folder, &o.entry) {
+		name = e.Name
+		if f.meets(folder, e) {
 			m.Snapshots += len(o.snapshots)
 			if n := o.snapshots[0]; first < 0 || n < first {
 				first = n
 			}
 			if n := o.snapshots[len(o.snapshots)-1]; n > last {
-				last, m.Entry = n, &o.entry
+				last, m.Entry = n, e
 			}
 		}
-		if o.entry.Type == index.Dir {
+		if e.Type == index.Dir {
 			if below == nil {
 				below = make([]sighting, len(f.h.past))
 			}
 			for _, n := range o.snapshots {
-				below[n] = sighting{&o.entry, o.in}
+				below[n] = sighting{e, o.in}
 			}
 		}
 	}

@@ -214,11 +214,11 @@ func (l *live) removed(folder string, e *index.Entry) error {
 
 func (l *live) removedBelow(path string, e *index.Entry) error {
 	list, err := openListing(l.catalog, e)
-	for ; err == nil && list.more; list.next() {
+	for e := list.next(); err == nil && e != nil; e = list.next() {
 		if l.ctx.Err() != nil {
 			return context.Cause(l.ctx)
 		}
-		err = l.removed(path, &list.entry)
+		err = l.removed(path, e)
 	}
 	return err
 }

@@ -3,9 +3,11 @@ package history
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/pair"
 	"snapcopy/internal/tree"
 )
 
@@ -83,40 +85,32 @@ func (l *live) fill(w *worker, d *liveDir) error {
 	if err != nil {
 		return l.fail(path, err)
 	}
-	return l.pair(d, path, list)
+	return l.match(d, path, list)
 }
 
-// pair tells of what is gone, and drops the names that are not to be looked at.
-func (l *live) pair(d *liveDir, path string, list []fsat.DirEntry) error {
+// match pairs the listed names with the snapshot's entries, tells of what is gone, and drops the names that are not to be looked at.
+func (l *live) match(d *liveDir, path string, list []fsat.DirEntry) error {
 	was, err := openListing(l.catalog, &d.was)
 	if err != nil {
 		return err
 	}
+	list = slices.CompactFunc(list, func(a, b fsat.DirEntry) bool { return a.Name == b.Name })
 	d.names = list[:0]
-	for i, n := range list {
-		if i > 0 && n.Name == list[i-1].Name {
-			continue
-		}
-		for was.more && was.entry.Name < n.Name {
-			if err := l.removed(path, &was.entry); err != nil {
+	for e, n := range pair.Lists(was.next, pair.Slice(list), tree.CompareNames) {
+		if n == nil {
+			if err := l.removed(path, e); err != nil {
 				return err
 			}
-			was.next()
-		}
-		e := index.Entry{}
-		if was.more && was.entry.Name == n.Name {
-			e = *kept(&was.entry)
-			was.next()
+			continue
 		}
 		if l.opt.Exclude != nil && l.excluded(index.Join(path, n.Name), n.Type == fsat.Directory) {
 			continue
 		}
-		d.names = append(d.names, n)
-		d.entries = append(d.entries, e)
-	}
-	for ; was.more; was.next() {
-		if err := l.removed(path, &was.entry); err != nil {
-			return err
+		d.names = append(d.names, *n)
+		if e != nil {
+			d.entries = append(d.entries, *kept(e))
+		} else {
+			d.entries = append(d.entries, index.Entry{})
 		}
 	}
 	return nil

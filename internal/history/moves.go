@@ -48,7 +48,7 @@ func (m *moves) add(list *[]candidate, e *index.Entry, at place) {
 }
 
 // findMoves goes through the comparison once and matches what was removed with what was added.
-func (c *comparison) findMoves(start pair) error {
+func (c *comparison) findMoves(start sides) error {
 	c.finding = true
 	defer func() { c.finding = false }()
 	if err := c.compare(start); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"snapcopy/index"
+	"snapcopy/internal/pair"
 )
 
 // search looks for stored files, and for contents, in a whole catalog. It keeps the first path of each; "" is none yet.
@@ -98,21 +99,17 @@ func walkDiffering(ctx context.Context, c, other *index.Catalog, dir string, e, 
 	if err != nil {
 		return err
 	}
-	for ; a.more; a.next() {
-		if err := visit(dir, &a.entry); err != nil {
-			return err
-		}
-		if a.entry.Type != index.Dir {
+	for e, there := range pair.Lists(a.next, b.next, index.CompareNames) {
+		if e == nil {
 			continue
 		}
-		for b.more && b.entry.Name < a.entry.Name {
-			b.next()
+		if err := visit(dir, e); err != nil {
+			return err
 		}
-		there = nil
-		if b.more && b.entry.Name == a.entry.Name {
-			there = &b.entry
+		if e.Type != index.Dir {
+			continue
 		}
-		if err := walkDiffering(ctx, c, other, index.Join(dir, a.entry.Name), &a.entry, there, visit); err != nil {
+		if err := walkDiffering(ctx, c, other, index.Join(dir, e.Name), e, there, visit); err != nil {
 			return err
 		}
 	}

@@ -1,4 +1,4 @@
-package snapshot
+package snapshot_test
 
 import (
 	"context"
@@ -16,8 +16,10 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
+	"snapcopy/internal/archivetest"
 	"snapcopy/internal/testtree"
 	"snapcopy/internal/verify"
+	"snapcopy/snapshot"
 )
 
 // Guards: sources and archives that cannot be are refused with the right error, and nothing is made or changed.
@@ -27,44 +29,44 @@ func TestRefused(t *testing.T) {
 		prepare func(l *lab)
 		want    error
 	}{
-		{"source missing", func(l *lab) { l.src += "/none" }, fs.ErrNotExist},
-		{"source is a file", func(l *lab) { l.build("file f 0644"); l.src += "/f" }, unix.ENOTDIR},
-		{"source is the archive", func(l *lab) { l.run(); l.src = l.arch }, ErrInsideArchive},
-		{"source is a snapshot", func(l *lab) { l.src = l.path(l.run().Snapshot) }, ErrInsideArchive},
+		{"source missing", func(l *lab) { l.Src += "/none" }, fs.ErrNotExist},
+		{"source is a file", func(l *lab) { l.Build("file f 0644"); l.Src += "/f" }, unix.ENOTDIR},
+		{"source is the archive", func(l *lab) { l.Run(); l.Src = l.Arch }, snapshot.ErrInsideArchive},
+		{"source is a snapshot", func(l *lab) { l.Src = l.Path(l.Run().Snapshot) }, snapshot.ErrInsideArchive},
 		{"source is a folder of a snapshot by a link", func(l *lab) {
-			l.build("dir d 0755")
-			name := l.run().Snapshot
-			l.src = filepath.Join(filepath.Dir(l.src), "link")
-			if err := os.Symlink(l.path(name, "d"), l.src); err != nil {
-				l.t.Fatal(err)
+			l.Build("dir d 0755")
+			name := l.Run().Snapshot
+			l.Src = filepath.Join(filepath.Dir(l.Src), "link")
+			if err := os.Symlink(l.Path(name, "d"), l.Src); err != nil {
+				l.T.Fatal(err)
 			}
-		}, ErrInsideArchive},
-		{"archive is a file", func(l *lab) { testtree.Build(l.t, filepath.Dir(l.arch), "file archive 0644 x") }, unix.ENOTDIR},
+		}, snapshot.ErrInsideArchive},
+		{"archive is a file", func(l *lab) { testtree.Build(l.T, filepath.Dir(l.Arch), "file archive 0644 x") }, unix.ENOTDIR},
 		{"archive is a folder with files", func(l *lab) {
-			testtree.Build(l.t, filepath.Dir(l.arch), "dir archive 0755\nfile archive/f 0644 x")
+			testtree.Build(l.T, filepath.Dir(l.Arch), "dir archive 0755\nfile archive/f 0644 x")
 		}, archive.ErrNotArchive},
-		{"parent of the archive missing", func(l *lab) { l.arch += "/deeper" }, fs.ErrNotExist},
-		{"no archive where one is required", func(l *lab) { l.opt.RequireArchive = true }, archive.ErrNoArchive},
+		{"parent of the archive missing", func(l *lab) { l.Arch += "/deeper" }, fs.ErrNotExist},
+		{"no archive where one is required", func(l *lab) { l.Opt.RequireArchive = true }, archive.ErrNoArchive},
 		{"newer archive format", func(l *lab) {
-			l.run()
+			l.Run()
 			l.replace(archive.ArchiveFile, `"format": 1`, `"format": 2`)
 		}, archive.ErrNewerFormat},
 		{"clock behind", func(l *lab) {
-			l.run()
-			l.run()
-			l.opt.Now = func() time.Time { return time.Now().Add(-3 * time.Minute) }
-		}, ErrClock},
-		{"newer catalog", func(l *lab) { l.run(); l.patch(archive.CatalogsDir+"/"+l.order[0]+archive.CatalogExt, 8, []byte{0xff}) }, index.ErrNewer},
-		{"newer index", func(l *lab) { l.build("file f 0644 x"); l.run(); l.patch(archive.IndexFile, 8, []byte{0xff}) }, index.ErrNewer},
+			l.Run()
+			l.Run()
+			l.Opt.Now = func() time.Time { return time.Now().Add(-3 * time.Minute) }
+		}, snapshot.ErrClock},
+		{"newer catalog", func(l *lab) { l.Run(); l.patch(archive.CatalogsDir+"/"+l.Order[0]+archive.CatalogExt, 8, []byte{0xff}) }, index.ErrNewer},
+		{"newer index", func(l *lab) { l.Build("file f 0644 x"); l.Run(); l.patch(archive.IndexFile, 8, []byte{0xff}) }, index.ErrNewer},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := newLab(t)
-			parent := filepath.Dir(l.arch)
+			parent := filepath.Dir(l.Arch)
 			c.prepare(l)
 			before := testtree.Take(t, parent)
-			err := l.fails(c.want)
-			if err != nil && !strings.Contains(err.Error(), parent) && !errors.Is(err, ErrInsideArchive) &&
-				!errors.Is(err, ErrClock) && !errors.Is(err, index.ErrNewer) {
+			err := l.Fails(c.want)
+			if err != nil && !strings.Contains(err.Error(), parent) && !errors.Is(err, snapshot.ErrInsideArchive) &&
+				!errors.Is(err, snapshot.ErrClock) && !errors.Is(err, index.ErrNewer) {
 				t.Errorf("the error names no path: %v", err)
 			}
 			after := testtree.Take(t, parent)
@@ -76,23 +78,23 @@ func TestRefused(t *testing.T) {
 }
 
 func (l *lab) replace(file, old, new string) {
-	l.t.Helper()
-	path := l.path(archive.MetaDir, file)
+	l.T.Helper()
+	path := l.Path(archive.MetaDir, file)
 	text, err := os.ReadFile(path)
 	if err == nil {
 		err = os.WriteFile(path, []byte(strings.Replace(string(text), old, new, 1)), 0o600)
 	}
 	if err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
 }
 
 // patch overwrites bytes of a file of the archive's own folder; a negative offset counts from the end.
 func (l *lab) patch(file string, offset int64, b []byte) {
-	l.t.Helper()
-	f, err := os.OpenFile(l.path(archive.MetaDir, file), os.O_RDWR, 0)
+	l.T.Helper()
+	f, err := os.OpenFile(l.Path(archive.MetaDir, file), os.O_RDWR, 0)
 	if err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
 	info, err := f.Stat()
 	if offset < 0 && err == nil {
@@ -102,47 +104,47 @@ func (l *lab) patch(file string, offset int64, b []byte) {
 		_, err = f.WriteAt(b, offset)
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
 }
 
 // Guards: an archive inside the source is left out, and the report says so.
 func TestArchiveInsideSource(t *testing.T) {
 	l := newLab(t)
-	l.build("dir sub 0755\nfile sub/f 0644 x\nfile f 0644 y")
-	l.arch = filepath.Join(l.src, "sub", "backup")
+	l.Build("dir sub 0755\nfile sub/f 0644 x\nfile f 0644 y")
+	l.Arch = filepath.Join(l.Src, "sub", "backup")
 	for range 3 {
-		rep, err := Run(t.Context(), l.src, l.arch, l.opt)
+		rep, err := snapshot.Run(t.Context(), l.Src, l.Arch, l.Opt)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if rep.SelfExcluded != "sub/backup" || rep.Counts.Excluded != 1 {
 			t.Errorf("left out: %q, %d excluded", rep.SelfExcluded, rep.Counts.Excluded)
 		}
-		l.note(rep)
-		want := testtree.Take(t, l.src)
+		l.Note(rep)
+		want := testtree.Take(t, l.Src)
 		for p := range want {
 			if strings.HasPrefix(p, "sub/backup") {
 				delete(want, p)
 			}
 		}
-		got := l.taken[rep.Snapshot]
+		got := l.Taken[rep.Snapshot]
 		testtree.Equal(t, "snapshot", want, got, testtree.Group)
 	}
-	l.intact()
-	l.verify()
+	l.Intact()
+	l.Verify()
 }
 
 // Guards: a folder that holds only what mkfs leaves, or an archive whose making was cut short, becomes an archive.
 func TestAlmostEmptyFolderBecomesArchive(t *testing.T) {
 	l := newLab(t)
-	l.build("file f 0644 x")
-	testtree.Build(t, filepath.Dir(l.arch), "dir archive 0755\ndir archive/lost+found 0700\ndir archive/.snapcopy 0700")
-	if rep := l.run(); !rep.Created {
+	l.Build("file f 0644 x")
+	testtree.Build(t, filepath.Dir(l.Arch), "dir archive 0755\ndir archive/lost+found 0700\ndir archive/.snapcopy 0700")
+	if rep := l.Run(); !rep.Created {
 		t.Error("the report does not say that the archive was made")
 	}
-	l.intact()
-	if rep := l.run(); rep.Created {
+	l.Intact()
+	if rep := l.Run(); rep.Created {
 		t.Error("the report says that the archive was made again")
 	}
 }
@@ -150,8 +152,8 @@ func TestAlmostEmptyFolderBecomesArchive(t *testing.T) {
 // Guards: a new archive can be entered by its owner alone.
 func TestArchiveIsPrivate(t *testing.T) {
 	l := newLab(t)
-	l.run()
-	info, err := os.Stat(l.arch)
+	l.Run()
+	info, err := os.Stat(l.Arch)
 	if err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("archive folder: %v, %v", info.Mode(), err)
 	}
@@ -160,48 +162,48 @@ func TestArchiveIsPrivate(t *testing.T) {
 // Guards: of two runs at once one is told that the archive is locked, and by whom; it disturbs nothing.
 func TestTwoRunsAtOnce(t *testing.T) {
 	l := newLab(t)
-	l.build(torture)
-	l.opt.Fault = func(step string) error {
+	l.Build(archivetest.Torture)
+	l.Opt.Fault = func(step string) error {
 		if step != "sync" {
 			return nil
 		}
-		if _, err := Run(context.Background(), l.src, l.arch, Options{}); !errors.Is(err, archive.ErrLocked) ||
+		if _, err := snapshot.Run(context.Background(), l.Src, l.Arch, snapshot.Options{}); !errors.Is(err, archive.ErrLocked) ||
 			!strings.Contains(err.Error(), "process ") {
 			t.Errorf("second run: %v", err)
 		}
 		return nil
 	}
-	l.run()
-	l.opt.Fault = nil
-	l.run() // the lock file is still there, its owner is not
-	l.intact()
-	l.verify()
+	l.Run()
+	l.Opt.Fault = nil
+	l.Run() // the lock file is still there, its owner is not
+	l.Intact()
+	l.Verify()
 }
 
 // Guards: when several runs start at once on an archive that is not there yet, each succeeds or finds it locked.
 func TestManyFirstRunsAtOnce(t *testing.T) {
 	for range 10 {
 		l := newLab(t)
-		l.build("dir d 0755\nfile d/f 0644 x\nfile g 0600 y")
+		l.Build("dir d 0755\nfile d/f 0644 x\nfile g 0600 y")
 		var wait sync.WaitGroup
 		errs := make([]error, 4)
 		reports := make([]*archive.Report, len(errs))
 		for i := range errs {
-			wait.Go(func() { reports[i], errs[i] = Run(context.Background(), l.src, l.arch, l.opt) })
+			wait.Go(func() { reports[i], errs[i] = snapshot.Run(context.Background(), l.Src, l.Arch, l.Opt) })
 		}
 		wait.Wait()
 		for i, err := range errs {
 			if err == nil {
-				l.note(reports[i])
+				l.Note(reports[i])
 			} else if !errors.Is(err, archive.ErrLocked) {
 				t.Errorf("run %d: %v", i, err)
 			}
 		}
-		if len(l.taken) == 0 {
+		if len(l.Taken) == 0 {
 			t.Error("no run succeeded")
 		}
-		l.intact()
-		l.verify()
+		l.Intact()
+		l.Verify()
 	}
 }
 
@@ -224,35 +226,35 @@ func TestSetClockDoesNotHideChanges(t *testing.T) {
 // the run trusts what it has read.
 func changeIsSeen(t *testing.T, skew time.Duration) bool {
 	l := newLab(t)
-	l.opt.Now = func() time.Time { return time.Now().Add(skew) }
-	l.opt.Fault = func(step string) error {
+	l.Opt.Now = func() time.Time { return time.Now().Add(skew) }
+	l.Opt.Fault = func(step string) error {
 		if step == "begin" {
-			return os.WriteFile(l.src+"/f", []byte("00000"), 0o644)
+			return os.WriteFile(l.Src+"/f", []byte("00000"), 0o644)
 		}
 		if step != "sync" {
 			return nil
 		}
 		var st unix.Stat_t
-		if err := unix.Stat(l.src+"/f", &st); err != nil {
+		if err := unix.Stat(l.Src+"/f", &st); err != nil {
 			return err
 		}
-		if err := os.WriteFile(l.src+"/f", []byte("11111"), 0o644); err != nil {
+		if err := os.WriteFile(l.Src+"/f", []byte("11111"), 0o644); err != nil {
 			return err
 		}
-		return unix.UtimesNano(l.src+"/f", []unix.Timespec{st.Atim, st.Mtim})
+		return unix.UtimesNano(l.Src+"/f", []unix.Timespec{st.Atim, st.Mtim})
 	}
-	rep, err := Run(t.Context(), l.src, l.arch, l.opt)
+	rep, err := snapshot.Run(t.Context(), l.Src, l.Arch, l.Opt)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l.entries(rep.Snapshot)["f"].Flags&index.Racy == 0 {
+	if l.Entries(rep.Snapshot)["f"].Flags&index.Racy == 0 {
 		return false
 	}
-	l.opt.Fault = nil
-	settle()
-	l.run()
-	settle()
-	if rep = l.run(); rep.Counts.BytesRead > 0 {
+	l.Opt.Fault = nil
+	testtree.Settle()
+	l.Run()
+	testtree.Settle()
+	if rep = l.Run(); rep.Counts.BytesRead > 0 {
 		t.Errorf("clock %v off: an old file is read again", skew)
 	}
 	return true
@@ -279,43 +281,43 @@ func TestDamagedCatalogAndIndex(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t)
-			l.parallel = true
-			l.build(faultTree)
+			l.Parallel = true
+			l.Build(archivetest.FaultTree)
 			for i := range 100 {
-				testtree.Build(t, l.src, "file many"+string(rune('a'+i%26))+string(rune('a'+i/26))+" 0644 mtime="+
+				testtree.Build(t, l.Src, "file many"+string(rune('a'+i%26))+string(rune('a'+i/26))+" 0644 mtime="+
 					string(rune('1'+i%9))+".5 xattr.user.n=\""+string(rune('a'+i%26))+string(rune('a'+i/26))+"\"")
 			}
-			settle()
-			l.run()
-			c.damage(l, archive.CatalogsDir+"/"+l.order[0]+archive.CatalogExt)
-			if found := l.damage(verify.Options{}); len(found) == 0 {
+			testtree.Settle()
+			l.Run()
+			c.damage(l, archive.CatalogsDir+"/"+l.Order[0]+archive.CatalogExt)
+			if found := l.Damage(verify.Options{}); len(found) == 0 {
 				t.Error("verify finds nothing")
-			} else if !c.index && found[0].Snapshot != l.order[0] {
+			} else if !c.index && found[0].Snapshot != l.Order[0] {
 				t.Errorf("verify: %+v", found)
 			}
-			l.build(faultEdits)
-			rep, err := Run(t.Context(), l.src, l.arch, l.opt)
+			l.Build(faultEdits)
+			rep, err := snapshot.Run(t.Context(), l.Src, l.Arch, l.Opt)
 			if err != nil {
 				t.Fatal(err)
 			}
-			l.note(rep)
-			testtree.Equal(t, "snapshot", testtree.Take(t, l.src), l.taken[rep.Snapshot], 0)
+			l.Note(rep)
+			testtree.Equal(t, "snapshot", testtree.Take(t, l.Src), l.Taken[rep.Snapshot], 0)
 			if !c.index && rep.PreviousUnusable == "" {
 				t.Error("the report does not say that the previous catalog is damaged")
 			}
 			if c.index {
-				l.shared(true, "kept")
+				l.Shared(true, "kept")
 			}
-			l.build("mv kept d/kept\nwrite changed third")
-			l.run()
-			l.build("mv d/kept kept")
-			rep = l.run()
+			l.Build("mv kept d/kept\nwrite changed third")
+			l.Run()
+			l.Build("mv d/kept kept")
+			rep = l.Run()
 			if rep.Counts.Moved != 1 {
 				t.Errorf("moved: %d", rep.Counts.Moved)
 			}
-			l.intact()
-			for _, d := range l.damage(verify.Options{}) {
-				if c.index || d.Snapshot != l.order[0] {
+			l.Intact()
+			for _, d := range l.Damage(verify.Options{}) {
+				if c.index || d.Snapshot != l.Order[0] {
 					t.Errorf("verify: %s %q: %v", d.Snapshot, d.Path, d.Err)
 				}
 			}
@@ -325,8 +327,8 @@ func TestDamagedCatalogAndIndex(t *testing.T) {
 
 // cut shortens a file of the archive's own folder; a negative size counts from the end.
 func (l *lab) cut(file string, size int64) {
-	l.t.Helper()
-	path := l.path(archive.MetaDir, file)
+	l.T.Helper()
+	path := l.Path(archive.MetaDir, file)
 	info, err := os.Stat(path)
 	if err == nil && size < 0 {
 		size += info.Size()
@@ -335,13 +337,13 @@ func (l *lab) cut(file string, size int64) {
 		err = os.Truncate(path, size)
 	}
 	if err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
 }
 
 // Guards: Verify finds every kind of damage to a snapshot, and names the path.
 func TestVerifyFindsDamage(t *testing.T) {
-	needRoot(t)
+	testtree.NeedRoot(t)
 	for _, c := range []struct{ name, script, path string }{
 		{"content", "write kept KEPT\nset kept mtime=1.5", "kept"},
 		{"content of a large file", "set big at=1000000:x\nset big mtime=7.7", "big"},
@@ -369,8 +371,8 @@ func TestVerifyFindsDamage(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t)
-			l.parallel = true
-			l.build(faultTree + `
+			l.Parallel = true
+			l.Build(archivetest.FaultTree + `
 				file xa 0644 "xa" xattr.user.a="1"
 				set big mtime=7.7
 				set s mtime=3.5
@@ -380,15 +382,15 @@ func TestVerifyFindsDamage(t *testing.T) {
 				set d/e mtime=1.1
 				set d mtime=5.5
 				set . mtime=8.8`)
-			rep := l.run()
-			l.verify()
-			testtree.Build(t, l.path(rep.Snapshot), c.script+"\nset d mtime=5.5")
+			rep := l.Run()
+			l.Verify()
+			testtree.Build(t, l.Path(rep.Snapshot), c.script+"\nset d mtime=5.5")
 			if c.path != "" {
-				testtree.Build(t, l.path(rep.Snapshot), "set . mtime=8.8")
+				testtree.Build(t, l.Path(rep.Snapshot), "set . mtime=8.8")
 			}
 			for _, quick := range []bool{false, true} {
 				var paths []string
-				for _, d := range l.damage(verify.Options{MetadataOnly: quick}) {
+				for _, d := range l.Damage(verify.Options{MetadataOnly: quick}) {
 					if !errors.Is(d.Err, verify.ErrDamage) || d.Snapshot != rep.Snapshot {
 						t.Errorf("finding: %+v", d)
 					}
@@ -412,13 +414,13 @@ func TestVerifyFindsDamage(t *testing.T) {
 // Guards: Verify reads each stored file once, however many snapshots share it, and still finds its damage.
 func TestVerifyReadsStoredFilesOnce(t *testing.T) {
 	l := newLab(t)
-	l.build("file big 0644 random=500000:1\nfile small 0644 x")
-	settle()
+	l.Build("file big 0644 random=500000:1\nfile small 0644 x")
+	testtree.Settle()
 	for range 5 {
-		l.run()
+		l.Run()
 	}
-	a := l.open()
-	defer l.close(a)
+	a := l.Open()
+	defer l.Close(a)
 	list, err := a.Snapshots()
 	if err != nil {
 		t.Fatal(err)
@@ -427,8 +429,8 @@ func TestVerifyReadsStoredFilesOnce(t *testing.T) {
 	if err != nil || rep.FilesRead != 2 || rep.BytesRead != 500001 || rep.Files != 10 || rep.Snapshots != 5 {
 		t.Errorf("verify: %+v, %v", rep, err)
 	}
-	testtree.Build(t, l.path(l.order[2]), "set small at=0:y")
-	if found := l.damage(verify.Options{}); len(found) != 5 {
+	testtree.Build(t, l.Path(l.Order[2]), "set small at=0:y")
+	if found := l.Damage(verify.Options{}); len(found) != 5 {
 		t.Errorf("one stored file in five snapshots is damaged, found: %+v", found)
 	}
 }

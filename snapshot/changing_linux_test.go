@@ -1,4 +1,4 @@
-package snapshot
+package snapshot_test
 
 import (
 	"errors"
@@ -13,19 +13,21 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
+	"snapcopy/internal/archivetest"
 	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/source"
 	"snapcopy/internal/testtree"
+	"snapcopy/snapshot"
 )
 
 // at makes the n-th occurrence of a step (from 0) carry out an edit of the source; n < 0 means every occurrence.
 func (l *lab) at(step string, n int, script string) {
 	count := -1
-	l.opt.Threads = 1
-	l.opt.Fault = func(name string) error {
+	l.Opt.Threads = 1
+	l.Opt.Fault = func(name string) error {
 		if name == step {
 			if count++; n < 0 || count == n {
-				l.build(script)
+				l.Build(script)
 			}
 		}
 		return nil
@@ -34,18 +36,18 @@ func (l *lab) at(step string, n int, script string) {
 
 // runChanging takes a snapshot of a source that changes meanwhile.
 func (l *lab) runChanging() *archive.Report {
-	l.t.Helper()
-	before := descriptors(l.t)
-	rep, err := Run(l.t.Context(), l.src, l.arch, l.opt)
+	l.T.Helper()
+	before := archivetest.Descriptors(l.T)
+	rep, err := snapshot.Run(l.T.Context(), l.Src, l.Arch, l.Opt)
 	if err != nil {
-		l.t.Fatalf("run: %v", err)
+		l.T.Fatalf("run: %v", err)
 	}
-	if after := descriptors(l.t); after != before {
-		l.t.Errorf("the run left %d descriptors open", after-before)
+	if after := archivetest.Descriptors(l.T); after != before {
+		l.T.Errorf("the run left %d descriptors open", after-before)
 	}
-	l.note(rep)
-	l.verify()
-	l.opt.Fault = nil
+	l.Note(rep)
+	l.Verify()
+	l.Opt.Fault = nil
 	return rep
 }
 
@@ -83,21 +85,21 @@ func TestSourceChangesMeanwhile(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := newLab(t)
-			l.build(files)
+			l.Build(files)
 			l.at(c.step, c.n, c.script)
 			rep := l.runChanging()
-			l.counts(rep, c.counts)
+			l.Counts(rep, c.counts)
 			if rep.Incomplete != (rep.Counts.Failed > 0) {
 				t.Errorf("incomplete: %v", rep.Incomplete)
 			}
 			if c.want != "-" {
 				want := t.TempDir()
 				testtree.Build(t, want, files+"\n"+c.want)
-				testtree.Equal(t, "snapshot", testtree.Take(t, want), l.taken[rep.Snapshot], testtree.Mtime)
+				testtree.Equal(t, "snapshot", testtree.Take(t, want), l.Taken[rep.Snapshot], testtree.Mtime)
 			}
-			l.run()
-			l.intact()
-			l.verify()
+			l.Run()
+			l.Intact()
+			l.Verify()
 		})
 	}
 }
@@ -111,8 +113,8 @@ func TestFolderLostMeanwhile(t *testing.T) {
 		{"", ""},
 	} {
 		l := newLab(t)
-		l.build("dir p 0755\ndir p/a 0755\ndir p/z 0755\nfile p/z/f 0644 x")
-		deepTree(t, filepath.Join(l.src, "p", "a"), levels, 0)
+		l.Build("dir p 0755\ndir p/a 0755\ndir p/z 0755\nfile p/z/f 0644 x")
+		deepTree(t, filepath.Join(l.Src, "p", "a"), levels, 0)
 		l.at("mkdir", levels+1, "mv p/a ../a\nmv p ../p\n"+c.instead)
 		rep := l.runChanging()
 		if c.failed == "" && (rep.Counts.Vanished != 1 || len(rep.Failed) > 0) {
@@ -127,32 +129,32 @@ func TestFolderLostMeanwhile(t *testing.T) {
 // Guards: a file that kept changing is marked, and read again by the next run even if it did not change any more.
 func TestTornFile(t *testing.T) {
 	l := newLab(t)
-	l.build("file a 0644 \"a\"\nlink b a\nfile c 0644 \"c\"")
+	l.Build("file a 0644 \"a\"\nlink b a\nfile c 0644 \"c\"")
 	l.at("write", -1, `append a "x"`)
 	rep := l.runChanging()
-	entries := l.entries(rep.Snapshot)
+	entries := l.Entries(rep.Snapshot)
 	if entries["a"].Flags&index.Torn == 0 || entries["b"].Flags&index.Torn == 0 {
 		t.Errorf("flags: %b, %b", entries["a"].Flags, entries["b"].Flags)
 	}
 	if len(rep.Failed) != 2 || rep.Failed[0].Path != "a" || !strings.Contains(rep.Failed[0].Error, "changing") {
 		t.Errorf("failed: %v", rep.Failed)
 	}
-	l.run()
-	l.verify()
+	l.Run()
+	l.Verify()
 }
 
 // Guards: names that change their type as fast as can be lead to no failure of the run, and never out of the source.
 func TestStormOfTypes(t *testing.T) {
 	l := newLab(t)
-	outside := filepath.Join(filepath.Dir(l.src), "outside")
+	outside := filepath.Join(filepath.Dir(l.Src), "outside")
 	if err := os.Mkdir(outside, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	testtree.Build(t, outside, `file secret 0644 "secret"`)
 	const pairs = 12
-	l.build("dir swap 0755")
+	l.Build("dir swap 0755")
 	for i := range pairs {
-		l.build(fmt.Sprintf(`
+		l.Build(fmt.Sprintf(`
 			file %[1]d 0644 "file"
 			dir swap/d%[1]d 0755
 			file swap/d%[1]d/secret 0600 "in a folder"
@@ -169,8 +171,8 @@ func TestStormOfTypes(t *testing.T) {
 				return
 			default:
 			}
-			name := fmt.Sprint(l.src, "/", n%pairs)
-			other := fmt.Sprint(l.src, "/swap/", "dlpf"[n/pairs%4:n/pairs%4+1], n%pairs)
+			name := fmt.Sprint(l.Src, "/", n%pairs)
+			other := fmt.Sprint(l.Src, "/swap/", "dlpf"[n/pairs%4:n/pairs%4+1], n%pairs)
 			if err := unix.Renameat2(unix.AT_FDCWD, name, unix.AT_FDCWD, other, unix.RENAME_EXCHANGE); err != nil {
 				t.Error(err)
 				return
@@ -178,14 +180,14 @@ func TestStormOfTypes(t *testing.T) {
 		}
 	})
 	for i := range 25 {
-		l.opt.Threads = 1 + i%3
-		rep, err := Run(t.Context(), l.src, l.arch, l.opt)
+		l.Opt.Threads = 1 + i%3
+		rep, err := snapshot.Run(t.Context(), l.Src, l.Arch, l.Opt)
 		if err != nil {
 			t.Errorf("run: %v", err)
 			break
 		}
-		l.note(rep)
-		for path, item := range l.taken[rep.Snapshot] {
+		l.Note(rep)
+		for path, item := range l.Taken[rep.Snapshot] {
 			if item.Type == "file" && filepath.Base(path) == "secret" && item.Mode != 0o600 {
 				t.Errorf("%s was read outside of the source", path)
 			}
@@ -193,20 +195,20 @@ func TestStormOfTypes(t *testing.T) {
 	}
 	close(stop)
 	storm.Wait()
-	l.run()
-	l.intact()
-	l.verify()
+	l.Run()
+	l.Intact()
+	l.Verify()
 }
 
 // Guards: names that are hard for other programs come back from the report as they are.
 func TestStrangeNamesInReport(t *testing.T) {
 	l := newLab(t)
 	name := "bad\xff\nname"
-	l.build("file z 0644 z\nfile " + fmt.Sprintf("%q", name) + " 0644 x")
+	l.Build("file z 0644 z\nfile " + fmt.Sprintf("%q", name) + " 0644 x")
 	l.at("write", -1, fmt.Sprintf("append %q y", name))
 	rep := l.runChanging()
-	a := l.open()
-	defer l.close(a)
+	a := l.Open()
+	defer l.Close(a)
 	read, err := a.ReadReport(rep.Snapshot)
 	if err != nil || len(read.Failed) != 1 || read.Failed[0].Path != name {
 		t.Errorf("report: %+v, %v", read, err)
@@ -215,11 +217,11 @@ func TestStrangeNamesInReport(t *testing.T) {
 
 // nobodyLab is a lab in which the user nobody can make an archive.
 func nobodyLab(t *testing.T) *lab {
-	needRoot(t)
+	testtree.NeedRoot(t)
 	l := newLab(t)
-	parent := filepath.Dir(l.src)
-	if err := errors.Join(os.Chmod(filepath.Dir(parent), 0o755), os.Chown(parent, nobody, nobody),
-		os.Chown(l.src, nobody, nobody)); err != nil {
+	parent := filepath.Dir(l.Src)
+	if err := errors.Join(os.Chmod(filepath.Dir(parent), 0o755), os.Chown(parent, archivetest.Nobody, archivetest.Nobody),
+		os.Chown(l.Src, archivetest.Nobody, archivetest.Nobody)); err != nil {
 		t.Fatal(err)
 	}
 	return l
@@ -229,7 +231,7 @@ func nobodyLab(t *testing.T) *lab {
 // catalog; the set-user-ID bit of another user's program is not put on one of ours.
 func TestWithoutRoot(t *testing.T) {
 	l := nobodyLab(t)
-	l.build(`
+	l.Build(`
 		file own 0640 "own" owner=65534:65534 xattr.user.a="1"
 		file roots 0644 "root's" owner=0:0 mtime=5.5
 		file suid 4755 "suid" owner=0:0
@@ -249,14 +251,14 @@ func TestWithoutRoot(t *testing.T) {
 		file trusted 0644 "t" xattr.trusted.x="1"
 		file acl 0640 "acl" acl=u:65534:r
 		symlink s own`)
-	settle()
-	var first result
+	testtree.Settle()
+	var first archivetest.Result
 	for round := range 3 {
-		r := job{Source: l.src, Archive: l.arch, Verify: true}.run(t, true)
+		r := archivetest.Job{Source: l.Src, Archive: l.Arch, Verify: true}.Run(t, true)
 		if r.Err != "" || len(r.Damaged) > 0 {
 			t.Fatalf("run %d: %s %q", round, r.Err, r.Damaged)
 		}
-		l.note(r.Report)
+		l.Note(r.Report)
 		var failed []string
 		for _, f := range r.Report.Failed {
 			if !strings.Contains(f.Error, "permission denied") {
@@ -270,7 +272,7 @@ func TestWithoutRoot(t *testing.T) {
 		if round == 0 {
 			first = r
 		}
-		want, got := testtree.Take(t, l.src), l.taken[r.Report.Snapshot]
+		want, got := testtree.Take(t, l.Src), l.Taken[r.Report.Snapshot]
 		for _, p := range []string{"secret", "closed/f", "listonly/f", "null"} {
 			delete(want, p)
 		}
@@ -288,50 +290,50 @@ func TestWithoutRoot(t *testing.T) {
 			r.Report.NotHeld.Owners == 0 {
 			t.Errorf("not held: %+v, first %+v", r.Report.NotHeld, first.Report.NotHeld)
 		}
-		e := l.entries(r.Report.Snapshot)
+		e := l.Entries(r.Report.Snapshot)
 		if e["suid"].Mode != 0o4755 || e["suid"].UID != 0 || e["null"].Major != 1 || e["null"].Flags&index.NotStored == 0 {
 			t.Errorf("catalog: %+v, %+v", e["suid"], e["null"])
 		}
 	}
-	l.shared(true, "own", "roots", "suid", "ownsuid", "readonly/f", "readonly/sub/h", "acl", "s", "p", "trusted")
-	l.intact()
-	l.verify() // as root
+	l.Shared(true, "own", "roots", "suid", "ownsuid", "readonly/f", "readonly/sub/h", "acl", "s", "p", "trusted")
+	l.Intact()
+	l.Verify() // as root
 }
 
 // Guards: an archive that may not be written to is refused, and stays as it is.
 func TestArchiveOfSomebodyElse(t *testing.T) {
 	l := nobodyLab(t)
-	l.build("file f 0644 x")
-	l.run()
+	l.Build("file f 0644 x")
+	l.Run()
 	for _, mode := range []os.FileMode{0o700, 0o755} {
-		if err := os.Chmod(l.arch, mode); err != nil {
+		if err := os.Chmod(l.Arch, mode); err != nil {
 			t.Fatal(err)
 		}
-		if r := (job{Source: l.src, Archive: l.arch}).run(t, true); !strings.Contains(r.Err, "permission denied") {
+		if r := (archivetest.Job{Source: l.Src, Archive: l.Arch}).Run(t, true); !strings.Contains(r.Err, "permission denied") {
 			t.Errorf("run: %s", r.Err)
 		}
 	}
-	if err := os.Chmod(l.arch, 0o700); err != nil {
+	if err := os.Chmod(l.Arch, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	l.intact()
-	l.verify()
+	l.Intact()
+	l.Verify()
 }
 
 // Guards: a file larger than the archive's file system can hold is listed, and the rest is stored.
 func TestFileTooLarge(t *testing.T) {
-	needRoot(t)
+	testtree.NeedRoot(t)
 	l := newLab(t)
-	l.build("file big 0644 random=3000000:1\nfile f 0644 x\nfile sparse 0644 x hole=3000000")
-	r := job{Source: l.src, Archive: l.arch, FileSize: 2 << 20, Verify: true}.run(t, false)
+	l.Build("file big 0644 random=3000000:1\nfile f 0644 x\nfile sparse 0644 x hole=3000000")
+	r := archivetest.Job{Source: l.Src, Archive: l.Arch, FileSize: 2 << 20, Verify: true}.Run(t, false)
 	if r.Err != "" || len(r.Damaged) > 0 {
 		t.Fatalf("run: %s, %q", r.Err, r.Damaged)
 	}
 	if len(r.Report.Failed) != 2 || r.Report.Failed[0].Path != "big" || r.Report.Failed[1].Path != "sparse" {
 		t.Errorf("failed: %v", r.Report.Failed)
 	}
-	l.note(r.Report)
-	if got := l.taken[r.Report.Snapshot]; len(got) != 2 || got["f"].Size != 1 {
+	l.Note(r.Report)
+	if got := l.Taken[r.Report.Snapshot]; len(got) != 2 || got["f"].Size != 1 {
 		t.Errorf("snapshot: %+v", got)
 	}
 }

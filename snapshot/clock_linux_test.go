@@ -1,4 +1,4 @@
-package snapshot
+package snapshot_test
 
 import (
 	"errors"
@@ -7,10 +7,11 @@ import (
 	"time"
 
 	"snapcopy/internal/archive"
+	"snapcopy/snapshot"
 )
 
 // at makes the lab's clock stand at a time.
-func (l *lab) clock(t time.Time) { l.opt.Now = func() time.Time { return t } }
+func (l *lab) clock(t time.Time) { l.Opt.Now = func() time.Time { return t } }
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
@@ -34,11 +35,11 @@ func TestNames(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t)
-			l.parallel = true
+			l.Parallel = true
 			previous := ""
 			for i, after := range c.runs {
 				l.clock(noon.Add(after))
-				rep := l.run()
+				rep := l.Run()
 				want := "2026-11-23T" + c.want[i] + "Z"
 				if c.want[i] == "2030" {
 					want = archive.NameAt(future)
@@ -46,26 +47,26 @@ func TestNames(t *testing.T) {
 				if rep.Snapshot != want || rep.Previous != previous {
 					t.Errorf("run %d: %s after %q, want %s after %q", i, rep.Snapshot, rep.Previous, want, previous)
 				}
-				wrong := slices.Contains(l.order[:i], archive.NameAt(future)) && c.want[i] != "2030"
+				wrong := slices.Contains(l.Order[:i], archive.NameAt(future)) && c.want[i] != "2030"
 				if wrong != (len(rep.InFuture) == 1) {
 					t.Errorf("run %d: from the future: %q", i, rep.InFuture)
 				}
-				l.latestIs(rep.Snapshot)
+				l.LatestIs(rep.Snapshot)
 				previous = rep.Snapshot
-				a := l.open()
-				a.Now = l.opt.Now
+				a := l.Open()
+				a.Now = l.Opt.Now
 				if did, err := a.Recover(t.Context()); err != nil || len(did) > 0 {
 					t.Errorf("recover: %q, %v", did, err)
 				}
-				s, err := a.Select("latest", l.opt.Now(), time.UTC)
-				l.close(a)
+				s, err := a.Select("latest", l.Opt.Now(), time.UTC)
+				l.Close(a)
 				if err != nil || s.Name != rep.Snapshot {
 					t.Errorf("run %d: the latest is %s, %v", i, s.Name, err)
 				}
-				l.latestIs(rep.Snapshot)
+				l.LatestIs(rep.Snapshot)
 			}
-			l.intact()
-			l.verify()
+			l.Intact()
+			l.Verify()
 		})
 	}
 }
@@ -75,33 +76,33 @@ func TestClockBehind(t *testing.T) {
 	l := newLab(t)
 	for _, day := range []int{1, 2} {
 		l.clock(noon.AddDate(0, 0, day))
-		l.run()
+		l.Run()
 	}
 	l.clock(noon)
-	l.fails(ErrClock)
-	l.opt.AllowClockBack = true
-	if rep := l.run(); rep.Snapshot != archive.NameAt(noon) {
+	l.Fails(snapshot.ErrClock)
+	l.Opt.AllowClockBack = true
+	if rep := l.Run(); rep.Snapshot != archive.NameAt(noon) {
 		t.Errorf("filed under %s", rep.Snapshot)
 	}
-	l.intact()
-	l.verify()
+	l.Intact()
+	l.Verify()
 }
 
 // Guards: a run that waits for a second of its own never has a name in the future.
 func TestWaitsForItsSecond(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	l.parallel = true
-	l.opt.Wait = true
+	l.Parallel = true
+	l.Opt.Wait = true
 	for range 3 {
-		rep := l.run()
+		rep := l.Run()
 		name, _ := archive.ParseName(rep.Snapshot)
 		if now := time.Now(); name.After(now) || !name.Equal(rep.Start.Truncate(time.Second)) {
 			t.Errorf("%s, begun at %v, now it is %v", rep.Snapshot, rep.Start, now)
 		}
 	}
-	if !slices.IsSorted(l.order) || len(slices.Compact(slices.Clone(l.order))) != 3 {
-		t.Errorf("names: %q", l.order)
+	if !slices.IsSorted(l.Order) || len(slices.Compact(slices.Clone(l.Order))) != 3 {
+		t.Errorf("names: %q", l.Order)
 	}
 }
 
@@ -111,40 +112,40 @@ func TestCutShortBesideFuture(t *testing.T) {
 		t.Run(step, func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t)
-			l.parallel = true
-			l.build("file f 0644 x")
+			l.Parallel = true
+			l.Build("file f 0644 x")
 			for _, at := range []time.Time{noon, noon.AddDate(4, 0, 0), noon.Add(time.Hour)} {
 				l.clock(at)
-				l.run()
+				l.Run()
 			}
 			l.clock(noon.Add(2 * time.Hour))
-			l.opt.Fault = func(s string) error {
+			l.Opt.Fault = func(s string) error {
 				if s == step {
 					return archive.ErrCrash
 				}
 				return nil
 			}
-			rep, err := Run(t.Context(), l.src, l.arch, l.opt)
-			want := l.order[2]
+			rep, err := snapshot.Run(t.Context(), l.Src, l.Arch, l.Opt)
+			want := l.Order[2]
 			if step == "publish" {
 				if !errors.Is(err, archive.ErrCrash) {
 					t.Fatal(err)
 				}
 			} else {
-				l.note(rep)
+				l.Note(rep)
 				want = rep.Snapshot
 			}
-			a := l.open()
+			a := l.Open()
 			a.Now = func() time.Time { return noon.Add(3 * time.Hour) }
 			_, err = a.Recover(t.Context())
-			l.close(a)
+			l.Close(a)
 			if err != nil {
 				t.Fatal(err)
 			}
-			l.latestIs(want)
-			l.nothingLeft()
-			l.intact()
-			l.verify()
+			l.LatestIs(want)
+			l.NothingLeft()
+			l.Intact()
+			l.Verify()
 		})
 	}
 }

@@ -1,4 +1,4 @@
-package snapshot
+package snapshot_test
 
 import (
 	"errors"
@@ -12,8 +12,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"snapcopy/internal/archivetest"
 	"snapcopy/internal/rmtree"
 	"snapcopy/internal/testtree"
+	"snapcopy/snapshot"
 )
 
 // deepTree makes a chain of folders, with some small folders beside it at each level.
@@ -56,8 +58,8 @@ const fewDescriptors = 512
 func inMemory(t *testing.T) *lab {
 	t.Helper()
 	l := newLab(t)
-	testtree.Tmpfs(t, filepath.Dir(l.src), "size=1g,nr_inodes=0")
-	if err := os.Mkdir(l.src, 0o755); err != nil {
+	testtree.Tmpfs(t, filepath.Dir(l.Src), "size=1g,nr_inodes=0")
+	if err := os.Mkdir(l.Src, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return l
@@ -66,26 +68,26 @@ func inMemory(t *testing.T) *lab {
 // Guards: depth costs no descriptors: a tree far deeper than a path can be long, and than there are descriptors, is
 // stored, linked, verified and removed.
 func TestDeepTree(t *testing.T) {
-	needRoot(t)
+	testtree.NeedRoot(t)
 	l := inMemory(t)
 	t.Cleanup(func() { // os.RemoveAll, which the test framework uses, needs a descriptor a level
-		for _, dir := range []string{l.src, l.arch} {
+		for _, dir := range []string{l.Src, l.Arch} {
 			if err := removeDeep(dir); err != nil {
 				t.Error(err)
 			}
 		}
 	})
-	l.build("dir top 0755")
-	deepTree(t, filepath.Join(l.src, "top"), 3000, 0)
-	settle()
-	want := testtree.Take(t, l.src)
+	l.Build("dir top 0755")
+	deepTree(t, filepath.Join(l.Src, "top"), 3000, 0)
+	testtree.Settle()
+	want := testtree.Take(t, l.Src)
 	for round := range 2 {
-		r := job{Source: l.src, Archive: l.arch, Threads: 2, Descriptors: fewDescriptors, Verify: round == 1}.run(t, false)
+		r := archivetest.Job{Source: l.Src, Archive: l.Arch, Threads: 2, Descriptors: fewDescriptors, Verify: round == 1}.Run(t, false)
 		if r.Err != "" || len(r.Damaged) > 0 || len(r.Report.Failed) > 0 {
 			t.Fatalf("%.300s %.1000q %d failed", r.Err, r.Damaged, len(r.Report.Failed))
 		}
-		l.note(r.Report)
-		testtree.Equal(t, "snapshot", want, l.taken[r.Report.Snapshot], 0)
+		l.Note(r.Report)
+		testtree.Equal(t, "snapshot", want, l.Taken[r.Report.Snapshot], 0)
 		if r.Most > 450 {
 			t.Errorf("%d descriptors open at once", r.Most)
 		}
@@ -93,7 +95,7 @@ func TestDeepTree(t *testing.T) {
 			t.Errorf("nothing changed, but: %+v, %d missing", c, r.Report.Missing)
 		}
 	}
-	l.allShared()
+	l.AllShared()
 }
 
 func removeDeep(dir string) error {
@@ -108,27 +110,27 @@ func removeDeep(dir string) error {
 func TestWorkerAheadInDeepTree(t *testing.T) {
 	l := newLab(t)
 	const levels = 250
-	deepTree(t, l.src, levels, 3)
-	l.opt.Threads = 2
-	settle()
-	l.run()
+	deepTree(t, l.Src, levels, 3)
+	l.Opt.Threads = 2
+	testtree.Settle()
+	l.Run()
 	var bottom, held atomic.Bool
 	most, looks := 0, 0
-	l.opt.Item = func(i Item) {
+	l.Opt.Item = func(i snapshot.Item) {
 		if looks++; looks%16 == 0 {
-			most = max(most, descriptors(t))
+			most = max(most, archivetest.Descriptors(t))
 		}
 		if strings.Count(i.Path, "/") == levels-1 {
 			bottom.Store(true)
 		}
 	}
-	l.opt.Fault = func(step string) error {
+	l.Opt.Fault = func(step string) error {
 		if step == "link" && bottom.Load() && held.CompareAndSwap(false, true) {
 			time.Sleep(400 * time.Millisecond) // meanwhile the other worker goes up
 		}
 		return nil
 	}
-	if rep := l.run(); rep.Missing > 0 {
+	if rep := l.Run(); rep.Missing > 0 {
 		t.Errorf("%d stored files not found", rep.Missing)
 	}
 	if !held.Load() {
@@ -137,15 +139,15 @@ func TestWorkerAheadInDeepTree(t *testing.T) {
 	if most > 450 {
 		t.Errorf("%d descriptors open at once", most)
 	}
-	l.verify()
+	l.Verify()
 }
 
 // Guards: a folder with very many names works with few descriptors, on several threads.
 func TestWideFolder(t *testing.T) {
-	needRoot(t)
+	testtree.NeedRoot(t)
 	l := inMemory(t)
 	const n = 6_000
-	fd, err := unix.Open(l.src, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(l.Src, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	for i := range n {
 		if err == nil && i%20 == 0 {
 			err = unix.Mkdirat(fd, fmt.Sprint("d", i), 0o755)
@@ -156,19 +158,19 @@ func TestWideFolder(t *testing.T) {
 	if err = errors.Join(err, unix.Close(fd)); err != nil {
 		t.Fatal(err)
 	}
-	settle()
+	testtree.Settle()
 	for round := range 2 {
-		r := job{Source: l.src, Archive: l.arch, Threads: 4, Descriptors: fewDescriptors, Verify: round == 1}.run(t, false)
+		r := archivetest.Job{Source: l.Src, Archive: l.Arch, Threads: 4, Descriptors: fewDescriptors, Verify: round == 1}.Run(t, false)
 		if r.Err != "" || len(r.Damaged) > 0 || r.Report.Counts.Files+r.Report.Counts.Dirs != n+1 {
 			t.Fatalf("%s %q %+v", r.Err, r.Damaged, r.Report)
 		}
-		l.note(r.Report)
+		l.Note(r.Report)
 		if r.Most > 300 {
 			t.Errorf("%d descriptors open at once", r.Most)
 		}
 	}
-	l.allShared()
-	testtree.Equal(t, "snapshot", testtree.Take(t, l.src), l.taken[l.order[1]], 0)
+	l.AllShared()
+	testtree.Equal(t, "snapshot", testtree.Take(t, l.Src), l.Taken[l.Order[1]], 0)
 }
 
 // Guards: removing a tree works whatever its folders' permissions and depth, for other users than root too, and touches

@@ -1,4 +1,4 @@
-package snapshot
+package snapshot_test
 
 import (
 	"fmt"
@@ -10,7 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"snapcopy/internal/archive"
+	"snapcopy/internal/archivetest"
 	"snapcopy/internal/fsat"
+	"snapcopy/snapshot"
 )
 
 // mountUnseen mounts a file system on path that answers root nothing, as a FUSE one of another user does. No process has to
@@ -43,43 +45,43 @@ func mountUnseen(t *testing.T, path string) {
 // what it hides of the base line counts as left out. Without -x it is told of by name, unless a pattern leaves it out.
 func TestUnseenMount(t *testing.T) {
 	l := newLab(t)
-	l.nightly()
-	l.build("dir mnt 0755\nfile mnt/a 0644 \"a\"\nfile b 0644 \"b\"\nfile c 0644 \"c\"\n")
-	first := l.judged("").Snapshot
-	mountUnseen(t, filepath.Join(l.src, "mnt"))
+	l.Nightly()
+	l.Build("dir mnt 0755\nfile mnt/a 0644 \"a\"\nfile b 0644 \"b\"\nfile c 0644 \"c\"\n")
+	first := l.Judged("").Snapshot
+	mountUnseen(t, filepath.Join(l.Src, "mnt"))
 	run := func() (*archive.Report, []string) {
 		t.Helper()
 		var out []string
-		l.opt.Item = func(i Item) {
-			if i.Action == Excluded {
+		l.Opt.Item = func(i snapshot.Item) {
+			if i.Action == snapshot.Excluded {
 				out = append(out, i.Path+": "+i.Rule)
 			}
 		}
-		rep, err := Run(t.Context(), l.src, l.arch, l.opt)
+		rep, err := snapshot.Run(t.Context(), l.Src, l.Arch, l.Opt)
 		if err != nil {
 			t.Fatal(err)
 		}
-		l.order = append(l.order, rep.Snapshot)
+		l.Order = append(l.Order, rep.Snapshot)
 		return rep, out
 	}
 
-	l.opt.OneFileSystem = true
+	l.Opt.OneFileSystem = true
 	rep, out := run()
-	l.counts(rep, "2 unchanged, 1 excluded")
+	l.Counts(rep, "2 unchanged, 1 excluded")
 	if !slices.Equal(out, []string{"mnt: --one-file-system"}) || rep.Incomplete || rep.Baseline.LeftOut != 1 ||
 		rep.Baseline.Snapshot != first || rep.LeftOutCount != 1 {
 		t.Errorf("left out %q, %+v, %+v", out, rep.Failed, rep.Baseline)
 	}
-	l.opt.OneFileSystem = false
+	l.Opt.OneFileSystem = false
 	if rep, _ := run(); len(rep.Failed) != 1 || rep.Failed[0].Path != "mnt" {
 		t.Errorf("without -x: %+v", rep.Failed)
 	}
-	l.opt.Exclude = patterns(t, "mnt")
+	l.Opt.Exclude = archivetest.Patterns(t, "mnt")
 	if rep, _ := run(); rep.Incomplete {
 		t.Errorf("excluded by a pattern: %+v", rep.Failed)
 	}
 	var st fsat.Stat
-	dir, err := fsat.OpenRoot(l.src)
+	dir, err := fsat.OpenRoot(l.Src)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,5 +95,5 @@ func TestUnseenMount(t *testing.T) {
 	if _, ok := fsat.DeviceAt(dir, "none"); ok {
 		t.Error("a name that is not there has a device")
 	}
-	l.verify()
+	l.Verify()
 }

@@ -1,37 +1,21 @@
-package snapshot
+package snapshot_test
 
 import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"snapcopy/internal/archive"
+	"snapcopy/internal/archivetest"
 	"snapcopy/internal/atomicfile"
 	"snapcopy/internal/testtree"
+	"snapcopy/snapshot"
 )
-
-// faultTree and faultEdits make a run that goes through every step there is, some of them several times.
-const faultTree = `
-dir d 0755 mtime=5.5
-dir d/e 0700
-file d/e/f 0644 "f"
-file kept 0644 "kept" mtime=1.5
-file changed 0644 "before"
-file big 0644 random=1200000:1
-file meta 0644 "meta"
-file moves 0644 "moves" mtime=2.5
-file g1 0644 "group"
-link d/g2 g1
-symlink s kept
-fifo p 0600
-`
 
 const faultEdits = `
 write changed "after"
@@ -71,8 +55,8 @@ var afterPublish = []string{"sync of the folders", "content-hash index", "run re
 func eachStep(t *testing.T, do func(t *testing.T, l *lab, name string, at int)) {
 	l := faultLab(t, false)
 	s := &steps{seen: make(map[string]int)}
-	l.opt.Fault = s.fault
-	l.run()
+	l.Opt.Fault = s.fault
+	l.Run()
 	for _, name := range []string{"begin", "mkdir", "link", "create", "write", "metadata", "sync", "catalog", "publish",
 		"sync of the folders", "content-hash index", "run report", archive.LatestLink} {
 		if s.seen[name] == 0 {
@@ -91,12 +75,12 @@ func eachStep(t *testing.T, do func(t *testing.T, l *lab, name string, at int)) 
 // faultLab has one snapshot and edits to be stored by the next.
 func faultLab(t *testing.T, parallel bool) *lab {
 	l := newLab(t)
-	l.parallel = parallel
-	l.opt.Threads = 2
-	l.build(faultTree)
-	settle()
-	l.run()
-	l.build(faultEdits)
+	l.Parallel = parallel
+	l.Opt.Threads = 2
+	l.Build(archivetest.FaultTree)
+	testtree.Settle()
+	l.Run()
+	l.Build(faultEdits)
 	return l
 }
 
@@ -110,8 +94,8 @@ func TestEveryStepFailsOnce(t *testing.T) {
 		}
 		for _, cause := range causes {
 			s := &steps{seen: make(map[string]int), name: name, at: at, cause: cause}
-			l.opt.Fault = s.fault
-			rep, err := Run(t.Context(), l.src, l.arch, l.opt)
+			l.Opt.Fault = s.fault
+			rep, err := snapshot.Run(t.Context(), l.Src, l.Arch, l.Opt)
 			published := slices.Contains(afterPublish, name)
 			survives := published || name == "link" && (cause == unix.EPERM || cause == unix.EMLINK)
 			switch {
@@ -123,24 +107,24 @@ func TestEveryStepFailsOnce(t *testing.T) {
 				t.Errorf("%v: unfinished: %v", cause, rep.Unfinished)
 			}
 			if survives {
-				l.note(rep)
+				l.Note(rep)
 				without := testtree.Field(0)
 				if name == "link" {
 					without = testtree.Group // one of the links that could not be made may be one of a group
 				}
-				testtree.Equal(t, "snapshot", testtree.Take(t, l.src), l.taken[rep.Snapshot], without)
+				testtree.Equal(t, "snapshot", testtree.Take(t, l.Src), l.Taken[rep.Snapshot], without)
 			}
-			l.intact()
+			l.Intact()
 			if !survives {
-				l.nothingLeft()
+				l.NothingLeft()
 			}
-			l.verify()
+			l.Verify()
 		}
-		l.opt.Fault = nil
-		l.run()
-		l.intact()
-		l.nothingLeft()
-		l.verify()
+		l.Opt.Fault = nil
+		l.Run()
+		l.Intact()
+		l.NothingLeft()
+		l.Verify()
 	})
 }
 
@@ -148,66 +132,35 @@ func TestEveryStepFailsOnce(t *testing.T) {
 func TestEveryStepCrashesOnce(t *testing.T) {
 	eachStep(t, func(t *testing.T, l *lab, name string, at int) {
 		s := &steps{seen: make(map[string]int), name: name, at: at, cause: archive.ErrCrash}
-		l.opt.Fault = s.fault
-		rep, err := Run(t.Context(), l.src, l.arch, l.opt)
+		l.Opt.Fault = s.fault
+		rep, err := snapshot.Run(t.Context(), l.Src, l.Arch, l.Opt)
 		if slices.Contains(afterPublish, name) {
-			l.note(rep)
+			l.Note(rep)
 		} else if !errors.Is(err, archive.ErrCrash) {
 			t.Fatalf("the run says %v", err)
 		}
-		l.intact()
-		l.opt.Fault = nil
-		next := l.run()
+		l.Intact()
+		l.Opt.Fault = nil
+		next := l.Run()
 		if recovered := len(next.Recovered) > 0; recovered != (name != "begin" && !slices.Contains(afterPublish, name)) {
 			t.Errorf("recovered: %q", next.Recovered)
 		}
-		if target, err := os.Readlink(l.path(archive.LatestLink)); err != nil || target != next.Snapshot {
+		if target, err := os.Readlink(l.Path(archive.LatestLink)); err != nil || target != next.Snapshot {
 			t.Errorf("latest: %s, %v", target, err)
 		}
-		l.intact()
-		l.nothingLeft()
-		l.verify()
+		l.Intact()
+		l.NothingLeft()
+		l.Verify()
 	})
-}
-
-// nothingLeft makes sure that the archive's own folder holds what belongs to its snapshots and nothing else.
-func (l *lab) nothingLeft() {
-	l.t.Helper()
-	err := filepath.WalkDir(l.path(archive.MetaDir), func(path string, e os.DirEntry, err error) error {
-		rel := strings.TrimPrefix(strings.TrimPrefix(path, l.path(archive.MetaDir)), "/")
-		if err != nil || e.IsDir() {
-			if err == nil && strings.Count(rel, "/") > 0 {
-				l.t.Errorf("left: %s", rel)
-			}
-			return err
-		}
-		dir, name := filepath.Split(rel)
-		known := false
-		switch dir {
-		case "":
-			known = name == archive.ArchiveFile || name == archive.LockFile || name == archive.IndexFile
-		case archive.CatalogsDir + "/":
-			_, known = l.taken[strings.TrimSuffix(name, archive.CatalogExt)]
-		case archive.RunsDir + "/":
-			_, known = l.taken[strings.TrimSuffix(name, ".json")]
-		}
-		if !known {
-			l.t.Errorf("left: %s", rel)
-		}
-		return nil
-	})
-	if err != nil {
-		l.t.Error(err)
-	}
 }
 
 // Guards: files that were about to replace others when their process died do not pile up.
 func TestPendingFilesAreRemoved(t *testing.T) {
 	l := newLab(t)
-	l.build("file f 0644 x")
-	l.run()
-	for _, path := range []string{archive.IndexFile, archive.ArchiveFile, archive.RunsDir + "/" + l.order[0] + ".json"} {
-		pending, err := atomicfile.Create(l.path(archive.MetaDir, path), 0o600)
+	l.Build("file f 0644 x")
+	l.Run()
+	for _, path := range []string{archive.IndexFile, archive.ArchiveFile, archive.RunsDir + "/" + l.Order[0] + ".json"} {
+		pending, err := atomicfile.Create(l.Path(archive.MetaDir, path), 0o600)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -215,8 +168,8 @@ func TestPendingFilesAreRemoved(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	l.run()
-	l.nothingLeft()
+	l.Run()
+	l.NothingLeft()
 }
 
 // Guards: the first run of all fails without a trace, and can be repeated.
@@ -224,20 +177,20 @@ func TestFirstRunFails(t *testing.T) {
 	for _, step := range []string{"create", "begin", "mkdir", "write", "metadata", "sync", "catalog", "publish"} {
 		t.Run(step, func(t *testing.T) {
 			l := newLab(t)
-			l.build(faultTree)
+			l.Build(archivetest.FaultTree)
 			for _, cause := range []error{unix.ENOSPC, archive.ErrCrash} {
 				s := &steps{seen: make(map[string]int), name: step, cause: cause}
-				l.opt.Fault = s.fault
-				l.fails(cause)
-				if _, err := os.Stat(l.arch); err == nil {
-					l.intact()
+				l.Opt.Fault = s.fault
+				l.Fails(cause)
+				if _, err := os.Stat(l.Arch); err == nil {
+					l.Intact()
 				}
 			}
-			l.opt.Fault = nil
-			l.run()
-			l.intact()
-			l.nothingLeft()
-			l.verify()
+			l.Opt.Fault = nil
+			l.Run()
+			l.Intact()
+			l.NothingLeft()
+			l.Verify()
 		})
 	}
 }

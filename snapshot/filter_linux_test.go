@@ -1,4 +1,4 @@
-package snapshot
+package snapshot_test
 
 import (
 	"errors"
@@ -11,8 +11,9 @@ import (
 	"testing"
 
 	"snapcopy/internal/archive"
-	"snapcopy/internal/exclude"
+	"snapcopy/internal/archivetest"
 	"snapcopy/internal/testtree"
+	"snapcopy/snapshot"
 )
 
 const filterTree = `
@@ -45,36 +46,36 @@ const longTarget = "a/very/long/target/that/is/no/file"
 func TestExcludes(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		opt  Options
+		opt  snapshot.Options
 		out  map[string]string // path: rule
 	}{
-		{"patterns", Options{Exclude: patterns(t, "*.tmp", "!important.tmp", "build/", "/src/none")},
+		{"patterns", snapshot.Options{Exclude: archivetest.Patterns(t, "*.tmp", "!important.tmp", "build/", "/src/none")},
 			map[string]string{"keep/b.tmp": "*.tmp", "keep/build": "build/"}},
-		{"anchored", Options{Exclude: patterns(t, "/keep/**/out", "/big")},
+		{"anchored", snapshot.Options{Exclude: archivetest.Patterns(t, "/keep/**/out", "/big")},
 			map[string]string{"keep/build/out": "/keep/**/out", "big": "/big"}},
-		{"caches", Options{ExcludeCaches: true}, map[string]string{"cache": "--exclude-caches"}},
-		{"if present", Options{ExcludeIfPresent: []string{"none", ".nobackup"}},
+		{"caches", snapshot.Options{ExcludeCaches: true}, map[string]string{"cache": "--exclude-caches"}},
+		{"if present", snapshot.Options{ExcludeIfPresent: []string{"none", ".nobackup"}},
 			map[string]string{"marked": "--exclude-if-present .nobackup"}},
-		{"larger", Options{ExcludeLarger: 4096}, map[string]string{"big": "--exclude-larger-than 4096"}},
+		{"larger", snapshot.Options{ExcludeLarger: 4096}, map[string]string{"big": "--exclude-larger-than 4096"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := newLab(t)
-			l.build(filterTree)
-			settle()
+			l.Build(filterTree)
+			testtree.Settle()
 			for round := range 2 {
 				told := make(map[string]string)
-				l.opt = c.opt
-				l.opt.Item = func(i Item) {
-					if i.Action == Excluded {
+				l.Opt = c.opt
+				l.Opt.Item = func(i snapshot.Item) {
+					if i.Action == snapshot.Excluded {
 						told[i.Path] = i.Rule
 					}
 				}
-				rep, err := Run(t.Context(), l.src, l.arch, l.opt)
+				rep, err := snapshot.Run(t.Context(), l.Src, l.Arch, l.Opt)
 				if err != nil {
 					t.Fatal(err)
 				}
-				l.note(rep)
-				want := testtree.Take(t, l.src)
+				l.Note(rep)
+				want := testtree.Take(t, l.Src)
 				for path := range want {
 					for out := range c.out {
 						if path == out || strings.HasPrefix(path, out+"/") {
@@ -82,7 +83,7 @@ func TestExcludes(t *testing.T) {
 						}
 					}
 				}
-				testtree.Equal(t, "snapshot", want, l.taken[rep.Snapshot], 0)
+				testtree.Equal(t, "snapshot", want, l.Taken[rep.Snapshot], 0)
 				if len(told) != len(c.out) || rep.Counts.Excluded != uint64(len(c.out)) {
 					t.Errorf("told %q, counted %d", told, rep.Counts.Excluded)
 				}
@@ -95,61 +96,50 @@ func TestExcludes(t *testing.T) {
 					t.Errorf("second run: %+v", rep.Counts)
 				}
 			}
-			l.verify()
-			l.opt = Options{}
-			l.run() // everything again: nothing of what was left out may be missed
-			l.opt = c.opt
-			rep, err := Run(t.Context(), l.src, l.arch, l.opt)
+			l.Verify()
+			l.Opt = snapshot.Options{}
+			l.Run() // everything again: nothing of what was left out may be missed
+			l.Opt = c.opt
+			rep, err := snapshot.Run(t.Context(), l.Src, l.Arch, l.Opt)
 			if err != nil {
 				t.Fatal(err)
 			}
-			l.note(rep)
-			l.intact()
-			l.verify()
+			l.Note(rep)
+			l.Intact()
+			l.Verify()
 		})
 	}
-}
-
-func patterns(t *testing.T, lines ...string) *exclude.Matcher {
-	t.Helper()
-	m := exclude.New()
-	for i, line := range lines {
-		if err := m.Add(line, "test", i+1); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return m
 }
 
 // Guards: with --one-file-system another file system below the source is an empty folder in the snapshot; without, it is
 // copied, and equal inode numbers on both do not make a link group.
 func TestOneFileSystem(t *testing.T) {
 	l := newLab(t)
-	l.build("file f 0644 x\ndir mnt 0711\ndir other 0755\nfile other/g 0644 y")
-	testtree.Tmpfs(t, filepath.Join(l.src, "mnt"), "size=10m,mode=755")
-	l.build("file mnt/inner 0644 z\nlink mnt/again mnt/inner\ndir mnt/sub 0755\nfile mnt/sub/f 0644 w\nset mnt mtime=9.9")
-	l.run()
-	l.opt.OneFileSystem = true
-	rep, err := Run(t.Context(), l.src, l.arch, l.opt)
+	l.Build("file f 0644 x\ndir mnt 0711\ndir other 0755\nfile other/g 0644 y")
+	testtree.Tmpfs(t, filepath.Join(l.Src, "mnt"), "size=10m,mode=755")
+	l.Build("file mnt/inner 0644 z\nlink mnt/again mnt/inner\ndir mnt/sub 0755\nfile mnt/sub/f 0644 w\nset mnt mtime=9.9")
+	l.Run()
+	l.Opt.OneFileSystem = true
+	rep, err := snapshot.Run(t.Context(), l.Src, l.Arch, l.Opt)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.note(rep)
-	want := testtree.Take(t, l.src)
+	l.Note(rep)
+	want := testtree.Take(t, l.Src)
 	for _, p := range []string{"mnt/inner", "mnt/again", "mnt/sub", "mnt/sub/f"} {
 		delete(want, p)
 	}
-	testtree.Equal(t, "snapshot", want, l.taken[rep.Snapshot], 0)
-	l.counts(rep, "2 unchanged, 1 excluded")
-	l.opt.OneFileSystem = false
-	l.run()
-	l.intact()
-	l.verify()
+	testtree.Equal(t, "snapshot", want, l.Taken[rep.Snapshot], 0)
+	l.Counts(rep, "2 unchanged, 1 excluded")
+	l.Opt.OneFileSystem = false
+	l.Run()
+	l.Intact()
+	l.Verify()
 }
 
 // Guards: a dry run changes nothing, and tells exactly what the real run then does.
 func TestDryRunPredicts(t *testing.T) {
-	needRoot(t)
+	testtree.NeedRoot(t)
 	for i, e := range edits {
 		if i%3 > 0 { // they take long; each kind of outcome is among the others
 			continue
@@ -157,13 +147,13 @@ func TestDryRunPredicts(t *testing.T) {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t)
-			l.opt.Threads, l.parallel = 1, true
+			l.Opt.Threads, l.Parallel = 1, true
 			if i%2 == 1 {
-				l.opt.Exclude = patterns(t, "acl", "/x")
+				l.Opt.Exclude = archivetest.Patterns(t, "acl", "/x")
 			}
-			l.build(torture)
-			settle()
-			parent := filepath.Dir(l.src)
+			l.Build(archivetest.Torture)
+			testtree.Settle()
+			parent := filepath.Dir(l.Src)
 			both := func() {
 				before := testtree.Take(t, parent)
 				dry, dryItems := l.tell(true)
@@ -173,7 +163,7 @@ func TestDryRunPredicts(t *testing.T) {
 					t.Error("the report does not say that it is one of a dry run")
 				}
 				rep, items := l.tell(false)
-				l.note(rep)
+				l.Note(rep)
 				d, r := dry.Counts, rep.Counts
 				d.BytesRead, r.BytesRead, d.BytesStored, r.BytesStored, d.BytesLinked, r.BytesLinked = 0, 0, 0, 0, 0, 0
 				d.Contents, d.BytesAllocated = r.Contents, r.BytesAllocated
@@ -188,29 +178,29 @@ func TestDryRunPredicts(t *testing.T) {
 				}
 			}
 			both()
-			settle()
-			l.build(e.script)
-			settle()
+			testtree.Settle()
+			l.Build(e.script)
+			testtree.Settle()
 			both()
-			l.intact()
+			l.Intact()
 		})
 	}
 }
 
 // tell runs and returns what was told of each entry, sorted.
 func (l *lab) tell(dry bool) (*archive.Report, []string) {
-	l.t.Helper()
+	l.T.Helper()
 	var mu sync.Mutex
 	var items []string
-	l.opt.DryRun = dry
-	l.opt.Item = func(i Item) {
+	l.Opt.DryRun = dry
+	l.Opt.Item = func(i snapshot.Item) {
 		mu.Lock()
 		defer mu.Unlock()
 		items = append(items, fmt.Sprint(i.Action, " ", i.Path, " ", i.Type, " ", i.Size, " ", i.Was, " ", i.Rule))
 	}
-	rep, err := Run(l.t.Context(), l.src, l.arch, l.opt)
+	rep, err := snapshot.Run(l.T.Context(), l.Src, l.Arch, l.Opt)
 	if err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
 	slices.Sort(items)
 	return rep, items
@@ -219,51 +209,51 @@ func (l *lab) tell(dry bool) (*archive.Report, []string) {
 // Guards: the progress of a run ends where the report does.
 func TestProgressAddsUp(t *testing.T) {
 	l := newLab(t)
-	l.build(torture)
+	l.Build(archivetest.Torture)
 	for range 2 {
-		l.opt.Progress = new(archive.Progress)
-		rep := l.run()
-		p := l.opt.Progress
+		l.Opt.Progress = new(archive.Progress)
+		rep := l.Run()
+		p := l.Opt.Progress
 		if p.Files.Load() != rep.Counts.Files || p.Bytes.Load() != rep.Counts.BytesTotal ||
 			p.Read.Load() != rep.Counts.BytesRead || archive.Phase(p.Phase.Load()) != archive.Finished {
 			t.Errorf("progress: %d files, %d bytes, %d read; report: %+v", p.Files.Load(), p.Bytes.Load(), p.Read.Load(),
 				rep.Counts)
 		}
 	}
-	if l.opt.Progress.ExpectFiles.Load() == 0 {
+	if l.Opt.Progress.ExpectFiles.Load() == 0 {
 		t.Error("nothing was expected of the second run")
 	}
 }
 
 // Guards: a set-group-ID bit or a default ACL of the archive's own folder is not handed down to what is stored.
 func TestArchiveFolderHandsNothingDown(t *testing.T) {
-	needRoot(t)
+	testtree.NeedRoot(t)
 	l := newLab(t)
-	l.build(torture)
-	if err := os.Mkdir(l.arch, 0o755); err != nil {
+	l.Build(archivetest.Torture)
+	if err := os.Mkdir(l.Arch, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	testtree.Build(t, filepath.Dir(l.arch), "set archive default=u:55:rwx,g:66:rwx owner=0:4321 mode=2777")
-	l.run()
-	l.run()
-	l.intact()
-	l.verify()
+	testtree.Build(t, filepath.Dir(l.Arch), "set archive default=u:55:rwx,g:66:rwx owner=0:4321 mode=2777")
+	l.Run()
+	l.Run()
+	l.Intact()
+	l.Verify()
 }
 
 // Guards: a run that fails says that it removes what it made, and not that it goes on copying.
 func TestProgressOfAFailure(t *testing.T) {
 	l := newLab(t)
-	l.opt.Progress = new(archive.Progress)
-	l.opt.Fault = func(step string) error {
+	l.Opt.Progress = new(archive.Progress)
+	l.Opt.Fault = func(step string) error {
 		if step == "sync" {
-			return errStopped
+			return archivetest.ErrStopped
 		}
 		return nil
 	}
-	if _, err := Run(t.Context(), l.src, l.arch, l.opt); !errors.Is(err, errStopped) {
+	if _, err := snapshot.Run(t.Context(), l.Src, l.Arch, l.Opt); !errors.Is(err, archivetest.ErrStopped) {
 		t.Fatalf("error %v", err)
 	}
-	if phase := archive.Phase(l.opt.Progress.Phase.Load()); phase != archive.Abandoning {
+	if phase := archive.Phase(l.Opt.Progress.Phase.Load()); phase != archive.Abandoning {
 		t.Errorf("phase %d, want %d", phase, archive.Abandoning)
 	}
 }

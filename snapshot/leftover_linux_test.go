@@ -1,4 +1,4 @@
-package snapshot
+package snapshot_test
 
 import (
 	"os"
@@ -9,6 +9,7 @@ import (
 
 	"snapcopy/internal/leftover"
 	"snapcopy/internal/testtree"
+	"snapcopy/snapshot"
 )
 
 // Guards: what a restore that was cut short has left in the source stays out of the snapshot, and that it was cut short is
@@ -20,30 +21,30 @@ func TestLeftoversStayOut(t *testing.T) {
 		check(t, err)
 		return leftover.Temporary(7, info.Sys().(*syscall.Stat_t).Ino)
 	}
-	l.build(`dir d 0755
+	l.Build(`dir d 0755
 		file d/f 0644 f
 		dir e 0755
 		file e/.snapcopy-restore-unfinished 0600 "mine"
 		file e/.snapcopy-restore-unfinished-2 0600
 		file e/.snapcopy-restore-0123456789abcdef-1 0600 "mine"
-		file e/` + temporary(l.src) + ` 0600 "the name is that of another folder"
+		file e/` + temporary(l.Src) + ` 0600 "the name is that of another folder"
 		dir e/.site.snapcopy-new 0700
 		file e/.site.snapcopy-new/f 0600 "mine"
 		dir e/.site.snapcopy-instant 0700
 		file e/.site.snapcopy-instant/state.json 0600 "{}"
 		file e/.snapcopy 0600`)
-	settle()
-	want := testtree.Take(t, l.src)
-	l.build("dir d/.site.snapcopy-new 0700\nfile d/.site.snapcopy-new/f 0600 \"half\"")
+	testtree.Settle()
+	want := testtree.Take(t, l.Src)
+	l.Build("dir d/.site.snapcopy-new 0700\nfile d/.site.snapcopy-new/f 0600 \"half\"")
 	note := []byte(leftover.Note("what\n"))
 	for _, name := range []string{"d/" + leftover.NoteName(0), leftover.NoteName(1), "d/.site.snapcopy-new/" + leftover.NoteName(0)} {
-		check(t, os.WriteFile(filepath.Join(l.src, name), note, 0o600))
+		check(t, os.WriteFile(filepath.Join(l.Src, name), note, 0o600))
 	}
-	check(t, os.WriteFile(filepath.Join(l.src, "d", temporary(filepath.Join(l.src, "d"))), []byte("half"), 0o600))
-	check(t, os.Symlink("half", filepath.Join(l.src, temporary(l.src))))
-	rep, err := Run(t.Context(), l.src, l.arch, l.opt)
+	check(t, os.WriteFile(filepath.Join(l.Src, "d", temporary(filepath.Join(l.Src, "d"))), []byte("half"), 0o600))
+	check(t, os.Symlink("half", filepath.Join(l.Src, temporary(l.Src))))
+	rep, err := snapshot.Run(t.Context(), l.Src, l.Arch, l.Opt)
 	check(t, err)
-	testtree.Equal(t, "snapshot", want, testtree.Take(t, l.path(rep.Snapshot)), testtree.Mtime)
+	testtree.Equal(t, "snapshot", want, testtree.Take(t, l.Path(rep.Snapshot)), testtree.Mtime)
 	var unfinished []string
 	for _, in := range rep.UnfinishedRestores {
 		unfinished = append(unfinished, in.Path)

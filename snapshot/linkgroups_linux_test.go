@@ -1,4 +1,4 @@
-package snapshot
+package snapshot_test
 
 import (
 	"fmt"
@@ -10,8 +10,10 @@ import (
 	"testing"
 
 	"snapcopy/internal/archive"
+	"snapcopy/internal/archivetest"
 	"snapcopy/internal/testtree"
 	"snapcopy/internal/verify"
+	"snapcopy/snapshot"
 )
 
 // Guards: a file that is written to between the reading of two of its names is one file in the snapshot, with the content
@@ -26,33 +28,33 @@ func TestGroupChangesBetweenItsNames(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t)
-			l.parallel = true
-			l.build("file a 0644 \"content\"\ndir z 0755\nlink z/b a\nlink z/c a")
+			l.Parallel = true
+			l.Build("file a 0644 \"content\"\ndir z 0755\nlink z/b a\nlink z/c a")
 			if c.name != "new" {
-				settle()
-				l.run()
-				l.build("file m 0644 \"m\"\n" + c.script)
+				testtree.Settle()
+				l.Run()
+				l.Build("file m 0644 \"m\"\n" + c.script)
 			}
-			want := testtree.Take(t, l.src)
-			l.opt.Threads = 1
-			l.opt.Fault = func(step string) error {
+			want := testtree.Take(t, l.Src)
+			l.Opt.Threads = 1
+			l.Opt.Fault = func(step string) error {
 				if step == "mkdir" { // the top's names have been dealt with, and z's have not
-					l.build(c.change)
+					l.Build(c.change)
 				}
 				return nil
 			}
-			rep, err := Run(t.Context(), l.src, l.arch, l.opt)
+			rep, err := snapshot.Run(t.Context(), l.Src, l.Arch, l.Opt)
 			if err != nil {
 				t.Fatal(err)
 			}
-			l.opt.Fault = nil
-			l.note(rep)
-			testtree.Equal(t, "snapshot", want, l.taken[rep.Snapshot], 0)
+			l.Opt.Fault = nil
+			l.Note(rep)
+			testtree.Equal(t, "snapshot", want, l.Taken[rep.Snapshot], 0)
 			if rep.NotHeld != (archive.NotHeld{}) || rep.Incomplete {
 				t.Errorf("not held: %+v, incomplete %v", rep.NotHeld, rep.Incomplete)
 			}
-			l.verify()
-			next := l.run()
+			l.Verify()
+			next := l.Run()
 			if next.Counts.Changed != 3 {
 				t.Errorf("then %d changed; want all 3 names", next.Counts.Changed)
 			}
@@ -63,17 +65,17 @@ func TestGroupChangesBetweenItsNames(t *testing.T) {
 // Guards: a file that kept changing while it was read is still one file under all its names.
 func TestTornGroupStaysTogether(t *testing.T) {
 	l := newLab(t)
-	l.build("file a 0644 \"a\"\nlink b a\nlink c a")
+	l.Build("file a 0644 \"a\"\nlink b a\nlink c a")
 	l.at("write", -1, `append a "x"`)
 	rep := l.runChanging()
-	taken := l.taken[rep.Snapshot]
+	taken := l.Taken[rep.Snapshot]
 	if taken["a"].Ino != taken["b"].Ino || taken["a"].Ino != taken["c"].Ino {
 		t.Error("the names have several stored files")
 	}
 	if rep.Counts.Failed != 3 || rep.NotHeld != (archive.NotHeld{}) {
 		t.Errorf("%d failed, not held: %+v", rep.Counts.Failed, rep.NotHeld)
 	}
-	l.run()
+	l.Run()
 }
 
 // Guards: a link group that the stored file has no room for is stored once more as a whole; one that no inode can hold is
@@ -81,22 +83,22 @@ func TestTornGroupStaysTogether(t *testing.T) {
 func TestGroupBeyondTheLinkLimit(t *testing.T) {
 	t.Parallel()
 	const limit = 65_000 // EXT4_LINK_MAX
-	disk := testtree.NewDisk(t, "ext4", 96*mib, "-N", "4096")
+	disk := testtree.NewDisk(t, "ext4", 96*archivetest.MiB, "-N", "4096")
 	for _, names := range []int{limit/2 + 500, limit + 1000} {
 		l := newLab(t)
-		l.src = filepath.Join(t.TempDir(), "tmpfs")
-		check(t, os.Mkdir(l.src, 0o755))
-		testtree.Tmpfs(t, l.src, "mode=755")
-		l.arch = filepath.Join(disk.Path, fmt.Sprint("archive", names))
-		l.build("file f 0644 content")
+		l.Src = filepath.Join(t.TempDir(), "tmpfs")
+		check(t, os.Mkdir(l.Src, 0o755))
+		testtree.Tmpfs(t, l.Src, "mode=755")
+		l.Arch = filepath.Join(disk.Path, fmt.Sprint("archive", names))
+		l.Build("file f 0644 content")
 		for i := 1; i < names; i++ {
-			check(t, os.Link(filepath.Join(l.src, "f"), fmt.Sprint(l.src, "/f", i)))
+			check(t, os.Link(filepath.Join(l.Src, "f"), fmt.Sprint(l.Src, "/f", i)))
 		}
 		for i := range 3 { // the second run reads the file again, because it has just been linked
-			rep, err := Run(t.Context(), l.src, l.arch, l.opt)
+			rep, err := snapshot.Run(t.Context(), l.Src, l.Arch, l.Opt)
 			check(t, err)
 			if want := fmt.Sprint(names, " unchanged"); i > 0 {
-				l.counts(rep, want)
+				l.Counts(rep, want)
 			}
 			if i > 0 && names < limit && rep.LinkLimit != 1 {
 				t.Errorf("%d of %d names: the limit is reached by %d files", names, limit, rep.LinkLimit)
@@ -107,10 +109,10 @@ func TestGroupBeyondTheLinkLimit(t *testing.T) {
 			if rep.NotHeld.Links > uint64(names) || rep.Counts.BytesStored > 2*7 {
 				t.Errorf("%d links not held, %d bytes stored", rep.NotHeld.Links, rep.Counts.BytesStored)
 			}
-			settle()
+			testtree.Settle()
 		}
-		l.opt.Threads = 0
-		if found := l.damage(verify.Options{}); len(found) > 0 {
+		l.Opt.Threads = 0
+		if found := l.Damage(verify.Options{}); len(found) > 0 {
 			t.Errorf("verify: %v", found[0])
 		}
 	}
@@ -122,17 +124,17 @@ func TestGroupsInCopiedArchive(t *testing.T) {
 	for _, how := range []string{"-a", "-rp --preserve=all --no-preserve=links"} {
 		t.Run(how, func(t *testing.T) {
 			l := newLab(t)
-			l.build("dir a 0755\nfile a/r 0644 content\ndir b 0755\nlink b/r2 a/r\nlink b/r3 a/r\nsymlink s t\nlink b/s s\n" +
+			l.Build("dir a 0755\nfile a/r 0644 content\ndir b 0755\nlink b/r2 a/r\nlink b/r3 a/r\nsymlink s t\nlink b/s s\n" +
 				"file single 0644 single")
-			settle()
-			l.run()
-			moved := l.arch + "-copy"
-			if out, err := exec.Command("sh", "-c", "cp "+how+" "+l.arch+" "+moved).CombinedOutput(); err != nil {
+			testtree.Settle()
+			l.Run()
+			moved := l.Arch + "-copy"
+			if out, err := exec.Command("sh", "-c", "cp "+how+" "+l.Arch+" "+moved).CombinedOutput(); err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
-			l.arch = moved
-			l.counts(l.run(), "6 unchanged")
-			l.counts(l.run(), "6 unchanged")
+			l.Arch = moved
+			l.Counts(l.Run(), "6 unchanged")
+			l.Counts(l.Run(), "6 unchanged")
 		})
 	}
 }
@@ -144,28 +146,28 @@ func TestGroupsOverTime(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t)
-			l.parallel = true
+			l.Parallel = true
 			rng := rand.New(rand.NewPCG(seed, 9))
-			outside := filepath.Join(filepath.Dir(l.src), "outside")
+			outside := filepath.Join(filepath.Dir(l.Src), "outside")
 			check(t, os.Mkdir(outside, 0o755))
-			l.build("dir a 0755\ndir a/deep 0755\ndir b 0755\nfile a/f 0644 first")
+			l.Build("dir a 0755\ndir a/deep 0755\ndir b 0755\nfile a/f 0644 first")
 			for step := range 10 {
 				for range 1 + rng.IntN(3) {
 					l.editGroups(rng, outside, step)
 				}
 				if rng.IntN(3) == 0 {
-					settle()
+					testtree.Settle()
 				}
-				l.run()
+				l.Run()
 				if rng.IntN(4) == 0 {
 					l.copyArchive(step)
 				}
 				if rng.IntN(3) == 0 {
 					l.loseStored(rng)
 				}
-				rep := l.run()
+				rep := l.Run()
 				if n := rep.Counts.Files; n > 0 {
-					l.counts(rep, fmt.Sprint(n, " unchanged"))
+					l.Counts(rep, fmt.Sprint(n, " unchanged"))
 				}
 				if t.Failed() {
 					t.Fatalf("at step %d", step)
@@ -177,12 +179,12 @@ func TestGroupsOverTime(t *testing.T) {
 
 // editGroups makes, breaks or changes one name of the source, or one outside it.
 func (l *lab) editGroups(rng *rand.Rand, outside string, step int) {
-	l.t.Helper()
+	l.T.Helper()
 	var names []string
-	for _, dir := range []string{l.src, filepath.Join(l.src, "a"), filepath.Join(l.src, "a", "deep"),
-		filepath.Join(l.src, "b"), outside} {
+	for _, dir := range []string{l.Src, filepath.Join(l.Src, "a"), filepath.Join(l.Src, "a", "deep"),
+		filepath.Join(l.Src, "b"), outside} {
 		list, err := os.ReadDir(dir)
-		check(l.t, err)
+		check(l.T, err)
 		for _, e := range list {
 			if !e.IsDir() {
 				names = append(names, filepath.Join(dir, e.Name()))
@@ -191,48 +193,48 @@ func (l *lab) editGroups(rng *rand.Rand, outside string, step int) {
 	}
 	fresh := func() string {
 		dir := []string{"", "a", "a/deep", "b", "../outside"}[rng.IntN(5)]
-		return filepath.Join(l.src, dir, fmt.Sprintf("n%d-%d", step, rng.IntN(1_000_000)))
+		return filepath.Join(l.Src, dir, fmt.Sprintf("n%d-%d", step, rng.IntN(1_000_000)))
 	}
 	if len(names) < 3 {
-		check(l.t, os.WriteFile(fresh(), fmt.Append(nil, "content ", rng.IntN(3)), 0o644))
+		check(l.T, os.WriteFile(fresh(), fmt.Append(nil, "content ", rng.IntN(3)), 0o644))
 		return
 	}
 	name := names[rng.IntN(len(names))]
 	switch rng.IntN(9) {
 	case 0, 1, 2:
-		check(l.t, os.Link(name, fresh()))
+		check(l.T, os.Link(name, fresh()))
 	case 3:
-		check(l.t, os.Remove(name))
+		check(l.T, os.Remove(name))
 	case 4:
-		check(l.t, os.Rename(name, fresh()))
+		check(l.T, os.Rename(name, fresh()))
 	case 5:
-		check(l.t, os.WriteFile(name, fmt.Append(nil, "content ", rng.IntN(3)), 0o644))
+		check(l.T, os.WriteFile(name, fmt.Append(nil, "content ", rng.IntN(3)), 0o644))
 	case 6:
-		check(l.t, os.Chmod(name, os.FileMode(0o600+rng.IntN(0o200))))
+		check(l.T, os.Chmod(name, os.FileMode(0o600+rng.IntN(0o200))))
 	case 7: // a copy takes the name's place
 		content, err := os.ReadFile(name)
-		check(l.t, err)
-		check(l.t, os.Remove(name))
-		check(l.t, os.WriteFile(name, content, 0o644))
+		check(l.T, err)
+		check(l.T, os.Remove(name))
+		check(l.T, os.WriteFile(name, content, 0o644))
 	case 8:
-		check(l.t, os.WriteFile(fresh(), fmt.Append(nil, "content ", rng.IntN(3)), 0o644))
+		check(l.T, os.WriteFile(fresh(), fmt.Append(nil, "content ", rng.IntN(3)), 0o644))
 	}
 }
 
 func (l *lab) copyArchive(step int) {
-	l.t.Helper()
-	moved := fmt.Sprint(filepath.Dir(l.arch), "/archive", step)
-	if out, err := exec.Command("cp", "-a", l.arch, moved).CombinedOutput(); err != nil {
-		l.t.Fatalf("%v: %s", err, out)
+	l.T.Helper()
+	moved := fmt.Sprint(filepath.Dir(l.Arch), "/archive", step)
+	if out, err := exec.Command("cp", "-a", l.Arch, moved).CombinedOutput(); err != nil {
+		l.T.Fatalf("%v: %s", err, out)
 	}
-	l.arch = moved
+	l.Arch = moved
 }
 
 // loseStored removes one name, or all names of one stored file, from the newest snapshot.
 func (l *lab) loseStored(rng *rand.Rand) {
-	l.t.Helper()
-	newest := l.order[len(l.order)-1]
-	taken := l.taken[newest]
+	l.T.Helper()
+	newest := l.Order[len(l.Order)-1]
+	taken := l.Taken[newest]
 	var names []string
 	for name, item := range taken {
 		if item.Type != "dir" {
@@ -247,7 +249,7 @@ func (l *lab) loseStored(rng *rand.Rand) {
 	all := rng.IntN(2) == 0
 	for _, name := range names {
 		if name == lost || all && taken[name].Ino == taken[lost].Ino {
-			check(l.t, os.Remove(l.path(newest, name)))
+			check(l.T, os.Remove(l.Path(newest, name)))
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package snapshot
+package snapshot_test
 
 import (
 	"encoding/json"
@@ -9,7 +9,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
-	"snapcopy/internal/fsat"
+	"snapcopy/internal/archivetest"
 	"snapcopy/internal/testtree"
 )
 
@@ -33,29 +33,29 @@ func TestClampedTimes(t *testing.T) {
 		extra []string
 		times uint64 // entries whose times it cannot hold
 	}{
-		{"ext4", 32 * mib, []string{"-I", "128"}, 9},
-		{"ext4", 32 * mib, nil, 6},
-		{"xfs", 320 * mib, []string{"-m", "bigtime=0"}, 8},
-		{"btrfs", 128 * mib, nil, 0},
+		{"ext4", 32 * archivetest.MiB, []string{"-I", "128"}, 9},
+		{"ext4", 32 * archivetest.MiB, nil, 6},
+		{"xfs", 320 * archivetest.MiB, []string{"-m", "bigtime=0"}, 8},
+		{"btrfs", 128 * archivetest.MiB, nil, 0},
 	} {
 		t.Run(strings.Join(append([]string{c.kind}, c.extra...), " "), func(t *testing.T) {
 			t.Parallel()
 			disk := testtree.NewDisk(t, c.kind, c.size, c.extra...)
 			l := newLab(t)
-			l.parallel, l.without, l.arch = true, testtree.Mtime, disk.Path+"/archive"
-			testtree.Tmpfs(t, l.src, "size=1m")
-			l.build(oddTimes + "\nset . mtime=1")
-			settle()
+			l.Parallel, l.Without, l.Arch = true, testtree.Mtime, disk.Path+"/archive"
+			testtree.Tmpfs(t, l.Src, "size=1m")
+			l.Build(oddTimes + "\nset . mtime=1")
+			testtree.Settle()
 			for range 2 {
-				rep := l.run()
+				rep := l.Run()
 				if rep.NotHeld != (archive.NotHeld{Times: c.times}) {
 					t.Errorf("not held: %+v, want %d times", rep.NotHeld, c.times)
 				}
 			}
-			l.allShared()
+			l.AllShared()
 			disk.Remount("") // what counts is what has come to the disk
-			l.verify()
-			for path, e := range l.entries(l.order[1]) {
+			l.Verify()
+			for path, e := range l.Entries(l.Order[1]) {
 				if strings.HasPrefix(path, "old") || path == "longago" {
 					if e.Mtime.Sec > -11644473600 {
 						t.Errorf("the catalog has %v for %s", e.Mtime, path)
@@ -72,7 +72,7 @@ func TestClampedTimes(t *testing.T) {
 // Guards: what a file system takes without an error and does not keep is in the catalog only, whatever it is. Here the
 // system calls say that they have done what they have not.
 func TestForgetfulFileSystem(t *testing.T) {
-	needRoot(t)
+	testtree.NeedRoot(t)
 	strace := testtree.Need(t, "strace")
 	for _, c := range []struct {
 		call string
@@ -87,83 +87,42 @@ func TestForgetfulFileSystem(t *testing.T) {
 		t.Run(c.call, func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t)
-			l.parallel = true
-			l.build(`file f 0644 x acl=u:5:rw xattr.user.k=v owner=5:6 mtime=5
+			l.Parallel = true
+			l.Build(`file f 0644 x acl=u:5:rw xattr.user.k=v owner=5:6 mtime=5
 				dir d 0755 default=u:5:rwx mtime=5
 				set d mode=4755
 				dir d/sub 0750
 				symlink s target owner=7:8
 				char null 0644 1:3 owner=7:8
 				set . mode=0755`)
-			settle()
-			cmd := job{Source: l.src, Archive: l.arch}.command(t, false)
+			testtree.Settle()
+			cmd := archivetest.Job{Source: l.Src, Archive: l.Arch}.Command(t, false)
 			cmd.Args = []string{strace, "-f", "-qq", "-o", "/dev/null", "-e", "inject=" + c.call + ":retval=0", cmd.Path}
 			cmd.Path = strace
 			out, err := cmd.Output()
 			if err != nil {
 				t.Skipf("strace cannot inject results here: %v", err)
 			}
-			var r result
+			var r archivetest.Result
 			if err := json.Unmarshal(out, &r); err != nil || r.Report == nil {
 				t.Fatalf("%s: %v", out, err)
 			}
 			if r.Report.NotHeld != c.want {
 				t.Errorf("not held: %+v, want %+v", r.Report.NotHeld, c.want)
 			}
-			l.verify()
+			l.Verify()
 		})
 	}
 }
 
-// Guards: a program whose owner the file system has changed without an error does not keep its set-ID bits.
-func TestForgottenOwnerOfSetIDProgram(t *testing.T) {
-	needRoot(t)
-	l := newLab(t)
-	r := &run{}
-	l.build("file program 0755 x owner=5:6\nset program mode=6755")
-	dir := openFolder(t, l.src)
-	e := index.Entry{Name: "program", Type: index.File, Mode: 0o6755, UID: 7, GID: 6}
-	st := statAt(t, dir, "program")
-	e.Mtime = st.Mtime
-	if err := r.readBack(newInode{fd: fsat.NoDir, dir: dir, name: "program"}, &e, nil, &st); err != nil {
-		t.Fatal(err)
-	}
-	if st := statAt(t, dir, "program"); st.Mode != 0o755 || e.Flags != index.OwnerNotHeld|index.ModeNotHeld {
-		t.Errorf("mode %o, flags %b", st.Mode, e.Flags)
-	}
-}
-
-// openFolder opens a folder until the test ends.
-func openFolder(t *testing.T, path string) int {
-	t.Helper()
-	fd, err := fsat.OpenRoot(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := fsat.Close(fd); err != nil {
-			t.Error(err)
-		}
-	})
-	return fd
-}
-
-func statAt(t *testing.T, dir int, name string) (st fsat.Stat) {
-	t.Helper()
-	if err := fsat.StatAt(dir, name, &st); err != nil {
-		t.Fatal(err)
-	}
-	return st
-}
-
 // Guards: on a file system of Linux, names are tried and found to be kept byte by byte, without a file left open.
 func TestProbeOfNames(t *testing.T) {
-	disk := testtree.NewDisk(t, "ext4", 32*mib)
+	disk := testtree.NewDisk(t, "ext4", 32*archivetest.MiB)
 	l := newLab(t)
-	l.arch = disk.Path + "/archive"
-	l.run() // which counts open files
-	a := l.open()
-	defer l.close(a)
+	l.Arch = disk.Path + "/archive"
+	l.Run() // which counts open files
+	a := l.Open()
+	defer l.Close(a)
 	if c := a.Info.Capabilities; !c.CaseSensitive || !c.RawNames || !c.NamesKept {
 		t.Errorf("probed: %+v", c)
 	}
@@ -173,17 +132,17 @@ func TestProbeOfNames(t *testing.T) {
 // small letters, no link can be made; that does not end the run.
 func TestNameTakenAtLink(t *testing.T) {
 	l := newLab(t)
-	l.build("file f 0644 content\nsymlink s target")
-	settle()
-	l.run()
-	l.opt.Fault = func(step string) error {
+	l.Build("file f 0644 content\nsymlink s target")
+	testtree.Settle()
+	l.Run()
+	l.Opt.Fault = func(step string) error {
 		if step == "link" {
 			return unix.EEXIST
 		}
 		return nil
 	}
-	rep := l.run()
-	l.counts(rep, "2 unchanged")
-	l.opt.Fault = nil
-	l.verify()
+	rep := l.Run()
+	l.Counts(rep, "2 unchanged")
+	l.Opt.Fault = nil
+	l.Verify()
 }

@@ -1,4 +1,4 @@
-package snapshot
+package snapshot_test
 
 import (
 	"encoding/json"
@@ -9,8 +9,10 @@ import (
 	"testing"
 
 	"snapcopy/internal/archive"
+	"snapcopy/internal/archivetest"
 	"snapcopy/internal/testtree"
 	"snapcopy/internal/verify"
+	"snapcopy/snapshot"
 )
 
 // found gives what a run has found altered, "path: what".
@@ -60,18 +62,18 @@ func TestAlteredInArchive(t *testing.T) {
 		t.Run(strings.ReplaceAll(c.alter, "\n", ", "), func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t)
-			l.parallel, l.opt.Recheck = true, 1
-			l.build(`dir d 0755
+			l.Parallel, l.Opt.Recheck = true, 1
+			l.Build(`dir d 0755
 				file d/f 0644 content mtime=5
 				file other 0644 content mtime=5
 				file a 0644 group
 				link b a
 				symlink link target
 				fifo pipe 0600`)
-			settle()
-			first := l.run()
-			testtree.Build(t, l.path(first.Snapshot), c.alter)
-			second := l.run()
+			testtree.Settle()
+			first := l.Run()
+			testtree.Build(t, l.Path(first.Snapshot), c.alter)
+			second := l.Run()
 			wantFound(t, second, c.want)
 			if len(second.Altered) == 0 {
 				return
@@ -79,15 +81,15 @@ func TestAlteredInArchive(t *testing.T) {
 			if second.Altered[0].Snapshot != first.Snapshot || second.Missing > 1 {
 				t.Errorf("%+v, %d missing", second.Altered, second.Missing)
 			}
-			l.counts(second, "6 unchanged")
-			wantFound(t, l.run())
-			delete(l.taken, first.Snapshot)
-			l.allShared()
-			if _, all := verifyAll(t, l.arch); len(all) == 0 {
+			l.Counts(second, "6 unchanged")
+			wantFound(t, l.Run())
+			delete(l.Taken, first.Snapshot)
+			l.AllShared()
+			if _, all := archivetest.VerifyAll(t, l.Arch); len(all) == 0 {
 				t.Error("verify does not find what was altered")
 			}
-			a := l.open()
-			defer l.close(a)
+			a := l.Open()
+			defer l.Close(a)
 			kept, err := a.ReadReport(second.Snapshot)
 			if err != nil || !slices.Equal(kept.Altered, second.Altered) {
 				t.Errorf("kept report: %+v, %v", kept.Altered, err)
@@ -101,15 +103,15 @@ func TestAlteredInArchive(t *testing.T) {
 func TestRecheckTakesTurns(t *testing.T) {
 	l := newLab(t)
 	for i := range 300 {
-		l.build(fmt.Sprintf("file f%d 0644 %d", i, i))
+		l.Build(fmt.Sprintf("file f%d 0644 %d", i, i))
 	}
-	settle()
-	first := l.run()
-	testtree.Build(t, l.path(first.Snapshot), "set f0 mode=0600\nset f150 mode=0600\nset f299 mode=0600")
-	opt := l.opt
+	testtree.Settle()
+	first := l.Run()
+	testtree.Build(t, l.Path(first.Snapshot), "set f0 mode=0600\nset f150 mode=0600\nset f299 mode=0600")
+	opt := l.Opt
 	run := func(share float64) *archive.Report {
 		opt.Recheck = share
-		rep, err := Run(t.Context(), l.src, l.arch, opt)
+		rep, err := snapshot.Run(t.Context(), l.Src, l.Arch, opt)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -137,14 +139,14 @@ func TestRecheckTakesTurns(t *testing.T) {
 // Guards: a stored file that was altered is not linked under another name either, and that is told.
 func TestAlteredIsNotLinkedByContent(t *testing.T) {
 	l := newLab(t)
-	l.build("file f 0644 content acl=u:5:r\nfile g 0644 other acl=u:5:r")
-	settle()
-	first := l.run()
-	testtree.Build(t, l.path(first.Snapshot), "set f mode=0600\nnoacl g")
-	l.build("mv f moved\nmv g away")
-	second := l.run()
+	l.Build("file f 0644 content acl=u:5:r\nfile g 0644 other acl=u:5:r")
+	testtree.Settle()
+	first := l.Run()
+	testtree.Build(t, l.Path(first.Snapshot), "set f mode=0600\nnoacl g")
+	l.Build("mv f moved\nmv g away")
+	second := l.Run()
 	wantFound(t, second, "f: mode is 0600, was 0644")
-	l.counts(second, "2 new, 2 deleted")
+	l.Counts(second, "2 new, 2 deleted")
 }
 
 // Guards: an archive that was copied with losses has them in no new snapshot: all stored files are looked at, whatever the
@@ -162,7 +164,7 @@ func TestCopiedArchive(t *testing.T) {
 		t.Run(c.command, func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t)
-			l.parallel = true
+			l.Parallel = true
 			script := `file a 0644 group
 				link b a
 				file f 0644 content mtime=5
@@ -171,27 +173,27 @@ func TestCopiedArchive(t *testing.T) {
 			if strings.Contains(c.command, "mode") { // which copies ACLs
 				script = "file plain 0644 x xattr.user.k=v"
 			}
-			l.build(script)
-			settle()
-			l.run()
+			l.Build(script)
+			testtree.Settle()
+			l.Run()
 			copied := t.TempDir() + "/copy"
-			args := append(strings.Fields(c.command), l.arch, copied)
+			args := append(strings.Fields(c.command), l.Arch, copied)
 			if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
-			l.arch = copied
-			rep := l.run()
+			l.Arch = copied
+			rep := l.Run()
 			wantFound(t, rep, c.want...)
 			if !rep.Copied || rep.Rechecked == 0 || rep.Counts.Changed+rep.Counts.New > 0 {
 				t.Errorf("report: %+v", rep)
 			}
-			again := l.run()
+			again := l.Run()
 			wantFound(t, again)
-			l.allShared()
+			l.AllShared()
 			if again.Copied || again.Counts.BytesStored > 0 {
 				t.Errorf("the run after: %+v", again)
 			}
-			for _, d := range l.damage(verify.Options{}) {
+			for _, d := range l.Damage(verify.Options{}) {
 				if d.Snapshot == rep.Snapshot || d.Snapshot == again.Snapshot {
 					t.Errorf("verify: %+v", d)
 				}
@@ -203,40 +205,40 @@ func TestCopiedArchive(t *testing.T) {
 // Guards: what the archive could not hold is stored again once the rights for it are there, and not in each run for no
 // other reason than that the probe could set an owner: a file system that maps some of them still does.
 func TestRightsGained(t *testing.T) {
-	needRoot(t)
+	testtree.NeedRoot(t)
 	strace := testtree.Need(t, "strace")
 	l := newLab(t)
-	l.without = testtree.Owner
-	l.build("file f 0644 content owner=5:6")
-	settle()
-	cmd := job{Source: l.src, Archive: l.arch}.command(t, false)
+	l.Without = testtree.Owner
+	l.Build("file f 0644 content owner=5:6")
+	testtree.Settle()
+	cmd := archivetest.Job{Source: l.Src, Archive: l.Arch}.Command(t, false)
 	cmd.Args = []string{strace, "-f", "-qq", "-o", "/dev/null", "-e", "inject=fchown:retval=0", cmd.Path}
 	cmd.Path = strace
 	out, err := cmd.Output()
 	if err != nil {
 		t.Skipf("strace cannot inject results here: %v", err)
 	}
-	var first result
+	var first archivetest.Result
 	if err := json.Unmarshal(out, &first); err != nil || first.Report.NotHeld.Owners != 1 || first.Report.SetsOwners {
 		t.Fatalf("%s: %v", out, err)
 	}
 	sets := func(rep *archive.Report, owners bool) {
 		t.Helper()
-		a := l.open()
-		defer l.close(a)
+		a := l.Open()
+		defer l.Close(a)
 		rep.SetsOwners = owners
 		if err := a.WriteReport(rep); err != nil {
 			t.Fatal(err)
 		}
 	}
 	sets(first.Report, true)
-	second := l.run()
+	second := l.Run()
 	if second.Counts.BytesStored != 0 || second.NotHeld.Owners != 1 || !second.SetsOwners {
 		t.Errorf("with no other rights than before: %+v", second)
 	}
 	sets(second, false)
-	if third := l.run(); third.Counts.BytesStored == 0 || third.NotHeld.Owners != 0 {
+	if third := l.Run(); third.Counts.BytesStored == 0 || third.NotHeld.Owners != 0 {
 		t.Errorf("with rights gained: %+v", third)
 	}
-	l.verify()
+	l.Verify()
 }

@@ -1,4 +1,4 @@
-package snapshot
+package snapshot_test
 
 import (
 	"os"
@@ -9,44 +9,45 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/archive"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/testtree"
 )
 
 // Guards: the index does not point to snapshots that were removed, so a move is found among those that are left.
 func TestMoveAfterOldestSnapshotWasRemoved(t *testing.T) {
 	l := newLab(t)
-	l.build("file a 0644 random=300000:1")
-	first := l.run().Snapshot
-	l.build("file b 0644 x")
-	l.run()
-	for _, part := range []string{l.path(first), l.path(archive.MetaDir, archive.CatalogsDir, first+archive.CatalogExt), l.path(archive.MetaDir, archive.RunsDir, first+".json")} {
+	l.Build("file a 0644 random=300000:1")
+	first := l.Run().Snapshot
+	l.Build("file b 0644 x")
+	l.Run()
+	for _, part := range []string{l.Path(first), l.Path(archive.MetaDir, archive.CatalogsDir, first+archive.CatalogExt), l.Path(archive.MetaDir, archive.RunsDir, first+".json")} {
 		if err := os.RemoveAll(part); err != nil {
 			t.Fatal(err)
 		}
 	}
-	delete(l.taken, first)
-	if err := os.Rename(filepath.Join(l.src, "a"), filepath.Join(l.src, "c")); err != nil {
+	delete(l.Taken, first)
+	if err := os.Rename(filepath.Join(l.Src, "a"), filepath.Join(l.Src, "c")); err != nil {
 		t.Fatal(err)
 	}
-	r := l.run()
+	r := l.Run()
 	if r.Counts.Moved != 1 || r.Counts.BytesStored != 0 || r.IndexRebuilt == "" {
 		t.Errorf("moved %d, stored %d, index: %q", r.Counts.Moved, r.Counts.BytesStored, r.IndexRebuilt)
 	}
-	l.intact()
-	l.verify()
+	l.Intact()
+	l.Verify()
 }
 
 // Guards: a file that is put back as it was in an older snapshot, as a new inode, is a name of the file stored then.
 func TestPutBackAsItWas(t *testing.T) {
 	l := newLab(t)
-	l.build("file a 0644 old")
-	first := l.run().Snapshot
-	path := filepath.Join(l.src, "a")
+	l.Build("file a 0644 old")
+	first := l.Run().Snapshot
+	path := filepath.Join(l.Src, "a")
 	aside := filepath.Join(t.TempDir(), "aside")
 	if err := os.Rename(path, aside); err != nil {
 		t.Fatal(err)
 	}
-	l.build("file a 0644 newer")
-	l.run()
+	l.Build("file a 0644 newer")
+	l.Run()
 	info, err := os.Stat(aside)
 	if err != nil {
 		t.Fatal(err)
@@ -61,68 +62,68 @@ func TestPutBackAsItWas(t *testing.T) {
 	if err := os.Rename(copied, path); err != nil {
 		t.Fatal(err)
 	}
-	r := l.run()
+	r := l.Run()
 	if r.Counts.BytesStored != 0 || r.Counts.Unchanged != 1 {
 		t.Errorf("stored %d bytes, counts %+v", r.Counts.BytesStored, r.Counts)
 	}
-	stored, err := os.Stat(l.path(first, "a"))
+	stored, err := os.Stat(l.Path(first, "a"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := os.Stat(l.path(r.Snapshot, "a")); err != nil || !os.SameFile(stored, again) {
+	if again, err := os.Stat(l.Path(r.Snapshot, "a")); err != nil || !os.SameFile(stored, again) {
 		t.Errorf("stored anew, or not at all: %v", err)
 	}
-	l.intact()
-	l.verify()
+	l.Intact()
+	l.Verify()
 }
 
 // Guards: a file that gets a second name while it is copied leaves a snapshot that agrees with its catalog.
 func TestSecondNameWhileCopied(t *testing.T) {
 	l := newLab(t)
-	l.build("file a1 0644 random=3000000:1\ndir sub 0755")
+	l.Build("file a1 0644 random=3000000:1\ndir sub 0755")
 	var once sync.Once
-	l.opt.Fault = func(step string) (err error) {
+	l.Opt.Fault = func(step string) (err error) {
 		if step == "write" {
-			once.Do(func() { err = os.Link(filepath.Join(l.src, "a1"), filepath.Join(l.src, "sub", "a2")) })
+			once.Do(func() { err = os.Link(filepath.Join(l.Src, "a1"), filepath.Join(l.Src, "sub", "a2")) })
 		}
 		return err
 	}
-	l.opt.Threads = 1
+	l.Opt.Threads = 1
 	l.runChanging()
-	l.verify()
+	l.Verify()
 }
 
 // Guards: an extended attribute, or anything else, of a folder without any permission is there too.
 func TestFolderOfModeZero(t *testing.T) {
-	needRoot(t)
+	testtree.NeedRoot(t)
 	l := newLab(t)
-	l.build("dir none 0000\ndir empty 0700")
-	l.run()
-	l.intact()
-	l.verify()
+	l.Build("dir none 0000\ndir empty 0700")
+	l.Run()
+	l.Intact()
+	l.Verify()
 }
 
 // Guards: a published snapshot whose report could not be written gets one from its catalog, and a snapshot that somebody
 // removed is told of, not taken for one that was never published.
 func TestReportIsMadeUpFor(t *testing.T) {
 	l := newLab(t)
-	l.build("file a 0644 x")
-	name := l.run().Snapshot
-	report := l.path(archive.MetaDir, archive.RunsDir, name+".json")
+	l.Build("file a 0644 x")
+	name := l.Run().Snapshot
+	report := l.Path(archive.MetaDir, archive.RunsDir, name+".json")
 	if err := os.Remove(report); err != nil {
 		t.Fatal(err)
 	}
-	l.run()
+	l.Run()
 	if _, err := os.Stat(report); err != nil {
 		t.Fatal(err)
 	}
-	newest := l.run().Snapshot
-	if err := os.RemoveAll(l.path(newest)); err != nil {
+	newest := l.Run().Snapshot
+	if err := os.RemoveAll(l.Path(newest)); err != nil {
 		t.Fatal(err)
 	}
-	delete(l.taken, newest)
-	l.run()
-	if _, err := os.Stat(l.path(archive.MetaDir, archive.CatalogsDir, newest+archive.CatalogExt)); err != nil {
+	delete(l.Taken, newest)
+	l.Run()
+	if _, err := os.Stat(l.Path(archive.MetaDir, archive.CatalogsDir, newest+archive.CatalogExt)); err != nil {
 		t.Errorf("the last record of a published snapshot is gone: %v", err)
 	}
 }
@@ -130,18 +131,18 @@ func TestReportIsMadeUpFor(t *testing.T) {
 // Guards: a name that a program links after all the names an inode had were seen is stored for itself and marked so.
 func TestNameLinkedAfterItsGroup(t *testing.T) {
 	l := newLab(t)
-	l.build("file a 0644 content\nlink b a\ndir z 0755\ndir z/y 0755")
+	l.Build("file a 0644 content\nlink b a\ndir z 0755\ndir z/y 0755")
 	var once sync.Once
-	l.opt.Fault = func(step string) (err error) {
+	l.Opt.Fault = func(step string) (err error) {
 		if step == "mkdir" { // the files of the top have been dealt with
-			once.Do(func() { err = os.Link(filepath.Join(l.src, "a"), filepath.Join(l.src, "z", "c")) })
+			once.Do(func() { err = os.Link(filepath.Join(l.Src, "a"), filepath.Join(l.Src, "z", "c")) })
 		}
 		return err
 	}
-	l.opt.Threads = 1
+	l.Opt.Threads = 1
 	rep := l.runChanging()
-	l.verify()
-	if e := l.entries(rep.Snapshot)["z/c"]; e.Flags&index.LinksNotHeld == 0 || rep.NotHeld.LinksChanged != 1 {
+	l.Verify()
+	if e := l.Entries(rep.Snapshot)["z/c"]; e.Flags&index.LinksNotHeld == 0 || rep.NotHeld.LinksChanged != 1 {
 		t.Errorf("z/c has the flags %b; %d names are not held", e.Flags, rep.NotHeld.LinksChanged)
 	}
 }
@@ -149,16 +150,16 @@ func TestNameLinkedAfterItsGroup(t *testing.T) {
 // Guards: a stored file that somebody has written to is not taken for the content that was stored.
 func TestStoredFileWrittenTo(t *testing.T) {
 	l := newLab(t)
-	l.build("file a 0644 content\nfile b 0644 contents")
-	settle()
-	first := l.run().Snapshot
-	if err := os.WriteFile(l.path(first, "a"), []byte("CONTENT"), 0o644); err != nil {
+	l.Build("file a 0644 content\nfile b 0644 contents")
+	testtree.Settle()
+	first := l.Run().Snapshot
+	if err := os.WriteFile(l.Path(first, "a"), []byte("CONTENT"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	delete(l.taken, first)
-	l.build("mv a moved")
-	l.run()
-	if text, err := os.ReadFile(l.path("latest", "moved")); err != nil || string(text) != "content" {
+	delete(l.Taken, first)
+	l.Build("mv a moved")
+	l.Run()
+	if text, err := os.ReadFile(l.Path("latest", "moved")); err != nil || string(text) != "content" {
 		t.Errorf("moved holds %q, %v", text, err)
 	}
 }
@@ -166,11 +167,11 @@ func TestStoredFileWrittenTo(t *testing.T) {
 // Guards: changed file attributes are seen where the change time is not looked at.
 func TestIgnoredChangeTimeAndAttributes(t *testing.T) {
 	l := newLab(t)
-	l.opt.IgnoreCtime = true
-	l.build("file a 0644 content\nset a mtime=1.5")
-	settle()
-	l.run()
-	fd, err := os.Open(filepath.Join(l.src, "a"))
+	l.Opt.IgnoreCtime = true
+	l.Build("file a 0644 content\nset a mtime=1.5")
+	testtree.Settle()
+	l.Run()
+	fd, err := os.Open(filepath.Join(l.Src, "a"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,8 +185,8 @@ func TestIgnoredChangeTimeAndAttributes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rep := l.run()
-	if e := l.entries(rep.Snapshot)["a"]; e.Attrs != 0x80 {
+	rep := l.Run()
+	if e := l.Entries(rep.Snapshot)["a"]; e.Attrs != 0x80 {
 		t.Errorf("attributes %#x", e.Attrs)
 	}
 }

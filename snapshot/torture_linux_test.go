@@ -1,4 +1,4 @@
-package snapshot
+package snapshot_test
 
 import (
 	"fmt"
@@ -8,41 +8,45 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"snapcopy/internal/archivetest"
+	"snapcopy/internal/testtree"
+	"snapcopy/snapshot"
 )
 
 // Guards: a snapshot equals its source in everything, the next one of an unchanged source shares every stored file.
 func TestEverythingIsKept(t *testing.T) {
-	needRoot(t)
+	testtree.NeedRoot(t)
 	for _, threads := range []int{1, 2, 7} {
 		t.Run(fmt.Sprint(threads, " threads"), func(t *testing.T) {
 			l := newLab(t)
-			l.opt.Threads = threads
-			l.build(torture)
-			settle()
-			first := l.run()
+			l.Opt.Threads = threads
+			l.Build(archivetest.Torture)
+			testtree.Settle()
+			first := l.Run()
 			if first.Counts.New != first.Counts.Files || first.Counts.Files == 0 {
 				t.Errorf("first run: %+v", first.Counts)
 			}
-			second := l.run()
-			l.allShared()
+			second := l.Run()
+			l.AllShared()
 			if c := second.Counts; c.Unchanged != c.Files || c.BytesRead != 0 || c.BytesStored != 0 || c.Contents != 0 {
 				t.Errorf("nothing changed, but: %+v", c)
 			}
-			l.intact()
-			l.verify()
+			l.Intact()
+			l.Verify()
 		})
 	}
 }
 
 // Guards: entries too fresh to be trusted are read again, found equal and linked all the same.
 func TestFreshFilesAreLinkedToo(t *testing.T) {
-	needRoot(t)
+	testtree.NeedRoot(t)
 	l := newLab(t)
-	l.build(torture)
-	l.run()
-	l.run()
-	l.allShared()
-	l.verify()
+	l.Build(archivetest.Torture)
+	l.Run()
+	l.Run()
+	l.AllShared()
+	l.Verify()
 }
 
 // edit is a change to the torture tree and what has to come of it.
@@ -100,32 +104,32 @@ var edits = []edit{
 // Guards: whatever is edited, the next snapshot equals the source, shares what did not change and nothing else, and the
 // snapshots before stay what they were.
 func TestEdits(t *testing.T) {
-	needRoot(t)
+	testtree.NeedRoot(t)
 	for i, e := range edits {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t)
-			l.parallel, l.opt.Threads = true, 1+i%4
-			l.build(torture)
-			settle()
-			l.run()
-			l.build(e.script)
-			rep := l.run()
+			l.Parallel, l.Opt.Threads = true, 1+i%4
+			l.Build(archivetest.Torture)
+			testtree.Settle()
+			l.Run()
+			l.Build(e.script)
+			rep := l.Run()
 			if e.counts != "" {
-				l.counts(rep, e.counts)
+				l.Counts(rep, e.counts)
 			}
-			l.shared(true, e.shared...)
-			l.shared(false, e.separate...)
+			l.Shared(true, e.shared...)
+			l.Shared(false, e.separate...)
 			for _, p := range strings.Fields(rest) {
 				if !strings.Contains(e.script, strings.Split(p, "/")[0]) && !slices.Contains(e.separate, p) {
-					l.shared(true, p)
+					l.Shared(true, p)
 				}
 			}
-			l.intact()
-			l.run()
-			l.allShared()
-			l.intact()
-			l.verify()
+			l.Intact()
+			l.Run()
+			l.AllShared()
+			l.Intact()
+			l.Verify()
 		})
 	}
 }
@@ -133,114 +137,114 @@ func TestEdits(t *testing.T) {
 // Guards: a change that size and modification time do not betray is found by the change time.
 func TestForgedTimeIsFound(t *testing.T) {
 	l := newLab(t)
-	l.build(`
+	l.Build(`
 		file small 0644 "before" mtime=1000.25
 		file big 0644 random=2000000:1 mtime=1000.25
 		file swapped 0644 "one" mtime=1000.25`)
-	settle()
-	l.run()
-	l.build(`
+	testtree.Settle()
+	l.Run()
+	l.Build(`
 		write small "after!"
 		set small mtime=1000.25
 		set big random=2000000:2 mtime=1000.25
 		file t 0644 "two" mtime=1000.25
 		mv t swapped`)
-	l.counts(l.run(), "3 changed")
-	l.shared(false, "small", "big", "swapped")
-	l.intact()
-	l.verify()
+	l.Counts(l.Run(), "3 changed")
+	l.Shared(false, "small", "big", "swapped")
+	l.Intact()
+	l.Verify()
 }
 
 // Guards: a change made in the same tick of the clock as the scan is found by the next run.
 func TestRacyChangeIsFound(t *testing.T) {
 	for round := range 20 {
 		l := newLab(t)
-		l.build(`file f 0644 "00000"`)
+		l.Build(`file f 0644 "00000"`)
 		stop := make(chan struct{})
-		l.opt.Fault = func(step string) error {
+		l.Opt.Fault = func(step string) error {
 			if step == "sync" { // everything was looked at
 				var st unix.Stat_t
-				if err := unix.Stat(l.src+"/f", &st); err != nil {
+				if err := unix.Stat(l.Src+"/f", &st); err != nil {
 					return err
 				}
-				if err := os.WriteFile(l.src+"/f", []byte(fmt.Sprintf("%05d", round+1)), 0o644); err != nil {
+				if err := os.WriteFile(l.Src+"/f", []byte(fmt.Sprintf("%05d", round+1)), 0o644); err != nil {
 					return err
 				}
 				close(stop)
-				return unix.UtimesNano(l.src+"/f", []unix.Timespec{st.Atim, st.Mtim})
+				return unix.UtimesNano(l.Src+"/f", []unix.Timespec{st.Atim, st.Mtim})
 			}
 			return nil
 		}
-		rep, err := Run(t.Context(), l.src, l.arch, l.opt)
+		rep, err := snapshot.Run(t.Context(), l.Src, l.Arch, l.Opt)
 		if err != nil {
 			t.Fatal(err)
 		}
 		<-stop
-		l.note(rep)
-		l.opt.Fault = nil
-		l.run()
-		l.intact()
+		l.Note(rep)
+		l.Opt.Fault = nil
+		l.Run()
+		l.Intact()
 	}
 }
 
 // Guards: equal files that were separate never become names of one inode, however often they are copied about.
 func TestCopiesStaySeparate(t *testing.T) {
 	l := newLab(t)
-	l.build(`
+	l.Build(`
 		dir a 0755
 		file a/1 0644 "same" mtime=5.5
 		file a/2 0644 "same" mtime=5.5
 		file a/big 0644 random=1500000:1 mtime=5.5`)
-	settle()
-	l.run()
+	testtree.Settle()
+	l.Run()
 	for _, script := range []string{"cp a b", "cp b c\ncp a d", "mv a z\ncp z y", "rm b\ncp c b", "mv c/1 c/9\ncp c/9 c/1"} {
-		l.build(script)
-		settle()
-		l.run()
-		l.run()
-		l.allShared()
+		l.Build(script)
+		testtree.Settle()
+		l.Run()
+		l.Run()
+		l.AllShared()
 	}
-	l.intact()
-	l.verify()
+	l.Intact()
+	l.Verify()
 }
 
 // Guards: what did not change keeps its stored file, although a copy of it appears that could be linked to it.
 func TestCopyDoesNotTakeTheStoredFile(t *testing.T) {
 	l := newLab(t)
-	l.opt.Threads = 1
-	l.build(`
+	l.Opt.Threads = 1
+	l.Build(`
 		dir m 0755
 		file q 0644 random=2000000:9 mtime=5.5`)
-	settle()
-	l.run()
-	l.build("cp q b")
-	l.run()
-	l.shared(true, "q")
-	l.build("mv q m/q")
-	l.counts(l.run(), "1 moved, 1 unchanged")
-	l.verify()
+	testtree.Settle()
+	l.Run()
+	l.Build("cp q b")
+	l.Run()
+	l.Shared(true, "q")
+	l.Build("mv q m/q")
+	l.Counts(l.Run(), "1 moved, 1 unchanged")
+	l.Verify()
 }
 
 // Guards: a new, deep tree beside old folders does not make the run lose sight of what the previous snapshot has there.
 func TestDeepNewTreeBesideOldFolders(t *testing.T) {
 	l := newLab(t)
-	l.opt.Threads = 1
-	l.build(`
+	l.Opt.Threads = 1
+	l.Build(`
 		dir top 0755
 		dir top/mid 0755
 		dir top/mid/z 0755
 		file top/mid/z/f 0644 "kept"
 		dir top/z 0755
 		file top/z/f 0644 "kept too"`)
-	settle()
-	l.run()
-	deep := l.src + "/top/mid/a" + strings.Repeat("/d", 150)
+	testtree.Settle()
+	l.Run()
+	deep := l.Src + "/top/mid/a" + strings.Repeat("/d", 150)
 	if err := os.MkdirAll(deep, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if rep := l.run(); rep.Missing > 0 {
+	if rep := l.Run(); rep.Missing > 0 {
 		t.Errorf("%d stored files were not found", rep.Missing)
 	}
-	l.shared(true, "top/mid/z/f", "top/z/f")
-	l.verify()
+	l.Shared(true, "top/mid/z/f", "top/z/f")
+	l.Verify()
 }

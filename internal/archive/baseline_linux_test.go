@@ -1,4 +1,4 @@
-package snapshot
+package archive_test
 
 import (
 	"errors"
@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"snapcopy/internal/archive"
+	"snapcopy/internal/archivetest"
+	"snapcopy/snapshot"
 )
 
 // many is a script for a folder of n files.
@@ -23,46 +25,19 @@ func many(dir string, n int) string {
 	return b.String()
 }
 
-// nightly makes each run of l take place a day after the one before.
-func (l *lab) nightly() {
-	at := time.Date(2026, 11, 1, 2, 0, 0, 0, time.UTC)
-	l.opt.Now = func() time.Time { return at.AddDate(0, 0, len(l.order)) }
-}
-
-// judged takes a snapshot that is measured against a base line and sets off tripwires.
-func (l *lab) judged(base string, want ...archive.Tripwire) *archive.Report {
-	l.t.Helper()
-	rep, err := Run(l.t.Context(), l.src, l.arch, l.opt)
-	if err != nil {
-		l.t.Fatalf("run: %v", err)
-	}
-	l.note(rep)
-	got := ""
-	if rep.Baseline != nil {
-		got = rep.Baseline.Snapshot
-	}
-	if got != base {
-		l.t.Errorf("%s is measured against %q; want %q", rep.Snapshot, got, base)
-	}
-	if !slices.Equal(rep.Tripwires, want) {
-		l.t.Errorf("%s sets off %q; want %q (%+v)", rep.Snapshot, rep.Tripwires, want, rep.Baseline)
-	}
-	return rep
-}
-
 func (l *lab) move(from, to string) {
-	l.t.Helper()
+	l.T.Helper()
 	if err := os.Rename(from, to); err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
 }
 
 func (l *lab) acknowledge(name string) {
-	l.t.Helper()
-	a := l.open()
-	defer l.close(a)
+	l.T.Helper()
+	a := l.Open()
+	defer l.Close(a)
 	if err := a.Acknowledge(name, time.Now()); err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
 }
 
@@ -71,50 +46,50 @@ func (l *lab) acknowledge(name string) {
 func TestBaselineIsTheLastGoodOne(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	l.parallel = true
-	l.nightly()
-	l.build(many("a", 30) + many("c", 90))
-	away := filepath.Join(filepath.Dir(l.src), "away")
-	first := l.judged("").Snapshot
+	l.Parallel = true
+	l.Nightly()
+	l.Build(many("a", 30) + many("c", 90))
+	away := filepath.Join(filepath.Dir(l.Src), "away")
+	first := l.Judged("").Snapshot
 
-	l.move(l.src+"/c", away)
-	l.move(l.src+"/a", l.src+"/b")
-	rep := l.judged(first, archive.MassDeletion)
+	l.move(l.Src+"/c", away)
+	l.move(l.Src+"/a", l.Src+"/b")
+	rep := l.Judged(first, archive.MassDeletion)
 	if c := rep.Baseline; c.Files != 120 || c.Deleted != 90 || c.Changed != 0 {
 		t.Errorf("the first night: %+v", c)
 	}
-	rep = l.judged(first, archive.MassDeletion) // every night
+	rep = l.Judged(first, archive.MassDeletion) // every night
 	if c := rep.Baseline; c.Deleted != 90 {
 		t.Errorf("the second night: %+v", c)
 	}
-	l.move(away, l.src+"/c")
-	rep = l.judged(first) // all is there again
+	l.move(away, l.Src+"/c")
+	rep = l.Judged(first) // all is there again
 	if c := rep.Baseline; c.Files != 120 || c.Gone()+c.Unread+c.Changed > 0 {
 		t.Errorf("what was moved before: %+v", c)
 	}
-	l.move(l.src+"/c", away)
-	last := l.judged(rep.Snapshot, archive.MassDeletion).Snapshot
+	l.move(l.Src+"/c", away)
+	last := l.Judged(rep.Snapshot, archive.MassDeletion).Snapshot
 	l.acknowledge(last)
-	l.judged(last)
-	l.intact()
-	l.verify()
+	l.Judged(last)
+	l.Intact()
+	l.Verify()
 }
 
 // Guards: a snapshot that changed everything is no base line either: the next night is measured against the one before.
 func TestBaselineAfterMassChange(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	l.parallel = true
-	l.nightly()
-	l.build(many("a", 120))
-	first := l.judged("").Snapshot
+	l.Parallel = true
+	l.Nightly()
+	l.Build(many("a", 120))
+	first := l.Judged("").Snapshot
 	for i := range 120 {
-		if err := os.WriteFile(fmt.Sprintf("%s/a/f%d", l.src, i), []byte("encrypted"), 0o600); err != nil {
+		if err := os.WriteFile(fmt.Sprintf("%s/a/f%d", l.Src, i), []byte("encrypted"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	l.judged(first, archive.MassChange)
-	rep := l.judged(first, archive.MassChange)
+	l.Judged(first, archive.MassChange)
+	rep := l.Judged(first, archive.MassChange)
 	if rep.Counts.Changed != 0 || rep.Baseline.Changed != 120 {
 		t.Errorf("changed since the previous snapshot %d, since the base line %d", rep.Counts.Changed, rep.Baseline.Changed)
 	}
@@ -125,38 +100,38 @@ func TestBaselineAfterMassChange(t *testing.T) {
 func TestLeftOutIsNotCovered(t *testing.T) {
 	for name, c := range map[string]struct {
 		build string
-		set   func(*Options)
+		set   func(*snapshot.Options)
 		rule  string
 		files uint64
 		want  []archive.Tripwire
 	}{
-		"everything": {"", func(o *Options) { o.Exclude = patterns(t, "*") }, "test:1: *", 125, []archive.Tripwire{archive.MassExclusion}},
-		"a folder":   {"", func(o *Options) { o.Exclude = patterns(t, "a/") }, "test:1: a/", 120, []archive.Tripwire{archive.MassExclusion}},
-		"its files": {"", func(o *Options) { o.Exclude = patterns(t, "f?", "f??", "f1??") }, "test:2: f??", 125,
+		"everything": {"", func(o *snapshot.Options) { o.Exclude = archivetest.Patterns(t, "*") }, "test:1: *", 125, []archive.Tripwire{archive.MassExclusion}},
+		"a folder":   {"", func(o *snapshot.Options) { o.Exclude = archivetest.Patterns(t, "a/") }, "test:1: a/", 120, []archive.Tripwire{archive.MassExclusion}},
+		"its files": {"", func(o *snapshot.Options) { o.Exclude = archivetest.Patterns(t, "f?", "f??", "f1??") }, "test:2: f??", 125,
 			[]archive.Tripwire{archive.MassExclusion}},
-		"marked": {"file a/.nobackup 0644", func(o *Options) { o.ExcludeIfPresent = []string{".nobackup"} },
+		"marked": {"file a/.nobackup 0644", func(o *snapshot.Options) { o.ExcludeIfPresent = []string{".nobackup"} },
 			"--exclude-if-present .nobackup", 120, []archive.Tripwire{archive.MassExclusion}},
 		"cache": {"file a/CACHEDIR.TAG 0644 \"Signature: 8a477f597d28d172789f06886806bc55\"",
-			func(o *Options) { o.ExcludeCaches = true }, "--exclude-caches", 120, []archive.Tripwire{archive.MassExclusion}},
-		"larger": {"", func(o *Options) { o.ExcludeLarger = 3 }, "--exclude-larger-than 3", 110, []archive.Tripwire{archive.MassExclusion}},
-		"few":    {"", func(o *Options) { o.Exclude = patterns(t, "b") }, "test:1: b", 5, nil},
+			func(o *snapshot.Options) { o.ExcludeCaches = true }, "--exclude-caches", 120, []archive.Tripwire{archive.MassExclusion}},
+		"larger": {"", func(o *snapshot.Options) { o.ExcludeLarger = 3 }, "--exclude-larger-than 3", 110, []archive.Tripwire{archive.MassExclusion}},
+		"few":    {"", func(o *snapshot.Options) { o.Exclude = archivetest.Patterns(t, "b") }, "test:1: b", 5, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t)
-			l.parallel = true
-			l.nightly()
-			l.build(many("a", 120) + many("b", 5))
-			first := l.judged("").Snapshot
-			l.build(c.build)
-			c.set(&l.opt)
-			l.opt.DryRun = true
-			dry, err := Run(t.Context(), l.src, l.arch, l.opt)
+			l.Parallel = true
+			l.Nightly()
+			l.Build(many("a", 120) + many("b", 5))
+			first := l.Judged("").Snapshot
+			l.Build(c.build)
+			c.set(&l.Opt)
+			l.Opt.DryRun = true
+			dry, err := snapshot.Run(t.Context(), l.Src, l.Arch, l.Opt)
 			if err != nil {
 				t.Fatal(err)
 			}
-			l.opt.DryRun = false
-			for _, rep := range []*archive.Report{dry, l.judged(first, c.want...)} {
+			l.Opt.DryRun = false
+			for _, rep := range []*archive.Report{dry, l.Judged(first, c.want...)} {
 				b := rep.Baseline
 				if b.LeftOut != c.files || b.Deleted != 0 || b.Unread != 0 || !slices.Equal(rep.Tripwires, c.want) ||
 					!slices.ContainsFunc(b.Rules, func(r archive.RuleCount) bool { return r.Rule == c.rule }) {
@@ -166,13 +141,13 @@ func TestLeftOutIsNotCovered(t *testing.T) {
 			if len(c.want) == 0 {
 				return
 			}
-			if b := l.judged(first, c.want...).Baseline; b.LeftOut != c.files { // and the next night
+			if b := l.Judged(first, c.want...).Baseline; b.LeftOut != c.files { // and the next night
 				t.Errorf("against a snapshot that is not the previous one: %+v", b)
 			}
-			l.opt = Options{}
-			l.nightly()
-			l.judged(first)
-			l.intact()
+			l.Opt = snapshot.Options{}
+			l.Nightly()
+			l.Judged(first)
+			l.Intact()
 		})
 	}
 }
@@ -181,12 +156,12 @@ func TestLeftOutIsNotCovered(t *testing.T) {
 func TestTripwireSurvivesDeath(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	l.parallel = true
-	l.nightly()
-	l.build(many("a", 120))
-	first := l.judged("").Snapshot
-	l.opt.Exclude = patterns(t, "*")
-	l.opt.Fault = func(step string) error {
+	l.Parallel = true
+	l.Nightly()
+	l.Build(many("a", 120))
+	first := l.Judged("").Snapshot
+	l.Opt.Exclude = archivetest.Patterns(t, "*")
+	l.Opt.Fault = func(step string) error {
 		if step == "run report" {
 			panic("died")
 		}
@@ -194,13 +169,13 @@ func TestTripwireSurvivesDeath(t *testing.T) {
 	}
 	func() {
 		defer func() { _ = recover() }()
-		_, _ = Run(t.Context(), l.src, l.arch, l.opt)
+		_, _ = snapshot.Run(t.Context(), l.Src, l.Arch, l.Opt)
 	}()
-	l.opt.Fault = nil
+	l.Opt.Fault = nil
 	unacknowledged := func() {
 		t.Helper()
-		a := l.open()
-		defer l.close(a)
+		a := l.Open()
+		defer l.Close(a)
 		list, err := a.Unacknowledged()
 		if err != nil || len(list) != 1 || !slices.Equal(list[0].Tripwires, []archive.Tripwire{archive.MassExclusion}) ||
 			list[0].Coverage.LeftOut != 120 {
@@ -208,9 +183,9 @@ func TestTripwireSurvivesDeath(t *testing.T) {
 		}
 	}
 	unacknowledged()
-	l.order = append(l.order, "the one of the run that died")
-	l.opt.Exclude = nil
-	rep, err := Run(t.Context(), l.src, l.arch, l.opt)
+	l.Order = append(l.Order, "the one of the run that died")
+	l.Opt.Exclude = nil
+	rep, err := snapshot.Run(t.Context(), l.Src, l.Arch, l.Opt)
 	if err != nil || rep.Baseline.Snapshot != first || len(rep.Tripwires) > 0 {
 		t.Errorf("%+v, %v", rep, err)
 	}
@@ -221,68 +196,68 @@ func TestTripwireSurvivesDeath(t *testing.T) {
 func TestSourcesApart(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	l.parallel = true
-	l.nightly()
-	l.build(many("a", 120) + "dir b 0755\n" + many("b/sub", 120) + "dir a/empty 0755\n")
-	top := l.src
-	source := func(path string) { l.src = filepath.Join(top, path) }
+	l.Parallel = true
+	l.Nightly()
+	l.Build(many("a", 120) + "dir b 0755\n" + many("b/sub", 120) + "dir a/empty 0755\n")
+	top := l.Src
+	source := func(path string) { l.Src = filepath.Join(top, path) }
 
 	source("a")
-	a := l.judged("").Snapshot
+	a := l.Judged("").Snapshot
 	source("b")
-	rep := l.judged("")
+	rep := l.Judged("")
 	b := rep.Snapshot
-	l.counts(rep, "120 new")
+	l.Counts(rep, "120 new")
 	if rep.OtherSource != filepath.Join(top, "a") || rep.Contains != "" {
 		t.Errorf("other source %q, contains %q", rep.OtherSource, rep.Contains)
 	}
 	source("a")
-	rep = l.judged(a)
-	l.counts(rep, "120 unchanged")
+	rep = l.Judged(a)
+	l.Counts(rep, "120 unchanged")
 	if rep.Previous != a {
 		t.Errorf("previous snapshot %s, want %s", rep.Previous, a)
 	}
 	source("b")
-	l.counts(l.judged(b), "120 unchanged")
+	l.Counts(l.Judged(b), "120 unchanged")
 
 	source("a/empty") // nothing was ever saved there
-	l.judged("")
+	l.Judged("")
 
 	source("b/sub") // a level too deep: all is there, under other names
-	rep = l.judged(l.order[3], archive.SourceInside)
+	rep = l.Judged(l.Order[3], archive.SourceInside)
 	if c := rep.Baseline; c.Files != 120 || c.LeftOut != 0 || c.Source != filepath.Join(top, "b") {
 		t.Errorf("a part: %+v", c)
 	}
-	l.counts(rep, "120 new")
-	rep = l.judged(l.order[3], archive.SourceInside) // every night
+	l.Counts(rep, "120 new")
+	rep = l.Judged(l.Order[3], archive.SourceInside) // every night
 	l.acknowledge(rep.Snapshot)
-	l.judged(rep.Snapshot)
+	l.Judged(rep.Snapshot)
 
-	l.src = top // a level too high
-	if rep := l.judged(""); rep.Contains == "" {
+	l.Src = top // a level too high
+	if rep := l.Judged(""); rep.Contains == "" {
 		t.Errorf("the sources below are not told of: %+v", rep)
 	}
-	l.intact()
-	l.verify()
+	l.Intact()
+	l.Verify()
 }
 
 // Guards: the last good snapshot of a source is removed on purpose only; what looks wrong is no good one.
 func TestRemoveLeavesAGoodOneOfEachSource(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	l.parallel = true
-	l.nightly()
-	l.build(many("a", 120) + many("b", 5))
-	top := l.src
-	l.src = top + "/a"
-	a := l.judged("").Snapshot
-	l.opt.Exclude = patterns(t, "*")
-	wrong := l.judged(a, archive.MassExclusion).Snapshot
-	l.opt.Exclude = nil
-	l.src = top + "/b"
-	l.judged("")
-	arch := l.open()
-	defer l.close(arch)
+	l.Parallel = true
+	l.Nightly()
+	l.Build(many("a", 120) + many("b", 5))
+	top := l.Src
+	l.Src = top + "/a"
+	a := l.Judged("").Snapshot
+	l.Opt.Exclude = archivetest.Patterns(t, "*")
+	wrong := l.Judged(a, archive.MassExclusion).Snapshot
+	l.Opt.Exclude = nil
+	l.Src = top + "/b"
+	l.Judged("")
+	arch := l.Open()
+	defer l.Close(arch)
 	if _, err := arch.Remove(t.Context(), []string{a}, archive.RemoveOptions{}); err == nil || !strings.Contains(err.Error(),
 		archive.ErrLastComplete.Error()+" of "+top+"/a") {
 		t.Errorf("the last good one is removed: %v", err)
@@ -309,27 +284,27 @@ func TestLostReportLooksWrong(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t)
-			l.parallel = true
-			l.nightly()
-			l.build(many("a", 110))
-			first := l.judged("").Snapshot
-			l.opt.Exclude = patterns(t, c.exclude)
-			wrong := l.judged(first, archive.MassExclusion)
+			l.Parallel = true
+			l.Nightly()
+			l.Build(many("a", 110))
+			first := l.Judged("").Snapshot
+			l.Opt.Exclude = archivetest.Patterns(t, c.exclude)
+			wrong := l.Judged(first, archive.MassExclusion)
 			if err := c.lose(wrong.Path()); err != nil {
 				t.Fatal(err)
 			}
-			a := l.open()
-			defer l.close(a)
+			a := l.Open()
+			defer l.Close(a)
 			list, err := a.Unacknowledged()
 			if err != nil || len(list) != 1 || !slices.Equal(list[0].Tripwires, []archive.Tripwire{c.want}) {
 				t.Fatalf("%+v, %v; want %s", list, err, c.want)
 			}
-			last := l.judged(first, archive.MassExclusion).Snapshot
+			last := l.Judged(first, archive.MassExclusion).Snapshot
 			l.acknowledge(last)
 			if list, err := a.Unacknowledged(); err != nil || len(list) > 0 {
 				t.Errorf("acknowledged: %+v, %v", list, err)
 			}
-			l.judged(last)
+			l.Judged(last)
 		})
 	}
 }
@@ -338,15 +313,15 @@ func TestLostReportLooksWrong(t *testing.T) {
 func TestAcknowledgedAhead(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	l.parallel = true
-	l.nightly()
-	l.build(many("a", 120))
-	first := l.judged("").Snapshot
-	l.opt.Exclude = patterns(t, "*")
-	ahead := l.judged(first, archive.MassExclusion)
-	l.opt.Exclude = nil
-	a := l.open()
-	defer l.close(a)
+	l.Parallel = true
+	l.Nightly()
+	l.Build(many("a", 120))
+	first := l.Judged("").Snapshot
+	l.Opt.Exclude = archivetest.Patterns(t, "*")
+	ahead := l.Judged(first, archive.MassExclusion)
+	l.Opt.Exclude = nil
+	a := l.Open()
+	defer l.Close(a)
 	if err := a.Acknowledge(ahead.Snapshot, ahead.Start.AddDate(-1, 0, 0)); err != nil {
 		t.Fatal(err)
 	}

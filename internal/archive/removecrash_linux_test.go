@@ -1,4 +1,4 @@
-package snapshot
+package archive_test
 
 import (
 	"context"
@@ -15,16 +15,17 @@ import (
 	"golang.org/x/sys/unix"
 
 	"snapcopy/internal/archive"
+	"snapcopy/internal/archivetest"
 )
 
 // removeLab has five snapshots, each with something of its own.
 func removeLab(l *lab) {
-	l.parallel = true
-	l.opt.Threads = 2
-	l.build(faultTree)
+	l.Parallel = true
+	l.Opt.Threads = 2
+	l.Build(archivetest.FaultTree)
 	for i := range 5 {
-		l.build(fmt.Sprintf("file new%d 0644 random=9000:%d\nwrite changed %d\nmv new%d d/moved%d", i, i, i, i, i))
-		l.run()
+		l.Build(fmt.Sprintf("file new%d 0644 random=9000:%d\nwrite changed %d\nmv new%d d/moved%d", i, i, i, i, i))
+		l.Run()
 	}
 }
 
@@ -32,10 +33,10 @@ func removeLab(l *lab) {
 func removeSteps(t *testing.T) (list []string) {
 	l := newLab(t)
 	removeLab(l)
-	a := l.open()
-	defer l.close(a)
+	a := l.Open()
+	defer l.Close(a)
 	seen := make(map[string]int)
-	_, err := a.Remove(t.Context(), []string{l.order[1], l.order[4]}, archive.RemoveOptions{Fault: func(step string) error {
+	_, err := a.Remove(t.Context(), []string{l.Order[1], l.Order[4]}, archive.RemoveOptions{Fault: func(step string) error {
 		list = append(list, fmt.Sprint(step, " ", seen[step]))
 		seen[step]++
 		return nil
@@ -54,9 +55,9 @@ func removeSteps(t *testing.T) (list []string) {
 
 // removeFailing removes two snapshots; cause is what comes in the place of one step. The lab then knows which are gone.
 func (l *lab) removeFailing(at string, cause func() error) (*archive.RemoveReport, error) {
-	l.t.Helper()
-	a := l.open()
-	defer l.close(a)
+	l.T.Helper()
+	a := l.Open()
+	defer l.Close(a)
 	seen := make(map[string]int)
 	fault := func(step string) error {
 		name := fmt.Sprint(step, " ", seen[step])
@@ -66,14 +67,14 @@ func (l *lab) removeFailing(at string, cause func() error) (*archive.RemoveRepor
 		}
 		return nil
 	}
-	return a.Remove(context.Background(), []string{l.order[1], l.order[4]}, archive.RemoveOptions{Fault: fault})
+	return a.Remove(context.Background(), []string{l.Order[1], l.Order[4]}, archive.RemoveOptions{Fault: fault})
 }
 
 // seeGone makes the lab expect those snapshots gone that were to be removed and are.
 func (l *lab) seeGone() {
-	l.t.Helper()
-	for _, name := range []string{l.order[4], l.order[1]} {
-		if _, err := os.Lstat(l.path(name)); errors.Is(err, os.ErrNotExist) {
+	l.T.Helper()
+	for _, name := range []string{l.Order[4], l.Order[1]} {
+		if _, err := os.Lstat(l.Path(name)); errors.Is(err, os.ErrNotExist) {
 			l.forget(name)
 		}
 	}
@@ -82,21 +83,21 @@ func (l *lab) seeGone() {
 // goesOn makes sure that a removal that was cut short left nothing but whole snapshots, and that the next run, or the
 // next removal, ends it.
 func (l *lab) goesOn(byRun bool) {
-	l.t.Helper()
-	l.intact()
-	l.verify()
+	l.T.Helper()
+	l.Intact()
+	l.Verify()
 	if byRun {
-		if rep := l.run(); rep.IndexRebuilt != "" {
-			l.t.Errorf("the index was made anew: %s", rep.IndexRebuilt)
+		if rep := l.Run(); rep.IndexRebuilt != "" {
+			l.T.Errorf("the index was made anew: %s", rep.IndexRebuilt)
 		}
 	} else {
-		l.remove(l.order[0])
+		l.remove(l.Order[0])
 	}
-	l.intact()
-	l.verify()
+	l.Intact()
+	l.Verify()
 	l.indexed()
-	l.nothingLeft()
-	l.latestIs(l.order[len(l.order)-1])
+	l.NothingLeft()
+	l.LatestIs(l.Order[len(l.Order)-1])
 }
 
 // Guards: a removal that dies at any step leaves whole snapshots and no trace of others for any command, and the next
@@ -136,21 +137,21 @@ func TestRemoveFails(t *testing.T) {
 			case !madeUpFor && !errors.Is(err, cause) && (err != nil || len(rep.Unfinished) != 1):
 				t.Errorf("remove: %v, %+v", err, rep)
 			}
-			before := len(l.order)
+			before := len(l.Order)
 			l.seeGone()
-			if gone := before - len(l.order); len(rep.Removed) != gone {
+			if gone := before - len(l.Order); len(rep.Removed) != gone {
 				t.Errorf("%d are gone, the report says %+v", gone, rep.Removed)
 			}
-			l.intact()
-			l.verify()
-			next := l.run()
+			l.Intact()
+			l.Verify()
+			next := l.Run()
 			if (next.IndexRebuilt != "") != (step == "content-hash index 0" && !madeUpFor) {
 				t.Errorf("index: %q", next.IndexRebuilt)
 			}
-			l.intact()
-			l.verify()
+			l.Intact()
+			l.Verify()
 			l.indexed()
-			l.nothingLeft()
+			l.NothingLeft()
 		})
 	}
 }
@@ -162,18 +163,18 @@ func TestRemoveCancelled(t *testing.T) {
 			t.Parallel()
 			l := newLab(t)
 			removeLab(l)
-			a := l.open()
+			a := l.Open()
 			ctx, cancel := context.WithCancelCause(t.Context())
 			seen := make(map[string]int)
-			_, err := a.Remove(ctx, []string{l.order[1], l.order[4]}, archive.RemoveOptions{Fault: func(name string) error {
+			_, err := a.Remove(ctx, []string{l.Order[1], l.Order[4]}, archive.RemoveOptions{Fault: func(name string) error {
 				if step == fmt.Sprint(name, " ", seen[name]) {
-					cancel(errStopped)
+					cancel(archivetest.ErrStopped)
 				}
 				seen[name]++
 				return nil
 			}})
-			l.close(a)
-			if !errors.Is(err, errStopped) {
+			l.Close(a)
+			if !errors.Is(err, archivetest.ErrStopped) {
 				t.Errorf("remove: %v", err)
 			}
 			l.seeGone()
@@ -196,7 +197,7 @@ func TestRemovePowerCut(t *testing.T) {
 						continue
 					}
 					_, err := l.removeFailing(step, func() error {
-						return errors.Join(powerCut(disk.Path, flags), archive.ErrCrash)
+						return errors.Join(archivetest.PowerCut(disk.Path, flags), archive.ErrCrash)
 					})
 					if !errors.Is(err, archive.ErrCrash) {
 						t.Fatalf("%s: %v", step, err)
@@ -207,9 +208,9 @@ func TestRemovePowerCut(t *testing.T) {
 					if t.Failed() {
 						t.Fatalf("cut at %q", step)
 					}
-					for len(l.order) < 5 {
-						l.build(fmt.Sprintf("append big %d\nfile n%d%d 0644 %d", i, i, len(l.order), i))
-						l.run()
+					for len(l.Order) < 5 {
+						l.Build(fmt.Sprintf("append big %d\nfile n%d%d 0644 %d", i, i, len(l.Order), i))
+						l.Run()
 					}
 				}
 			})
@@ -220,14 +221,14 @@ func TestRemovePowerCut(t *testing.T) {
 // Guards: processes that take and remove snapshots, killed at any moment, leave whole snapshots and nothing else.
 func TestKilledWhileThinning(t *testing.T) {
 	l := newLab(t)
-	l.parallel = true
+	l.Parallel = true
 	for i := range 200 {
-		l.build(fmt.Sprintf("dir d%d 0755\nfile d%d/f 0644 random=%d:%d\nlink d%d/g d%d/f", i, i, i*20, i, i, i))
+		l.Build(fmt.Sprintf("dir d%d 0755\nfile d%d/f 0644 random=%d:%d\nlink d%d/g d%d/f", i, i, i*20, i, i, i))
 	}
 	rng := rand.New(rand.NewPCG(3, 4))
 	for round := range 10 {
-		j := job{Source: l.src, Archive: l.arch, Threads: 2, Loop: true, Thin: true}
-		cmd := j.command(t, false)
+		j := archivetest.Job{Source: l.Src, Archive: l.Arch, Threads: 2, Loop: true, Thin: true}
+		cmd := j.Command(t, false)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -239,27 +240,27 @@ func TestKilledWhileThinning(t *testing.T) {
 		if err := cmd.Wait(); !errors.As(err, &exit) {
 			t.Errorf("process ended by itself: %v", err)
 		}
-		l.adopt()
-		for _, name := range slices.Clone(l.order) {
-			if _, err := os.Lstat(l.path(name)); errors.Is(err, os.ErrNotExist) {
+		l.Adopt()
+		for _, name := range slices.Clone(l.Order) {
+			if _, err := os.Lstat(l.Path(name)); errors.Is(err, os.ErrNotExist) {
 				l.forget(name)
 			}
 		}
-		l.intact()
-		if len(l.order) > 0 {
-			l.verify()
+		l.Intact()
+		if len(l.Order) > 0 {
+			l.Verify()
 		}
 		if t.Failed() {
 			t.Fatalf("round %d", round)
 		}
-		l.build(fmt.Sprintf("append d%d/f x\nmv d%d moved%d", 100+round, round, round))
+		l.Build(fmt.Sprintf("append d%d/f x\nmv d%d moved%d", 100+round, round, round))
 	}
-	l.opt.AllowClockBack = true
-	l.run()
-	l.intact()
+	l.Opt.AllowClockBack = true
+	l.Run()
+	l.Intact()
 	l.indexed()
-	l.verify()
-	l.nothingLeft()
+	l.Verify()
+	l.NothingLeft()
 }
 
 // Guards: a run neither waits for a large trash nor leaves it, and does not touch what is being taken away.
@@ -272,21 +273,21 @@ func TestRunEmptiesTrashAtItsEnd(t *testing.T) {
 	}
 	l.seeGone()
 	full := func() bool {
-		list, err := os.ReadDir(l.path(archive.MetaDir, archive.TrashDir))
+		list, err := os.ReadDir(l.Path(archive.MetaDir, archive.TrashDir))
 		if err != nil {
 			t.Error(err)
 		}
 		return len(list) > 0
 	}
 	var before, after atomic.Bool
-	l.opt.Fault = func(step string) error {
+	l.Opt.Fault = func(step string) error {
 		switch step {
 		case "publish":
 			before.Store(full())
 		case "empty":
 			after.Store(full())
-			a := l.open()
-			defer l.close(a)
+			a := l.Open()
+			defer l.Close(a)
 			lock, err := a.Lock() // by now others may work
 			if err != nil {
 				t.Error(err)
@@ -296,18 +297,18 @@ func TestRunEmptiesTrashAtItsEnd(t *testing.T) {
 		}
 		return nil
 	}
-	l.run()
+	l.Run()
 	if !before.Load() || !after.Load() || full() {
 		t.Errorf("trash before publishing %v, after it %v, at the end %v", before.Load(), after.Load(), full())
 	}
-	l.nothingLeft()
+	l.NothingLeft()
 }
 
 // Guards: where another process is emptying the trash, a run leaves that to it, and a removal waits.
 func TestTrashIsEmptiedByOne(t *testing.T) {
 	l := newLab(t)
 	removeLab(l)
-	other := l.open()
+	other := l.Open()
 	trash, err := other.OpenTrash()
 	if err != nil {
 		t.Fatal(err)
@@ -316,28 +317,28 @@ func TestTrashIsEmptiedByOne(t *testing.T) {
 		t.Fatal(ok, err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
-	a := l.open()
-	_, err = a.Remove(ctx, l.order[:1], archive.RemoveOptions{Fault: func(step string) error {
+	a := l.Open()
+	_, err = a.Remove(ctx, l.Order[:1], archive.RemoveOptions{Fault: func(step string) error {
 		if step == "empty" {
-			time.AfterFunc(50*time.Millisecond, func() { cancel(errStopped) })
+			time.AfterFunc(50*time.Millisecond, func() { cancel(archivetest.ErrStopped) })
 		}
 		return nil
 	}})
-	if !errors.Is(err, errStopped) {
+	if !errors.Is(err, archivetest.ErrStopped) {
 		t.Errorf("remove: %v", err)
 	}
-	l.forget(l.order[0])
-	l.run()
-	if list, err := os.ReadDir(l.path(archive.MetaDir, archive.TrashDir)); err != nil || len(list) == 0 {
+	l.forget(l.Order[0])
+	l.Run()
+	if list, err := os.ReadDir(l.Path(archive.MetaDir, archive.TrashDir)); err != nil || len(list) == 0 {
 		t.Errorf("the trash was emptied: %v", err)
 	}
 	if err := errors.Join(unix.Close(trash), other.Close()); err != nil {
 		t.Fatal(err)
 	}
-	l.close(a)
-	l.run()
-	l.nothingLeft()
-	l.intact()
+	l.Close(a)
+	l.Run()
+	l.NothingLeft()
+	l.Intact()
 }
 
 // Guards: names are unlinked no faster than was asked for.
@@ -353,8 +354,12 @@ func TestPace(t *testing.T) {
 		t.Errorf("the fifth 20 names were let through after %v", took)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
-	cancel(errStopped)
-	if err := p.Pace(ctx, 1); !errors.Is(err, errStopped) {
+	cancel(archivetest.ErrStopped)
+	slow := &archive.Pacer{Each: time.Hour}
+	if err := slow.Pace(ctx, 1); err != nil {
+		t.Errorf("the first name: %v", err)
+	}
+	if err := slow.Pace(ctx, 1); !errors.Is(err, archivetest.ErrStopped) {
 		t.Errorf("cancelled: %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package snapshot
+package archivetest
 
 import (
 	"bytes"
@@ -17,11 +17,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"snapcopy/internal/archive"
+	"snapcopy/internal/testtree"
 	"snapcopy/internal/verify"
+	"snapcopy/snapshot"
 )
 
 // job is a run in a process of its own.
-type job struct {
+type Job struct {
 	Source, Archive string
 	Threads         int
 	Loop            bool   // run again and again, until killed
@@ -36,7 +38,7 @@ type job struct {
 }
 
 // result is what a job prints.
-type result struct {
+type Result struct {
 	Report  *archive.Report
 	Err     string
 	Damaged []string
@@ -45,7 +47,7 @@ type result struct {
 
 // helper does a job in the process started for it.
 func helper(text string) int {
-	var j job
+	var j Job
 	if err := json.Unmarshal([]byte(text), &j); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
@@ -67,8 +69,8 @@ func helper(text string) int {
 	return 0
 }
 
-func (j *job) do() (out result) {
-	opt := Options{Threads: j.Threads, AllowCopies: j.AllowCopies, AllowClockBack: j.AllowClockBack || j.Loop}
+func (j *Job) do() (out Result) {
+	opt := snapshot.Options{Threads: j.Threads, AllowCopies: j.AllowCopies, AllowClockBack: j.AllowClockBack || j.Loop}
 	if j.Descriptors > 0 {
 		var mu sync.Mutex
 		calls := 0
@@ -89,7 +91,7 @@ func (j *job) do() (out result) {
 	}
 	for {
 		var err error
-		out.Report, err = Run(context.Background(), j.Source, j.Archive, opt)
+		out.Report, err = snapshot.Run(context.Background(), j.Source, j.Archive, opt)
 		if err != nil {
 			out.Err = err.Error()
 			return out
@@ -123,7 +125,7 @@ func (j *job) do() (out result) {
 }
 
 // remove removes snapshots, and gives the error.
-func (j *job) remove(names []string) string {
+func (j *Job) remove(names []string) string {
 	a, err := archive.Open(j.Archive)
 	if err == nil {
 		_, err = a.Remove(context.Background(), names, archive.RemoveOptions{Threads: j.Threads, AllowLast: true,
@@ -142,7 +144,7 @@ func (j *job) remove(names []string) string {
 }
 
 // thin keeps three snapshots.
-func (j *job) thin() string {
+func (j *Job) thin() string {
 	a, err := archive.Open(j.Archive)
 	if err != nil {
 		return err.Error()
@@ -159,7 +161,7 @@ func (j *job) thin() string {
 }
 
 // command prepares a process for a job, as the user nobody if that is wanted.
-func (j job) command(t *testing.T, asNobody bool) *exec.Cmd {
+func (j Job) Command(t *testing.T, asNobody bool) *exec.Cmd {
 	t.Helper()
 	text, err := json.Marshal(j)
 	if err != nil {
@@ -172,15 +174,15 @@ func (j job) command(t *testing.T, asNobody bool) *exec.Cmd {
 	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), "SNAPSHOT_TEST_JOB="+string(text))
 	if asNobody {
-		needRoot(t)
+		testtree.NeedRoot(t)
 		cmd.Path = readable(t, self)
 		cmd.Dir = "/"
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: Nobody, Gid: Nobody}}
 	}
 	return cmd
 }
 
-const nobody = 65534
+const Nobody = 65534
 
 // readable gives the test program a name by which anybody can run it.
 func readable(t *testing.T, program string) string {
@@ -209,16 +211,16 @@ func readable(t *testing.T, program string) string {
 }
 
 // run does the job in a process of its own and returns what came of it.
-func (j job) run(t *testing.T, asNobody bool) result {
+func (j Job) Run(t *testing.T, asNobody bool) Result {
 	t.Helper()
-	cmd := j.command(t, asNobody)
+	cmd := j.Command(t, asNobody)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("helper: %v\n%s", err, stderr.String())
 	}
-	var r result
+	var r Result
 	if err := json.Unmarshal(out, &r); err != nil {
 		t.Fatalf("helper printed %s: %v", strconv.Quote(string(out)), err)
 	}

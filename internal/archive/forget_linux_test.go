@@ -1,4 +1,4 @@
-package snapshot
+package archive_test
 
 import (
 	"errors"
@@ -11,6 +11,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/archive"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/testtree"
 )
 
 // Guards: other catalogs than that of the snapshot after the one that is gone are read only for stored files that still
@@ -18,24 +19,24 @@ import (
 func TestForgetReadsNoMoreThanNeeded(t *testing.T) {
 	for _, held := range []bool{false, true} {
 		l := newLab(t)
-		l.build("file stays 0644 s\nfile gone 0644 random=5000:1\nfile g1 0644 group\nlink g2 g1\nfile old 0644 old")
-		settle()
-		l.run()
-		l.build("file only 0644 random=7000:2\nlink only2 only\nfile h1 0644 h\nlink h2 h1")
+		l.Build("file stays 0644 s\nfile gone 0644 random=5000:1\nfile g1 0644 group\nlink g2 g1\nfile old 0644 old")
+		testtree.Settle()
+		l.Run()
+		l.Build("file only 0644 random=7000:2\nlink only2 only\nfile h1 0644 h\nlink h2 h1")
 		if held {
-			l.build("mv old t")
-			l.run()
-			l.build("mv t old")
+			l.Build("mv old t")
+			l.Run()
+			l.Build("mv t old")
 		}
-		settle()
-		l.run()
-		gone := l.order[len(l.order)-1]
-		l.build("rm gone\nrm g1\nrm g2\nrm only\nrm only2\nrm h1\nrm h2")
-		l.build("rm old")
-		l.run()
+		testtree.Settle()
+		l.Run()
+		gone := l.Order[len(l.Order)-1]
+		l.Build("rm gone\nrm g1\nrm g2\nrm only\nrm only2\nrm h1\nrm h2")
+		l.Build("rm old")
+		l.Run()
 		l.forgetting(gone, func(g *archive.Forgetter) {
 			after, rest := g.Order()
-			if len(after) != 1 || after[0].Name <= gone || len(rest) != len(l.order)-2 {
+			if len(after) != 1 || after[0].Name <= gone || len(rest) != len(l.Order)-2 {
 				t.Errorf("after %s: %v; then %v", gone, after, rest)
 			}
 			if err := g.LookIn(after); err != nil {
@@ -75,18 +76,18 @@ func stillHeld(t *testing.T, g *archive.Forgetter) (held bool) {
 
 // forgetting takes a snapshot away and hands over what is to change in the index.
 func (l *lab) forgetting(name string, do func(*archive.Forgetter)) {
-	l.t.Helper()
-	a := l.open()
-	defer l.close(a)
+	l.T.Helper()
+	a := l.Open()
+	defer l.Close(a)
 	trash, err := a.OpenTrash()
 	if err == nil {
 		err = errors.Join(a.MoveAway(trash, name, nil), a.MoveRecords(name, nil), fsat.Close(trash))
 	}
 	x, openErr := index.OpenIndex(a.IndexPath())
 	if err = errors.Join(err, openErr); err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
-	g := &archive.Forgetter{Ctx: l.t.Context(), Archive: a, Gone: []string{name}}
+	g := &archive.Forgetter{Ctx: l.T.Context(), Archive: a, Gone: []string{name}}
 	g.Forgetting = index.Forget(x, func(n string) bool { return n == name }, a.WorkPath())
 	g.Snapshots, err = a.Snapshots()
 	if err == nil {
@@ -97,11 +98,11 @@ func (l *lab) forgetting(name string, do func(*archive.Forgetter)) {
 		})
 	}
 	if err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
 	do(g)
 	if err := errors.Join(g.Close(), x.Close()); err != nil {
-		l.t.Error(err)
+		l.T.Error(err)
 	}
 }
 
@@ -109,26 +110,26 @@ func (l *lab) forgetting(name string, do func(*archive.Forgetter)) {
 // made anew.
 func TestRemoveFromCopiedArchive(t *testing.T) {
 	l := newLab(t)
-	l.build("file a 0644 random=3000:1\nfile b 0644 random=4000:2\nfile c 0644 random=5000:3")
-	settle()
-	l.run()
-	l.run()
-	moved := filepath.Join(filepath.Dir(l.arch), "moved")
-	if out, err := exec.Command("cp", "-a", l.arch, moved).CombinedOutput(); err != nil {
+	l.Build("file a 0644 random=3000:1\nfile b 0644 random=4000:2\nfile c 0644 random=5000:3")
+	testtree.Settle()
+	l.Run()
+	l.Run()
+	moved := filepath.Join(filepath.Dir(l.Arch), "moved")
+	if out, err := exec.Command("cp", "-a", l.Arch, moved).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	if err := errors.Join(os.RemoveAll(l.arch), os.Rename(moved, l.arch)); err != nil {
+	if err := errors.Join(os.RemoveAll(l.Arch), os.Rename(moved, l.Arch)); err != nil {
 		t.Fatal(err)
 	}
-	l.build("mv b d")
-	l.run()
-	l.remove(l.order[0])
-	l.build("mv c e\nmv a f")
-	settle()
-	if rep := l.run(); rep.Counts.BytesStored > 0 {
+	l.Build("mv b d")
+	l.Run()
+	l.remove(l.Order[0])
+	l.Build("mv c e\nmv a f")
+	testtree.Settle()
+	if rep := l.Run(); rep.Counts.BytesStored > 0 {
 		t.Errorf("stored again: %+v", rep.Counts)
 	}
-	l.verify()
+	l.Verify()
 }
 
 // Guards: what is needed to end a removal is never emptied away; all else is.

@@ -1,4 +1,4 @@
-package snapshot
+package verify_test
 
 import (
 	"os"
@@ -6,57 +6,35 @@ import (
 	"strings"
 	"testing"
 
-	"snapcopy/internal/archive"
-	"snapcopy/internal/verify"
+	"snapcopy/internal/archivetest"
+	"snapcopy/internal/testtree"
 )
-
-// verifyAll verifies every snapshot of an archive and gives what it found, one line each.
-func verifyAll(t *testing.T, path string) (*verify.Report, []string) {
-	t.Helper()
-	a, err := archive.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer a.Close()
-	list, err := a.Snapshots()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var found []string
-	rep, err := verify.Run(t.Context(), a, list, verify.Options{Threads: 4, Damage: func(d verify.Damage) {
-		found = append(found, d.Path+": "+d.Err.Error())
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return rep, found
-}
 
 // Guards: Verify reads a stored file once, with all names of a link group, under a name it was moved from, in an archive
 // that was copied, too.
 func TestVerifyReadsOnceWhateverTheNames(t *testing.T) {
 	l := newLab(t)
-	l.build(`dir a 0755
+	l.Build(`dir a 0755
 		file a/big 0644 random=500000:1
 		link a/second a/big
 		link a/third a/big
 		file moved 0644 random=1000:2`)
-	settle()
-	l.run()
-	if err := os.Rename(l.src+"/moved", l.src+"/a/elsewhere"); err != nil {
+	testtree.Settle()
+	l.Run()
+	if err := os.Rename(l.Src+"/moved", l.Src+"/a/elsewhere"); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Rename(l.src+"/a/big", l.src+"/a/biggest"); err != nil {
+	if err := os.Rename(l.Src+"/a/big", l.Src+"/a/biggest"); err != nil {
 		t.Fatal(err)
 	}
-	l.run()
+	l.Run()
 	copied := t.TempDir() + "/copy"
-	if out, err := exec.Command("cp", "-a", l.arch, copied).CombinedOutput(); err != nil {
+	if out, err := exec.Command("cp", "-a", l.Arch, copied).CombinedOutput(); err != nil {
 		t.Fatalf("cp: %v: %s", err, out)
 	}
-	for _, arch := range []string{l.arch, copied} {
+	for _, arch := range []string{l.Arch, copied} {
 		for range 3 {
-			if rep, found := verifyAll(t, arch); rep.FilesRead != 2 || rep.BytesRead != 501000 || len(found) > 0 {
+			if rep, found := archivetest.VerifyAll(t, arch); rep.FilesRead != 2 || rep.BytesRead != 501000 || len(found) > 0 {
 				t.Errorf("read %d files, %d bytes; found %q", rep.FilesRead, rep.BytesRead, found)
 			}
 		}
@@ -66,18 +44,18 @@ func TestVerifyReadsOnceWhateverTheNames(t *testing.T) {
 // Guards: a name that was linked to a sound stored file with another content is found all the same.
 func TestVerifyFindsNameLinkedElsewhere(t *testing.T) {
 	l := newLab(t)
-	l.build("file b 0644 before mtime=5")
-	settle()
-	first := l.run()
-	l.build("rm b\nfile a 0644 behind mtime=5")
-	second := l.run()
-	if err := os.Remove(l.path(first.Snapshot, "b")); err != nil {
+	l.Build("file b 0644 before mtime=5")
+	testtree.Settle()
+	first := l.Run()
+	l.Build("rm b\nfile a 0644 behind mtime=5")
+	second := l.Run()
+	if err := os.Remove(l.Path(first.Snapshot, "b")); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Link(l.path(second.Snapshot, "a"), l.path(first.Snapshot, "b")); err != nil {
+	if err := os.Link(l.Path(second.Snapshot, "a"), l.Path(first.Snapshot, "b")); err != nil {
 		t.Fatal(err)
 	}
-	_, found := verifyAll(t, l.arch)
+	_, found := archivetest.VerifyAll(t, l.Arch)
 	if !strings.Contains(strings.Join(found, "\n"), "b: damage: content is not what was stored") {
 		t.Errorf("found %q", found)
 	}
@@ -86,11 +64,11 @@ func TestVerifyFindsNameLinkedElsewhere(t *testing.T) {
 // Guards: what is wrong with the metadata of a file does not keep Verify from reading its content; both are one finding.
 func TestVerifyReadsContentBesideMetadata(t *testing.T) {
 	l := newLab(t)
-	l.build("file f 0644 content mtime=5\nfile g 0644 content mtime=6")
-	settle()
-	rep := l.run()
+	l.Build("file f 0644 content mtime=5\nfile g 0644 content mtime=6")
+	testtree.Settle()
+	rep := l.Run()
 	for _, name := range []string{"f", "g"} {
-		path := l.path(rep.Snapshot, name)
+		path := l.Path(rep.Snapshot, name)
 		if err := os.WriteFile(path, []byte("CONTENT"), 0); err != nil {
 			t.Fatal(err)
 		}
@@ -98,7 +76,7 @@ func TestVerifyReadsContentBesideMetadata(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	_, found := verifyAll(t, l.arch)
+	_, found := archivetest.VerifyAll(t, l.Arch)
 	if len(found) != 2 {
 		t.Fatalf("found %q", found)
 	}

@@ -1,4 +1,4 @@
-package snapshot
+package archive_test
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -38,7 +39,7 @@ var fullDisks = []fullDisk{
 func fillBytes(t *testing.T, l *lab) {
 	t.Helper()
 	for i, size := range []int{1 << 20, 4 << 10, 4 << 10, 4 << 10, 1} {
-		f, err := os.Create(filepath.Join(filepath.Dir(l.arch), fmt.Sprint("fill", i)))
+		f, err := os.Create(filepath.Join(filepath.Dir(l.Arch), fmt.Sprint("fill", i)))
 		if errors.Is(err, unix.ENOSPC) {
 			return
 		}
@@ -58,7 +59,7 @@ func fillBytes(t *testing.T, l *lab) {
 func fillInodes(t *testing.T, l *lab) {
 	t.Helper()
 	for i := 0; ; i++ {
-		err := os.WriteFile(filepath.Join(filepath.Dir(l.arch), fmt.Sprint("fill", i)), nil, 0o600)
+		err := os.WriteFile(filepath.Join(filepath.Dir(l.Arch), fmt.Sprint("fill", i)), nil, 0o600)
 		if errors.Is(err, unix.ENOSPC) {
 			return
 		}
@@ -71,10 +72,10 @@ func fillInodes(t *testing.T, l *lab) {
 // fillQuota gives the archive less than it takes already.
 func fillQuota(t *testing.T, l *lab) {
 	t.Helper()
-	if out, err := exec.Command("btrfs", "qgroup", "limit", "100K", filepath.Dir(l.arch)).CombinedOutput(); err != nil {
+	if out, err := exec.Command("btrfs", "qgroup", "limit", "100K", filepath.Dir(l.Arch)).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	if err := os.WriteFile(filepath.Join(filepath.Dir(l.arch), "x"), nil, 0o600); !errors.Is(err, unix.EDQUOT) {
+	if err := os.WriteFile(filepath.Join(filepath.Dir(l.Arch), "x"), nil, 0o600); !errors.Is(err, unix.EDQUOT) {
 		t.Skipf("the quota has no effect: %v", err)
 	}
 }
@@ -84,7 +85,7 @@ func (d *fullDisk) lab(t *testing.T) *lab {
 	t.Helper()
 	l := newLab(t)
 	disk := testtree.NewDisk(t, d.kind, d.size, d.make...)
-	l.arch = filepath.Join(disk.Path, "archive")
+	l.Arch = filepath.Join(disk.Path, "archive")
 	if strings.Contains(d.name, "quota") {
 		sub := filepath.Join(disk.Path, "sub")
 		for _, args := range [][]string{{"subvolume", "create", sub}, {"quota", "enable", disk.Path}} {
@@ -92,22 +93,22 @@ func (d *fullDisk) lab(t *testing.T) *lab {
 				t.Skipf("no quota here: %v: %s", err, out)
 			}
 		}
-		l.arch = filepath.Join(sub, "archive")
+		l.Arch = filepath.Join(sub, "archive")
 	}
-	l.opt.Threads, l.parallel = 2, true
-	l.build("dir d 0755\nfile d/secret 0600 random=20000:9\nfile d/other 0644 other")
+	l.Opt.Threads, l.Parallel = 2, true
+	l.Build("dir d 0755\nfile d/secret 0600 random=20000:9\nfile d/other 0644 other")
 	for i := range 4 {
-		l.build(fmt.Sprintf("file new%d 0644 random=9000:%d", i, i))
-		l.run()
+		l.Build(fmt.Sprintf("file new%d 0644 random=9000:%d", i, i))
+		l.Run()
 	}
 	d.fill(t, l)
 	return l
 }
 
 func (l *lab) removeRoomless(names []string, fault func(string) error) (*archive.RemoveReport, error) {
-	l.t.Helper()
-	a := l.open()
-	defer l.close(a)
+	l.T.Helper()
+	a := l.Open()
+	defer l.Close(a)
 	return a.Remove(context.Background(), names, archive.RemoveOptions{Threads: 2, Fault: fault})
 }
 
@@ -118,7 +119,7 @@ func TestRemoveOnFullDisk(t *testing.T) {
 		t.Run(disk.name, func(t *testing.T) {
 			t.Parallel()
 			l := disk.lab(t)
-			for _, name := range []string{l.order[3], l.order[0]} {
+			for _, name := range []string{l.Order[3], l.Order[0]} {
 				rep, err := l.removeRoomless([]string{name}, nil)
 				if err != nil || len(rep.Removed) != 1 {
 					t.Fatalf("remove: %+v, %v", rep, err)
@@ -128,16 +129,16 @@ func TestRemoveOnFullDisk(t *testing.T) {
 				}
 				l.forget(name)
 			}
-			a := l.open()
-			defer l.close(a)
-			if target := a.Latest(); target != l.order[1] && (target != "" || disk.kind == "ext4") {
+			a := l.Open()
+			defer l.Close(a)
+			if target := a.Latest(); target != l.Order[1] && (target != "" || disk.kind == "ext4") {
 				t.Errorf("latest leads to %q", target)
 			}
 			if trash, err := a.Unfinished(); err != nil || trash {
 				t.Errorf("something is left: %v", err)
 			}
-			l.intact()
-			l.verify()
+			l.Intact()
+			l.Verify()
 		})
 	}
 }
@@ -151,7 +152,7 @@ func TestRemoveOnFullDiskCrashes(t *testing.T) {
 			t.Parallel()
 			l := disk.lab(t)
 			met := false
-			_, err := l.removeRoomless(l.order[:1], func(s string) error {
+			_, err := l.removeRoomless(l.Order[:1], func(s string) error {
 				if s == step {
 					met = true
 					return archive.ErrCrash
@@ -164,26 +165,26 @@ func TestRemoveOnFullDiskCrashes(t *testing.T) {
 			if !errors.Is(err, archive.ErrCrash) {
 				t.Fatalf("remove: %v", err)
 			}
-			a := l.open()
+			a := l.Open()
 			list, err := a.Snapshots()
 			lost, lostErr := a.WithoutCatalog()
-			l.close(a)
+			l.Close(a)
 			if err := errors.Join(err, lostErr); err != nil || len(lost) > 0 {
 				t.Errorf("without catalog: %v %v", lost, err)
 			}
 			if len(list) == 4 { // it had only been begun
-				l.verify()
+				l.Verify()
 			}
 			if _, err := l.removeRoomless(nil, nil); err != nil {
 				t.Fatal(err)
 			}
 			if len(list) == 4 && step == "note of the removal" {
-				l.intact()
+				l.Intact()
 			} else {
-				l.forget(l.order[0])
-				l.intact()
+				l.forget(l.Order[0])
+				l.Intact()
 			}
-			l.verify()
+			l.Verify()
 		})
 	}
 }
@@ -196,17 +197,17 @@ func TestForgetPathOnFullDisk(t *testing.T) {
 			l := disk.lab(t)
 			rep, err := l.forgetPath("d/secret", archive.ForgetOptions{})
 			if errors.Is(err, unix.ENOSPC) && disk.kind != "ext4" { // they want more for one new file than all of that
-				l.intact()
-				l.verify()
+				l.Intact()
+				l.Verify()
 				return
 			}
 			if err != nil || len(rep.Forgotten) != 4 {
 				t.Fatalf("forget: %+v, %v", rep, err)
 			}
 			l.forgets("d/secret")
-			l.intact()
-			l.verify()
-			if trash, err := os.ReadDir(l.path(archive.MetaDir, archive.TrashDir)); err != nil || len(trash) > 0 {
+			l.Intact()
+			l.Verify()
+			if trash, err := os.ReadDir(l.Path(archive.MetaDir, archive.TrashDir)); err != nil || len(trash) > 0 {
 				t.Errorf("trash: %v %v", trash, err)
 			}
 		})
@@ -219,21 +220,21 @@ func TestFullDiskKeepsNobodyFromPruning(t *testing.T) {
 	t.Parallel()
 	disk := fullDisks[1]
 	l := disk.lab(t)
-	a := l.open()
-	err := a.Acknowledge(l.order[3], l.opt.now())
-	l.close(a)
+	a := l.Open()
+	err := a.Acknowledge(l.Order[3], time.Now())
+	l.Close(a)
 	if err != nil {
 		t.Errorf("acknowledge: %v", err)
 	}
-	if err := os.WriteFile(l.path(archive.MetaDir, archive.ArchiveFile), []byte("{"), 0o600); err != nil {
+	if err := os.WriteFile(l.Path(archive.MetaDir, archive.ArchiveFile), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	fillInodes(t, l)
-	if rep, err := l.removeRoomless([]string{l.order[3]}, nil); err != nil || len(rep.Removed) != 1 {
+	if rep, err := l.removeRoomless([]string{l.Order[3]}, nil); err != nil || len(rep.Removed) != 1 {
 		t.Fatalf("remove: %+v, %v", rep, err)
 	}
-	l.forget(l.order[3])
-	l.latestIs(l.order[2])
-	l.intact()
-	l.verify()
+	l.forget(l.Order[3])
+	l.LatestIs(l.Order[2])
+	l.Intact()
+	l.Verify()
 }

@@ -1,4 +1,4 @@
-package snapshot
+package archive_test
 
 import (
 	"context"
@@ -28,20 +28,20 @@ const secretTree = `
 
 // secretLab has four snapshots; the first has no secret yet, and the content of one moves in the last.
 func secretLab(l *lab) {
-	l.opt.Threads = 2
-	l.build("file early 0644 early")
-	l.run()
-	l.build(secretTree)
-	l.run()
-	l.build("write other changed\nset d/secret/big mode=0640")
-	l.run()
-	l.build("mv d/secret/deep/x moved\nset d mtime=2000.125")
-	l.run()
+	l.Opt.Threads = 2
+	l.Build("file early 0644 early")
+	l.Run()
+	l.Build(secretTree)
+	l.Run()
+	l.Build("write other changed\nset d/secret/big mode=0640")
+	l.Run()
+	l.Build("mv d/secret/deep/x moved\nset d mtime=2000.125")
+	l.Run()
 }
 
 // forgets makes the lab expect a path in none of the snapshots.
 func (l *lab) forgets(path string) {
-	for _, tree := range l.taken {
+	for _, tree := range l.Taken {
 		for p := range tree {
 			if p == path || strings.HasPrefix(p, path+"/") {
 				delete(tree, p)
@@ -61,9 +61,9 @@ func (l *lab) forgets(path string) {
 }
 
 func (l *lab) forgetPath(path string, opt archive.ForgetOptions) (*archive.ForgetReport, error) {
-	l.t.Helper()
-	a := l.open()
-	defer l.close(a)
+	l.T.Helper()
+	a := l.Open()
+	defer l.Close(a)
 	return a.ForgetPath(context.Background(), path, opt)
 }
 
@@ -74,7 +74,7 @@ func TestForgetPath(t *testing.T) {
 	secretLab(l)
 	var elsewhere []string
 	tell := func(e archive.Elsewhere) error {
-		elsewhere = append(elsewhere, fmt.Sprint(e.Path, " ", slices.Index(l.order, e.Snapshot), " ", e.Linked))
+		elsewhere = append(elsewhere, fmt.Sprint(e.Path, " ", slices.Index(l.Order, e.Snapshot), " ", e.Linked))
 		return nil
 	}
 	want := []string{"a 3 true", "copy 3 false", "moved 3 true"}
@@ -88,35 +88,35 @@ func TestForgetPath(t *testing.T) {
 		if !slices.Equal(elsewhere, want) || rep.Elsewhere != 3 {
 			t.Errorf("elsewhere: %v, want %v", elsewhere, want)
 		}
-		if len(rep.Forgotten) != 3 || rep.Forgotten[0].Snapshot != l.order[1] || rep.Forgotten[0].Below.Files != 4 ||
+		if len(rep.Forgotten) != 3 || rep.Forgotten[0].Snapshot != l.Order[1] || rep.Forgotten[0].Below.Files != 4 ||
 			rep.Forgotten[0].Below.Dirs != 2 || len(rep.Skipped) > 0 {
 			t.Errorf("report: %+v", rep)
 		}
 		if dry {
-			l.intact()
+			l.Intact()
 		}
 	}
 	l.forgets("d/secret")
-	l.intact()
-	l.verify()
-	for _, name := range l.order {
-		c, err := os.ReadFile(l.path(archive.MetaDir, archive.CatalogsDir, name+archive.CatalogExt))
+	l.Intact()
+	l.Verify()
+	for _, name := range l.Order {
+		c, err := os.ReadFile(l.Path(archive.MetaDir, archive.CatalogsDir, name+archive.CatalogExt))
 		if err != nil || strings.Contains(string(c), "secret") {
 			t.Errorf("%s: %v, or its catalog has the name", name, err)
 		}
 	}
-	if list, err := os.ReadDir(l.path(archive.MetaDir, archive.TrashDir)); err != nil || len(list) > 0 {
+	if list, err := os.ReadDir(l.Path(archive.MetaDir, archive.TrashDir)); err != nil || len(list) > 0 {
 		t.Errorf("trash: %v %v", list, err)
 	}
-	if err := os.RemoveAll(l.src + "/d/secret"); err != nil {
+	if err := os.RemoveAll(l.Src + "/d/secret"); err != nil {
 		t.Fatal(err)
 	}
-	l.build("mv other d/other")
-	if rep := l.run(); rep.IndexRebuilt != "" || rep.Counts.Moved != 1 {
+	l.Build("mv other d/other")
+	if rep := l.Run(); rep.IndexRebuilt != "" || rep.Counts.Moved != 1 {
 		t.Errorf("the next run: index %q, %+v", rep.IndexRebuilt, rep.Counts)
 	}
-	l.intact()
-	l.verify()
+	l.Intact()
+	l.Verify()
 	if _, err := l.forgetPath("d/secret", archive.ForgetOptions{}); !errors.Is(err, archive.ErrNotHeld) {
 		t.Errorf("again: %v", err)
 	}
@@ -125,7 +125,7 @@ func TestForgetPath(t *testing.T) {
 			t.Errorf("forgets %q", path)
 		}
 	}
-	l.intact()
+	l.Intact()
 }
 
 // Guards: forgetting that dies at any step, given again, ends as if nothing had happened, and nothing of it is left in the
@@ -137,7 +137,7 @@ func TestForgetPathRepeated(t *testing.T) {
 		died := make([]bool, 2)
 		for way := range died {
 			l := newLab(t)
-			l.parallel = true
+			l.Parallel = true
 			secretLab(l)
 			step := 0
 			_, err := l.forgetPath("d/secret", archive.ForgetOptions{Fault: func(string) error {
@@ -154,16 +154,16 @@ func TestForgetPathRepeated(t *testing.T) {
 				t.Fatalf("step %d: %v", at, err)
 			}
 			if way == 1 && at > 0 { // begun
-				l.remove(l.order[0])
+				l.remove(l.Order[0])
 			} else if rep, err := l.forgetPath("d/secret", archive.ForgetOptions{}); err != nil || at == 0 && len(rep.Forgotten) != 3 {
 				t.Errorf("step %d: again: %+v, %v", at, rep, err)
 			}
-			if list, err := os.ReadDir(l.path(archive.MetaDir, archive.TrashDir)); err != nil || len(list) > 0 {
+			if list, err := os.ReadDir(l.Path(archive.MetaDir, archive.TrashDir)); err != nil || len(list) > 0 {
 				t.Errorf("step %d, way %d: trash: %v %v", at, way, list, err)
 			}
 			l.forgets("d/secret")
-			l.intact()
-			l.verify()
+			l.Intact()
+			l.Verify()
 		}
 		if !died[0] {
 			steps = at
@@ -198,18 +198,18 @@ func TestForgetPathCrashes(t *testing.T) {
 			t.Errorf("step %d: %v", at, err)
 		}
 		if at == 0 { // not begun
-			l.intact()
+			l.Intact()
 		} else {
 			l.forgets("d/secret")
 		}
-		if err := os.RemoveAll(l.src + "/d/secret"); err != nil {
+		if err := os.RemoveAll(l.Src + "/d/secret"); err != nil {
 			t.Fatal(err)
 		}
-		if rep := l.run(); rep.IndexRebuilt != "" && at > 0 {
+		if rep := l.Run(); rep.IndexRebuilt != "" && at > 0 {
 			t.Errorf("step %d: the index was made anew: %s", at, rep.IndexRebuilt)
 		}
-		l.intact()
-		l.verify()
+		l.Intact()
+		l.Verify()
 	}
 }
 
@@ -217,8 +217,8 @@ func TestForgetPathCrashes(t *testing.T) {
 func TestForgetPathInUse(t *testing.T) {
 	l := newLab(t)
 	secretLab(l)
-	a := l.open()
-	defer l.close(a)
+	a := l.Open()
+	defer l.Close(a)
 	list, err := a.Snapshots()
 	if err != nil {
 		t.Fatal(err)
@@ -227,17 +227,17 @@ func TestForgetPathInUse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kept := l.taken[l.order[2]]
+	kept := l.Taken[l.Order[2]]
 	rep, err := l.forgetPath("d/secret/key", archive.ForgetOptions{})
-	if err != nil || len(rep.Forgotten) != 2 || len(rep.Skipped) != 1 || rep.Skipped[0].Name != l.order[2] {
+	if err != nil || len(rep.Forgotten) != 2 || len(rep.Skipped) != 1 || rep.Skipped[0].Name != l.Order[2] {
 		t.Errorf("%+v, %v", rep, err)
 	}
 	if err := hold.Release(); err != nil {
 		t.Error(err)
 	}
-	l.taken[l.order[2]] = testtree.Tree{}
+	l.Taken[l.Order[2]] = testtree.Tree{}
 	l.forgets("d/secret/key")
-	l.taken[l.order[2]] = kept
-	l.intact()
-	l.verify()
+	l.Taken[l.Order[2]] = kept
+	l.Intact()
+	l.Verify()
 }

@@ -1,4 +1,4 @@
-package snapshot
+package archive_test
 
 import (
 	"errors"
@@ -10,17 +10,18 @@ import (
 
 	"snapcopy/internal/archive"
 	"snapcopy/internal/verify"
+	"snapcopy/snapshot"
 )
 
 // lab3 is a lab with three snapshots, a day apart.
 func lab3(t *testing.T) *lab {
 	l := newLab(t)
-	l.parallel = true
+	l.Parallel = true
 	for day := range 3 {
-		l.build("file f" + string(rune('0'+day)) + " 0644\n")
+		l.Build("file f" + string(rune('0'+day)) + " 0644\n")
 		at := time.Date(2026, 11, 20+day, 2, 0, 0, 0, time.UTC)
-		l.opt.Now = func() time.Time { return at }
-		l.run()
+		l.Opt.Now = func() time.Time { return at }
+		l.Run()
 	}
 	return l
 }
@@ -33,30 +34,30 @@ func TestLostPartsAreFoundAndRemoved(t *testing.T) {
 		why  error
 		lose func(l *lab, name string) string
 	}{
-		{"folder", archive.ErrNoFolder, func(l *lab, name string) string { return l.path(name) }},
+		{"folder", archive.ErrNoFolder, func(l *lab, name string) string { return l.Path(name) }},
 		{"catalog", archive.ErrNoCatalog, func(l *lab, name string) string {
-			return l.path(archive.MetaDir, archive.CatalogsDir, name+archive.CatalogExt)
+			return l.Path(archive.MetaDir, archive.CatalogsDir, name+archive.CatalogExt)
 		}},
 		{"report and folder", archive.ErrNoFolder, func(l *lab, name string) string {
-			if err := os.Remove(l.path(archive.MetaDir, archive.RunsDir, name+".json")); err != nil {
-				l.t.Fatal(err)
+			if err := os.Remove(l.Path(archive.MetaDir, archive.RunsDir, name+".json")); err != nil {
+				l.T.Fatal(err)
 			}
-			return l.path(name)
+			return l.Path(name)
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			l := lab3(t)
-			name := l.order[1]
+			name := l.Order[1]
 			if err := os.RemoveAll(c.lose(l, name)); err != nil {
 				t.Fatal(err)
 			}
-			found := l.damage(verify.Options{})
+			found := l.Damage(verify.Options{})
 			if len(found) != 1 || found[0].Snapshot != name || !errors.Is(found[0].Err, c.why) {
 				t.Errorf("verify finds %v", found)
 			}
-			a := l.open()
-			defer l.close(a)
+			a := l.Open()
+			defer l.Close(a)
 			if _, err := a.Select(name, time.Now(), time.UTC); !errors.Is(err, archive.ErrNoSnapshot) || !errors.Is(err, c.why) {
 				t.Errorf("it is selected: %v", err)
 			}
@@ -68,11 +69,11 @@ func TestLostPartsAreFoundAndRemoved(t *testing.T) {
 			if err != nil || len(rep.Removed) != 1 || len(rep.Unfinished) > 0 {
 				t.Fatalf("remove: %+v, %v", rep, err)
 			}
-			delete(l.taken, name)
-			l.intact()
-			l.nothingLeft()
-			l.verify()
-			if rep := l.run(); rep.IndexRebuilt != "" {
+			delete(l.Taken, name)
+			l.Intact()
+			l.NothingLeft()
+			l.Verify()
+			if rep := l.Run(); rep.IndexRebuilt != "" {
 				t.Errorf("the index still knew it: %s", rep.IndexRebuilt)
 			}
 		})
@@ -84,33 +85,33 @@ func TestLostPartsAreFoundAndRemoved(t *testing.T) {
 func TestNoCatalogOfAnotherSnapshot(t *testing.T) {
 	t.Parallel()
 	l := lab3(t)
-	newest := l.order[2]
-	catalog := l.path(archive.MetaDir, archive.CatalogsDir, newest+archive.CatalogExt)
+	newest := l.Order[2]
+	catalog := l.Path(archive.MetaDir, archive.CatalogsDir, newest+archive.CatalogExt)
 	if err := os.Remove(catalog); err != nil {
 		t.Fatal(err)
 	}
-	rep := l.run() // in the same second
+	rep := l.Run() // in the same second
 	if rep.Snapshot == newest {
 		t.Errorf("the name %s is given again", newest)
 	}
-	l.intact()
-	if found := l.damage(verify.Options{}); len(found) != 1 || !errors.Is(found[0].Err, archive.ErrNoCatalog) {
+	l.Intact()
+	if found := l.Damage(verify.Options{}); len(found) != 1 || !errors.Is(found[0].Err, archive.ErrNoCatalog) {
 		t.Errorf("verify finds %v", found)
 	}
 
-	before := l.opt.Now()
-	l.opt.Now = func() time.Time { return before.Add(time.Hour) }
-	name := archive.NameAt(l.opt.Now())
-	l.opt.Fault = func(step string) error {
+	before := l.Opt.Now()
+	l.Opt.Now = func() time.Time { return before.Add(time.Hour) }
+	name := archive.NameAt(l.Opt.Now())
+	l.Opt.Fault = func(step string) error {
 		if step == "publish" { // somebody takes the name at the last moment
-			return os.Mkdir(l.path(name), 0o700)
+			return os.Mkdir(l.Path(name), 0o700)
 		}
 		return nil
 	}
-	if _, err := Run(t.Context(), l.src, l.arch, l.opt); err == nil || !strings.Contains(err.Error(), l.path(name)) {
+	if _, err := snapshot.Run(t.Context(), l.Src, l.Arch, l.Opt); err == nil || !strings.Contains(err.Error(), l.Path(name)) {
 		t.Errorf("the run says %v", err)
 	}
-	if _, err := os.Lstat(l.path(archive.MetaDir, archive.CatalogsDir, name+archive.CatalogExt)); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Lstat(l.Path(archive.MetaDir, archive.CatalogsDir, name+archive.CatalogExt)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the catalog is left as that of %s: %v", name, err)
 	}
 }
@@ -119,14 +120,14 @@ func TestNoCatalogOfAnotherSnapshot(t *testing.T) {
 func TestArchiveIDComesBack(t *testing.T) {
 	t.Parallel()
 	l := lab3(t)
-	a := l.open()
+	a := l.Open()
 	id, created := a.Info.ID, a.Info.Created
-	l.close(a)
-	if err := os.WriteFile(l.path(archive.MetaDir, archive.ArchiveFile), []byte("{"), 0o600); err != nil {
+	l.Close(a)
+	if err := os.WriteFile(l.Path(archive.MetaDir, archive.ArchiveFile), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	a = l.open()
-	defer l.close(a)
+	a = l.Open()
+	defer l.Close(a)
 	if a.InfoDamage == nil || a.Info.ID != id {
 		t.Errorf("opened with %v, id %q, want %q", a.InfoDamage, a.Info.ID, id)
 	}
@@ -140,8 +141,8 @@ func TestArchiveIDComesBack(t *testing.T) {
 	if told := a.Mended(); len(told) != 1 || a.InfoDamage != nil {
 		t.Errorf("told %q, %v", told, a.InfoDamage)
 	}
-	again := l.open()
-	defer l.close(again)
+	again := l.Open()
+	defer l.Close(again)
 	if again.InfoDamage != nil || again.Info.ID != id || !again.Info.Created.Equal(created) || !again.Info.Capabilities.HardLinks {
 		t.Errorf("made anew: %+v, %v", again.Info, again.InfoDamage)
 	}
@@ -151,16 +152,16 @@ func TestArchiveIDComesBack(t *testing.T) {
 func TestUnreadableForgetNote(t *testing.T) {
 	t.Parallel()
 	l := lab3(t)
-	note := l.path(archive.MetaDir, archive.ForgetFile)
+	note := l.Path(archive.MetaDir, archive.ForgetFile)
 	if err := os.WriteFile(note, []byte(`{"path_base64":"ZjA=","sn`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	rep := l.run()
+	rep := l.Run()
 	if len(rep.Findings) != 1 || !errors.Is(rep.Findings[0].Err, archive.ErrForgetNote) || rep.Findings[0].Path != note {
 		t.Errorf("told: %v", rep.Findings)
 	}
-	a := l.open()
-	defer l.close(a)
+	a := l.Open()
+	defer l.Close(a)
 	for _, path := range []string{"f0", "never"} {
 		if err := os.WriteFile(note, []byte("{"), 0o600); err != nil {
 			t.Fatal(err)
@@ -179,18 +180,18 @@ func TestUnreadableForgetNote(t *testing.T) {
 func TestPendingFilesGoEverywhere(t *testing.T) {
 	t.Parallel()
 	l := lab3(t)
-	a := l.open()
-	defer l.close(a)
-	if _, err := a.AddReader(archive.NewReader(l.order[0], "/x", time.Now())); err != nil {
+	a := l.Open()
+	defer l.Close(a)
+	if _, err := a.AddReader(archive.NewReader(l.Order[0], "/x", time.Now())); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Pin(l.order[0], "", time.Now()); err != nil {
+	if err := a.Pin(l.Order[0], "", time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	stays := l.path(archive.MetaDir, archive.ReadersDir, ".new.json.1.tmp")
+	stays := l.Path(archive.MetaDir, archive.ReadersDir, ".new.json.1.tmp")
 	var gone []string
 	for _, dir := range []string{"", archive.CatalogsDir, archive.RunsDir, archive.PinsDir, archive.ReadersDir} {
-		gone = append(gone, l.path(archive.MetaDir, dir, ".old.json.1.tmp"))
+		gone = append(gone, l.Path(archive.MetaDir, dir, ".old.json.1.tmp"))
 	}
 	for _, path := range append(gone, stays) {
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
@@ -198,7 +199,7 @@ func TestPendingFilesGoEverywhere(t *testing.T) {
 		}
 	}
 	old := time.Now().Add(-2 * archive.NoteAge)
-	if err := os.Chtimes(filepath.Join(l.path(archive.MetaDir, archive.ReadersDir), ".old.json.1.tmp"), old, old); err != nil {
+	if err := os.Chtimes(filepath.Join(l.Path(archive.MetaDir, archive.ReadersDir), ".old.json.1.tmp"), old, old); err != nil {
 		t.Fatal(err)
 	}
 	if err := a.RebuildIndex(t.Context()); err != nil {

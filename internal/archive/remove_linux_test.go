@@ -1,4 +1,4 @@
-package snapshot
+package archive_test
 
 import (
 	"context"
@@ -14,25 +14,26 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
+	"snapcopy/internal/archivetest"
 	"snapcopy/internal/testtree"
 	"snapcopy/internal/verify"
 )
 
 // remove removes snapshots, which has to succeed and to leave no descriptor open.
 func (l *lab) remove(names ...string) *archive.RemoveReport {
-	l.t.Helper()
-	a := l.open()
-	before := descriptors(l.t)
-	rep, err := a.Remove(context.Background(), names, archive.RemoveOptions{Threads: l.opt.Threads})
+	l.T.Helper()
+	a := l.Open()
+	before := archivetest.Descriptors(l.T)
+	rep, err := a.Remove(context.Background(), names, archive.RemoveOptions{Threads: l.Opt.Threads})
 	if err != nil {
-		l.t.Fatalf("remove: %v", err)
+		l.T.Fatalf("remove: %v", err)
 	}
-	if after := descriptors(l.t); after != before && !l.parallel {
-		l.t.Errorf("removing left %d descriptors open", after-before)
+	if after := archivetest.Descriptors(l.T); after != before && !l.Parallel {
+		l.T.Errorf("removing left %d descriptors open", after-before)
 	}
-	l.close(a)
+	l.Close(a)
 	if len(rep.Unfinished) > 0 || len(rep.Removed)+len(rep.Skipped) != len(names) {
-		l.t.Errorf("report: %+v", rep)
+		l.T.Errorf("report: %+v", rep)
 	}
 	for _, r := range rep.Removed {
 		l.forget(r.Name)
@@ -42,29 +43,21 @@ func (l *lab) remove(names ...string) *archive.RemoveReport {
 
 // forget makes the lab expect that a snapshot is gone.
 func (l *lab) forget(name string) {
-	delete(l.taken, name)
-	l.order = slices.DeleteFunc(l.order, func(n string) bool { return n == name })
-}
-
-// latestIs makes sure that "latest" points at the newest snapshot.
-func (l *lab) latestIs(name string) {
-	l.t.Helper()
-	if target, err := os.Readlink(l.path(archive.LatestLink)); err != nil || target != name {
-		l.t.Errorf("latest: %s, %v; want %s", target, err, name)
-	}
+	delete(l.Taken, name)
+	l.Order = slices.DeleteFunc(l.Order, func(n string) bool { return n == name })
 }
 
 // indexed makes sure that the index finds every stored file of every snapshot where it is, and none besides.
 func (l *lab) indexed() {
-	l.t.Helper()
-	x, err := index.OpenIndex(l.path(archive.MetaDir, archive.IndexFile))
+	l.T.Helper()
+	x, err := index.OpenIndex(l.Path(archive.MetaDir, archive.IndexFile))
 	if err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
 	all := make(map[string]map[string]index.Entry)
 	held := make(map[uint64]bool)
-	for _, name := range l.order {
-		all[name] = l.entries(name)
+	for _, name := range l.Order {
+		all[name] = l.Entries(name)
 		for _, e := range all[name] {
 			if e.Type != index.File || e.Stored == 0 {
 				continue
@@ -76,27 +69,27 @@ func (l *lab) indexed() {
 				return true
 			})
 			if err != nil || !found {
-				l.t.Errorf("%s: the index does not find %q, %v", name, e.Name, err)
+				l.T.Errorf("%s: the index does not find %q, %v", name, e.Name, err)
 			}
 		}
 	}
 	if x.Len() != uint64(len(held)) {
-		l.t.Errorf("the index knows %d stored files, there are %d", x.Len(), len(held))
+		l.T.Errorf("the index knows %d stored files, there are %d", x.Len(), len(held))
 	}
 	if err := x.Close(); err != nil {
-		l.t.Error(err)
+		l.T.Error(err)
 	}
 }
 
 func (l *lab) isAt(loc index.Location, want *index.Entry) bool {
-	c, err := index.Open(l.path(archive.MetaDir, archive.CatalogsDir, loc.Snapshot+archive.CatalogExt))
+	c, err := index.Open(l.Path(archive.MetaDir, archive.CatalogsDir, loc.Snapshot+archive.CatalogExt))
 	if err != nil {
-		l.t.Errorf("the index points to snapshot %s: %v", loc.Snapshot, err)
+		l.T.Errorf("the index points to snapshot %s: %v", loc.Snapshot, err)
 		return false
 	}
 	e, ok, err := c.At(loc.Dir, loc.Entry)
 	if err = errors.Join(err, c.Close()); err != nil {
-		l.t.Error(err)
+		l.T.Error(err)
 	}
 	return ok && e.Stored == want.Stored && e.Hash == want.Hash
 }
@@ -104,33 +97,33 @@ func (l *lab) isAt(loc index.Location, want *index.Entry) bool {
 // Guards: whichever snapshots are removed, all others stay what they are, on the same inodes, the index finds what they
 // hold and nothing else, and nothing is left of those removed.
 func TestRemove(t *testing.T) {
-	needRoot(t)
+	testtree.NeedRoot(t)
 	for _, kind := range []string{"ext4", "xfs", "btrfs", "tmpfs"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t)
 			if kind == "tmpfs" {
-				testtree.Tmpfs(t, filepath.Dir(l.src), "size=100m")
-				if err := os.Mkdir(l.src, 0o755); err != nil {
+				testtree.Tmpfs(t, filepath.Dir(l.Src), "size=100m")
+				if err := os.Mkdir(l.Src, 0o755); err != nil {
 					t.Fatal(err)
 				}
 			} else {
 				l, _ = onDisk(t, kind, false)
 			}
-			l.parallel = true
-			l.build(torture)
-			l.run()
+			l.Parallel = true
+			l.Build(archivetest.Torture)
+			l.Run()
 			for i := range 6 {
-				l.build(fmt.Sprintf("write d/far %d\nset xa mode=060%d\nfile new%d 0644 random=5000:%d", i, i, i, i))
-				l.build(fmt.Sprintf("cp d copy%d\nset . mode=0555", i))
-				l.run()
-				l.build("set . mode=0755")
+				l.Build(fmt.Sprintf("write d/far %d\nset xa mode=060%d\nfile new%d 0644 random=5000:%d", i, i, i, i))
+				l.Build(fmt.Sprintf("cp d copy%d\nset . mode=0555", i))
+				l.Run()
+				l.Build("set . mode=0755")
 			}
-			free := freeSpace(t, l.arch)
+			free := archivetest.FreeSpace(t, l.Arch)
 			for _, pick := range [][]int{{1}, {0, 3}, {3}, {0, 1}} {
 				var names []string
 				for _, i := range pick {
-					names = append(names, l.order[i])
+					names = append(names, l.Order[i])
 				}
 				rep := l.remove(names...)
 				var want uint64
@@ -140,18 +133,18 @@ func TestRemove(t *testing.T) {
 				if rep.Unlinked != want {
 					t.Errorf("%d names unlinked, want %d", rep.Unlinked, want)
 				}
-				l.intact()
+				l.Intact()
 				l.indexed()
-				l.nothingLeft()
-				l.latestIs(l.order[len(l.order)-1])
+				l.NothingLeft()
+				l.LatestIs(l.Order[len(l.Order)-1])
 			}
-			if now := freeSpace(t, l.arch); now <= free && kind != "btrfs" {
+			if now := archivetest.FreeSpace(t, l.Arch); now <= free && kind != "btrfs" {
 				t.Errorf("%d bytes free, %d before", now, free)
 			}
-			l.verify()
-			l.run()
+			l.Verify()
+			l.Run()
 			l.indexed()
-			l.verify()
+			l.Verify()
 		})
 	}
 }
@@ -162,43 +155,43 @@ func TestRemovedSnapshotsFilesAreStillFound(t *testing.T) {
 	for _, rebuilt := range []bool{false, true} {
 		for gone := range 3 { // whichever it is
 			l := newLab(t)
-			l.build("file moves 0644 random=2000000:1\nfile comes 0644 \"comes back\"\nfile stays 0644 random=9000:3\n" +
+			l.Build("file moves 0644 random=2000000:1\nfile comes 0644 \"comes back\"\nfile stays 0644 random=9000:3\n" +
 				"file g1 0644 group\nlink g2 g1")
-			settle()
-			l.run()
-			aside := filepath.Join(filepath.Dir(l.src), "comes")
-			if err := os.Rename(filepath.Join(l.src, "comes"), aside); err != nil {
+			testtree.Settle()
+			l.Run()
+			aside := filepath.Join(filepath.Dir(l.Src), "comes")
+			if err := os.Rename(filepath.Join(l.Src, "comes"), aside); err != nil {
 				t.Fatal(err)
 			}
-			l.run()
-			if err := os.Rename(aside, filepath.Join(l.src, "is back")); err != nil {
+			l.Run()
+			if err := os.Rename(aside, filepath.Join(l.Src, "is back")); err != nil {
 				t.Fatal(err)
 			}
-			if rep := l.run(); rep.Counts.Moved != 1 {
+			if rep := l.Run(); rep.Counts.Moved != 1 {
 				t.Fatalf("moved: %d", rep.Counts.Moved)
 			}
 			if rebuilt {
-				a := l.open()
+				a := l.Open()
 				if err := a.RebuildIndex(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				l.close(a)
+				l.Close(a)
 			}
-			l.remove(l.order[gone])
+			l.remove(l.Order[gone])
 			l.indexed()
-			l.build("mv moves moved\nmv \"is back\" elsewhere\nmv g1 g3\nmv stays stayed")
-			rep := l.run()
+			l.Build("mv moves moved\nmv \"is back\" elsewhere\nmv g1 g3\nmv stays stayed")
+			rep := l.Run()
 			if rep.IndexRebuilt != "" {
 				t.Errorf("index: %s", rep.IndexRebuilt)
 			}
 			if rep.Counts.BytesStored != 0 {
 				t.Errorf("without the %dth: %+v", gone, rep.Counts)
 			}
-			l.remove(l.order[0])
-			l.remove(l.order[0])
+			l.remove(l.Order[0])
+			l.remove(l.Order[0])
 			l.indexed()
-			l.intact()
-			l.verify()
+			l.Intact()
+			l.Verify()
 		}
 	}
 }
@@ -207,12 +200,12 @@ func TestRemovedSnapshotsFilesAreStillFound(t *testing.T) {
 // others go.
 func TestRemoveSkipsWhatIsRead(t *testing.T) {
 	l := newLab(t)
-	l.build("file f 0644 x")
+	l.Build("file f 0644 x")
 	for range 4 {
-		l.run()
+		l.Run()
 	}
-	a := l.open()
-	defer l.close(a)
+	a := l.Open()
+	defer l.Close(a)
 	list, err := a.Snapshots()
 	if err != nil {
 		t.Fatal(err)
@@ -230,7 +223,7 @@ func TestRemoveSkipsWhatIsRead(t *testing.T) {
 	if s := rep.Skipped; len(s) != 2 || s[0].Name != list[0].Name || s[1].Name != list[1].Name || s[1].Note != note {
 		t.Errorf("skipped: %+v", s)
 	}
-	l.intact()
+	l.Intact()
 	if err := errors.Join(hold.Release(), a.RemoveReader(reader)); err != nil {
 		t.Fatal(err)
 	}
@@ -241,35 +234,35 @@ func TestRemoveSkipsWhatIsRead(t *testing.T) {
 		t.Errorf("verify of a list that is not true any more: %+v, %v", rep, err)
 	}
 	l.remove(list[0].Name, list[1].Name)
-	l.intact()
-	l.verify()
+	l.Intact()
+	l.Verify()
 }
 
 // Guards: what must not be removed is not, and nothing else either; looking changes nothing.
 func TestRemoveRefuses(t *testing.T) {
 	l := newLab(t)
-	l.build("file f 0644 x")
-	l.run()
-	l.run()
-	a := l.open()
-	defer l.close(a)
+	l.Build("file f 0644 x")
+	l.Run()
+	l.Run()
+	a := l.Open()
+	defer l.Close(a)
 	lock, err := a.Lock()
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, locked := a.Remove(t.Context(), l.order[:1], archive.RemoveOptions{})
+	_, locked := a.Remove(t.Context(), l.Order[:1], archive.RemoveOptions{})
 	if err := lock.Unlock(); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
-	cancel(errStopped)
-	_, none := a.Remove(t.Context(), []string{l.order[0], "2001-01-01T000000Z"}, archive.RemoveOptions{})
-	_, last := a.Remove(t.Context(), l.order, archive.RemoveOptions{})
-	_, stopped := a.Remove(ctx, l.order[:1], archive.RemoveOptions{})
-	rep, dry := a.Remove(t.Context(), l.order, archive.RemoveOptions{DryRun: true, AllowLast: true,
+	cancel(archivetest.ErrStopped)
+	_, none := a.Remove(t.Context(), []string{l.Order[0], "2001-01-01T000000Z"}, archive.RemoveOptions{})
+	_, last := a.Remove(t.Context(), l.Order, archive.RemoveOptions{})
+	_, stopped := a.Remove(ctx, l.Order[:1], archive.RemoveOptions{})
+	rep, dry := a.Remove(t.Context(), l.Order, archive.RemoveOptions{DryRun: true, AllowLast: true,
 		Freed: func(_ context.Context, names []string) (uint64, bool) { return uint64(len(names)), true }})
 	for _, c := range []struct{ got, want error }{
-		{locked, archive.ErrLocked}, {none, archive.ErrNoSnapshot}, {last, archive.ErrLastComplete}, {stopped, errStopped}, {dry, nil},
+		{locked, archive.ErrLocked}, {none, archive.ErrNoSnapshot}, {last, archive.ErrLastComplete}, {stopped, archivetest.ErrStopped}, {dry, nil},
 	} {
 		if !errors.Is(c.got, c.want) {
 			t.Errorf("%v, want %v", c.got, c.want)
@@ -278,41 +271,41 @@ func TestRemoveRefuses(t *testing.T) {
 	if len(rep.Removed) != 2 || rep.Removed[0].Files != 1 || rep.Freed == nil || *rep.Freed != 2 {
 		t.Errorf("dry run: %+v", rep)
 	}
-	l.intact()
-	l.nothingLeft()
+	l.Intact()
+	l.NothingLeft()
 
-	rep, err = a.Remove(t.Context(), l.order, archive.RemoveOptions{AllowLast: true})
+	rep, err = a.Remove(t.Context(), l.Order, archive.RemoveOptions{AllowLast: true})
 	if err != nil || len(rep.Removed) != 2 {
 		t.Errorf("%+v, %v", rep, err)
 	}
-	if _, err := os.Lstat(l.path(archive.LatestLink)); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Lstat(l.Path(archive.LatestLink)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("latest: %v", err)
 	}
-	for _, name := range slices.Clone(l.order) {
+	for _, name := range slices.Clone(l.Order) {
 		l.forget(name)
 	}
-	l.intact()
-	l.nothingLeft()
-	l.run()
-	l.verify()
+	l.Intact()
+	l.NothingLeft()
+	l.Run()
+	l.Verify()
 }
 
 // Guards: a folder without write permission can be taken away by its owner, and keeps its mode if it is not after all.
 func TestRemoveWithoutPrivileges(t *testing.T) {
-	needRoot(t) // which drops its privileges
+	testtree.NeedRoot(t) // which drops its privileges
 	l := newLab(t)
-	l.build("dir d 0555\nfile d/f 0444 x\ndir e 0000\nset . mode=0555")
-	above := filepath.Dir(l.src)
+	l.Build("dir d 0555\nfile d/f 0444 x\ndir e 0000\nset . mode=0555")
+	above := filepath.Dir(l.Src)
 	if err := errors.Join(os.Chmod(above, 0o777), os.Chmod(filepath.Dir(above), 0o755)); err != nil {
 		t.Fatal(err)
 	}
-	run := job{Source: l.src, Archive: l.arch}
+	run := archivetest.Job{Source: l.Src, Archive: l.Arch}
 	for range 3 {
-		if out := run.run(t, true); out.Report == nil || out.Report.Counts.Failed != 1 {
+		if out := run.Run(t, true); out.Report == nil || out.Report.Counts.Failed != 1 {
 			t.Fatalf("run: %+v", out)
 		}
 	}
-	a := l.open()
+	a := l.Open()
 	list, err := a.Snapshots()
 	if err != nil {
 		t.Fatal(err)
@@ -320,34 +313,34 @@ func TestRemoveWithoutPrivileges(t *testing.T) {
 	if _, err := a.Remove(t.Context(), []string{list[0].Name}, archive.RemoveOptions{}); !errors.Is(err, archive.ErrLastComplete) {
 		t.Errorf("incomplete snapshots are none to rely on: %v", err)
 	}
-	l.close(a)
+	l.Close(a)
 	mode := func(name string) uint32 {
 		var st unix.Stat_t
-		if err := unix.Stat(l.path(name), &st); err != nil {
+		if err := unix.Stat(l.Path(name), &st); err != nil {
 			t.Fatal(err)
 		}
 		return st.Mode & 0o7777
 	}
 	name := list[1].Name
 	for _, step := range []string{"note of the mode", "open the folder", "take away the folder"} {
-		out := job{Archive: l.arch, Remove: []string{name}, CrashAt: step}.run(t, true)
+		out := archivetest.Job{Archive: l.Arch, Remove: []string{name}, CrashAt: step}.Run(t, true)
 		if out.Err == "" {
 			t.Fatalf("no step %q", step)
 		}
-		if out := run.run(t, true); out.Err != "" || mode(name) != 0o555 {
+		if out := run.Run(t, true); out.Err != "" || mode(name) != 0o555 {
 			t.Errorf("after a crash at %q: mode %o, %s", step, mode(name), out.Err)
 		}
 	}
-	if out := (job{Archive: l.arch, Remove: []string{name, list[0].Name}}).run(t, true); out.Err != "" {
+	if out := (archivetest.Job{Archive: l.Arch, Remove: []string{name, list[0].Name}}).Run(t, true); out.Err != "" {
 		t.Error(out.Err)
 	}
-	for _, gone := range []string{l.path(name), l.path(list[0].Name), l.path(archive.MetaDir, archive.TrashDir, name+archive.GoneExt)} {
+	for _, gone := range []string{l.Path(name), l.Path(list[0].Name), l.Path(archive.MetaDir, archive.TrashDir, name+archive.GoneExt)} {
 		if _, err := os.Lstat(gone); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%s: %v", gone, err)
 		}
 	}
-	verify := job{Source: l.src, Archive: l.arch, Verify: true}
-	if out := verify.run(t, true); len(out.Damaged) > 0 || out.Err != "" {
+	verify := archivetest.Job{Source: l.Src, Archive: l.Arch, Verify: true}
+	if out := verify.Run(t, true); len(out.Damaged) > 0 || out.Err != "" {
 		t.Errorf("verify: %+v", out)
 	}
 }
@@ -355,13 +348,13 @@ func TestRemoveWithoutPrivileges(t *testing.T) {
 // Guards: what speaks against removing is asked when nobody else can change the archive, and nothing goes then.
 func TestRemoveChecks(t *testing.T) {
 	l := newLab(t)
-	l.build("file a 0644 a")
-	l.run()
-	l.run()
-	a := l.open()
-	defer l.close(a)
+	l.Build("file a 0644 a")
+	l.Run()
+	l.Run()
+	a := l.Open()
+	defer l.Close(a)
 	refused := errors.New("refused")
-	_, err := a.Remove(t.Context(), l.order[:1], archive.RemoveOptions{Check: func() error {
+	_, err := a.Remove(t.Context(), l.Order[:1], archive.RemoveOptions{Check: func() error {
 		if _, err := a.Lock(); !errors.Is(err, archive.ErrLocked) {
 			t.Errorf("the archive can be locked: %v", err)
 		}
@@ -370,6 +363,6 @@ func TestRemoveChecks(t *testing.T) {
 	if !errors.Is(err, refused) {
 		t.Error(err)
 	}
-	l.intact()
-	l.verify()
+	l.Intact()
+	l.Verify()
 }

@@ -1,0 +1,433 @@
+package archivetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"snapcopy/index"
+	"snapcopy/internal/archive"
+	"snapcopy/internal/exclude"
+	"snapcopy/internal/testtree"
+	"snapcopy/internal/verify"
+	"snapcopy/snapshot"
+)
+
+// lab is a source and an archive for one test.
+type Lab struct {
+	T         *testing.T
+	Src, Arch string
+	Opt       snapshot.Options
+	Parallel  bool                     // other tests run meanwhile
+	Without   testtree.Field           // what this archive cannot hold
+	Taken     map[string]testtree.Tree // each snapshot as it was when it was published
+	Order     []string
+}
+
+func New(t *testing.T) *Lab {
+	t.Helper()
+	dir := t.TempDir()
+	l := &Lab{T: t, Src: filepath.Join(dir, "source"), Arch: filepath.Join(dir, "archive"),
+		Taken: make(map[string]testtree.Tree)}
+	if err := os.Mkdir(l.Src, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func (l *Lab) Build(script string) {
+	l.T.Helper()
+	testtree.Build(l.T, l.Src, script)
+}
+
+// run takes a snapshot, which has to be complete, equal the source and leave no descriptor open.
+func (l *Lab) Run() *archive.Report {
+	l.T.Helper()
+	before := Descriptors(l.T)
+	rep, err := snapshot.Run(context.Background(), l.Src, l.Arch, l.Opt)
+	if err != nil {
+		l.T.Fatalf("run: %v", err)
+	}
+	if after := Descriptors(l.T); after != before && !l.Parallel {
+		l.T.Errorf("the run left %d descriptors open", after-before)
+	}
+	if rep.Incomplete || len(rep.Failed) > 0 || len(rep.Unfinished) > 0 || rep.PreviousUnusable != "" {
+		l.T.Errorf("report of %s: incomplete %v, failed %v, unfinished %v, previous %q", rep.Snapshot, rep.Incomplete,
+			rep.Failed, rep.Unfinished, rep.PreviousUnusable)
+	}
+	l.Note(rep)
+	testtree.Equal(l.T, "snapshot "+rep.Snapshot+" against the source", testtree.Take(l.T, l.Src), l.Taken[rep.Snapshot],
+		l.Without)
+	return rep
+}
+
+// note records a published snapshot, so that intact can tell whether it ever changes.
+func (l *Lab) Note(rep *archive.Report) {
+	l.T.Helper()
+	l.Taken[rep.Snapshot] = testtree.Take(l.T, l.Path(rep.Snapshot))
+	l.Order = append(l.Order, rep.Snapshot)
+}
+
+func (l *Lab) Path(name string, elem ...string) string {
+	return filepath.Join(append([]string{l.Arch, name}, elem...)...)
+}
+
+// intact makes sure that each snapshot still is what it was, on the same inodes, and that there are no others.
+func (l *Lab) Intact() {
+	l.T.Helper()
+	names, err := os.ReadDir(l.Arch)
+	if err != nil {
+		l.T.Fatal(err)
+	}
+	found := 0
+	for _, n := range names {
+		if _, isSnapshot := archive.ParseName(n.Name()); !isSnapshot {
+			if n.Name() != archive.MetaDir && n.Name() != archive.LatestLink && n.Name() != "lost+found" {
+				l.T.Errorf("archive holds %q", n.Name())
+			}
+			continue
+		}
+		found++
+		was, known := l.Taken[n.Name()]
+		if !known {
+			l.T.Errorf("snapshot %s came out of nowhere", n.Name())
+			continue
+		}
+		is := testtree.Take(l.T, l.Path(n.Name()))
+		testtree.Equal(l.T, "snapshot "+n.Name()+" against itself when it was new", was, is, 0)
+		for path, item := range was {
+			if is[path].Ino != item.Ino {
+				l.T.Errorf("snapshot %s: %q is another inode now", n.Name(), path)
+			}
+		}
+	}
+	if found != len(l.Taken) {
+		l.T.Errorf("%d snapshots, %d were published", found, len(l.Taken))
+	}
+}
+
+// verify makes sure that Verify finds nothing.
+func (l *Lab) Verify() {
+	l.T.Helper()
+	for _, d := range l.Damage(verify.Options{}) {
+		l.T.Errorf("verify: %s %q: %v", d.Snapshot, d.Path, d.Err)
+	}
+}
+
+func (l *Lab) Damage(opt verify.Options) (found []verify.Damage) {
+	l.T.Helper()
+	a := l.Open()
+	defer l.Close(a)
+	list, err := a.Snapshots()
+	if err != nil {
+		l.T.Fatal(err)
+	}
+	opt.Damage = func(d verify.Damage) { found = append(found, d) }
+	rep, err := verify.Run(context.Background(), a, list, opt)
+	if err != nil {
+		l.T.Fatalf("verify: %v", err)
+	}
+	if got := rep.Damaged + rep.Unreadable; got != uint64(len(found)) {
+		l.T.Errorf("verify counts %d findings and tells %d", got, len(found))
+	}
+	return found
+}
+
+func (l *Lab) Open() *archive.Archive {
+	l.T.Helper()
+	a, err := archive.Open(l.Arch)
+	if err != nil {
+		l.T.Fatal(err)
+	}
+	return a
+}
+
+func (l *Lab) Close(a *archive.Archive) {
+	l.T.Helper()
+	if err := a.Close(); err != nil {
+		l.T.Error(err)
+	}
+}
+
+// shared makes sure that paths have the same inode in the last two snapshots, or (want false) another.
+func (l *Lab) Shared(want bool, paths ...string) {
+	l.T.Helper()
+	n := len(l.Order)
+	for _, p := range paths {
+		was, now := l.Taken[l.Order[n-2]][p], l.Taken[l.Order[n-1]][p]
+		if was.Ino == 0 || now.Ino == 0 || (was.Ino == now.Ino) != want {
+			l.T.Errorf("%q: inode %d before, %d now; shared should be %v", p, was.Ino, now.Ino, want)
+		}
+	}
+}
+
+// allShared makes sure that the last two snapshots share everything but their folders.
+func (l *Lab) AllShared() {
+	l.T.Helper()
+	for p, item := range l.Taken[l.Order[len(l.Order)-1]] {
+		if item.Type != "dir" {
+			l.Shared(true, p)
+		}
+	}
+}
+
+func (l *Lab) Counts(rep *archive.Report, want string) {
+	l.T.Helper()
+	c := &rep.Counts
+	var got []string
+	for _, part := range []struct {
+		name string
+		n    uint64
+	}{{"new", c.New}, {"changed", c.Changed}, {"moved", c.Moved}, {"unchanged", c.Unchanged}, {"deleted", c.Deleted},
+		{"failed", c.Failed}, {"vanished", c.Vanished}, {"excluded", c.Excluded}} {
+		if part.n > 0 {
+			got = append(got, fmt.Sprint(part.n, " ", part.name))
+		}
+	}
+	if s := strings.Join(got, ", "); s != want {
+		l.T.Errorf("counts of %s: %s; want %s", rep.Snapshot, s, want)
+	}
+}
+
+// fails runs a snapshot that has to fail with target.
+func (l *Lab) Fails(target error) error {
+	l.T.Helper()
+	before := Descriptors(l.T)
+	_, err := snapshot.Run(context.Background(), l.Src, l.Arch, l.Opt)
+	if !errors.Is(err, target) {
+		l.T.Errorf("run: %v; want %v", err, target)
+	}
+	if after := Descriptors(l.T); after != before && !l.Parallel {
+		l.T.Errorf("the failed run left %d descriptors open", after-before)
+	}
+	return err
+}
+
+func Descriptors(t testing.TB) int {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list)
+}
+
+// entries reads the catalog of a snapshot.
+func (l *Lab) Entries(name string) map[string]index.Entry {
+	l.T.Helper()
+	c, err := index.Open(filepath.Join(l.Arch, archive.MetaDir, archive.CatalogsDir, name+archive.CatalogExt))
+	if err != nil {
+		l.T.Fatal(err)
+	}
+	defer func() {
+		if err := c.Close(); err != nil {
+			l.T.Error(err)
+		}
+	}()
+	all := make(map[string]index.Entry)
+	var read func(dir string, pos uint64)
+	read = func(dir string, pos uint64) {
+		rec, err := c.ReadDir(pos)
+		if err != nil {
+			l.T.Fatal(err)
+		}
+		for _, e := range rec.Entries() {
+			all[index.Join(dir, e.Name)] = *e
+			if e.Type == index.Dir {
+				read(index.Join(dir, e.Name), e.Child)
+			}
+		}
+	}
+	read("", c.Root().Child)
+	return all
+}
+
+// torture has one of everything that file systems can hold.
+const Torture = `
+dir d 0750 mtime=1000000000.123456789 owner=1234:2345
+dir d/empty 0700 mtime=1.000000001
+dir d/sticky 1777
+dir d/setgid 2755 owner=0:77
+file d/setgid/f 0644 "group"
+dir d/readonly 0555 mtime=1500000000.5
+file f0 0644 mtime=0.0
+file f1 0000 "x" mtime=-12345.678000000
+file suid 4755 "#!" owner=12:34
+file sgid 2755 "#!" owner=12:34
+file d/far 0600 "future" mtime=4102444800.999999999
+file big 0644 random=3000000:1 mtime=1234567890.987654321
+file big2 0644 random=1048576:2
+file edge 0644 random=1048575:3
+file sparse 0644 "head" at=5000000:middle hole=3000000
+file allhole 0600 hole=2000000
+file tailhole 0600 random=100000:4 hole=300000
+file zeros 0600 at=0:"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+file "name with\nnewline" 0644 "n"
+file "invalid\xff\xfeutf8" 0644 "u"
+file " " 0644 "space"
+file "-rf" 0644 "dash"
+file "..." 0644 "dots"
+dir "dir\n\xff" 0755
+file "dir\n\xff/inner" 0644 "i"
+symlink s1 f0 mtime=1111111111.222222222 owner=5:6
+symlink s2 /nowhere/at/all
+symlink d/s3 ../d
+symlink "s\x01" "tar\nget\xff"
+fifo p 0640 mtime=123.456
+socket sock 0711
+char null 0666 1:3
+block blk 0660 7:200 owner=0:6
+file xa 0644 "xattr" xattr.user.note="hello" xattr.user.bin="\x00\xff\n" xattr.user.empty= xattr.trusted.t="root"
+file acl 0640 "acl" acl=u:7:rwx,g:8:r
+dir dacl 0750 acl=u:9:rx default=u:10:rwx,g:11:r
+file dacl/plain 0600 "no ACL inherited"
+dir dacl/sub 0700
+file cap 0755 "cap" xattr.security.capability="\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+set s1 xattr.trusted.link="on a link"
+set p xattr.trusted.pipe="on a pipe"
+file g1 0644 "group of three" xattr.user.g="1"
+link d/g2 g1
+link d/empty2 g1
+symlink ls1 target
+link ls2 ls1
+fifo lp1 0600
+link d/lp2 lp1
+file same1 0644 "same content" mtime=1000.5
+file same2 0644 "same content" mtime=1000.5
+file same3 0644 "same content" mtime=1000.5
+dir x 0755
+file x/e1 0644 mtime=5.0
+file x/e2 0644 mtime=5.0
+`
+
+// tests runs the tests of a package, or the job for which one of them has started the test program. It ends the process.
+func Main(m *testing.M) {
+	if job := os.Getenv("SNAPSHOT_TEST_JOB"); job != "" {
+		os.Exit(helper(job))
+	}
+	os.Exit(m.Run())
+}
+
+// nothingLeft makes sure that the archive's own folder holds what belongs to its snapshots and nothing else.
+func (l *Lab) NothingLeft() {
+	l.T.Helper()
+	err := filepath.WalkDir(l.Path(archive.MetaDir), func(path string, e os.DirEntry, err error) error {
+		rel := strings.TrimPrefix(strings.TrimPrefix(path, l.Path(archive.MetaDir)), "/")
+		if err != nil || e.IsDir() {
+			if err == nil && strings.Count(rel, "/") > 0 {
+				l.T.Errorf("left: %s", rel)
+			}
+			return err
+		}
+		dir, name := filepath.Split(rel)
+		known := false
+		switch dir {
+		case "":
+			known = name == archive.ArchiveFile || name == archive.LockFile || name == archive.IndexFile
+		case archive.CatalogsDir + "/":
+			_, known = l.Taken[strings.TrimSuffix(name, archive.CatalogExt)]
+		case archive.RunsDir + "/":
+			_, known = l.Taken[strings.TrimSuffix(name, ".json")]
+		}
+		if !known {
+			l.T.Errorf("left: %s", rel)
+		}
+		return nil
+	})
+	if err != nil {
+		l.T.Error(err)
+	}
+}
+
+// faultTree and faultEdits make a run that goes through every step there is, some of them several times.
+const FaultTree = `
+dir d 0755 mtime=5.5
+dir d/e 0700
+file d/e/f 0644 "f"
+file kept 0644 "kept" mtime=1.5
+file changed 0644 "before"
+file big 0644 random=1200000:1
+file meta 0644 "meta"
+file moves 0644 "moves" mtime=2.5
+file g1 0644 "group"
+link d/g2 g1
+symlink s kept
+fifo p 0600
+`
+
+func Patterns(t *testing.T, lines ...string) *exclude.Matcher {
+	t.Helper()
+	m := exclude.New()
+	for i, line := range lines {
+		if err := m.Add(line, "test", i+1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return m
+}
+
+// adopt takes on the snapshots that another process has published; the source has not changed meanwhile.
+func (l *Lab) Adopt() (found int) {
+	l.T.Helper()
+	if _, err := os.Stat(l.Path(archive.MetaDir, archive.ArchiveFile)); err != nil {
+		return 0
+	}
+	a := l.Open()
+	defer l.Close(a)
+	list, err := a.Snapshots()
+	if err != nil {
+		l.T.Fatal(err)
+	}
+	want := testtree.Take(l.T, l.Src)
+	for _, s := range list {
+		if _, known := l.Taken[s.Name]; !known {
+			l.Note(&archive.Report{Snapshot: s.Name})
+			testtree.Equal(l.T, "snapshot "+s.Name, want, l.Taken[s.Name], l.Without)
+			found++
+		}
+	}
+	return found
+}
+
+var ErrStopped = errors.New("stopped")
+
+// judged takes a snapshot that is measured against a base line and sets off tripwires.
+func (l *Lab) Judged(base string, want ...archive.Tripwire) *archive.Report {
+	l.T.Helper()
+	rep, err := snapshot.Run(l.T.Context(), l.Src, l.Arch, l.Opt)
+	if err != nil {
+		l.T.Fatalf("run: %v", err)
+	}
+	l.Note(rep)
+	got := ""
+	if rep.Baseline != nil {
+		got = rep.Baseline.Snapshot
+	}
+	if got != base {
+		l.T.Errorf("%s is measured against %q; want %q", rep.Snapshot, got, base)
+	}
+	if !slices.Equal(rep.Tripwires, want) {
+		l.T.Errorf("%s sets off %q; want %q (%+v)", rep.Snapshot, rep.Tripwires, want, rep.Baseline)
+	}
+	return rep
+}
+
+// nightly makes each run of l take place a day after the one before.
+func (l *Lab) Nightly() {
+	at := time.Date(2026, 11, 1, 2, 0, 0, 0, time.UTC)
+	l.Opt.Now = func() time.Time { return at.AddDate(0, 0, len(l.Order)) }
+}
+
+// latestIs makes sure that "latest" points at the newest snapshot.
+func (l *Lab) LatestIs(name string) {
+	l.T.Helper()
+	if target, err := os.Readlink(l.Path(archive.LatestLink)); err != nil || target != name {
+		l.T.Errorf("latest: %s, %v; want %s", target, err, name)
+	}
+}

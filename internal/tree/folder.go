@@ -81,8 +81,8 @@ func (f *Folder) BeginBase(top *Folder, paths ...string) {
 	f.walk, f.parent, f.paths = top.walk, top, paths
 }
 
-// BeginTop makes f, the top, the folder of that path in each of the trees: the walk begins in the middle of them.
-func (f *Folder) BeginTop(path string) { f.paths = slices.Repeat([]string{path}, maxRoots) }
+// BeginTop makes f the top of a walk that begins in the middle of the trees, by its path in each of them.
+func (f *Folder) BeginTop(paths ...string) { f.paths = paths }
 
 // Name is the folder's name in the one above; "" for the top and a base.
 func (f *Folder) Name() string { return f.name }

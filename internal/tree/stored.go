@@ -61,3 +61,7 @@ func OpenedStored(fd int, err error) (int, error) {
 	}
 	return fd, nil
 }
+
+// StoredRoot is the snapshot with handle dir as a tree of a walk. Where one of its folders cannot be opened, only entries
+// whose content lies in that folder suffer from it.
+func StoredRoot(dir int) Root { return Root{Dir: dir, Optional: true, Op: "open stored folder"} }

@@ -3,11 +3,9 @@ package tarball
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"snapcopy/index"
-	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/pax"
 	"snapcopy/internal/tree"
@@ -16,92 +14,41 @@ import (
 // dir is a directory of the snapshot that is being written. The top is the snapshot's root; if only some paths are
 // wanted, there is one base below it for each path: the folder of the snapshot that holds the path, by its whole path.
 type dir struct {
-	dirhandles.Dir[*dir]
-	parent *dir
-	name   string
-	base   bool
-	entry  index.Entry // of a base: none
-	src    int         // its handle; NoDir: it is not there
-	lost   error       // why it is not
+	tree.Folder
+	entry index.Entry // of a base: none
 }
 
-// path is the directory's path in the snapshot.
-func (d *dir) path() string {
-	inside, above := d.inside()
-	if inside == "" {
-		return above.name
-	}
-	return index.Join(above.name, inside)
-}
-
-// inside is the directory's path below above, which is the top or a base.
-func (d *dir) inside() (path string, above *dir) {
-	var names []string
-	for above = d; above.parent != nil && !above.base; above = above.parent {
-		names = append(names, above.name)
-	}
-	slices.Reverse(names)
-	return strings.Join(names, "/"), above
-}
-
-func (d *dir) child(name string) string { return index.Join(d.path(), name) }
+// The trees of the walk: the snapshot, and the archive, which has only paths: its members' names.
+const (
+	stored = iota
+	member
+)
 
 // member is the name in the archive of an entry of d.
-func (d *dir) member(name string) string {
-	path, above := d.inside()
-	if path != "" {
-		name = path + "/" + name
-	}
-	if above.base {
-		return name
-	}
-	return "./" + name
-}
+func (d *dir) member(name string) string { return index.Join(d.ownMember(), name) }
 
-// ownMember is the name in the archive of d itself, which is not a base.
-func (d *dir) ownMember() string {
-	if d.parent == nil {
-		return "."
-	}
-	return d.parent.member(d.name)
-}
+// ownMember is the name in the archive of d itself.
+func (d *dir) ownMember() string { return d.PathIn(member) }
 
 // start opens the root of the snapshot.
 func (t *run) start() error {
-	t.dirs.Open = func(d *dir) error {
-		if d.lost == nil {
-			d.src, d.lost = tree.OpenedStored(fsat.OpenPath(t.snapshot, d.path()))
-		}
-		return nil
-	}
-	t.dirs.OpenFrom = func(d, below *dir) (bool, error) {
-		if below.src < 0 {
-			return false, nil
-		}
-		var err error
-		d.src, err = fsat.OpenParent(below.src)
-		return err == nil, nil
-	}
-	t.dirs.Close = func(d *dir) error {
-		err := fsat.Close(d.src)
-		d.src = fsat.NoDir
-		return err
-	}
 	t.top.entry = t.from.Catalog.Root()
+	t.top.BeginTop("", ".")
 	fd, err := fsat.OpenDir(t.snapshot, ".")
 	if err != nil {
 		return fmt.Errorf("open snapshot: %w", err)
 	}
-	t.top.src = fd
-	t.dirs.Start(&t.top.Dir, &t.top)
+	t.top.Put(stored, fd, nil)
+	t.dirs.Start(&t.top.Folder, tree.StoredRoot(t.snapshot), tree.Root{})
 	return nil
 }
 
 // selection writes one path.
 func (t *run) selection(s *tree.Selection) error {
-	base := &dir{parent: &t.top, name: s.Folder, base: true}
-	base.src, base.lost = tree.OpenedStored(fsat.OpenPath(t.snapshot, base.name))
-	if err := base.Enter(&t.top.Dir, base); err != nil {
+	base := new(dir)
+	base.BeginBase(&t.top.Folder, s.Folder, "")
+	_ = base.Open(stored) // told of what has its content there
+	if err := base.Enter(); err != nil {
 		return err
 	}
 	err := t.entry(base, &s.Entry)
@@ -134,7 +81,7 @@ func (t *run) entry(d *dir, e *index.Entry) error {
 		return t.failed(d, e, err)
 	}
 	if !t.opt.Exclude.Empty() {
-		if _, out := t.opt.Exclude.Match(d.child(e.Name), e.Type == index.Dir); out {
+		if _, out := t.opt.Exclude.Match(d.Child(e.Name), e.Type == index.Dir); out {
 			t.report.Excluded++
 			return nil
 		}
@@ -188,14 +135,11 @@ func (t *run) enter(parent *dir, e *index.Entry) (d *dir, err error) {
 	if err := parent.Acquire(); err != nil {
 		return nil, err
 	}
-	d = &dir{parent: parent, entry: *e}
+	d = &dir{entry: *e}
 	d.entry.Name = strings.Clone(e.Name) // the record need not stay in memory for it
-	d.name = d.entry.Name
-	d.src, d.lost = fsat.NoDir, parent.lost
-	if parent.src >= 0 {
-		d.src, d.lost = tree.OpenedStored(fsat.OpenDir(parent.src, d.name))
-	}
-	return d, errors.Join(d.Enter(&parent.Dir, d), parent.Release())
+	d.Begin(&parent.Folder, d.entry.Name)
+	_ = d.Open(stored) // told of what has its content there
+	return d, errors.Join(d.Enter(), parent.Release())
 }
 
 // entries writes what is in a directory.

@@ -38,7 +38,7 @@ const maxRanges = 1 << 20
 
 // file writes a regular file. Its header is written when the content is known to be right.
 func (t *run) file(d *dir, e *index.Entry) (err error) {
-	src, st, err := tree.OpenStored(d.src, d.lost, e)
+	src, st, err := tree.OpenStored(d.FD(stored), d.Lost(stored), e)
 	if err != nil {
 		return err
 	}

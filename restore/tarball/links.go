@@ -85,7 +85,7 @@ func (t *run) linkLate(g *group) error {
 		n := &g.late[0]
 		t.late--
 		err := t.link(n.dir, &n.entry, g)
-		if err == nil && !n.dir.base {
+		if err == nil && n.dir.ownMember() != "" {
 			err = t.begin(n.dir.ownMember(), &n.dir.entry, &pax.Header{Kind: pax.Folder})
 		}
 		if err != nil {

@@ -25,7 +25,6 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
-	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/exclude"
 	"snapcopy/internal/filecopy"
 	"snapcopy/internal/fsat"
@@ -86,7 +85,7 @@ type run struct {
 	selected []tree.Selection // nil: the whole snapshot
 	snapshot int              // handle of the snapshot's folder
 	top      dir
-	dirs     dirhandles.Set[*dir]
+	dirs     tree.Walk
 	groups   map[tree.GroupKey]*group
 	late     int // names kept in groups
 	copier   filecopy.Copier
@@ -202,7 +201,7 @@ func (t *run) add(d *dir, e *index.Entry, what tree.Action) {
 		t.report.Linked++
 	}
 	if t.opt.Item != nil {
-		t.opt.Item(tree.Item{Path: d.child(e.Name), Action: what, Type: e.Type, Size: e.Size})
+		t.opt.Item(tree.Item{Path: d.Child(e.Name), Action: what, Type: e.Type, Size: e.Size})
 	}
 }
 
@@ -215,7 +214,7 @@ func (t *run) failed(d *dir, e *index.Entry, err error) error {
 	case errors.As(err, &write):
 		return fmt.Errorf("write archive: %w", write.Err)
 	case errors.Is(err, errUnsteady):
-		return fmt.Errorf("%q: %w", d.child(e.Name), err)
+		return fmt.Errorf("%q: %w", d.Child(e.Name), err)
 	}
 	t.list(d, e, err)
 	return nil
@@ -223,7 +222,7 @@ func (t *run) failed(d *dir, e *index.Entry, err error) error {
 
 // list puts an entry on the list of those that are not in the archive.
 func (t *run) list(d *dir, e *index.Entry, err error) {
-	item := tree.FailedEntry(d.child(e.Name), e, err)
+	item := tree.FailedEntry(d.Child(e.Name), e, err)
 	t.failures.Add(item)
 	if errors.Is(err, ErrNotInTar) {
 		t.report.NotInTar += item.Entries()

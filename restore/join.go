@@ -58,7 +58,7 @@ func (r *run) isFull(w *worker, d *dir, e *index.Entry, st *fsat.Stat, group *li
 	if st.Nlink >= space.LinkLimit {
 		return true, nil
 	}
-	from, err := w.folders.open(r, group.dir)
+	from, err := w.folders.Get(group.dir)
 	if err != nil {
 		return false, err
 	}

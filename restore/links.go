@@ -136,7 +136,7 @@ func (r *run) linkToGroup(w *worker, d *dir, name string, over *fsat.Stat, group
 	from := d.handles.dst
 	if group.dir != d {
 		var err error
-		if from, err = w.folders.open(r, group.dir); err != nil {
+		if from, err = w.folders.Get(group.dir); err != nil {
 			return false, err
 		}
 	}
@@ -191,48 +191,6 @@ type madeInode struct {
 
 func madeOf(st *fsat.Stat) madeInode {
 	return madeInode{tree.IDOf(st), st.UID, st.GID, st.Size, st.Mtime}
-}
-
-// folderCache keeps open the folders to which links were made last. It belongs to one worker.
-type folderCache struct {
-	next int
-	list [4]struct {
-		dir *dir
-		fd  int
-	}
-}
-
-func (c *folderCache) open(r *run, d *dir) (int, error) {
-	for i := range c.list {
-		if c.list[i].dir == d {
-			return c.list[i].fd, nil
-		}
-	}
-	slot := &c.list[c.next]
-	c.next = (c.next + 1) % len(c.list)
-	if slot.dir != nil {
-		slot.dir = nil
-		if err := fsat.Close(slot.fd); err != nil {
-			return fsat.NoDir, err
-		}
-	}
-	fd, err := r.openTargetDir(d)
-	if err != nil {
-		return fsat.NoDir, err
-	}
-	slot.dir, slot.fd = d, fd
-	return fd, nil
-}
-
-func (c *folderCache) close() error {
-	var errs []error
-	for i := range c.list {
-		if c.list[i].dir != nil {
-			errs = append(errs, fsat.Close(c.list[i].fd))
-			c.list[i].dir = nil
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // lateWork is what can only be done when everything else is there.
@@ -308,7 +266,7 @@ func (r *run) linkIntoLeft(w *worker, n *lateName) (linked bool, err error) {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, fsat.Close(to)) }()
-	from, err := w.folders.open(r, n.group.dir)
+	from, err := w.folders.Get(n.group.dir)
 	if err != nil {
 		return false, err
 	}

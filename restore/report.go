@@ -10,6 +10,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/filecopy"
+	"snapcopy/internal/folders"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/tree"
 )
@@ -88,7 +89,7 @@ type worker struct {
 	copier  filecopy.Copier
 	entries [chunk]index.Entry
 	pos     [chunk]int
-	folders folderCache
+	folders folders.Cache[*dir] // to which links were made last
 	xattrs  tree.XattrCache
 	scratch scratch
 	random  uint64 // for the names of what it has under construction

@@ -209,6 +209,9 @@ func start(ctx context.Context, from archive.Source, paths []string, to string, 
 	}
 	r.groups.init(r.whole)
 	r.workers = newWorkers(opt.threads(), opt.Progress)
+	for i := range r.workers {
+		r.workers[i].folders.Open, r.workers[i].folders.Most = r.openTargetDir, 4
+	}
 	if err := r.openTop(selected); err != nil {
 		return nil, err
 	}
@@ -396,7 +399,7 @@ func (r *run) close() error {
 	errs := []error{r.dirs.CloseAll()}
 	for i := range r.workers {
 		w := &r.workers[i]
-		errs = append(errs, w.folders.close(), w.scratch.close())
+		errs = append(errs, w.folders.Close(), w.scratch.close())
 	}
 	return errors.Join(append(errs, fsat.Close(r.target), fsat.Close(r.snapshot))...)
 }

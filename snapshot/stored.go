@@ -192,7 +192,7 @@ type storedFiles struct {
 	mu       sync.Mutex
 	catalogs map[string]*index.Catalog // nil value: there is none, or it cannot be used
 	order    []string                  // of catalogs, the oldest first
-	folders  folders.Cache
+	folders  folders.Cache[string]
 }
 
 // maxCatalogs bounds the catalogs open at once; each caches some of its blocks.
@@ -200,7 +200,7 @@ const maxCatalogs = 4
 
 func (s *storedFiles) init(a *archive.Archive) {
 	s.archive, s.catalogs = a, make(map[string]*index.Catalog)
-	s.folders.Init(a.Root)
+	s.folders.Open = func(path string) (int, error) { return fsat.OpenPath(a.Root, path) }
 }
 
 func (s *storedFiles) close() error {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"snapcopy/index"
+	"snapcopy/internal/folders"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/inodeset"
 )
@@ -187,8 +188,9 @@ func (g *Forgetter) dropIn(name string, names map[uint64]uint32) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
-	f := goneFolder{top: g.Archive.trashPath(name), fd: fsat.NoDir}
-	defer func() { err = errors.Join(err, f.close()) }()
+	f := goneFolder{top: g.Archive.trashPath(name)}
+	f.used = folders.Cache[string]{Open: f.open, Most: 1}
+	defer func() { err = errors.Join(err, f.used.Close()) }()
 	err = c.Walk(func(dir string, _ *index.Record, e *index.Entry) error {
 		switch {
 		case g.Ctx.Err() != nil:
@@ -222,42 +224,41 @@ func (g *Forgetter) dropIn(name string, names map[uint64]uint32) (err error) {
 
 // goneFolder looks at the files of a snapshot in the trash; the folder used last stays open.
 type goneFolder struct {
-	top string
-	dir string
-	fd  int
+	top  string
+	dir  string // asked for last, a copy
+	used folders.Cache[string]
 }
 
-func (f *goneFolder) close() error { return fsat.Close(f.fd) }
+func (f *goneFolder) open(dir string) (fd int, err error) {
+	top, err := fsat.OpenRoot(f.top)
+	if err != nil {
+		return fsat.NoDir, err
+	}
+	var below []string
+	if dir != "" {
+		below = strings.Split(dir, "/")
+	}
+	fd, err = fsat.OpenBelow(top, below)
+	if closeErr := fsat.Close(top); closeErr != nil {
+		return fsat.NoDir, errors.Join(closeErr, fsat.Close(fd))
+	}
+	return fd, err
+}
 
 // stat describes a file, if it can be reached.
-func (f *goneFolder) stat(dir, name string, st *fsat.Stat) (bool, error) {
-	if f.fd < 0 || f.dir != dir {
-		if err := f.close(); err != nil {
-			return false, err
-		}
-		f.fd = fsat.NoDir
-		top, err := fsat.OpenRoot(f.top)
-		if err != nil {
-			return false, ignoreUnreachable(err)
-		}
-		var below []string
-		if dir != "" {
-			below = strings.Split(dir, "/")
-		}
-		fd, err := fsat.OpenBelow(top, below)
-		if closeErr := fsat.Close(top); closeErr != nil {
-			return false, errors.Join(closeErr, fsat.Close(fd))
-		}
-		if fsat.IsOtherType(err) { // so the name is not below it
-			return false, nil
-		}
-		if err != nil {
-			return false, ignoreUnreachable(err)
-		}
-		f.dir, f.fd = strings.Clone(dir), fd
+func (f *goneFolder) stat(dir, name string, st *fsat.Stat) (reached bool, err error) {
+	if dir != f.dir {
+		f.dir = strings.Clone(dir)
 	}
-	err := fsat.StatAt(f.fd, name, st)
-	return err == nil, ignoreUnreachable(err)
+	err = f.used.In(f.dir, func(fd int) error {
+		err := fsat.StatAt(fd, name, st)
+		reached = err == nil
+		return ignoreUnreachable(err)
+	})
+	if fsat.IsOtherType(err) { // so the name is not below it
+		return false, nil
+	}
+	return reached, ignoreUnreachable(err)
 }
 
 // ignoreUnreachable passes on what is not simply the lack of a name or of permission.

@@ -1,6 +1,5 @@
-// Package folders keeps folders open that are asked for by their paths, again and again and in no order: those opened
-// last, of one tree. A path is walked element by element from the handle of its top, so its length does not matter and no
-// symbolic link is followed.
+// Package folders keeps folders open that are asked for again and again and in no order: those opened last. How a folder
+// is opened is up to its user, who names it by a path, or by a value of its own.
 package folders
 
 import (
@@ -10,49 +9,75 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// most is how many folders a Cache keeps open.
-const most = 32
+// usual is how many folders a Cache keeps open if its user does not say.
+const usual = 32
 
-// A Cache keeps folders of one tree open. Several goroutines may use it at once.
-type Cache struct {
+// Cache keeps folders open. Open and Most are set before it is used.
+type Cache[K comparable] struct {
+	Open func(key K) (int, error)
+	Most int // folders open at a time; 0: 32
+
 	mu    sync.Mutex
-	root  int
-	open  map[string]int
-	order []string
+	open  map[K]int
+	order []K // of the folders in open, the one opened first in front
 }
 
-// Init makes the cache one of the tree below root, a handle that stays the caller's.
-func (c *Cache) Init(root int) { c.root, c.open = root, make(map[string]int) }
+// In calls do with a folder, which stays open until do returns. Several goroutines may call it at once; one after the
+// other has its turn.
+func (c *Cache[K]) In(key K, do func(fd int) error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fd, err := c.get(key)
+	if err != nil {
+		return err
+	}
+	return do(fd)
+}
 
-// Close closes the folders.
-func (c *Cache) Close() error {
+// Get gives a folder that stays open until the next call, for a cache that one goroutine alone uses.
+func (c *Cache[K]) Get(key K) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.get(key)
+}
+
+func (c *Cache[K]) get(key K) (int, error) {
+	if fd, ok := c.open[key]; ok {
+		return fd, nil
+	}
+	most := c.Most
+	if most == 0 {
+		most = usual
+	}
+	if len(c.order) >= most {
+		first := c.order[0]
+		fd := c.open[first]
+		delete(c.open, first)
+		c.order = append(c.order[:0], c.order[1:]...)
+		if err := fsat.Close(fd); err != nil {
+			return fsat.NoDir, err
+		}
+	}
+	fd, err := c.Open(key)
+	if err != nil {
+		return fsat.NoDir, err
+	}
+	if c.open == nil {
+		c.open = make(map[K]int)
+	}
+	c.open[key] = fd
+	c.order = append(c.order, key)
+	return fd, nil
+}
+
+// Close closes the folders. The cache can be used again.
+func (c *Cache[K]) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	var errs []error
 	for _, fd := range c.open {
 		errs = append(errs, fsat.Close(fd))
 	}
+	c.open, c.order = nil, nil
 	return errors.Join(errs...)
-}
-
-// In calls do with the folder at path; the folder stays open until do returns.
-func (c *Cache) In(path string, do func(fd int) error) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	fd, ok := c.open[path]
-	if !ok {
-		var err error
-		if fd, err = fsat.OpenPath(c.root, path); err != nil {
-			return err
-		}
-		if len(c.order) == most {
-			oldest := c.order[0]
-			c.order = append(c.order[:0], c.order[1:]...)
-			if err := fsat.Close(c.open[oldest]); err != nil {
-				return errors.Join(err, fsat.Close(fd))
-			}
-			delete(c.open, oldest)
-		}
-		c.open[path] = fd
-		c.order = append(c.order, path)
-	}
-	return do(fd)
 }

@@ -26,8 +26,8 @@ type Local struct {
 	began  time.Time // by the clock of the file systems
 	fd     int
 	dev    uint64
-	opened folders.Cache
-	synced sync.Map // by device number: func() error
+	opened folders.Cache[string] // by path
+	synced sync.Map              // by device number: func() error
 
 	mu       sync.Mutex
 	failures []error
@@ -40,7 +40,7 @@ func OpenLocal(path string, f *filter.Filter) (*Local, error) {
 	if l.fd, err = fsat.OpenRoot(path); err != nil {
 		return nil, &fs.PathError{Op: "open source", Path: path, Err: err}
 	}
-	l.opened.Init(l.fd)
+	l.opened.Open = func(path string) (int, error) { return fsat.OpenPath(l.fd, path) }
 	return l, nil
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync"
 
 	"snapcopy/index"
 	"snapcopy/internal/extsort"
@@ -202,25 +201,9 @@ func (c *counting) shares(t *setTable) {
 
 // compare finds what each snapshot from first on has more or less than the one before it.
 func (c *counting) compare(first int, events *extsort.Sorter[event]) error {
-	ctx, cancel := context.WithCancelCause(c.ctx)
-	defer cancel(nil)
-	numbers := make(chan int)
-	var wait sync.WaitGroup
-	for range min(c.opt.Threads, len(c.list)-first) {
-		wait.Go(func() {
-			for n := range numbers {
-				if err := c.compareOne(ctx, n, events); err != nil {
-					cancel(err)
-				}
-			}
-		})
-	}
-	for n := first; n < len(c.list) && ctx.Err() == nil; n++ {
-		numbers <- n
-	}
-	close(numbers)
-	wait.Wait()
-	return context.Cause(ctx)
+	return workers.Each(c.ctx, c.opt.Threads, len(c.list)-first, func(ctx context.Context, i int) error {
+		return c.compareOne(ctx, first+i, events)
+	})
 }
 
 func (c *counting) compareOne(ctx context.Context, n int, events *extsort.Sorter[event]) (err error) {

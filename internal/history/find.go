@@ -11,6 +11,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/exclude"
 	"snapcopy/internal/pair"
+	"snapcopy/internal/workers"
 )
 
 // ErrPattern is wrapped by the error for a pattern that can match nothing.
@@ -133,7 +134,7 @@ func (f *finder) folder(path string, forms []sameFolder) error {
 // open reads the records of a folder's forms, which are in different catalogs.
 func (f *finder) open(forms []sameFolder) ([]*open, error) {
 	list := make([]*open, len(forms))
-	read := func(i int) error {
+	read := func(_ context.Context, i int) error {
 		rec, err := f.h.read(forms[i].in, forms[i].child)
 		if err != nil {
 			return err
@@ -142,9 +143,9 @@ func (f *finder) open(forms []sameFolder) ([]*open, error) {
 		return nil
 	}
 	if len(forms) == 1 {
-		return list, read(0)
+		return list, read(f.ctx, 0)
 	}
-	return list, parallel(f.ctx, len(forms), read)
+	return list, workers.Each(f.ctx, workers.Number(0), len(forms), read)
 }
 
 // entry deals with one name in all forms of its folder; row is what they contain under it.

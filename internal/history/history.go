@@ -41,7 +41,7 @@ type Unusable struct {
 func OpenHistory(ctx context.Context, refs []Ref) (*History, error) {
 	h := new(History)
 	catalogs, errs := make([]*index.Catalog, len(refs)), make([]error, len(refs))
-	err := parallel(ctx, len(refs), func(i int) error {
+	err := workers.Each(ctx, workers.Number(0), len(refs), func(_ context.Context, i int) error {
 		if catalogs[i], errs[i] = index.Open(refs[i].Catalog); errs[i] == nil {
 			catalogs[i].KeepBlocks(allBlocks / len(refs))
 		}
@@ -92,36 +92,6 @@ func (h *History) Source() string {
 		return ""
 	}
 	return h.past[len(h.past)-1].catalog.Summary().Source
-}
-
-// parallel calls do for 0 to n-1, in as many goroutines as there are processors. After an error it starts no more.
-func parallel(ctx context.Context, n int, do func(i int) error) error {
-	var mu sync.Mutex
-	var failed error
-	next := 0
-	take := func() (int, bool) {
-		mu.Lock()
-		defer mu.Unlock()
-		if failed == nil && ctx.Err() != nil {
-			failed = context.Cause(ctx)
-		}
-		next++
-		return next - 1, next <= n && failed == nil
-	}
-	var group sync.WaitGroup
-	for range min(n, workers.Number(0)) {
-		group.Go(func() {
-			for i, ok := take(); ok; i, ok = take() {
-				if err := do(i); err != nil {
-					mu.Lock()
-					failed = cmp.Or(failed, err)
-					mu.Unlock()
-				}
-			}
-		})
-	}
-	group.Wait()
-	return failed
 }
 
 // sighting is what one snapshot has under a path. Its positions are those of the catalog in.
@@ -191,7 +161,7 @@ func (h *History) at(ctx context.Context, path string, miss missed) ([]sighting,
 		}
 		next := make([]sighting, len(list))
 		var mu sync.Mutex
-		err := parallel(ctx, len(groups), func(i int) error {
+		err := workers.Each(ctx, workers.Number(0), len(groups), func(_ context.Context, i int) error {
 			g := &groups[i]
 			rec, err := h.read(g.in, g.child)
 			if err != nil {

@@ -264,7 +264,7 @@ func (l *live) findMoves() error {
 	for i := range l.workers {
 		spare <- &l.workers[i]
 	}
-	err := parallel(l.ctx, len(added), func(i int) error {
+	err := workers.Each(l.ctx, workers.Number(0), len(added), func(_ context.Context, i int) error {
 		w := <-spare
 		defer func() { spare <- w }()
 		return l.readAdded(w, &l.held[added[i]])

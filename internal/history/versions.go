@@ -9,6 +9,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/tree"
+	"snapcopy/internal/workers"
 )
 
 // Version is one state of a file or a directory, and the snapshots that hold it, one after another.
@@ -139,7 +140,7 @@ func (h *History) version(path string, seen []sighting, at, to int) Version {
 // countChanges compares the versions of a directory with what it was in the snapshots before them.
 func (h *History) countChanges(ctx context.Context, list []Version) error {
 	errs := make([]error, len(list))
-	err := parallel(ctx, len(list), func(i int) error {
+	err := workers.Each(ctx, workers.Number(0), len(list), func(_ context.Context, i int) error {
 		v := &list[i]
 		if v.Changes == nil || len(v.Changes) > 0 || v.first == 0 {
 			return nil

@@ -1,4 +1,4 @@
-// Package workers says how many goroutines do work that consists of system calls.
+// Package workers says how many goroutines do work that consists of system calls, and has them do it.
 package workers
 
 import (

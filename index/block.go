@@ -35,9 +35,9 @@ const (
 	blockSize = 128 << 10
 	// maxTail bounds the tail: blocks of half a terabyte of records.
 	maxTail = 64 << 20
-	// blockHeader is what stands before the compressed bytes of a block.
+	// blockHeader is the size of a block's header: kind, two lengths, checksum.
 	blockHeader = 1 + 4 + 4 + checksumSize
-	// maxPacked bounds the compressed bytes of a stream's block; zstd adds a few bytes to what it cannot compress.
+	// maxPacked bounds the compressed bytes of a stream's block; zstd makes incompressible bytes a little longer.
 	maxPacked = blockSize + blockSize/8
 
 	checksumSize = 16
@@ -100,7 +100,7 @@ func appendBlock(b []byte, kind byte, raw []byte) []byte {
 	return b
 }
 
-// openBlock returns the raw bytes of a block of the given kind, of at most limit bytes.
+// openBlock returns the raw bytes of a block of the given kind; limit bounds them.
 func openBlock(b []byte, kind byte, limit uint32) ([]byte, error) {
 	if len(b) < blockHeader {
 		return nil, errShort
@@ -125,7 +125,7 @@ func openBlock(b []byte, kind byte, limit uint32) ([]byte, error) {
 	return raw, nil
 }
 
-// blockRef says where a block of a stream is.
+// blockRef is the place of a block of a stream in the file.
 type blockRef struct {
 	offset int64  // in the file
 	size   uint32 // with its header

@@ -3,8 +3,8 @@ package index
 import "encoding/binary"
 
 const (
-	// largeSize is the size above which a file is worth a question before it is read: a smaller one is read in
-	// one piece anyway.
+	// largeSize is the size above which a file is looked up in the Bloom filter before it is read. A smaller file is
+	// read in one piece anyway.
 	largeSize = 1 << 20
 
 	// bloomPerRecord and bloomProbes give one wrong "may hold" in about 120 questions.
@@ -12,7 +12,7 @@ const (
 	bloomProbes    = 7
 )
 
-// sizeKey stands for a file's size and metadata in the Bloom filter; 0: the file is not in it.
+// sizeKey is the key in the Bloom filter of a file's size and metadata; 0 if the filter does not track that size.
 func sizeKey(size uint64, meta uint32) uint32 {
 	if size <= largeSize {
 		return 0
@@ -30,7 +30,7 @@ func newBloom(keys uint64) bloom {
 	return make(bloom, (keys*bloomPerRecord+63)/64*8)
 }
 
-// bit returns the place of probe i.
+// bit returns the place of probe i in the filter.
 func (b bloom) bit(key uint32, i uint64) (at uint64, mask byte) {
 	x := uint64(key) * 0x9E3779B97F4A7C15
 	n := (x>>32 + i*(x&0xFFFFFFFF|1)) % (uint64(len(b)) * 8)

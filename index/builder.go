@@ -15,10 +15,10 @@ import (
 	"snapcopy/internal/extsort"
 )
 
-// runRecords is how many additions are sorted in memory before they go to a temporary file: 3 MiB.
+// runRecords is the number of additions sorted in memory, 3 MiB, before they go to a temporary file.
 const runRecords = 1 << 16
 
-// additions is how records are sorted: a stored file that was added more than once gets the smallest of its locations.
+// additions is the order of the records added. A stored file added more than once keeps the smallest of its locations.
 var additions = extsort.Kind[record]{
 	Compare: func(a, b record) int { return compareIdentity(&a, &b) },
 	Join: func(a *record, b record) {
@@ -32,7 +32,7 @@ var additions = extsort.Kind[record]{
 }
 
 // Builder collects the newly stored files of a run, in bounded memory, and merges them into an index. Add may be
-// called from several goroutines. Close removes its temporary files.
+// called from several goroutines. Close removes the temporary files.
 type Builder struct {
 	sorter extsort.Sorter[record]
 
@@ -46,8 +46,8 @@ func NewBuilder(dir string) *Builder {
 	return &Builder{sorter: extsort.Sorter[record]{Kind: additions, Dir: dir, Name: "index-*.run", Limit: runRecords}}
 }
 
-// Add adds the entry at position pos of the record of directory dir. Anything but a regular file whose stored
-// inode is known is ignored. It does not keep e. An error of the temporary files is returned by Merge.
+// Add adds the entry at position pos of the record of directory dir. It ignores every entry but a regular file whose
+// stored inode is known, and does not keep e. Merge returns an error of the temporary files.
 func (b *Builder) Add(e *Entry, dir DirID, pos uint32) { b.add(e, 0, dir, pos) }
 
 func (b *Builder) add(e *Entry, snapshot uint32, dir DirID, pos uint32) {
@@ -71,10 +71,9 @@ func (b *Builder) Len() int {
 	return b.count
 }
 
-// Merge writes an index to path: all of old, which may be nil, and everything added, which belongs to snapshot.
-// A stored file that is in both, with the same content and metadata, gets its new location. The file at path is
-// replaced at once and durably, or not at all; old goes on showing what it was opened with. Merge may be called
-// once.
+// Merge writes an index to path: all records of old, which may be nil, and all additions, which belong to snapshot. A
+// stored file in both, with the same content and metadata, gets its new location. The file at path is replaced at once
+// and durably, or not at all; old stays open on the file that it was opened from. Merge may be called once.
 func (b *Builder) Merge(old *Index, snapshot string, path string) error {
 	if !validName(snapshot) {
 		return fmt.Errorf("write index %s: snapshot %q: %w", path, snapshot, errName)
@@ -100,7 +99,7 @@ func (b *Builder) merge(ctx context.Context, old *Index, names []string, number 
 	return b.write(ctx, func() (*record, error) { return scan.next(ctx) }, old.head.large, names, number, path)
 }
 
-// write is merge with what old gives, of which at most so many records are large; nil: nothing.
+// write merges the additions with the records of old, of which at most large are in the Bloom filter. old may be nil.
 func (b *Builder) write(ctx context.Context, old source, large uint64, names []string, number int,
 	path string) (err error) {
 	added, err := b.sorter.Merge()
@@ -133,18 +132,18 @@ func (b *Builder) Close() error { return b.sorter.Close() }
 // source returns records in ascending order, each valid until the next call, and nil at the end.
 type source func() (*record, error)
 
-// union gives additions and the records of an old index in ascending order; of a stored file that is in both, the
-// addition.
+// union merges additions and the records of an old index in ascending order. Where both have a stored file, the
+// addition wins.
 type union struct {
 	added *extsort.Merge[record]
 	first record // of added
-	more  bool   // first is one
+	more  bool   // first is valid
 	old   source
-	kept  *record // the first of old; nil: none is left
+	kept  *record // the first record left of old; nil: none
 	// number, unless negative, replaces the number of the snapshot of each addition.
 	number int
 
-	takeAdded, takeOld bool // the first of each goes, because it was given
+	takeAdded, takeOld bool // which of the two first records the last call consumed
 }
 
 func (u *union) next() (r *record, err error) {
@@ -187,7 +186,7 @@ type indexOut struct {
 	n    uint64 // number of the current page
 }
 
-// writeIndex writes a whole index to the empty file f. head has the snapshots, filter the right size.
+// writeIndex writes a whole index to the empty file f. head names the snapshots; filter has its final size.
 func writeIndex(ctx context.Context, f *os.File, head *indexHeader, filter bloom, next source) error {
 	head.bloomBits = uint64(len(filter)) * 8
 	blank := head.encode()
@@ -240,7 +239,7 @@ func (o *indexOut) records(ctx context.Context, next source, head *indexHeader, 
 	return first, o.flush()
 }
 
-// write adds b, which divides a page's payload, to the page, and writes the page when it is full.
+// write adds b, whose length divides a page's payload, to the page, and writes the page when it is full.
 func (o *indexOut) write(b []byte) error {
 	o.used += copy(o.page[o.used:pagePayload], b)
 	if o.used == pagePayload {
@@ -249,7 +248,7 @@ func (o *indexOut) write(b []byte) error {
 	return nil
 }
 
-// flush writes the page, unless it is empty.
+// flush writes the page unless it is empty.
 func (o *indexOut) flush() error {
 	if o.used == 0 {
 		return nil
@@ -262,7 +261,7 @@ func (o *indexOut) flush() error {
 	return err
 }
 
-// payload writes b, cut into as many pages as it takes.
+// payload writes b as a sequence of pages.
 func (o *indexOut) payload(b []byte) error {
 	for len(b) > 0 {
 		n := min(len(b), pagePayload)

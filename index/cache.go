@@ -2,7 +2,7 @@ package index
 
 import "sync"
 
-// block is a decompressed block; rows only of the directory table.
+// block is a decompressed block. Only a block of the directory table has rows.
 type block struct {
 	raw  []byte
 	rows []row
@@ -13,7 +13,7 @@ type blockKey struct {
 	number int
 }
 
-// blockCache keeps the blocks used last: 32 of 128 KiB, or fewer.
+// blockCache keeps the blocks used last: at most 32 of 128 KiB each.
 type blockCache struct {
 	sync.Mutex
 	clock uint64
@@ -80,8 +80,8 @@ func (c *recordCache) put(r *Record) {
 	c.next = (c.next + 1) % len(c.records)
 }
 
-// KeepBlocks sets how many blocks of 128 KiB the catalog keeps in memory, 1 to 32, instead of the 32 used last. A program
-// that has many catalogs open, and goes through each from its beginning to its end, does with a few.
+// KeepBlocks limits the blocks that the catalog caches, of 128 KiB each, to 1 to 32 (the default). A program that
+// reads many catalogs from beginning to end needs only a few for each.
 func (c *Catalog) KeepBlocks(n int) {
 	b := &c.blocks
 	b.Lock()

@@ -28,8 +28,8 @@ type Catalog struct {
 	recent recordCache
 }
 
-// Open opens the catalog at path and reads its tail. The error wraps ErrDamaged if the file is not a complete
-// catalog, or not even a file, ErrNewer if it is one that this release cannot read, and os.ErrNotExist if there is none.
+// Open opens the catalog at path and reads its tail. The error wraps ErrDamaged if path is not a regular file or not a
+// complete catalog, ErrNewer if a later release wrote the catalog, and os.ErrNotExist if path does not exist.
 func Open(path string) (*Catalog, error) {
 	f, err := plainfile.Open(path)
 	if err != nil {
@@ -85,8 +85,8 @@ func (c *Catalog) open() error {
 	return nil
 }
 
-// FileHash returns the hash of the file that its end states: two catalogs with the same are the same. It is not compared
-// with the content, which Check does.
+// FileHash returns the hash that the footer states; equal hashes mean equal catalogs. Only Check compares it with the
+// content.
 func (c *Catalog) FileHash() Hash { return c.hash }
 
 func (c *Catalog) checkHeader(b []byte) error {
@@ -99,7 +99,7 @@ func (c *Catalog) checkHeader(b []byte) error {
 	return c.checkVersion(0, b[8:headerSize])
 }
 
-// checkVersion reads a version and the six zero bytes after it.
+// checkVersion checks a version number and the six zero bytes after it.
 func (c *Catalog) checkVersion(offset int64, b []byte) error {
 	if v := binary.BigEndian.Uint16(b); v > catalogVersion {
 		return fmt.Errorf("read %s: %w (version %d; known: %d)", c.path, ErrNewer, v, catalogVersion)
@@ -124,7 +124,7 @@ func (c *Catalog) checkFooter(b []byte) (tail int64, err error) {
 	return int64(length), nil
 }
 
-// pread returns n bytes at offset. n is never more than the file is long.
+// pread returns n bytes at offset. n never exceeds the size of the file.
 func (c *Catalog) pread(offset, n int64) ([]byte, error) {
 	return preadFile(c.f, offset, n)
 }
@@ -133,19 +133,19 @@ func (c *Catalog) damaged(offset int64, reason error) error {
 	return &DamageError{Path: c.path, Offset: offset, Reason: reason}
 }
 
-// Close closes the file. Records that were read stay valid.
+// Close closes the file. Records already read stay valid.
 func (c *Catalog) Close() error { return c.f.Close() }
 
 // Root returns the entry of the root directory; its name is "".
 func (c *Catalog) Root() Entry { return c.tail.root }
 
-// Summary returns what the run wrote about the snapshot.
+// Summary returns the summary that the run wrote.
 func (c *Catalog) Summary() Summary { return c.tail.summary }
 
 // Devices returns the source's device numbers in the order of Entry.Dev.
 func (c *Catalog) Devices() []uint64 { return slices.Clone(c.tail.devices) }
 
-// Dirs returns how many directories were numbered: every DirID in the catalog is below it.
+// Dirs returns the number of directories that were numbered: every DirID in the catalog is smaller.
 func (c *Catalog) Dirs() uint64 { return c.tail.dirs.rows }
 
 // ReadDir reads the record at pos, an Entry's Child, and validates all of it.
@@ -154,7 +154,7 @@ func (c *Catalog) ReadDir(pos uint64) (*Record, error) {
 	return r, err
 }
 
-// readRecord also returns the position of the next record.
+// readRecord is ReadDir that also returns the position of the next record.
 func (c *Catalog) readRecord(pos uint64) (r *Record, next uint64, err error) {
 	if pos == 0 || pos > c.tail.records.raw {
 		return nil, 0, c.damaged(c.end, fmt.Errorf("no record at position %d: %w", pos, errRange))
@@ -163,7 +163,7 @@ func (c *Catalog) readRecord(pos uint64) (r *Record, next uint64, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	r, err = decodeRecord(body, pos, c.tail.settled)
+	r, err = decodeRecord(body, pos, c.tail.finalBlocks)
 	if err == nil && uint64(r.id) >= c.tail.dirs.rows {
 		err = fmt.Errorf("directory %d: %w", r.id, errNoDir)
 	}
@@ -189,7 +189,7 @@ func (c *Catalog) Xattrs(ref XattrRef) ([]Xattr, error) {
 	return set, nil
 }
 
-// readXattrs returns the encoding of a set, and the reference of the next.
+// readXattrs returns the encoded set at ref, and the reference of the next set.
 func (c *Catalog) readXattrs(ref XattrRef) (b []byte, next XattrRef, err error) {
 	if ref == 0 || uint64(ref) > c.tail.xattrs.raw {
 		return nil, 0, c.damaged(c.end, fmt.Errorf("no extended attributes at %d: %w", ref, errRange))
@@ -198,8 +198,8 @@ func (c *Catalog) readXattrs(ref XattrRef) (b []byte, next XattrRef, err error) 
 	return b, XattrRef(end + 1), err
 }
 
-// readSized reads a length at offset at of a stream, and that many bytes after it, into a buffer of their own. It
-// also returns where they end. The buffer grows with what has really been read, not with what a length claims.
+// readSized reads a length at offset at of a stream, and that many bytes after it, into a new buffer. It also returns
+// the offset of their end. The buffer grows with the bytes read: a false length claims no memory.
 func (c *Catalog) readSized(s *stream, at uint64) (b []byte, end uint64, err error) {
 	first, err := c.block(s, int(at/blockSize))
 	if err != nil {
@@ -239,12 +239,12 @@ func (c *Catalog) readRaw(s *stream, b []byte, at, n uint64) ([]byte, error) {
 	return b, nil
 }
 
-// damagedAt says that what begins at an offset of a stream is damaged.
+// damagedAt reports damage at an offset of a stream.
 func (c *Catalog) damagedAt(s *stream, at uint64, reason error) error {
 	return c.damaged(s.blocks[at/blockSize].offset, reason)
 }
 
-// block returns a decompressed block, which nobody may change.
+// block returns a decompressed block. Callers must not change it.
 func (c *Catalog) block(s *stream, number int) (*block, error) {
 	key := blockKey{s.kind, number}
 	if b := c.blocks.get(key); b != nil {
@@ -279,7 +279,7 @@ type row struct {
 }
 
 func decodeRows(raw []byte, ref *blockRef) ([]row, error) {
-	rows := make([]row, 0, ref.rows) // at most half as many as bytes in the block
+	rows := make([]row, 0, ref.rows) // a row takes two bytes or more, which bounds rows
 	d := decoder{b: raw}
 	for i := range ref.rows {
 		id := uint64(ref.first) + uint64(i)
@@ -322,7 +322,7 @@ func (c *Catalog) row(id DirID) (row, error) {
 func (c *Catalog) names(id DirID) ([]string, error) {
 	var names []string
 	for id != 0 {
-		r, err := c.row(id) // its parent is a smaller number, so this ends
+		r, err := c.row(id) // the parent has a smaller number, so the loop ends
 		if err != nil {
 			return nil, err
 		}
@@ -365,9 +365,9 @@ func (c *Catalog) find(names []string) (Entry, bool, error) {
 	return e, true, nil
 }
 
-// Dir returns the record of the directory with number id. The error wraps fs.ErrNotExist if the directory
-// vanished before it was recorded. The last few records are kept, so that asking for many entries of one
-// directory reads it once.
+// Dir returns the record of the directory with number id. The error wraps fs.ErrNotExist if the directory vanished
+// before it was recorded. The last few records are cached, so that a caller who asks for many entries of one directory
+// reads it once.
 func (c *Catalog) Dir(id DirID) (*Record, error) {
 	if r := c.recent.get(id); r != nil {
 		return r, nil
@@ -394,7 +394,7 @@ func (c *Catalog) Dir(id DirID) (*Record, error) {
 	return r, nil
 }
 
-// At returns the entry at a position of the record of a directory: what a [Location] names.
+// At returns the entry that a [Location] names: its position in the record of a directory.
 func (c *Catalog) At(dir DirID, pos uint32) (Entry, bool, error) {
 	r, err := c.Dir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -407,7 +407,7 @@ func (c *Catalog) At(dir DirID, pos uint32) (Entry, bool, error) {
 	return e, ok, nil
 }
 
-// preadFile returns exactly n bytes at offset; a file that ends before is damaged.
+// preadFile returns exactly n bytes at offset; a file that ends earlier is damaged.
 func preadFile(f *os.File, offset, n int64) ([]byte, error) {
 	b := make([]byte, n)
 	if err := preadInto(f, offset, b); err != nil {

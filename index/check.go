@@ -8,13 +8,13 @@ import (
 	"github.com/zeebo/blake3"
 )
 
-// maxCheckedSets bounds the sets of extended attributes whose hash Check remembers.
+// maxCheckedSets bounds the sets of extended attributes whose hashes Check remembers.
 const maxCheckedSets = 1 << 16
 
-// Check proves the whole catalog: the hash of the file, every block, that every record is reached exactly once
-// from the root, under the name that the directory table gives it, with the hash and the totals that its parent
-// states, and that every reference to extended attributes leads to a set with the stated hash. It returns the
-// first damage it finds, or the error of ctx.
+// Check proves the whole catalog: the hash of the file; every block; that each record is reached exactly once from the
+// root, under the name in the directory table, with the hash and the totals that its parent states; and that each
+// reference to extended attributes leads to a set with the stated hash. Check returns the first damage, or the error
+// of ctx.
 func (c *Catalog) Check(ctx context.Context) error {
 	if err := c.checkFile(ctx); err != nil {
 		return err
@@ -119,8 +119,8 @@ func (c *Catalog) countRecords(ctx context.Context) (records uint64, err error) 
 	return records, nil
 }
 
-// treeCheck goes through the tree from the root. It need not remember what it has seen: every record is reached
-// under the parent and the name that the table has for its number, and no record holds a name twice.
+// treeCheck walks the tree from the root. It needs no list of records visited: each record is reached under the parent
+// and the name that the directory table has for its number, and no record contains a name twice.
 type treeCheck struct {
 	c       *Catalog
 	reached uint64
@@ -128,7 +128,7 @@ type treeCheck struct {
 	sets    map[XattrRef]Hash
 }
 
-// dir checks the directory that e, an entry of the directory parent, leads to.
+// dir checks the record of e, an entry of the directory parent, and all below.
 func (t *treeCheck) dir(ctx context.Context, e *Entry, parent DirID) error {
 	if err := ctx.Err(); err != nil {
 		return err

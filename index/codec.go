@@ -7,7 +7,7 @@ import (
 	"unsafe"
 )
 
-// Reasons for which a decoder refuses its input. They reach the user inside a DamageError.
+// Reasons why a decoder refuses its input. Users see them inside a DamageError.
 var (
 	errShort     = errors.New("data ends too early")
 	errVarint    = errors.New("number not in its shortest form")
@@ -23,7 +23,7 @@ var (
 	errTruncated = errors.New("file is cut short")
 )
 
-// maxName bounds one name, far above what any file system allows, so that a row fits in a block.
+// maxName bounds the length of a name, far above the limit of any file system, so that a row fits in a block.
 const maxName = 1<<16 - 1
 
 func appendUvarint(b []byte, v uint64) []byte { return binary.AppendUvarint(b, v) }
@@ -41,7 +41,7 @@ func appendTime(b []byte, t Time) []byte {
 	return binary.BigEndian.AppendUint32(appendSigned(b, t.Sec), t.Nsec)
 }
 
-// decoder takes values from the front of b. The first failure sticks in err; what is returned after it is zero.
+// decoder takes values from the front of b. The first failure sticks in err; every value after it is zero.
 type decoder struct {
 	b   []byte
 	off int
@@ -127,7 +127,7 @@ func (d *decoder) uint64() uint64 {
 	return 0
 }
 
-// string returns a view of the input: the caller sees to it that the input never changes.
+// string returns a view of the input, which must never change.
 func (d *decoder) string() string {
 	b := d.take(d.uvarint())
 	return unsafe.String(unsafe.SliceData(b), len(b))
@@ -150,7 +150,7 @@ func (d *decoder) time() Time {
 	return Time{Sec: sec, Nsec: d.nsec()}
 }
 
-// end returns what went wrong, or that something is left over.
+// end returns the first failure, or errTrailing if input is left.
 func (d *decoder) end() error {
 	if d.err == nil && d.left() > 0 {
 		return errTrailing

@@ -19,7 +19,7 @@ const (
 var typeNames = [...]string{"unknown kind of file", "file", "folder", "symbolic link", "FIFO", "socket",
 	"character device", "block device"}
 
-// String names the kind for people.
+// String returns the name of the kind, for people.
 func (t Type) String() string {
 	if int(t) >= len(typeNames) {
 		return typeNames[0]
@@ -33,48 +33,49 @@ type Hash [32]byte
 // Time is a point in time as file systems keep it: seconds since 1970 and nanoseconds.
 type Time = fsat.Time
 
-// Flags say what is special about an entry. The bits are part of the catalog format.
+// Flags mark the special circumstances of an entry. The bits are part of the catalog format.
 type Flags uint32
 
 const (
-	// Racy marks an entry that changed so close to the moment it was looked at that a later change could carry
-	// the same timestamps. The next run reads it again.
+	// Racy marks an entry that changed so shortly before the run looked at it that a later change could carry the same
+	// timestamps. The next run reads it again.
 	Racy Flags = 1 << iota
-	// Torn marks a file that went on changing while it was read, after every retry: what was read is stored.
+	// Torn marks a file that changed during every attempt to read it. The bytes of the last attempt are stored.
 	Torn
 	// Unread marks a directory that could not be listed completely; entries below it may be missing.
 	Unread
-	// NotStored marks an entry that exists in the catalog only: the archive's file system or the privileges of the
-	// run could not hold it (a device made without root, a symlink on FAT).
+	// NotStored marks an entry that exists in the catalog only, because the archive's file system or the privileges of
+	// the run could not store it (a device made without root, a symlink on FAT).
 	NotStored
-	// OwnerNotHeld, ModeNotHeld, TimeNotHeld and XattrsNotHeld mark metadata that the stored file does not carry;
-	// the catalog has the true value.
+	// OwnerNotHeld, ModeNotHeld, TimeNotHeld and XattrsNotHeld mark metadata that the stored file does not carry; the
+	// catalog has the true value.
 	OwnerNotHeld
 	ModeNotHeld
 	TimeNotHeld
 	XattrsNotHeld
-	// LinksNotHeld marks a name of a link group that the mirror could not keep together with the others, because
-	// of the file system's link limit, or because the links changed during the run.
+	// LinksNotHeld marks a name of a link group that the mirror could not keep together with the others, because of
+	// the file system's link limit or because the links changed during the run.
 	LinksNotHeld
-	// ZeroHash marks a file with a long run of zeros, whose Hash leaves them out (see docs/format.md): it is not the
-	// BLAKE3 hash that other programs compute.
+	// ZeroHash marks a file whose Hash leaves out a long run of zeros (see docs/format.md): it is not the BLAKE3 hash
+	// that other programs compute.
 	ZeroHash
-	// AtLinkLimit marks a file stored anew because the stored one could take no further name, and WasMissing one
-	// stored anew because the stored one was gone, or no longer as recorded.
+	// AtLinkLimit marks a file stored anew because the stored file could take no further name; WasMissing marks a file
+	// stored anew because the stored file was gone or differed from its record.
 	AtLinkLimit
 	WasMissing
 )
 
-// allFlags has every bit that the format knows.
+// allFlags is the set of all flags of the format.
 const allFlags = WasMissing<<1 - 1
 
-// NotHeld is the set of flags that say the mirror differs from the source and the catalog holds the truth.
+// NotHeld is the set of flags for everything that the archive's file system, or the privileges of the run, could not
+// store. The mirror differs from the source there; the catalog has the truth.
 const NotHeld = NotStored | OwnerNotHeld | ModeNotHeld | TimeNotHeld | XattrsNotHeld | LinksNotHeld
 
 // DirID numbers the directories of one catalog in the order the run entered them. The root is 0.
 type DirID uint32
 
-// XattrRef says where a catalog keeps a set of extended attributes; 0 is the empty set.
+// XattrRef is the place of a set of extended attributes in a catalog; 0 is the empty set.
 type XattrRef uint64
 
 // Xattr is one extended attribute. Its name includes the namespace ("user.note", "system.posix_acl_access").
@@ -82,7 +83,7 @@ type Xattr = fsat.Xattr
 
 // Entry is one name in a directory: everything the archive knows about it.
 type Entry struct {
-	// What the source held. The hash of a directory covers these fields of its entries.
+	// As in the source. The hash of a directory covers these fields of its entries.
 
 	Name      string // one path element, any bytes but '/' and NUL; "" for the root
 	Type      Type
@@ -98,19 +99,19 @@ type Entry struct {
 	Minor     uint32
 	XattrHash Hash // of the set of extended attributes; zero: none
 
-	// How to recognise it in the source, and where it is in the archive.
+	// How to recognise the entry in the source, and its place in the archive.
 
 	Dev    uint32 // number of the source file system within this catalog, 0 for the first
 	Ino    uint64 // inode number in the source; (Dev, Ino) names the link group if Nlink > 1
 	Ctime  Time
 	Stored uint64 // inode number in the archive; 0: unknown or NotStored
-	Blocks uint64 // allocated to that inode, of 512 bytes each, as when it was stored
+	Blocks uint64 // allocated to the stored inode, of 512 bytes each
 	Flags  Flags
 	Xattrs XattrRef
 	Child  uint64 // Dir: position of its record, never 0
 	Below  Totals // Dir: of everything below it
-	Inodes Sum    // Dir: equal in two directories only if the same inodes of the archive, with the same blocks, are below
-	Space  uint64 // Dir: where its Held is, never 0
+	Inodes Sum    // Dir: sum over the stored inodes below and their blocks, see Held
+	Space  uint64 // Dir: position of its Held, never 0
 }
 
 // Sum is the first half of a BLAKE3 hash.
@@ -119,15 +120,16 @@ type Sum [16]byte
 // Attrs are the file attributes that chattr(1) shows and changes, with the bits of ioctl_iflags(2).
 type Attrs uint32
 
-// KnownAttrs are those that say something about the file and not about how its file system stores it at the moment.
+// KnownAttrs is the set of attributes that say something about the file. The others say how its file system stores it
+// at the moment.
 const KnownAttrs Attrs = 0x1 | 0x2 | 0x4 | 0x8 | 0x10 | 0x20 | 0x40 | 0x80 | 0x400 | 0x4000 | 0x8000 | 0x10000 |
 	0x20000 | 0x800000 | 0x2000000 | 0x20000000 | 0x40000000
 
-// attrLetters goes with the bits, as chattr(1) and lsattr(1) have them.
+// attrLetters has the letters of chattr(1) and lsattr(1), by bit.
 var attrLetters = [32]byte{0: 's', 1: 'u', 2: 'c', 3: 'S', 4: 'i', 5: 'a', 6: 'd', 7: 'A', 10: 'm', 14: 'j', 15: 't',
 	16: 'D', 17: 'T', 23: 'C', 25: 'x', 29: 'P', 30: 'F'}
 
-// String gives the letters of lsattr(1), in the order of the bits.
+// String returns the letters of lsattr(1), in the order of the bits.
 func (a Attrs) String() string {
 	var b []byte
 	for i, letter := range attrLetters {
@@ -150,7 +152,7 @@ type Totals struct {
 	Structure uint64 // blocks of 512 bytes allocated to the directories; modulo 2^64
 }
 
-// count adds one entry, with everything below it, to t.
+// count adds an entry, with everything below it, to t.
 func (t *Totals) count(e *Entry) {
 	switch e.Type {
 	case Dir:
@@ -166,8 +168,8 @@ func (t *Totals) count(e *Entry) {
 	}
 }
 
-// HashXattrs gives the hash that a catalog keeps of a set of extended attributes, which must be sorted by name. It is
-// zero for the empty set and for one that a catalog cannot hold.
+// HashXattrs returns the hash that a catalog has for a set of extended attributes, which must be sorted by name. The
+// hash is zero for the empty set and for a set that the format cannot express.
 func HashXattrs(set []Xattr) Hash {
 	if len(set) == 0 {
 		return Hash{}

@@ -9,16 +9,16 @@ import (
 
 // Errors that callers tell apart with errors.Is. Every error that wraps ErrDamaged is a *DamageError.
 var (
-	// ErrDamaged says that a file is not what was written: cut short, changed, or no such file at all.
+	// ErrDamaged reports a file that was cut short or changed, or that is not a file of this kind at all.
 	ErrDamaged = errors.New("damaged")
-	// ErrNewer says that a file was written by a later release, in a format this one does not know.
+	// ErrNewer reports a file that a later release wrote, in a format that this release does not know.
 	ErrNewer = errors.New("written in a newer format")
 )
 
-// DamageError says where a file is damaged, and how.
+// DamageError is the place of a damage in a file, and its kind.
 type DamageError struct {
 	Path   string
-	Offset int64 // in the file; of the block or page with the damage
+	Offset int64 // of the damaged block or page
 	Reason error
 }
 
@@ -29,7 +29,7 @@ func (e *DamageError) Error() string {
 // Unwrap makes errors.Is find ErrDamaged.
 func (e *DamageError) Unwrap() []error { return []error{ErrDamaged, e.Reason} }
 
-// damagedKind makes damage of an error that says that something else, a pipe or a link, is in the place of the file.
+// damagedKind turns the error for a pipe, a link or another object in the place of the file into a DamageError.
 func damagedKind(path string, err error) error {
 	var kind *plainfile.KindError
 	if errors.As(err, &kind) {

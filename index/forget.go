@@ -6,21 +6,22 @@ import (
 	"slices"
 )
 
-// Forgetting takes snapshots out of an index whose folders were removed. A stored file that other snapshots hold, too,
-// gets its location in one of those; the others go. Which they are, it is told by catalogs:
+// Forgetting takes snapshots out of an index after their folders were removed. A stored file that other snapshots
+// contain as well gets a location in one of them; every other stored file leaves the index. Catalogs tell which is
+// which:
 //
-//	Affected  →  Look, catalog by catalog, until nothing is left to be found  →  Commit
+//	Affected  →  Look, catalog by catalog, until every stored file is found  →  Commit
 //
 // Memory is that of a Builder. Nothing changes before Commit.
 type Forgetting struct {
 	old     *Index
 	names   []string // of the snapshots in the new index
-	renamed []int    // the new number of each snapshot of the old index; negative: forgotten
+	renamed []int    // number in the new index of each snapshot of the old index; negative: forgotten
 	b       *Builder
 }
 
-// Forget begins to take the snapshots of old out of it for which gone is true. Temporary files go into tmpdir. old
-// stays open and is the caller's.
+// Forget begins to take the snapshots for which gone is true out of old. Temporary files go into tmpdir. The caller
+// closes old.
 func Forget(old *Index, gone func(snapshot string) bool, tmpdir string) *Forgetting {
 	f := &Forgetting{old: old, b: NewBuilder(tmpdir)}
 	for _, name := range old.head.snapshots {
@@ -34,7 +35,7 @@ func Forget(old *Index, gone func(snapshot string) bool, tmpdir string) *Forgett
 	return f
 }
 
-// Affected calls fn with the inode number of every stored file that the index finds in one of the snapshots to forget.
+// Affected calls fn with the inode number of every stored file whose location is in a snapshot to forget.
 func (f *Forgetting) Affected(ctx context.Context, fn func(stored uint64)) error {
 	return f.old.scan(ctx, func(r *record) error {
 		if f.renamed[r.snapshot()] < 0 {
@@ -44,8 +45,8 @@ func (f *Forgetting) Affected(ctx context.Context, fn func(stored uint64)) error
 	})
 }
 
-// Look adds the stored files of a snapshot that stays for which take is true. It asks about each name of a regular
-// file, and stops when more is false.
+// Look adds those stored files of a remaining snapshot for which take is true. It calls take for each name of a
+// regular file, and stops when more is false.
 func (f *Forgetting) Look(ctx context.Context, c *Catalog, take func(stored uint64) (take, more bool)) error {
 	name := c.Summary().Snapshot
 	number := slices.Index(f.names, name)
@@ -61,7 +62,7 @@ func (f *Forgetting) Look(ctx context.Context, c *Catalog, take func(stored uint
 	return err
 }
 
-// look goes through one catalog.
+// look walks one catalog.
 type look struct {
 	ctx    context.Context
 	c      *Catalog
@@ -98,10 +99,10 @@ func (l *look) dir(pos uint64) error {
 	return nil
 }
 
-// Commit writes the index to path, which is replaced at once and durably, or not at all.
+// Commit writes the index to path. The file is replaced at once and durably, or not at all.
 func (f *Forgetting) Commit(ctx context.Context, path string) error {
 	scan := indexScan{x: f.old}
-	var moved record // a copy: the scan compares with what it has returned last
+	var moved record // a copy: the scan compares each record with the one before
 	kept := func() (*record, error) {
 		for {
 			r, err := scan.next(ctx)

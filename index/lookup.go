@@ -14,8 +14,8 @@ import (
 	"snapcopy/internal/plainfile"
 )
 
-// Location says where a stored file is found: Entry is the position in the record of directory Dir in the catalog
-// of Snapshot (see [Catalog.At]).
+// Location is the place of a stored file: Entry is the position in the record of directory Dir in the catalog of
+// Snapshot (see [Catalog.At]).
 type Location struct {
 	Snapshot string
 	Dir      DirID
@@ -24,8 +24,8 @@ type Location struct {
 	Meta     uint32 // MetaFingerprint of the entry
 }
 
-// Index is an open content-hash index. Its methods may be called from several goroutines. It goes on showing the
-// file that was opened, also after a Merge has replaced it.
+// Index is an open content-hash index. Its methods may be called from several goroutines. It reads the file that was
+// opened even after a Merge has replaced it.
 type Index struct {
 	path  string
 	f     *os.File
@@ -34,7 +34,8 @@ type Index struct {
 	bloom bloom
 }
 
-// OpenIndex opens an index. The error wraps os.ErrNotExist, ErrDamaged or ErrNewer where that is the reason.
+// OpenIndex opens an index. The error wraps os.ErrNotExist if path does not exist, ErrDamaged if the file is not a
+// complete index, and ErrNewer if a later release wrote it.
 func OpenIndex(path string) (*Index, error) {
 	f, err := plainfile.Open(path)
 	if err != nil {
@@ -83,7 +84,7 @@ func (x *Index) readHeader(first []byte, size int64) error {
 	if err := x.head.decodeFields(first); err != nil {
 		return x.damaged(0, err)
 	}
-	// Everything read from here on is bounded by the length of the file.
+	// The length of the file bounds every allocation from here on.
 	if pages := x.head.allPages(); uint64(size)%pageSize != 0 || uint64(size)/pageSize != pages {
 		return x.damaged(0, fmt.Errorf("%w: file of %d bytes, not %d pages", errTruncated, size, pages))
 	}
@@ -126,7 +127,7 @@ func (x *Index) readBloom() error {
 	return nil
 }
 
-// readPages returns the payloads of n pages, one after the other.
+// readPages returns the payloads of n pages in sequence.
 func (x *Index) readPages(first, n uint64) ([]byte, error) {
 	payload := make([]byte, 0, n*pagePayload)
 	var page [pageSize]byte
@@ -156,22 +157,22 @@ func (x *Index) damaged(page uint64, reason error) error {
 // Close closes the file.
 func (x *Index) Close() error { return x.f.Close() }
 
-// Snapshots returns the names of the snapshots whose stored files the index holds.
+// Snapshots returns the names of the snapshots that the index covers.
 func (x *Index) Snapshots() []string { return slices.Clone(x.head.snapshots) }
 
 // Len returns the number of stored files.
 func (x *Index) Len() uint64 { return x.head.records }
 
-// Lookup calls visit for every stored file that may have the content h, until visit returns false. The index
-// keeps the first 20 bytes of a hash: the caller compares the whole with the entry in the catalog, and has to
-// expect that the location is outdated. A miss costs one read of 4 KiB.
+// Lookup calls visit for every stored file that may have the content h, until visit returns false. The index has only
+// the first 20 bytes of a hash, and a location may be outdated: the caller compares the whole hash with the entry in
+// the catalog. A miss costs one read of 4 KiB.
 func (x *Index) Lookup(h Hash, visit func(Location) bool) error {
 	var from record
 	copy(from[:], h[:hashSize])
 	return x.lookup(&from, hashSize, visit)
 }
 
-// LookupMeta is Lookup for the stored files whose MetaFingerprint is meta. It does not read the others, of which
+// LookupMeta is Lookup for the stored files whose MetaFingerprint is meta. It skips all others without reading them;
 // there may be many, for example of the empty file.
 func (x *Index) LookupMeta(h Hash, meta uint32, visit func(Location) bool) error {
 	var from record
@@ -182,7 +183,7 @@ func (x *Index) LookupMeta(h Hash, meta uint32, visit func(Location) bool) error
 
 var pagePool = sync.Pool{New: func() any { return new([pageSize]byte) }}
 
-// lookup visits the records whose first bytes are those of from; all else in from is zero.
+// lookup visits the records that begin with the first prefix bytes of from; all bytes after those must be zero.
 func (x *Index) lookup(from *record, prefix int, visit func(Location) bool) error {
 	page := pagePool.Get().(*[pageSize]byte)
 	defer pagePool.Put(page)
@@ -212,8 +213,8 @@ func (x *Index) lookup(from *record, prefix int, visit func(Location) bool) erro
 	return nil
 }
 
-// firstPage returns the page of records that holds the first one not below from: the last page that begins below
-// it. It reads pages only where several begin with the same key.
+// firstPage returns the page with the first record that is not below from: the last page that begins below it. It
+// reads pages only where several begin with the same key.
 func (x *Index) firstPage(from *record, page *[pageSize]byte) (int, error) {
 	low := sort.Search(len(x.keys), func(i int) bool { return x.keys[i] >= from.key() })
 	high := low + sort.Search(len(x.keys)-low, func(i int) bool { return x.keys[low+i] > from.key() })
@@ -231,7 +232,7 @@ func (x *Index) firstPage(from *record, page *[pageSize]byte) (int, error) {
 	return max(low+n-1, 0), failed
 }
 
-// readRecords reads page n of the records and returns how many it holds.
+// readRecords reads page n of the records and returns the number of its records.
 func (x *Index) readRecords(n int, page *[pageSize]byte) (count int, err error) {
 	if err := x.readPage(uint64(x.head.pages)+uint64(n), page); err != nil {
 		return 0, err
@@ -252,15 +253,15 @@ func (x *Index) location(r *record) Location {
 	}
 }
 
-// MayHold reports whether a stored file may have the size and the metadata of e, whatever its content. False is
-// certain. The answer is true for every size up to 1 MiB, which the index does not track, and wrongly true in about
-// one of a hundred other cases.
+// MayHold reports whether any stored file may have the size and the metadata of e. False is certain. The answer is
+// true for every size up to 1 MiB, which the index does not track, and wrongly true in about one of a hundred other
+// cases.
 func (x *Index) MayHold(e *Entry) bool {
 	key := sizeKey(e.Size, MetaFingerprint(e))
 	return key == 0 || x.bloom.mayHold(key)
 }
 
-// scan calls fn for every record, in order, after it has checked it.
+// scan calls fn for every record, in order, after checking it.
 func (x *Index) scan(ctx context.Context, fn func(*record) error) error {
 	s := indexScan{x: x}
 	for {
@@ -274,7 +275,7 @@ func (x *Index) scan(ctx context.Context, fn func(*record) error) error {
 	}
 }
 
-// indexScan goes through the records of an index.
+// indexScan iterates over the records of an index.
 type indexScan struct {
 	x     *Index
 	page  [pageSize]byte
@@ -338,7 +339,7 @@ func (x *Index) Check(ctx context.Context) error {
 	return nil
 }
 
-// checkPadding proves that the last page of records is zero after them.
+// checkPadding proves that the last page of records has only zeros after its last record.
 func (x *Index) checkPadding(n int) error {
 	var page [pageSize]byte
 	count, err := x.readRecords(n, &page)

@@ -22,10 +22,10 @@ const (
 	headerFields = 8 + 2 + 2 + 4 + 8 + 8 + 8 + 4
 )
 
-// record is one stored file in the index, as it stands in the file: records sort as byte strings.
+// record is one stored file in the index, as encoded in the file: records sort as byte strings.
 type record [recordSize]byte
 
-// Where the fields of a record are.
+// Offsets and sizes of the fields of a record.
 const (
 	hashSize   = 20 // of the content hash, its first bytes
 	metaAt     = hashSize
@@ -77,7 +77,7 @@ func fingerprint(b []byte) uint32 {
 	return binary.BigEndian.Uint32(h[:])
 }
 
-// pageSum is the checksum of page number n: it also proves that the page is where it belongs.
+// pageSum is the checksum of page number n. It covers the number, so that a page in the wrong place is found.
 func pageSum(n uint64, payload []byte) (sum [checksumSize]byte) {
 	var head [8]byte
 	binary.BigEndian.PutUint64(head[:], n)
@@ -90,7 +90,7 @@ func pageSum(n uint64, payload []byte) (sum [checksumSize]byte) {
 	return sum
 }
 
-// sealPage writes the checksum of page number n into its place.
+// sealPage writes the checksum of page number n into the page.
 func sealPage(n uint64, page []byte) {
 	sum := pageSum(n, page[:pagePayload])
 	copy(page[pagePayload:], sum[:])
@@ -123,8 +123,8 @@ func pagesFor(n, perPage uint64) uint64 {
 	return n/perPage + min(n%perPage, 1)
 }
 
-// encode returns the header's pages. Their number depends on the snapshots only, so that the header can be
-// written last, in front of everything else.
+// encode returns the header's pages. Their number depends only on the snapshots, so that the header can be written
+// last although it comes first.
 func (h *indexHeader) encode() []byte {
 	b := make([]byte, headerFields)
 	copy(b, indexMagic)
@@ -149,7 +149,7 @@ func (h *indexHeader) encode() []byte {
 	return pages
 }
 
-// decodeFields reads the fixed part, at the beginning of the first page.
+// decodeFields reads the fixed fields at the beginning of the first page.
 func (h *indexHeader) decodeFields(b []byte) error {
 	d := decoder{b: b[:headerFields], off: 10}
 	reserved := d.uint16()

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Join gives the path of a name in a folder; the folder "" is the top.
+// Join returns the path of a name in a directory; "" is the root.
 func Join(folder, name string) string {
 	if folder == "" {
 		return name
@@ -13,10 +13,11 @@ func Join(folder, name string) string {
 	return folder + "/" + name
 }
 
-// FolderOf gives the path of the folder that holds a path; "" is the top, and its own folder.
+// FolderOf returns the path of the directory that contains path; "" is the root, which contains itself.
 func FolderOf(path string) string { return path[:max(strings.LastIndexByte(path, '/'), 0)] }
 
-// CleanPath drops empty elements and ".", so that "/a//b/" is "a/b". Elements ".." stay and are found nowhere.
+// CleanPath drops empty elements and ".", so that "/a//b/" becomes "a/b". Elements ".." stay, and no entry has that
+// name.
 func CleanPath(path string) string {
 	parts := strings.Split(path, "/")
 	parts = slices.DeleteFunc(parts, func(s string) bool { return s == "" || s == "." })

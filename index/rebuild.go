@@ -8,8 +8,8 @@ import (
 	"snapcopy/internal/pair"
 )
 
-// Rebuild makes the index at path anew from catalogs, given by their paths, the newest first. Every stored file is
-// in it once, at its location in the newest snapshot that holds it. Temporary files go into tmpdir. If catalogs
+// Rebuild makes the index at path anew from the catalogs at the given paths, the newest first. It lists every stored
+// file once, with its location in the newest snapshot that contains it. Temporary files go into tmpdir. If catalogs
 // cannot be read, the error is the errors.Join of one error for each of them, and path is not touched.
 func Rebuild(ctx context.Context, catalogs []string, tmpdir, path string) (err error) {
 	b := NewBuilder(tmpdir)
@@ -25,7 +25,7 @@ func Rebuild(ctx context.Context, catalogs []string, tmpdir, path string) (err e
 	return b.merge(ctx, nil, names, -1, path)
 }
 
-// addCatalogs adds what the catalogs hold and returns the names of their snapshots, in the same order.
+// addCatalogs adds the stored files of the catalogs and returns the names of their snapshots, in the same order.
 func (b *Builder) addCatalogs(ctx context.Context, paths []string) (names []string, err error) {
 	var bad []error
 	var newer *Catalog // the last good one
@@ -55,7 +55,7 @@ func (b *Builder) addCatalogs(ctx context.Context, paths []string) (names []stri
 	return names, errors.Join(bad...)
 }
 
-// addCatalog returns the catalog it has added, open, or an error.
+// addCatalog adds the stored files of a catalog and returns it open.
 func (b *Builder) addCatalog(ctx context.Context, path string, newer *Catalog, number uint32) (*Catalog, error) {
 	c, err := Open(path)
 	if err != nil {
@@ -68,9 +68,9 @@ func (b *Builder) addCatalog(ctx context.Context, path string, newer *Catalog, n
 	return c, nil
 }
 
-// rebuild adds the stored files of the catalog c that newer, the one handled before it, does not have under the
-// same path: most of two neighbouring snapshots is the same, and sorting it again would take a temporary file as
-// large as all catalogs together.
+// rebuild adds those stored files of the catalog c that newer, the catalog handled before it, does not have under the
+// same path. Neighbouring snapshots share most files, and sorting those again would take a temporary file as large as
+// all catalogs together.
 type rebuild struct {
 	ctx    context.Context
 	b      *Builder
@@ -90,7 +90,7 @@ func (r *rebuild) start() error {
 	return r.dir(r.c.Root().Child, newer)
 }
 
-// dir adds the directory at pos; newer is the position of its namesake, 0 if there is none.
+// dir adds the directory at pos; newer is the position of the directory with the same path in the newer catalog, or 0.
 func (r *rebuild) dir(pos, newer uint64) error {
 	if err := r.ctx.Err(); err != nil {
 		return err
@@ -126,7 +126,7 @@ func (r *rebuild) dir(pos, newer uint64) error {
 	return nil
 }
 
-// sameStored reports whether two entries make the same record, but for the location.
+// sameStored reports whether two entries make the same index record, apart from the location.
 func sameStored(a, b *Entry) bool {
 	return a.Type == b.Type && a.Stored == b.Stored && a.Hash == b.Hash && a.Size == b.Size && a.Mode == b.Mode &&
 		a.UID == b.UID && a.GID == b.GID && a.Mtime == b.Mtime && a.XattrHash == b.XattrHash

@@ -9,28 +9,28 @@ import (
 	"strings"
 )
 
-// Layout of the 16 bits that begin an entry's fixed part.
+// Layout of the first 16 bits of an entry's fixed part.
 const (
 	modeBits  = 0o7777
 	typeShift = 12
 	xattrBit  = 1 << 15
 )
 
-// headerRoom is the most that the seven numbers after a record's length, and the length itself, can take.
+// headerRoom bounds the size of a record's length and the seven numbers after it.
 const headerRoom = 8 * binary.MaxVarintLen64
 
-// minPublic and minPrivate are the least bytes that an entry takes; they bound the count a record may claim.
+// minPublic and minPrivate are the sizes of the smallest entry; they bound the count that a record may claim.
 const (
 	minPublic  = 1 + 1 + 2 + 1 + 1 + 1 + 4 + 1 + 1
 	minPrivate = 1 + 1 + 1 + 4 + 1 + 1 + 1
 )
 
-// markEvery is the distance of the entries of a record whose places are remembered, for Find and At.
+// markEvery is the distance between the entries whose places a Record remembers, for Find and At.
 const markEvery = 64
 
 var errBothXattrs = errors.New("extended attributes need both hash and reference")
 
-// validate reports what the format cannot hold.
+// validate reports a value that the format cannot express.
 func (e *Entry) validate(root bool) error {
 	switch {
 	case root && e.Name != "", !root && !validName(e.Name):
@@ -49,7 +49,7 @@ func (e *Entry) validate(root bool) error {
 	return nil
 }
 
-// appendPublic encodes what the source held. Fields that the type does not have are left out.
+// appendPublic encodes the fields as in the source; fields foreign to the type are left out.
 func appendPublic(b []byte, e *Entry) []byte {
 	bits := uint16(e.Type)<<typeShift | uint16(e.Mode)
 	if e.Xattrs != 0 {
@@ -82,7 +82,7 @@ func appendPublic(b []byte, e *Entry) []byte {
 	return b
 }
 
-// appendPrivate encodes how to recognise the entry and where it is stored.
+// appendPrivate encodes the fields by which the entry is recognised, and its place in the archive.
 func appendPrivate(b []byte, e *Entry) []byte {
 	b = appendUvarint(b, uint64(e.Dev))
 	b = appendUvarint(b, e.Ino)
@@ -110,7 +110,7 @@ func appendTotals(b []byte, t Totals) []byte {
 	return appendUvarint(b, t.Structure)
 }
 
-// decodeEntry reads one entry from the two sections into e, which it overwrites completely.
+// decodeEntry reads one entry from the two sections and overwrites all of e.
 func decodeEntry(e *Entry, pub, priv *decoder, root bool) error {
 	*e = Entry{Name: pub.string()}
 	bits := pub.uint16()
@@ -172,24 +172,24 @@ func decodeTotals(d *decoder) Totals {
 	return Totals{Files: d.uvarint(), Dirs: d.uvarint(), Bytes: d.uvarint(), Structure: d.uvarint()}
 }
 
-// Record is what a catalog holds about one directory. It is immutable and safe for concurrent use. Names and
-// targets of its entries are views of the record: keeping one keeps the record in memory.
+// Record is the part of a catalog that describes one directory. It is immutable and safe for concurrent use. Names and
+// targets of its entries are views of the record, and keep the record in memory.
 type Record struct {
-	id        DirID
-	count     int
-	totals    Totals
-	pub, priv []byte
-	marks     []mark // of entries markEvery, 2×markEvery, …
-	settled   map[uint64]uint64
+	id          DirID
+	count       int
+	totals      Totals
+	pub, priv   []byte
+	marks       []mark // of entries markEvery, 2×markEvery, …
+	finalBlocks map[uint64]uint64
 }
 
 // mark is the place of an entry in the two sections.
 type mark struct{ pub, priv int }
 
 // decodeRecord reads the body of the record at position pos, and validates all of it. The record keeps body.
-func decodeRecord(body []byte, pos uint64, settled map[uint64]uint64) (*Record, error) {
+func decodeRecord(body []byte, pos uint64, finalBlocks map[uint64]uint64) (*Record, error) {
 	d := decoder{b: body}
-	r := &Record{settled: settled, id: DirID(d.uvarint32())}
+	r := &Record{finalBlocks: finalBlocks, id: DirID(d.uvarint32())}
 	count := d.uvarint()
 	r.totals = decodeTotals(&d)
 	r.pub = d.take(d.uvarint())
@@ -237,10 +237,10 @@ func (r *Record) validate(pos uint64) error {
 	return errors.Join(pub.end(), priv.end())
 }
 
-// written is the record with its entries as they were written, before it was settled how many blocks they take.
+// written returns the record with the block counts as they were first written, before SetBlocks corrected them.
 func (r *Record) written() *Record {
 	w := *r
-	w.settled = nil
+	w.finalBlocks = nil
 	return &w
 }
 
@@ -260,7 +260,7 @@ func (r *Record) Hash() Hash { return hashOf(r.pub) }
 func (r *Record) Cursor() Cursor { return r.from(0) }
 
 func (r *Record) from(i int) Cursor {
-	c := Cursor{pub: decoder{b: r.pub}, priv: decoder{b: r.priv}, left: r.count, pos: -1, settled: r.settled}
+	c := Cursor{pub: decoder{b: r.pub}, priv: decoder{b: r.priv}, left: r.count, pos: -1, finalBlocks: r.finalBlocks}
 	if m := min(i/markEvery, len(r.marks)); m > 0 {
 		c.pub.off, c.priv.off = r.marks[m-1].pub, r.marks[m-1].priv
 		c.left -= m * markEvery
@@ -269,8 +269,8 @@ func (r *Record) from(i int) Cursor {
 	return c
 }
 
-// Entries yields the entries in bytewise order of their names, with their positions. All share one Entry: copy it
-// to keep it.
+// Entries yields the entries in bytewise order of their names, with their positions. All iterations share one Entry:
+// copy it to keep it.
 func (r *Record) Entries() iter.Seq2[int, *Entry] {
 	return func(yield func(int, *Entry) bool) {
 		var e Entry
@@ -333,14 +333,14 @@ func (r *Record) At(i int) (Entry, bool) {
 
 // Cursor steps through the entries of a record. It belongs to one goroutine.
 type Cursor struct {
-	pub, priv decoder
-	left      int
-	pos       int
-	settled   map[uint64]uint64
+	pub, priv   decoder
+	left        int
+	pos         int
+	finalBlocks map[uint64]uint64
 }
 
-// Next stores the next entry in *e, overwriting all of it, and reports whether there was one. It does not
-// allocate and cannot fail: the record was validated when it was read.
+// Next stores the next entry in *e, overwriting all of it, and reports whether there was one. It does not allocate and
+// cannot fail: the record was validated when it was read.
 func (c *Cursor) Next(e *Entry) bool {
 	if c.left == 0 {
 		return false
@@ -350,8 +350,8 @@ func (c *Cursor) Next(e *Entry) bool {
 	if decodeEntry(e, &c.pub, &c.priv, false) != nil {
 		return false
 	}
-	if c.settled != nil {
-		if blocks, ok := c.settled[e.Stored]; ok && e.Type != Dir {
+	if c.finalBlocks != nil {
+		if blocks, ok := c.finalBlocks[e.Stored]; ok && e.Type != Dir {
 			e.Blocks = blocks
 		}
 	}

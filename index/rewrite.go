@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// CopyWithout writes to w, which is new, a catalog of everything in c but for what is at a path from the root, elements
-// joined by '/', and below it. It reports what that was: nothing, if the path is not in c. Memory is bounded by the records
-// on the way from the root.
+// CopyWithout writes to the new Writer w a catalog of all entries of c except the entry at path, elements joined by
+// '/', and everything below that entry. It returns the totals of the entries left out, which are zero if c does not
+// contain path. Memory is bounded by the records on the way from the root.
 func (c *Catalog) CopyWithout(ctx context.Context, w *Writer, path string) (left Totals, err error) {
 	if path == "" {
 		return left, fmt.Errorf("copy catalog %s: the root cannot be left out", c.path)
@@ -18,7 +18,7 @@ func (c *Catalog) CopyWithout(ctx context.Context, w *Writer, path string) (left
 	if err := t.dir(&root, 0, "", path); err != nil {
 		return left, err
 	}
-	for stored, blocks := range c.tail.settled {
+	for stored, blocks := range c.tail.finalBlocks {
 		w.SetBlocks(stored, blocks)
 	}
 	return t.left, w.Finish(root, c.Devices(), c.Summary())
@@ -31,8 +31,8 @@ type rewriter struct {
 	left Totals
 }
 
-// dir copies a directory, whose own entry is self, and sets in self what is new. without is the path of what is left out,
-// from here; "" if it is not below this directory.
+// dir copies the directory whose own entry is self, and updates self. without is the path to leave out, relative to
+// this directory, or "".
 func (t *rewriter) dir(self *Entry, parent DirID, name, without string) error {
 	if err := t.ctx.Err(); err != nil {
 		return context.Cause(t.ctx)

@@ -7,14 +7,14 @@ import (
 	"iter"
 )
 
-// Held is what a catalog says about the space that a directory's entries take: the stored inodes, and nothing else of
-// them. Counting reads that instead of records, which are ten times longer.
+// Held describes the space that a directory's entries take: their stored inodes and nothing else. Space accounting
+// reads it in place of records, which are ten times longer.
 type Held struct {
 	Inodes []HeldInode
 	Dirs   []HeldDir
 }
 
-// HeldInode is one name of an inode in the archive.
+// HeldInode is one name of a stored inode.
 type HeldInode struct {
 	Stored uint64
 	Blocks uint64 // of 512 bytes each
@@ -23,11 +23,11 @@ type HeldInode struct {
 // HeldDir is a child directory.
 type HeldDir struct {
 	Name  uint32 // the first four bytes of the BLAKE3 hash of its name
-	Sum   Sum    // equal for two directories only if what they hold is: the same inodes, with the same blocks
-	Space uint64 // where its own Held is
+	Sum   Sum    // equal for two directories only if the same inodes, with the same blocks, are below both
+	Space uint64 // position of its own Held
 }
 
-// fill describes entries.
+// fill sets h to describe entries.
 func (h *Held) fill(entries iter.Seq2[int, *Entry]) {
 	h.Inodes, h.Dirs = h.Inodes[:0], h.Dirs[:0]
 	for _, e := range entries {
@@ -41,8 +41,8 @@ func (h *Held) fill(entries iter.Seq2[int, *Entry]) {
 	}
 }
 
-// encode appends the body of a record of the space stream to b. What it says of the inodes comes first: the sum of the
-// directory covers it, and not where its children are recorded.
+// encode appends the body of a record of the space stream to b. The inodes come first, because the sum of the
+// directory covers them and not the positions of its child directories.
 func (h *Held) encode(b []byte) (body []byte, sum Sum) {
 	start := len(b)
 	b = appendUvarint(b, uint64(len(h.Inodes)))
@@ -64,13 +64,13 @@ func (h *Held) encode(b []byte) (body []byte, sum Sum) {
 	return b, sum
 }
 
-// The least bytes that an inode and a directory take in a record.
+// Sizes of the smallest encoding of an inode and of a directory.
 const (
 	minHeldInode = 1 + 1
 	minHeldDir   = 4 + 16 + 1
 )
 
-// decode reads the body of the record at position pos.
+// decode reads the body of the record at position pos of the space stream.
 func (h *Held) decode(body []byte, pos uint64) error {
 	h.Inodes, h.Dirs = h.Inodes[:0], h.Dirs[:0]
 	d := decoder{b: body}
@@ -106,7 +106,7 @@ func (h *Held) decode(body []byte, pos uint64) error {
 	return d.end()
 }
 
-// Held reads what a directory holds into h, whose slices are used again; pos is the Space of its entry.
+// Held reads the space record at pos, an entry's Space, into h, whose slices are reused.
 func (c *Catalog) Held(pos uint64, h *Held) error {
 	body, _, err := c.readHeld(pos)
 	if err != nil {
@@ -115,9 +115,9 @@ func (c *Catalog) Held(pos uint64, h *Held) error {
 	if err := h.decode(body, pos); err != nil {
 		return c.damagedAt(&c.tail.space, pos-1, err)
 	}
-	if c.tail.settled != nil {
+	if c.tail.finalBlocks != nil {
 		for i := range h.Inodes {
-			if blocks, ok := c.tail.settled[h.Inodes[i].Stored]; ok {
+			if blocks, ok := c.tail.finalBlocks[h.Inodes[i].Stored]; ok {
 				h.Inodes[i].Blocks = blocks
 			}
 		}
@@ -134,7 +134,8 @@ func (c *Catalog) readHeld(pos uint64) (body []byte, end uint64, err error) {
 
 var errSpace = errors.New("contradicts the directory's record")
 
-// checkHeld makes sure that the space stream says of a directory what its record does, and returns how long that is.
+// checkHeld proves that the space stream agrees with a directory's record, and returns the length of its part of that
+// stream.
 func (c *Catalog) checkHeld(r *Record, pos uint64, sum Sum) (length uint64, err error) {
 	body, end, err := c.readHeld(pos)
 	if err != nil {

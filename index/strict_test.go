@@ -96,10 +96,10 @@ func TestTailDecoderRefuses(t *testing.T) {
 			records: stream{kind: recordBlock, raw: 9, blocks: []blockRef{{offset: headerSize, size: 30, raw: 9}}},
 			dirs: stream{kind: dirBlock, raw: 2, rows: 1,
 				blocks: []blockRef{{offset: headerSize + 30, size: 40, raw: 2, rows: 1}}},
-			xattrs:  stream{kind: xattrBlock},
-			space:   stream{kind: spaceBlock, raw: 2, blocks: []blockRef{{offset: headerSize + 70, size: 30, raw: 2}}},
-			root:    Entry{Type: Dir, Child: 1, Space: 1},
-			settled: map[uint64]uint64{5: 8, 900: 1 << 33},
+			xattrs:      stream{kind: xattrBlock},
+			space:       stream{kind: spaceBlock, raw: 2, blocks: []blockRef{{offset: headerSize + 70, size: 30, raw: 2}}},
+			root:        Entry{Type: Dir, Child: 1, Space: 1},
+			finalBlocks: map[uint64]uint64{5: 8, 900: 1 << 33},
 		}
 		change(&tl)
 		return tl.encode()

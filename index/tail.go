@@ -7,20 +7,20 @@ import (
 	"slices"
 )
 
-// Summary is what a catalog says about its snapshot as a whole.
+// Summary describes the snapshot of a catalog as a whole.
 type Summary struct {
 	Snapshot    string // name of the snapshot
 	Start, End  Time   // of the run
 	Source      string // absolute path of the source, bytes as they are
 	Host        string
-	Previous    string // snapshot it was compared with, "" if none
-	Anchor      uint64 // identity of the archive's .snapcopy folder; stored inode numbers hold while it is the same
+	Previous    string // name of the snapshot compared with, "" if none
+	Anchor      uint64 // identity of the archive's .snapcopy folder; stored inode numbers depend on it
 	Granularity uint64 // of the source's timestamps, in nanoseconds
 	Incomplete  bool
 	Counts      Counts
 }
 
-// Counts says what a run met and did. Bytes are of regular files.
+// Counts are the figures of a run. Bytes are of regular files.
 type Counts struct {
 	New         uint64 `json:"new"`
 	Changed     uint64 `json:"changed"`
@@ -57,7 +57,7 @@ type tail struct {
 	dirs            stream
 	root            Entry
 	devices         []uint64
-	settled         map[uint64]uint64 // blocks, by stored inode, that were not final when the record was written
+	finalBlocks     map[uint64]uint64 // final numbers of blocks, by stored inode, where they differ from the record
 	summary         Summary
 }
 
@@ -81,20 +81,20 @@ func (t *tail) encode() []byte {
 	for _, dev := range t.devices {
 		b = appendUvarint(b, dev)
 	}
-	return t.summary.encode(appendSettled(b, t.settled))
+	return t.summary.encode(appendFinalBlocks(b, t.finalBlocks))
 }
 
-func appendSettled(b []byte, settled map[uint64]uint64) []byte {
-	b = appendUvarint(b, uint64(len(settled)))
+func appendFinalBlocks(b []byte, finalBlocks map[uint64]uint64) []byte {
+	b = appendUvarint(b, uint64(len(finalBlocks)))
 	last := uint64(0)
-	for _, ino := range slices.Sorted(maps.Keys(settled)) {
-		b = appendUvarint(appendUvarint(b, ino-last), settled[ino])
+	for _, ino := range slices.Sorted(maps.Keys(finalBlocks)) {
+		b = appendUvarint(appendUvarint(b, ino-last), finalBlocks[ino])
 		last = ino
 	}
 	return b
 }
 
-func decodeSettled(d *decoder) map[uint64]uint64 {
+func decodeFinalBlocks(d *decoder) map[uint64]uint64 {
 	n := d.uvarint()
 	if n > uint64(d.left()/2) {
 		d.fail(errShort)
@@ -102,7 +102,7 @@ func decodeSettled(d *decoder) map[uint64]uint64 {
 	if d.err != nil || n == 0 {
 		return nil
 	}
-	settled := make(map[uint64]uint64, n)
+	finalBlocks := make(map[uint64]uint64, n)
 	last := uint64(0)
 	for range n {
 		step := d.uvarint()
@@ -110,12 +110,12 @@ func decodeSettled(d *decoder) map[uint64]uint64 {
 			d.fail(errOrder)
 		}
 		last += step
-		settled[last] = d.uvarint()
+		finalBlocks[last] = d.uvarint()
 		if d.err != nil {
 			return nil
 		}
 	}
-	return settled
+	return finalBlocks
 }
 
 func (s *stream) encode(b []byte) []byte {
@@ -155,7 +155,7 @@ func (s *Summary) encode(b []byte) []byte {
 	return b
 }
 
-// decodeTail reads the tail of a catalog whose blocks fill the file from headerSize to end. It keeps b.
+// decodeTail reads the tail of a catalog whose blocks fill the file from headerSize to end. The tail keeps b.
 func decodeTail(b []byte, end int64) (*tail, error) {
 	d := decoder{b: b}
 	t := &tail{records: stream{kind: recordBlock}, dirs: stream{kind: dirBlock}, xattrs: stream{kind: xattrBlock},
@@ -179,7 +179,7 @@ func decodeTail(b []byte, end int64) (*tail, error) {
 		}
 		t.devices = append(t.devices, d.uvarint())
 	}
-	t.settled = decodeSettled(&d)
+	t.finalBlocks = decodeFinalBlocks(&d)
 	t.summary.decode(&d)
 	if err := d.end(); err != nil {
 		return nil, err
@@ -190,8 +190,8 @@ func decodeTail(b []byte, end int64) (*tail, error) {
 	return t, t.checkTiling(end)
 }
 
-// decode reads the list of blocks. Those of the record and xattr streams are full but for the last; those of the
-// directory table hold whole rows.
+// decode reads the list of blocks. All blocks of the record, xattr and space streams but the last are full; a block of
+// the directory table has whole rows.
 func (s *stream) decode(d *decoder) {
 	s.raw = d.uvarint()
 	count := s.raw/blockSize + min(s.raw%blockSize, 1)

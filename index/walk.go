@@ -5,16 +5,16 @@ import (
 	"io/fs"
 )
 
-// SkipDir, returned by the function given to Walk, skips the directory that the call was about, or what is left of
-// the directory that holds the entry. SkipAll ends the walk without an error.
+// SkipDir, returned by the function given to Walk, skips the directory passed to it; for another entry it skips the
+// rest of the directory that contains the entry. SkipAll ends the walk without an error.
 var (
 	SkipDir = fs.SkipDir
 	SkipAll = fs.SkipAll
 )
 
-// Walk calls fn for every entry below the root, a directory before what is in it, each directory in the order of
-// the names. dir is the path of the directory with the record r that holds e, "" for the root. e is valid until
-// fn returns. Memory is bounded by the records on the way from the root.
+// Walk calls fn for every entry below the root, a directory before the entries below it, and the entries of each
+// directory in the order of their names. dir is the path of the directory that contains e, "" for the root, and r is
+// its record. e is valid until fn returns. Memory is bounded by the records on the way from the root.
 func (c *Catalog) Walk(fn func(dir string, r *Record, e *Entry) error) error {
 	err := c.walk("", c.tail.root.Child, fn)
 	if errors.Is(err, SkipAll) {

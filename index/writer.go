@@ -13,10 +13,11 @@ import (
 	"github.com/zeebo/blake3"
 )
 
-// maxKnownSets bounds the sets of extended attributes that a Writer remembers to write each only once.
+// maxKnownSets bounds the sets of extended attributes that a Writer remembers in order to write each only once.
 const maxKnownSets = 1 << 15
 
-// maxPooled is the largest scratch buffer kept for reuse; one huge directory must not hold its memory for good.
+// maxPooled is the largest scratch buffer kept for reuse: one huge directory must not keep its memory occupied for
+// good.
 const maxPooled = 1 << 20
 
 var (
@@ -26,8 +27,8 @@ var (
 )
 
 // Writer writes a catalog as a stream. Its methods may be called from several goroutines; Finish comes after all
-// others have returned. An error of the underlying writer sticks: every later call returns it. An entry that
-// cannot be encoded is an error of that one call, nothing of it is written.
+// others have returned. An error of the underlying writer sticks: every later call returns it. An entry that cannot be
+// encoded fails only the call with that entry, which then writes nothing.
 type Writer struct {
 	records, xattrs outStream
 	dirs, space     outStream
@@ -44,11 +45,11 @@ type Writer struct {
 		sync.Mutex
 		sets map[Hash]XattrRef
 	}
-	settled map[uint64]uint64
+	finalBlocks map[uint64]uint64
 }
 
-// outStream collects one stream and cuts it into blocks. The lock is held for copying only: blocks are compressed
-// and written by whoever filled them, and may reach the file in any order.
+// outStream collects one stream and cuts it into blocks. The lock covers copying only: the goroutine that fills a
+// block compresses and writes it, so blocks may reach the file in any order.
 type outStream struct {
 	sync.Mutex
 	stream
@@ -56,7 +57,7 @@ type outStream struct {
 	firstRow DirID  // in buf
 }
 
-// cut is a full block that waits to be written.
+// cut is a full block to be written.
 type cut struct {
 	number int // in the stream
 	raw    []byte
@@ -111,7 +112,7 @@ func (w *Writer) StartDir(parent DirID, name string) (DirID, error) {
 	return DirID(id), w.writeCuts(s, cuts)
 }
 
-// checkRow reports what a row of the directory table, not the root's, must not hold.
+// checkRow reports a row that the directory table must not contain. The root's row is not checked here.
 func checkRow(id uint64, parent DirID, name string) error {
 	switch {
 	case id > math.MaxUint32:
@@ -124,7 +125,7 @@ func checkRow(id uint64, parent DirID, name string) error {
 	return nil
 }
 
-// cutRows takes the rows collected so far as a block. The lock is held.
+// cutRows takes the rows collected so far as a block. The caller has the lock.
 func (s *outStream) cutRows() cut {
 	c := cut{number: len(s.blocks), raw: s.buf, pooled: true}
 	rows := uint32(s.rows) - uint32(s.firstRow)
@@ -134,8 +135,8 @@ func (s *outStream) cutRows() cut {
 	return c
 }
 
-// AddXattrs writes a set of extended attributes, unless it was written lately, and returns where it is and its
-// hash. The order of set does not matter. The empty set has reference 0 and the zero Hash.
+// AddXattrs writes a set of extended attributes, unless it was written lately, and returns its reference and its hash.
+// The order of set does not matter. The empty set has reference 0 and the zero Hash.
 func (w *Writer) AddXattrs(set []Xattr) (XattrRef, Hash, error) {
 	if len(set) == 0 {
 		return 0, Hash{}, w.failed()
@@ -163,7 +164,7 @@ func (w *Writer) AddXattrs(set []Xattr) (XattrRef, Hash, error) {
 	return ref, h, nil
 }
 
-// scratch holds the buffers that a record is encoded in.
+// scratch has the buffers in which a record is encoded.
 type scratch struct {
 	rec, priv, space []byte
 	held             Held
@@ -171,9 +172,9 @@ type scratch struct {
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
-// AddDir writes the record of a directory: its entries, sorted bytewise by name, whose child directories were
-// added before. It fills in Child, Hash, Below, Inodes and Space of self, the directory's own entry, and neither keeps nor
-// changes entries.
+// AddDir writes the record of a directory: its entries, sorted bytewise by name. Its child directories must have been
+// added before. AddDir fills in Child, Hash, Below, Inodes and Space of self, the directory's own entry; it neither
+// keeps nor changes entries.
 func (w *Writer) AddDir(id DirID, entries []Entry, self *Entry) error {
 	if err := w.failed(); err != nil {
 		return err
@@ -231,7 +232,7 @@ func (w *Writer) checkDir(id DirID, entries []Entry) error {
 	return nil
 }
 
-// grow makes room for about as much as the entries take, so that a huge directory is not copied again and again.
+// grow reserves about as much room as the entries take, so that a huge directory is not copied again and again.
 func (s *scratch) grow(entries []Entry) {
 	const public, private = 60, 32
 	size := headerRoom + len(entries)*(public+private)
@@ -242,11 +243,11 @@ func (s *scratch) grow(entries []Entry) {
 	s.priv = slices.Grow(s.priv[:0], len(entries)*private)
 }
 
-// encode returns the whole record, and that of the space stream, which stay valid until the next use of s, and fills in
-// what self says of them.
+// encode returns the whole record and that of the space stream, both valid until the next use of s, and fills in the
+// fields of self that describe them.
 func (s *scratch) encode(id DirID, entries []Entry, self *Entry) (rec, space []byte) {
 	s.grow(entries)
-	pub := append(s.rec[:0], make([]byte, headerRoom)...) // the header is put in front of the public section later
+	pub := append(s.rec[:0], make([]byte, headerRoom)...) // the header is written in front of the public section later
 	priv := s.priv[:0]
 	var t Totals
 	for i := range entries {
@@ -279,14 +280,15 @@ func (s *scratch) encode(id DirID, entries []Entry, self *Entry) (rec, space []b
 	return s.rec[start:], body[lengthRoom-len(n):]
 }
 
-// SetBlocks says how many blocks a stored inode has after all, whatever the entries say that were added with it: that may
-// not be known until the file is on the disk. Whoever reads the catalog gets these numbers. It comes after the last AddDir.
+// SetBlocks sets the final number of blocks of a stored inode, in place of the number in the entries added with it: a
+// file system may decide on the number only when the file is on the disk. Readers of the catalog get the final number.
+// SetBlocks comes after the last AddDir.
 func (w *Writer) SetBlocks(stored, blocks uint64) {
-	if w.settled == nil {
-		w.settled = make(map[uint64]uint64)
+	if w.finalBlocks == nil {
+		w.finalBlocks = make(map[uint64]uint64)
 	}
 	if stored != 0 {
-		w.settled[stored] = blocks
+		w.finalBlocks[stored] = blocks
 	}
 }
 
@@ -300,9 +302,9 @@ func each(entries []Entry) iter.Seq2[int, *Entry] {
 	}
 }
 
-// Finish writes what is left, the tail and the footer. root is the entry of the root directory, with what AddDir
-// returned for it; its name is "". devices lists the source's device numbers in the order of Entry.Dev. Finish
-// neither syncs nor closes the file.
+// Finish writes the last blocks, the tail and the footer. root is the entry of the root directory as AddDir completed
+// it, with the name "". devices lists the source's device numbers in the order of Entry.Dev. Finish neither syncs nor
+// closes the file.
 func (w *Writer) Finish(root Entry, devices []uint64, s Summary) error {
 	if err := w.failed(); err != nil {
 		return err
@@ -319,7 +321,7 @@ func (w *Writer) Finish(root Entry, devices []uint64, s Summary) error {
 		}
 	}
 	t := tail{records: w.records.stream, dirs: w.dirs.stream, xattrs: w.xattrs.stream,
-		space: w.space.stream, root: root, devices: devices, settled: w.settled, summary: s}
+		space: w.space.stream, root: root, devices: devices, finalBlocks: w.finalBlocks, summary: s}
 	raw := t.encode()
 	if len(raw) > maxTail {
 		return fmt.Errorf("catalog tail of %d bytes: %w", len(raw), errRange)
@@ -367,7 +369,7 @@ var blockPool = sync.Pool{New: func() any { return new([blockSize]byte) }}
 
 func newBlock() []byte { return blockPool.Get().(*[blockSize]byte)[:0] }
 
-// append adds p to the record or the xattr stream and returns where it begins there.
+// append adds p to the record, xattr or space stream and returns its offset there.
 func (w *Writer) append(s *outStream, p []byte) (offset uint64, err error) {
 	if err := w.failed(); err != nil {
 		return 0, err
@@ -396,7 +398,7 @@ func (w *Writer) append(s *outStream, p []byte) (offset uint64, err error) {
 	return offset, w.writeCuts(s, cuts)
 }
 
-// cutBlock makes raw the next block. The lock is held.
+// cutBlock makes raw the next block. The caller has the lock.
 func (s *outStream) cutBlock(raw []byte, pooled bool) cut {
 	s.blocks = append(s.blocks, blockRef{raw: uint32(len(raw))})
 	return cut{number: len(s.blocks) - 1, raw: raw, pooled: pooled}
@@ -404,7 +406,7 @@ func (s *outStream) cutBlock(raw []byte, pooled bool) cut {
 
 var packPool = sync.Pool{New: func() any { return new([]byte) }}
 
-// writeCuts compresses and writes blocks, and notes where they are.
+// writeCuts compresses and writes blocks, and records their places.
 func (w *Writer) writeCuts(s *outStream, cuts []cut) error {
 	for _, c := range cuts {
 		buf := packPool.Get().(*[]byte)
@@ -425,7 +427,7 @@ func (w *Writer) writeCuts(s *outStream, cuts []cut) error {
 	return nil
 }
 
-// write appends b to the file and returns where it begins there.
+// write appends b to the file and returns its offset there.
 func (w *Writer) write(b []byte) (offset int64, err error) {
 	f := &w.file
 	f.Lock()

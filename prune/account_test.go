@@ -71,8 +71,8 @@ func (f *folder) write(w *index.Writer, parent index.DirID, name string) (index.
 	return e, w.AddDir(id, entries, &e)
 }
 
-// archive is a series of snapshots, newest last, and their catalogs.
-type archive struct {
+// series is a number of snapshots, newest last, and their catalogs.
+type series struct {
 	t       *testing.T
 	dir     string
 	names   []string
@@ -80,13 +80,13 @@ type archive struct {
 	anchor  map[string]uint64
 }
 
-func newArchive(t *testing.T) *archive {
-	return &archive{t: t, dir: t.TempDir(), folders: map[string]*folder{}, anchor: map[string]uint64{}}
+func newSeries(t *testing.T) *series {
+	return &series{t: t, dir: t.TempDir(), folders: map[string]*folder{}, anchor: map[string]uint64{}}
 }
 
-func (a *archive) path(name string) string { return filepath.Join(a.dir, name+".cat") }
+func (a *series) path(name string) string { return filepath.Join(a.dir, name+".cat") }
 
-func (a *archive) publish(name string, top *folder, anchor uint64) {
+func (a *series) publish(name string, top *folder, anchor uint64) {
 	a.t.Helper()
 	f, err := os.Create(a.path(name))
 	if err != nil {
@@ -107,14 +107,14 @@ func (a *archive) publish(name string, top *folder, anchor uint64) {
 	a.folders[name], a.anchor[name] = top.clone(), anchor
 }
 
-func (a *archive) remove(name string) {
+func (a *series) remove(name string) {
 	a.names = slices.DeleteFunc(a.names, func(n string) bool { return n == name })
 	if err := os.Remove(a.path(name)); err != nil {
 		a.t.Fatal(err)
 	}
 }
 
-func (a *archive) list() []Catalog {
+func (a *series) list() []Catalog {
 	var list []Catalog
 	for _, name := range a.names {
 		list = append(list, Catalog{Name: name, Path: a.path(name), Records: Size{1000, 2}})
@@ -122,7 +122,7 @@ func (a *archive) list() []Catalog {
 	return list
 }
 
-func (a *archive) account(opt AccountOptions) *Space {
+func (a *series) account(opt AccountOptions) *Space {
 	a.t.Helper()
 	s, err := Account(context.Background(), a.list(), opt)
 	if err != nil {
@@ -132,7 +132,7 @@ func (a *archive) account(opt AccountOptions) *Space {
 }
 
 // freed counts from the model what goes with some snapshots.
-func (a *archive) freed(removed ...string) Size {
+func (a *series) freed(removed ...string) Size {
 	type key struct{ anchor, ino uint64 }
 	left := map[key]bool{}
 	for _, name := range a.names {
@@ -161,7 +161,7 @@ func (a *archive) freed(removed ...string) Size {
 }
 
 // same makes sure that a Space is right about each snapshot, some sets of them, and all.
-func (a *archive) same(what string, s *Space, rng *rand.Rand) {
+func (a *series) same(what string, s *Space, rng *rand.Rand) {
 	a.t.Helper()
 	try := func(at ...int) {
 		var names []string
@@ -187,7 +187,7 @@ func (a *archive) same(what string, s *Space, rng *rand.Rand) {
 }
 
 // holds reports whether a snapshot holds an inode.
-func (a *archive) holds(ino uint64) (held bool) {
+func (a *series) holds(ino uint64) (held bool) {
 	for _, name := range a.names {
 		a.folders[name].all(func(f *folder) {
 			for _, other := range f.files {
@@ -200,7 +200,7 @@ func (a *archive) holds(ino uint64) (held bool) {
 
 // change edits a tree as source and archive do: new files, some with the number of an inode that is gone, names that move,
 // that get a second name, that go and come back with the same stored file; folders that move as a whole.
-func (a *archive) change(top *folder, rng *rand.Rand, next *uint64, gone *[]uint64) {
+func (a *series) change(top *folder, rng *rand.Rand, next *uint64, gone *[]uint64) {
 	var folders []*folder
 	top.all(func(f *folder) { folders = append(folders, f) })
 	any := func() *folder { return folders[rng.IntN(len(folders))] }
@@ -289,7 +289,7 @@ func TestAccount(t *testing.T) {
 	for seed := range uint64(40) {
 		clear(generation)
 		rng := rand.New(rand.NewPCG(seed, 7))
-		a := newArchive(t)
+		a := newSeries(t)
 		ledger := AccountOptions{Ledger: filepath.Join(a.dir, "space"), Threads: 2,
 			Note: func(err error) { t.Errorf("seed %d: %v", seed, err) }}
 		top := newFolder()
@@ -371,7 +371,7 @@ func TestEventsSpill(t *testing.T) {
 // Guards: a ledger that is damaged anywhere, or of other catalogs, is noticed and made anew; it never changes the result.
 func TestLedgerDamaged(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
-	a := newArchive(t)
+	a := newSeries(t)
 	opt := AccountOptions{Ledger: filepath.Join(a.dir, "space")}
 	top := newFolder()
 	var next uint64

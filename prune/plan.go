@@ -20,7 +20,7 @@ type Snapshot struct {
 	Group    string // the rules apply to the snapshots of each group by themselves
 	Pinned   bool
 	Label    string // of the pin
-	Held     string // why it must not be removed now, as people read it; "": it may
+	Held     string // why it must not be removed now, which its Reason tells again; "": it may
 }
 
 // Doubt is why a snapshot, complete or not, must not take the place of another.

@@ -10,7 +10,7 @@ import (
 
 // sums counts from the model what Top has to find: of each stored file the first name that is met, snapshots going side by
 // side, and the folders of every snapshot.
-func (a *archive) sums(names []string, met map[uint64]bool, own uint64) map[string]uint64 {
+func (a *series) sums(names []string, met map[uint64]bool, own uint64) map[string]uint64 {
 	sums := map[string]uint64{}
 	var side func(path string, in []*folder) uint64
 	side = func(path string, in []*folder) uint64 {
@@ -67,7 +67,7 @@ func sortedKeys(m map[string]bool) []string {
 func TestTop(t *testing.T) {
 	for seed := range uint64(30) {
 		rng := rand.New(rand.NewPCG(seed, 3))
-		a := newArchive(t)
+		a := newSeries(t)
 		top := newFolder()
 		var next uint64
 		var gone []uint64

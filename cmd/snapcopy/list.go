@@ -117,17 +117,11 @@ func snapshotLines(archive *archive.Archive) ([]snapshotLine, error) {
 func describe(s archive.Snapshot) (snapshotLine, error) {
 	line := snapshotLine{Name: s.Name, Time: s.Time, State: stateComplete}
 	c, err := s.OpenCatalog()
-	switch {
-	case errors.Is(err, index.ErrDamaged):
-		line.State, line.Error = stateDamaged, err.Error()
-		return line, nil
-	case errors.Is(err, index.ErrNewer):
-		line.State, line.Error = stateNewer, err.Error()
-		return line, nil
-	case errors.Is(err, fs.ErrNotExist):
+	if errors.Is(err, fs.ErrNotExist) {
 		return line, err
-	case err != nil:
-		line.State, line.Error = stateUnreadable, err.Error()
+	}
+	if err != nil {
+		line.State, line.Error = stateOf(err), err.Error()
 		return line, nil
 	}
 	sum, root := c.Summary(), c.Root()
@@ -141,13 +135,28 @@ func describe(s archive.Snapshot) (snapshotLine, error) {
 	return line, c.Close()
 }
 
+// stateOf is the state of a snapshot whose catalog cannot be used for the reason of err.
+func stateOf(err error) string {
+	switch {
+	case errors.Is(err, index.ErrDamaged):
+		return stateDamaged
+	case errors.Is(err, index.ErrNewer):
+		return stateNewer
+	}
+	return stateUnreadable
+}
+
 func (a *app) printSnapshots(lines []snapshotLine) error {
 	if len(lines) == 0 {
 		a.term.errorf("There are no snapshots yet.")
 		return nil
 	}
 	rows := [][]string{{"SNAPSHOT", "LOCAL TIME", "FILES", "SIZE", "NEW", "CHANGED", "MOVED", "DELETED", "ADDED", "STATE"}}
-	sources := newSources(lines)
+	ids := make(map[string]archive.SourceID)
+	for i := range lines {
+		ids[lines[i].Name] = archive.SourceID{Host: lines[i].Host, Path: lines[i].Source}
+	}
+	sources := newSources(ids)
 	for i := range lines {
 		l := &lines[i]
 		row := []string{l.Name, "", "", "", "", "", "", "", "", stateText(l) + pinText(l)}
@@ -166,7 +175,7 @@ func (a *app) printSnapshots(lines []snapshotLine) error {
 		for i := range rows {
 			source := "SOURCE"
 			if i > 0 {
-				source = sources.name(&lines[i-1])
+				source = sources.name(lines[i-1].Name)
 			}
 			rows[i] = slices.Insert(rows[i], at, source)
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"snapcopy/internal/archive"
 	"snapcopy/prune"
 )
 
@@ -34,8 +35,6 @@ type pruneOptions struct {
 	threads        int
 	json           bool
 	quiet          bool
-
-	sources sources // of the snapshots at hand
 }
 
 func pruneCommand(a *app) *cobra.Command {
@@ -97,7 +96,7 @@ func (o *pruneOptions) AddFlags(f *pflag.FlagSet) {
 	f.Var(&o.withinMonthly, "keep-within-monthly", "the same for months")
 	f.Var(&o.withinYearly, "keep-within-yearly", "the same for years")
 	f.StringVar(&o.tz, "tz", "", "count in the time zone `ZONE`, as in Europe/Berlin (default: the local one)")
-	o.groupBy = groupBySource
+	o.groupBy.Grouping = prune.BySource
 	f.Var(&o.groupBy, "group-by", "apply the rules to each `WHAT` by itself: source, path, none")
 	f.BoolVar(&o.countIncomplete, "count-incomplete", false,
 		"take incomplete snapshots for complete ones, where some files can never be read")
@@ -133,44 +132,50 @@ func (o *pruneOptions) Run(ctx context.Context, a *app, args []string) error {
 
 func (o *pruneOptions) archive(ctx context.Context, a *app, path string) (err error) {
 	a.makesRoom = true
-	archive, err := a.openToChange(path)
+	arch, err := a.openToChange(path)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, archive.Close()) }()
-	a.tellFindings(archive)
-	if err := o.settleRoom(ctx, a, archive); err != nil {
+	defer func() { err = errors.Join(err, arch.Close()) }()
+	a.tellFindings(arch)
+	if err := o.settleRoom(ctx, a, arch); err != nil {
 		return err
 	}
-	frozen := a.checkTripwires(archive)
-	if frozen != nil && !o.dryRun {
-		return frozen
-	}
-	snapshots, err := archive.Snapshots()
-	if err != nil {
-		return err
-	}
-	list, damaged, err := o.toPlan(a, archive, snapshots)
-	if err != nil {
-		return err
-	}
-	room, err := a.roomFor(ctx, archive, snapshots, o.thins())
-	if err != nil {
-		return err
-	}
-	plan, err := o.plan(a, list, a.now(), room)
-	if err != nil {
-		return err
-	}
-	if err := o.tell(a, plan); err != nil || frozen != nil {
-		return errors.Join(err, frozen)
-	}
-	if !o.dryRun && len(plan.Removed()) > 0 {
-		if err := o.carryOut(ctx, a, archive, plan); err != nil {
+	return o.run(ctx, a, arch)
+}
+
+// run makes the plan, tells it, and carries it out.
+func (o *pruneOptions) run(ctx context.Context, a *app, arch *archive.Archive) error {
+	opt := prune.Options{Grouping: o.groupBy.Grouping, DryRun: o.dryRun, Remove: o.removing(a)}
+	begin, stopBar := time.Now(), func() {}
+	told := false
+	opt.Planned = func(f *prune.Facts, plan *prune.Plan) error {
+		told = true
+		a.tellFacts(arch, f)
+		if err := o.tell(a, plan, f); err != nil {
 			return err
 		}
+		begin = time.Now()
+		stopBar = startProgress(a, removeMeter(opt.Remove.Progress), o.quiet || o.dryRun || len(plan.Removed()) == 0).stop
+		return nil
 	}
-	return outcomeOf(plan, damaged)
+	out, err := prune.Run(ctx, arch, o.policy(a.loc), opt)
+	stopBar()
+	if !told {
+		facts := *out.Facts
+		facts.NoRoom = nil // it is err, if it matters
+		a.tellFacts(arch, &facts)
+	}
+	if r := out.Removal; r != nil && (err == nil || len(r.Removed) > 0) {
+		rm := removeOptions{quiet: o.quiet, json: o.json, brief: true}
+		if tellErr := rm.tell(a, r, err, time.Since(begin)); err == nil {
+			err = tellErr
+		}
+	}
+	if err != nil {
+		return a.whyFrozen(arch, out.Facts, err)
+	}
+	return outcomeOf(out.Plan, out.Facts.Damaged())
 }
 
 // thins reports whether space is asked for.

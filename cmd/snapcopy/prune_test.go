@@ -35,7 +35,7 @@ func TestPlanWithBytes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(o.tell(a, plan), a.term.flush()); err != nil {
+	if err := errors.Join(o.tell(a, plan, new(prune.Facts)), a.term.flush()); err != nil {
 		t.Fatal(err)
 	}
 	want := `SNAPSHOT            LOCAL TIME           PLAN      FREES  WHY
@@ -67,7 +67,7 @@ func TestPlanWithBytes(t *testing.T) {
 
 	out.Reset()
 	o.dryRun = false
-	if err := errors.Join(o.tell(a, plan), a.term.flush()); err != nil {
+	if err := errors.Join(o.tell(a, plan, new(prune.Facts)), a.term.flush()); err != nil {
 		t.Fatal(err)
 	}
 	if got := out.String(); strings.Contains(got, "keep  ") || !strings.Contains(got, "2026-11-21T020000Z") {
@@ -76,7 +76,7 @@ func TestPlanWithBytes(t *testing.T) {
 
 	out.Reset()
 	o.json = true
-	if err := errors.Join(o.tell(a, plan), a.term.flush()); err != nil {
+	if err := errors.Join(o.tell(a, plan, new(prune.Facts)), a.term.flush()); err != nil {
 		t.Fatal(err)
 	}
 	for _, line := range []string{
@@ -101,7 +101,7 @@ func TestNothingIsEverComplete(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(o.tell(a, plan), a.term.flush()); err != nil {
+		if err := errors.Join(o.tell(a, plan, new(prune.Facts)), a.term.flush()); err != nil {
 			t.Fatal(err)
 		}
 		warned := strings.Contains(errOut.String(), "Warning: 2 incomplete snapshots are kept until a newer one is complete.")

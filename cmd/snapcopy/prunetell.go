@@ -39,7 +39,7 @@ func (o *pruneOptions) simulated(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	return o.tell(a, plan)
+	return o.tell(a, plan, new(prune.Facts))
 }
 
 // readTimes reads RFC 3339 times, one a line; empty lines count for nothing.
@@ -63,25 +63,26 @@ func readTimes(r io.Reader) (list []prune.Snapshot, err error) {
 }
 
 // tell prints a plan, and what is odd about it. Where it is carried out, what is kept is no news.
-func (o *pruneOptions) tell(a *app, plan *prune.Plan) (err error) {
+func (o *pruneOptions) tell(a *app, plan *prune.Plan, f *prune.Facts) (err error) {
+	sources := newSources(f.Sources)
 	switch {
 	case o.json:
-		err = o.printPlanJSON(a, plan)
+		err = o.printPlanJSON(a, plan, f)
 	case !o.quiet:
-		err = o.printPlan(a, plan)
+		err = o.printPlan(a, plan, f, &sources)
 	}
 	if err != nil {
 		return err
 	}
 	a.warnOfPlan(plan, o.thinAnyway)
-	o.warnOfSources(a)
+	o.warnOfSources(a, &sources)
 	if o.dryRun && !o.quiet && len(plan.Removed()) > 0 {
 		a.term.errorf("Nothing was removed: this is a dry run.")
 	}
 	return nil
 }
 
-func (o *pruneOptions) printPlan(a *app, plan *prune.Plan) error {
+func (o *pruneOptions) printPlan(a *app, plan *prune.Plan, f *prune.Facts, sources *sources) error {
 	if len(plan.Decisions) == 0 {
 		a.term.errorf("There are no snapshots yet.")
 		return nil
@@ -92,7 +93,7 @@ func (o *pruneOptions) printPlan(a *app, plan *prune.Plan) error {
 	}
 	carriedOut := !o.dryRun && !o.simulate
 	rows := [][]string{{"SNAPSHOT", timeHeader, "PLAN", "FREES", "WHY"}}
-	if o.sources.vary() {
+	if sources.vary() {
 		rows[0] = slices.Insert(rows[0], 4, "SOURCE")
 	}
 	for i := range plan.Decisions {
@@ -100,12 +101,12 @@ func (o *pruneOptions) printPlan(a *app, plan *prune.Plan) error {
 		if carriedOut && d.Keep {
 			continue
 		}
-		row := []string{d.Name, a.local(d.Time), planWord(d), "", d.Why()}
+		row := []string{d.Name, a.local(d.Time), planWord(d), "", why(d, f)}
 		if d.Freed != nil {
 			row[3] = size(d.Freed.Bytes)
 		}
-		if o.sources.vary() {
-			row = slices.Insert(row, 4, o.sources.name(o.sources.of[d.Name]))
+		if sources.vary() {
+			row = slices.Insert(row, 4, sources.name(d.Name))
 		}
 		rows = append(rows, row)
 	}
@@ -171,14 +172,14 @@ func (a *app) warnOfPlan(plan *prune.Plan, thinAnyway bool) {
 }
 
 // warnOfSources says how the rules see an archive with snapshots of several sources.
-func (o *pruneOptions) warnOfSources(a *app) {
-	n := counted(uint64(len(o.sources.known)), "source", "sources")
+func (o *pruneOptions) warnOfSources(a *app, sources *sources) {
+	n := counted(uint64(len(sources.known)), "source", "sources")
 	switch {
-	case !o.sources.vary():
-	case o.groupBy == groupByNone:
+	case !sources.vary():
+	case o.groupBy.Grouping == prune.Together:
 		a.term.errorf("Warning: the snapshots are of %s, and the rules apply to all together: those of one source can take "+
 			"the place of another's (--group-by source keeps them apart).", n)
-	case o.groupBy == groupBySource && !o.sources.sameHost:
+	case o.groupBy.Grouping == prune.BySource && !sources.sameHost:
 		a.term.errorf("Note: the snapshots are of %s, and the rules apply to those of each by themselves. Some have the same "+
 			"path on several hosts: if that is one machine whose name changes, use --group-by path.", n)
 	case !o.quiet:
@@ -193,16 +194,15 @@ func goalAmount(m *prune.Missed, n uint64) string {
 	return size(n)
 }
 
-func (o *pruneOptions) printPlanJSON(a *app, plan *prune.Plan) error {
+func (o *pruneOptions) printPlanJSON(a *app, plan *prune.Plan, f *prune.Facts) error {
 	for i := range plan.Decisions {
 		d := &plan.Decisions[i]
 		v := decisionObject{Snapshot: d.Name, Time: d.Time.UTC(), Plan: planWord(d), Pinned: d.Pinned, Label: d.Label,
 			Freed: sizeJSON(d.Freed)}
-		if l := o.sources.of[d.Name]; l != nil {
-			v.Source, v.Host = l.Source, l.Host
-		}
+		id := f.Sources[d.Name]
+		v.Source, v.Host = id.Path, id.Host
 		for _, r := range d.Reasons {
-			v.Reasons = append(v.Reasons, r.String())
+			v.Reasons = append(v.Reasons, reasonText(d.Name, r, f))
 		}
 		if err := a.printJSON("decision", &v); err != nil {
 			return err

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"snapcopy/internal/archive"
+	"snapcopy/prune"
 )
 
 type removeOptions struct {
@@ -91,7 +92,7 @@ func (o *removeOptions) Run(ctx context.Context, a *app, args []string) (err err
 	}
 	opt := archive.RemoveOptions{Threads: o.threads, BackgroundIO: o.background, Rate: o.rate,
 		AllowLast: o.allowLast, CountIncomplete: o.countIncomplete, DryRun: o.dryRun,
-		Progress: new(archive.Progress), Now: a.now, Freed: a.freedBy(arch)}
+		Progress: new(archive.Progress), Now: a.now, Freed: prune.Freed(arch)}
 	if !o.dryRun {
 		if err := a.finishEarlier(ctx, arch, opt, o.quiet); err != nil {
 			return err

@@ -88,7 +88,7 @@ func (o *statsOptions) Run(ctx context.Context, a *app, args []string) (err erro
 
 // each tells about every snapshot, and about the archive.
 func (o *statsOptions) each(ctx context.Context, a *app, archive *archive.Archive, all []archive.Snapshot) error {
-	space, err := a.spaceOf(ctx, archive, all)
+	space, err := prune.Measure(ctx, archive, all)
 	if err != nil {
 		return err
 	}
@@ -253,7 +253,7 @@ func days(n float64) string {
 // together says what would be free if exactly these went.
 func (o *statsOptions) together(ctx context.Context, a *app, archive *archive.Archive, all []archive.Snapshot,
 	chosen []int) error {
-	space, err := a.spaceOf(ctx, archive, all)
+	space, err := prune.Measure(ctx, archive, all)
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ func (o *statsOptions) largest(ctx context.Context, a *app, archive *archive.Arc
 			some = append(some, all[i])
 		}
 	}
-	list, err := catalogsOf(archive, some)
+	list, err := prune.Catalogs(archive, some)
 	if err != nil {
 		return err
 	}

@@ -183,13 +183,13 @@ func (r *run) findDir(w *worker, d *dir) error {
 			d.finish, d.update = r.resumed, r.opt.Overwrite != OverwriteNever
 			d.spared = p.spared
 			if tree.IDOf(&st) == r.archive {
-				return ErrInsideArchive
+				return inside.ErrTarget
 			}
 			if !st.Mounted && st.Dev == p.inode.Dev {
 				return nil
 			}
 			if _, is, err := inside.Archive(r.targetPath(d)); err != nil || is { // a snapshot that is mounted there
-				return cmp.Or(err, ErrInsideArchive)
+				return cmp.Or(err, inside.ErrTarget)
 			}
 			if !d.crossed() {
 				d.spared = true

@@ -80,14 +80,14 @@ func (r *run) openOrMake(w *worker, dir int, name, path string) (int, error) {
 	err := fsat.StatAt(dir, name, &st)
 	if err == nil && st.Mounted {
 		if _, is, err := inside.Archive(filepath.Join(r.report.Target, path)); err != nil || is {
-			return fsat.NoDir, cmp.Or(err, ErrInsideArchive)
+			return fsat.NoDir, cmp.Or(err, inside.ErrTarget)
 		}
 	}
 	switch {
 	case err == nil && st.Type != fsat.Directory:
 		return fsat.NoDir, fmt.Errorf("%w and is not a folder", ErrExists)
 	case err == nil && tree.IDOf(&st) == r.archive:
-		return fsat.NoDir, ErrInsideArchive
+		return fsat.NoDir, inside.ErrTarget
 	case err == nil && r.resumed && !r.late.madeBefore(path):
 		fd, err := r.openOpenedUp(dir, name)
 		if err == nil {

@@ -14,6 +14,7 @@ import (
 	"snapcopy/internal/archive"
 	"snapcopy/internal/atomicfile"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/inside"
 	"snapcopy/internal/overlay"
 	"snapcopy/internal/rmtree"
 )
@@ -25,7 +26,7 @@ func makeInstant(ctx context.Context, from archive.Source, at string, opt Instan
 	}
 	in.fault = opt.Fault
 	defer func() { err = errors.Join(err, in.close()) }()
-	if err := outsideArchive(in.path, filepath.Dir(from.Dir)); err != nil {
+	if err := inside.CheckTarget(in.path, filepath.Dir(from.Dir)); err != nil {
 		return nil, err
 	}
 	if err := in.makeMountpoint(); err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/inside"
 	"snapcopy/internal/overlay"
 	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
@@ -36,7 +37,7 @@ func TestInstantRefuses(t *testing.T) {
 		}
 	}
 	make(s.source, ErrNotEmpty)
-	make(filepath.Join(s.Dir, "x"), ErrInsideArchive)
+	make(filepath.Join(s.Dir, "x"), inside.ErrTarget)
 	make(s.disk.Path, ErrUnsuitable)
 	make("/", ErrUnsuitable)
 	t.Run("no permissions", func(t *testing.T) {
@@ -50,7 +51,7 @@ func TestInstantRefuses(t *testing.T) {
 		}
 	})
 	other := filepath.Join(testarchive.TempDir(t), "at") // its state folder is somebody's own
-	check(t, os.Mkdir(filepath.Join(filepath.Dir(other), stateFolderName("at")), 0o755))
+	must(t, os.Mkdir(filepath.Join(filepath.Dir(other), stateFolderName("at")), 0o755))
 	if _, err := MakeInstant(context.Background(), s.Source, other, InstantOptions{}); err == nil {
 		t.Error("a state folder that others can enter is taken")
 	}
@@ -180,4 +181,36 @@ func TestInstantInUserNamespace(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	s.same("settled", s.source)
+}
+
+// Guards: a user's folder with the name of the one for the state of an instant restore is not touched.
+func TestUsersFolderNamedLikeInstantState(t *testing.T) {
+	testtree.NeedRoot(t)
+	source := testarchive.BuiltTree(t, `dir .d.snapcopy-instant 0700 mtime=5
+		file .d.snapcopy-instant/lock 0600 "mine"
+		dir .d.snapcopy-instant/upper 0700 mtime=5
+		set .d.snapcopy-instant mtime=5`)
+	before := testtree.Take(t, source)
+	a := testarchive.Take(t, testarchive.BuiltTree(t, "file f 0644 x"))
+	must(t, os.Mkdir(filepath.Join(source, "new"), 0o755))
+	for _, folder := range []string{".new.snapcopy-instant"} {
+		must(t, os.Rename(filepath.Join(source, ".d.snapcopy-instant"), filepath.Join(source, folder)))
+		_, err := MakeInstant(context.Background(), a, filepath.Join(source, "new"), InstantOptions{})
+		if !errors.Is(err, ErrUnsuitable) {
+			t.Error(err)
+		}
+		if _, err := Settle(context.Background(), a, filepath.Join(source, "new"), SettleOptions{}); err == nil {
+			t.Error("it was settled")
+		}
+		must(t, os.Rename(filepath.Join(source, folder), filepath.Join(source, ".d.snapcopy-instant")))
+	}
+	must(t, os.Remove(filepath.Join(source, "new")))
+	testtree.Equal(t, "what was there", before, testtree.Take(t, source), testtree.Mtime)
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }

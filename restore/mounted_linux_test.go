@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"snapcopy/internal/inside"
 	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
 )
@@ -23,7 +24,7 @@ func TestMountedSnapshot(t *testing.T) {
 	to := testarchive.TempDir(t)
 	testtree.Bind(t, old.Dir, to)
 	for _, path := range []string{to, filepath.Join(to, "new"), filepath.Join(to, "d", "e")} {
-		if _, err := Run(t.Context(), a.Source, nil, path, opt); !errors.Is(err, ErrInsideArchive) {
+		if _, err := Run(t.Context(), a.Source, nil, path, opt); !errors.Is(err, inside.ErrTarget) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}

@@ -64,28 +64,6 @@ func TestUsersFilesWithOwnNames(t *testing.T) {
 	}
 }
 
-// Guards: a user's folder with the name of the one for the state of an instant restore is not touched.
-func TestUsersFolderNamedLikeInstantState(t *testing.T) {
-	testtree.NeedRoot(t)
-	source := testarchive.BuiltTree(t, ownNames)
-	before := testtree.Take(t, source)
-	a := take(t, testarchive.BuiltTree(t, "file f 0644 x"))
-	check(t, os.Mkdir(filepath.Join(source, "new"), 0o755))
-	for _, folder := range []string{".new.snapcopy-instant"} {
-		check(t, os.Rename(filepath.Join(source, ".d.snapcopy-instant"), filepath.Join(source, folder)))
-		_, err := MakeInstant(context.Background(), a.Source, filepath.Join(source, "new"), InstantOptions{})
-		if !errors.Is(err, ErrUnsuitable) {
-			t.Error(err)
-		}
-		if _, err := Settle(context.Background(), a.Source, filepath.Join(source, "new"), SettleOptions{}); err == nil {
-			t.Error("it was settled")
-		}
-		check(t, os.Rename(filepath.Join(source, folder), filepath.Join(source, ".d.snapcopy-instant")))
-	}
-	check(t, os.Remove(filepath.Join(source, "new")))
-	testtree.Equal(t, "what was there", before, testtree.Take(t, source), testtree.Mtime)
-}
-
 // Guards: an exchange, and what keeps a folder aside, never moves what is mounted in the folder to where one would remove
 // it.
 func TestMountsAreNotMovedAlong(t *testing.T) {

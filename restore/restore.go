@@ -21,7 +21,6 @@
 package restore
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,8 +47,6 @@ import (
 var (
 	// ErrExists says that the target has an entry of that name already. It was not touched.
 	ErrExists = errors.New("exists already")
-	// ErrInsideArchive is returned for a target in the archive, which is only ever read.
-	ErrInsideArchive = errors.New("target is inside an archive")
 	// ErrHoldsArchive is returned for a folder that would have to be moved, with the archive in it.
 	ErrHoldsArchive = errors.New("the archive is in it")
 	// ErrNoRoom says that nothing was written, because the target seems to have too little room.
@@ -284,7 +281,7 @@ func (r *run) openTarget(to string) error {
 		return err
 	}
 	r.report.Target = abs
-	if err := outsideArchive(abs, filepath.Dir(r.from.Dir)); err != nil {
+	if err := inside.CheckTarget(abs, filepath.Dir(r.from.Dir)); err != nil {
 		return err
 	}
 	if r.archive, r.above, err = findArchive(r.from.Dir); err != nil {
@@ -322,42 +319,6 @@ func (r *run) openTarget(to string) error {
 		return &fs.PathError{Op: "open target", Path: abs, Err: err}
 	}
 	return nil
-}
-
-// outsideArchive compares folders and not their names, so that links do not deceive it.
-func outsideArchive(target, archive string) error {
-	if _, is, err := inside.Archive(target); err != nil || is { // of any archive
-		return &fs.PathError{Op: "restore to", Path: target, Err: cmp.Or(err, ErrInsideArchive)}
-	}
-	inside, err := os.Stat(archive)
-	if err != nil {
-		return err
-	}
-	at := target
-	for {
-		real, err := filepath.EvalSymlinks(at)
-		if err == nil {
-			at = real
-			break
-		}
-		if !errors.Is(err, fs.ErrNotExist) || at == filepath.Dir(at) {
-			return err
-		}
-		at = filepath.Dir(at)
-	}
-	for {
-		info, err := os.Stat(at)
-		if err != nil {
-			return err
-		}
-		if os.SameFile(info, inside) {
-			return &fs.PathError{Op: "restore to", Path: target, Err: ErrInsideArchive}
-		}
-		if at == filepath.Dir(at) {
-			return nil
-		}
-		at = filepath.Dir(at)
-	}
 }
 
 // findArchive finds out which folders must not be deleted or moved: the archive of a snapshot, and all above it.

@@ -15,6 +15,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/archive"
 	"snapcopy/internal/dirhandles"
+	"snapcopy/internal/inside"
 	"snapcopy/internal/testarchive"
 	"snapcopy/internal/tree"
 )
@@ -129,7 +130,7 @@ func TestTargetInsideArchiveIsRefused(t *testing.T) {
 	link := filepath.Join(testarchive.TempDir(t), "link")
 	b.Check(os.Symlink(a.Dir, link))
 	for _, to := range []string{a.Dir, filepath.Join(a.Dir, "new", "x"), filepath.Dir(a.Dir), filepath.Join(link, "sub")} {
-		if _, err := Run(context.Background(), a.Source, nil, to, Options{}); !errors.Is(err, ErrInsideArchive) {
+		if _, err := Run(context.Background(), a.Source, nil, to, Options{}); !errors.Is(err, inside.ErrTarget) {
 			t.Errorf("%s: %v", to, err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"snapcopy/index"
+	"snapcopy/internal/filecopy"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/leftover"
 	"snapcopy/internal/tree"
@@ -218,16 +219,12 @@ const writtenBlock = 512
 func partOf(has, stored []byte) bool {
 	for len(has) > 0 {
 		n := min(len(has), writtenBlock)
-		if !bytes.Equal(has[:n], stored[:n]) && !allZeros(has[:n]) {
+		if !bytes.Equal(has[:n], stored[:n]) && !filecopy.AllZero(has[:n]) {
 			return false
 		}
 		has, stored = has[n:], stored[n:]
 	}
 	return true
-}
-
-func allZeros(b []byte) bool {
-	return !slices.ContainsFunc(b, func(c byte) bool { return c != 0 })
 }
 
 // readFull fills buf with what a file has from offset at.

@@ -108,6 +108,7 @@ func TestGoingOnWithClosedFiles(t *testing.T) {
 // Guards: the note that a restore is not finished goes when all contents are on the disk. A file system brings names to
 // the disk at any time, and contents that it has not given a place yet long after that.
 func TestPowerCutDuringLastSync(t *testing.T) {
+	errPowerCut := errors.New("power cut")
 	for _, kind := range []string{"ext4", "xfs"} {
 		t.Run(kind, func(t *testing.T) {
 			disk := testtree.NewDisk(t, kind, 400<<20)
@@ -120,12 +121,12 @@ func TestPowerCutDuringLastSync(t *testing.T) {
 				}
 				fd, err := openForTest(to)
 				if err != nil {
-					return errors.Join(errCut, err)
+					return errors.Join(errPowerCut, err)
 				}
-				err = errors.Join(unix.Fsync(fd), unix.Close(fd), powerCut(to, 2))
-				return errors.Join(errCut, err)
+				err = errors.Join(unix.Fsync(fd), unix.Close(fd), testtree.PowerCut(to, 2))
+				return errors.Join(errPowerCut, err)
 			}}
-			if _, err := Run(context.Background(), a.Source, nil, to, opt); !errors.Is(err, errCut) {
+			if _, err := Run(context.Background(), a.Source, nil, to, opt); !errors.Is(err, errPowerCut) {
 				t.Fatal(err)
 			}
 			if err := disk.Unmount(); err != nil {

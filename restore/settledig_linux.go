@@ -131,7 +131,7 @@ func digOne(fd int, r fsat.Range, size int64, buf []byte) error {
 		if err != nil {
 			return err
 		}
-		if allZeros(buf[:n]) {
+		if filecopy.AllZero(buf[:n]) {
 			hole := fsat.Range{Start: start, End: end}
 			if end == size {
 				hole.End += block

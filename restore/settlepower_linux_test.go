@@ -6,26 +6,11 @@ import (
 	"fmt"
 	"os"
 	"testing"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"snapcopy/internal/testtree"
 )
-
-// powerCut makes a file system forget what is not on the disk: flags 0 after it wrote its log and data, 1 after it wrote
-// its log, 2 at once (XFS_IOC_GOINGDOWN, which ext4 knows as EXT4_IOC_SHUTDOWN).
-func powerCut(path string, flags uint32) error {
-	const goingDown = 0x8004587d
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), goingDown, uintptr(unsafe.Pointer(&flags))); e != 0 {
-		err = e
-	}
-	return errors.Join(err, unix.Close(fd))
-}
 
 // cutAt gives a fault that cuts the power at step n.
 func (s *site) cutAt(n int, flags uint32) func(string) error {
@@ -36,7 +21,7 @@ func (s *site) cutAt(n int, flags uint32) func(string) error {
 			return nil
 		}
 		if steps == n {
-			if err := powerCut(s.disk.Path, flags); err != nil {
+			if err := testtree.PowerCut(s.disk.Path, flags); err != nil {
 				s.t.Error(err)
 			}
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"snapcopy/internal/inside"
 	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
 )
@@ -103,7 +104,7 @@ func TestSwapTargets(t *testing.T) {
 	refused(filepath.Join(folder, "broken"), os.ErrExist)
 	refused(filepath.Dir(a.Dir), ErrHoldsArchive)
 	refused(filepath.Dir(filepath.Dir(a.Dir)), ErrHoldsArchive)
-	refused(a.Dir, ErrInsideArchive)
+	refused(a.Dir, inside.ErrTarget)
 	refused("/", ErrMountPoint)
 	mount := testarchive.BuiltTree(t, "dir tmpfs 0755\ndir bind 0755\ndir other 0755")
 	testtree.Tmpfs(t, filepath.Join(mount, "tmpfs"), "size=1m")

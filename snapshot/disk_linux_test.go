@@ -266,7 +266,7 @@ func TestPowerCut(t *testing.T) {
 				flags := uint32(round % 3)
 				after := time.Duration(rng.IntN(120)) * time.Millisecond
 				cut := make(chan error, 1)
-				time.AfterFunc(after, func() { cut <- archivetest.PowerCut(disk.Path, flags) })
+				time.AfterFunc(after, func() { cut <- testtree.PowerCut(disk.Path, flags) })
 				var published []*archive.Report
 				for {
 					l.Opt.AllowClockBack = true

@@ -14,6 +14,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/archive"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/inside"
 	"snapcopy/internal/lack"
 	"snapcopy/internal/overlay"
 	"snapcopy/internal/plainfile"
@@ -129,7 +130,7 @@ var hints = []struct {
 	{archive.ErrNoHardLinks, "choose another file system, or --allow-copies to store every snapshot as a full copy"},
 	{snapshot.ErrInsideArchive, "choose an archive that does not contain the source"},
 	{archive.ErrInsideOther, "choose another folder: a snapshot must stay as it is"},
-	{restore.ErrInsideArchive, "choose a folder outside the archive"},
+	{inside.ErrTarget, "choose a folder outside the archive"},
 	{restore.ErrNoRoom, "make room, restore to another disk, or begin all the same with --ignore-space"},
 	{tree.ErrSameName, "restore them one after the other, each into a folder of its own"},
 	{restore.ErrMountsBelow, "unmount it first, or restore with --in-place, which leaves mounted file systems alone"},

@@ -16,6 +16,7 @@ import (
 
 	"snapcopy/internal/archive"
 	"snapcopy/internal/archivetest"
+	"snapcopy/internal/testtree"
 )
 
 // removeLab has five snapshots, each with something of its own.
@@ -197,7 +198,7 @@ func TestRemovePowerCut(t *testing.T) {
 						continue
 					}
 					_, err := l.removeFailing(step, func() error {
-						return errors.Join(archivetest.PowerCut(disk.Path, flags), archive.ErrCrash)
+						return errors.Join(testtree.PowerCut(disk.Path, flags), archive.ErrCrash)
 					})
 					if !errors.Is(err, archive.ErrCrash) {
 						t.Fatalf("%s: %v", step, err)

@@ -41,7 +41,7 @@ func (h *contentHash) write(b []byte) {
 	for len(b) > 0 {
 		piece := b[:min(int64(len(b)), h.segment-h.at%h.segment)]
 		b = b[len(piece):]
-		if h.idle && !allZero(piece) {
+		if h.idle && !AllZero(piece) {
 			h.plainZeros(h.at % h.segment)
 			h.idle = false
 		}
@@ -137,7 +137,8 @@ func (h *contentHash) sum() (hash [32]byte, zeroHash bool) {
 	return hash, true
 }
 
-func allZero(b []byte) bool {
+// AllZero reports whether there is nothing but zeros in b.
+func AllZero(b []byte) bool {
 	for len(b) > len(zeros) {
 		if !bytes.Equal(b[:len(zeros)], zeros[:]) {
 			return false

@@ -16,7 +16,7 @@ func plainRule(content []byte, segment int) (hash [32]byte, zeroHash bool) {
 	last := -2
 	for i := 0; i*segment < len(content); i++ {
 		piece := content[i*segment : min((i+1)*segment, len(content))]
-		if len(piece) < segment || !allZero(piece) {
+		if len(piece) < segment || !AllZero(piece) {
 			rest = append(rest, piece...)
 			continue
 		}
@@ -60,7 +60,7 @@ func TestContentHash(t *testing.T) {
 		h.reset(segment)
 		for rest := content; len(rest) > 0; {
 			n := 1 + rng.IntN(min(len(rest), 250))
-			if piece := rest[:n]; allZero(piece) && rng.IntN(2) == 0 {
+			if piece := rest[:n]; AllZero(piece) && rng.IntN(2) == 0 {
 				if err := h.writeZeros(context.Background(), int64(n)); err != nil {
 					t.Fatal(err)
 				}

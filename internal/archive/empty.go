@@ -26,19 +26,19 @@ type EmptyOptions struct {
 func (how EmptyOptions) options() rmtree.Options {
 	opt := rmtree.Options{Workers: how.Threads, Removed: how.removed}
 	if how.rate > 0 {
-		opt.Pace = (&Pacer{Each: time.Second / time.Duration(how.rate)}).Pace
+		opt.Pace = (&pacer{each: time.Second / time.Duration(how.rate)}).pace
 	}
 	return opt
 }
 
 // EmptyTrash removes what is in the trash and needed no more. It can be cut short at any moment; the next one goes on.
 func (a *Archive) EmptyTrash(ctx context.Context, how EmptyOptions) (err error) {
-	trash, err := a.OpenTrash()
+	trash, err := a.openTrash()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, fsat.Close(trash)) }()
-	if locked, err := LockTrash(ctx, a.MetaPath(TrashDir), trash, how.wait); err != nil || !locked {
+	if locked, err := lockTrash(ctx, a.MetaPath(TrashDir), trash, how.wait); err != nil || !locked {
 		return err
 	}
 	if how.idle {
@@ -52,7 +52,7 @@ func (a *Archive) EmptyTrash(ctx context.Context, how EmptyOptions) (err error) 
 		if err != nil {
 			return err
 		}
-		stays := Staying(list)
+		stays := staying(list)
 		if len(stays) == len(list) {
 			return nil
 		}
@@ -106,7 +106,7 @@ func (a *Archive) Removed() (list []string, err error) {
 	}
 	for _, file := range append(all, inPlace) {
 		name, _, _ := strings.Cut(file, ".")
-		if _, isName := ParseName(name); isName && (file == name || strings.HasPrefix(file, name+GoneExt)) {
+		if _, isName := ParseName(name); isName && (file == name || strings.HasPrefix(file, name+goneExt)) {
 			list = append(list, name)
 		}
 	}
@@ -121,19 +121,19 @@ func (a *Archive) Settle() error {
 	return nil
 }
 
-// Staying lists what of the trash must not be removed: that of which removing is not decided.
-func Staying(list []string) (stays []string) {
+// staying lists what of the trash must not be removed: that of which removing is not decided.
+func staying(list []string) (stays []string) {
 	for _, name := range list {
-		base := strings.TrimSuffix(strings.TrimSuffix(name, CatalogExt), ReportExt)
-		if _, leaving := ParseName(base); leaving && slices.Contains(list, base) || strings.HasSuffix(name, OpenedExt) {
+		base := strings.TrimSuffix(strings.TrimSuffix(name, CatalogExt), reportExt)
+		if _, leaving := ParseName(base); leaving && slices.Contains(list, base) || strings.HasSuffix(name, openedExt) {
 			stays = append(stays, name)
 		}
 	}
 	return stays
 }
 
-// LockTrash takes the right to empty the trash.
-func LockTrash(ctx context.Context, path string, trash int, wait bool) (bool, error) {
+// lockTrash takes the right to empty the trash.
+func lockTrash(ctx context.Context, path string, trash int, wait bool) (bool, error) {
 	for {
 		ok, err := fsat.TryLock(trash)
 		if err != nil {
@@ -149,20 +149,20 @@ func LockTrash(ctx context.Context, path string, trash int, wait bool) (bool, er
 }
 
 // A pacer lets names through at a limited rate.
-type Pacer struct {
-	Each time.Duration
+type pacer struct {
+	each time.Duration
 	mu   sync.Mutex
 	next time.Time
 }
 
-func (p *Pacer) Pace(ctx context.Context, names int) error {
+func (p *pacer) pace(ctx context.Context, names int) error {
 	p.mu.Lock()
 	now := time.Now()
 	if p.next.Before(now) {
 		p.next = now
 	}
 	at := p.next
-	p.next = at.Add(time.Duration(names) * p.Each)
+	p.next = at.Add(time.Duration(names) * p.each)
 	p.mu.Unlock()
 	if at.After(now) {
 		return Pause(ctx, at.Sub(now))

@@ -34,16 +34,16 @@ func (a *Archive) forget(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	g := Forgetter{Ctx: ctx, Archive: a, Snapshots: snapshots}
+	g := forgetter{ctx: ctx, archive: a, snapshots: snapshots}
 	for _, name := range x.Snapshots() {
 		if !slices.ContainsFunc(snapshots, func(s Snapshot) bool { return s.Name == name }) {
-			g.Gone = append(g.Gone, name)
+			g.gone = append(g.gone, name)
 		}
 	}
-	if g.Gone == nil {
+	if g.gone == nil {
 		return nil
 	}
-	slices.Sort(g.Gone)
+	slices.Sort(g.gone)
 	comparable, err := g.comparable()
 	if err != nil {
 		return err
@@ -51,7 +51,7 @@ func (a *Archive) forget(ctx context.Context) (err error) {
 	if !comparable {
 		return a.MakeIndex(ctx, snapshots)
 	}
-	g.Forgetting = index.Forget(x, func(name string) bool { return slices.Contains(g.Gone, name) }, a.WorkPath())
+	g.Forgetting = index.Forget(x, func(name string) bool { return slices.Contains(g.gone, name) }, a.WorkPath())
 	defer func() { err = errors.Join(err, g.Close()) }()
 	if err := g.relocate(); err != nil {
 		return err
@@ -59,36 +59,36 @@ func (a *Archive) forget(ctx context.Context) (err error) {
 	return g.Commit(ctx, a.IndexPath())
 }
 
-// Forgetter is one change of the index under way.
-type Forgetter struct {
+// forgetter is one change of the index under way.
+type forgetter struct {
 	*index.Forgetting
-	Ctx       context.Context
-	Archive   *Archive
-	Snapshots []Snapshot
-	Gone      []string     // sorted
-	Wanted    inodeset.Set // stored files that the index found in those gone, and has not found elsewhere
-	Left      uint64       // how many
+	ctx       context.Context
+	archive   *Archive
+	snapshots []Snapshot
+	gone      []string     // sorted
+	wanted    inodeset.Set // stored files that the index found in those gone, and has not found elsewhere
+	left      uint64       // how many
 }
 
 // comparable reports whether all catalogs speak of the same inodes: an archive that was copied to another file system
 // has older catalogs with the numbers of that one.
-func (g *Forgetter) comparable() (bool, error) {
-	paths := make([]string, 0, len(g.Gone)+len(g.Snapshots))
-	for _, name := range g.Gone {
-		paths = append(paths, g.Archive.trashPath(name+CatalogExt))
+func (g *forgetter) comparable() (bool, error) {
+	paths := make([]string, 0, len(g.gone)+len(g.snapshots))
+	for _, name := range g.gone {
+		paths = append(paths, g.archive.trashPath(name+CatalogExt))
 	}
-	for _, s := range g.Snapshots {
+	for _, s := range g.snapshots {
 		paths = append(paths, s.Catalog)
 	}
 	for i, path := range paths {
 		c, err := index.Open(path)
 		if err != nil {
-			if i < len(g.Gone) { // removed by other means than ours
+			if i < len(g.gone) { // removed by other means than ours
 				return false, nil
 			}
 			continue // nothing can be found in it
 		}
-		same := c.Summary().Anchor == g.Archive.anchor
+		same := c.Summary().Anchor == g.archive.anchor
 		if err := c.Close(); err != nil || !same {
 			return false, err
 		}
@@ -97,37 +97,37 @@ func (g *Forgetter) comparable() (bool, error) {
 }
 
 // relocate finds the stored files in other snapshots.
-func (g *Forgetter) relocate() error {
-	err := g.Affected(g.Ctx, func(stored uint64) {
-		if g.Wanted.Claim(stored) {
-			g.Left++
+func (g *forgetter) relocate() error {
+	err := g.Affected(g.ctx, func(stored uint64) {
+		if g.wanted.Claim(stored) {
+			g.left++
 		}
 	})
 	if err != nil {
 		return err
 	}
-	first, rest := g.Order()
-	if err := g.LookIn(first); err != nil {
+	first, rest := g.order()
+	if err := g.lookIn(first); err != nil {
 		return err
 	}
-	if err := g.DropUnheld(); err != nil {
+	if err := g.dropUnheld(); err != nil {
 		return err
 	}
-	return g.LookIn(rest)
+	return g.lookIn(rest)
 }
 
-// Order lists the snapshots in which to look: the newest and those right after the ones gone first, and all others, each
+// order lists the snapshots in which to look: the newest and those right after the ones gone first, and all others, each
 // the newest first.
-func (g *Forgetter) Order() (first, rest []Snapshot) {
-	for n, s := range slices.Backward(g.Snapshots) {
+func (g *forgetter) order() (first, rest []Snapshot) {
+	for n, s := range slices.Backward(g.snapshots) {
 		before := ""
-		for _, other := range g.Snapshots {
+		for _, other := range g.snapshots {
 			if other.Name < s.Name {
 				before = other.Name
 			}
 		}
-		i, _ := slices.BinarySearch(g.Gone, before)
-		if n == len(g.Snapshots)-1 || i < len(g.Gone) && g.Gone[i] < s.Name {
+		i, _ := slices.BinarySearch(g.gone, before)
+		if n == len(g.snapshots)-1 || i < len(g.gone) && g.gone[i] < s.Name {
 			first = append(first, s)
 		} else {
 			rest = append(rest, s)
@@ -136,21 +136,21 @@ func (g *Forgetter) Order() (first, rest []Snapshot) {
 	return first, rest
 }
 
-func (g *Forgetter) LookIn(list []Snapshot) error {
+func (g *forgetter) lookIn(list []Snapshot) error {
 	for _, s := range list {
-		if g.Left == 0 {
+		if g.left == 0 {
 			return nil
 		}
 		c, err := s.OpenCatalog()
 		if err != nil {
 			continue // verify tells of it
 		}
-		err = g.Look(g.Ctx, c, func(stored uint64) (take, more bool) {
-			take = g.Wanted.Has(stored)
+		err = g.Look(g.ctx, c, func(stored uint64) (take, more bool) {
+			take = g.wanted.Has(stored)
 			if take {
 				g.found(stored)
 			}
-			return take, g.Left > 0
+			return take, g.left > 0
 		})
 		if err = errors.Join(err, c.Close()); err != nil && !errors.Is(err, index.ErrDamaged) {
 			return err
@@ -160,19 +160,19 @@ func (g *Forgetter) LookIn(list []Snapshot) error {
 }
 
 // found ends the search for a stored file.
-func (g *Forgetter) found(stored uint64) {
-	g.Wanted.Release(stored)
-	g.Left--
+func (g *forgetter) found(stored uint64) {
+	g.wanted.Release(stored)
+	g.left--
 }
 
 // maxCounted bounds the stored files with several names that are counted; the others are searched for.
 const maxCounted = 1 << 16
 
-// DropUnheld ends the search for stored files all of whose names are in the folders that go.
-func (g *Forgetter) DropUnheld() error {
+// dropUnheld ends the search for stored files all of whose names are in the folders that go.
+func (g *forgetter) dropUnheld() error {
 	names := make(map[uint64]uint32) // of stored files met: names not met yet
-	for _, name := range g.Gone {
-		if g.Left == 0 {
+	for _, name := range g.gone {
+		if g.left == 0 {
 			return nil
 		}
 		if err := g.dropIn(name, names); err != nil {
@@ -182,20 +182,20 @@ func (g *Forgetter) DropUnheld() error {
 	return nil
 }
 
-func (g *Forgetter) dropIn(name string, names map[uint64]uint32) (err error) {
-	c, err := index.Open(g.Archive.trashPath(name + CatalogExt))
+func (g *forgetter) dropIn(name string, names map[uint64]uint32) (err error) {
+	c, err := index.Open(g.archive.trashPath(name + CatalogExt))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
-	f := goneFolder{top: g.Archive.trashPath(name)}
+	f := goneFolder{top: g.archive.trashPath(name)}
 	f.used = folders.Cache[string]{Open: f.open, Most: 1}
 	defer func() { err = errors.Join(err, f.used.Close()) }()
 	err = c.Walk(func(dir string, _ *index.Record, e *index.Entry) error {
 		switch {
-		case g.Ctx.Err() != nil:
-			return context.Cause(g.Ctx)
-		case e.Type != index.File || e.Stored == 0 || !g.Wanted.Has(e.Stored):
+		case g.ctx.Err() != nil:
+			return context.Cause(g.ctx)
+		case e.Type != index.File || e.Stored == 0 || !g.wanted.Has(e.Stored):
 			return nil
 		}
 		var st fsat.Stat

@@ -42,15 +42,15 @@ func TestForgetReadsNoMoreThanNeeded(t *testing.T) {
 			if err := g.LookIn(after); err != nil {
 				t.Error(err)
 			}
-			before := g.Left
+			before := g.Left()
 			if err := g.DropUnheld(); err != nil {
 				t.Error(err)
 			}
-			if before == 0 || g.Left > 3 || g.Left > 0 != stillHeld(t, g) {
-				t.Errorf("%d stored files were left, %d have names elsewhere", before, g.Left)
+			if before == 0 || g.Left() > 3 || g.Left() > 0 != stillHeld(t, g) {
+				t.Errorf("%d stored files were left, %d have names elsewhere", before, g.Left())
 			}
-			if err := g.LookIn(rest); err != nil || g.Left > 0 {
-				t.Errorf("%d are not found, %v", g.Left, err)
+			if err := g.LookIn(rest); err != nil || g.Left() > 0 {
+				t.Errorf("%d are not found, %v", g.Left(), err)
 			}
 		})
 	}
@@ -58,13 +58,13 @@ func TestForgetReadsNoMoreThanNeeded(t *testing.T) {
 
 // stillHeld reports whether a snapshot that stays has one of the stored files that are looked for.
 func stillHeld(t *testing.T, g *archive.Forgetter) (held bool) {
-	for _, s := range g.Snapshots {
+	for _, s := range g.Snapshots() {
 		c, err := s.OpenCatalog()
 		if err != nil {
 			t.Fatal(err)
 		}
 		err = c.Walk(func(_ string, _ *index.Record, e *index.Entry) error {
-			held = held || e.Type == index.File && g.Wanted.Has(e.Stored)
+			held = held || e.Type == index.File && g.Wants(e.Stored)
 			return nil
 		})
 		if err = errors.Join(err, c.Close()); err != nil {
@@ -81,21 +81,16 @@ func (l *lab) forgetting(name string, do func(*archive.Forgetter)) {
 	defer l.Close(a)
 	trash, err := a.OpenTrash()
 	if err == nil {
-		err = errors.Join(a.MoveAway(trash, name, nil), a.MoveRecords(name, nil), fsat.Close(trash))
+		err = errors.Join(a.MoveAway(trash, name), a.MoveRecords(name), fsat.Close(trash))
 	}
 	x, openErr := index.OpenIndex(a.IndexPath())
 	if err = errors.Join(err, openErr); err != nil {
 		l.T.Fatal(err)
 	}
-	g := &archive.Forgetter{Ctx: l.T.Context(), Archive: a, Gone: []string{name}}
+	g, err := archive.NewForgetter(l.T.Context(), a, name)
 	g.Forgetting = index.Forget(x, func(n string) bool { return n == name }, a.WorkPath())
-	g.Snapshots, err = a.Snapshots()
 	if err == nil {
-		err = g.Affected(g.Ctx, func(stored uint64) {
-			if g.Wanted.Claim(stored) {
-				g.Left++
-			}
-		})
+		err = g.Affected(l.T.Context(), g.Want)
 	}
 	if err != nil {
 		l.T.Fatal(err)

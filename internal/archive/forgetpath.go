@@ -46,9 +46,9 @@ type ForgottenFrom struct {
 	Below    index.Totals
 }
 
-// ForgetFile is a note that a path is being taken out of snapshots. While it is there, whoever gets the archive's lock goes
+// forgetFile is a note that a path is being taken out of snapshots. While it is there, whoever gets the archive's lock goes
 // on with that.
-const ForgetFile = "forget.json"
+const forgetFile = "forget.json"
 
 // forgottenExt is in the names of what was forgotten, in the trash.
 const forgottenExt = ".forgotten"
@@ -145,7 +145,7 @@ func (f *forgetting) all() (err error) {
 		return err
 	}
 	err = a.withRoom(f.ctx, func() error {
-		return atomicfile.Write(a.MetaPath(ForgetFile), append(text, '\n'), 0o600)
+		return atomicfile.Write(a.MetaPath(forgetFile), append(text, '\n'), 0o600)
 	})
 	if err != nil {
 		return err
@@ -163,7 +163,7 @@ func (f *forgetting) settleNote() error {
 	if len(f.report.Forgotten)+len(f.report.Skipped) > 0 {
 		return nil
 	}
-	return errors.Join(os.Remove(f.archive.MetaPath(ForgetFile)), atomicfile.SyncDir(f.archive.MetaPath()))
+	return errors.Join(os.Remove(f.archive.MetaPath(forgetFile)), atomicfile.SyncDir(f.archive.MetaPath()))
 }
 
 // choose finds the snapshots that have the path and are not in use.
@@ -280,7 +280,7 @@ func (a *Archive) finishForgetting(ctx context.Context, step stepper) (finished 
 	if err := step.at("end of the note"); err != nil {
 		return nil, err
 	}
-	return note, errors.Join(os.Remove(a.MetaPath(ForgetFile)), atomicfile.SyncDir(a.MetaPath()))
+	return note, errors.Join(os.Remove(a.MetaPath(forgetFile)), atomicfile.SyncDir(a.MetaPath()))
 }
 
 // forgetNote reads the note of a path that is being forgotten; nil if there is none, or it cannot be read: that must not
@@ -307,7 +307,7 @@ func (a *Archive) indexAnew(ctx context.Context) error {
 
 // emptyForgotten removes what was forgotten from the trash: nobody is to find it there.
 func (a *Archive) emptyForgotten(ctx context.Context) (err error) {
-	trash, err := a.OpenTrash()
+	trash, err := a.openTrash()
 	if err != nil {
 		return err
 	}
@@ -321,7 +321,7 @@ func (a *Archive) emptyForgotten(ctx context.Context) (err error) {
 
 // readForgetNote reads the note of what is being forgotten. Without a note the error wraps fs.ErrNotExist.
 func (a *Archive) readForgetNote() (note forgetNote, err error) {
-	text, err := plainfile.Read(a.MetaPath(ForgetFile))
+	text, err := plainfile.Read(a.MetaPath(forgetFile))
 	if err == nil {
 		err = json.Unmarshal(text, &note)
 	}

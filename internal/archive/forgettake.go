@@ -88,7 +88,7 @@ func (a *Archive) takeOutOf(name, path string, e *index.Entry, step stepper) (er
 // moveOut moves a name to the trash. Without privileges that takes permission to write to the folder it is in, and to a
 // folder itself; folders are in one snapshot only.
 func (a *Archive) moveOut(dir int, leaf, snapshot string, st *fsat.Stat) (err error) {
-	trash, err := a.OpenTrash()
+	trash, err := a.openTrash()
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (a *Archive) moveOut(dir int, leaf, snapshot string, st *fsat.Stat) (err er
 func (a *Archive) dropReport(name string, damage error) error {
 	var kind *plainfile.KindError
 	if errors.As(damage, &kind) {
-		return a.putAside(filepath.Join(RunsDir, name+ReportExt), kind.Is)
+		return a.putAside(filepath.Join(RunsDir, name+reportExt), kind.Is)
 	}
 	var errno syscall.Errno
 	if errors.As(damage, &errno) { // it could not be read now, and may be sound

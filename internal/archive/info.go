@@ -132,7 +132,7 @@ func (a *Archive) derivedInfo() Info {
 	}
 	reports, _ := names(a.MetaPath(RunsDir)) // without them there is no id
 	for _, file := range slices.Backward(reports) {
-		r, err := a.ReadReport(strings.TrimSuffix(file, ReportExt))
+		r, err := a.ReadReport(strings.TrimSuffix(file, reportExt))
 		if err == nil && r.ArchiveID != "" {
 			info.ID = r.ArchiveID
 			break

@@ -180,17 +180,17 @@ func (a *Archive) Findings() (list []Finding) {
 		list = append(list, f)
 	}
 	if _, err := a.readForgetNote(); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		add(a.MetaPath(ForgetFile), ErrForgetNote, err)
+		add(a.MetaPath(forgetFile), ErrForgetNote, err)
 	}
-	if _, err := a.ReadAcknowledged(); err != nil {
+	if _, err := a.readAcknowledged(); err != nil {
 		add(a.MetaPath(acknowledgedFile), ErrAcknowledged, err)
 	}
 	if _, err := a.pinned(); err != nil {
-		add(a.MetaPath(PinsDir), ErrPins, err)
+		add(a.MetaPath(pinsDir), ErrPins, err)
 	}
 	readers, err := a.Readers()
 	if err != nil {
-		add(a.MetaPath(ReadersDir), ErrReaderNotes, err)
+		add(a.MetaPath(readersDir), ErrReaderNotes, err)
 	}
 	for i := range readers {
 		if readers[i].Damage != nil {

@@ -22,7 +22,7 @@ func (a *Archive) mend() error {
 		return err
 	}
 	// A folder is the one thing that a new file cannot replace.
-	for _, file := range []string{ArchiveFile, IndexFile, ledgerFile, acknowledgedFile, ForgetFile} {
+	for _, file := range []string{ArchiveFile, IndexFile, ledgerFile, acknowledgedFile, forgetFile} {
 		var st fsat.Stat
 		err := fsat.StatAt(a.Meta, file, &st)
 		if err == nil && st.Type == fsat.Directory {
@@ -176,13 +176,13 @@ func (a *Archive) listDerived(dir string) ([]string, error) {
 	return names, err
 }
 
-// NoteAge is how old a file of an unfinished note of a reader is at least when it is removed: notes are written without
+// noteAge is how old a file of an unfinished note of a reader is at least when it is removed: notes are written without
 // the lock.
-const NoteAge = time.Hour
+const noteAge = time.Hour
 
 // removePending removes files that were about to take the place of others.
 func (a *Archive) removePending() error {
-	for _, dir := range []string{"", CatalogsDir, RunsDir, PinsDir, ReadersDir} {
+	for _, dir := range []string{"", CatalogsDir, RunsDir, pinsDir, readersDir} {
 		files, err := a.listDerived(dir)
 		if err != nil {
 			return err
@@ -192,7 +192,7 @@ func (a *Archive) removePending() error {
 				continue
 			}
 			path := a.MetaPath(dir, name)
-			if info, err := os.Lstat(path); dir == ReadersDir && err == nil && time.Since(info.ModTime()) < NoteAge {
+			if info, err := os.Lstat(path); dir == readersDir && err == nil && time.Since(info.ModTime()) < noteAge {
 				continue
 			}
 			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {

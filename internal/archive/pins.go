@@ -24,11 +24,11 @@ type Pin struct {
 }
 
 const (
-	PinsDir = "pins"
+	pinsDir = "pins"
 	pinExt  = ".json"
 )
 
-func (a *Archive) pinPath(snapshot string) string { return a.MetaPath(PinsDir, snapshot+pinExt) }
+func (a *Archive) pinPath(snapshot string) string { return a.MetaPath(pinsDir, snapshot+pinExt) }
 
 // Pin pins a snapshot, durably; if it is pinned already, it gets the new label. It fails with ErrLocked while another
 // process writes to the archive: it might be removing that snapshot.
@@ -46,7 +46,7 @@ func (a *Archive) Pin(snapshot, label string, now time.Time) (err error) {
 	} else if !there {
 		return fmt.Errorf("pin: %w: %s", ErrNoSnapshot, snapshot)
 	}
-	if err := os.Mkdir(a.MetaPath(PinsDir), 0o700); err == nil {
+	if err := os.Mkdir(a.MetaPath(pinsDir), 0o700); err == nil {
 		err = atomicfile.SyncDir(a.MetaPath())
 		if err != nil {
 			return fmt.Errorf("pin: %w", err)
@@ -79,7 +79,7 @@ func (a *Archive) Unpin(snapshot string) (was bool, err error) {
 	} else if err != nil {
 		return false, fmt.Errorf("unpin: %w", err)
 	}
-	if err := atomicfile.SyncDir(a.MetaPath(PinsDir)); err != nil {
+	if err := atomicfile.SyncDir(a.MetaPath(pinsDir)); err != nil {
 		return true, fmt.Errorf("unpin: %w", err)
 	}
 	return true, nil
@@ -116,7 +116,7 @@ func (a *Archive) Pins() (map[string]Pin, error) {
 
 // pinned lists the names of snapshots for which there is a pin.
 func (a *Archive) pinned() (snapshots []string, err error) {
-	files, err := a.list(PinsDir)
+	files, err := a.list(pinsDir)
 	if err != nil {
 		return nil, err
 	}

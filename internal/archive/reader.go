@@ -31,7 +31,7 @@ type Reader struct {
 	Damage error  `json:"-"` // why the note cannot be read, if so: Snapshot is from its name then, and all else is not known
 }
 
-const ReadersDir = "readers"
+const readersDir = "readers"
 
 // file names the note; the same reader always has the same one.
 func (r *Reader) file() string {
@@ -51,7 +51,7 @@ func (a *Archive) AddReader(r Reader) (path string, err error) {
 	if err := OutsideOthers(a.Path); err != nil {
 		return "", err
 	}
-	if err := os.Mkdir(a.MetaPath(ReadersDir), 0o700); err == nil {
+	if err := os.Mkdir(a.MetaPath(readersDir), 0o700); err == nil {
 		err = atomicfile.SyncDir(a.MetaPath())
 		if err != nil {
 			return "", fmt.Errorf("note reader: %w", err)
@@ -63,7 +63,7 @@ func (a *Archive) AddReader(r Reader) (path string, err error) {
 	if err != nil {
 		return "", err
 	}
-	path = a.MetaPath(ReadersDir, r.file())
+	path = a.MetaPath(readersDir, r.file())
 	if err := atomicfile.Write(path, append(text, '\n'), 0o600); err != nil {
 		return "", fmt.Errorf("note reader: %w", err)
 	}
@@ -72,7 +72,7 @@ func (a *Archive) AddReader(r Reader) (path string, err error) {
 
 // RemoveReader removes a note; it is no error if there is none.
 func (a *Archive) RemoveReader(r Reader) error {
-	if err := os.Remove(a.MetaPath(ReadersDir, r.file())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(a.MetaPath(readersDir, r.file())); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove note of reader: %w", err)
 	}
 	return nil
@@ -81,7 +81,7 @@ func (a *Archive) RemoveReader(r Reader) error {
 // Readers lists the notes. The name of one that cannot be read still says which snapshot is needed, if it is the name that
 // AddReader gives; otherwise that is an error, since what the note protects is not known.
 func (a *Archive) Readers() ([]Reader, error) {
-	files, err := a.list(ReadersDir)
+	files, err := a.list(readersDir)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func (a *Archive) Readers() ([]Reader, error) {
 		if atomicfile.IsPending(file) || !strings.HasSuffix(file, ".json") {
 			continue
 		}
-		path := a.MetaPath(ReadersDir, file)
+		path := a.MetaPath(readersDir, file)
 		text, err := plainfile.Read(path)
 		if errors.Is(err, fs.ErrNotExist) { // it has just ended
 			continue

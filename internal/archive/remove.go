@@ -264,7 +264,7 @@ func (a *Archive) needed(r *Reader) SkippedSnapshot {
 	return SkippedSnapshot{
 		Name:   r.Snapshot,
 		Reason: fmt.Sprintf("needed for %q on %s since %s", r.Place, r.Host, r.Since.Format(time.RFC3339)),
-		Note:   a.MetaPath(ReadersDir, r.file()),
+		Note:   a.MetaPath(readersDir, r.file()),
 	}
 }
 
@@ -333,7 +333,7 @@ func (rm *removal) move(chosen []Snapshot) (err error) {
 		rm.report.Removed = rm.report.Removed[:0]
 		return context.Cause(rm.ctx)
 	}
-	trash, err := rm.archive.OpenTrash()
+	trash, err := rm.archive.openTrash()
 	if err != nil {
 		return err
 	}
@@ -368,7 +368,7 @@ func (rm *removal) move(chosen []Snapshot) (err error) {
 // and what can be made anew goes, too; where even that does not help, the snapshot is removed where it is.
 func (rm *removal) takeOne(trash int, name string) error {
 	a := rm.archive
-	err := a.MoveAway(trash, name, rm.step)
+	err := a.moveAway(trash, name, rm.step)
 	if errors.Is(err, fs.ErrNotExist) && slices.Contains(rm.noFolder, name) {
 		return a.moveLost(name, rm.step)
 	}
@@ -379,7 +379,7 @@ func (rm *removal) takeOne(trash int, name string) error {
 	if err := rm.finishLeaving(trash); err != nil {
 		return err
 	}
-	err = a.withRoom(rm.ctx, func() error { return a.MoveAway(trash, name, rm.step) })
+	err = a.withRoom(rm.ctx, func() error { return a.moveAway(trash, name, rm.step) })
 	if fsat.IsNoSpace(err) {
 		return a.removeInPlace(rm.ctx, trash, name, rm.emptying(), rm.step)
 	}

@@ -344,10 +344,10 @@ func TestTrashIsEmptiedByOne(t *testing.T) {
 
 // Guards: names are unlinked no faster than was asked for.
 func TestPace(t *testing.T) {
-	p := &archive.Pacer{Each: time.Millisecond}
+	pace := archive.Pace(time.Millisecond)
 	begin := time.Now()
 	for range 5 {
-		if err := p.Pace(t.Context(), 20); err != nil {
+		if err := pace(t.Context(), 20); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -356,11 +356,11 @@ func TestPace(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(archivetest.ErrStopped)
-	slow := &archive.Pacer{Each: time.Hour}
-	if err := slow.Pace(ctx, 1); err != nil {
+	slow := archive.Pace(time.Hour)
+	if err := slow(ctx, 1); err != nil {
 		t.Errorf("the first name: %v", err)
 	}
-	if err := slow.Pace(ctx, 1); !errors.Is(err, archivetest.ErrStopped) {
+	if err := slow(ctx, 1); !errors.Is(err, archivetest.ErrStopped) {
 		t.Errorf("cancelled: %v", err)
 	}
 }

@@ -132,7 +132,7 @@ func (a *Archive) removingInPlace() (name string, err error) {
 	if errors.Is(err, fs.ErrNotExist) || err == nil && st.Type != fsat.Directory { // whoever has the lock makes it anew
 		return "", nil
 	}
-	trash, err := a.OpenTrash()
+	trash, err := a.openTrash()
 	if err != nil {
 		return "", err
 	}

@@ -114,7 +114,7 @@ func (a *Archive) standing(s Snapshot, ack *acknowledged) (st Standing, ok bool,
 	if cover != nil {
 		st.Coverage = *cover
 	}
-	isAcknowledged := ack.Covers(&st.Summary)
+	isAcknowledged := ack.covers(&st.Summary)
 	st.Hollow = cover.hollow(st.Summary.Counts.Files) && !isAcknowledged
 	switch {
 	case len(wires) == 0:

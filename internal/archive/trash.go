@@ -25,14 +25,14 @@ import (
 // All but removing it is done by whoever has the archive's lock. Emptying needs no more than the lock on the trash
 // folder itself, so that a nightly run never waits for it.
 const (
-	OpenedExt = ".opened"
-	ReportExt = ".json"
-	GoneExt   = ".gone" // of a folder that nothing knows of any more
+	openedExt = ".opened"
+	reportExt = ".json"
+	goneExt   = ".gone" // of a folder that nothing knows of any more
 )
 
 func (a *Archive) trashPath(name string) string { return a.MetaPath(TrashDir, name) }
 
-func (a *Archive) OpenTrash() (int, error) {
+func (a *Archive) openTrash() (int, error) {
 	fd, err := fsat.OpenDir(a.Meta, TrashDir)
 	if err != nil {
 		return fsat.NoDir, &fs.PathError{Op: "open", Path: a.MetaPath(TrashDir), Err: err}
@@ -56,9 +56,9 @@ func (s stepper) at(name string) error {
 	return s(name)
 }
 
-// MoveAway moves the folder of a snapshot into the trash: from then on it is gone for every command. Without privileges
+// moveAway moves the folder of a snapshot into the trash: from then on it is gone for every command. Without privileges
 // a folder can only be moved by who may write to it; a note makes sure that its mode comes back if it stays after all.
-func (a *Archive) MoveAway(trash int, name string, step stepper) error {
+func (a *Archive) moveAway(trash int, name string, step stepper) error {
 	err := step.at("take away")
 	if err == nil {
 		err = fsat.RenameNew(a.Root, name, trash, name)
@@ -73,7 +73,7 @@ func (a *Archive) MoveAway(trash int, name string, step stepper) error {
 	if err := step.at("note of the mode"); err != nil {
 		return err
 	}
-	note := a.trashPath(name + OpenedExt)
+	note := a.trashPath(name + openedExt)
 	if err := errors.Join(os.WriteFile(note, nil, 0o600), a.syncTrash(trash)); err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func (a *Archive) finishLeaving(ctx context.Context, trash int, step stepper) (d
 		return nil, nil, fmt.Errorf("sync: %w", err)
 	}
 	for _, name := range list {
-		if err := a.MoveRecords(name, step); err != nil {
+		if err := a.moveRecords(name, step); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -150,14 +150,14 @@ func (a *Archive) finishLeaving(ctx context.Context, trash int, step stepper) (d
 	return done, indexErr, nil
 }
 
-// MoveRecords moves a snapshot's catalog and report into the trash, unless a snapshot of that name exists again.
-func (a *Archive) MoveRecords(name string, step stepper) error {
+// moveRecords moves a snapshot's catalog and report into the trash, unless a snapshot of that name exists again.
+func (a *Archive) moveRecords(name string, step stepper) error {
 	if _, err := os.Lstat(a.Path + "/" + name); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	for _, file := range []struct{ what, from, to string }{
 		{"catalog", a.CatalogPath(name), name + CatalogExt},
-		{"report", a.reportPath(name), name + ReportExt},
+		{"report", a.reportPath(name), name + reportExt},
 	} {
 		if err := step.at("take away the " + file.what); err != nil {
 			return err
@@ -176,7 +176,7 @@ func (a *Archive) MoveRecords(name string, step stepper) error {
 // moveLost moves the records of a snapshot whose folder is lost into the trash, the catalog last: if this is cut short, the
 // snapshot is still known as one without a folder.
 func (a *Archive) moveLost(name string, step stepper) error {
-	for _, file := range [][2]string{{a.reportPath(name), name + ReportExt}, {a.CatalogPath(name), name + CatalogExt}} {
+	for _, file := range [][2]string{{a.reportPath(name), name + reportExt}, {a.CatalogPath(name), name + CatalogExt}} {
 		if err := step.at("take away what is left"); err != nil {
 			return err
 		}
@@ -202,13 +202,13 @@ func setAside(trash int, name string, step stepper) error {
 	if err := step.at("set aside"); err != nil {
 		return err
 	}
-	to := name + GoneExt
+	to := name + goneExt
 	for i := 2; ; i++ {
 		err := fsat.RenameNew(trash, name, trash, to)
 		if !fsat.IsExist(err) {
 			return err
 		}
-		to = fmt.Sprintf("%s%s%d", name, GoneExt, i) // a snapshot of that name was removed before
+		to = fmt.Sprintf("%s%s%d", name, goneExt, i) // a snapshot of that name was removed before
 	}
 }
 
@@ -219,7 +219,7 @@ func (a *Archive) closeOpened() error {
 		return err
 	}
 	for _, file := range list {
-		name, isNote := strings.CutSuffix(file, OpenedExt)
+		name, isNote := strings.CutSuffix(file, openedExt)
 		if !isNote {
 			continue
 		}
@@ -246,7 +246,7 @@ func (a *Archive) closeFolder(name string) (err error) {
 // recoverTrash finishes removals that were cut short, so that each snapshot is there as a whole or not at all. Emptying
 // the trash is left for later. The caller holds the lock.
 func (a *Archive) recoverTrash(ctx context.Context) (did []string, err error) {
-	trash, err := a.OpenTrash()
+	trash, err := a.openTrash()
 	if err != nil {
 		return nil, err
 	}

@@ -47,7 +47,7 @@ func Tripwires(c *Coverage, files uint64) (list []Tripwire) {
 	}
 	seen := c.Files - min(c.Files, c.Unread)
 	isEmpty := files == 0 && c.Files > 0
-	many := seen >= fewFiles && c.Gone() > seen/2
+	many := seen >= fewFiles && c.gone() > seen/2
 	switch {
 	case (isEmpty || many) && c.LeftOut > c.Deleted:
 		list = append(list, MassExclusion)
@@ -67,7 +67,7 @@ func (c *Coverage) hollow(files uint64) bool {
 	if c == nil || c.Files == 0 {
 		return false
 	}
-	return files == 0 || c.Files >= fewFiles && c.Gone()+c.Unread > c.Files/2
+	return files == 0 || c.Files >= fewFiles && c.gone()+c.Unread > c.Files/2
 }
 
 // Tripped is a snapshot whose run has set off tripwires.
@@ -104,24 +104,24 @@ type acknowledged struct {
 	Ahead []string `json:"ahead,omitempty"`
 }
 
-// Covers reports whether a snapshot was acknowledged. By its name alone, what was published later could be: after a clock
+// covers reports whether a snapshot was acknowledged. By its name alone, what was published later could be: after a clock
 // that was ahead, snapshots have names between others.
-func (k *acknowledged) Covers(s *index.Summary) bool {
+func (k *acknowledged) covers(s *index.Summary) bool {
 	end := time.Unix(s.End.Sec, int64(s.End.Nsec))
 	return s.Snapshot <= k.Snapshot && !end.After(k.Time) || slices.Contains(k.Ahead, s.Snapshot)
 }
 
 // Acknowledged reads what was acknowledged: nothing if the note is damaged, of which Findings tells.
 func (a *Archive) Acknowledged() (acknowledged, error) {
-	k, err := a.ReadAcknowledged()
+	k, err := a.readAcknowledged()
 	if couldNotLook(err) {
 		return k, err
 	}
 	return k, nil
 }
 
-// ReadAcknowledged reads what was acknowledged, or says why the note cannot be used.
-func (a *Archive) ReadAcknowledged() (k acknowledged, err error) {
+// readAcknowledged reads what was acknowledged, or says why the note cannot be used.
+func (a *Archive) readAcknowledged() (k acknowledged, err error) {
 	text, err := plainfile.Read(a.MetaPath(acknowledgedFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return k, nil
@@ -152,7 +152,7 @@ func (a *Archive) Acknowledge(name string, now time.Time) (err error) {
 	}
 	for i := range standings {
 		s := &standings[i]
-		if s.Snapshot.Name <= name && (len(s.Tripwires) > 0 || s.Accepted) && !k.Covers(&s.Summary) {
+		if s.Snapshot.Name <= name && (len(s.Tripwires) > 0 || s.Accepted) && !k.covers(&s.Summary) {
 			k.Ahead = append(k.Ahead, s.Snapshot.Name)
 		}
 	}
@@ -229,5 +229,5 @@ type RuleCount struct {
 	Files uint64 `json:"files"`
 }
 
-// Gone counts the files that a run covers no more, whatever the cause, but for those that could not be read.
-func (c *Coverage) Gone() uint64 { return c.Deleted + c.LeftOut }
+// gone counts the files that a run covers no more, whatever the cause, but for those that could not be read.
+func (c *Coverage) gone() uint64 { return c.Deleted + c.LeftOut }

@@ -96,7 +96,7 @@ func (a *Archive) countFolder(u *Usage, dir string) error {
 
 // isRecord reports whether a file is what RecordsOf counts for a snapshot.
 func (a *Archive) isRecord(dir, file string) bool {
-	ext, ok := map[string]string{CatalogsDir: CatalogExt, RunsDir: ReportExt}[dir]
+	ext, ok := map[string]string{CatalogsDir: CatalogExt, RunsDir: reportExt}[dir]
 	name, isExt := strings.CutSuffix(file, ext)
 	if !ok || !isExt || !IsName(name) {
 		return false

@@ -1,0 +1,59 @@
+package archive
+
+import (
+	"context"
+	"time"
+
+	"snapcopy/index"
+)
+
+// What the tests from outside need of the inside.
+
+const (
+	ForgetFile = forgetFile
+	GoneExt    = goneExt
+	NoteAge    = noteAge
+	OpenedExt  = openedExt
+	PinsDir    = pinsDir
+	ReadersDir = readersDir
+	ReportExt  = reportExt
+)
+
+var (
+	LockTrash = lockTrash
+	Staying   = staying
+)
+
+type Forgetter = forgetter
+
+// NewForgetter looks for other places of the stored files of one snapshot that is gone.
+func NewForgetter(ctx context.Context, a *Archive, gone string) (*Forgetter, error) {
+	list, err := a.Snapshots()
+	return &forgetter{ctx: ctx, archive: a, snapshots: list, gone: []string{gone}}, err
+}
+
+func (g *forgetter) Snapshots() []Snapshot           { return g.snapshots }
+func (g *forgetter) Left() uint64                    { return g.left }
+func (g *forgetter) Order() (after, rest []Snapshot) { return g.order() }
+func (g *forgetter) LookIn(list []Snapshot) error    { return g.lookIn(list) }
+func (g *forgetter) DropUnheld() error               { return g.dropUnheld() }
+func (g *forgetter) Wants(stored uint64) bool        { return g.wanted.Has(stored) }
+func (g *forgetter) Want(stored uint64) {
+	if g.wanted.Claim(stored) {
+		g.left++
+	}
+}
+
+// Pace gives the function that lets a name through in each span of time.
+func Pace(each time.Duration) func(context.Context, int) error { return (&pacer{each: each}).pace }
+
+func (a *Archive) OpenTrash() (int, error)               { return a.openTrash() }
+func (a *Archive) MoveAway(trash int, name string) error { return a.moveAway(trash, name, nil) }
+func (a *Archive) MoveRecords(name string) error         { return a.moveRecords(name, nil) }
+func (c *Coverage) Gone() uint64                         { return c.gone() }
+
+// Acknowledges reports whether the runs of a source up to one, as its summary says, are acknowledged.
+func (a *Archive) Acknowledges(s *index.Summary) (bool, error) {
+	k, err := a.readAcknowledged()
+	return k.covers(s), err
+}

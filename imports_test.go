@@ -21,7 +21,7 @@ var floors = [][]string{
 	{"internal/tree"},
 	{"index"},
 	{"internal/testtree", "internal/filter", "internal/lack", "internal/inside", "internal/check", "internal/leftover",
-		"internal/filecopy", "internal/folders", "internal/rmtree", "internal/pax", "internal/overlay"},
+		"internal/filecopy", "internal/jsonfile", "internal/folders", "internal/rmtree", "internal/pax", "internal/overlay"},
 	{"internal/fsat", "internal/exclude", "internal/walk", "internal/dirhandles", "internal/atomicfile", "internal/testtools",
 		"internal/workers", "internal/calendar", "internal/plainfile", "internal/extsort", "internal/inodeset", "internal/pair"},
 }

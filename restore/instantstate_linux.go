@@ -14,6 +14,7 @@ import (
 
 	"snapcopy/internal/atomicfile"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/jsonfile"
 	"snapcopy/internal/leftover"
 	"snapcopy/internal/overlay"
 )
@@ -211,11 +212,7 @@ func (in *instant) save(p phase) error {
 		return err
 	}
 	in.Phase = p
-	text, err := json.MarshalIndent(&in.stateFile, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := atomicfile.Write(in.at(stateName), append(text, '\n'), 0o600); err != nil {
+	if err := jsonfile.Write(in.at(stateName), &in.stateFile); err != nil {
 		return fmt.Errorf("write state: %w", err)
 	}
 	return nil

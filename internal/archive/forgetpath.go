@@ -2,7 +2,6 @@ package archive
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,7 +13,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/atomicfile"
 	"snapcopy/internal/fsat"
-	"snapcopy/internal/plainfile"
+	"snapcopy/internal/jsonfile"
 	"snapcopy/internal/rmtree"
 )
 
@@ -137,15 +136,11 @@ func (f *forgetting) all() (err error) {
 	if err := f.findElsewhere(snapshots); err != nil || f.opt.DryRun || len(note.Snapshots) == 0 {
 		return err
 	}
-	text, err := json.Marshal(note)
-	if err != nil {
-		return err
-	}
 	if err := f.step.at("note of the path"); err != nil {
 		return err
 	}
 	err = a.withRoom(f.ctx, func() error {
-		return atomicfile.Write(a.MetaPath(forgetFile), append(text, '\n'), 0o600)
+		return jsonfile.Write(a.MetaPath(forgetFile), note)
 	})
 	if err != nil {
 		return err
@@ -321,10 +316,7 @@ func (a *Archive) emptyForgotten(ctx context.Context) (err error) {
 
 // readForgetNote reads the note of what is being forgotten. Without a note the error wraps fs.ErrNotExist.
 func (a *Archive) readForgetNote() (note forgetNote, err error) {
-	text, err := plainfile.Read(a.MetaPath(forgetFile))
-	if err == nil {
-		err = json.Unmarshal(text, &note)
-	}
+	err = jsonfile.Read(a.MetaPath(forgetFile), &note)
 	if err == nil && (len(note.Path) == 0 || len(note.Snapshots) == 0) {
 		err = errors.New("it names no path and no snapshots")
 	}

@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"snapcopy/index"
-	"snapcopy/internal/atomicfile"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/jsonfile"
 	"snapcopy/internal/plainfile"
 )
 
@@ -148,11 +148,7 @@ func newID() string {
 }
 
 func (a *Archive) WriteInfo() error {
-	text, err := json.MarshalIndent(a.Info, "", "  ")
-	if err != nil {
-		return err
-	}
-	return atomicfile.Write(a.MetaPath(ArchiveFile), append(text, '\n'), 0o600)
+	return jsonfile.Write(a.MetaPath(ArchiveFile), a.Info)
 }
 
 // mendInfo makes archive.json anew if it could not be used. The caller holds the lock.

@@ -1,7 +1,6 @@
 package archive
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,7 +10,7 @@ import (
 	"time"
 
 	"snapcopy/internal/atomicfile"
-	"snapcopy/internal/plainfile"
+	"snapcopy/internal/jsonfile"
 )
 
 // Pin says that a snapshot is to be kept whatever the retention says. Pins are in .snapcopy/pins, a file for each that
@@ -54,11 +53,7 @@ func (a *Archive) Pin(snapshot, label string, now time.Time) (err error) {
 	} else if !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("pin: %w", err)
 	}
-	text, err := json.MarshalIndent(Pin{snapshot, label, now.UTC().Truncate(time.Second)}, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := atomicfile.Write(a.pinPath(snapshot), append(text, '\n'), 0o600); err != nil {
+	if err := jsonfile.Write(a.pinPath(snapshot), Pin{snapshot, label, now.UTC().Truncate(time.Second)}); err != nil {
 		return fmt.Errorf("pin: %w", err)
 	}
 	return nil
@@ -101,11 +96,11 @@ func (a *Archive) Pins() (map[string]Pin, error) {
 			continue
 		}
 		var p Pin
-		text, err := plainfile.Read(a.pinPath(name))
+		err = jsonfile.Read(a.pinPath(name), &p)
 		if errors.Is(err, fs.ErrNotExist) { // it has just been taken away
 			continue
 		}
-		if err != nil || json.Unmarshal(text, &p) != nil {
+		if err != nil {
 			p = Pin{}
 		}
 		p.Snapshot = name

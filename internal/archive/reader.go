@@ -3,7 +3,6 @@ package archive
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,7 +11,7 @@ import (
 	"time"
 
 	"snapcopy/internal/atomicfile"
-	"snapcopy/internal/plainfile"
+	"snapcopy/internal/jsonfile"
 )
 
 // Reader is a note that somebody reads a snapshot's folder for longer than a process lives: an instant
@@ -59,12 +58,8 @@ func (a *Archive) AddReader(r Reader) (path string, err error) {
 	} else if !errors.Is(err, fs.ErrExist) {
 		return "", fmt.Errorf("note reader: %w", err)
 	}
-	text, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return "", err
-	}
 	path = a.MetaPath(readersDir, r.file())
-	if err := atomicfile.Write(path, append(text, '\n'), 0o600); err != nil {
+	if err := jsonfile.Write(path, r); err != nil {
 		return "", fmt.Errorf("note reader: %w", err)
 	}
 	return path, nil
@@ -91,13 +86,10 @@ func (a *Archive) Readers() ([]Reader, error) {
 			continue
 		}
 		path := a.MetaPath(readersDir, file)
-		text, err := plainfile.Read(path)
+		var r Reader
+		err := jsonfile.Read(path, &r)
 		if errors.Is(err, fs.ErrNotExist) { // it has just ended
 			continue
-		}
-		var r Reader
-		if err == nil {
-			err = json.Unmarshal(text, &r)
 		}
 		if err == nil && !IsName(r.Snapshot) {
 			err = errors.New("it names no snapshot")

@@ -14,7 +14,7 @@ import (
 	"snapcopy/internal/atomicfile"
 	"snapcopy/internal/filter"
 	"snapcopy/internal/fsat"
-	"snapcopy/internal/plainfile"
+	"snapcopy/internal/jsonfile"
 )
 
 // Report is what a run did. It is kept as .snapcopy/runs/NAME.json.
@@ -239,29 +239,15 @@ func (r *Report) Path() string { return filepath.Join(r.Archive, MetaDir, RunsDi
 // ReadReport reads the report of a snapshot's run.
 func (a *Archive) ReadReport(name string) (*Report, error) {
 	r := new(Report)
-	if err := readJSON(a.reportPath(name), r); err != nil {
+	if err := jsonfile.Read(a.reportPath(name), r); err != nil {
 		return nil, fmt.Errorf("run report %s: %w", name, err)
 	}
 	return r, nil
 }
 
-func readJSON(path string, v any) error {
-	text, err := plainfile.Read(path)
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(text, v)
-}
-
 func (a *Archive) WriteReport(r *Report) error { return r.WriteTo(a.reportPath(r.Snapshot)) }
 
-func (r *Report) WriteTo(path string) error {
-	text, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return err
-	}
-	return atomicfile.Write(path, append(text, '\n'), 0o600)
-}
+func (r *Report) WriteTo(path string) error { return jsonfile.Write(path, r) }
 
 // WorkReport is the report of a snapshot that is about to be published, in the work folder. It is written only where
 // later runs must not take the snapshot for a good one, even if the run dies before its report has its place.
@@ -272,7 +258,7 @@ const WorkReport = "report.json"
 func (a *Archive) adoptReport() (waits bool, err error) {
 	path := a.MetaPath(WorkDir, WorkReport)
 	r := new(Report)
-	if err := readJSON(path, r); err != nil {
+	if err := jsonfile.Read(path, r); err != nil {
 		return false, nil // there is none, or the run died before it was finished
 	}
 	if _, isName := ParseName(r.Snapshot); !isName {

@@ -10,6 +10,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/jsonfile"
 )
 
 // Standing is how far a snapshot can be relied on: as the base line of later runs, and in the place of older snapshots.
@@ -136,9 +137,9 @@ type verdict struct {
 // verdictOn reads the verdict on a snapshot, wherever its report is; known is false if the report is lost or damaged. An
 // error that says nothing of the kind is returned: without the verdict, the snapshot could take the place of better ones.
 func (a *Archive) verdictOn(name string) (v verdict, known bool, err error) {
-	err = readJSON(a.reportPath(name), &v)
+	err = jsonfile.Read(a.reportPath(name), &v)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = readJSON(a.MetaPath(WorkDir, WorkReport), &v)
+		err = jsonfile.Read(a.MetaPath(WorkDir, WorkReport), &v)
 	}
 	if couldNotLook(err) {
 		return verdict{}, false, err

@@ -2,7 +2,6 @@ package archive
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,9 +9,8 @@ import (
 	"time"
 
 	"snapcopy/index"
-	"snapcopy/internal/atomicfile"
 	"snapcopy/internal/fsat"
-	"snapcopy/internal/plainfile"
+	"snapcopy/internal/jsonfile"
 )
 
 // Tripwire is a sign that a run saw something other than the source as it should be: a disk that was not mounted, a script
@@ -122,12 +120,9 @@ func (a *Archive) Acknowledged() (acknowledged, error) {
 
 // readAcknowledged reads what was acknowledged, or says why the note cannot be used.
 func (a *Archive) readAcknowledged() (k acknowledged, err error) {
-	text, err := plainfile.Read(a.MetaPath(acknowledgedFile))
+	err = jsonfile.Read(a.MetaPath(acknowledgedFile), &k)
 	if errors.Is(err, fs.ErrNotExist) {
 		return k, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(text, &k)
 	}
 	if _, isName := ParseName(k.Snapshot); err == nil && !isName {
 		err = errors.New("it names no snapshot")
@@ -156,13 +151,9 @@ func (a *Archive) Acknowledge(name string, now time.Time) (err error) {
 			k.Ahead = append(k.Ahead, s.Snapshot.Name)
 		}
 	}
-	text, err := json.MarshalIndent(k, "", "  ")
-	if err != nil {
-		return err
-	}
 	// A full disk needs this to be pruned.
 	return a.withRoom(context.Background(), func() error {
-		return atomicfile.Write(a.MetaPath(acknowledgedFile), append(text, '\n'), 0o600)
+		return jsonfile.Write(a.MetaPath(acknowledgedFile), k)
 	})
 }
 

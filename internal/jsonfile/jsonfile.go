@@ -1,0 +1,30 @@
+// Package jsonfile keeps small notes of the program's own: a file with one JSON object, which is replaced durably and in one step,
+// so that a reader finds the old note or the new one, and never half of it. Numbers and times are as encoding/json has them;
+// names that are not UTF-8 need a field of bytes.
+package jsonfile
+
+import (
+	"encoding/json"
+
+	"snapcopy/internal/atomicfile"
+	"snapcopy/internal/plainfile"
+)
+
+// Write replaces the file at path with v, indented for people, and gives a new file the mode 0600.
+func Write(path string, v any) error {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(path, append(text, '\n'), 0o600)
+}
+
+// Read fills v from the file at path. It follows no link and waits for no pipe; an error of the file system is told apart from
+// a note that is not what was written by errors.As with a [fs.PathError] or by [plainfile.ErrKind].
+func Read(path string, v any) error {
+	text, err := plainfile.Read(path)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, v)
+}

@@ -269,6 +269,14 @@ func (r *Record) from(i int) Cursor {
 	return c
 }
 
+// CursorAt returns a cursor before the entry at position i.
+func (r *Record) CursorAt(i int) Cursor {
+	c := r.from(i)
+	for e := new(Entry); c.pos < i-1 && c.Next(e); {
+	}
+	return c
+}
+
 // Entries yields the entries in bytewise order of their names, with their positions. All iterations share one Entry:
 // copy it to keep it.
 func (r *Record) Entries() iter.Seq2[int, *Entry] {

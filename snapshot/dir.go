@@ -354,7 +354,9 @@ func (r *run) readDir(w *worker, d *dir) error {
 // dirMetadata fills in the directory's file attributes and extended attributes, from the previous snapshot if they
 // cannot have changed.
 func (r *run) dirMetadata(d *dir) error {
-	if d.was.Type == index.Dir && tree.Unchanged(&d.was, &d.source.Stat, r.ignored) && !r.opt.IgnoreCtime {
+	known := d.source.Known
+	if d.was.Type == index.Dir && tree.Unchanged(&d.was, &d.source.Stat, r.ignored) && !r.opt.IgnoreCtime &&
+		(known == nil || tree.Diff(&d.was, known)&(tree.Xattrs|tree.Attrs) == 0) {
 		d.self.Attrs = d.was.Attrs
 		if d.was.Xattrs == 0 {
 			return nil

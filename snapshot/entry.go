@@ -151,7 +151,8 @@ const ofStored = index.NotHeld&^index.LinksNotHeld | index.ZeroHash
 // canLink reports whether the previous snapshot's stored file of an entry can go on in this one without a look at the
 // source's file: that is unchanged, and the stored file holds what it can.
 func (r *run) canLink(was *index.Entry, st *source.Stat) bool {
-	return tree.Unchanged(was, &st.Stat, r.ignored) && was.Flags&index.NotStored == 0 && !r.couldHoldMore(was)
+	return tree.Unchanged(was, &st.Stat, r.ignored) && was.Flags&index.NotStored == 0 && !r.couldHoldMore(was) &&
+		asKnown(was, st)
 }
 
 // sameAttributes compares extended attributes and file attributes themselves, for sources whose change time says nothing.

@@ -106,8 +106,9 @@ type linkGroups struct {
 }
 
 type inodeKey struct {
-	dev uint32
-	ino uint64
+	dev  uint32
+	ino  uint64
+	part uint64 // source.Stat.Part
 }
 
 // linkGroup is one such inode. Its lock is held while one of its names is stored, so that the others wait for that.
@@ -137,13 +138,15 @@ func (g *linkGroups) enter(key inodeKey, names uint32) *linkGroup {
 		g.complete[key.dev] = complete
 	}
 	if group == nil {
-		group = &linkGroup{left: int64(names), late: complete.Has(key.ino)}
+		group = &linkGroup{left: int64(names), late: key.part == 0 && complete.Has(key.ino)}
 		g.groups[key] = group
 	}
 	group.left--
 	if group.left <= 0 {
 		delete(g.groups, key)
-		complete.Claim(key.ino)
+		if key.part == 0 {
+			complete.Claim(key.ino)
+		}
 	}
 	g.mu.Unlock()
 	group.mu.Lock()
@@ -155,7 +158,7 @@ func (g *linkGroup) leave() { g.mu.Unlock() }
 // keepLinked keeps an unchanged entry whose inode has several names.
 func (r *run) keepLinked(w *worker, d *dir, i int, st *source.Stat) error {
 	defer w.forgetOldLooks()
-	group := r.groups.enter(inodeKey{r.device(d, st), st.Ino}, st.Nlink)
+	group := r.groups.enter(inodeKey{r.device(d, st), st.Ino, st.Part}, st.Nlink)
 	defer group.leave()
 	if group.entry.Type != 0 {
 		return r.joinGroup(w, d, i, st, group)
@@ -171,8 +174,16 @@ func (r *run) keepLinked(w *worker, d *dir, i int, st *source.Stat) error {
 		return err
 	}
 	w.markLate(group, &d.entries[i])
+	w.countPart(st)
 	group.set(d, &d.entries[i], st)
 	return nil
+}
+
+// countPart counts a name with which a part of a link group begins that was in parts already in the snapshot that is copied.
+func (w *worker) countPart(st *source.Stat) {
+	if st.Flags&index.LinksNotHeld != 0 {
+		w.notHeld.Links++
+	}
 }
 
 // largeGroup is the number of names from which on it is worth asking whether a stored file has room for all of them.
@@ -187,7 +198,7 @@ func (r *run) roomFor(names uint32, stored *fsat.Stat) bool {
 
 // storeLinked stores a new or changed entry whose inode has several names.
 func (r *run) storeLinked(w *worker, d *dir, i int, st *source.Stat) error {
-	group := r.groups.enter(inodeKey{r.device(d, st), st.Ino}, st.Nlink)
+	group := r.groups.enter(inodeKey{r.device(d, st), st.Ino, st.Part}, st.Nlink)
 	defer group.leave()
 	if group.entry.Type != 0 {
 		return r.joinGroup(w, d, i, st, group)
@@ -206,6 +217,7 @@ func (r *run) foundGroup(w *worker, d *dir, i int, st *source.Stat, group *linkG
 	case e.Type == 0:
 	case st.Ino == ino:
 		w.markLate(group, e)
+		w.countPart(st)
 		group.set(d, e, st)
 	default: // another inode has taken the name
 		w.markApart(e)
@@ -241,7 +253,7 @@ func (w *worker) markApart(e *index.Entry) {
 // sameState reports whether an inode still is as it was when the group's first name was stored. Its change time may have
 // moved: that happens with every name made or removed.
 func (g *linkGroup) sameState(st *source.Stat) bool {
-	return tree.DiffStat(&g.entry, &st.Stat)&(tree.Version&^tree.Ctime&^tree.Ino) == 0
+	return tree.DiffStat(&g.entry, &st.Stat)&(tree.Version&^tree.Ctime&^tree.Ino) == 0 && asKnown(&g.entry, st)
 }
 
 // sameInode reports whether st is of the very inode whose first name was stored, whatever has been written to it since:
@@ -307,7 +319,7 @@ func (r *run) joinGroup(w *worker, d *dir, i int, st *source.Stat, group *linkGr
 	default:
 		w.notHeld.Links++
 	}
-	if e.Flags&index.Torn != 0 {
+	if e.Flags&index.Torn != 0 && st.Known == nil {
 		r.fail(w, d.child(name), errChanging)
 	}
 	return nil

@@ -14,7 +14,7 @@ import (
 func (r *run) list(w *worker, d *dir) ([]fsat.DirEntry, error) {
 	list, err := d.handles.src.List(w.list)
 	seen := d.source
-	for try := 1; err == nil && try < maxTries; try++ {
+	for try := 1; err == nil && try < maxTries && seen.Known == nil; try++ {
 		var now source.Stat
 		if err := d.handles.src.Stat(&now); err != nil {
 			return distinct(list), err

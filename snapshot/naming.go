@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"snapcopy/internal/archive"
@@ -10,6 +11,9 @@ import (
 // nameRun finds the name for a run. Where the second of its start is taken, it waits for the next free one, or, without
 // Options.Wait, files it there.
 func (r *run) nameRun(snapshots []archive.Snapshot) error {
+	if len(snapshots) == 0 {
+		return r.avoidTaken()
+	}
 	past := archive.NewestPast(snapshots, r.report.Start)
 	for _, s := range snapshots[past+1:] {
 		r.report.InFuture = append(r.report.InFuture, s.Name)
@@ -34,6 +38,15 @@ func (r *run) nameRun(snapshots []archive.Snapshot) error {
 	}
 	r.report.Snapshot = archive.NameAt(at)
 	return r.avoidTaken()
+}
+
+// newestFirst puts the snapshots of the archive into the order in which they are to compare with.
+func (r *run) newestFirst(snapshots []archive.Snapshot) []archive.Snapshot {
+	if r.origin != nil {
+		return r.origin.newestFirst(snapshots)
+	}
+	newest := r.archive.Newest(snapshots, r.report.Start)
+	return slices.Concat(archive.Reversed(snapshots[:newest+1]), archive.Reversed(snapshots[newest+1:]))
 }
 
 // avoidTaken moves the name of the snapshot on to the next that nothing in the archive has: a snapshot whose catalog is lost

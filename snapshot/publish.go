@@ -163,7 +163,7 @@ func (r *run) updateIndex() error {
 // updateLatest points the link at the new snapshot, in one step. A file system without symbolic links has none;
 // one that has refused to make another must not leave it where it was without a word.
 func (r *run) updateLatest() error {
-	if !r.caps.Symlinks && r.archive.Latest() == "" {
+	if !r.caps.Symlinks && r.archive.Latest() == "" || r.origin != nil && r.origin.isOlder {
 		return nil
 	}
 	return r.archive.PointLatest(r.report.Snapshot, r.archive.OutOfInodes())

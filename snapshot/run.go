@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -35,6 +34,7 @@ type run struct {
 	caps    archive.Capabilities
 	source  source.Source
 	host    string
+	origin  *origin // of a copy; nil: the run takes a snapshot of a live folder
 
 	previous *index.Catalog // nil: nothing to compare with
 	prevName string
@@ -100,33 +100,38 @@ const (
 //
 // Files that cannot be read do not stop the run: they are listed in the report, which is then marked incomplete.
 // The report is returned with an error too, if there is anything to tell.
-func Run(ctx context.Context, from, path string, opt Options) (report *archive.Report, err error) {
+func Run(ctx context.Context, from, path string, opt Options) (*archive.Report, error) {
+	r := newRun(ctx, opt)
+	r.report.Filters = r.filter
+	return r.take(path, func() error { return r.openLocal(from, path) })
+}
+
+func newRun(ctx context.Context, opt Options) *run {
 	if opt.Progress == nil {
 		opt.Progress = new(archive.Progress)
 	}
 	if opt.Exclude == nil {
 		opt.Exclude = exclude.New()
 	}
-	host, _ := os.Hostname() // told to people, and tells the sources of different machines apart
-	r := &run{ctx: ctx, opt: opt, host: host, work: fsat.NoDir, filter: opt.filter(),
+	r := &run{ctx: ctx, opt: opt, work: fsat.NoDir, filter: opt.filter(),
 		ignored: tree.Ignored(opt.IgnoreCtime, opt.IgnoreInode)}
-	r.report = &archive.Report{Start: opt.now().UTC(), DryRun: opt.DryRun, Filters: r.filter}
-	defer func() { err = errors.Join(err, r.close()) }()
+	r.report = &archive.Report{Start: opt.now().UTC(), DryRun: opt.DryRun}
+	return r
+}
 
+// take is the run, from opening the source to publishing the snapshot.
+func (r *run) take(path string, openSource func() error) (report *archive.Report, err error) {
+	defer func() { err = errors.Join(err, r.close()) }()
 	if err := fsat.CheckProc(); err != nil {
 		return nil, err
 	}
-	local, err := r.openLocal(from, path)
-	if err != nil {
+	if err := openSource(); err != nil {
 		return nil, err
 	}
 	if err := r.openArchive(path); err != nil {
 		return nil, err
 	}
-	if r.archive != nil {
-		local.Archive = &r.archive.TopStat
-	}
-	if !opt.DryRun {
+	if !r.opt.DryRun {
 		lock, err := r.archive.Lock()
 		if err != nil {
 			return nil, err
@@ -149,16 +154,16 @@ func Run(ctx context.Context, from, path string, opt Options) (report *archive.R
 	if err := r.begin(); err != nil {
 		return nil, err
 	}
-	if err := r.mirror(ctx); err != nil {
+	if err := r.mirror(r.ctx); err != nil {
 		if isFatal(err) { // it names the entry
 			err = fmt.Errorf("archive %s: %w", r.report.Archive, err)
 		}
 		return r.report, err
 	}
-	if opt.DryRun {
+	if r.opt.DryRun {
 		return r.report, nil
 	}
-	return r.report, r.publish(ctx)
+	return r.report, r.publish(r.ctx)
 }
 
 // step marks a point where the archive is about to change, and where tests make things go wrong.
@@ -202,6 +207,19 @@ func (r *run) openArchive(path string) error {
 		r.caps.HardLinks = true
 	}
 	a.Now = r.opt.now
+	return r.apart()
+}
+
+// apart makes sure that the run does not read what it writes.
+func (r *run) apart() error {
+	switch s := r.source.(type) {
+	case *source.Local:
+		s.Archive = &r.archive.TopStat
+	case *source.Snapshot:
+		if r.archive.TopStat.SameFile(&r.origin.archive.TopStat) {
+			return fmt.Errorf("copy snapshot %s: %w", r.origin.snapshot.Name, ErrInsideArchive)
+		}
+	}
 	return nil
 }
 
@@ -215,15 +233,15 @@ func (r *run) openPrevious() error {
 	if err != nil {
 		return err
 	}
-	if len(snapshots) == 0 {
-		return r.avoidTaken()
+	if r.origin != nil {
+		err = r.nameCopy(snapshots)
+	} else {
+		err = r.nameRun(snapshots)
 	}
-	if err := r.nameRun(snapshots); err != nil {
+	if err != nil || len(snapshots) == 0 {
 		return err
 	}
-	newest := r.archive.Newest(snapshots, r.report.Start)
-	order := slices.Concat(archive.Reversed(snapshots[:newest+1]), archive.Reversed(snapshots[newest+1:]))
-	if err := r.comparePrevious(order); err != nil {
+	if err := r.comparePrevious(r.newestFirst(snapshots)); err != nil {
 		return err
 	}
 	return r.openIndex(snapshots)
@@ -315,6 +333,7 @@ func (r *run) mirror(ctx context.Context) error {
 		Enter: r.enter,
 		Leave: r.leave,
 	})
+	r.countOrigin()
 	for _, failure := range r.source.Failures() {
 		r.fail(&r.workers[0], ".", failure)
 	}
@@ -335,6 +354,7 @@ func (r *run) close() error {
 	if r.source != nil {
 		errs = append(errs, r.source.Close())
 	}
+	errs = append(errs, r.origin.close())
 	errs = append(errs, r.stored.close())
 	if r.additions != nil {
 		errs = append(errs, r.additions.Close())

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"os"
 	"path/filepath"
 
 	"snapcopy/index"
@@ -10,15 +11,16 @@ import (
 )
 
 // openLocal opens a live folder as the run's source, and makes sure that it does not lie in the archive.
-func (r *run) openLocal(path, archive string) (*source.Local, error) {
+func (r *run) openLocal(path, archive string) error {
 	abs, err := filepath.Abs(path)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	r.report.Source = abs
+	r.host, _ = os.Hostname() // told to people, and tells the sources of different machines apart
 	l, err := source.OpenLocal(abs, r.filter)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	l.IgnoreCtime = r.opt.IgnoreCtime
 	r.source = l
@@ -26,7 +28,7 @@ func (r *run) openLocal(path, archive string) (*source.Local, error) {
 	if err == nil && inside {
 		err = ErrInsideArchive
 	}
-	return l, err
+	return err
 }
 
 // stillHas reports whether the source has a file where the previous entry e was that may still be that one.
@@ -37,3 +39,6 @@ func (r *run) stillHas(dir string, e *index.Entry) bool {
 	}
 	return tree.DiffStat(e, &st.Stat)&(tree.Type|tree.Size|tree.Mtime) == 0
 }
+
+// asKnown reports whether an entry that is no directory is what the catalog of the source says of it, if the source has one.
+func asKnown(e *index.Entry, st *source.Stat) bool { return st.Known == nil || sameFile(e, st.Known) }

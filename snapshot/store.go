@@ -213,8 +213,13 @@ func (r *run) storeVersion(f *file) error {
 
 // hashFirst finds the content's hash before anything is written, where that may save writing it. A small file is read
 // into memory for that; a large one is only hashed, and read once more if it has to be copied after all, so it has to
-// look like one that is stored.
+// look like one that is stored. Of a file of a snapshot the catalog knows the hash.
 func (r *run) hashFirst(f *file) (known bool, err error) {
+	if was := f.st.Known; was != nil {
+		f.e.Hash, f.data = was.Hash, int64(was.Size)
+		f.e.Flags |= was.Flags & index.ZeroHash
+		return true, nil
+	}
 	if f.st.Size < int64(len(f.w.copier.Buf)) && !f.sparse {
 		n, err := f.src.Read(f.w.copier.Buf, f.st.Size)
 		if err != nil {
@@ -249,17 +254,23 @@ func (r *run) hashContent(f *file) error {
 	if err != nil {
 		return r.readFailed(f, err)
 	}
-	f.content(n, hash)
-	return nil
+	return f.content(n, hash)
 }
 
-// content notes what the worker's copier has found out about the content.
-func (f *file) content(size int64, hash index.Hash) {
+// errSuffered says that a stored file is not what its catalog says.
+var errSuffered = errors.New("its stored file is damaged: the content is not the one that the catalog recorded")
+
+// content notes what the worker's copier has found out about the content, which must be the one that is known if one is.
+func (f *file) content(size int64, hash index.Hash) error {
+	if was := f.st.Known; was != nil && (was.Hash != hash || was.Size != uint64(size)) {
+		return errSuffered
+	}
 	f.e.Size, f.e.Hash, f.data = uint64(size), hash, f.w.copier.Data
 	f.e.Flags &^= index.ZeroHash
 	if f.w.copier.ZeroHash {
 		f.e.Flags |= index.ZeroHash
 	}
+	return nil
 }
 
 func (r *run) read(w *worker, n int) {
@@ -433,7 +444,9 @@ func (r *run) fill(f *file, dst int, known bool) error {
 	case err != nil:
 		return r.readFailed(f, err)
 	}
-	f.content(n, hash)
+	if err := f.content(n, hash); err != nil {
+		return err
+	}
 	if !known {
 		shared, err := r.shareLate(f, dst)
 		if err != nil || shared {
@@ -478,8 +491,7 @@ func (r *run) hashClone(f *file, dst int) error {
 		return r.readFailed(f, err)
 	}
 	r.shares(f, uint64(n))
-	f.content(n, hash)
-	return nil
+	return f.content(n, hash)
 }
 
 // writeFailed settles a file that is too large for the archive's file system; any other failure is one of the archive.

@@ -51,7 +51,7 @@ func (r *run) sumUp() {
 	if r.additions != nil {
 		rep.Counts.Contents = uint64(r.additions.Len())
 	}
-	rep.Incomplete = rep.Counts.Failed > 0
+	rep.Incomplete = rep.Counts.Failed > 0 || r.origin != nil && r.origin.summary.Incomplete
 	rep.Tripwires = archive.Tripwires(rep.Baseline, rep.Counts.Files)
 	rep.End = r.opt.now().UTC()
 }

@@ -99,6 +99,16 @@ type Report struct {
 	ArchiveMode uint32 `json:"archive_mode,omitempty"`
 	// ArchiveID is the id of the archive, which comes back from here if archive.json is lost.
 	ArchiveID string `json:"archive_id,omitempty"`
+	// CopiedFrom says of which snapshot of another archive this one is a copy; nil: of none.
+	CopiedFrom *Origin `json:"copied_from,omitempty"`
+}
+
+// Origin is a snapshot of another archive.
+type Origin struct {
+	ArchiveID string `json:"archive_id"`
+	Snapshot  string `json:"snapshot"`
+	// NoReport says why the report of its run is not known, if so: what that run has left out, and what it could not read.
+	NoReport string `json:"no_report,omitempty"`
 }
 
 // NotHeld counts entries of which the mirror lacks something that the catalog has.

@@ -103,7 +103,7 @@ func (f *localFolder) OpenFile(name string, st *Stat) (File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open: %w", err)
 	}
-	file := &localFile{of: f.of, fd: fd}
+	file := &localFile{contentFile: contentFile{fd: fd}, of: f.of}
 	if err := file.Stat(st); err != nil {
 		return nil, errors.Join(fmt.Errorf("stat: %w", err), file.Close())
 	}

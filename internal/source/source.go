@@ -1,4 +1,5 @@
-// Package source is where a run reads from. A [Source] comes in several kinds; [Local] is a folder of this machine.
+// Package source is where a run reads from. A [Source] comes in several kinds: [Local] is a live folder of this
+// machine, [Snapshot] a snapshot of another archive.
 //
 // A run works where the archive is, and asks its source about one folder at a time: what names it has, what the file
 // system says of a batch of them, what they hold. So a source on another machine can answer a batch in one message.
@@ -94,9 +95,15 @@ type File interface {
 // Stat is what a source says of one entry.
 type Stat struct {
 	fsat.Stat
-	// Flags are those of index.Racy that the source knows of: a later change could leave the times as they are.
+	// Flags are those of the entry that say something of the source: index.Racy from a live folder, from a snapshot what
+	// its run found out.
 	Flags index.Flags
-	Err   error // of Folder.Look: why the entry cannot be looked at
+	// Known is the entry as a catalog has it, with the hash of its content; nil: nobody has read it yet. A content that is
+	// read has to have that hash, or the stored file has suffered.
+	Known *index.Entry
+	// Part tells the stored files of a link group apart that is spread over several; 0: it is not.
+	Part uint64
+	Err  error // of Folder.Look: why the entry cannot be looked at
 }
 
 // Metadata is what a source says of one entry beyond a Stat. Both the folder's and an entry's errors are values: one

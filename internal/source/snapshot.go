@@ -1,0 +1,91 @@
+package source
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"syscall"
+
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
+	"snapcopy/internal/tree"
+)
+
+// Snapshot is a snapshot of an archive. Everything but contents comes from its catalog, whatever the file system of that
+// archive could hold; so does the hash of each content, and a content that the target has need not be read. Contents come
+// from the stored files. Whether they still are what the catalog says is for the reader to find out: see Stat.Known.
+type Snapshot struct {
+	catalog *index.Catalog
+	root    int
+	devices []uint64
+}
+
+// OpenSnapshot opens the snapshot of that name in the archive whose folder is open as archive, and takes over its catalog.
+// The caller holds the snapshot until the source is closed.
+func OpenSnapshot(archive int, name string, catalog *index.Catalog) (*Snapshot, error) {
+	root, err := fsat.OpenDir(archive, name)
+	if err != nil {
+		return nil, errors.Join(&fs.PathError{Op: "open", Path: name, Err: err}, catalog.Close())
+	}
+	return &Snapshot{catalog, root, catalog.Devices()}, nil
+}
+
+// errNoEntry says what a file system says of a name that it does not have.
+var errNoEntry error = syscall.ENOENT
+
+// Summary is what the run that took the snapshot wrote about it.
+func (s *Snapshot) Summary() index.Summary { return s.catalog.Summary() }
+
+// Close closes the source.
+func (s *Snapshot) Close() error { return errors.Join(s.catalog.Close(), fsat.Close(s.root)) }
+
+// Top opens the snapshot's own folder.
+func (s *Snapshot) Top() (Folder, error) {
+	return &snapshotFolder{of: s, entry: s.catalog.Root(), fd: fsat.NoDir}, nil
+}
+
+// Find describes an entry anywhere in the snapshot.
+func (s *Snapshot) Find(dir, name string, st *Stat) error {
+	e, ok, err := s.catalog.Lookup(path.Join(dir, name))
+	if err == nil && !ok {
+		err = errNoEntry
+	}
+	if err == nil {
+		err = s.describe(&e, st)
+	}
+	return err
+}
+
+// Failures gives nothing: what the run that took the snapshot could not read is in its report.
+func (s *Snapshot) Failures() []error { return nil }
+
+// carried are the flags that say something of the source and not of the archive.
+const carried = index.Racy | index.Torn | index.Unread | index.LinksNotHeld
+
+// describe fills in st from an entry, which it keeps.
+func (s *Snapshot) describe(e *index.Entry, st *Stat) error {
+	if int(e.Dev) >= len(s.devices) {
+		return fmt.Errorf("the catalog knows no file system %d: %w", e.Dev, index.ErrDamaged)
+	}
+	*st = Stat{
+		Stat: fsat.Stat{
+			Type: tree.KindOf(e.Type), Mode: e.Mode, UID: e.UID, GID: e.GID, Nlink: e.Nlink,
+			Dev: s.devices[e.Dev], Mount: uint64(e.Dev), Ino: e.Ino, Size: int64(e.Size),
+			Major: e.Major, Minor: e.Minor, Mtime: e.Mtime, Ctime: e.Ctime, Attrs: uint32(e.Attrs),
+		},
+		Flags: e.Flags & carried,
+		Known: e,
+	}
+	if e.Flags&index.LinksNotHeld != 0 {
+		st.Part = e.Stored
+	}
+	return nil
+}
+
+// metadata reads what the catalog has of an entry beyond a Stat.
+func (s *Snapshot) metadata(e *index.Entry) (m Metadata) {
+	m.Xattrs, m.Err = s.catalog.Xattrs(e.Xattrs)
+	m.Attrs, m.Target = uint32(e.Attrs), e.Target
+	return m
+}

@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
+
+	"github.com/moby/sys/mountinfo"
 )
 
 // MountsBelow gives the paths of what is mounted below an open directory in this mount namespace, sorted: whoever renames
@@ -19,15 +20,18 @@ func MountsBelow(fd int) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look for mounted file systems: %w", err)
 	}
-	all, err := mounts()
+	all, err := mountinfo.GetMounts(nil)
+	if err != nil {
+		return nil, fmt.Errorf("look for mounted file systems: %w", err)
+	}
 	var list []string
 	for _, m := range all {
-		if _, below := cutFolder(m.at, at); below && m.at != at {
-			list = append(list, m.at)
+		if _, below := cutFolder(m.Mountpoint, at); below && m.Mountpoint != at {
+			list = append(list, m.Mountpoint)
 		}
 	}
 	slices.Sort(list)
-	return slices.Compact(list), err
+	return slices.Compact(list), nil
 }
 
 // OtherPaths gives further paths of a folder: path, which leads through no symbolic link, is or lies in a folder that is
@@ -36,27 +40,31 @@ func OtherPaths(path string) (list []string, err error) {
 	if !HasProc() {
 		return nil, nil
 	}
-	all, err := mounts()
-	var own mount
+	all, err := mountinfo.GetMounts(nil)
+	if err != nil {
+		return nil, fmt.Errorf("look for mounted file systems: %w", err)
+	}
+	own := new(mountinfo.Info)
 	var rest string
 	for _, m := range all {
-		if below, ok := cutFolder(path, m.at); ok && len(m.at) >= len(own.at) { // a later one covers an earlier one
+		below, ok := cutFolder(path, m.Mountpoint)
+		if ok && len(m.Mountpoint) >= len(own.Mountpoint) { // a later one covers an earlier one
 			own, rest = m, below
 		}
 	}
 	for _, m := range all {
-		below, ok := cutFolder(own.root, m.root)
-		if !ok || m.dev != own.dev || m.root == own.root {
+		below, ok := cutFolder(own.Root, m.Root)
+		if !ok || m.Major != own.Major || m.Minor != own.Minor || m.Root == own.Root {
 			continue
 		}
-		other := strings.TrimSuffix(m.at, "/") + below
-		here, hereErr := os.Stat(own.at)
+		other := strings.TrimSuffix(m.Mountpoint, "/") + below
+		here, hereErr := os.Stat(own.Mountpoint)
 		there, thereErr := os.Stat(other) // something else may be mounted over it
 		if hereErr == nil && thereErr == nil && os.SameFile(here, there) {
 			list = append(list, other+rest)
 		}
 	}
-	return list, err
+	return list, nil
 }
 
 // cutFolder gives the rest of a path from a folder on, "" or with a slash in front, if it is or lies in the folder.
@@ -67,22 +75,6 @@ func cutFolder(path, folder string) (rest string, ok bool) {
 	folder = strings.TrimSuffix(folder, "/")
 	rest, ok = strings.CutPrefix(path, folder)
 	return rest, ok && strings.HasPrefix(rest, "/")
-}
-
-// mount is a line of proc_pid_mountinfo(5): the folder root of the file system dev is mounted at a path.
-type mount struct{ dev, root, at string }
-
-func mounts() (list []mount, err error) {
-	text, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return nil, fmt.Errorf("look for mounted file systems: %w", err)
-	}
-	for line := range strings.Lines(string(text)) {
-		if f := strings.Fields(line); len(f) > 4 {
-			list = append(list, mount{f[2], unescapeMount(f[3]), unescapeMount(f[4])})
-		}
-	}
-	return list, nil
 }
 
 // mountsByWalk looks at each name below a directory, which takes long; path is the directory's. It does not see a folder of
@@ -127,21 +119,4 @@ func mountsByWalk(fd int, path string) (list []string, err error) {
 		list = append(list, below...)
 	}
 	return list, nil
-}
-
-// unescapeMount undoes what the kernel does to space, tab, newline and backslash in a path: a backslash and three octal
-// digits.
-func unescapeMount(s string) string {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+3 < len(s) {
-			if c, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
-				b.WriteByte(byte(c))
-				i += 3
-				continue
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
 }

@@ -7,9 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
 	"snapcopy/internal/fsat"
@@ -36,44 +36,16 @@ func Look(dir int, name string) (p Place, err error) {
 		return p, nil
 	}
 	p = Place{Mounted: true, id: x.Mnt_id}
-	list, err := mounts()
+	list, err := mountinfo.GetMounts(nil)
 	if err != nil {
-		return p, err
+		return p, fmt.Errorf("look for mounted file systems: %w", err)
 	}
 	for _, m := range list {
-		if m.id == p.id {
-			p.Name = m.source
+		if uint64(m.ID) == p.id {
+			p.Name = m.Source
 		}
 	}
 	return p, nil
-}
-
-type mountLine struct {
-	id, parent uint64
-	at, source string
-}
-
-// mounts reads the mounts of this namespace: proc_pid_mountinfo(5).
-func mounts() ([]mountLine, error) {
-	text, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return nil, err
-	}
-	var list []mountLine
-	for line := range strings.Lines(string(text)) {
-		before, after, ok := strings.Cut(line, " - ")
-		f, rest := strings.Fields(before), strings.Fields(after)
-		if !ok || len(f) < 5 || len(rest) < 2 {
-			continue
-		}
-		id, err1 := strconv.ParseUint(f[0], 10, 64)
-		parent, err2 := strconv.ParseUint(f[1], 10, 64)
-		if err := errors.Join(err1, err2); err != nil {
-			return nil, fmt.Errorf("/proc/self/mountinfo: %w", err)
-		}
-		list = append(list, mountLine{id, parent, f[4], rest[1]})
-	}
-	return list, nil
 }
 
 // maxUsers is how many users of a mount are named.
@@ -83,10 +55,10 @@ const maxUsers = 8
 // folder in it, and what else is mounted in it.
 func Users(p Place) []string {
 	var list []string
-	if mounts, err := mounts(); err == nil {
+	if mounts, err := mountinfo.GetMounts(nil); err == nil {
 		for _, m := range mounts {
-			if m.parent == p.id {
-				list = append(list, "a mount at "+m.at)
+			if uint64(m.Parent) == p.id {
+				list = append(list, "a mount at "+m.Mountpoint)
 			}
 		}
 	}

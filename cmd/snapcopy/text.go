@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/dustin/go-humanize"
+	"github.com/mattn/go-runewidth"
 )
 
 // name makes a file name safe to print. Names of printable characters are shown as they are; all others are quoted as Go
@@ -173,11 +174,15 @@ func withoutColumn(rows [][]string, at int) [][]string {
 	return out
 }
 
-// widest is the number of letters in the longest line.
+// screen says how many columns text takes on a terminal: a Chinese letter takes two, an accent of its own none. The
+// environment has no say, so that the same archive is listed alike everywhere.
+var screen = &runewidth.Condition{StrictEmojiNeutral: true}
+
+// widest is the number of columns that the longest line takes.
 func widest(text string) int {
 	most := 0
 	for line := range strings.Lines(text) {
-		most = max(most, utf8.RuneCountInString(strings.TrimSuffix(line, "\n")))
+		most = max(most, screen.StringWidth(strings.TrimSuffix(line, "\n")))
 	}
 	return most
 }
@@ -190,14 +195,14 @@ func table(rows [][]string, right ...bool) string {
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+			widths[i] = max(widths[i], screen.StringWidth(cell))
 		}
 	}
 	var b strings.Builder
 	for _, row := range rows {
 		var line strings.Builder
 		for i, cell := range row {
-			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+			pad := strings.Repeat(" ", widths[i]-screen.StringWidth(cell))
 			if i > 0 {
 				line.WriteString("  ")
 			}

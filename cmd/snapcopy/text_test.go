@@ -93,6 +93,15 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// Guards: columns stand one below the other on a terminal, where some letters take two places and accents none.
+func TestTableWithWideLetters(t *testing.T) {
+	got := table([][]string{{"NAME", "B"}, {"写真", "1"}, {"e\u0301te\u0301", "2"}, {"…·–", "3"}})
+	want := "NAME  B\n写真  1\ne\u0301te\u0301   2\n…·–   3\n"
+	if got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
 // Guards: a table fits a narrow terminal, by leaving out columns in the order given, and says so; nothing is left out
 // where there is no terminal.
 func TestNarrowTable(t *testing.T) {

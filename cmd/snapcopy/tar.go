@@ -23,8 +23,9 @@ func tarCommand(a *app) *cobra.Command {
 	return command(a, &cobra.Command{
 		Use:   "tar ARCHIVE[@SNAPSHOT] [PATH...]",
 		Short: "Write a snapshot, or parts of it, to stdout as a tar archive",
-		Long: `Write a snapshot, the latest if none is named, to stdout as a tar archive: everything or each PATH, which may be a
-pattern with *, ? and **. This is for another machine, which needs nothing but tar to unpack it.
+		Long: `Write a snapshot, the latest if none is named, to stdout as a tar archive: everything or each PATH, or what matches
+it: patterns are those of .gitignore files, so '*.txt' finds names in all folders, '/*.txt' at the top of the snapshot only.
+This is for another machine, which needs nothing but tar to unpack it.
 
 The tar archive (POSIX pax) has extended attributes, ACLs, hard links and holes as GNU tar and bsdtar read them. Contents
 are compared with their hashes before they are written: a damaged file is left out and listed, and so is a socket, for

@@ -102,6 +102,9 @@ func (s *openSnapshot) pathsMeant(ctx context.Context, args []string) ([]string,
 	for _, arg := range args {
 		if _, _, err := s.find(arg); errors.Is(err, errNotInSnapshot) {
 			found, err := history.Glob(s.catalog, arg)
+			if errors.Is(err, history.ErrPattern) {
+				return nil, wrongUsage("%w", err)
+			}
 			if err != nil {
 				return nil, err
 			}

@@ -75,20 +75,29 @@ func (f *finder) compile() error {
 	if len(f.q.Patterns) == 0 {
 		return nil
 	}
-	f.matcher = exclude.New()
 	for _, p := range f.q.Patterns {
 		f.paths = f.paths || strings.Contains(strings.TrimSuffix(p, "/"), "/")
-		if f.q.FoldCase {
+	}
+	var err error
+	f.matcher, err = f.q.matcher()
+	return err
+}
+
+// matcher has the patterns. An error wraps ErrPattern.
+func (q *Query) matcher() (*exclude.Matcher, error) {
+	m := exclude.New()
+	for _, p := range q.Patterns {
+		if q.FoldCase {
 			p = strings.ToLower(p)
 		}
-		if err := f.matcher.Add(p, "pattern", 0); err != nil {
-			return fmt.Errorf("%w: %w", ErrPattern, err)
+		if err := m.Add(p, "pattern", 0); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrPattern, err)
 		}
 	}
-	if warnings := f.matcher.Warnings(); len(warnings) > 0 {
-		return fmt.Errorf("%w: %s", ErrPattern, strings.Join(warnings, "; "))
+	if warnings := m.Warnings(); len(warnings) > 0 {
+		return nil, fmt.Errorf("%w: %s", ErrPattern, strings.Join(warnings, "; "))
 	}
-	return nil
+	return m, nil
 }
 
 // start is the folder that everything lies in which a single pattern can match.

@@ -20,7 +20,7 @@ const maxAside = 1000
 // file whose place another is about to take (replaced) stays until then. A directory goes: it must be empty, or all in it
 // is to be deleted.
 func (r *run) keepAside(w *worker, d *dir, name string, st *fsat.Stat, replaced bool) error {
-	dir := d.handles.dst
+	dir := d.dst()
 	switch {
 	case r.opt.BackupSuffix != "" && st.Type == fsat.Directory && r.holdsArchive(st):
 		return fmt.Errorf("keep aside: %w", ErrHoldsArchive)
@@ -100,7 +100,7 @@ func (r *run) removeDir(d *dir, name string) error {
 		}
 		return err
 	}
-	err := r.removeEmpty(d.handles.dst, name)
+	err := r.removeEmpty(d.dst(), name)
 	if fsat.IsExist(err) {
 		return fmt.Errorf("%w as a folder that is not empty", ErrExists)
 	}
@@ -132,8 +132,8 @@ func (r *run) removeTree(d *dir, name string) (all bool, err error) {
 	if r.opt.DryRun {
 		remove = rmtree.WouldRemove
 	}
-	all, err = remove(d.handles.dst, name, func(dir int, path string, st *fsat.Stat) (bool, error) {
-		path = d.child(path)
+	all, err = remove(d.dst(), name, func(dir int, path string, st *fsat.Stat) (bool, error) {
+		path = d.Child(path)
 		if st.Mounted || tree.IDOf(st) == r.archive {
 			r.spared(path)
 			return true, nil
@@ -153,10 +153,10 @@ func (r *run) removeTree(d *dir, name string) (all bool, err error) {
 // earlier run had under construction.
 func (r *run) deleteOthers(w *worker, d *dir) error {
 	others := r.opt.Delete && d.rec != nil && !d.spared
-	if d.own || d.handles.dst < 0 || !others && !r.resumed {
+	if d.own || d.dst() < 0 || !others && !r.resumed {
 		return nil
 	}
-	list, err := fsat.ReadDir(d.handles.dst, make([]byte, 64<<10))
+	list, err := fsat.ReadDir(d.dst(), make([]byte, 64<<10))
 	if err != nil {
 		return r.failed(d.above(), &d.entry, fmt.Errorf("list in target: %w", err))
 	}
@@ -183,7 +183,7 @@ func (r *run) spares(d *dir, e *fsat.DirEntry) bool {
 	case r.opt.BackupSuffix != "" && r.isAside(e.Name):
 		return true
 	}
-	return r.excluded(d.child(e.Name), e.Type == fsat.Directory)
+	return r.excluded(d.Child(e.Name), e.Type == fsat.Directory)
 }
 
 // excluded reports whether Exclude matches a path.
@@ -195,17 +195,17 @@ func (r *run) excluded(path string, dir bool) bool {
 func (r *run) deleteOther(w *worker, d *dir, name string) error {
 	gone := index.Entry{Name: name, Type: index.File}
 	var st fsat.Stat
-	err := fsat.StatAt(d.handles.dst, name, &st)
+	err := fsat.StatAt(d.dst(), name, &st)
 	if fsat.IsGone(err) {
 		return nil
 	}
 	mounted := err == nil && st.Mounted
 	if err == nil && st.Type == fsat.Directory {
 		gone.Type = index.Dir
-		mounted = mounted || st.Dev != d.inode.Dev || tree.IDOf(&st) == r.archive
+		mounted = mounted || st.Dev != d.ID(inTarget).Dev || tree.IDOf(&st) == r.archive
 	}
 	if mounted {
-		r.spared(d.child(name))
+		r.spared(d.Child(name))
 		return nil
 	}
 	if err == nil {
@@ -214,7 +214,7 @@ func (r *run) deleteOther(w *worker, d *dir, name string) error {
 	all := true
 	if err == nil && !w.isLeftover(d, name) {
 		var stays bool
-		if stays, err = r.hasNoCopy(d, d.handles.dst, d.child(name), &st); stays {
+		if stays, err = r.hasNoCopy(d, d.dst(), d.Child(name), &st); stays {
 			return nil
 		}
 	}
@@ -225,7 +225,7 @@ func (r *run) deleteOther(w *worker, d *dir, name string) error {
 	case err != nil:
 	case w.isLeftover(d, name) && gone.Type == index.File: // left by a restore that was cut short
 		if !r.opt.DryRun {
-			err = unlink(d.handles.dst, name)
+			err = unlink(d.dst(), name)
 		}
 	case gone.Type == index.Dir && r.opt.BackupSuffix == "":
 		all, err = r.removeTree(d, name)
@@ -233,7 +233,7 @@ func (r *run) deleteOther(w *worker, d *dir, name string) error {
 		err = r.keepAside(w, d, name, &st, false)
 	}
 	if err != nil {
-		return r.failed(d, &gone, fmt.Errorf("delete: %w", whyRefused(d.handles.dst, name, err)))
+		return r.failed(d, &gone, fmt.Errorf("delete: %w", whyRefused(d.dst(), name, err)))
 	}
 	if all {
 		d.touched.Store(true)

@@ -91,14 +91,14 @@ func (r *run) lockAll() error {
 
 func (l *lateAttrs) path() string {
 	if l.name == "" {
-		return l.dir.path()
+		return l.dir.Path()
 	}
-	return l.dir.child(l.name)
+	return l.dir.Child(l.name)
 }
 
 // lock sets them if the inode still is the one that was made: in a folder of somebody else's it may have been replaced.
 func (r *run) lock(l lateAttrs) (held bool, err error) {
-	fd, err := r.openTargetDir(l.dir)
+	fd, err := openAgain(l.dir)
 	if err != nil {
 		return false, err
 	}

@@ -1,17 +1,11 @@
 package restore
 
 import (
-	"errors"
-	"io/fs"
 	"path/filepath"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 
 	"snapcopy/index"
-	"snapcopy/internal/dirhandles"
-	"snapcopy/internal/fsat"
 	"snapcopy/internal/tree"
 )
 
@@ -19,8 +13,8 @@ import (
 // directories of the snapshot; and, if only some paths are wanted, between the two one base for each path, which pairs
 // the folder of the snapshot that holds the path with the target.
 type dir struct {
+	tree.Folder
 	parent   *dir
-	name     string           // its own; "" for the top and a base
 	selected []tree.Selection // the top's, if only some paths are wanted
 	base     *tree.Selection  // a base's
 	entry    index.Entry      // the metadata it gets
@@ -41,8 +35,6 @@ type dir struct {
 	// leftOut is the rule by which a run with the snapshot's filters would not look into it, so that nothing is deleted.
 	leftOut string
 
-	inode tree.InodeID // in the target
-
 	searched atomic.Bool // for what a killed restore has left
 	open     openable
 	settled  bool // it has got the snapshot's metadata
@@ -53,8 +45,6 @@ type dir struct {
 	mu     sync.Mutex // of the cursor
 	rec    *index.Record
 	cursor index.Cursor
-
-	handles handles
 }
 
 // items is the number of entries to restore.
@@ -94,24 +84,6 @@ func (d *dir) take(w *worker, n int) int {
 	return min(n, chunk)
 }
 
-// path is the directory's path in the snapshot; child adds one element.
-func (d *dir) path() string {
-	names, above := d.names()
-	if above.base != nil && above.base.Folder != "" {
-		names = slices.Insert(names, 0, above.base.Folder)
-	}
-	return strings.Join(names, "/")
-}
-
-// names are the elements of the directory's path in the target, where above, the top or a base, is the target itself.
-func (d *dir) names() (names []string, above *dir) {
-	for above = d; above.parent != nil && above.base == nil; above = above.parent {
-		names = append(names, above.name)
-	}
-	slices.Reverse(names)
-	return names, above
-}
-
 // above is where the entry of d is, for what is said of it; the top stands for itself.
 func (d *dir) above() *dir {
 	if d.parent == nil {
@@ -120,130 +92,20 @@ func (d *dir) above() *dir {
 	return d.parent
 }
 
-func (d *dir) child(name string) string { return index.Join(d.path(), name) }
+// The trees of the walk.
+const (
+	inSnapshot = iota
+	inTarget
+)
 
-// handles are the two open directories of a dir. While the walk is far from a directory they are closed, so that a deep
-// tree does not use up the descriptors; whoever uses them acquires them.
-type handles struct {
-	dirhandles.Dir[*dir]
-	src  int   // in the snapshot; NoDir: there is none
-	lost error // why there is none
-	dst  int   // in the target
-}
+// src is the handle of the directory in the snapshot; fsat.NoDir: there is none, and Lost says why.
+func (d *dir) src() int { return d.FD(inSnapshot) }
 
-func (h *handles) set(src int, lost error, dst int) { h.src, h.lost, h.dst = src, lost, dst }
-
-func (d *dir) closeHandles() error {
-	h := &d.handles
-	err := errors.Join(fsat.Close(h.src), fsat.Close(h.dst))
-	h.src, h.dst = fsat.NoDir, fsat.NoDir
-	if err != nil {
-		err = &fs.PathError{Op: "close folder", Path: d.path(), Err: err}
-	}
-	return err
-}
-
-// openByPath opens the directory by the names from the top. That takes long where it is deep, but leaves no other
-// handle open.
-func (r *run) openByPath(d *dir) error {
-	names, above := d.names()
-	dst := fsat.NoDir
-	if !d.missing {
-		path := r.below(names, above)
-		var err error
-		if dst, err = d.same(fsat.OpenPath(r.target, strings.TrimSuffix(path, "/"))); err != nil {
-			return err
-		}
-	}
-	src, lost := r.openStoredByPath(d)
-	d.handles.set(src, lost, dst)
-	return nil
-}
-
-// below gives the path, in the target, of a directory by its names.
-func (r *run) below(names []string, above *dir) string {
-	path := strings.Join(names, "/")
-	if above.base != nil && r.opt.InPlace {
-		path = index.Join(above.base.Folder, path)
-	}
-	return path
-}
+// dst is the handle of the directory in the target; fsat.NoDir: a dry run has found none.
+func (d *dir) dst() int { return d.FD(inTarget) }
 
 // targetPath gives the whole path of a directory of the target.
-func (r *run) targetPath(d *dir) string {
-	names, above := d.names()
-	return filepath.Join(r.report.Target, r.below(names, above))
-}
+func (r *run) targetPath(d *dir) string { return filepath.Join(r.report.Target, d.PathIn(inTarget)) }
 
-// openStoredByPath opens the directory of the snapshot. One that was not there once is not looked for again.
-func (r *run) openStoredByPath(d *dir) (int, error) {
-	if err := d.handles.lost; err != nil {
-		return fsat.NoDir, err
-	}
-	return tree.OpenedStored(fsat.OpenPath(r.snapshot, d.path()))
-}
-
-// openFrom opens the directory from one directly below it.
-func (r *run) openFrom(d, child *dir) (done bool, err error) {
-	below := &child.handles
-	if child.missing || r.opt.InPlace && d.parent == nil { // nothing to open it from: the names will do
-		return false, nil
-	}
-	dst, err := d.same(fsat.OpenParent(below.dst))
-	if err != nil {
-		return false, nil // the directory below was moved elsewhere: the names will do
-	}
-	var src int
-	var lost error
-	if below.src < 0 { // the one below is not in the snapshot, this one may be
-		src, lost = r.openStoredByPath(d)
-	} else if src, err = fsat.OpenParent(below.src); err != nil {
-		return false, fsat.Close(dst)
-	}
-	d.handles.set(src, lost, dst)
-	return true, nil
-}
-
-var errMoved = errors.New("folder was moved or replaced while it was filled")
-
-// same makes sure that what was opened in the target is the directory that was entered, and closes it if not.
-func (d *dir) same(fd int, err error) (int, error) {
-	if err != nil {
-		return fsat.NoDir, &fs.PathError{Op: "open in target", Path: d.path(), Err: err}
-	}
-	var st fsat.Stat
-	if err = fsat.StatHandle(fd, &st); err == nil && tree.IDOf(&st) != d.inode {
-		err = errMoved
-	}
-	if err != nil {
-		return fsat.NoDir, errors.Join(&fs.PathError{Op: "open in target", Path: d.path(), Err: err}, fsat.Close(fd))
-	}
-	return fd, nil
-}
-
-// openTargetDir opens the directory in the target for a caller who may come after it was left, and who closes it.
-func (r *run) openTargetDir(d *dir) (int, error) {
-	if d.base != nil && r.opt.InPlace {
-		return d.same(fsat.OpenPath(r.target, d.base.Folder))
-	}
-	if d.parent == nil || d.base != nil {
-		return fsat.OpenDir(r.target, ".")
-	}
-	fd := fsat.NoDir
-	open, err := d.handles.IfOpen(func() (err error) {
-		fd, err = fsat.OpenDir(d.handles.dst, ".")
-		return err
-	})
-	if open {
-		return fd, err
-	}
-	parent, err := r.openTargetDir(d.parent)
-	if err != nil {
-		return fsat.NoDir, err
-	}
-	fd, err = d.same(fsat.OpenDir(parent, d.name))
-	if closeErr := fsat.Close(parent); closeErr != nil {
-		return fsat.NoDir, errors.Join(closeErr, fsat.Close(fd))
-	}
-	return fd, err
-}
+// openAgain opens the directory in the target for a caller who may come after it was left, and who closes it.
+func openAgain(d *dir) (int, error) { return d.Again(inTarget) }

@@ -38,14 +38,14 @@ func (r *run) openTop(selected []tree.Selection) error {
 	} else if dst, err = r.lookAtTarget(d); err != nil {
 		return errors.Join(err, fsat.Close(src))
 	}
-	d.handles.set(src, nil, dst)
+	d.Put(inSnapshot, src, nil)
+	d.Put(inTarget, dst, nil)
 	if !d.own {
 		if err := r.lookForFolding(d); err != nil {
-			return errors.Join(err, d.closeHandles())
+			return errors.Join(err, d.Close())
 		}
 	}
-	r.dirs.Open, r.dirs.OpenFrom, r.dirs.Close = r.openByPath, r.openFrom, (*dir).closeHandles
-	r.dirs.Start(&d.handles.Dir, d)
+	r.dirs.Start(&d.Folder, tree.StoredRoot(r.snapshot), tree.Root{Dir: r.target, Op: "open in target"})
 	return nil
 }
 
@@ -55,7 +55,7 @@ func (r *run) lookAtTarget(d *dir) (dst int, err error) {
 	if err := fsat.StatHandle(r.target, &st); err != nil {
 		return fsat.NoDir, &fs.PathError{Op: "stat", Path: r.report.Target, Err: err}
 	}
-	d.inode = tree.IDOf(&st)
+	d.SetID(inTarget, tree.IDOf(&st))
 	list, err := fsat.ReadDir(r.target, make([]byte, 64<<10))
 	if err != nil {
 		return fsat.NoDir, &fs.PathError{Op: "list", Path: r.report.Target, Err: err}
@@ -99,33 +99,32 @@ func (r *run) readRecord(d *dir) error {
 
 // enter makes a directory that items has found, or enters it if it exists.
 func (r *run) enter(id int, parent *dir, item int) (d *dir, items int, ok bool, err error) {
-	if err := parent.handles.Acquire(); err != nil {
+	if err := parent.Acquire(); err != nil {
 		return nil, 0, false, err
 	}
-	defer func() { err = errors.Join(err, parent.handles.Release()) }()
+	defer func() { err = errors.Join(err, parent.Release()) }()
 	d = &dir{parent: parent}
-	d.handles.set(fsat.NoDir, nil, fsat.NoDir)
 	if parent.selected != nil {
 		err = r.enterBase(&r.workers[id], d, item)
 	} else {
 		d.entry = parent.at(item)
 		d.entry.Name = strings.Clone(d.entry.Name) // the record need not stay in memory for it
-		d.name = d.entry.Name
+		d.Begin(&parent.Folder, d.entry.Name)
 		err = r.enterDir(&r.workers[id], d)
 	}
 	if err != nil {
-		err = errors.Join(err, d.closeHandles())
+		err = errors.Join(err, d.Close())
 		if d.base != nil {
 			return nil, 0, false, r.failed(d, &d.base.Entry, err)
 		}
 		if d.own && d.finish && !d.missing { // nothing is left of what could not be restored, if it is empty
-			if rmErr := fsat.Rmdir(parent.handles.dst, d.name); rmErr != nil && !fsat.IsExist(rmErr) {
+			if rmErr := fsat.Rmdir(parent.dst(), d.Name()); rmErr != nil && !fsat.IsExist(rmErr) {
 				err = errors.Join(err, fmt.Errorf("remove folder: %w", rmErr))
 			}
 		}
 		return nil, 0, false, r.settle(parent, &d.entry, err)
 	}
-	return d, d.items(), true, d.handles.Enter(&parent.handles.Dir, d)
+	return d, d.items(), true, d.Enter()
 }
 
 // enterDir finds or makes the directory, and opens both sides.
@@ -140,21 +139,15 @@ func (r *run) enterDir(w *worker, d *dir) error {
 	if err := r.findDir(w, d); err != nil {
 		return err
 	}
-	p := d.parent
-	src, lost := fsat.NoDir, p.handles.lost
-	if p.handles.src >= 0 {
-		src, lost = tree.OpenedStored(fsat.OpenDir(p.handles.src, d.name))
-	}
-	dst := fsat.NoDir
-	if !d.missing {
-		if dst, err = r.openFound(d); err != nil {
-			return errors.Join(err, fsat.Close(src))
-		}
-	}
-	d.handles.set(src, lost, dst)
+	_ = d.Open(inSnapshot) // told of what has its content there
 	if d.missing {
 		return nil
 	}
+	dst, err := r.openFound(d)
+	if err != nil {
+		return err
+	}
+	d.Put(inTarget, dst, nil)
 	if err := r.startDir(w, d); err != nil {
 		return err
 	}
@@ -175,8 +168,8 @@ func (r *run) findDir(w *worker, d *dir) error {
 	}
 	var st fsat.Stat
 	if !p.own { // it may be there
-		err := fsat.StatAt(p.handles.dst, d.name, &st)
-		if err == nil && p.folds && !p.had[d.name] {
+		err := fsat.StatAt(p.dst(), d.Name(), &st)
+		if err == nil && p.folds && !p.had[d.Name()] {
 			return errFolded
 		}
 		if err == nil && st.Type == fsat.Directory {
@@ -185,7 +178,7 @@ func (r *run) findDir(w *worker, d *dir) error {
 			if tree.IDOf(&st) == r.archive {
 				return inside.ErrTarget
 			}
-			if !st.Mounted && st.Dev == p.inode.Dev {
+			if !st.Mounted && st.Dev == p.ID(inTarget).Dev {
 				return nil
 			}
 			if _, is, err := inside.Archive(r.targetPath(d)); err != nil || is { // a snapshot that is mounted there
@@ -193,7 +186,7 @@ func (r *run) findDir(w *worker, d *dir) error {
 			}
 			if !d.crossed() {
 				d.spared = true
-				r.spared(p.child(d.name))
+				r.spared(p.Child(d.Name()))
 			}
 			return nil
 		}
@@ -218,7 +211,7 @@ func (r *run) findDir(w *worker, d *dir) error {
 	if err := r.step("mkdir"); err != nil {
 		return fmt.Errorf("make folder: %w", err)
 	}
-	if err := fsat.Mkdir(p.handles.dst, d.name, 0o700); err != nil {
+	if err := fsat.Mkdir(p.dst(), d.Name(), 0o700); err != nil {
 		d.finish = false // nothing was made that would have to be removed
 		return p.refused("make folder", err)
 	}
@@ -237,7 +230,7 @@ func (r *run) clearWay(w *worker, d *dir, st *fsat.Stat) error {
 	if err := r.openUp(d.parent); err != nil {
 		return err
 	}
-	if err := r.keepAside(w, d.parent, d.name, st, false); err != nil {
+	if err := r.keepAside(w, d.parent, d.Name(), st, false); err != nil {
 		return err
 	}
 	w.counts.Replaced++
@@ -248,13 +241,13 @@ func (r *run) clearWay(w *worker, d *dir, st *fsat.Stat) error {
 func (r *run) openFound(d *dir) (int, error) {
 	var fd int
 	var err error
-	switch in := d.parent.handles.dst; {
+	switch in := d.parent.dst(); {
 	case d.finish && !r.opt.DryRun:
-		fd, err = r.openOpenedUp(in, d.name)
+		fd, err = r.openOpenedUp(in, d.Name())
 	case d.update:
-		fd, err = r.openAnyway(in, d.name, openedUp{dir: d})
+		fd, err = r.openAnyway(in, d.Name(), openedUp{dir: d})
 	default:
-		fd, err = fsat.OpenDir(in, d.name)
+		fd, err = fsat.OpenDir(in, d.Name())
 	}
 	if err != nil {
 		return fsat.NoDir, fmt.Errorf("open in target: %w", err)
@@ -286,12 +279,12 @@ func (r *run) letIn(dir int, name string) error {
 
 // startDir takes off a new directory what it has inherited: the snapshot alone says what is in the target.
 func (r *run) startDir(w *worker, d *dir) error {
-	dst := d.handles.dst
+	dst := d.dst()
 	var st fsat.Stat
 	if err := fsat.StatHandle(dst, &st); err != nil {
 		return fmt.Errorf("stat: %w", err)
 	}
-	d.inode = tree.IDOf(&st)
+	d.SetID(inTarget, tree.IDOf(&st))
 	if !d.own {
 		if err := r.lookForFolding(d); err != nil {
 			return err
@@ -341,17 +334,17 @@ func (r *run) checkNew(fd int) error {
 		return fmt.Errorf("list: %w", err)
 	}
 	if len(list) > 0 {
-		return errMoved
+		return tree.ErrMoved
 	}
 	return nil
 }
 
 // leave ends a directory: it gets its metadata now that nothing in it changes any more.
 func (r *run) leave(id int, d *dir) (err error) {
-	if err := d.handles.Acquire(); err != nil {
+	if err := d.Acquire(); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, d.handles.Release()) }()
+	defer func() { err = errors.Join(err, d.Release()) }()
 	w := &r.workers[id]
 	if err := r.deleteOthers(w, d); err != nil {
 		return err
@@ -379,7 +372,7 @@ func (r *run) leave(id int, d *dir) (err error) {
 		return err
 	}
 	d.rec, d.cursor, d.xattrs = nil, index.Cursor{}, nil
-	return d.handles.Leave()
+	return d.Leave()
 }
 
 func (r *run) finishDir(w *worker, d *dir) error {
@@ -393,16 +386,16 @@ func (r *run) finishDir(w *worker, d *dir) error {
 		how.keep = 0o700 // the note is in it until the end
 	}
 	if d.parent == nil || !d.own { // it may have attributes that the snapshot does not know
-		if err := r.dropXattrs(w, d.handles.dst, d.xattrs); err != nil {
+		if err := r.dropXattrs(w, d.dst(), d.xattrs); err != nil {
 			return r.notFinished(d, &e, fmt.Errorf("set metadata: %w", err))
 		}
 	}
-	set, err := r.setMetadata(w, inode{fd: d.handles.dst}, &e, d.xattrs, how)
+	set, err := r.setMetadata(w, inode{fd: d.dst()}, &e, d.xattrs, how)
 	if err != nil {
 		return r.notFinished(d, &e, fmt.Errorf("set metadata: %w", err))
 	}
 	if r.fsync {
-		if err := fsat.Sync(d.handles.dst); err != nil {
+		if err := fsat.Sync(d.dst()); err != nil {
 			return r.notFinished(d, &e, fmt.Errorf("sync: %w", err))
 		}
 	}
@@ -431,14 +424,14 @@ func (r *run) updateDir(w *worker, d *dir) error {
 	e.Below = index.Totals{}
 	if d.diff == 0 { // then nothing but the work in it can have changed it
 		var st fsat.Stat
-		if err := fsat.StatHandle(d.handles.dst, &st); err != nil {
+		if err := fsat.StatHandle(d.dst(), &st); err != nil {
 			return r.failed(d.above(), &e, fmt.Errorf("stat: %w", err))
 		}
 		if seenOf(&st) == d.seen {
 			return nil
 		}
 	}
-	s, err := r.updateInode(w, d.handles.dst, &e, d.xattrs)
+	s, err := r.updateInode(w, d.dst(), &e, d.xattrs)
 	if err != nil {
 		return r.failed(d.above(), &e, fmt.Errorf("set metadata: %w", err))
 	}

@@ -19,10 +19,10 @@ func (r *run) items(id int, d *dir, from, to int) (descend []int, err error) {
 		}
 		return descend, nil
 	}
-	if err := d.handles.Acquire(); err != nil {
+	if err := d.Acquire(); err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, d.handles.Release()) }()
+	defer func() { err = errors.Join(err, d.Release()) }()
 	w := &r.workers[id]
 	for left := to - from; left > 0; {
 		n := d.take(w, left)
@@ -46,7 +46,7 @@ func (r *run) items(id int, d *dir, from, to int) (descend []int, err error) {
 
 // leavesOut reports whether Exclude matches an entry.
 func (r *run) leavesOut(w *worker, d *dir, e *index.Entry) bool {
-	if r.opt.Exclude.Empty() || !r.excluded(d.child(e.Name), e.Type == index.Dir) {
+	if r.opt.Exclude.Empty() || !r.excluded(d.Child(e.Name), e.Type == index.Dir) {
 		return false
 	}
 	w.counts.Excluded++
@@ -73,7 +73,7 @@ func (r *run) restore(w *worker, d *dir, e *index.Entry) error {
 
 func (r *run) settle(d *dir, e *index.Entry, err error) error {
 	if err != nil {
-		return r.failed(d, e, whyRefused(d.handles.dst, e.Name, err))
+		return r.failed(d, e, whyRefused(d.dst(), e.Name, err))
 	}
 	return nil
 }
@@ -119,7 +119,7 @@ func (r *run) make(w *worker, d *dir, e *index.Entry, over *fsat.Stat) (made fsa
 
 // makeFile restores a regular file. If anything goes wrong nothing is left of it.
 func (r *run) makeFile(w *worker, d *dir, e *index.Entry, set []index.Xattr, over *fsat.Stat) (made fsat.Stat, err error) {
-	src, stored, err := tree.OpenStored(d.handles.src, d.handles.lost, e)
+	src, stored, err := tree.OpenStored(d.src(), d.Lost(inSnapshot), e)
 	if err != nil {
 		return made, err
 	}
@@ -207,7 +207,7 @@ func (r *run) checkStored(w *worker, d *dir, e *index.Entry) error {
 	if e.Type != index.File {
 		return nil
 	}
-	fd, _, err := tree.OpenStored(d.handles.src, d.handles.lost, e)
+	fd, _, err := tree.OpenStored(d.src(), d.Lost(inSnapshot), e)
 	if err != nil {
 		return err
 	}

@@ -90,7 +90,7 @@ func (r *run) leaveAsIs(d *dir) error {
 	diff := d.diff
 	if d.touched.Load() {
 		diff &^= tree.Mtime
-		if err := r.setTimeOfFolder(d.handles.dst, &e); err != nil {
+		if err := r.setTimeOfFolder(d.dst(), &e); err != nil {
 			return r.failed(d.above(), &e, err)
 		}
 	}
@@ -99,7 +99,7 @@ func (r *run) leaveAsIs(d *dir) error {
 	case d.parent == nil && !r.opt.InPlace:
 		r.report.TargetDiffers = differingNames(diff)
 	case diff == tree.Mtime:
-		r.noteOtherTime(d.path())
+		r.noteOtherTime(d.Path())
 	default:
 		return r.failed(d.above(), &e, fmt.Errorf("%w and differs in its %s", ErrExists, strings.Join(differingNames(diff), ", ")))
 	}

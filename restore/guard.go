@@ -89,7 +89,7 @@ func (r *run) leftOutNow(d *dir, st *fsat.Stat) (why string, err error) {
 	if !f.ByState() {
 		return "", nil
 	}
-	why, err = f.Dir(d.handles.dst, st)
+	why, err = f.Dir(d.dst(), st)
 	if err != nil {
 		return "", fmt.Errorf("look whether the snapshot would leave it out: %w", err)
 	}

@@ -281,7 +281,7 @@ func (m *wanted) hasAttrs(attrs index.Attrs) (bool, error) {
 // scratchOn gives a worker's scratch file on the file system of d, where that knows files without a name.
 func (r *run) scratchOn(w *worker, d *dir) (s *scratch, ok bool, err error) {
 	s = &w.scratch
-	if s.open && s.dev == d.inode.Dev {
+	if s.open && s.dev == d.ID(inTarget).Dev {
 		return s, true, nil
 	}
 	if err := s.close(); err != nil {
@@ -292,7 +292,7 @@ func (r *run) scratchOn(w *worker, d *dir) (s *scratch, ok bool, err error) {
 	}
 	for _, in := range r.scratchPlaces(d) {
 		if s.fd, err = fsat.CreateUnnamed(in, 0o600); err == nil {
-			s.open, s.dev = true, d.inode.Dev
+			s.open, s.dev = true, d.ID(inTarget).Dev
 			return s, true, nil
 		}
 	}
@@ -301,10 +301,10 @@ func (r *run) scratchOn(w *worker, d *dir) (s *scratch, ok bool, err error) {
 
 // scratchPlaces are the folders in which an inode on the file system of d can be made.
 func (r *run) scratchPlaces(d *dir) (list []int) {
-	if d.handles.dst != fsat.NoDir {
-		list = append(list, d.handles.dst)
+	if d.dst() != fsat.NoDir {
+		list = append(list, d.dst())
 	}
-	if r.top.inode.Dev == d.inode.Dev { // where these privileges may make something, if they may anywhere
+	if r.top.ID(inTarget).Dev == d.ID(inTarget).Dev { // where these privileges may make something, if they may anywhere
 		list = append(list, r.target)
 	}
 	return list
@@ -339,13 +339,13 @@ func (r *run) briefly(in int, do func() error) error {
 
 // canLink reports whether the file system of d lets an inode have a second name. A dry run takes that for granted.
 func (r *run) canLink(w *worker, d *dir) (can bool, err error) {
-	if known, ok := r.linkable.Load(d.inode.Dev); ok || r.opt.DryRun {
+	if known, ok := r.linkable.Load(d.ID(inTarget).Dev); ok || r.opt.DryRun {
 		return !ok || known.(bool), nil
 	}
 	if _, ok, err := r.scratchOn(w, d); ok || err != nil { // who knows files without a name gives them one by a link
 		return true, err
 	}
-	in, temp, second := d.handles.dst, w.temp(d), leftover.Temporary(rand.Uint64(), d.inode.Ino)
+	in, temp, second := d.dst(), w.temp(d), leftover.Temporary(rand.Uint64(), d.ID(inTarget).Ino)
 	can = true
 	err = r.briefly(in, func() error {
 		fd, err := fsat.Create(in, temp, 0o600)
@@ -363,7 +363,7 @@ func (r *run) canLink(w *worker, d *dir) (can bool, err error) {
 		}
 		return errors.Join(err, fsat.Close(fd), fsat.Unlink(in, temp))
 	})
-	r.linkable.Store(d.inode.Dev, can)
+	r.linkable.Store(d.ID(inTarget).Dev, can)
 	return can, err
 }
 

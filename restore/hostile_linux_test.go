@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"snapcopy/internal/dirhandles"
-	"snapcopy/internal/fsat"
 	"snapcopy/internal/testarchive"
 	"snapcopy/internal/tree"
 )
@@ -154,17 +153,18 @@ func TestSwappedFolderIsNotFilled(t *testing.T) {
 	to := testarchive.Builder{T: t, Root: testarchive.TempDir(t)}
 	to.File("mine/diary", "x")
 	to.Mode("mine", 0o700)
-	d := &dir{parent: &dir{}, name: "dir", own: true}
+	d := &dir{parent: &dir{}, own: true}
+	d.Begin(&d.parent.Folder, "dir")
 	r := &run{from: a.Source}
-	var err error
-	if d.handles.dst, err = openForTest(to.Path("mine")); err != nil {
+	fd, err := openForTest(to.Path("mine"))
+	if err != nil {
 		t.Fatal(err)
 	}
-	d.handles.src = fsat.NoDir
-	if err := r.startDir(new(worker), d); !errors.Is(err, errMoved) {
+	d.Put(inTarget, fd, nil)
+	if err := r.startDir(new(worker), d); !errors.Is(err, tree.ErrMoved) {
 		t.Errorf("error %v", err)
 	}
-	b.Check(d.closeHandles())
+	b.Check(d.Close())
 	if info, err := os.Stat(to.Path("mine")); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("our folder became %v, %v", info.Mode(), err)
 	}

@@ -18,7 +18,13 @@ import (
 // is in, which is made with those above it where it is missing.
 func (r *run) enterBase(w *worker, d *dir, item int) error {
 	p := d.parent
-	d.base, d.own, d.inode, d.missing = &p.selected[item], p.own, p.inode, p.missing
+	d.base, d.own, d.missing = &p.selected[item], p.own, p.missing
+	d.SetID(inTarget, p.ID(inTarget))
+	place := ""
+	if r.opt.InPlace {
+		place = d.base.Folder
+	}
+	d.BeginBase(&p.Folder, d.base.Folder, place)
 	above, ok, err := r.from.Catalog.Lookup(d.base.Folder)
 	if err != nil {
 		return tree.CatalogError(err)
@@ -29,7 +35,7 @@ func (r *run) enterBase(w *worker, d *dir, item int) error {
 	d.entry.Dev = above.Dev // tells whether something was mounted at the path
 	if !r.opt.InPlace || d.base.Folder == "" || d.missing {
 		d.folds, d.had = p.folds, p.had
-		return r.openByPath(d)
+		return d.openBase()
 	}
 	r.late.folderLock.Lock() // two paths may want the same folders
 	defer r.late.folderLock.Unlock()
@@ -39,17 +45,29 @@ func (r *run) enterBase(w *worker, d *dir, item int) error {
 	}
 	if fd == fsat.NoDir {
 		d.missing, d.own = true, true
-		return r.openByPath(d)
+		return d.openBase()
 	}
 	var st fsat.Stat
 	if err := errors.Join(fsat.StatHandle(fd, &st), fsat.Close(fd)); err != nil {
 		return err
 	}
-	d.inode, d.own = tree.IDOf(&st), false
-	if err := r.openByPath(d); err != nil {
+	d.own = false
+	d.SetID(inTarget, tree.IDOf(&st))
+	if err := d.openBase(); err != nil {
 		return err
 	}
 	return r.lookForFolding(d)
+}
+
+// openBase opens both sides of a base.
+func (d *dir) openBase() error {
+	if !d.missing {
+		if err := d.Open(inTarget); err != nil {
+			return fmt.Errorf("open in target: %w", err)
+		}
+	}
+	_ = d.Open(inSnapshot) // told of what has its content there
+	return nil
 }
 
 // makeFolders opens the folder of a base, and makes what is missing of the path; a dry run returns NoDir for that.
@@ -186,7 +204,7 @@ func (r *run) finishFolder(f lateFolder) (err error) {
 		return err
 	}
 	if tree.IDOf(&st) != f.inode {
-		return errMoved
+		return tree.ErrMoved
 	}
 	if st.Mode != f.mode {
 		if err := fsat.Chmod(fd, f.mode); err != nil && !fsat.IsRefused(err) {

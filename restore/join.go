@@ -51,7 +51,7 @@ func (r *run) adopt(w *worker, d *dir, e *index.Entry, st *fsat.Stat, group *lin
 // isFull reports whether st, an inode of the target that is as in the snapshot, and the one that the group has cannot
 // become one inode, because one of them has as many names as the file system allows. The group goes on with the other.
 func (r *run) isFull(w *worker, d *dir, e *index.Entry, st *fsat.Stat, group *linkGroup) (bool, error) {
-	space, err := fsat.FileSystem(d.handles.dst)
+	space, err := fsat.FileSystem(d.dst())
 	if err != nil || space.LinkLimit == 0 {
 		return false, err
 	}
@@ -76,9 +76,9 @@ func (r *run) isFull(w *worker, d *dir, e *index.Entry, st *fsat.Stat, group *li
 
 // moveName makes a name that this run has made a link to the inode st, which has a name in d.
 func (r *run) moveName(w *worker, d *dir, name string, st *fsat.Stat, p placed, group *linkGroup) (moved bool, err error) {
-	to := d.handles.dst
+	to := d.dst()
 	if p.dir != d {
-		if to, err = r.openTargetDir(p.dir); err != nil {
+		if to, err = openAgain(p.dir); err != nil {
 			return false, err
 		}
 		defer func() { err = errors.Join(err, fsat.Close(to)) }()
@@ -91,7 +91,7 @@ func (r *run) moveName(w *worker, d *dir, name string, st *fsat.Stat, p placed, 
 		return false, fmt.Errorf("link: %w", err)
 	}
 	temp := w.temp(p.dir)
-	switch err := fsat.Link(d.handles.dst, name, to, temp); {
+	switch err := fsat.Link(d.dst(), name, to, temp); {
 	case fsat.IsLinkLimit(err) || fsat.IsRefused(err):
 		return false, nil
 	case err != nil:
@@ -156,7 +156,8 @@ func (r *run) joinOne(w *worker, folder string, e *index.Entry, group *linkGroup
 		return nil
 	}
 	d := &dir{base: &tree.Selection{Folder: folder, Entry: *e}}
-	d.handles.set(fsat.NoDir, nil, fd)
+	d.BeginBase(&r.top.Folder, folder, folder)
+	d.Put(inTarget, fd, nil)
 	defer func() { err = errors.Join(err, fsat.Close(fd)) }()
 	var st fsat.Stat
 	if fsat.StatAt(fd, e.Name, &st) != nil || tree.IDOf(&st) == group.made.id {
@@ -165,7 +166,7 @@ func (r *run) joinOne(w *worker, folder string, e *index.Entry, group *linkGroup
 	if err := fsat.StatHandle(fd, &st); err != nil {
 		return nil
 	}
-	d.inode = tree.IDOf(&st)
+	d.SetID(inTarget, tree.IDOf(&st))
 	if fsat.StatAt(fd, e.Name, &st) != nil {
 		return nil
 	}

@@ -27,7 +27,7 @@ func (r *run) removeLeftovers(w *worker, d *dir) error {
 	if d.own || !r.alone || r.opt.DryRun || d.searched.Swap(true) {
 		return nil
 	}
-	fd, err := fsat.OpenDir(d.handles.dst, ".") // a listing moves its handle
+	fd, err := fsat.OpenDir(d.dst(), ".") // a listing moves its handle
 	if err != nil {
 		return fmt.Errorf("list in target: %w", err)
 	}
@@ -44,10 +44,10 @@ func (r *run) removeLeftovers(w *worker, d *dir) error {
 		if !w.isLeftover(d, name) || list[i].Type == fsat.Directory {
 			continue
 		}
-		if _, known, err := r.from.Catalog.Lookup(d.child(name)); known || err != nil {
+		if _, known, err := r.from.Catalog.Lookup(d.Child(name)); known || err != nil {
 			continue // the snapshot has it, or cannot tell
 		}
-		if err := unlink(d.handles.dst, name); err != nil {
+		if err := unlink(d.dst(), name); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}

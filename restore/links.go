@@ -133,7 +133,7 @@ func (r *run) linkToGroup(w *worker, d *dir, name string, over *fsat.Stat, group
 	if err := r.openUp(d); err != nil {
 		return false, err
 	}
-	from := d.handles.dst
+	from := d.dst()
 	if group.dir != d {
 		var err error
 		if from, err = w.folders.Get(group.dir); err != nil {
@@ -141,14 +141,14 @@ func (r *run) linkToGroup(w *worker, d *dir, name string, over *fsat.Stat, group
 		}
 	}
 	if over == nil {
-		return r.link(from, group, d, d.handles.dst, name)
+		return r.link(from, group, d, d.dst(), name)
 	}
 	if err := r.removeLeftovers(w, d); err != nil {
 		return false, err
 	}
 	temp := w.temp(d)
-	p := pending{dir: d.handles.dst, fd: fsat.NoDir, temp: temp}
-	linked, err := r.link(from, group, d, d.handles.dst, temp)
+	p := pending{dir: d.dst(), fd: fsat.NoDir, temp: temp}
+	linked, err := r.link(from, group, d, d.dst(), temp)
 	if err != nil {
 		return false, errors.Join(err, p.end())
 	}
@@ -261,7 +261,7 @@ func (r *run) linkLate() error {
 
 // linkIntoLeft makes a name in a directory that has its metadata already, and gives that its time again.
 func (r *run) linkIntoLeft(w *worker, n *lateName) (linked bool, err error) {
-	to, err := r.openTargetDir(n.dir)
+	to, err := openAgain(n.dir)
 	if err != nil {
 		return false, err
 	}
@@ -307,13 +307,13 @@ func (r *run) closeModes() error {
 }
 
 func (r *run) closeMode(m lateMode) (err error) {
-	fd, err := r.openTargetDir(m.dir)
+	fd, err := openAgain(m.dir)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, fsat.Close(fd)) }()
 	if err := fsat.Chmod(fd, m.mode); err != nil && !fsat.IsRefused(err) {
-		return fmt.Errorf("set mode of %q: %w", m.dir.path(), err)
+		return fmt.Errorf("set mode of %q: %w", m.dir.Path(), err)
 	}
 	return nil
 }

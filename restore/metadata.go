@@ -220,7 +220,7 @@ func (r *run) linksHoldMetadata(w *worker) (bool, error) {
 		return true, nil
 	}
 	r.linkTry.Do(func() {
-		random := leftover.Temporary(w.random, r.top.inode.Ino) + "-link"
+		random := leftover.Temporary(w.random, r.top.ID(inTarget).Ino) + "-link"
 		r.linkErr = r.briefly(r.target, func() (err error) {
 			r.linkHolds, err = fsat.LinksHoldMetadata(r.target, random)
 			return err

@@ -40,10 +40,10 @@ func (r *run) openUp(d *dir) error {
 	}
 	d.open.once.Do(func() {
 		var st fsat.Stat
-		if d.open.err = fsat.StatHandle(d.handles.dst, &st); d.open.err != nil || !r.opensUp(&st) {
+		if d.open.err = fsat.StatHandle(d.dst(), &st); d.open.err != nil || !r.opensUp(&st) {
 			return
 		}
-		d.open.err = r.openUpHandle(d.handles.dst, &st, openedUp{dir: d}, fsat.Chmod)
+		d.open.err = r.openUpHandle(d.dst(), &st, openedUp{dir: d}, fsat.Chmod)
 	})
 	if d.open.err != nil {
 		return fmt.Errorf("open up its folder: %w", d.open.err)
@@ -121,8 +121,8 @@ func (r *run) closeUp() (err error) {
 func (r *run) closeUpOne(o *openedUp) (err error) {
 	fd, path := fsat.NoDir, o.path
 	if o.dir != nil {
-		path = o.dir.path()
-		fd, err = r.openTargetDir(o.dir)
+		path = o.dir.Path()
+		fd, err = openAgain(o.dir)
 	} else {
 		fd, err = fsat.OpenPath(r.target, o.path)
 	}

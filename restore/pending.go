@@ -26,16 +26,16 @@ type pending struct {
 const unfinishedMode = 0o200
 
 // temp gives the name in d of what this worker has under construction, where that has to have one.
-func (w *worker) temp(d *dir) string { return leftover.Temporary(w.random, d.inode.Ino) }
+func (w *worker) temp(d *dir) string { return leftover.Temporary(w.random, d.ID(inTarget).Ino) }
 
 func (d *dir) isTemporary(name string) bool {
-	_, ok := leftover.ParseTemporary(name, d.inode.Ino)
+	_, ok := leftover.ParseTemporary(name, d.ID(inTarget).Ino)
 	return ok
 }
 
 // isLeftover reports whether a name in d is a temporary one of another run: two workers can be in one folder.
 func (w *worker) isLeftover(d *dir, name string) bool {
-	random, ok := leftover.ParseTemporary(name, d.inode.Ino)
+	random, ok := leftover.ParseTemporary(name, d.ID(inTarget).Ino)
 	return ok && random/maxWorkers != w.random/maxWorkers
 }
 
@@ -43,7 +43,7 @@ func (w *worker) isLeftover(d *dir, name string) bool {
 // folder of which a note says that it is not finished it has its own name at once, and its mode if nothing else has to be
 // set before that: each saves a call. What is not finished is known by its content then: see comparePart.
 func (r *run) newFile(w *worker, d *dir, e *index.Entry) (p pending, err error) {
-	dir := d.handles.dst
+	dir := d.dst()
 	p = pending{dir: dir}
 	if d.own && r.noted {
 		mode := uint32(unfinishedMode)
@@ -78,7 +78,7 @@ func (r *run) newFile(w *worker, d *dir, e *index.Entry) (p pending, err error) 
 
 // newSpecial makes a symbolic link, FIFO, socket or device under a temporary name or, as newFile does, its own.
 func (r *run) newSpecial(w *worker, d *dir, e *index.Entry) (p pending, err error) {
-	dir := d.handles.dst
+	dir := d.dst()
 	p = pending{dir: dir, fd: fsat.NoDir, temp: w.temp(d)}
 	if d.own && r.noted {
 		p.temp, p.placed = e.Name, true

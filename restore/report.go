@@ -168,7 +168,7 @@ func (r *run) failed(d *dir, e *index.Entry, err error) error {
 
 // note puts an entry on the list of those that were not restored.
 func (r *run) note(d *dir, e *index.Entry, err error) {
-	item := tree.FailedEntry(d.child(e.Name), e, err)
+	item := tree.FailedEntry(d.Child(e.Name), e, err)
 	r.failures.Add(item)
 	r.tell(tree.Item{Path: item.Path, Action: tree.Failed, Type: e.Type, Size: e.Size, Err: item.Err})
 }
@@ -188,7 +188,7 @@ func (r *run) ends(err error) bool {
 // told tells what became of an entry of d that did not fail.
 func (r *run) told(d *dir, e *index.Entry, a tree.Action) {
 	if r.opt.Item != nil {
-		r.tell(tree.Item{Path: d.child(e.Name), Action: a, Type: e.Type, Size: e.Size})
+		r.tell(tree.Item{Path: d.Child(e.Name), Action: a, Type: e.Type, Size: e.Size})
 	}
 }
 

@@ -33,7 +33,6 @@ import (
 	"syscall"
 
 	"snapcopy/internal/archive"
-	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/exclude"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/inside"
@@ -122,7 +121,7 @@ type run struct {
 	adopts     bool  // it may have been, as far as can be seen
 	swap       *swap // nil: the target stays where it is
 	top        *dir
-	dirs       dirhandles.Set[*dir]
+	dirs       tree.Walk
 	groups     linkGroups
 	workers    []worker
 	euid       uint32
@@ -207,7 +206,7 @@ func start(ctx context.Context, from archive.Source, paths []string, to string, 
 	r.groups.init(r.whole)
 	r.workers = newWorkers(opt.threads(), opt.Progress)
 	for i := range r.workers {
-		r.workers[i].folders.Open, r.workers[i].folders.Most = r.openTargetDir, 4
+		r.workers[i].folders.Open, r.workers[i].folders.Most = openAgain, 4
 	}
 	if err := r.openTop(selected); err != nil {
 		return nil, err

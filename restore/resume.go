@@ -163,7 +163,7 @@ func (r *run) comparePart(w *worker, d *dir, e *index.Entry, fd int, size int64)
 	if uint64(size) > e.Size {
 		return otherContent, nil
 	}
-	src, _, err := tree.OpenStored(d.handles.src, d.handles.lost, e)
+	src, _, err := tree.OpenStored(d.src(), d.Lost(inSnapshot), e)
 	if err != nil {
 		return otherContent, err
 	}
@@ -202,14 +202,14 @@ func (r *run) dropPart(d *dir, e *index.Entry, part *fsat.Stat) error {
 		return nil
 	}
 	var st fsat.Stat
-	err := fsat.StatAt(d.handles.dst, e.Name, &st)
+	err := fsat.StatAt(d.dst(), e.Name, &st)
 	if fsat.IsGone(err) || err == nil && !st.SameVersion(part) { // by now
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("stat in target: %w", err)
 	}
-	return unlink(d.handles.dst, e.Name)
+	return unlink(d.dst(), e.Name)
 }
 
 // writtenBlock is how much of a file comes to the disk at once, at least.

@@ -137,7 +137,7 @@ func (s *swap) lock(attrs index.Attrs, report *Report) (err error) {
 		return err
 	}
 	if tree.IDOf(&st) != s.made {
-		return errMoved
+		return tree.ErrMoved
 	}
 	err = fsat.SetAttrs(fd, uint32(attrs), uint32(lockingAttrs))
 	if fsat.IsRefused(err) {
@@ -289,7 +289,7 @@ func (s *swap) exchange() error {
 		return err
 	}
 	if tree.IDOf(&st) != s.made {
-		return errMoved
+		return tree.ErrMoved
 	}
 	if !s.exists {
 		return fsat.RenameNew(s.dir, s.fresh, s.dir, s.name)

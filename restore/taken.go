@@ -36,7 +36,7 @@ const (
 // restoreTaken settles an entry whose name is taken in the target; taken is false if it is not.
 func (r *run) restoreTaken(w *worker, d *dir, e *index.Entry) (taken bool, err error) {
 	var st fsat.Stat
-	err = fsat.StatAt(d.handles.dst, e.Name, &st)
+	err = fsat.StatAt(d.dst(), e.Name, &st)
 	if fsat.IsGone(err) {
 		return false, nil
 	}
@@ -62,7 +62,7 @@ var errFolded = fmt.Errorf("%w: the target's file system takes this name for ano
 // be the same: there, something that has a name need not be what the name is of.
 func (r *run) lookForFolding(d *dir) error {
 	if r.exactNames {
-		attrs, err := fsat.Attrs(d.handles.dst)
+		attrs, err := fsat.Attrs(d.dst())
 		if err != nil {
 			return fmt.Errorf("read attributes: %w", err)
 		}
@@ -70,7 +70,7 @@ func (r *run) lookForFolding(d *dir) error {
 			return nil
 		}
 	}
-	fd, err := fsat.OpenDir(d.handles.dst, ".") // a listing moves its handle
+	fd, err := fsat.OpenDir(d.dst(), ".") // a listing moves its handle
 	if err != nil {
 		return fmt.Errorf("list in target: %w", err)
 	}
@@ -159,7 +159,7 @@ func (r *run) linkedTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat) erro
 			}
 			if r.opt.Overwrite == OverwriteNever && !r.mends() {
 				return fmt.Errorf("%w, as in the snapshot but for being no hard link of %q", ErrExists,
-					group.dir.child(group.name))
+					group.dir.Child(group.name))
 			}
 		}
 		if r.mends() {
@@ -229,14 +229,14 @@ func (r *run) compareEntry(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (di
 		}
 		return diff, err
 	}
-	set, err := fsat.XattrsAt(d.handles.dst, e.Name)
+	set, err := fsat.XattrsAt(d.dst(), e.Name)
 	if err != nil {
 		return otherContent, fmt.Errorf("read extended attributes in target: %w", err)
 	}
 	same := true
 	switch e.Type {
 	case index.Symlink:
-		target, err := fsat.Readlink(d.handles.dst, e.Name, st.Size)
+		target, err := fsat.Readlink(d.dst(), e.Name, st.Size)
 		if err != nil {
 			return otherContent, fmt.Errorf("read link in target: %w", err)
 		}
@@ -260,8 +260,8 @@ func (r *run) compareEntry(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (di
 // names: nothing is to be made a link to that.
 func (r *run) isStored(d *dir, e *index.Entry, st *fsat.Stat) bool {
 	var stored fsat.Stat
-	return e.Linked() && st.Dev == r.archive.Dev && d.handles.src >= 0 &&
-		fsat.StatAt(d.handles.src, e.Name, &stored) == nil && tree.IDOf(&stored) == tree.IDOf(st)
+	return e.Linked() && st.Dev == r.archive.Dev && d.src() >= 0 &&
+		fsat.StatAt(d.src(), e.Name, &stored) == nil && tree.IDOf(&stored) == tree.IDOf(st)
 }
 
 var errStored = fmt.Errorf("%w, and is the archive's stored file itself: what is written to it changes the snapshot", ErrExists)
@@ -282,7 +282,7 @@ func (r *run) compareFile(m *wanted, st *fsat.Stat, meta bool) (diff difference,
 	if uint64(st.Size) != e.Size && !r.mends() {
 		return otherContent, nil
 	}
-	fd, err := fsat.OpenFile(d.handles.dst, e.Name)
+	fd, err := fsat.OpenFile(d.dst(), e.Name)
 	if err != nil {
 		return otherContent, fmt.Errorf("open in target: %w", err)
 	}
@@ -342,7 +342,7 @@ func (r *run) update(w *worker, d *dir, e *index.Entry, seen *fsat.Stat) (made f
 	if err != nil {
 		return made, err
 	}
-	fd, err := fsat.OpenFile(d.handles.dst, e.Name)
+	fd, err := fsat.OpenFile(d.dst(), e.Name)
 	if err != nil {
 		return made, fmt.Errorf("open in target: %w", err)
 	}

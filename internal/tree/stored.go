@@ -53,15 +53,6 @@ func CatalogError(err error) error {
 	return fmt.Errorf("read its catalog: %w", err)
 }
 
-// OpenedStored says in an error that a stored folder could not be opened. Only entries whose content lies in that folder
-// suffer from it.
-func OpenedStored(fd int, err error) (int, error) {
-	if err != nil {
-		return fsat.NoDir, fmt.Errorf("open stored folder: %w", err)
-	}
-	return fd, nil
-}
-
 // StoredRoot is the snapshot with handle dir as a tree of a walk. Where one of its folders cannot be opened, only entries
 // whose content lies in that folder suffer from it.
 func StoredRoot(dir int) Root { return Root{Dir: dir, Optional: true, Op: "open stored folder"} }

@@ -23,8 +23,7 @@ type origin struct {
 	snapshot archive.Snapshot
 	hold     *archive.Hold
 	summary  index.Summary
-	report   *archive.Report // of its run
-	lost     error           // why there is none
+	report   *archive.Report // of its run; nil: lost
 	isOlder  bool            // the archive that is written has a newer snapshot
 }
 
@@ -35,7 +34,8 @@ type origin struct {
 // catalog, and read only if the target lacks them; a stored file whose content is not the recorded one is listed as failed.
 //
 // Everything else is as with Run. It returns ErrCopied if the target has a copy of that snapshot. The options for what to
-// leave out, IgnoreInode, IgnoreCtime and those about the clock mean nothing here.
+// leave out, IgnoreInode, IgnoreCtime and those about the clock mean nothing here. How the snapshot compares with its base
+// line, and the tripwires that follow from it, are those of the original run, for as long as its report is there.
 func Copy(ctx context.Context, from *archive.Archive, s archive.Snapshot, path string, opt Options) (*archive.Report, error) {
 	opt.Exclude, opt.IgnoreInode, opt.IgnoreCtime = exclude.New(), false, false
 	r := newRun(ctx, opt)
@@ -59,14 +59,15 @@ func (r *run) openOrigin() (err error) {
 		return err
 	}
 	r.source, o.summary = from, from.Summary()
-	o.report, o.lost = o.archive.ReadReport(o.snapshot.Name)
+	var lost error
+	o.report, lost = o.archive.ReadReport(o.snapshot.Name)
 
 	rep := r.report
 	r.host, rep.Source = o.summary.Host, o.summary.Source
 	rep.Start = timeFrom(o.summary.Start)
 	rep.CopiedFrom = &archive.Origin{ArchiveID: o.archive.Info.ID, Snapshot: o.snapshot.Name}
-	if o.lost != nil {
-		rep.CopiedFrom.NoReport = o.lost.Error()
+	if lost != nil {
+		o.report, rep.CopiedFrom.NoReport = nil, lost.Error()
 		return nil
 	}
 	rep.Filters, rep.ForgottenIn, rep.MarkedItself = o.report.Filters, o.report.ForgottenIn, o.report.MarkedItself
@@ -87,6 +88,21 @@ func (r *run) countOrigin() {
 	is.Failed += was.Failed
 	is.Vanished += was.Vanished
 	is.Excluded += was.Excluded
+}
+
+// verdict compares the run with its base line. Of a copy the original run has done that, and knew why files were missing;
+// what could not be copied now is added.
+func (r *run) verdict() *archive.Coverage {
+	own := r.cover()
+	if r.origin == nil || r.origin.report == nil || r.origin.report.Baseline == nil {
+		return own
+	}
+	was := *r.origin.report.Baseline
+	for i := range r.workers {
+		was.Unread += r.workers[i].counts.Failed
+	}
+	was.Unread -= r.origin.summary.Counts.Failed // which are among them: see countOrigin
+	return &was
 }
 
 func (o *origin) close() error {

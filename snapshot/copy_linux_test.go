@@ -464,3 +464,78 @@ func TestCopyOfIncomplete(t *testing.T) {
 	}
 	c.same(true)
 }
+
+// Guards: what looked wrong about a run looks wrong about its copy, and for the same reason.
+func TestCopyOfTripwire(t *testing.T) {
+	c := newCopied(t)
+	c.Build("dir d 0755\nfile a.tmp 0644 a\ndir many 0755")
+	for i := range 150 {
+		c.Build(fmt.Sprintf("file many/%d.tmp 0644 %d", i, i))
+	}
+	testtree.Settle()
+	c.Run()
+	c.Opt.Exclude = archivetest.Patterns(t, "*.tmp")
+	was, err := snapshot.Run(t.Context(), c.Src, c.Arch, c.Opt)
+	if err != nil || len(was.Tripwires) == 0 {
+		t.Fatalf("%v, %+v", err, was)
+	}
+	c.Note(was)
+	is := c.all()[1]
+	if !slices.Equal(is.Tripwires, was.Tripwires) || is.Baseline == nil || is.Baseline.LeftOut != 151 || is.Baseline.Deleted > 0 {
+		t.Errorf("tripwires were %v, are %v; base line %+v", was.Tripwires, is.Tripwires, is.Baseline)
+	}
+}
+
+// Guards: a copy that is cut short leaves nothing, and can be made then.
+func TestCopyIsCutShort(t *testing.T) {
+	c := newCopied(t)
+	c.Build(plain)
+	testtree.Settle()
+	c.Run()
+	c.Build("append home/a more\nmv home/b home/c")
+	c.Run()
+	broken := errors.New("broken")
+	for _, step := range []string{"begin", "mkdir", "create", "write", "link", "metadata", "sync", "catalog", "publish"} {
+		c.to.Opt.Fault = func(name string) error {
+			if name == step {
+				return broken
+			}
+			return nil
+		}
+		which := c.Order[min(len(c.to.Order), 1)]
+		if _, err := c.copy(which); !errors.Is(err, broken) {
+			t.Errorf("%s fails: %v", step, err)
+		}
+		c.to.Opt.Fault = nil
+		if step == "create" {
+			if _, err := c.copy(c.Order[0]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.to.Intact()
+	}
+	if _, err := c.copy(c.Order[1]); err != nil {
+		t.Fatal(err)
+	}
+	c.same(true)
+	c.again()
+}
+
+// Guards: names of one inode that are several stored files, because the links changed during the run, stay so.
+func TestCopyOfPartedLinks(t *testing.T) {
+	c := newCopied(t)
+	c.Build("file a 0644 a\nlink b a\nfile m 0644 m\nfile y 0644 y\nfile z 0644 z")
+	testtree.Settle()
+	c.at("create", 1, "rm y\nlink y a\nrm z\nlink z a")
+	rep := c.runChanging()
+	if rep.NotHeld.LinksChanged == 0 {
+		t.Errorf("the links did not change during the run: %+v", rep.NotHeld)
+	}
+	c.all()
+	for _, l := range []*lab{c.lab, c.to} {
+		if is := l.Taken[rep.Snapshot]; is["a"].Ino != is["b"].Ino || is["a"].Ino == is["z"].Ino {
+			t.Errorf("a and b are to be one stored file, without z: %v", is)
+		}
+	}
+	c.same(true)
+}

@@ -339,7 +339,7 @@ func (r *run) mirror(ctx context.Context) error {
 	}
 	if err == nil {
 		r.countDeleted()
-		r.report.Baseline = r.cover()
+		r.report.Baseline = r.verdict()
 	}
 	r.sumUp()
 	if err == nil && r.report.Counts.Files == 0 && r.report.Counts.Failed > 0 {

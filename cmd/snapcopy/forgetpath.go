@@ -68,12 +68,7 @@ func (o *forgetPathOptions) Run(ctx context.Context, a *app, args []string) (err
 		return err
 	}
 	opt := archive.ForgetOptions{DryRun: o.dryRun || !o.yes, Elsewhere: o.elsewhere(a)}
-	var report *archive.ForgetReport
-	for _, path := range candidates {
-		if report, err = arch.ForgetPath(ctx, path, opt); !errors.Is(err, archive.ErrNotHeld) {
-			break
-		}
-	}
+	report, err := forgetFirst(ctx, arch, candidates, opt)
 	if errors.Is(err, archive.ErrNotHeld) && slices.Contains(candidates, begun) {
 		return nil // the same command was cut short, and what it left has just been done
 	}
@@ -83,17 +78,33 @@ func (o *forgetPathOptions) Run(ctx context.Context, a *app, args []string) (err
 	if o.dryRun || o.yes {
 		return o.tell(a, report)
 	}
-	if err := o.tell(a, report); err != nil && !errors.As(err, new(told)) {
+	return o.forgetIfWanted(ctx, a, arch, report)
+}
+
+// forgetFirst forgets the first of some paths that is in any snapshot.
+func forgetFirst(ctx context.Context, arch *archive.Archive, paths []string, opt archive.ForgetOptions) (
+	report *archive.ForgetReport, err error) {
+	for _, path := range paths {
+		if report, err = arch.ForgetPath(ctx, path, opt); !errors.Is(err, archive.ErrNotHeld) {
+			break
+		}
+	}
+	return report, err
+}
+
+// forgetIfWanted tells what would be forgotten, asks, and forgets it.
+func (o *forgetPathOptions) forgetIfWanted(ctx context.Context, a *app, arch *archive.Archive, would *archive.ForgetReport) error {
+	if err := o.tell(a, would); err != nil && !errors.As(err, new(told)) {
 		return err
 	}
-	if len(report.Forgotten) == 0 {
+	if len(would.Forgotten) == 0 {
 		return toldIncomplete
 	}
-	if err := a.ask(ctx, "Forget "+name(report.Path)+" in "+counted(uint64(len(report.Forgotten)), "snapshot", "snapshots")+
+	if err := a.ask(ctx, "Forget "+name(would.Path)+" in "+counted(uint64(len(would.Forgotten)), "snapshot", "snapshots")+
 		" for good?"); err != nil {
 		return err
 	}
-	report, err = arch.ForgetPath(ctx, report.Path, archive.ForgetOptions{})
+	report, err := arch.ForgetPath(ctx, would.Path, archive.ForgetOptions{})
 	if err != nil {
 		return tellForgetting(a, arch, err)
 	}

@@ -68,24 +68,34 @@ func (o *instantOptions) Run(ctx context.Context, a *app, args []string) (err er
 	if errors.Is(oldErr, fsat.ErrNoProc) { // nothing can be mounted, and a note would stay that the snapshot is needed
 		return oldErr
 	}
-	reader, noted, err := o.noteReader(a, s)
+	report, err := o.mount(ctx, a, s)
 	if err != nil {
-		return err
-	}
-	report, err := restore.MakeInstant(ctx, s.from(), o.mountpoint,
-		restore.InstantOptions{ArchiveID: s.archive.Info.ID, Now: a.now})
-	if err != nil {
-		left, leftErr := restore.ReadInstant(o.mountpoint)
-		ours := leftErr == nil && left.Snapshot == s.Name && left.ArchiveID == s.archive.Info.ID
-		if noted && !ours && (leftErr == nil || errors.Is(leftErr, restore.ErrNotInstant)) {
-			err = errors.Join(err, s.archive.RemoveReader(reader))
-		}
 		return err
 	}
 	if oldErr == nil && old.Archive != s.archive.Path && !o.quiet {
 		a.term.errorf("The archive was in %s before.", name(old.Archive))
 	}
 	return o.toldInstant(a, s, report, time.Since(begin))
+}
+
+// mount notes in the archive that the snapshot is needed, and mounts it. Where that fails, the note goes again, unless an
+// earlier instant restore at the mountpoint needs it.
+func (o *instantOptions) mount(ctx context.Context, a *app, s *openSnapshot) (*restore.InstantReport, error) {
+	reader, noted, err := o.noteReader(a, s)
+	if err != nil {
+		return nil, err
+	}
+	report, err := restore.MakeInstant(ctx, s.from(), o.mountpoint,
+		restore.InstantOptions{ArchiveID: s.archive.Info.ID, Now: a.now})
+	if err == nil || !noted {
+		return report, err
+	}
+	left, leftErr := restore.ReadInstant(o.mountpoint)
+	ours := leftErr == nil && left.Snapshot == s.Name && left.ArchiveID == s.archive.Info.ID
+	if !ours && (leftErr == nil || errors.Is(leftErr, restore.ErrNotInstant)) {
+		err = errors.Join(err, s.archive.RemoveReader(reader))
+	}
+	return nil, err
 }
 
 // giveID makes sure that an archive has an id, which the tree remembers: taking the lock gives it one.

@@ -87,35 +87,43 @@ func lossless(v reflect.Value) ([]byte, error) {
 // losslessFields adds the fields of a struct, those of embedded ones among them.
 func losslessFields(fields [][]byte, v reflect.Value) (_ [][]byte, err error) {
 	for i := range v.NumField() {
-		f := v.Type().Field(i)
+		f, field := v.Type().Field(i), v.Field(i)
 		label, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-		switch empty := v.Field(i).IsZero() || v.Field(i).Kind() == reflect.Slice && v.Field(i).Len() == 0; {
+		switch {
 		case f.Anonymous && label == "":
-			if v.Field(i).Kind() != reflect.Pointer {
-				fields, err = losslessFields(fields, v.Field(i))
-			} else if !v.Field(i).IsNil() {
-				fields, err = losslessFields(fields, v.Field(i).Elem())
+			if embedded := reflect.Indirect(field); embedded.IsValid() {
+				fields, err = losslessFields(fields, embedded)
 			}
-			if err != nil {
-				return nil, err
-			}
-			continue
-		case !f.IsExported() || label == "-" || strings.HasPrefix(options, "omit") && empty:
-			continue
+		case f.IsExported() && label != "-" && !(strings.HasPrefix(options, "omit") && isEmpty(field)):
+			fields, err = losslessField(fields, label, field)
 		}
-		value, err := lossless(v.Field(i))
 		if err != nil {
 			return nil, err
 		}
-		fields = append(fields, fmt.Appendf(nil, "%q:%s", label, value))
-		if raw := bytesOf(v.Field(i)); raw != nil {
-			if value, err = marshal(raw); err != nil {
-				return nil, err
-			}
-			fields = append(fields, fmt.Appendf(nil, "%q:%s", label+"_base64", value))
-		}
 	}
 	return fields, nil
+}
+
+// losslessField adds one field, and the one with _base64 after its name if it is needed.
+func losslessField(fields [][]byte, label string, v reflect.Value) ([][]byte, error) {
+	value, err := lossless(v)
+	if err != nil {
+		return nil, err
+	}
+	fields = append(fields, fmt.Appendf(nil, "%q:%s", label, value))
+	raw := bytesOf(v)
+	if raw == nil {
+		return fields, nil
+	}
+	if value, err = marshal(raw); err != nil {
+		return nil, err
+	}
+	return append(fields, fmt.Appendf(nil, "%q:%s", label+"_base64", value)), nil
+}
+
+// isEmpty reports whether omitempty or omitzero leaves out a field.
+func isEmpty(v reflect.Value) bool {
+	return v.IsZero() || (v.Kind() == reflect.Slice || v.Kind() == reflect.Map) && v.Len() == 0
 }
 
 // bytesOf gives the bytes of a string that JSON cannot hold, or of all strings of a list if it cannot hold one of them; nil

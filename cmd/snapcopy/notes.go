@@ -15,6 +15,24 @@ const maxNamed = 5
 
 // notes tells what is out of the ordinary.
 func (t *teller) notes(r *archive.Report) {
+	t.notesOnArchive(r)
+	t.notesOnSource(r)
+	t.altered(r)
+	t.notesOnMirror(r)
+	for _, what := range r.Tripwires {
+		t.errorf("Warning: %s. If that is as it should be: snapcopy acknowledge %s. Until then, nothing is pruned.",
+			tripwireText(what, r.Source, r.Baseline), name(r.Archive))
+	}
+	if c := r.Baseline; c != nil && len(r.Tripwires) == 0 && c.LeftOut > 0 {
+		t.notef("Note: of the files of snapshot %s, %s left out now: %s.", c.Snapshot, counted(c.LeftOut, "is", "are"), rulesText(c))
+	}
+	for _, what := range r.Unfinished {
+		t.errorf("Published, but not finished; the next run makes up for it: %s.", printable(what))
+	}
+}
+
+// notesOnArchive tells what is out of the ordinary about the archive itself.
+func (t *teller) notesOnArchive(r *archive.Report) {
 	if r.Created {
 		verb := "Made"
 		if t.dryRun {
@@ -43,6 +61,11 @@ func (t *teller) notes(r *archive.Report) {
 		t.notef("Warning: the catalog of the previous snapshot cannot be used, so every file was read: %s.",
 			printable(r.PreviousUnusable))
 	}
+	t.notesOnClock(r)
+}
+
+// notesOnClock tells of snapshots that are from the future.
+func (t *teller) notesOnClock(r *archive.Report) {
 	if n := len(r.InFuture); n > 0 {
 		text := r.InFuture[0] + " is"
 		if n > 1 {
@@ -51,6 +74,10 @@ func (t *teller) notes(r *archive.Report) {
 		t.warnf("Warning: %s from the future. If the clock is wrong now, set it right; if it was wrong then: snapcopy remove %s %s",
 			text, name(r.Archive), strings.Join(r.InFuture[max(n-5, 0):], " "))
 	}
+}
+
+// notesOnSource tells what is out of the ordinary about the source, against what earlier snapshots hold.
+func (t *teller) notesOnSource(r *archive.Report) {
 	if r.OtherSource != "" {
 		t.notef("Note: this is the first snapshot of %s in this archive, which also has snapshots of %s. `list` shows the source "+
 			"of each, and `prune` applies its rules to those of each source by themselves.", name(r.Source), name(r.OtherSource))
@@ -81,7 +108,10 @@ func (t *teller) notes(r *archive.Report) {
 		t.notef("Warning: %s missing in the previous snapshot and stored again; `snapcopy verify` tells more.",
 			counted(r.Missing, "file was", "files were"))
 	}
-	t.altered(r)
+}
+
+// notesOnMirror tells what the snapshot's folder does not hold, or not as the source does.
+func (t *teller) notesOnMirror(r *archive.Report) {
 	if r.LinkLimit > 0 {
 		t.notef("%s stored afresh.", counted(r.LinkLimit, "file reached the file system's limit of links and was",
 			"files reached the file system's limit of links and were"))
@@ -101,16 +131,6 @@ func (t *teller) notes(r *archive.Report) {
 	if n := r.NotHeld.Space; n > 0 {
 		t.notef("Space allocated and not written is not kept of %s: the archive has no room for it, or cannot hold it.",
 			counted(n, "file", "files"))
-	}
-	for _, what := range r.Tripwires {
-		t.errorf("Warning: %s. If that is as it should be: snapcopy acknowledge %s. Until then, nothing is pruned.",
-			tripwireText(what, r.Source, r.Baseline), name(r.Archive))
-	}
-	if c := r.Baseline; c != nil && len(r.Tripwires) == 0 && c.LeftOut > 0 {
-		t.notef("Note: of the files of snapshot %s, %s left out now: %s.", c.Snapshot, counted(c.LeftOut, "is", "are"), rulesText(c))
-	}
-	for _, what := range r.Unfinished {
-		t.errorf("Published, but not finished; the next run makes up for it: %s.", printable(what))
 	}
 }
 

@@ -1,6 +1,8 @@
 package snapshot
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -19,6 +21,10 @@ func (r *run) openLocal(path, archive string) error {
 	r.report.Source = abs
 	r.host, _ = os.Hostname() // told to people, and tells the sources of different machines apart
 	l, err := source.OpenLocal(abs, r.filter)
+	var failed *fs.PathError
+	if errors.As(err, &failed) {
+		failed.Path = path // as the person wrote it
+	}
 	if err != nil {
 		return err
 	}

@@ -162,7 +162,7 @@ func TestArchiveIsPrivate(t *testing.T) {
 // Guards: of two runs at once one is told that the archive is locked, and by whom; it disturbs nothing.
 func TestTwoRunsAtOnce(t *testing.T) {
 	l := newLab(t)
-	l.Build(archivetest.Torture)
+	l.Build(archivetest.Torture(t))
 	l.Opt.Fault = func(step string) error {
 		if step != "sync" {
 			return nil

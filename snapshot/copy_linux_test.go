@@ -179,7 +179,7 @@ func TestCopyKeepsEverything(t *testing.T) {
 			t.Parallel()
 			c := newCopied(t)
 			c.Parallel, c.to.Parallel, c.to.Opt.Threads = true, true, 1+i%4
-			c.Build(archivetest.Torture)
+			c.Build(archivetest.Torture(t))
 			testtree.Settle()
 			c.Run()
 			c.Build(e.script)
@@ -209,7 +209,7 @@ func TestCopyHistory(t *testing.T) {
 			c.Opt.Threads, c.to.Opt.Threads = 1, 1
 			c.Build(plain)
 			if testtree.Root() {
-				c.Build(archivetest.Torture)
+				c.Build(archivetest.Torture(t))
 			}
 			var read uint64
 			for range 6 {

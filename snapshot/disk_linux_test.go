@@ -35,7 +35,7 @@ func TestFileSystems(t *testing.T) {
 				} else {
 					l, disk = onDisk(t, kind, source)
 				}
-				l.Build(archivetest.Torture)
+				l.Build(archivetest.Torture(t))
 				l.Parallel = true
 				testtree.Settle()
 				l.Run()
@@ -97,7 +97,7 @@ func TestWithoutHardLinks(t *testing.T) {
 	for _, kind := range []string{"vfat", "exfat"} {
 		t.Run(kind, func(t *testing.T) {
 			l, disk := onDisk(t, kind, false)
-			l.Build(archivetest.Torture + "\ndir \"no:colon\" 0755\nfile \"no:colon/f\" 0644 x\nfile UPPER 0644 u\nfile upper 0644 l")
+			l.Build(archivetest.Torture(t) + "\ndir \"no:colon\" 0755\nfile \"no:colon/f\" 0644 x\nfile UPPER 0644 u\nfile upper 0644 l")
 			l.Fails(archive.ErrNoHardLinks)
 			l.Opt.AllowCopies, l.Opt.Threads = true, 1 // one: the first of names that are taken for equal is stored
 			var names string

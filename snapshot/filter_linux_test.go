@@ -151,7 +151,7 @@ func TestDryRunPredicts(t *testing.T) {
 			if i%2 == 1 {
 				l.Opt.Exclude = archivetest.Patterns(t, "acl", "/x")
 			}
-			l.Build(archivetest.Torture)
+			l.Build(archivetest.Torture(t))
 			testtree.Settle()
 			parent := filepath.Dir(l.Src)
 			both := func() {
@@ -209,7 +209,7 @@ func (l *lab) tell(dry bool) (*archive.Report, []string) {
 // Guards: the progress of a run ends where the report does.
 func TestProgressAddsUp(t *testing.T) {
 	l := newLab(t)
-	l.Build(archivetest.Torture)
+	l.Build(archivetest.Torture(t))
 	for range 2 {
 		l.Opt.Progress = new(archive.Progress)
 		rep := l.Run()
@@ -229,7 +229,7 @@ func TestProgressAddsUp(t *testing.T) {
 func TestArchiveFolderHandsNothingDown(t *testing.T) {
 	testtree.NeedRoot(t)
 	l := newLab(t)
-	l.Build(archivetest.Torture)
+	l.Build(archivetest.Torture(t))
 	if err := os.Mkdir(l.Arch, 0o755); err != nil {
 		t.Fatal(err)
 	}

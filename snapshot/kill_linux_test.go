@@ -61,7 +61,7 @@ func TestCancelled(t *testing.T) {
 	for _, step := range []string{"begin", "mkdir", "create", "write", "metadata", "sync"} {
 		t.Run(step, func(t *testing.T) {
 			l := newLab(t)
-			l.Build(archivetest.Torture)
+			l.Build(archivetest.Torture(t))
 			l.Run()
 			l.Build("dir more 0755\nfile more/new 0644 random=3000000:5\nset f0 mode=0600")
 			ctx, cancel := context.WithCancelCause(t.Context())

@@ -21,7 +21,7 @@ func TestEverythingIsKept(t *testing.T) {
 		t.Run(fmt.Sprint(threads, " threads"), func(t *testing.T) {
 			l := newLab(t)
 			l.Opt.Threads = threads
-			l.Build(archivetest.Torture)
+			l.Build(archivetest.Torture(t))
 			testtree.Settle()
 			first := l.Run()
 			if first.Counts.New != first.Counts.Files || first.Counts.Files == 0 {
@@ -42,7 +42,7 @@ func TestEverythingIsKept(t *testing.T) {
 func TestFreshFilesAreLinkedToo(t *testing.T) {
 	testtree.NeedRoot(t)
 	l := newLab(t)
-	l.Build(archivetest.Torture)
+	l.Build(archivetest.Torture(t))
 	l.Run()
 	l.Run()
 	l.AllShared()
@@ -110,7 +110,7 @@ func TestEdits(t *testing.T) {
 			t.Parallel()
 			l := newLab(t)
 			l.Parallel, l.Opt.Threads = true, 1+i%4
-			l.Build(archivetest.Torture)
+			l.Build(archivetest.Torture(t))
 			testtree.Settle()
 			l.Run()
 			l.Build(e.script)

@@ -111,7 +111,7 @@ func TestRemove(t *testing.T) {
 				l, _ = onDisk(t, kind, false)
 			}
 			l.Parallel = true
-			l.Build(archivetest.Torture)
+			l.Build(archivetest.Torture(t))
 			l.Run()
 			for i := range 6 {
 				l.Build(fmt.Sprintf("write d/far %d\nset xa mode=060%d\nfile new%d 0644 random=5000:%d", i, i, i, i))

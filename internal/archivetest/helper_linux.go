@@ -175,7 +175,7 @@ func (j Job) Command(t *testing.T, asNobody bool) *exec.Cmd {
 	cmd.Env = append(os.Environ(), "SNAPSHOT_TEST_JOB="+string(text))
 	if asNobody {
 		testtree.NeedRoot(t)
-		cmd.Path = readable(t, self)
+		cmd.Path = testtree.Program(t)
 		cmd.Dir = "/"
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: Nobody, Gid: Nobody}}
 	}
@@ -183,32 +183,6 @@ func (j Job) Command(t *testing.T, asNobody bool) *exec.Cmd {
 }
 
 const Nobody = 65534
-
-// readable gives the test program a name by which anybody can run it.
-func readable(t *testing.T, program string) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "snapshot-test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	path := dir + "/program"
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if os.Link(program, path) == nil {
-		return path
-	}
-	content, err := os.ReadFile(program)
-	if err = errors.Join(err, os.WriteFile(path, content, 0o755)); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
 
 // run does the job in a process of its own and returns what came of it.
 func (j Job) Run(t *testing.T, asNobody bool) Result {

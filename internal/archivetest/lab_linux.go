@@ -248,63 +248,11 @@ func (l *Lab) Entries(name string) map[string]index.Entry {
 	return all
 }
 
-// torture has one of everything that file systems can hold.
-const Torture = `
-dir d 0750 mtime=1000000000.123456789 owner=1234:2345
-dir d/empty 0700 mtime=1.000000001
-dir d/sticky 1777
-dir d/setgid 2755 owner=0:77
-file d/setgid/f 0644 "group"
-dir d/readonly 0555 mtime=1500000000.5
-file f0 0644 mtime=0.0
-file f1 0000 "x" mtime=-12345.678000000
-file suid 4755 "#!" owner=12:34
-file sgid 2755 "#!" owner=12:34
-file d/far 0600 "future" mtime=4102444800.999999999
-file big 0644 random=3000000:1 mtime=1234567890.987654321
-file big2 0644 random=1048576:2
-file edge 0644 random=1048575:3
-file sparse 0644 "head" at=5000000:middle hole=3000000
-file allhole 0600 hole=2000000
-file tailhole 0600 random=100000:4 hole=300000
-file zeros 0600 at=0:"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
-file "name with\nnewline" 0644 "n"
-file "invalid\xff\xfeutf8" 0644 "u"
-file " " 0644 "space"
-file "-rf" 0644 "dash"
-file "..." 0644 "dots"
-dir "dir\n\xff" 0755
-file "dir\n\xff/inner" 0644 "i"
-symlink s1 f0 mtime=1111111111.222222222 owner=5:6
-symlink s2 /nowhere/at/all
-symlink d/s3 ../d
-symlink "s\x01" "tar\nget\xff"
-fifo p 0640 mtime=123.456
-socket sock 0711
-char null 0666 1:3
-block blk 0660 7:200 owner=0:6
-file xa 0644 "xattr" xattr.user.note="hello" xattr.user.bin="\x00\xff\n" xattr.user.empty= xattr.trusted.t="root"
-file acl 0640 "acl" acl=u:7:rwx,g:8:r
-dir dacl 0750 acl=u:9:rx default=u:10:rwx,g:11:r
-file dacl/plain 0600 "no ACL inherited"
-dir dacl/sub 0700
-file cap 0755 "cap" xattr.security.capability="\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
-set s1 xattr.trusted.link="on a link"
-set p xattr.trusted.pipe="on a pipe"
-file g1 0644 "group of three" xattr.user.g="1"
-link d/g2 g1
-link d/empty2 g1
-symlink ls1 target
-link ls2 ls1
-fifo lp1 0600
-link d/lp2 lp1
-file same1 0644 "same content" mtime=1000.5
-file same2 0644 "same content" mtime=1000.5
-file same3 0644 "same content" mtime=1000.5
-dir x 0755
-file x/e1 0644 mtime=5.0
-file x/e2 0644 mtime=5.0
-`
+// Torture is a script for testtree.Build: one of everything that file systems can hold.
+func Torture(t testing.TB) string {
+	t.Helper()
+	return testtree.Shared(t, "tree.txt")
+}
 
 // tests runs the tests of a package, or the job for which one of them has started the test program. It ends the process.
 func Main(m *testing.M) {

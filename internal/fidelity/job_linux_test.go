@@ -14,6 +14,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
+	"snapcopy/internal/testtree"
 	"snapcopy/restore"
 	"snapcopy/snapshot"
 )
@@ -98,7 +99,7 @@ func (j job) run(t *testing.T) (r jobResult) {
 		t.Fatal(err)
 	}
 	var stderr bytes.Buffer
-	cmd := exec.Command(readableProgram(t))
+	cmd := exec.Command(testtree.Program(t))
 	cmd.Env = append(os.Environ(), jobVariable+"="+string(text))
 	cmd.Dir, cmd.Stderr = "/", &stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
@@ -110,34 +111,4 @@ func (j job) run(t *testing.T) (r jobResult) {
 		t.Fatalf("job: %v\n%s%s", err, out, stderr.String())
 	}
 	return r
-}
-
-// readableProgram gives this test program a name by which anybody can run it.
-func readableProgram(t *testing.T) string {
-	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir, err := os.MkdirTemp("", "fidelity-program")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(dir, "program")
-	if os.Link(self, path) == nil {
-		return path
-	}
-	content, err := os.ReadFile(self)
-	if err = errors.Join(err, os.WriteFile(path, content, 0o755)); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"snapcopy/internal/testtree"
 )
 
 // longestTarget is how long a symbolic link may be: PATH_MAX less the final NUL, and XFS_SYMLINK_MAXLEN of xfs.
@@ -123,16 +125,7 @@ func TestSpecialFiles(t *testing.T) {
 
 // Guards: names are bytes.
 func TestNames(t *testing.T) {
-	names := []string{
-		strings.Repeat("n", 255), strings.Repeat("\xff", 255), strings.Repeat("ü", 127) + "x",
-		"new\nline", "\n", "tab\t", "quote'\"`", "back\\slash", "\\", "\\x41", "invalid\xff\xfe", "\xc3", "\xed\xa0\x80",
-		" ", " leading", "trailing ", "trailing.", "...", "..x", ".hidden", "-rf", "--",
-		"*", "?", "[a]", "!neg", "#hash", "~", "$HOME",
-		"\u00e9 composed", "e\u0301 composed", // NFC and NFD
-		"case", "Case", "CASE", "ſ", "s", "K", "k",
-		"CON", "nul.txt", "a:b", "a|b", "\x01", "\x7f", "\x1b[31m", "\u202egnp", "\ufeff", "\u0000x"[1:],
-		"latest", ".snapcopy", "lost+found", "2026-11-23T020000Z", "work", "catalog",
-	}
+	names := testtree.SharedNames(t)
 	onEach(t, func(t *testing.T, l *lab) {
 		var script, moves strings.Builder
 		script.WriteString("dir as-folder 0755\ndir as-link 0755\ndir other 0755\n")

@@ -11,7 +11,6 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
-	"snapcopy/internal/exclude"
 	"snapcopy/internal/testtree"
 	"snapcopy/internal/verify"
 	"snapcopy/restore"
@@ -332,17 +331,6 @@ func (l *lab) shared(want bool, paths ...string) {
 			l.t.Errorf("%q: inode %d before, %d now; shared should be %v", p, was.Ino, is.Ino, want)
 		}
 	}
-}
-
-func patterns(t *testing.T, lines ...string) *exclude.Matcher {
-	t.Helper()
-	m := exclude.New()
-	for i, line := range lines {
-		if err := m.Add(line, "test", i+1); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return m
 }
 
 func needRoot(t *testing.T) {

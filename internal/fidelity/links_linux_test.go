@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"snapcopy/internal/archivetest"
 	"snapcopy/internal/testtree"
 )
 
@@ -40,7 +41,7 @@ func TestLinkGroups(t *testing.T) {
 	onEach(t, func(t *testing.T, l *lab) {
 		outside := filepath.Join(l.base, "outside")
 		l.check(os.Mkdir(outside, 0o755))
-		l.opt.Exclude = patterns(t, "/skip/left-out", "*.out")
+		l.opt.Exclude = archivetest.Patterns(t, "/skip/left-out", "*.out")
 		l.expect = func(tree testtree.Tree) {
 			tree.Remove(func(path string) bool { return path == "skip/left-out" || strings.HasSuffix(path, ".out") })
 		}

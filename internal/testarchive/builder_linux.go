@@ -115,7 +115,7 @@ func MakeTorture(t *testing.T, root string) {
 	b.File("at the top", "x")
 	b.Link("at the top", "z/y/x/at the bottom")
 	b.Check(unix.Mknod(b.Path("socket"), unix.S_IFSOCK|0o600, 0))
-	for _, name := range []string{"new\nline", "\xff\xfe invalid", "..dots", "-rf", " ", "tab\t", strings.Repeat("n", 255)} {
+	for _, name := range testtree.SharedNames(t) {
 		b.File("names/"+name, name)
 		b.File("names/dir "+name[:min(len(name), 200)]+"/in", name)
 	}

@@ -3,17 +3,17 @@
 // Guarantees: for a tree walked from the top, the outcome is the one git reaches with the same patterns. That covers
 // `*`, `?`, `**`, anchoring, directory-only patterns, negation, bracket expressions with ranges and POSIX classes,
 // escapes, comments, trailing spaces, CR LF line ends and a UTF-8 byte order mark. Patterns and paths are bytes, not
-// text. A pattern git silently never matches never matches here either; Warnings tells about it.
+// text. A pattern that git silently never matches never matches here either; Warnings reports it.
 //
-// `**` right after a literal beginning, as in `foo**/bar`, also matches `foobar` and `foo/x/bar`. That is not what
-// gitignore(5) says, but what git does (2.39 was compared; a change of it has been discussed).
+// `**` right after a literal beginning, as in `foo**/bar`, also matches `foobar` and `foo/x/bar`. This differs from
+// the text of gitignore(5) and follows git itself (compared with 2.39; a change of git has been discussed).
 //
 // Differences from git, on purpose:
 //   - Letter case always counts (git follows core.ignoreCase).
 //   - A pattern file of more than 100 MiB is an error (git ignores it since 2.45).
 //
-// Time: one Match costs at most (number of '/' in the path + 1) × len(path) × len(pattern) steps a pattern; there is no
-// exponential case. It allocates nothing.
+// Time: one Match costs at most (number of '/' in the path + 1) × len(path) × len(pattern) steps a pattern; there is
+// no exponential case. It allocates nothing.
 package exclude
 
 import (
@@ -25,18 +25,18 @@ import (
 	"unicode/utf8"
 )
 
-// maxFileSize is the size above which git, too, refuses to use a pattern file.
+// maxFileSize is the size limit of pattern files; git has the same.
 const maxFileSize = 100 << 20
 
-// A Rule is one pattern and where it came from.
+// A Rule is one pattern and its origin.
 type Rule struct {
 	Pattern string // as written, with its '!' and '/', without trailing spaces that do not count
 	Source  string // "--exclude", or the name of a pattern file
 	Line    int    // line in that file, from 1; 0 for a pattern given by itself
 }
 
-// String returns the rule in the form people know from their command line and from compilers:
-// `--exclude '*.o'` or `exclude.txt:3: *.o`. Patterns that are not printable text are quoted as Go strings.
+// String returns the rule as people know it from their command line and from compilers: `--exclude '*.o'` or
+// `exclude.txt:3: *.o`. Patterns that are not printable text are quoted as Go strings.
 func (r *Rule) String() string {
 	pattern, printable := r.Pattern, isPrintable(r.Pattern)
 	if !printable {
@@ -69,9 +69,10 @@ type Matcher struct {
 // New returns a Matcher without patterns.
 func New() *Matcher { return new(Matcher) }
 
-// Add appends one pattern to the group that wins over all files, as `git ls-files --exclude` does: the pattern is taken
-// verbatim, so '#' starts no comment and trailing spaces count. An empty pattern matches nothing. source and line only
-// describe the pattern; line is 0 where there is none. The error tells of a NUL byte, which no path can hold.
+// Add appends one pattern to the group that wins over all files, as `git ls-files --exclude` does: the pattern is
+// taken verbatim, so '#' starts no comment and trailing spaces count. An empty pattern matches nothing. source and
+// line only describe the pattern; line is 0 if it has none. A pattern with a NUL byte, which no path contains, is an
+// error.
 func (m *Matcher) Add(pattern, source string, line int) error {
 	if strings.IndexByte(pattern, 0) >= 0 {
 		return fmt.Errorf("%s %q: pattern holds a NUL byte", source, pattern)
@@ -80,8 +81,8 @@ func (m *Matcher) Add(pattern, source string, line int) error {
 	return nil
 }
 
-// AddFile appends the patterns of one pattern file, one a line, as `git ls-files --exclude-from` does. name is used in
-// rules, warnings and errors. If reading fails, or the file is larger than 100 MiB, no pattern of it is added.
+// AddFile appends the patterns of one pattern file, one a line, as `git ls-files --exclude-from` does. Rules, warnings
+// and errors mention name. If reading fails, or the file is larger than 100 MiB, AddFile adds nothing.
 func (m *Matcher) AddFile(name string, r io.Reader) error {
 	data, err := readAtMost(r, maxFileSize)
 	if err != nil {
@@ -98,7 +99,8 @@ func (m *Matcher) AddFile(name string, r io.Reader) error {
 	return nil
 }
 
-// AddRule appends a rule of another Matcher: to the group of the files if it has a line, otherwise to the single patterns.
+// AddRule appends a rule of another Matcher: to the group of the files if the rule has a line, otherwise to the single
+// patterns.
 func (m *Matcher) AddRule(r Rule) {
 	if r.Line > 0 {
 		m.add(&m.files, r)
@@ -107,7 +109,7 @@ func (m *Matcher) AddRule(r Rule) {
 	}
 }
 
-// Rules gives the rules that can match, in the order in which AddRule makes an equal Matcher of them.
+// Rules returns the rules that can match. AddRule, called with each in this order, makes an equal Matcher.
 func (m *Matcher) Rules() []Rule {
 	list := make([]Rule, 0, len(m.single.entries)+len(m.files.entries))
 	for _, g := range []*group{&m.single, &m.files} {
@@ -126,8 +128,8 @@ func readAtMost(r io.Reader, limit int64) ([]byte, error) {
 	return data, err
 }
 
-// patternOfLine returns the pattern that a line of a pattern file holds, ok false for blank lines and comments.
-// The order of the steps is git's and shows in lines such as "foo \r".
+// patternOfLine returns the pattern on a line of a pattern file; ok is false for blank lines and comments. The order
+// of the steps is git's and shows in lines such as "foo \r".
 func (m *Matcher) patternOfLine(line, name string, number int) (pattern string, ok bool) {
 	if strings.HasPrefix(line, "#") {
 		return "", false
@@ -141,7 +143,7 @@ func (m *Matcher) patternOfLine(line, name string, number int) (pattern string, 
 	return line, line != ""
 }
 
-// trimTrailingSpaces removes the spaces at the end, except a first one that a backslash escapes.
+// trimTrailingSpaces removes the spaces at the end of a line, but keeps a first one that a backslash escapes.
 func trimTrailingSpaces(line string) string {
 	trimmed := strings.TrimRight(line, " ")
 	backslashes := len(trimmed) - len(strings.TrimRight(trimmed, `\`))
@@ -163,18 +165,18 @@ func (m *Matcher) add(g *group, rule Rule) {
 	g.add(rule, p)
 }
 
-// Empty reports whether no pattern can match anything, so that Match need not be called.
+// Empty reports whether no pattern can match any path, so that callers may skip Match.
 func (m *Matcher) Empty() bool { return len(m.single.entries) == 0 && len(m.files.entries) == 0 }
 
-// Warnings returns one sentence for each pattern that git accepts silently although it cannot match, or is cut off at a
-// NUL byte, in the order added.
+// Warnings returns one sentence, in the order added, for each pattern that git accepts silently although it cannot
+// match, or that was cut off at a NUL byte.
 func (m *Matcher) Warnings() []string { return m.warnings }
 
-// Match returns the rule that decides about path, and whether it excludes; a rule that re-includes ('!') comes with false;
-// nil means that no rule speaks about path. path is relative to the root of the walk, '/'-separated, without "." or
+// Match returns the rule that decides about path, and whether it excludes path; a rule that re-includes ('!') comes
+// with false. The rule is nil if none matches. path is relative to the root of the walk, '/'-separated, without "." or
 // "..", without '/' at either end; "" (the root) is never excluded.
 //
-// Match looks at path alone. As in git, what is below an excluded directory cannot be re-included: a caller walks from
+// Match looks at path alone. As in git, nothing below an excluded directory can be re-included: a caller walks from
 // the top and does not enter excluded directories. The rule must not be modified.
 func (m *Matcher) Match(path string, isDir bool) (rule *Rule, excluded bool) {
 	if path == "" {

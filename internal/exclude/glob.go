@@ -5,7 +5,7 @@ import "strings"
 type opKind uint8
 
 const (
-	opLiteral opKind = iota // exactly these bytes
+	opLiteral opKind = iota // these bytes exactly
 	opAny                   // one byte that is not '/'
 	opSet                   // one byte of a set, never '/'
 	opStar                  // any bytes but '/'
@@ -19,8 +19,8 @@ type op struct {
 	set     *byteSet
 }
 
-// compile turns a pattern without its '!', anchor and final '/' into ops. fault says why the pattern can match nothing.
-// nameOnly patterns see no slash, so there `**` is the same as `*`.
+// compile turns a pattern without its '!', anchor and final '/' into ops. fault is the reason if the pattern can match
+// nothing. nameOnly patterns see no slash, so `**` is the same as `*` in them.
 func compile(text string, nameOnly bool) (ops []op, fault string) {
 	var literal []byte
 	flush := func() {
@@ -63,10 +63,9 @@ func compile(text string, nameOnly bool) (ops []op, fault string) {
 	return ops, ""
 }
 
-// stars classifies the run of '*' at text[i:] and returns how many bytes of the pattern it takes up. Two or more are
-// special only if they fill a path component; an escaped slash counts as one for that, but does not join the `**/`.
-// Right after a literal beginning they are taken for the start of a component, since git compares that beginning by
-// itself.
+// stars classifies the run of '*' at text[i:] and returns its length in the pattern. Two or more are special only if
+// they fill a path component; an escaped slash ends a component here, but does not join the `**/`. A run right after a
+// literal beginning counts as the start of a component, since git compares that beginning by itself.
 func stars(text string, i int, nameOnly bool) (kind opKind, n int) {
 	rest := strings.TrimLeft(text[i:], "*")
 	n = len(text) - i - len(rest)
@@ -83,15 +82,15 @@ func stars(text string, i int, nameOnly bool) (kind opKind, n int) {
 
 // match reports whether ops match the whole text.
 //
-// It goes forward and, at a mismatch, back to the last `*`, which then takes one byte more; if that cannot, to the last
-// `**`, which then takes one path component more. Earlier ones need not be tried: what is between two `*` of one
-// component, or between two `**`, is best matched as far left as possible, because that leaves the later one the most
-// freedom; and between `*` in different components lies a '/' that pins the earlier one down. So the time is bounded by
-// components × len(text) × len(ops) with no memory.
+// It goes forward and, at a mismatch, back to the last `*`, which then takes one byte more; if that is impossible, to
+// the last `**`, which then takes one path component more. Earlier stars need no second try: the ops between two `*`
+// of one component, or between two `**`, are best matched as far left as possible, because that leaves the later star
+// the most freedom; and between `*` in different components lies a '/' that pins the earlier one down. So the time is
+// bounded by components × len(text) × len(ops) with no memory.
 func match(ops []op, text string) bool {
 	var (
 		k, i         int
-		starK, starI = -1, 0 // where to go on after the last `*` took one byte more
+		starK, starI = -1, 0 // where to continue after the last `*` took one byte more
 		deepK, deepI = -1, 0 // the same for the last `**`
 	)
 	for {
@@ -145,7 +144,7 @@ func match(ops []op, text string) bool {
 		deepI += slash + 1
 		k, i = deepK, deepI
 		if ops[deepK-1].kind == opTree {
-			// Here the slash belongs to what follows, which begins with it.
+			// Here the following ops begin with the slash and match it.
 			i--
 		}
 	}

@@ -2,8 +2,8 @@ package exclude
 
 import "strings"
 
-// A group is an ordered list of rules of which the last that matches decides. Patterns without wildcards and patterns
-// such as `*.o` are found in maps, so that only the others cost time proportional to their number.
+// A group is an ordered list of rules of which the last match decides. Patterns without wildcards and patterns such as
+// `*.o` are found in maps; only the other patterns cost time proportional to their number.
 type group struct {
 	entries []*entry
 	names   map[string]latest // whole names, anywhere in the tree
@@ -17,10 +17,10 @@ type entry struct {
 	negated bool
 }
 
-// latest holds positions in group.entries, plus one; 0 is none.
+// latest has positions in group.entries, plus one; 0 is none.
 type latest struct {
 	any int // of the last pattern that matches whatever the type
-	dir int // of the last pattern that matches directories only
+	dir int // of the last pattern that matches only directories
 }
 
 type glob struct {
@@ -63,7 +63,7 @@ func (l latest) position(isDir bool) int {
 	return l.any
 }
 
-// match returns the entry that decides about path, whose last component is name, or nil.
+// match returns the entry that decides about path, or nil; name is the last component of path.
 func (g *group) match(path, name string, isDir bool) *entry {
 	if len(g.entries) == 0 {
 		return nil

@@ -2,16 +2,16 @@ package exclude
 
 import "strings"
 
-// Misplaced is a rule whose pattern begins with the path of the root itself, whose names it can only match if the tree
-// repeats them below its root.
+// Misplaced is a rule whose pattern begins with the path of the root itself. It can match only if the tree repeats
+// those names below its root.
 type Misplaced struct {
 	Rule  Rule
 	Right string // the pattern without that beginning; "" if nothing is left
 }
 
-// Misplaced finds the rules whose patterns begin with path, which leads to the root of the walk. Patterns are relative
-// to the root, whatever they begin with; but people write paths as they know them from elsewhere. With a leading '/', path
-// only counts for patterns that have one.
+// Misplaced finds the rules whose patterns begin with path, the path of the root of the walk. Patterns are always
+// relative to the root, but people write paths as they know them from elsewhere. If path begins with '/', only
+// patterns that begin with '/' are looked at.
 func (m *Matcher) Misplaced(path string) (list []Misplaced) {
 	names := strings.Split(strings.Trim(path, "/"), "/")
 	if names[0] == "" {
@@ -36,8 +36,9 @@ func (m *Matcher) Misplaced(path string) (list []Misplaced) {
 	return list
 }
 
-// without takes names off the beginning of a pattern, if its first elements are these names and no wildcards, which could
-// match others as well. A pattern of one element without a slash before it is about names in any folder, not about paths.
+// without removes names from the beginning of a pattern, if its first elements are these names, without wildcards,
+// which could match other names as well. A pattern of one element without a slash before it is about names in any
+// folder, not about paths.
 func without(pattern string, names []string) (rest string, ok bool) {
 	if !strings.Contains(strings.TrimSuffix(pattern, "/"), "/") {
 		return "", false
@@ -58,5 +59,5 @@ func without(pattern string, names []string) (rest string, ok bool) {
 	return "/" + rest, true
 }
 
-// escape makes the pattern that matches one name alone.
+// escape turns a name into the pattern that matches this name alone.
 var escape = strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace

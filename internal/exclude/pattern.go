@@ -2,8 +2,8 @@ package exclude
 
 import "strings"
 
-// A pattern is one parsed line. With whole set it is the plain string literal; otherwise it is ops, and literal is what
-// a match must end with (may be empty).
+// A pattern is one parsed line. With whole set, the pattern is the plain string literal; otherwise it is ops, and
+// every match ends with literal, which may be empty.
 type pattern struct {
 	negated  bool // began with '!'
 	dirOnly  bool // ended with '/'
@@ -13,12 +13,13 @@ type pattern struct {
 	ops      []op
 }
 
-// parse compiles one pattern. fault says why it can match no path; git accepts such patterns and never matches them.
+// parse compiles one pattern. fault is the reason if it can match no path; git accepts such patterns and never matches
+// them.
 func parse(text string) (p pattern, fault string) {
 	text, p.negated = strings.CutPrefix(text, "!")
 	text, p.dirOnly = strings.CutSuffix(text, "/")
 	p.nameOnly = !strings.Contains(text, "/")
-	// Only one slash anchors: what follows a second one would have to begin with a slash.
+	// Only one slash anchors: a second one would have to match a slash at the beginning of the path.
 	text = strings.TrimPrefix(text, "/")
 	if text == "" {
 		return p, "it names nothing"
@@ -40,9 +41,9 @@ func parse(text string) (p pattern, fault string) {
 	return p, ""
 }
 
-// impossibleComponent looks for path components that no path in a tree has. Patterns with brackets or escapes are left
-// alone: a slash in there is not always a separator. So are those with `**` after a literal beginning: it can take a
-// slash away.
+// impossibleComponent looks for path components that no path in a tree has. It leaves patterns with brackets or
+// escapes alone, because a slash in them is not always a separator, and patterns with `**` after a literal beginning,
+// because `**` can take a slash away.
 func impossibleComponent(text string) (fault string) {
 	literal := text[:strings.IndexAny(text+"*", "*?")]
 	odd := literal != "" && !strings.HasSuffix(literal, "/") && strings.HasPrefix(text[len(literal):], "**")
@@ -60,7 +61,7 @@ func impossibleComponent(text string) (fault string) {
 	return ""
 }
 
-// cutAnyDepth removes the leading `**/` of patterns such as `**/name`, which say the same as `name`.
+// cutAnyDepth removes the leading `**/` of patterns such as `**/name`, which mean the same as `name`.
 func cutAnyDepth(text string) (rest string, nameOnly bool) {
 	rest = text
 	for strings.HasPrefix(rest, "**/") {

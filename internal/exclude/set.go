@@ -2,7 +2,7 @@ package exclude
 
 import "strings"
 
-// A byteSet is the set of bytes a bracket expression matches.
+// A byteSet is the set of bytes that a bracket expression matches.
 type byteSet [4]uint64
 
 func (s *byteSet) has(c byte) bool { return s[c>>6]&(1<<(c&63)) != 0 }
@@ -16,9 +16,9 @@ func (s *byteSet) addRange(low, high byte) {
 
 const notClosed = "a '[' is not closed"
 
-// parseSet reads the bracket expression at the start of text and returns how many bytes it takes up. It follows git
-// where POSIX leaves room: '^' negates like '!', a backslash escapes, "[:" without ":]" is two ordinary bytes, a range
-// that runs backwards holds its first byte only, and no expression, negated or not, matches '/'.
+// parseSet reads the bracket expression at the start of text and returns its length. It follows git where POSIX leaves
+// room: '^' negates like '!', a backslash escapes, "[:" without ":]" is two ordinary bytes, a range that runs
+// backwards contains its first byte only, and no expression, negated or not, matches '/'.
 func parseSet(text string) (set *byteSet, n int, fault string) {
 	set = new(byteSet)
 	i := 1
@@ -27,7 +27,7 @@ func parseSet(text string) (set *byteSet, n int, fault string) {
 		i++
 	}
 	start := i
-	low := -1 // what a '-' that comes next would make a range from; -1 if it would be an ordinary byte
+	low := -1 // beginning of the range if a '-' comes next; -1 if that '-' would be an ordinary byte
 	for {
 		if i >= len(text) {
 			return nil, 0, notClosed
@@ -79,8 +79,8 @@ func parseSet(text string) (set *byteSet, n int, fault string) {
 	}
 }
 
-// unescape returns the first byte of text, or the one a backslash there escapes, and how many bytes that took; 0 if
-// nothing follows the backslash.
+// unescape returns the first byte of text, or the byte that a backslash there escapes, and the number of bytes read; 0
+// if nothing follows the backslash.
 func unescape(text string) (c byte, width int) {
 	if text[0] != '\\' {
 		return text[0], 1

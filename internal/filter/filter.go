@@ -1,5 +1,9 @@
-// Package filter decides which entries of a source a run leaves out. A restore asks it the same of its target: what the
-// filters of a snapshot match was never in that snapshot, so that it must not be deleted as missing there.
+// Package filter decides which entries of a source a run leaves out. A restore that deletes asks the same about its
+// target: an entry that the filters of a snapshot match was never in that snapshot, and must not be deleted as missing
+// from it.
+//
+// A filter never leaves out an entry because it could not look: it returns the error, or takes the entry and leaves
+// the error to the run that reads the file.
 //
 // A Filter is kept in the run's report as JSON; names that are not UTF-8 have a field of their own there, in base64.
 package filter
@@ -13,34 +17,35 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// Filter is what a run was told to leave out. The zero value leaves out nothing. Any number of goroutines may use it at
-// once.
+// Filter is the set of rules by which a run leaves entries out. The zero value leaves out nothing. Any number of
+// goroutines may use a Filter at once.
 type Filter struct {
 	Patterns      *exclude.Matcher // nil: none
 	Caches        bool             // folders with a CACHEDIR.TAG
-	IfPresent     []string         // folders that hold one of these names
+	IfPresent     []string         // folders that contain one of these names
 	Larger        int64            // regular files of more bytes than this; 0: no limit
-	OneFileSystem bool             // what is on other file systems; their mount points stay, as empty folders
-	NoDump        bool             // what has the attribute "d" (chattr +d), folders with all below them
+	OneFileSystem bool             // entries on other file systems; their mount points stay, as empty folders
+	NoDump        bool             // entries with the attribute "d" (chattr +d); folders with all below
 }
 
-// The rules that are told where they are not patterns.
+// The names of the rules that are not patterns.
 const (
 	RuleOneFileSystem = "--one-file-system"
 	ruleNoDump        = "--respect-nodump"
 	ruleCaches        = "--exclude-caches"
 )
 
-// ByName reports whether any rule looks at paths, so that Name has to be asked.
+// ByName reports whether any rule looks at paths. Without one, callers may skip Name.
 func (f *Filter) ByName() bool { return f.Patterns != nil && !f.Patterns.Empty() }
 
-// ByState reports whether any rule looks at what an entry is at the moment, which can be another one later.
+// ByState reports whether any rule looks at the content or metadata of an entry, which can change, rather than at its
+// path.
 func (f *Filter) ByState() bool {
 	return f.Caches || len(f.IfPresent) > 0 || f.Larger > 0 || f.NoDump
 }
 
-// Name gives the rule that leaves out a path below the source for its name, or "". What is below a folder that is left
-// out is left out, too, and need not match.
+// Name returns the rule that leaves out a path below the source because of its name, or "". Entries below a folder
+// that is left out are left out too, and need not match.
 func (f *Filter) Name(path string, dir bool) (rule string) {
 	if f.Patterns == nil {
 		return ""
@@ -51,7 +56,7 @@ func (f *Filter) Name(path string, dir bool) (rule string) {
 	return ""
 }
 
-// File gives the rule that leaves out an entry that is no folder for what it is, or "".
+// File returns the rule that leaves out an entry other than a folder because of its size or attributes, or "".
 func (f *Filter) File(dir int, name string, st *fsat.Stat) (rule string, err error) {
 	if f.Larger > 0 && st.Type == fsat.Regular && st.Size > f.Larger {
 		return fmt.Sprintf("--exclude-larger-than %d", f.Larger), nil
@@ -64,7 +69,8 @@ func (f *Filter) File(dir int, name string, st *fsat.Stat) (rule string, err err
 	return "", nil
 }
 
-// Dir gives the rule that leaves out an open folder, with all below it, for what it is or holds, or "".
+// Dir returns the rule that leaves out an open folder, with all below it, because of its attributes or of a name in
+// it, or "".
 func (f *Filter) Dir(fd int, st *fsat.Stat) (rule string, err error) {
 	if f.NoDump {
 		if out, err := noDump(fd, st); err != nil || out {
@@ -89,7 +95,7 @@ func (f *Filter) Dir(fd int, st *fsat.Stat) (rule string, err error) {
 	return "", nil
 }
 
-// noDump reports whether an open file or directory is not to be dumped.
+// noDump reports whether an open file or folder has the attribute "no dump".
 func noDump(fd int, st *fsat.Stat) (bool, error) {
 	if st.AttrsTold&fsat.NoDump != 0 {
 		return st.Attrs&fsat.NoDump != 0, nil
@@ -98,14 +104,14 @@ func noDump(fd int, st *fsat.Stat) (bool, error) {
 	return attrs&fsat.NoDump != 0, err
 }
 
-// noDumpAt is noDump for a name; it opens regular files only, and only where the file system leaves no other way.
+// noDumpAt is noDump for a name. It opens regular files only, and only if stat data do not include attributes.
 func noDumpAt(dir int, name string, st *fsat.Stat) (out bool, err error) {
 	if st.AttrsTold&fsat.NoDump != 0 || st.Type != fsat.Regular {
 		return st.Attrs&fsat.NoDump != 0, nil
 	}
 	fd, err := fsat.OpenFile(dir, name)
 	if err != nil {
-		return false, nil // it will be told of when the file itself is read
+		return false, nil // reading the file itself reports the error
 	}
 	out, err = noDump(fd, st)
 	return out, errors.Join(err, fsat.Close(fd))
@@ -121,7 +127,7 @@ func isCache(dir int) (is bool, err error) {
 	}
 	fd, err := fsat.OpenFile(dir, "CACHEDIR.TAG")
 	if err != nil {
-		return false, nil // it will be told of when the file itself is read
+		return false, nil // reading the file itself reports the error
 	}
 	defer func() { err = errors.Join(err, fsat.Close(fd)) }()
 	head := make([]byte, len(cacheTag))

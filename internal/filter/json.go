@@ -7,9 +7,9 @@ import (
 	"snapcopy/internal/exclude"
 )
 
-// object is the JSON of a Filter.
+// object is the JSON form of a Filter.
 type object struct {
-	Patterns      []patternObject `json:"patterns,omitempty"` // in the order given; those of files have a line
+	Patterns      []patternObject `json:"patterns,omitempty"` // in the order given; only patterns of files have a line
 	Caches        bool            `json:"exclude_caches,omitempty"`
 	IfPresent     []nameObject    `json:"exclude_if_present,omitempty"`
 	Larger        int64           `json:"exclude_larger_than,omitempty"`
@@ -29,7 +29,7 @@ type nameObject struct {
 	Raw  []byte `json:"name_base64,omitempty"`
 }
 
-// bytesIfNeeded returns a name that JSON cannot hold, for the field beside it, and nil for all others.
+// bytesIfNeeded returns a name that JSON cannot express, for the base64 field, and nil for all others.
 func bytesIfNeeded(name string) []byte {
 	if utf8.ValidString(name) {
 		return nil
@@ -44,7 +44,7 @@ func exact(text string, raw []byte) string {
 	return text
 }
 
-// MarshalJSON is the inverse of UnmarshalJSON, but for patterns that never match.
+// MarshalJSON is the inverse of UnmarshalJSON. It drops patterns that never match.
 func (f *Filter) MarshalJSON() ([]byte, error) {
 	v := object{Caches: f.Caches, Larger: f.Larger, OneFileSystem: f.OneFileSystem, NoDump: f.NoDump}
 	if f.Patterns != nil {

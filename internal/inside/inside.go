@@ -1,7 +1,7 @@
-// Package inside tells what lies in the part of an archive that nobody but the archive itself may write to: in one of its
-// snapshots, or in .snapcopy. What else is in an archive's folder is not of the archive.
+// Package inside recognises paths in the part of an archive that only snapcopy may write to: a snapshot, or .snapcopy.
+// Anything else in an archive's folder is not part of the archive.
 //
-// It looks at folders above, and knows no more of an archive than docs/format.md says of its layout.
+// It looks only at the folders above a path, and depends only on the layout in docs/format.md.
 package inside
 
 import (
@@ -14,8 +14,8 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// Archive gives the archive in which path lies, and ok false if it lies in none. Path need not exist; symbolic links on the
-// way to it are followed. A mount of a snapshot at another place is seen through where the archive can be seen, too.
+// Archive returns the archive that contains path; ok is false if none does. path need not exist; symbolic links in it
+// are followed. A snapshot mounted at another place is recognised if the archive can be seen, too.
 func Archive(path string) (archive string, ok bool, err error) {
 	path, err = resolve(path)
 	if err != nil {
@@ -48,13 +48,13 @@ func resolve(path string) (string, error) {
 			return filepath.Join(real, rest), nil
 		}
 		if at == filepath.Dir(at) || !errors.Is(err, fs.ErrNotExist) {
-			return path, nil // whoever goes there will see what is wrong
+			return path, nil // a caller that uses the path meets the error
 		}
 		rest = filepath.Join(filepath.Base(at), rest)
 	}
 }
 
-// isOurs reports a name that only the archive gives.
+// isOurs reports whether only an archive has such a name.
 func isOurs(name string) bool {
 	const layout = "2006-01-02T150405Z"
 	t, err := time.Parse(layout, name)

@@ -1,5 +1,6 @@
-// Package lack says what a file system has run out of, and which one it is, when a call has failed for lack of room. It
-// has to be asked at once: what failed may be about to clean up.
+// Package lack explains a failure for lack of room: which file system it was, and whether bytes, inodes, a quota or
+// room for the file system's own records ran out. It reads the state of the file system at the time of the question,
+// so callers ask before they clean up. It never turns another error into a lack of room.
 package lack
 
 import (
@@ -9,11 +10,11 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// What is what there is none left of.
+// What is the kind of room that ran out.
 type What int
 
-// The kinds of room. Records is what a file system needs for its own records and does not count as free bytes: btrfs has
-// separate space for metadata.
+// The kinds of room. Records is the room for a file system's own records, which does not count as free bytes: btrfs
+// has separate space for metadata.
 const (
 	Bytes What = iota
 	Inodes
@@ -23,17 +24,17 @@ const (
 
 // Error is the lack of room on one file system.
 type Error struct {
-	Err   error // what failed
+	Err   error // the failure
 	What  What
-	Mount string // where the file system is mounted
+	Mount string // mountpoint of the file system
 	Space fsat.Space
 }
 
 func (e *Error) Error() string { return e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
-// Explain adds to the lack of room what it is and where: the file system is that of path, or of the nearest folder above
-// that exists. Any other error, and one that is explained already, comes back as it is.
+// Explain adds to a failure for lack of room the kind of room and the file system: that of path, or of the nearest
+// existing folder above. Any other error, and an error already explained, comes back unchanged.
 func Explain(err error, path string) error {
 	if !fsat.IsNoSpace(err) || errors.As(err, new(*Error)) {
 		return err
@@ -48,7 +49,7 @@ func Explain(err error, path string) error {
 		return err
 	}
 	e.Space = space
-	// Other work that failed at the same time may have given something back by now.
+	// Other work that failed at the same time may have freed some room by now.
 	const fewInodes, fewBytes = 16, 1 << 20
 	switch {
 	case fsat.IsOverQuota(err):
@@ -61,7 +62,7 @@ func Explain(err error, path string) error {
 	return e
 }
 
-// nearest opens the folder path, or the nearest one above it that exists, and gives its path without symbolic links.
+// nearest opens the folder path, or the nearest existing folder above, and returns its path without symbolic links.
 func nearest(path string) (real string, fd int) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -81,7 +82,7 @@ func nearest(path string) (real string, fd int) {
 	}
 }
 
-// mountPoint is the topmost folder above path that is of the same mount.
+// mountPoint returns the topmost folder above path that belongs to the same mount.
 func mountPoint(path string) string {
 	own, ok := mountOf(path)
 	for ok {
@@ -105,7 +106,7 @@ func mountOf(path string) (m mount, ok bool) {
 	if err := errors.Join(fsat.StatHandle(fd, &st), fsat.Close(fd)); err != nil {
 		return m, false
 	}
-	if st.Mount != 0 { // the subvolumes of one btrfs have numbers of their own
+	if st.Mount != 0 { // each subvolume of a btrfs has its own device number
 		return mount{id: st.Mount}, true
 	}
 	return mount{dev: st.Dev}, true

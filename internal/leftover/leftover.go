@@ -1,9 +1,11 @@
-// Package leftover knows what a restore that was cut short leaves in the folders of a user, and tells it from what the
-// user has there himself. A name alone never decides: a user may have any name.
+// Package leftover recognises the files and folders that an interrupted restore leaves in the folders of a user. A
+// name alone never decides: a user may have any name.
 //
-// A note in the target says that a restore is not finished; it is known by its whole text, which is on the disk before the
-// note has its name. The name of what is under construction proves itself: it has a check over a random number and the
-// inode number of the folder it was made in, so that a copy of it, elsewhere, is not taken for one.
+// A note in the target says that a restore is not finished. A note is recognised by its whole text, which is durable
+// before the note has its name. A temporary name proves itself: it has a check over a random number and the inode
+// number of the folder it was made in, so that a copy in another folder is not taken for a leftover.
+//
+// The package only names and recognises; it never creates or removes.
 package leftover
 
 import (
@@ -20,13 +22,13 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// Prefix begins the names of notes and of what is under construction.
+// Prefix begins the names of notes and the temporary names of a restore.
 const Prefix = ".snapcopy-restore-"
 
-// noteName is the name of a note, or the beginning of it if the user has that name.
+// noteName is the name of a note. If the user has that name, a number follows it.
 const noteName = Prefix + "unfinished"
 
-// NoteName gives the n-th name that a note can have, from 0.
+// NoteName returns the n-th possible name of a note, from 0.
 func NoteName(n int) string {
 	if n == 0 {
 		return noteName
@@ -34,7 +36,7 @@ func NoteName(n int) string {
 	return noteName + "-" + strconv.Itoa(n+1)
 }
 
-// IsNoteName reports whether NoteName gives such names.
+// IsNoteName reports whether NoteName returns name for some n.
 func IsNoteName(name string) bool {
 	rest, ok := strings.CutPrefix(name, noteName)
 	if !ok || rest == "" {
@@ -44,27 +46,27 @@ func IsNoteName(name string) bool {
 	return err == nil && n > 1 && name == NoteName(n-1)
 }
 
-// noteHead begins a note: whoever finds it shall know what to do.
+// noteHead begins a note and says to whoever opens it how to go on.
 const noteHead = "A restore by snapcopy into this folder was cut short, or is not finished yet.\n" +
 	"The same restore command goes on with it; in the end this file is removed.\n"
 
-// maxNote is more than a note can have.
+// maxNote exceeds the size of any note.
 const maxNote = 4 << 10
 
-// Note makes the text of a note. what tells one restore from others; its lines end with a newline.
+// Note returns the text of a note. what identifies the restore; each of its lines ends with a newline.
 func Note(what string) string {
 	sum := sha256.Sum256([]byte(noteHead + what))
 	return noteHead + what + hex.EncodeToString(sum[:8]) + "\n"
 }
 
-// IsNote reports whether a text is one that Note has made.
+// IsNote reports whether Note made the text.
 func IsNote(text string) bool {
 	const check = 17
 	what, ok := strings.CutPrefix(text, noteHead)
 	return ok && len(what) >= check && Note(what[:len(what)-check]) == text
 }
 
-// ReadNote reads a note in an open folder. ok is false if the file of that name is none.
+// ReadNote reads a note in an open folder. ok is false if that name is not a note.
 func ReadNote(dir int, name string) (text string, ok bool, err error) {
 	var st fsat.Stat
 	err = fsat.StatAt(dir, name, &st)
@@ -75,7 +77,7 @@ func ReadNote(dir int, name string) (text string, ok bool, err error) {
 		return "", false, err
 	}
 	fd, err := fsat.OpenFile(dir, name)
-	if fsat.IsGone(err) || fsat.IsOtherType(err) || fsat.IsRefused(err) { // whoever made a note may read it
+	if fsat.IsGone(err) || fsat.IsOtherType(err) || fsat.IsRefused(err) { // the user who made a note can read it
 		return "", false, nil
 	}
 	if err != nil {
@@ -87,9 +89,9 @@ func ReadNote(dir int, name string) (text string, ok bool, err error) {
 	return string(buf[:n]), err == nil && IsNote(string(buf[:n])), err
 }
 
-// HasNote reports whether a folder has a note.
+// HasNote reports whether an open folder has a note.
 func HasNote(dir int) bool {
-	const most = 4 // names that are tried: users do not have more of them
+	const most = 4 // names to try; users do not have more of them
 	for n := range most {
 		if _, ok, err := ReadNote(dir, NoteName(n)); ok && err == nil {
 			return true
@@ -98,13 +100,13 @@ func HasNote(dir int) bool {
 	return false
 }
 
-// Temporary gives the name of what is under construction in the folder with that inode number. random is different for
-// each process and worker.
+// Temporary returns a temporary name for an entry under construction in the folder with the given inode number. random
+// differs between processes and between workers.
 func Temporary(random, folder uint64) string {
 	return Prefix + hex16(random) + "-" + hex16(check(random, folder))
 }
 
-// ParseTemporary reports whether a name in the folder with that inode number is one that Temporary gives, and for which
+// ParseTemporary reports whether Temporary made a name for the folder with the given inode number, and from which
 // random number.
 func ParseTemporary(name string, folder uint64) (random uint64, ok bool) {
 	text, ok := strings.CutPrefix(name, Prefix)
@@ -126,13 +128,14 @@ func check(random, folder uint64) uint64 {
 	return binary.BigEndian.Uint64(sum[:])
 }
 
-// The folders that a restore makes beside NAME end so; they begin with a dot and NAME.
+// The endings of the folders that a restore makes beside NAME; their names begin with a dot and NAME.
 const (
 	swapExt    = ".snapcopy-new"
 	InstantExt = ".snapcopy-instant" // see restore.MakeInstant
 )
 
-// SwapName gives the n-th name, from 0, for the folder in which the new tree is made that is to be exchanged for name.
+// SwapName returns the n-th possible name, from 0, of the folder in which a restore makes the tree to be exchanged for
+// name.
 func SwapName(name string, n int) string {
 	if n == 0 {
 		return "." + name + swapExt
@@ -140,7 +143,7 @@ func SwapName(name string, n int) string {
 	return "." + name + swapExt + "-" + strconv.Itoa(n+1)
 }
 
-// IsSwapName reports whether SwapName gives such names.
+// IsSwapName reports whether SwapName returns a name for some n.
 func IsSwapName(name string) bool {
 	i := strings.LastIndex(name, swapExt)
 	if i < 2 || name[0] != '.' {
@@ -153,10 +156,10 @@ func IsSwapName(name string) bool {
 	return err == nil && n > 1 && name == SwapName(name[1:i], n-1)
 }
 
-// IsSwap reports whether a folder of that name, open, holds a new tree that is not finished.
+// IsSwap reports whether an open folder of that name is the unfinished new tree of a restore.
 func IsSwap(name string, fd int) bool { return IsSwapName(name) && HasNote(fd) }
 
-// Notes gives the names of the notes among the names of an open folder, with their texts.
+// Notes returns the notes among the names of an open folder, with their texts.
 func Notes(dir int, names []fsat.DirEntry) (map[string]string, error) {
 	notes := make(map[string]string)
 	start, _ := slices.BinarySearchFunc(names, noteName, func(e fsat.DirEntry, name string) int {
@@ -180,8 +183,8 @@ func Notes(dir int, names []fsat.DirEntry) (map[string]string, error) {
 	return notes, nil
 }
 
-// Instant gives the name of the mountpoint, beside it, of which an open folder holds the state: what was changed in the
-// tree of an instant restore. ok is false if the folder is another one.
+// Instant returns the name of the mountpoint if an open folder is the state folder of an instant restore, which lies
+// beside its mountpoint and has the changes made in its tree. ok is false for any other folder.
 func Instant(name string, fd int) (mountpoint string, ok bool) {
 	if !strings.HasPrefix(name, ".") || !strings.HasSuffix(name, InstantExt) {
 		return "", false

@@ -1,5 +1,8 @@
-// Package atomicfile replaces a file in one step: whoever reads it sees the old content or the new, also after a power
-// cut. The new content is synced before it takes the name, and the folder after.
+// Package atomicfile replaces a file in one step: a reader sees the old content or the new, also after a power cut.
+// The new content is synced before it gets the name, and the folder after.
+//
+// The new file belongs to the owner of its folder if the process may arrange that. The package does not lock: of two
+// writers at the same time, the last to commit wins.
 package atomicfile
 
 import (
@@ -17,8 +20,8 @@ type File struct {
 	done bool
 }
 
-// IsPending reports whether a name is one that Create gives to a file before it is committed. Where such a file is found
-// and nobody is writing, its owner was cut short, and it can be removed.
+// IsPending reports whether Create gives such a name to a file that is not committed yet. A file with such a name, in
+// a folder where no process is writing, was left by an interrupted writer and can be removed.
 func IsPending(name string) bool {
 	return strings.HasPrefix(name, ".") && strings.HasSuffix(name, pendingExt)
 }
@@ -56,13 +59,13 @@ func (f *File) Commit() error {
 	return SyncDir(filepath.Dir(f.path))
 }
 
-// Cleanup removes the file if it was not committed; deferred, it is right on every way out.
+// Cleanup removes the file if it was not committed. It does nothing after Commit, so callers defer it.
 func (f *File) Cleanup() error {
 	if f.done {
 		return nil
 	}
 	f.done = true
-	_ = f.Close() // closed already if Commit got that far; nothing is lost, since the file goes
+	_ = f.Close() // closed already if Commit got that far; an error loses nothing, since the file is removed
 	return os.Remove(f.Name())
 }
 
@@ -79,7 +82,7 @@ func Write(path string, content []byte, mode os.FileMode) (err error) {
 	return f.Commit()
 }
 
-// SyncDir makes the names in a folder durable. Windows has no such call and needs none.
+// SyncDir makes the names in a folder durable. On Windows it does nothing: the system has no such call and needs none.
 func SyncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil

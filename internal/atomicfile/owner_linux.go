@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// Inherit gives a new file the owner of its folder, if the process may do that. So a run by root leaves nothing behind
-// that the owner of the folder cannot use.
+// Inherit gives a new file the owner of its folder, if the process may do that: a run by root then leaves no file
+// behind that the owner of the folder cannot use.
 func Inherit(f *os.File) error {
 	if os.Geteuid() != 0 {
 		return nil
@@ -25,7 +25,7 @@ func Inherit(f *os.File) error {
 		return err
 	}
 	if own, ok := info.Sys().(*syscall.Stat_t); ok && own.Uid == owner.Uid && own.Gid == owner.Gid {
-		return nil // a full file system may refuse even a change that changes nothing
+		return nil // a full file system may refuse even a call that changes nothing
 	}
 	return f.Chown(int(owner.Uid), int(owner.Gid))
 }

@@ -1,8 +1,11 @@
-// Package filecopy moves the content of one open file into another and hashes it on the way: each byte is read once,
-// holes stay holes.
+// Package filecopy copies the content of one open file into another and hashes it on the way: each byte is read once,
+// and holes stay holes.
 //
-// The hash is BLAKE3-256 of the whole content, in which a hole counts as zeros, as every other program sees it; only of
-// a file with gigabytes of nothing but zeros it is another one, that leaves them out (docs/format.md has the rule).
+// The hash is BLAKE3-256 of the whole content, in which a hole counts as zeros, as every other program sees it. Only
+// the hash of a file with gigabytes of nothing but zeros leaves them out and differs (docs/format.md has the rule).
+//
+// The package reads and writes by handles and changes no metadata. Whether a file changed while it was read is for the
+// caller to find out.
 package filecopy
 
 import (
@@ -12,34 +15,33 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// NoFile in place of the destination means to hash only.
+// NoFile in place of the destination makes Copy only hash.
 const NoFile = -1
 
-// A WriteError is a failure of the destination; other errors are of the source.
+// A WriteError is a failure of the destination; all other errors are failures of the source.
 type WriteError struct{ Err error }
 
 func (e *WriteError) Error() string { return e.Err.Error() }
 func (e *WriteError) Unwrap() error { return e.Err }
 
-// Copier copies one file at a time. It holds one buffer, which it may share with its owner between calls.
+// Copier copies one file at a time. Its buffer may be shared with its owner between calls.
 type Copier struct {
 	Buf []byte
-	// Tick, if set, is told of every piece of content read.
+	// Tick, if set, is called after each piece of content is read.
 	Tick func(bytes int)
-	// Exact says that src ends where it is expected to, so that it need not be asked for more.
+	// Exact says that src ends at the expected size, so that Copy need not probe for more.
 	Exact bool
-	// Out, if set, is given the content as well, without the holes if those are looked for.
+	// Out, if set, receives the content as well, without holes if Copy looks for them.
 	Out io.Writer
-	// Data is how much of the last file was data and not holes.
+	// Data is the number of bytes of the last file that were data and not holes.
 	Data int64
-	// ZeroHash says that the last hash leaves segments of zeros out.
+	// ZeroHash reports that the last hash leaves out segments of zeros.
 	ZeroHash bool
 	hash     contentHash
 }
 
-// Copy copies src to dst, an empty file, and returns the number of bytes in src and their hash. size is the size src
-// is expected to have; the content is read to its end, wherever that is. sparse says that there may be holes, which are
-// then looked for.
+// Copy copies src to dst, an empty file, and returns the number of bytes in src and their hash. size is the expected
+// size of src; Copy reads to the end of the file in any case. sparse makes Copy look for holes.
 func (c *Copier) Copy(ctx context.Context, dst, src int, size int64, sparse bool) (n int64, hash [32]byte, err error) {
 	c.hash.reset(segmentSize)
 	c.Data = 0
@@ -57,9 +59,9 @@ func (c *Copier) Copy(ctx context.Context, dst, src int, size int64, sparse bool
 	return n, hash, err
 }
 
-// copySparse copies the first size bytes piece by piece of data, and stops where the file turns out to be shorter.
+// copySparse copies the first size bytes piece by piece of data, and stops at the end of the file if that comes first.
 func (c *Copier) copySparse(ctx context.Context, dst, src int, size int64) (int64, error) {
-	if dst != NoFile { // what is written beyond the end makes XFS set space aside, which the holes would keep
+	if dst != NoFile { // writing beyond the end would make XFS set space aside, which the holes would keep
 		if err := fsat.Truncate(dst, size); err != nil {
 			return 0, &WriteError{err}
 		}
@@ -70,7 +72,7 @@ func (c *Copier) copySparse(ctx context.Context, dst, src int, size int64) (int6
 		if err != nil {
 			return at, err
 		}
-		if !ok { // a hole to the end, which may have come nearer
+		if !ok { // a hole to the end, which may have moved closer
 			var st fsat.Stat
 			if err := fsat.StatHandle(src, &st); err != nil {
 				return at, err
@@ -98,7 +100,7 @@ func (c *Copier) copySparse(ctx context.Context, dst, src int, size int64) (int6
 }
 
 // copyRange copies from offset at to end, or to the end of the file if that comes first or end is negative. It returns
-// the offset it got to.
+// the offset reached.
 func (c *Copier) copyRange(ctx context.Context, dst, src int, at, end int64) (int64, error) {
 	for end < 0 || at < end {
 		if err := ctx.Err(); err != nil {

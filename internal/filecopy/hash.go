@@ -8,19 +8,19 @@ import (
 	"github.com/zeebo/blake3"
 )
 
-// segmentSize is the length of the aligned pieces of a file that the hash leaves out if they consist of zeros.
+// segmentSize is the length of the aligned segments that the hash leaves out if they consist of zeros.
 const segmentSize = 1 << 30
 
-// hashContext sets hashes that leave out segments apart from plain ones. See docs/format.md.
+// hashContext separates hashes that leave out segments from plain ones. See docs/format.md.
 const hashContext = "snapcopy 2026-11-23 content without segments of zeros"
 
-// contentHash is the hash of a file's content, which is written from its beginning on.
+// contentHash computes the hash of a file's content, written to it from beginning to end.
 type contentHash struct {
 	segment int64
 	plain   *blake3.Hasher
 	runs    *blake3.Hasher // nil until a segment is left out
 	at      int64
-	// idle: the segment at hand has only zeros so far, which plain has not seen.
+	// idle: the current segment has only zeros so far, and plain has not seen them.
 	idle   bool
 	first  int64 // number of the first segment of the run of zeros just seen
 	length int64 // of that run, in segments; 0: there is none
@@ -36,7 +36,7 @@ func (h *contentHash) reset(segment int64) {
 
 var zeros [64 << 10]byte
 
-// write adds what comes next. The hasher's own errors cannot happen.
+// write adds the next bytes. The hasher's own errors cannot happen.
 func (h *contentHash) write(b []byte) {
 	for len(b) > 0 {
 		piece := b[:min(int64(len(b)), h.segment-h.at%h.segment)]
@@ -52,7 +52,7 @@ func (h *contentHash) write(b []byte) {
 	}
 }
 
-// writeZeros adds n zeros, which take no time where they fill segments.
+// writeZeros adds n zeros; whole segments of them take no time.
 func (h *contentHash) writeZeros(ctx context.Context, n int64) error {
 	for n > 0 {
 		if ctx.Err() != nil {
@@ -87,7 +87,7 @@ func (h *contentHash) advance(n int64) {
 	h.idle = true
 }
 
-// leaveOut notes segments of zeros.
+// leaveOut records segments of zeros.
 func (h *contentHash) leaveOut(first, segments int64) {
 	if h.length > 0 && h.first+h.length == first {
 		h.length += segments
@@ -121,7 +121,7 @@ func (h *contentHash) plainZeros(n int64) {
 	}
 }
 
-// sum gives the hash, and whether segments were left out.
+// sum returns the hash, and whether segments were left out.
 func (h *contentHash) sum() (hash [32]byte, zeroHash bool) {
 	if h.idle {
 		h.plainZeros(h.at % h.segment)

@@ -8,12 +8,12 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// ErrContent says that content does not have the hash it should have.
+// ErrContent reports content whose hash differs from the expected one.
 var ErrContent = errors.New("content does not have the expected hash")
 
-// Send writes the content of src, which is size bytes long, to w: the given ranges of it, in order and one after the
-// other; what lies between them is taken for zeros. The last piece is held back until the whole has proved to have the
-// hash want: after ErrContent, w has less than there is in the ranges. Tick is told of every piece read.
+// Send writes the given ranges of src, a file of size bytes, to w, one after the other; the gaps between them count as
+// zeros. The last piece is written only after the whole content has proved to have the hash want: after ErrContent, w
+// has less than all ranges. Tick is called after each piece is read.
 func (c *Copier) Send(ctx context.Context, w io.Writer, src int, size int64, ranges []fsat.Range, want [32]byte) error {
 	c.hash.reset(segmentSize)
 	half := len(c.Buf) / 2
@@ -58,8 +58,8 @@ func (c *Copier) Send(ctx context.Context, w io.Writer, src int, size int64, ran
 	return nil
 }
 
-// DataRanges gives what is not a hole in the first size bytes of a file. If there are more than most ranges, the
-// smallest holes between them are left out, and counted as data: exact is false.
+// DataRanges returns the ranges of data in the first size bytes of a file. If there are more than most, DataRanges
+// counts the smallest holes as data, and exact is false.
 func DataRanges(fd int, size int64, most int) (list []fsat.Range, exact bool, err error) {
 	leastHole := int64(1)
 	for at := int64(0); at < size; {
@@ -84,7 +84,7 @@ func DataRanges(fd int, size int64, most int) (list []fsat.Range, exact bool, er
 	return list, leastHole == 1, nil
 }
 
-// joinRange appends a range, to the one before it if the hole between them is too small.
+// joinRange appends a range, or extends the last range if the hole between them is too small.
 func joinRange(list []fsat.Range, r fsat.Range, leastHole int64) []fsat.Range {
 	if n := len(list); n > 0 && r.Start-list[n-1].End < leastHole {
 		list[n-1].End = r.End

@@ -2,8 +2,8 @@ package filecopy
 
 import "snapcopy/internal/fsat"
 
-// SameHoles reports whether two open files of one size have their holes in the same places, as far as their file systems
-// store them with the same precision: block is the larger of their block sizes.
+// SameHoles reports whether two open files of one size have their holes in the same places, as far as both file
+// systems can express that: block is the larger of their block sizes.
 func SameHoles(a, b int, size, block int64) (bool, error) {
 	for at := int64(0); ; {
 		aStart, aEnd, aOK, err := nextBlocks(a, at, size, block)
@@ -24,7 +24,7 @@ func SameHoles(a, b int, size, block int64) (bool, error) {
 	}
 }
 
-// nextBlocks is the next range of data in whole blocks. Ranges that touch then are one.
+// nextBlocks returns the next range of data, rounded to whole blocks. Ranges that touch after rounding are one.
 func nextBlocks(fd int, at, size, block int64) (start, end int64, ok bool, err error) {
 	start, end, ok, err = fsat.NextData(fd, at, size)
 	if err != nil || !ok {
@@ -46,18 +46,18 @@ func nextBlocks(fd int, at, size, block int64) (start, end int64, ok bool, err e
 
 func roundUp(n, block int64) int64 { return (n + block - 1) / block * block }
 
-// ownSpace is more than a file system needs for an ordinary file besides its data.
+// ownSpace exceeds the space that a file system uses for an ordinary file besides its data.
 const ownSpace = 16 << 10
 
-// KeepPreallocated allocates in dst, a copy of src, what is allocated in src and was never written, and returns how many
-// bytes that are. st describes src, of which data bytes were copied; reflink says that dst was not written, but shares
-// blocks. It is not held where the file systems cannot tell or do that, and where it would take more than half of the room
-// that is left, which contents may need.
-func KeepPreallocated(dst, src int, st *fsat.Stat, data int64, reflink bool) (space int64, held bool) {
+// KeepPreallocated allocates in dst, a copy of src, the space that src has without content, and returns the number of
+// bytes allocated. st describes src, of which data bytes were copied; reflink says that dst shares blocks with src
+// instead of having been written. kept is false if the file systems cannot report or allocate such space, or if it
+// would take more than half of the free space, which contents may need.
+func KeepPreallocated(dst, src int, st *fsat.Stat, data int64, reflink bool) (space int64, kept bool) {
 	if st.Blocks*512 <= ownSpace {
 		return 0, true
 	}
-	if reflink { // what counts as data may have been read before it was ever written: no blocks are shared of that
+	if reflink { // bytes that count as data may never have been written, only read: a reflink shares no blocks for them
 		var made fsat.Stat
 		if fsat.StatHandle(dst, &made) != nil {
 			return 0, false
@@ -91,7 +91,7 @@ func KeepPreallocated(dst, src int, st *fsat.Stat, data int64, reflink bool) (sp
 			continue
 		}
 		if err := fsat.Preallocate(dst, r); err != nil {
-			for _, taken := range ranges[:i+1] { // what fails gives it back as far as it can
+			for _, taken := range ranges[:i+1] { // give back as much as possible of the space taken so far
 				if taken.Start < taken.End && fsat.PunchHole(dst, taken) != nil {
 					return space, false
 				}

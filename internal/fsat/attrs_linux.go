@@ -7,12 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sharedAttrs are the attributes that have the same bit in statx(2) and in ioctl_iflags(2): compressed, immutable,
+// sharedAttrs are the attributes with the same bit in statx(2) and in ioctl_iflags(2): compressed, immutable,
 // append-only and not to be dumped.
 const sharedAttrs = unix.STATX_ATTR_COMPRESSED | unix.STATX_ATTR_IMMUTABLE | unix.STATX_ATTR_APPEND | unix.STATX_ATTR_NODUMP
 
-// Attrs gives the file attributes of an open file or directory, with the bits of ioctl_iflags(2). A file system that
-// has none reports 0.
+// Attrs returns the file attributes of an open file or directory, with the bits of ioctl_iflags(2). A file system
+// without attributes reports 0.
 func Attrs(fd int) (uint32, error) {
 	for {
 		attrs, err := unix.IoctlGetUint32(fd, unix.FS_IOC_GETFLAGS)
@@ -27,7 +27,7 @@ func Attrs(fd int) (uint32, error) {
 }
 
 // SetAttrs sets those file attributes of an open file or directory that are in mask, and leaves the others. It fails
-// with ENOTSUP where the file system does not know one of them.
+// with ENOTSUP if the file system does not know one of them.
 func SetAttrs(fd int, attrs, mask uint32) error {
 	return retry(func() error {
 		was, err := unix.IoctlGetUint32(fd, unix.FS_IOC_GETFLAGS)
@@ -41,8 +41,8 @@ func SetAttrs(fd int, attrs, mask uint32) error {
 	})
 }
 
-// Preallocated gives the ranges of an open file for which space is allocated and nothing was written yet, also beyond
-// its end. A file system that cannot tell reports none.
+// Preallocated returns the ranges of an open file that have space but no content yet, also beyond its end. A file
+// system that does not tell reports none.
 func Preallocated(fd int) ([]Range, error) {
 	const (
 		fsIocFiemap   = 0xc020660b
@@ -50,7 +50,7 @@ func Preallocated(fd int) ([]Range, error) {
 		extentSize    = 56
 		extents       = 64
 		extentLast    = 0x1
-		extentWaiting = 0x4 // delayed allocation: written, and not on the disk yet
+		extentWaiting = 0x4 // delayed allocation: written, but not on the disk yet
 		unwritten     = 0x800
 	)
 	var list []Range
@@ -98,8 +98,8 @@ func Preallocate(fd int, r Range) error {
 	}
 }
 
-// KeepsSpaceBeyondEnd reports whether space allocated beyond the end of an open file was asked for: XFS also allocates
-// there by itself, for files that are being written.
+// KeepsSpaceBeyondEnd reports whether a program asked for the space allocated beyond the end of an open file: XFS also
+// allocates there by itself, for files that are being written.
 func KeepsSpaceBeyondEnd(fd int) bool {
 	const (
 		fsIocFsgetxattr = 0x801c581f

@@ -10,8 +10,8 @@ import (
 // maxBelow is a little less than the longest path that the system takes at once.
 const maxBelow = 4000
 
-// OpenBelow opens the directory that is reached from root by names, one below the other; without names it is root
-// itself. No symbolic link and no mount is passed on the way, and any depth can be reached.
+// OpenBelow opens the directory reached from root by names, one below the other; without names it opens root itself.
+// It passes no symbolic link and no mount on the way, and reaches any depth.
 func OpenBelow(root int, names []string) (int, error) {
 	if len(names) == 0 {
 		names = []string{"."}
@@ -57,7 +57,7 @@ func openBelow(dir int, path string) (int, error) {
 	}
 }
 
-// openEach is openBelow in one step for each name.
+// openEach opens a path one name at a time.
 func openEach(dir int, path string) (int, error) {
 	var top, st Stat
 	if err := StatHandle(dir, &top); err != nil {
@@ -83,8 +83,9 @@ func openEach(dir int, path string) (int, error) {
 	return fd, nil
 }
 
-// TouchAccess sets the access time of name in dir to what it is, of a symbolic link itself: content and all other
-// metadata but the change time stay. An overlay file system takes this as a reason to make its own copy of the entry.
+// TouchAccess sets the access time of name in dir, of a symbolic link itself, to its present value; content and all
+// other metadata but the change time stay. An overlay file system takes this as a reason to make its own copy of the
+// entry.
 func TouchAccess(dir int, name string) error {
 	var x unix.Statx_t
 	for {
@@ -105,15 +106,15 @@ func TouchAccess(dir int, name string) error {
 	}
 }
 
-// IsReadOnly reports a file system that cannot be written to.
+// IsReadOnly reports a file system that refuses every write.
 func IsReadOnly(err error) bool { return is(err, unix.EROFS) }
 
-// OpenForWriting opens a regular file that exists, for reading and writing.
+// OpenForWriting opens an existing regular file for reading and writing.
 func OpenForWriting(dir int, name string) (int, error) {
 	return open(dir, name, unix.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY)
 }
 
-// PunchHole makes a hole of a range of an open file, which reads as zeros then.
+// PunchHole turns a range of an open file into a hole, which reads as zeros.
 func PunchHole(fd int, r Range) error {
 	for {
 		err := unix.Fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, r.Start, r.End-r.Start)

@@ -12,7 +12,7 @@ type kind struct {
 	syncs     bool // syncfs(2) makes everything durable
 }
 
-// kinds are the file systems of which more is known than can be asked. Link limits: ext4 inode(5) and EXT4_LINK_MAX,
+// kinds are the file systems with known properties that no call reports. Link limits: ext4 inode(5) and EXT4_LINK_MAX,
 // BTRFS_LINK_MAX, XFS_MAXLINK. The magic numbers are those of statfs(2).
 var kinds = map[uint64]kind{
 	0xef53:     {"ext4", 65000, true},
@@ -33,7 +33,7 @@ var kinds = map[uint64]kind{
 	0x00c36400: {"ceph", 0, false},
 }
 
-// FileSystem describes the file system that holds fd.
+// FileSystem describes the file system of fd.
 func FileSystem(fd int) (Space, error) {
 	var s unix.Statfs_t
 	for {

@@ -1,10 +1,13 @@
 // Package fsat does file-system work relative to directory handles: a handle and a leaf name, never a long path.
 //
-// That makes a walk safe and quick: no path is resolved twice, paths have no length limit, and a directory that is
-// swapped for a symbolic link while it is being walked leads nowhere, because no call here follows one in its last
-// element. Handles are plain descriptors; whoever opens one closes it with Close.
+// That makes a walk safe and quick: no path is resolved twice, paths have no length limit, and a directory swapped for
+// a symbolic link during the walk leads nowhere, because no call here follows a link in its last element. Handles are
+// plain descriptors; whoever opens one closes it with Close.
 //
-// Errors are bare errno values: the caller knows the path and adds it. Calls interrupted by a signal are repeated.
+// Functions whose names end in At take a handle and a name, those that end in Node a handle that gives no access to
+// content; the others take an open file or directory. Errors are bare errno values: the caller knows the path and adds
+// it. [ClassOf] and the functions beside it say what an error means. Calls interrupted by a signal are repeated.
+//
 // On systems other than Linux every function returns errors.ErrUnsupported.
 package fsat
 
@@ -16,7 +19,7 @@ type Time struct {
 	Nsec uint32
 }
 
-// The kinds of file, as in the type bits of a mode and (shifted right by 12) in a directory entry.
+// The types of file, as in the type bits of a mode and (shifted right by 12) in a directory entry.
 const (
 	TypeMask    = 0xf000
 	Socket      = 0xc000
@@ -28,13 +31,13 @@ const (
 	Fifo        = 0x1000
 )
 
-// ErrNoProc says that /proc is not there, and is needed for what is to be done. See CheckProc.
+// ErrNoProc reports that a call needs /proc and /proc is not mounted. See CheckProc.
 var ErrNoProc = errors.New("/proc is not mounted")
 
-// NoDir is what a handle is while no directory is open.
+// NoDir is the value of a handle while no directory is open.
 const NoDir = -1
 
-// Stat is what the file system says of one inode.
+// Stat has the stat data of one inode.
 type Stat struct {
 	Type     uint32 // one of the kinds above
 	Mode     uint32 // permission, setuid, setgid and sticky bits (07777)
@@ -50,10 +53,11 @@ type Stat struct {
 	Minor    uint32
 	Mtime    Time
 	Ctime    Time
-	Btime    Time // when it was made; zero where the file system does not keep that
-	// Attrs are the file attributes of ioctl_iflags(2) that this call tells; those in AttrsTold are known, set or not.
+	Btime    Time // time of creation; zero if the file system has none
+	// Attrs are the file attributes of ioctl_iflags(2) that stat calls report; AttrsTold has the bits that are known,
+	// set or not.
 	Attrs, AttrsTold uint32
-	Mounted          bool // something is mounted here; false where the kernel does not tell
+	Mounted          bool // a file system is mounted here; false if the kernel does not tell
 }
 
 // NoDump is the attribute of files that a backup may leave out (chattr +d).
@@ -62,8 +66,8 @@ const NoDump = 0x40
 // SameFile reports whether a and b describe one inode.
 func (a *Stat) SameFile(b *Stat) bool { return a.Dev == b.Dev && a.Ino == b.Ino }
 
-// SameVersion reports whether a and b describe one inode with no change to its content or metadata in between, as far
-// as the file system's clock can tell.
+// SameVersion reports whether a and b describe one inode without a change of content or metadata in between, as far as
+// the file system's clock can tell.
 func (a *Stat) SameVersion(b *Stat) bool {
 	return a.SameFile(b) && a.Size == b.Size && a.Mtime == b.Mtime && a.Ctime == b.Ctime && a.Type == b.Type
 }
@@ -71,7 +75,7 @@ func (a *Stat) SameVersion(b *Stat) bool {
 // Range is a part of a file: from offset Start to before End.
 type Range struct{ Start, End int64 }
 
-// DirEntry is one name of a directory listing. Type is 0 where the file system does not tell it.
+// DirEntry is one name of a directory listing. Type is 0 if the file system does not tell it.
 type DirEntry struct {
 	Name string
 	Type uint32
@@ -83,13 +87,13 @@ type Xattr struct {
 	Value []byte
 }
 
-// Space says how much of a file system is free for this process, and how much there is.
+// Space describes the size of a file system and the free part of it that this process may use.
 type Space struct {
 	Free, Total uint64 // bytes
 	Inodes      uint64 // 0: the file system does not limit them
 	FreeInodes  uint64
-	Kind        string // name of the kind of file system, or its number
+	Kind        string // name of the type of file system, or its number
 	LinkLimit   uint32 // names one inode can have; 0: not known
-	NeedsFsync  bool   // SyncFS cannot be relied on: each file has to be synced
+	NeedsFsync  bool   // SyncFS is unreliable: each file has to be synced
 	ReadOnly    bool
 }

@@ -13,12 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// OpenRoot opens the directory at path, following symbolic links: a path that a person typed.
+// OpenRoot opens the directory at path, following symbolic links. It is meant for a path that a person typed.
 func OpenRoot(path string) (int, error) {
 	return open(unix.AT_FDCWD, path, unix.O_RDONLY|unix.O_DIRECTORY)
 }
 
-// OpenDir opens the directory name in dir, without changing its access time where that is permitted.
+// OpenDir opens the directory name in dir, without changing its access time if that is permitted.
 func OpenDir(dir int, name string) (int, error) {
 	return openQuiet(dir, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW)
 }
@@ -26,11 +26,13 @@ func OpenDir(dir int, name string) (int, error) {
 // OpenParent opens the directory above dir.
 func OpenParent(dir int) (int, error) { return OpenDir(dir, "..") }
 
-// leaseTime is a little more than the kernel gives the owner of a lease to end it (fs.lease-break-time, 45 s unless set).
+// leaseTime is a little more than the time the kernel gives the owner of a lease to end it (fs.lease-break-time, 45 s
+// by default).
 const leaseTime = 50 * time.Second
 
-// OpenFile opens a file for reading, without changing its access time where that is permitted. It does not wait for
-// the other end of a pipe, but for a program that has a lease on the file, as file servers do: the first try asks for it.
+// OpenFile opens a file for reading, without changing its access time if that is permitted. It never waits for the
+// other end of a pipe. It waits for a program with a lease on the file, as file servers have: the first attempt to
+// open asks that program to end the lease.
 func OpenFile(dir int, name string) (int, error) {
 	const flags = unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_NOCTTY
 	fd, err := openQuiet(dir, name, flags)
@@ -52,9 +54,9 @@ func Create(dir int, name string, mode uint32) (int, error) {
 	}
 }
 
-// CreateUnnamed makes a regular file in dir that has no name yet, open for reading and writing: if it never gets one, it
-// goes away with its handle. Where the file system cannot do that, or the file could not get a name later, the error is
-// one that IsUnnamedRefused reports.
+// CreateUnnamed makes a regular file in dir that has no name yet, open for reading and writing; without a name it
+// vanishes with its handle. If the file system cannot make such a file, or the file could not get a name later,
+// IsUnnamedRefused reports the error.
 func CreateUnnamed(dir int, mode uint32) (int, error) {
 	if !HasProc() { // older kernels link such a file by its path in /proc, unless privileged
 		return NoDir, unix.ENOTSUP
@@ -67,12 +69,12 @@ func CreateUnnamed(dir int, mode uint32) (int, error) {
 	}
 }
 
-// IsUnnamedRefused reports a file system that knows no files without a name.
+// IsUnnamedRefused reports a file system without unnamed files.
 func IsUnnamedRefused(err error) bool {
 	return IsRefused(err) || is(err, unix.EISDIR, unix.ENOENT)
 }
 
-// LinkUnnamed gives a file of CreateUnnamed its name.
+// LinkUnnamed gives a file made by CreateUnnamed its name.
 func LinkUnnamed(fd int, dir int, name string) error {
 	err := retry(func() error { return unix.Linkat(fd, "", dir, name, unix.AT_EMPTY_PATH) })
 	if (err == unix.ENOENT || err == unix.EPERM || err == unix.ENOSYS) && HasProc() { // without the privilege for that
@@ -87,7 +89,7 @@ func Exchange(oldDir int, oldName string, newDir int, newName string) error {
 	return retry(func() error { return unix.Renameat2(oldDir, oldName, newDir, newName, unix.RENAME_EXCHANGE) })
 }
 
-// openQuiet opens with O_NOATIME, which only the owner of a file and root may use, and without it where refused.
+// openQuiet opens with O_NOATIME, which only root and the owner of a file may use, or without it after a refusal.
 func openQuiet(dir int, name string, flags int) (int, error) {
 	fd, err := open(dir, name, flags|unix.O_NOATIME)
 	if err == unix.EPERM {
@@ -96,7 +98,7 @@ func openQuiet(dir int, name string, flags int) (int, error) {
 	return fd, err
 }
 
-// retry repeats a call that a signal has interrupted before it did anything.
+// retry repeats a call that a signal interrupted before it did anything.
 func retry(call func() error) error {
 	for {
 		if err := call(); err != unix.EINTR {
@@ -133,8 +135,8 @@ func StatAt(dir int, name string, st *Stat) error {
 	return statx(dir, name, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, st)
 }
 
-// DeviceAt gives the file system of name in dir, of which nothing else need be told: file systems that answer nobody but
-// the user who mounted them (FUSE), or whose server is away, tell that much. ok is false if they do not.
+// DeviceAt returns the device number of the file system of name in dir. It works even where StatAt fails: a FUSE mount
+// of another user, or a file system whose server is away, still reports this number. ok is false if it does not.
 func DeviceAt(dir int, name string) (dev uint64, ok bool) {
 	var x unix.Statx_t
 	for {
@@ -179,15 +181,15 @@ func statx(dir int, name string, flags int, st *Stat) error {
 		Mtime: Time{x.Mtime.Sec, x.Mtime.Nsec},
 		Ctime: Time{x.Ctime.Sec, x.Ctime.Nsec},
 		Btime: Time{x.Btime.Sec, x.Btime.Nsec},
-		// statx(2) numbers these as ioctl_iflags(2) does.
+		// statx(2) and ioctl_iflags(2) use the same numbers.
 		Attrs: uint32(x.Attributes&x.Attributes_mask) & sharedAttrs, AttrsTold: uint32(x.Attributes_mask) & sharedAttrs,
 		Mounted: x.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0,
 	}
 	return nil
 }
 
-// ReadDir lists an open directory, sorted by name, without "." and "..". buf is working space (64 KiB is plenty).
-// When an error ends the listing early, what was read comes with it.
+// ReadDir lists an open directory, sorted by name, without "." and "..". buf is working space (64 KiB is plenty). If
+// an error ends the listing early, ReadDir returns the names read so far with the error.
 func ReadDir(dir int, buf []byte) ([]DirEntry, error) {
 	var list []DirEntry
 	for {
@@ -228,7 +230,7 @@ func sortEntries(list []DirEntry) {
 	slices.SortFunc(list, func(a, b DirEntry) int { return strings.Compare(a.Name, b.Name) })
 }
 
-// Link makes newName in newDir another name of oldName in oldDir. Symbolic links are linked themselves.
+// Link makes newName in newDir another name of oldName in oldDir. It links a symbolic link itself.
 func Link(oldDir int, oldName string, newDir int, newName string) error {
 	for {
 		if err := unix.Linkat(oldDir, oldName, newDir, newName, 0); err != unix.EINTR {
@@ -247,12 +249,12 @@ func MakeSymlink(target string, dir int, name string) error {
 	return retry(func() error { return unix.Symlinkat(target, dir, name) })
 }
 
-// MakeNode makes a FIFO, a socket or a device. typ is one of the kinds of this package.
+// MakeNode makes a FIFO, a socket or a device. typ is one of the types of this package.
 func MakeNode(dir int, name string, typ, mode, major, minor uint32) error {
 	return retry(func() error { return unix.Mknodat(dir, name, typ|mode&0o777, int(unix.Mkdev(major, minor))) })
 }
 
-// Readlink gives the target of a symbolic link; size is a hint for its length.
+// Readlink returns the target of a symbolic link; size is a hint for its length.
 func Readlink(dir int, name string, size int64) (string, error) {
 	buf := make([]byte, max(size, 63)+1)
 	for {
@@ -270,13 +272,13 @@ func Readlink(dir int, name string, size int64) (string, error) {
 	}
 }
 
-// Rename moves a name, replacing what newName was.
+// Rename moves a name and replaces newName if it exists.
 func Rename(oldDir int, oldName string, newDir int, newName string) error {
 	return retry(func() error { return unix.Renameat(oldDir, oldName, newDir, newName) })
 }
 
-// RenameNew moves a name and fails with EEXIST if newName exists. Where the file system or a sandbox does not allow that
-// in one step, it looks first: the caller must be the only one to make names there.
+// RenameNew moves a name and fails with EEXIST if newName exists. If the file system or a sandbox does not permit that
+// in one step, RenameNew looks first and then renames: no other process may make names there.
 func RenameNew(oldDir int, oldName string, newDir int, newName string) error {
 	err := retry(func() error { return unix.Renameat2(oldDir, oldName, newDir, newName, unix.RENAME_NOREPLACE) })
 	if err != unix.EINVAL && err != unix.ENOSYS && err != unix.ENOTSUP && err != unix.EPERM {
@@ -303,7 +305,7 @@ func unlinkat(dir int, name string, flags int) error {
 	return retry(func() error { return unix.Unlinkat(dir, name, flags) })
 }
 
-// Read fills buf from offset off and returns how much was there: less than len(buf) only at the end of the file.
+// Read fills buf from offset off and returns the number of bytes read: less than len(buf) only at the end of the file.
 func Read(fd int, buf []byte, off int64) (int, error) {
 	n := 0
 	for n < len(buf) {
@@ -322,7 +324,7 @@ func Read(fd int, buf []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// ReadSome is one read: 0 bytes mean the end of the file.
+// ReadSome is a single read; 0 bytes mean the end of the file.
 func ReadSome(fd int, buf []byte, off int64) (int, error) {
 	for {
 		n, err := unix.Pread(fd, buf, off)
@@ -356,8 +358,8 @@ func Truncate(fd int, size int64) error {
 	}
 }
 
-// NextData returns the next range [start, end) at or after off that is not a hole, for a file of the given size.
-// ok is false when nothing but a hole follows. A file system that knows no holes says that all is data.
+// NextData returns the next range [start, end) of data at or after off, for a file of the given size. ok is false if
+// only a hole follows. A file system without holes reports everything as data.
 func NextData(fd int, off, size int64) (start, end int64, ok bool, err error) {
 	start, err = seek(fd, off, unix.SEEK_DATA)
 	switch err {
@@ -397,13 +399,13 @@ func seek(fd int, off int64, whence int) (int64, error) {
 	}
 }
 
-// Clone makes dst share the content of src (a reflink). Both must be on one file system that can do that.
+// Clone makes dst share the content of src (a reflink). Both must be on one file system that supports it.
 func Clone(dst, src int) error { return retry(func() error { return unix.IoctlFileClone(dst, src) }) }
 
-// Dedupe makes the first size bytes of dst share the blocks of src, if they are equal: the system compares them. It
-// reports false if they are not, or the file system cannot do that; then some of them may be shared already.
+// Dedupe makes the first size bytes of dst share the blocks of src; the system compares them first. It reports false
+// if they differ or the file system cannot share blocks; some blocks may then be shared already.
 func Dedupe(dst, src int, size int64) (bool, error) {
-	const most = 16 << 20 // what all file systems take at a time
+	const most = 16 << 20 // the most that all file systems take at a time
 	for at := int64(0); at < size; {
 		r := unix.FileDedupeRange{
 			Src_offset: uint64(at), Src_length: uint64(min(size-at, most)),
@@ -434,7 +436,7 @@ func ChownAt(dir int, name string, uid, gid uint32) error {
 // Chmod sets the mode of an open file or directory.
 func Chmod(fd int, mode uint32) error { return retry(func() error { return unix.Fchmod(fd, mode) }) }
 
-// ChmodAt sets the mode of name in dir, which the caller has just made and which is not a symbolic link.
+// ChmodAt sets the mode of name in dir, which must be new, made by the caller, and not a symbolic link.
 func ChmodAt(dir int, name string, mode uint32) error {
 	return retry(func() error { return unix.Fchmodat(dir, name, mode, 0) })
 }
@@ -459,15 +461,15 @@ func SetMtimeAt(dir int, name string, t Time) error {
 	}, func(st *unix.Stat_t) error { return unix.Fstatat(dir, name, st, unix.AT_SYMLINK_NOFOLLOW) })
 }
 
-// setMtime sets a modification time. Many file systems in user space (those with libfuse 2) report success for a call that
-// leaves the access time, and do nothing: where the time is another one afterwards, the present access time is said, too.
-// To say it always would not do: exfat-fuse then takes the times of folders late.
+// setMtime sets a modification time. Many file systems in user space (with libfuse 2) ignore a call that leaves the
+// access time alone, and still report success: if the time has not changed afterwards, setMtime repeats the call with
+// the present access time. The first call never has it, because exfat-fuse would then set the times of folders late.
 func setMtime(t Time, set func(*[2]unix.Timespec) error, look func(*unix.Stat_t) error) error {
 	ts := [2]unix.Timespec{{Nsec: utimeOmit}, {Sec: t.Sec, Nsec: int64(t.Nsec)}}
 	if err := retry(func() error { return set(&ts) }); err != nil {
 		return err
 	}
-	const coarsest = 2 // seconds, of the units in which file systems keep times
+	const coarsest = 2 // seconds; the coarsest unit in which file systems keep times
 	var st unix.Stat_t
 	if err := retry(func() error { return look(&st) }); err != nil {
 		return err
@@ -479,14 +481,14 @@ func setMtime(t Time, set func(*[2]unix.Timespec) error, look func(*unix.Stat_t)
 	return retry(func() error { return set(&ts) })
 }
 
-// DropCache makes the system forget what it holds in memory of an open file, so that reading it asks the disk.
+// DropCache makes the system drop its cached pages of an open file, so that the next read asks the disk.
 func DropCache(fd int) error { return unix.Fadvise(fd, 0, 0, unix.FADV_DONTNEED) }
 
 // Sync makes an open file or directory durable.
 func Sync(fd int) error {
 	for {
 		err := unix.Fsync(fd)
-		if err == unix.EINVAL { // a file system on which this kind of file has nothing to sync
+		if err == unix.EINVAL { // this kind of file has nothing to sync on this file system
 			return nil
 		}
 		if err != unix.EINTR {
@@ -495,8 +497,8 @@ func Sync(fd int) error {
 	}
 }
 
-// SyncFS makes everything on the file system that holds fd durable. See NeedsFsync for where it does not.
-// In a sandbox that refuses the call, all file systems are synced, which takes longer and tells no error.
+// SyncFS makes everything on the file system of fd durable, unless Space.NeedsFsync. In a sandbox that refuses the
+// call, it syncs all file systems, which takes longer and reports no error.
 func SyncFS(fd int) error {
 	err := retry(func() error { return unix.Syncfs(fd) })
 	if err == unix.ENOSYS || err == unix.EPERM {
@@ -506,7 +508,7 @@ func SyncFS(fd int) error {
 	return err
 }
 
-// Umask reads the mask that the system takes off the mode of every file this process makes; unknown reports all bits.
+// Umask returns the bits that the system removes from the mode of every file this process makes; all bits if unknown.
 func Umask() uint32 {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -524,12 +526,12 @@ func Umask() uint32 {
 	return uint32(mask)
 }
 
-// LockExclusive takes the lock on an open file, and reports false if another process has it. The system gives it back
-// when its owner ends, however that happens.
+// LockExclusive takes the lock on an open file, and reports false if another process has it. The system releases the
+// lock when the process ends in any way.
 func LockExclusive(fd int) (bool, error) { return lock(fd, unix.LOCK_EX) }
 
-// LockShared is LockExclusive for a lock that several processes can have at a time, as long as none has it for itself. It
-// takes the place of the lock that fd has.
+// LockShared is LockExclusive for a lock that several processes can have at a time, while none has the exclusive one.
+// It replaces a lock that fd already has.
 func LockShared(fd int) (bool, error) { return lock(fd, unix.LOCK_SH) }
 
 func lock(fd, how int) (bool, error) {
@@ -544,5 +546,5 @@ func lock(fd, how int) (bool, error) {
 	}
 }
 
-// Unlock gives the lock back at once, also when a copy of the handle still exists in a process just being started.
+// Unlock releases the lock at once, even if a copy of the handle still exists in a process just being started.
 func Unlock(fd int) error { return unix.Flock(fd, unix.LOCK_UN) }

@@ -7,7 +7,7 @@ import (
 	"io/fs"
 )
 
-// There is no implementation for this system yet: each function says so by its error.
+// This system has no implementation yet; each function fails with errors.ErrUnsupported.
 
 func OpenRoot(path string) (int, error) { return NoDir, errors.ErrUnsupported }
 

@@ -8,8 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ListByInode is ReadDir in the order of the inode numbers, in which a disk has the least to seek when each of the
-// names is unlinked.
+// ListByInode is ReadDir in the order of the inode numbers: unlinking names in this order makes a disk seek least.
 func ListByInode(dir int, buf []byte) ([]DirEntry, error) {
 	var list []DirEntry
 	var inodes []uint64
@@ -29,7 +28,7 @@ func ListByInode(dir int, buf []byte) ([]DirEntry, error) {
 	}
 }
 
-// parseInodes reads the inode numbers of what parseDirents reads the names of.
+// parseInodes reads the inode numbers of the records whose names parseDirents reads.
 func parseInodes(list []uint64, b []byte) []uint64 {
 	const nameAt = 19
 	for off := 0; off+nameAt <= len(b); {
@@ -44,7 +43,7 @@ func parseInodes(list []uint64, b []byte) []uint64 {
 	return list
 }
 
-// inOrderOf sorts list by the numbers that go with it.
+// inOrderOf sorts list by numbers, one for each entry.
 func inOrderOf(list []DirEntry, numbers []uint64) []DirEntry {
 	if slices.IsSorted(numbers) {
 		return list

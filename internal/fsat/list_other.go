@@ -4,6 +4,6 @@ package fsat
 
 import "errors"
 
-// There is no implementation for this system yet.
+// This system has no implementation yet.
 
 func ListByInode(dir int, buf []byte) ([]DirEntry, error) { return nil, errors.ErrUnsupported }

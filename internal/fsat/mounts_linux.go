@@ -10,8 +10,8 @@ import (
 	"github.com/moby/sys/mountinfo"
 )
 
-// MountsBelow gives the paths of what is mounted below an open directory in this mount namespace, sorted: whoever renames
-// the directory takes that along. Files that are mounted over count, too.
+// MountsBelow returns the mountpoints below an open directory in this mount namespace, sorted; a rename of the
+// directory moves these mounts along. Files that are mounted over count, too.
 func MountsBelow(fd int) ([]string, error) {
 	if !HasProc() {
 		return mountsByWalk(fd, ".")
@@ -34,8 +34,8 @@ func MountsBelow(fd int) ([]string, error) {
 	return slices.Compact(list), nil
 }
 
-// OtherPaths gives further paths of a folder: path, which leads through no symbolic link, is or lies in a folder that is
-// mounted from another place (mount --bind), and that can be seen here. Without /proc it finds none.
+// OtherPaths returns further paths of a folder, if path lies in a folder that is also mounted elsewhere (mount --bind)
+// and that other place is visible here. path must contain no symbolic link. Without /proc, OtherPaths finds none.
 func OtherPaths(path string) (list []string, err error) {
 	if !HasProc() {
 		return nil, nil
@@ -67,7 +67,8 @@ func OtherPaths(path string) (list []string, err error) {
 	return list, nil
 }
 
-// cutFolder gives the rest of a path from a folder on, "" or with a slash in front, if it is or lies in the folder.
+// cutFolder returns the rest of a path below folder, with a leading slash, or "" for the folder itself; ok is false if
+// path does not lie in folder.
 func cutFolder(path, folder string) (rest string, ok bool) {
 	if path == folder {
 		return "", true

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// OpenPath opens the directory at path below root, element by element: no symbolic link is followed on the way, and the
-// path may be of any length. "" is root itself.
+// OpenPath opens the directory at path below root, element by element. It follows no symbolic link on the way, and the
+// path may have any length. "" is root itself.
 func OpenPath(root int, path string) (int, error) {
 	fd, err := OpenDir(root, ".")
 	if err != nil || path == "" {

@@ -2,11 +2,11 @@ package fsat
 
 import "strings"
 
-// Privileges are capabilities of Linux (capabilities(7)), which root has unless a container takes them away.
+// Privileges is a set of Linux capabilities (capabilities(7)). Root has all, unless a container takes some away.
 type Privileges uint64
 
-// The bits are the numbers of linux/capability.h; the last one stands for not being in a user namespace, in which root has
-// every capability over what belongs to the namespace, and none over anything else.
+// The bits are the numbers of linux/capability.h. The last bit means "not in a user namespace": root in one has every
+// capability over objects of the namespace, and none over others.
 const (
 	CapChown    Privileges = 1 << 0
 	CapFowner   Privileges = 1 << 3
@@ -16,7 +16,7 @@ const (
 	InitialUser Privileges = 1 << 63
 )
 
-// PrivilegeFor gives what root needs to set an extended attribute of a file of somebody else.
+// PrivilegeFor returns the privilege that root needs to set an extended attribute on a file of another user.
 func PrivilegeFor(xattr string) Privileges {
 	switch {
 	case xattr == "security.capability":
@@ -27,7 +27,7 @@ func PrivilegeFor(xattr string) Privileges {
 	return CapFowner
 }
 
-// Names gives the names of capabilities as people write them.
+// Names returns the names of the capabilities as people write them.
 func (p Privileges) Names() (names []string) {
 	for _, c := range []struct {
 		bit  Privileges

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Missing gives those of the needed privileges that root lacks here, which is why something was refused that root may do
-// elsewhere. Of a user who is not root it says nothing.
+// Missing returns those of the needed privileges that root lacks here: the reason for a refusal of a call that root
+// may make elsewhere. For users other than root it returns none.
 func Missing(needed Privileges) Privileges {
 	if os.Geteuid() != 0 {
 		return 0
@@ -23,8 +23,8 @@ func Missing(needed Privileges) Privileges {
 	return 0
 }
 
-// MissingFor is Missing for what has failed: err has to be a refusal that the lack of a privilege leads to. EINVAL is
-// what a user namespace says of owners that it does not know.
+// MissingFor is Missing for a failed call. It returns none unless err is a refusal that a missing privilege can cause.
+// A user namespace returns EINVAL for owners it does not know.
 func MissingFor(err error, needed Privileges) Privileges {
 	lacks := Missing(needed)
 	if is(err, unix.EPERM, unix.EACCES) || lacks == InitialUser && is(err, unix.EINVAL, unix.EOVERFLOW) {
@@ -33,7 +33,7 @@ func MissingFor(err error, needed Privileges) Privileges {
 	return 0
 }
 
-// capabilities are the effective ones of this process; all, where they cannot be asked for.
+// capabilities are the effective capabilities of this process; all, if the system does not tell.
 var capabilities = sync.OnceValue(func() Privileges {
 	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
@@ -43,7 +43,7 @@ var capabilities = sync.OnceValue(func() Privileges {
 	return Privileges(data[0].Effective) | Privileges(data[1].Effective)<<32 | InitialUser
 })
 
-// inUserNamespace reports whether users are mapped; without /proc that is not known.
+// inUserNamespace reports whether users are mapped; without /proc it reports false.
 var inUserNamespace = sync.OnceValue(func() bool {
 	text, err := os.ReadFile("/proc/self/uid_map")
 	return err == nil && strings.Join(strings.Fields(string(text)), " ") != "0 0 4294967295"

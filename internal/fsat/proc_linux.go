@@ -10,15 +10,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Some calls take a path and no handle. With /proc a handle has a path; without it, as in a chroot, a rescue shell or a
-// small container, newer kernels have calls that do.
+// Some calls take a path and no handle. /proc has a path for each handle; without /proc, as in a chroot, a rescue
+// shell or a small container, newer kernels have calls that take a handle.
 
 // HasProc reports whether open handles have paths in /proc.
 var HasProc = sync.OnceValue(func() bool {
 	return retry(func() error { return unix.Faccessat(unix.AT_FDCWD, "/proc/self/fd", unix.X_OK, 0) }) == nil
 })
 
-// CheckProc fails with ErrNoProc where there is neither /proc nor the calls that do without.
+// CheckProc fails with ErrNoProc if the system has neither /proc nor the calls that replace it.
 var CheckProc = sync.OnceValue(func() error {
 	if HasProc() {
 		return nil
@@ -29,11 +29,11 @@ var CheckProc = sync.OnceValue(func() error {
 	return nil
 })
 
-// procPath names an entry of an open directory for the calls that take no handle. The kernel resolves the first part
-// to the very directory that is open.
+// procPath is a path of an entry of an open directory, for the calls that take no handle. The kernel resolves the
+// first part to the open directory itself.
 func procPath(dir int, name string) string { return handlePath(dir) + "/" + name }
 
-// handlePath leads straight to what is open, even to a symbolic link itself.
+// handlePath is a path that leads straight to the open file, even to a symbolic link itself.
 func handlePath(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 
 // xattrArgs is struct xattr_args of linux/xattr.h.
@@ -110,7 +110,7 @@ func xattrat(call uintptr, dir int, name, attr string, value []byte) (int, error
 	return int(n), nil
 }
 
-// fstatat is statx for where that is not to be had. It tells no mount, no time of making and no file attributes.
+// fstatat replaces statx if the system refuses it. It reports no mount, no time of creation and no file attributes.
 func fstatat(dir int, name string, flags int, st *Stat) error {
 	var s unix.Stat_t
 	if err := retry(func() error { return unix.Fstatat(dir, name, &s, flags) }); err != nil {

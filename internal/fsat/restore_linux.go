@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A node handle stands for an inode that cannot be opened or must not be: a symbolic link, a device, a pipe, a socket.
-// It gives no access to content. What is done through it reaches that very inode, whatever its name has become, which
-// matters where other users may write to the directory. StatHandle and Close take it too.
+// A node handle refers to an inode that cannot or must not be opened: a symbolic link, a device, a pipe, a socket. It
+// gives no access to content. Calls on it reach that inode even if its name has meanwhile been changed, which matters
+// where other users may write to the directory. StatHandle and Close take node handles too.
 
 // OpenNode opens name in dir as a node handle.
 func OpenNode(dir int, name string) (int, error) { return open(dir, name, unix.O_PATH|unix.O_NOFOLLOW) }
@@ -18,7 +18,7 @@ func ChownNode(fd int, uid, gid uint32) error {
 	return retry(func() error { return unix.Fchownat(fd, "", int(uid), int(gid), unix.AT_EMPTY_PATH) })
 }
 
-// ChmodNode sets the mode. A symbolic link has none that could be set.
+// ChmodNode sets the mode. The mode of a symbolic link cannot be set.
 func ChmodNode(fd int, mode uint32) error {
 	if !HasProc() {
 		return fchmodat2(fd, mode)
@@ -39,7 +39,7 @@ func fchmodat2(fd int, mode uint32) error {
 	})
 }
 
-// SetMtimeNode sets the modification time and leaves the access time.
+// SetMtimeNode sets the modification time and leaves the access time alone.
 func SetMtimeNode(fd int, t Time) error {
 	at, path, flags := fd, "", unix.AT_EMPTY_PATH
 	if HasProc() {
@@ -49,7 +49,8 @@ func SetMtimeNode(fd int, t Time) error {
 		func(st *unix.Stat_t) error { return unix.Fstat(fd, st) })
 }
 
-// A Node is a node handle and where it was opened: without /proc, extended attributes can only be reached by name.
+// A Node is a node handle and the place it was opened at: without /proc, extended attributes can only be reached by
+// name.
 type Node struct {
 	FD   int
 	Dir  int
@@ -68,7 +69,7 @@ func (n Node) SetXattr(x Xattr) error {
 	return retry(func() error { return unix.Setxattr(path, x.Name, x.Value, 0) })
 }
 
-// RemoveXattr removes one extended attribute; it is no error if there is none.
+// RemoveXattr removes one extended attribute. An attribute that does not exist is no error.
 func (n Node) RemoveXattr(name string) error {
 	var err error
 	if HasProc() {
@@ -83,8 +84,8 @@ func (n Node) RemoveXattr(name string) error {
 	return err
 }
 
-// check makes sure that the name still is that of the inode. Somebody who may write to the directory could change that
-// just after; without /proc there is no safer way.
+// check proves that the name still belongs to the inode. Another process with write permission on the directory could
+// change that just after; without /proc there is no safer way.
 func (n Node) check() error {
 	var st, now Stat
 	if err := StatHandle(n.FD, &st); err != nil {

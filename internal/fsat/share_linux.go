@@ -15,8 +15,8 @@ const (
 	ioprioIdle       = 3 << 13
 )
 
-// IdleIO makes this process use disks only while nobody else does, from now on. Threads inherit that from the one that
-// starts them. Whether it matters is up to the scheduler of each disk.
+// IdleIO makes this process use disks only while no other process does, from now on. A new thread inherits this from
+// the thread that starts it. The scheduler of each disk decides whether it has an effect.
 func IdleIO() error {
 	for done := map[string]bool{}; ; {
 		list, err := os.ReadDir("/proc/self/task")
@@ -44,8 +44,8 @@ func IdleIO() error {
 	}
 }
 
-// WaitShared is LockShared that waits while another process has the lock for itself. Where the file system knows no such
-// locks, it does nothing.
+// WaitShared is LockShared that waits while another process has the exclusive lock. On a file system without such
+// locks it does nothing.
 func WaitShared(fd int) error {
 	for {
 		err := unix.Flock(fd, unix.LOCK_SH)
@@ -59,7 +59,7 @@ func WaitShared(fd int) error {
 	}
 }
 
-// TryLock is LockExclusive where it does not matter that the file system may not know such locks.
+// TryLock is LockExclusive that treats a file system without locks as one on which the lock is free.
 func TryLock(fd int) (bool, error) {
 	ok, err := LockExclusive(fd)
 	if isUnlockable(err) {

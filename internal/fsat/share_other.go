@@ -4,7 +4,7 @@ package fsat
 
 import "errors"
 
-// There is no implementation for this system yet.
+// This system has no implementation yet.
 
 func IdleIO() error { return errors.ErrUnsupported }
 

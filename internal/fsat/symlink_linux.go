@@ -2,9 +2,10 @@ package fsat
 
 import "errors"
 
-// LinksHoldMetadata reports whether owner and time can be set of a symbolic link itself. On a file system over a protocol
-// that has no call for that (SFTP), they reach the file that the link leads to, wherever that is. It is tried on a link
-// that leads nowhere, so that no cache can hide what comes of it: temp is a name in dir for that.
+// LinksHoldMetadata reports whether owner and time of a symbolic link itself can be set. On a file system over a
+// protocol without such a call (SFTP), they reach the file that the link leads to, wherever that is. LinksHoldMetadata
+// tries it on a link that leads nowhere, so that no cache can hide the outcome; temp is a free name in dir for this
+// link.
 func LinksHoldMetadata(dir int, temp string) (bool, error) {
 	if err := MakeSymlink(temp+"-nowhere", dir, temp); err != nil {
 		return false, err

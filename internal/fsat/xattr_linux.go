@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Xattrs gives every extended attribute of an open file or directory that can be read, sorted by name. A file system
-// without them has none.
+// Xattrs returns all readable extended attributes of an open file or directory, sorted by name. A file system without
+// extended attributes has none.
 func Xattrs(fd int) ([]Xattr, error) {
 	return readXattrs(
 		func(b []byte) (int, error) { return unix.Flistxattr(fd, b) },
@@ -30,8 +30,8 @@ func XattrsAt(dir int, name string) ([]Xattr, error) {
 		func(attr string, b []byte) (int, error) { return unix.Lgetxattr(path, attr, b) })
 }
 
-// xfsACL begins the names under which XFS shows root a file's ACLs a second time, in its own form. They come and go with
-// the POSIX ACLs, and mean nothing elsewhere; attr's xattr.conf skips them too.
+// xfsACL begins the names under which XFS shows root a file's ACLs a second time, in its own form. They come and go
+// with the POSIX ACLs, and mean nothing on other file systems; attr's xattr.conf skips them too.
 const xfsACL = "trusted.SGI_ACL_"
 
 func readXattrs(list func([]byte) (int, error), get func(string, []byte) (int, error)) ([]Xattr, error) {
@@ -54,7 +54,7 @@ func readXattrs(list func([]byte) (int, error), get func(string, []byte) (int, e
 		case nil:
 			set = append(set, Xattr{name, value})
 		case unix.ENODATA: // gone since it was listed
-		case unix.ENOTSUP: // listed by a file system that cannot hand it out
+		case unix.ENOTSUP: // listed by a file system that cannot read it
 		default:
 			failed = errors.Join(failed, &os.PathError{Op: "getxattr", Path: name, Err: err})
 		}
@@ -63,14 +63,14 @@ func readXattrs(list func([]byte) (int, error), get func(string, []byte) (int, e
 	return set, failed
 }
 
-// grow calls read with buf, and with larger space for as long as it says ERANGE.
+// grow calls read with buf, and with larger buffers as long as read fails with ERANGE.
 func grow(buf []byte, read func([]byte) (int, error)) ([]byte, error) {
 	for {
 		n, err := read(buf)
 		switch {
 		case err == nil && (n <= len(buf) && len(buf) > 0 || n == 0):
 			return buf[:n:n], nil
-		case err == nil: // asked with no space: n is what is needed
+		case err == nil: // called with an empty buffer: n is the size needed
 			buf = make([]byte, n)
 		case err == unix.ERANGE:
 			if n, err = read(nil); err == unix.EINTR {
@@ -100,7 +100,8 @@ func SetXattrAt(dir int, name string, x Xattr) error {
 	return retry(func() error { return unix.Lsetxattr(path, x.Name, x.Value, 0) })
 }
 
-// RemoveXattr removes one extended attribute of an open file or directory; it is no error if there is none.
+// RemoveXattr removes one extended attribute of an open file or directory. An attribute that does not exist is no
+// error.
 func RemoveXattr(fd int, name string) error {
 	err := retry(func() error { return unix.Fremovexattr(fd, name) })
 	if err == unix.ENODATA || err == unix.ENOTSUP {

@@ -1,6 +1,6 @@
-// Package plainfile opens files that the program has made itself. In their places anything may have come to be: a backup
-// tool that put back a link, a script that made a pipe. It opens regular files only, never follows a symbolic link in the
-// last element of a path, and never waits for the other end of a pipe or for a device.
+// Package plainfile opens files that snapcopy itself has made. Anything may have come into their place: a link
+// restored by a backup tool, a pipe made by a script. The package opens regular files only, never follows a symbolic
+// link in the last element of a path, and never waits for the other end of a pipe or for a device.
 package plainfile
 
 import (
@@ -10,16 +10,16 @@ import (
 	"os"
 )
 
-// ErrKind is wrapped by the error for a name that is not of the kind it has to be: a pipe or a link in the place of a file.
+// ErrKind is wrapped by the error for a name of the wrong type: a pipe or a link in the place of a file.
 var ErrKind = errors.New("not of the kind that belongs there")
 
-// KindError says what a name is, and what it has to be.
+// KindError has the type of a name, and the type that was expected.
 type KindError struct{ Is, Want string }
 
 func (k *KindError) Error() string { return "it is " + k.Is + ", not " + k.Want }
 func (k *KindError) Unwrap() error { return ErrKind }
 
-// KindOf puts the type of a file into words.
+// KindOf returns words for the type of a file.
 func KindOf(mode fs.FileMode) string {
 	switch mode.Type() {
 	case 0:
@@ -36,7 +36,7 @@ func KindOf(mode fs.FileMode) string {
 	return "a device"
 }
 
-// Open opens the regular file at path for reading. The error wraps ErrKind if it is something else.
+// Open opens the regular file at path for reading. The error wraps ErrKind if path is of another type.
 func Open(path string) (*os.File, error) { return OpenFile(path, os.O_RDONLY, 0) }
 
 // OpenFile is os.OpenFile for regular files.

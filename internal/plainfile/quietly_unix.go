@@ -4,5 +4,5 @@ package plainfile
 
 import "syscall"
 
-// quietly keeps opening from following a link and from waiting, if the name was exchanged just before.
+// quietly keeps an open from following a link and from waiting, in case the name was exchanged just before.
 const quietly = syscall.O_NOFOLLOW | syscall.O_NONBLOCK

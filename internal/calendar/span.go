@@ -1,4 +1,7 @@
 // Package calendar counts back in the calendar as people do: a month before 31 March is the last day of February.
+//
+// Spans have years, months, days and elapsed time. All arithmetic is in the location of the given time, so a day
+// before a change of the clocks is the same time of day. A span can only be subtracted.
 package calendar
 
 import (
@@ -9,14 +12,14 @@ import (
 	"time"
 )
 
-// Span is a length of time as people say it. Its months and days differ in length, so it means nothing without a date.
+// Span is a length of time as people say it. Its months and days differ in length, so it has no fixed duration.
 type Span struct {
 	Months  int           // a year is twelve
 	Days    int           // a week is seven
 	Elapsed time.Duration // hours and minutes, as a stopwatch counts them
 }
 
-// The units of Parse, the longest text first where one begins another.
+// The units of Parse; a unit that begins with another unit comes before that one.
 var units = []struct {
 	text string
 	one  Span
@@ -30,7 +33,7 @@ var units = []struct {
 	{"h", Span{Elapsed: time.Hour}},
 }
 
-// maxDigits keeps every sum far from the limits of its type.
+// maxDigits keeps every sum far below the limits of its type.
 const maxDigits = 6
 
 // Parse reads a span like 90d, 36h or 1y5m7d2h: whole numbers, each with a unit, in any order, no unit twice. The units
@@ -70,7 +73,7 @@ func badSpan(text string) error {
 	return fmt.Errorf("%q is not a length of time like 90d, 36h or 1y6m (units: y, m for months, w, d, h, min)", text)
 }
 
-// String writes s so that Parse reads it: 1y5m7d2h.
+// String returns s in the form that Parse reads: 1y5m7d2h.
 func (s Span) String() string {
 	var b strings.Builder
 	part := func(n int64, unit string) {
@@ -92,8 +95,8 @@ func (s Span) String() string {
 // IsZero reports whether s has no length.
 func (s Span) IsZero() bool { return s == Span{} }
 
-// Before gives the moment that is s before t, in the location of t: first the months, where a day that a month does not
-// have is its last one; then the days, at the same time of day; then the time elapsed.
+// Before returns the moment s before t, in the location of t. It subtracts first the months, and a day beyond the end
+// of a month becomes the last day of that month; then the days, at the same time of day; then the elapsed time.
 func (s Span) Before(t time.Time) time.Time {
 	if s.Months != 0 {
 		t = monthsBefore(t, s.Months)
@@ -104,8 +107,8 @@ func (s Span) Before(t time.Time) time.Time {
 	return t.Add(-s.Elapsed)
 }
 
-// monthsBefore looks at the date alone to find the last day of a month: a time of day that a change of the clocks
-// leaves out may well be moved to another day.
+// monthsBefore uses the date alone to find the last day of a month: a time of day that a change of the clocks skips
+// may be moved to another day.
 func monthsBefore(t time.Time, n int) time.Time {
 	year, month, day := t.Date()
 	months := year*12 + int(month) - 1 - n

@@ -2,11 +2,11 @@
 //
 //	go run ./internal/check
 //
-// First it looks for what the checks need, and says in one paragraph what is missing and how to install it. Then it goes
-// on without: what had to be left out is counted, by reason, in the last lines. With -strict it ends there, which is for
-// machines on which nothing may be left out.
+// First it looks for the tools that the checks need, and says in one paragraph which are missing and how to install
+// them. Then it goes on without them; its last lines count the checks left out, by reason. With -strict it stops if a
+// tool is missing, for machines on which every check has to run.
 //
-// It uses nothing but Go's own library, so that it can say what is missing before anything is fetched.
+// It uses only Go's standard library, so that it can report a missing tool before anything is fetched.
 package main
 
 import (
@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// A step is one part of the check. What it finds, it prints; what it counts goes into the tally.
+// A step is one part of the check. It prints its findings and counts them in the tally.
 type step struct {
 	name string
 	run  func(c *check)
@@ -35,7 +35,7 @@ var steps = []step{
 	{"fuzz", (*check).fuzz},
 }
 
-// stepsVariable lets CI shorten a run of the very command that README.md names.
+// stepsVariable lets CI shorten a run of the very command in README.md.
 const stepsVariable = "SNAPCOPY_CHECK_STEPS"
 
 // check is the state of one run.
@@ -63,9 +63,9 @@ func main() {
 	flag.BoolVar(&c.verbose, "v", false, "name each test that is skipped")
 	flag.BoolVar(&c.race, "race", true, "run the tests with the race detector, where there is a C compiler")
 	flag.StringVar(&c.filter, "run", "", "run only the tests that match, as go test takes it")
-	// A number of tries and not a time: at the end of a time, go test may take a slow try for a failure.
+	// A number of tries, not a time: at the end of a time, go test may take a slow try for a failure.
 	flag.IntVar(&c.tries, "tries", 2000, "of each fuzz target")
-	// Generous: a test that hangs is to be found, a busy machine is no failure.
+	// Generous: a test that hangs has to be found, and a busy machine is no failure.
 	flag.DurationVar(&c.timeout, "timeout", time.Hour, "of the tests of one package")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "usage: go run ./internal/check [FLAG...] [PACKAGE...]")

@@ -11,12 +11,12 @@ import (
 	"snapcopy/internal/testtools"
 )
 
-// look finds out what is missing on this machine, and says so in one paragraph. It returns false if the check must not
-// go on without.
+// look finds the tools missing on this machine, and lists them in one paragraph. It returns false if the check must
+// stop.
 func (c *check) look(chosen []string) bool {
 	tests := slices.Contains(chosen, "tests")
 	var lacks, packages []string
-	installable := true // is all that is missing something that can be installed?
+	installable := true // whether all missing tools can be installed
 	if tests && c.race {
 		if why, compiler := noRace(); why != "" {
 			c.race = false
@@ -65,8 +65,8 @@ func (c *check) look(chosen []string) bool {
 	return !c.strict || lacks == nil
 }
 
-// noRace says why programs cannot be built with the race detector, if so. compiler is whether a C compiler and the headers
-// of the C library would help.
+// noRace returns why programs cannot be built with the race detector, or "". compiler reports whether a C compiler and
+// the headers of the C library would help.
 func noRace() (why string, compiler bool) {
 	cmd := exec.Command("go", "list", "-race", "unsafe")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
@@ -83,8 +83,9 @@ func noRace() (why string, compiler bool) {
 	if err != nil {
 		return err.Error(), false
 	}
-	defer func() { _ = os.RemoveAll(dir) }() // a folder left in the temporary one is no finding
-	// What Go's own C code includes, and linked: without the library's start files a compiler alone is of no use.
+	defer func() { _ = os.RemoveAll(dir) }() // a folder left among temporary files is no finding
+	// The headers that Go's own C code includes, and a program that is linked: without the library's start files a
+	// compiler alone is of no use.
 	const program = "#include <pthread.h>\n#include <stdlib.h>\nint main(void) { free(NULL); return 0; }\n"
 	cmd = exec.Command(words[0], append(words[1:], "-x", "c", "-", "-pthread", "-o", filepath.Join(dir, "program"))...)
 	cmd.Stdin = strings.NewReader(program)
@@ -94,7 +95,7 @@ func noRace() (why string, compiler bool) {
 	return "", false
 }
 
-// debianPackages are those that a machine needs on which nothing is left out.
+// debianPackages returns the packages of a machine on which every check runs.
 func debianPackages() []string {
 	list := []string{"gcc", "libc6-dev"}
 	for _, tool := range testtools.All {

@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// The linter's version is pinned: a new one must not turn an old commit red.
+// The linter's version is pinned: a new release must not turn an old commit red.
 const staticcheck = "honnef.co/go/tools/cmd/staticcheck@v0.8.2"
 
-// do runs a command and counts it as one step, which fails if the command does or if it prints anything where quiet is
-// expected.
+// do runs a command and counts it as one step, which fails if the command fails, or if it prints anything although
+// quiet is expected.
 func (c *check) do(name string, env []string, args ...string) {
 	began := time.Now()
 	cmd := exec.Command(args[0], args[1:]...)
@@ -36,7 +36,7 @@ func (c *check) done(name string, began time.Time, out []byte, err error) {
 }
 
 func (c *check) build() {
-	// The result is not kept, so it needs no version; whose the repository is does not matter then.
+	// The result is discarded and needs no version. -buildvcs=false also makes the owner of the repository irrelevant.
 	c.do("build", nil, append([]string{"go", "build", "-buildvcs=false"}, c.pkgs...)...)
 }
 
@@ -62,7 +62,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// staticcheck has to be fetched. Where that is not possible, it is left out.
+// staticcheck runs the linter, or skips it if it cannot be fetched.
 func (c *check) staticcheck() {
 	out, err := exec.Command("go", "run", staticcheck, "-version").CombinedOutput()
 	if err != nil && !c.strict {
@@ -74,7 +74,7 @@ func (c *check) staticcheck() {
 	c.do("staticcheck", nil, append([]string{"go", "run", staticcheck}, c.pkgs...)...)
 }
 
-// cross compiles and vets for the platforms that snapcopy has to compile on.
+// cross compiles and vets for the other platforms.
 func (c *check) cross() {
 	for _, system := range []string{"linux", "windows", "darwin"} {
 		env := []string{"GOOS=" + system, "CGO_ENABLED=0"}
@@ -85,7 +85,7 @@ func (c *check) cross() {
 
 var fuzzTarget = regexp.MustCompile(`(?m)^func (Fuzz\w+)\(`)
 
-// fuzz tries every fuzz target for a short while.
+// fuzz runs every fuzz target for a short while.
 func (c *check) fuzz() {
 	format := `{{$p := .}}{{range .TestGoFiles}}{{$p.ImportPath}} {{$p.Dir}}/{{.}}{{"\n"}}{{end}}` +
 		`{{range .XTestGoFiles}}{{$p.ImportPath}} {{$p.Dir}}/{{.}}{{"\n"}}{{end}}`

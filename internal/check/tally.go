@@ -28,7 +28,7 @@ func (t *tally) skip(reason string) {
 	t.skipped[reason]++
 }
 
-// hasFailed tells whether a failure in a package has been counted.
+// hasFailed reports whether a failure in a package has been counted.
 func (t *tally) hasFailed(pkg string) bool {
 	return slices.ContainsFunc(t.failures, func(name string) bool { return strings.HasPrefix(name, pkg+" ") })
 }

@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// tests runs the tests, prints the closing lines of go test and what failed, and counts.
+// tests runs the tests, prints the closing lines of go test and the output of failed tests, and counts results.
 func (c *check) tests() {
 	args := []string{"test", "-json", "-count=1", "-vet=off", "-timeout", c.timeout.String()}
 	if c.race {
@@ -48,20 +48,20 @@ func (c *check) tests() {
 type event struct {
 	Action     string
 	Package    string
-	ImportPath string // of what could not be built
+	ImportPath string // of the package that failed to build
 	Test       string
 	Output     string
 }
 
-// testID names a test. With an empty name it stands for a package.
+// testID identifies a test, or with an empty name a package.
 type testID struct{ pkg, test string }
 
-// results turns events into what is printed and counted.
+// results prints and counts events.
 type results struct {
 	tally    *tally
 	out      io.Writer
 	verbose  bool
-	output   map[testID][]string // of what has not ended
+	output   map[testID][]string // of tests and packages that have not ended
 	failures int
 }
 
@@ -114,8 +114,8 @@ func (r *results) take(e *event) {
 	}
 }
 
-// endPackage prints what go test says of a package at its end. If it failed, tests that did not come to their end are
-// printed, too: one of them is why.
+// endPackage prints the lines of go test about a package at its end. If the package failed, it also prints the output
+// of tests that did not end: one of them is the reason.
 func (r *results) endPackage(e *event, lines []string) {
 	var rest []testID
 	for id := range r.output {
@@ -140,7 +140,7 @@ func (r *results) endPackage(e *event, lines []string) {
 		r.print(lines)
 		return
 	}
-	for _, line := range lines { // "ok" or "no test files", and not what the tests printed
+	for _, line := range lines { // "ok" or "no test files", and no output of tests
 		if strings.HasPrefix(line, "ok  \t") || strings.HasPrefix(line, "?   \t") {
 			fmt.Fprint(r.out, line)
 		}
@@ -160,11 +160,11 @@ var (
 	paths = regexp.MustCompile(`(^|[\s"'(:=])/[^\s"':,)]+/[^\s"':,)]*`)
 )
 
-// reason finds in the output of a test that was skipped why it was, in words that are the same for equal reasons.
+// reason extracts from the output of a skipped test the reason, in the same words for equal reasons.
 func reason(lines []string) string {
 	why := "no reason is given"
 	for _, line := range lines {
-		// A script that skips says why, and then logs all that it did.
+		// A script logs the reason for skipping first, and then all that it did.
 		if m := place.FindString(line); m != "" && !strings.Contains(m, "testscript.go:") {
 			why = line[len(m):]
 		}

@@ -1,11 +1,12 @@
-// Package dirhandles keeps the number of open directories of a parallel walk bounded, whatever the depth of the tree
-// and the number of workers.
+// Package dirhandles bounds the number of open directories of a parallel walk, whatever the depth of the tree and the
+// number of workers.
 //
-// Each directory of the walk has one set of handles, open or closed as a whole. They stay open while somebody uses the
-// directory. Of the others, which are idle, the ones used last stay open, at most [MaxIdle]; the rest are closed, and
-// opened again when they are needed: from a directory below if one is open not far from it, which costs the same at any
-// depth, otherwise by the names from the top. What the handles are, how they are opened, and whether what was opened is
-// still the same directory, is a matter of the caller's functions.
+// Each directory of the walk has one set of handles, open or closed as a whole. They stay open while a worker uses the
+// directory. Of the others, which are idle, the most recently used stay open, at most [MaxIdle]. The rest are closed,
+// and opened again when needed: from an open directory not far below, which costs the same at any depth, otherwise by
+// the names from the top.
+//
+// The caller's functions open and close the handles, and check that a reopened directory is still the same.
 package dirhandles
 
 import (
@@ -14,22 +15,22 @@ import (
 	"sync"
 )
 
-// MaxIdle is how many directories of a walk stay open while nobody uses them. A walk comes back to the directories just
-// above the ones it works on: more would only help where workers are very far apart.
+// MaxIdle is the number of directories of a walk that stay open while no worker uses them. A walk comes back to the
+// directories just above the current ones: more would only help if workers were very far apart.
 const MaxIdle = 64
 
-// maxSteps is how many levels below a directory an open one is looked for. A few are enough: where workers go up a deep
-// tree side by side, one may need a directory before another has opened the one below.
+// maxSteps is the number of levels below a directory in which to look for an open one. A few are enough: if workers go
+// up a deep tree side by side, one may need a directory before another has opened the directory below.
 const maxSteps = 16
 
-// A Set is the directories of one walk, those entered and not left. D is what the caller calls a directory. The fields
-// are set before the first directory; the functions are called with the directory locked, by several workers at once,
-// but never at once for one directory, and must not call methods of it.
+// A Set is the set of directories of one walk that were entered and not left. D is the caller's type of a directory.
+// The fields are set before the first directory. Several workers call the functions at once, but never at once for one
+// directory; the directory is locked meanwhile, so they must not call its methods.
 type Set[D any] struct {
 	// Open opens the handles of d by the names from the top. After an error none of them are open.
 	Open func(d D) error
 	// OpenFrom opens the handles of d from those of a directory directly below it, which stay open meanwhile. It
-	// returns false if that leads elsewhere; then Open has to do it. An error ends the attempt.
+	// returns false if that leads to another directory; then the set calls Open. An error ends the attempt.
 	OpenFrom func(d, below D) (done bool, err error)
 	// Close closes the handles of d.
 	Close func(d D) error
@@ -39,9 +40,8 @@ type Set[D any] struct {
 	idle []*Dir[D]  // those used last at the end
 }
 
-// A Dir is what a Set knows of one directory. It is a part of the caller's; its zero value is ready to be entered.
-//
-// Locks are taken from the top down: a directory's, then that of one below it, then the set's.
+// A Dir is the state of one directory in a Set, embedded in the caller's type; its zero value is ready to be entered.
+// Locks are taken from the top down: a directory's, then that of a directory below, then the set's.
 type Dir[D any] struct {
 	of     D
 	set    *Set[D]
@@ -51,17 +51,17 @@ type Dir[D any] struct {
 	open     bool
 	users    int
 	children []*Dir[D]  // entered and not left
-	room     [2]*Dir[D] // for children: there are seldom more than a few, and directories are many
+	room     [2]*Dir[D] // for children: most directories have few under way, and there are many directories
 }
 
-// Start enters the top, whose handles the caller has opened. They stay open until it is left.
+// Start enters the top, whose handles the caller has opened. They stay open until Leave.
 func (s *Set[D]) Start(top *Dir[D], of D) {
 	top.set, top.of, top.open, top.users = s, of, true, 1
 	s.top = top
 }
 
-// Enter enters a directory whose handles the caller has opened, directly below parent. From here on the set closes
-// them, even if it returns an error.
+// Enter enters a directory directly below parent, whose handles the caller has opened. From here on the set closes
+// them, even if Enter returns an error.
 func (d *Dir[D]) Enter(parent *Dir[D], of D) error {
 	d.mu.Lock()
 	d.set, d.of, d.parent, d.open = parent.set, of, parent, true
@@ -102,7 +102,7 @@ func (d *Dir[D]) acquire() (full bool, err error) {
 	return full, nil
 }
 
-// Release ends what Acquire began. Its error is that of closing the directory that was idle for longest.
+// Release ends one Acquire. Its error comes from closing the directory that was idle for longest.
 func (d *Dir[D]) Release() error {
 	d.mu.Lock()
 	d.users--
@@ -111,7 +111,7 @@ func (d *Dir[D]) Release() error {
 	return d.set.trim(full)
 }
 
-// IfOpen calls use if the handles are open at the moment, and lets nobody close them meanwhile.
+// IfOpen calls use if the handles are open at the moment, and keeps them open meanwhile.
 func (d *Dir[D]) IfOpen(use func() error) (open bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -121,8 +121,9 @@ func (d *Dir[D]) IfOpen(use func() error) (open bool, err error) {
 	return true, use()
 }
 
-// Leave ends a directory: its handles are closed, after the parent's were opened from them if those are closed. Nobody
-// but the caller may be using it; who has acquired it releases it afterwards. Everything below it was left before.
+// Leave ends a directory: it opens the parent's handles from this directory's if they are closed, and closes these. No
+// other goroutine may be using the directory, and all directories below must have been left; a caller that has
+// acquired the directory releases it afterwards.
 func (d *Dir[D]) Leave() error {
 	var full bool
 	var errs [3]error
@@ -141,7 +142,7 @@ func (d *Dir[D]) Leave() error {
 	return errors.Join(errs[:]...)
 }
 
-// CloseAll closes what is still open after a walk that ended early, when nobody uses it any more.
+// CloseAll closes the handles still open after a walk that ended early, when no worker uses them any more.
 func (s *Set[D]) CloseAll() error {
 	var errs []error
 	var left []*Dir[D]
@@ -159,8 +160,8 @@ func (s *Set[D]) CloseAll() error {
 	return errors.Join(errs...)
 }
 
-// The functions below that open handles are called with the lock of d held. full says that there are too many idle
-// directories now, for trim when no lock is held any more.
+// The functions below that open handles are called with d locked. full reports that too many directories are idle now;
+// the caller passes it to trim when it has no lock.
 
 // reopen opens the handles again.
 func (d *Dir[D]) reopen() (full bool, err error) {
@@ -174,7 +175,8 @@ func (d *Dir[D]) reopen() (full bool, err error) {
 	return full, err
 }
 
-// openFromBelow opens the handles from those of an open directory at most so many steps below, by way of those between.
+// openFromBelow opens the handles from those of an open directory at most steps levels below, by way of the
+// directories between.
 func (d *Dir[D]) openFromBelow(steps int) (full bool, err error) {
 	for _, child := range slices.Backward(d.children) {
 		var over bool
@@ -187,7 +189,7 @@ func (d *Dir[D]) openFromBelow(steps int) (full bool, err error) {
 	return full, err
 }
 
-// openFrom opens the handles from those of a child, which is opened from below itself where more than one step is left.
+// openFrom opens the handles from those of a child, which is itself opened from below if more than one step is left.
 func (d *Dir[D]) openFrom(child *Dir[D], steps int) (full bool, err error) {
 	child.mu.Lock()
 	defer child.mu.Unlock()
@@ -203,8 +205,8 @@ func (d *Dir[D]) openFrom(child *Dir[D], steps int) (full bool, err error) {
 	return full, err
 }
 
-// childLeaves forgets a child, and opens the handles from it if they are closed: once it is gone, only the names from
-// the top would be left.
+// childLeaves forgets a child, and opens the handles from it if they are closed: without the child, only the names
+// from the top would be left.
 func (d *Dir[D]) childLeaves(child *Dir[D]) (full bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -217,7 +219,7 @@ func (d *Dir[D]) childLeaves(child *Dir[D]) (full bool, err error) {
 	return d.open && d.set.rest(d), err
 }
 
-// close closes the handles. The caller holds the lock.
+// close closes the handles. The caller has the lock.
 func (d *Dir[D]) close() error {
 	if !d.open {
 		return nil
@@ -233,11 +235,11 @@ func (d *Dir[D]) suspend() error {
 	if d.users > 0 {
 		return nil
 	}
-	d.set.disturb(d) // it may have been used and idle again meanwhile
+	d.set.disturb(d) // it may have been used and become idle again meanwhile
 	return d.close()
 }
 
-// trim closes the directories that were idle for longest, if there are too many. The caller holds no lock.
+// trim closes the directories idle for longest, if full. The caller has no lock.
 func (s *Set[D]) trim(full bool) error {
 	if !full {
 		return nil
@@ -250,7 +252,7 @@ func (s *Set[D]) trim(full bool) error {
 	return nil
 }
 
-// oldest takes the directory that was idle for longest off the list, if there are too many.
+// oldest takes the directory idle for longest off the list, if there are too many.
 func (s *Set[D]) oldest() (over *Dir[D]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -261,7 +263,7 @@ func (s *Set[D]) oldest() (over *Dir[D]) {
 	return over
 }
 
-// rest makes d the last of the idle directories. The caller holds the lock of d.
+// rest makes d the last of the idle directories. The caller has the lock of d.
 func (s *Set[D]) rest(d *Dir[D]) (full bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -269,7 +271,7 @@ func (s *Set[D]) rest(d *Dir[D]) (full bool) {
 	return len(s.idle) > MaxIdle
 }
 
-// disturb takes d off the idle directories, if it is one. The caller holds the lock of d.
+// disturb takes d off the list of idle directories. The caller has the lock of d.
 func (s *Set[D]) disturb(d *Dir[D]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

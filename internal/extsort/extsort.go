@@ -1,12 +1,12 @@
-// Package extsort sorts more values than memory should hold. A Sorter keeps a bounded number of them; when they get too
-// many they are sorted and written to a temporary file, and Merge reads all files side by side.
+// Package extsort sorts more values than memory should hold. A Sorter keeps a bounded number of them, sorts them when
+// there are too many and writes them to a temporary file; Merge reads all files side by side.
 //
-// Values are of one fixed size on the disk. Values that compare equal are joined into one, in memory already, so that
-// the files stay as small as they can be.
+// Values have one fixed size on the disk. Values that compare equal are joined into one, in memory already, so that
+// the files stay as small as possible.
 //
-// Limits: at most maxRuns files are open at a time, each read through a buffer of 64 KiB; when there are more they
-// become one. A file loses its name as soon as it was made, where the system allows that, so that a process that is
-// killed leaves nothing behind. Files are not made durable: they are of no use to another process.
+// Limits: at most maxRuns files are open at a time, each read through a buffer of 64 KiB; a further file makes one of
+// them all. A file loses its name as soon as it was made, if the system permits, so that a killed process leaves
+// nothing behind. Files are not made durable: they are of no use to another process.
 package extsort
 
 import (
@@ -26,10 +26,10 @@ const (
 	writeBuffer = 1 << 18
 )
 
-// Kind says how values are ordered, joined and written.
+// Kind defines how values are ordered, joined and encoded.
 type Kind[T any] struct {
 	Compare func(a, b T) int
-	// Join makes one value of two that compare equal, in a. It must not matter in which order values are joined, and the
+	// Join joins b, which compares equal to a, into a. The order in which values are joined must not matter, and the
 	// result must compare equal to both.
 	Join   func(a *T, b T)
 	Size   int // of a value in a file, in bytes
@@ -51,7 +51,7 @@ type Sorter[T any] struct {
 	err  error
 }
 
-// Add adds values, which it does not keep a reference to. An error of the temporary files is returned by Merge.
+// Add adds values and keeps no reference to them. Merge returns an error of the temporary files.
 func (s *Sorter[T]) Add(values ...T) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -64,8 +64,8 @@ func (s *Sorter[T]) Add(values ...T) {
 	}
 }
 
-// Merge gives all values in ascending order, no two of them equal. Nothing may be added any more; it can be called
-// again, and begins with the first value each time.
+// Merge returns all values in ascending order, no two of them equal. No value may be added afterwards. Merge can be
+// called again, and begins with the first value each time.
 func (s *Sorter[T]) Merge() (*Merge[T], error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -104,7 +104,7 @@ func (s *Sorter[T]) spill() error {
 	})
 }
 
-// sortKept sorts what is in memory and joins equal values.
+// sortKept sorts the values in memory and joins equal ones.
 func (s *Sorter[T]) sortKept() {
 	slices.SortFunc(s.kept, s.Kind.Compare)
 	n := 0
@@ -183,7 +183,7 @@ type Merge[T any] struct {
 	heap []*source[T] // the one with the smallest value first
 }
 
-// Next reads the next value into v; false: there is none.
+// Next reads the next value into v, and returns false after the last.
 func (m *Merge[T]) Next(v *T) (bool, error) {
 	if len(m.heap) == 0 {
 		return false, nil
@@ -200,7 +200,7 @@ func (m *Merge[T]) Next(v *T) (bool, error) {
 	}
 }
 
-// advance takes the smallest value away.
+// advance removes the smallest value.
 func (m *Merge[T]) advance() error {
 	more, err := m.heap[0].next(&m.kind)
 	if err != nil {
@@ -235,7 +235,7 @@ func (m *Merge[T]) sift(i int) {
 
 func (m *Merge[T]) less(i, j int) bool { return m.kind.Compare(m.heap[i].head, m.heap[j].head) < 0 }
 
-// source gives sorted values, from a file or from memory.
+// source yields sorted values, from a file or from memory.
 type source[T any] struct {
 	head T
 	file *bufio.Reader // nil: rest
@@ -243,7 +243,7 @@ type source[T any] struct {
 	rest []T
 }
 
-// next reads the next value into head; false: there is none.
+// next reads the next value into head, and returns false after the last.
 func (src *source[T]) next(kind *Kind[T]) (bool, error) {
 	if src.file == nil {
 		if len(src.rest) == 0 {
@@ -266,7 +266,7 @@ func (src *source[T]) next(kind *Kind[T]) (bool, error) {
 // run is a temporary file.
 type run struct {
 	file  *os.File
-	named bool // it has a name still, which Close removes
+	named bool // the file still has a name, which Close removes
 }
 
 func newRun(dir, pattern string) (*run, error) {

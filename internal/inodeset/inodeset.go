@@ -19,8 +19,8 @@ type shard struct {
 // page has the numbers of a range of 4096.
 type page [64]uint64
 
-// Claim adds ino. It returns false if the set contains ino already. 0, which stands for an unknown inode, is never in a
-// set and can be claimed often.
+// Claim adds ino. It returns false if the set contains ino already. 0 stands for an unknown inode: it is never in a
+// set, and can be claimed often.
 func (s *Set) Claim(ino uint64) bool {
 	if ino == 0 {
 		return true

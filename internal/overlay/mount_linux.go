@@ -11,20 +11,21 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// Layers are what an overlay is made of: handles of three folders, upper and work on one file system.
+// Layers are the folders of an overlay, by their handles; upper and work must be on one file system.
 type Layers struct {
 	Lower, Upper, Work int
-	Name               string // shown as the device of the mount; one word
-	// UserXattr keeps the notes in user.overlay.* instead of trusted.overlay.*, as it has to be in a user namespace.
-	// Folders of the lower layer can then not be renamed, except by programs that copy where a rename fails.
+	Name               string // device of the mount, as shown to people; one word
+	// UserXattr keeps the kernel's notes in user.overlay.* instead of trusted.overlay.*, which a user namespace
+	// requires. Folders of the lower layer can then be renamed only by programs that copy after a rename has failed.
 	UserXattr bool
-	// Index keeps names together that are links of one inode below: otherwise they become separate files when one is
-	// changed. It has a price where that inode has names that are not in the lower folder: what is removed takes space
-	// all the same, and is copied first. Where the kernel may not use file handles it silently does without; see Indexed.
+	// Index keeps names together that are links of one lower inode; without it they become separate files when one is
+	// changed. It has a price if that inode has further names outside of the lower folder: a removed name still takes
+	// space, and is copied first. If the kernel may not use file handles, it silently does without an index; see
+	// Indexed.
 	Index bool
 }
 
-// NeedsUserXattr finds out, by trying it on an open folder, where the notes can be kept.
+// NeedsUserXattr tries on an open folder whether the notes have to go to user.overlay.*.
 func NeedsUserXattr(fd int) (bool, error) {
 	for _, space := range []string{"trusted", "user"} {
 		name := space + ".snapcopy-probe"
@@ -39,14 +40,15 @@ func NeedsUserXattr(fd int) (bool, error) {
 	return false, ErrNoXattrs
 }
 
-// New makes an overlay that has no place yet: the handle returned leads into it, and closing it ends the overlay unless
-// it was attached. Flags of a mount that forbid something (nosuid, nodev, noexec) are taken over from the one that
-// holds the folder like.
+// New makes an overlay that is not mounted yet: the returned handle leads into it, and closing the handle ends the
+// overlay unless it was attached. It takes restrictive mount flags (nosuid, nodev, noexec) from the mount of the
+// folder like.
 //
-// It fails with ErrInUse if the upper folder is part of another overlay, and with ErrOtherLower if it belongs to another
-// lower folder. The kernel refuses that only to an overlay with an index, so one is made in any case, and given up.
+// New fails with ErrInUse if the upper folder is part of another overlay, and with ErrOtherLower if it belongs to
+// another lower folder. The kernel checks that only for an overlay with an index, so New always makes one with an
+// index first, and drops it if Index is false.
 //
-// Options: redirect_dir, because without it rename(2) of a folder fails. No metacopy: what is copied is copied with its
+// Options: redirect_dir, because without it rename(2) of a folder fails. No metacopy: a copied file is copied with its
 // content.
 func New(l Layers, like int) (fd int, err error) {
 	if !l.Index {
@@ -107,7 +109,7 @@ func configure(fs int, l Layers) error {
 		if err := unix.FsconfigSetFlag(fs, "userxattr"); err != nil {
 			return fmt.Errorf("set userxattr: %w", err)
 		}
-		options = options[:1] // the others contradict it, or are so anyway
+		options = options[:1] // the others contradict it, or are the default
 	} else {
 		options = append(options, struct{ key, value string }{"redirect_dir", "on"})
 	}
@@ -127,8 +129,8 @@ func configure(fs int, l Layers) error {
 	return nil
 }
 
-// setLayer gives a folder by its handle, as kernels from 6.13 on take it, or by a path without any byte that would need
-// an escape. A long path of a person's choosing could not be given as text at all.
+// setLayer passes a folder by its handle, which kernels accept from 6.13 on, or by a path without any byte that would
+// need an escape. A long path chosen by a person could not be passed as text at all.
 func setLayer(fs int, keys []string, fd int) error {
 	var err error
 	for _, key := range keys {
@@ -154,7 +156,7 @@ func createError(fs int, err error) error {
 	return withLog(fs, fmt.Errorf("mount overlay: %w", err))
 }
 
-// withLog adds what the kernel has to say. Much of it goes to the kernel's log only, which is then where to look.
+// withLog adds the kernel's messages to an error. Many go only to the kernel's log; then the error points there.
 func withLog(fs int, err error) error {
 	var lines []string
 	buf := make([]byte, 4096)
@@ -188,12 +190,12 @@ func attrsOf(fd int) (int, error) {
 	return attrs, nil
 }
 
-// Attach gives an overlay its place: the open folder dir.
+// Attach mounts an overlay on the open folder dir.
 func Attach(fd, dir int) error {
 	return unix.MoveMount(fd, "", dir, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
 }
 
-// Detach takes away what is mounted at name in dir. It fails with ErrBusy while something there is in use.
+// Detach unmounts name in dir. It fails with ErrBusy while a file in the mount is in use.
 func Detach(dir int, name string) error {
 	path := "/proc/self/fd/" + strconv.Itoa(dir) + "/" + name
 	err := unix.Unmount(path, unix.UMOUNT_NOFOLLOW)
@@ -203,7 +205,7 @@ func Detach(dir int, name string) error {
 	return err
 }
 
-// Indexed reports, of the work folder that an overlay was made with, whether the kernel can have an index there.
+// Indexed reports whether the kernel can keep an index in the work folder of an overlay.
 func Indexed(work int) (bool, error) {
 	var st fsat.Stat
 	err := fsat.StatAt(work, "index", &st)

@@ -11,7 +11,7 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// Prefix is how the names of the kernel's own extended attributes begin.
+// Prefix returns the beginning of the names of the kernel's own extended attributes.
 func Prefix(userXattr bool) string {
 	if userXattr {
 		return "user.overlay."
@@ -19,8 +19,9 @@ func Prefix(userXattr bool) string {
 	return "trusted.overlay."
 }
 
-// Below says which lower folder shows through a folder of the upper layer: "" none, "." the one of the same name below
-// the parent's, "/a/b" another one, from the root of the lower layer, and "name" another one below the parent's.
+// Below returns the lower folder that shows through a folder of the upper layer: "" if none does, "." for the folder
+// of the same name below the parent's lower folder, "name" for another folder there, "/a/b" for a path from the root
+// of the lower layer.
 func Below(dir int, name string, userXattr bool) (string, error) {
 	path := at(dir, name)
 	opaque, err := note(path, Prefix(userXattr)+"opaque")
@@ -52,8 +53,8 @@ func note(path, name string) (string, error) {
 	}
 }
 
-// RememberTime puts the modification time of name in dir, "." for dir itself, into an attribute that Strip removes, so
-// that it is not lost if what changes it is cut short.
+// RememberTime saves the modification time of name in dir, "." for dir itself, in an attribute that Strip removes, so
+// that the time survives an interruption of the code that is about to change it.
 func RememberTime(dir int, name string, userXattr bool, t fsat.Time) error {
 	value := fmt.Sprintf("%d %d", t.Sec, t.Nsec)
 	return unix.Lsetxattr(at(dir, name), Prefix(userXattr)+timeNote, []byte(value), 0)
@@ -61,7 +62,7 @@ func RememberTime(dir int, name string, userXattr bool, t fsat.Time) error {
 
 const timeNote = "snapcopy-mtime"
 
-// RememberedTime gives the time that was remembered, or now if none was.
+// RememberedTime returns the time that RememberTime saved, or now if it saved none.
 func RememberedTime(dir int, name string, userXattr bool, now fsat.Time) (t fsat.Time, err error) {
 	text, err := note(at(dir, name), Prefix(userXattr)+timeNote)
 	if err != nil || text == "" {
@@ -74,8 +75,8 @@ func RememberedTime(dir int, name string, userXattr bool, now fsat.Time) (t fsat
 // ErrNotCopied is returned by Strip for a file whose content is still in the lower layer.
 var ErrNotCopied = errors.New("its content was not copied")
 
-// Strip removes the kernel's attributes from name in dir, "." for dir itself. File attributes that it keeps there for
-// programs that set them, immutable and append-only, are set.
+// Strip removes the kernel's attributes from name in dir, "." for dir itself. It sets the file attributes that the
+// kernel records there for programs, immutable and append-only.
 func Strip(dir int, name string, userXattr bool) error {
 	path := at(dir, name)
 	names, err := listed(path)
@@ -106,7 +107,7 @@ func Strip(dir int, name string, userXattr bool) error {
 	return protectAs(dir, name, protect)
 }
 
-// protectAs sets the attributes whose letters a protattr has (fs/overlayfs/overlayfs.h).
+// protectAs sets the file attributes whose letters a protattr lists (fs/overlayfs/overlayfs.h).
 func protectAs(dir int, name, letters string) (err error) {
 	const immutable, appendOnly = 0x10, 0x20
 	var attrs uint32
@@ -143,5 +144,5 @@ func listed(path string) ([]string, error) {
 	}
 }
 
-// at leads to name in an open folder without resolving any path that others can change.
+// at is a path to name in an open folder that resolves no element that others can change.
 func at(dir int, name string) string { return "/proc/self/fd/" + strconv.Itoa(dir) + "/" + name }

@@ -15,14 +15,14 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// Place says what is at a name.
+// Place describes the mount at a name.
 type Place struct {
 	Mounted bool   // something is mounted there
 	Name    string // of the mount, as its Layers gave it
 	id      uint64
 }
 
-// Look finds out what is mounted at name in dir.
+// Look describes the mount at name in dir.
 func Look(dir int, name string) (p Place, err error) {
 	var x unix.Statx_t
 	flags := unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT
@@ -51,8 +51,8 @@ func Look(dir int, name string) (p Place, err error) {
 // maxUsers is how many users of a mount are named.
 const maxUsers = 8
 
-// Users names those who keep a mount busy, as far as this process may know: processes with a file or their working
-// folder in it, and what else is mounted in it.
+// Users lists the users that keep a mount busy, as far as this process may see them: processes with a file or their
+// working folder in the mount, and mounts below it.
 func Users(p Place) []string {
 	var list []string
 	if mounts, err := mountinfo.GetMounts(nil); err == nil {
@@ -71,7 +71,7 @@ func Users(p Place) []string {
 			break
 		}
 		if what := uses(proc, p.id); what != "" {
-			comm, _ := os.ReadFile(proc + "/comm") // a process without a name is told of all the same
+			comm, _ := os.ReadFile(proc + "/comm") // a process without a name is listed too
 			who := strings.TrimSpace(string(comm))
 			list = append(list, fmt.Sprintf("process %s (%s, %s)", filepath.Base(proc), who, what))
 		}
@@ -79,7 +79,7 @@ func Users(p Place) []string {
 	return list
 }
 
-// uses says how a process uses a mount, "" if it does not.
+// uses returns how a process uses a mount, or "".
 func uses(proc string, id uint64) string {
 	for _, l := range []struct{ name, what string }{
 		{"cwd", "working folder"}, {"root", "root folder"}, {"exe", "program"},
@@ -108,7 +108,7 @@ func onMount(link string, id uint64) bool {
 	return err == nil && x.Mask&unix.STATX_MNT_ID != 0 && x.Mnt_id == id
 }
 
-// IsWhiteout reports whether an entry of an upper folder stands for a name that was removed.
+// IsWhiteout reports whether an entry of an upper folder stands for a removed name.
 func IsWhiteout(st *fsat.Stat) bool {
 	return st.Type == fsat.CharDevice && st.Major == 0 && st.Minor == 0
 }

@@ -1,15 +1,16 @@
-// Package pair goes through sorted lists side by side, and brings together what belongs together: a folder on the disk
-// and its record in a catalog, the records of one folder in two catalogs, or in many.
+// Package pair walks sorted lists side by side and pairs equal items: a folder on the disk with its record in a
+// catalog, or the records of one folder in two or more catalogs.
 //
-// A list is given item by item, so that none is ever whole in memory. Nothing is allocated for an item.
+// Lists are read item by item, so that no list has to be in memory as a whole, and no item costs an allocation. The
+// lists must be sorted by the order of the given comparison; the package does not check it.
 package pair
 
 import "iter"
 
-// Next gives the next item of a list, nil after the last. An item is valid until the following call.
+// Next returns the next item of a list, nil after the last. An item is valid until the following call.
 type Next[T any] func() *T
 
-// Slice gives the items of a slice.
+// Slice returns the items of a slice, in order.
 func Slice[T any](list []T) Next[T] {
 	i := 0
 	return func() *T {
@@ -21,8 +22,8 @@ func Slice[T any](list []T) Next[T] {
 	}
 }
 
-// Lists goes through two lists in ascending order. What is in both comes as a pair; what is in one list only comes with
-// nil for the other. Of items that one list has several times each is paired with one of the other list, in their order.
+// Lists walks two lists in ascending order. An item in both lists comes as a pair, an item in one list only with nil
+// for the other. Of several equal items in a list, each is paired with an equal item of the other list, in order.
 func Lists[A, B any](a Next[A], b Next[B], compare func(a *A, b *B) int) iter.Seq2[*A, *B] {
 	return func(yield func(*A, *B) bool) {
 		x, y := a(), b()
@@ -57,8 +58,8 @@ func Lists[A, B any](a Next[A], b Next[B], compare func(a *A, b *B) int) iter.Se
 	}
 }
 
-// Rows goes through any number of lists in ascending order. A row has an item of each list that contains it, and nil for
-// each that does not. The row is overwritten by the next one.
+// Rows walks any number of lists in ascending order. A row has an item of each list that contains it, and nil for all
+// others. The next row overwrites it.
 func Rows[T any](lists []Next[T], compare func(a, b *T) int) iter.Seq[[]*T] {
 	return func(yield func([]*T) bool) {
 		first, row := make([]*T, len(lists)), make([]*T, len(lists))

@@ -6,14 +6,14 @@ import (
 	"strconv"
 )
 
-// The form of a POSIX ACL in an extended attribute (linux/posix_acl_xattr.h): a version, then entries of 8 bytes.
+// The layout of a POSIX ACL in an extended attribute (linux/posix_acl_xattr.h): a version, then entries of 8 bytes.
 const (
 	aclVersion = 2
 	aclHeader  = 4
 	aclEntry   = 8
 )
 
-// aclTags are the kinds of entries; those that are for one user or group have its id.
+// aclTags are the kinds of ACL entries. The entry for a single user or group has an id.
 var aclTags = map[uint16]struct {
 	name  string
 	hasID bool
@@ -28,8 +28,8 @@ var aclTags = map[uint16]struct {
 
 var errACL = errors.New("not a POSIX ACL in the form of Linux")
 
-// ACLText turns the value of a POSIX ACL attribute into text like "user::rw-,user:1000:r--,…", with ids as numbers.
-// The order of the entries is kept; whether together they are a sensible ACL is not looked at.
+// ACLText turns the value of a POSIX ACL attribute into text like "user::rw-,user:1000:r--,…", with ids as numbers. It
+// keeps the order of the entries, and does not check that they make a valid ACL together.
 func ACLText(value []byte) (string, error) {
 	if len(value) <= aclHeader || (len(value)-aclHeader)%aclEntry != 0 ||
 		binary.LittleEndian.Uint32(value) != aclVersion {

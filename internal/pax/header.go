@@ -11,20 +11,20 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// maxExtended is the size of an extended header beyond which bsdtar gives up the whole archive.
+// maxExtended is the largest extended header that bsdtar accepts; a larger one makes it give up the whole archive.
 const maxExtended = 1 << 20
 
-// The largest numbers that the fields of a ustar header hold.
+// The largest numbers that fit the fields of a ustar header.
 const (
 	maxID   = 1<<21 - 1
 	maxSize = 1<<33 - 1
 )
 
-// nobody stands in the fields of owner and group for an id that only the extended header can hold: a program that does
-// not know those must not make it root.
+// nobody is the id in the ustar header of an owner or group whose number fits only the extended header: a program that
+// ignores extended headers must not restore it as root.
 const nobody = 65534
 
-// encode appends everything of a member that comes before its content.
+// encode appends the headers of a member.
 func encode(b *bytes.Buffer, h *Header) error {
 	if h.Major > maxID || h.Minor > maxID {
 		return fmt.Errorf("%w: device number %d:%d", ErrCannotHold, h.Major, h.Minor)
@@ -58,14 +58,14 @@ func encode(b *bytes.Buffer, h *Header) error {
 	return nil
 }
 
-// extended gives the records of the extended header, and leaves in u what the ustar header says beside it.
+// extended returns the records of the extended header, and sets the fields of u that go with them.
 func extended(h *Header, u *ustar) *bytes.Buffer {
 	x := new(bytes.Buffer)
 	long := h.Sparse || !fits(u.name)
 	longTarget := len(u.target) > targetSize
 	if long && !ascii(u.name) || longTarget && !ascii(u.target) {
-		// Names are bytes. Without this, bsdtar complains where they are UTF-8 and its locale is not; with it, GNU tar says
-		// that it does not know the word, but fails in nothing. Names in the ustar header need nothing.
+		// Names are bytes. Without this record, bsdtar complains about UTF-8 names in another locale; with it, GNU tar
+		// warns about an unknown keyword but works. Names in the ustar header need no record.
 		record(x, "hdrcharset", "BINARY")
 	}
 	if h.Sparse {
@@ -74,7 +74,7 @@ func extended(h *Header, u *ustar) *bytes.Buffer {
 		record(x, "GNU.sparse.name", u.name)
 		record(x, "GNU.sparse.realsize", strconv.FormatInt(h.Size, 10))
 		dir, base := path.Split(u.name)
-		u.name = fitting(dir + "GNUSparseFile.0/" + base) // where programs put it that do not know the format
+		u.name = fitting(dir + "GNUSparseFile.0/" + base) // where programs that do not know the format put the file
 	} else if long {
 		record(x, "path", u.name)
 		u.name = fitting(u.name)
@@ -116,14 +116,14 @@ const (
 	defaultACL = "system.posix_acl_default"
 )
 
-// xattrEscape is how GNU tar writes the characters that a keyword cannot have.
+// xattrEscape encodes the characters that a keyword cannot contain, as GNU tar does.
 var xattrEscape = strings.NewReplacer("%", "%25", "=", "%3D")
 
 func xattr(x *bytes.Buffer, attr fsat.Xattr) {
 	key := "SCHILY.xattr." + xattrEscape.Replace(attr.Name)
 	value := string(attr.Value)
 	if attr.Name == accessACL || attr.Name == defaultACL {
-		if text, err := ACLText(attr.Value); err == nil { // otherwise the bytes as they are are the best there is
+		if text, err := ACLText(attr.Value); err == nil { // otherwise the bytes stay as they are
 			key, value = "SCHILY.acl."+strings.TrimPrefix(attr.Name, "system.posix_acl_"), text
 		}
 	}
@@ -143,7 +143,7 @@ func record(x *bytes.Buffer, key, value string) {
 	x.WriteByte('\n')
 }
 
-// timeText is a time as a decimal number of seconds.
+// timeText returns a time as a decimal number of seconds.
 func timeText(t fsat.Time) string {
 	sign, sec, nsec := "", t.Sec, t.Nsec
 	if sec < 0 {
@@ -159,8 +159,8 @@ func timeText(t fsat.Time) string {
 	return text + strings.TrimRight(fmt.Sprintf(".%09d", nsec), "0")
 }
 
-// sparseMap says where the content of a sparse file belongs: the number of ranges, then offset and length of each, one
-// number a line. An empty range at the end tells how far a hole there reaches.
+// sparseMap lists the data ranges of a sparse file: their number, then offset and length of each, one number a line.
+// An empty range at the end marks the end of a hole there.
 func sparseMap(h *Header) []byte {
 	n := len(h.Data)
 	end := n == 0 || h.Data[n-1].End < h.Size

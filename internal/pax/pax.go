@@ -1,12 +1,13 @@
 // Package pax writes tar archives in the POSIX pax interchange format (IEEE Std 1003.1, pax), in the form that GNU tar
 // and libarchive's bsdtar read alike.
 //
-// A member is a ustar header, with an extended header before it for what that cannot hold. Beyond POSIX it uses what
-// both programs know: SCHILY.xattr.* for extended attributes, SCHILY.acl.* for POSIX ACLs as text with numeric ids, and
-// the PAX sparse format 1.0 of GNU tar (its manual, appendix "Sparse Formats") for files with holes. The same members
-// give the same bytes.
+// A member is a ustar header, with an extended header before it for all values that do not fit. Beyond POSIX it uses
+// extensions that both programs know: SCHILY.xattr.* for extended attributes, SCHILY.acl.* for POSIX ACLs as text with
+// numeric ids, and the PAX sparse format 1.0 of GNU tar (its manual, appendix "Sparse Formats") for files with holes.
+// The same members give the same bytes.
 //
-// The package does not check that a member's name or target leads to a sensible place; it can be any bytes but NUL.
+// The package does not check that a member's name or target leads to a sensible place; it can be any bytes but NUL. It
+// reads no files, and does not know archives of snapcopy.
 package pax
 
 import (
@@ -18,17 +19,17 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// ErrCannotHold says that this format has no form for a member. Nothing was written of it.
+// ErrCannotHold reports a member that the format cannot express. The writer wrote nothing of it.
 var ErrCannotHold = errors.New("a tar archive cannot hold it")
 
 // ErrHeaderSize is the ErrCannotHold of a member whose extended header would be larger than bsdtar accepts. Extended
-// attributes take most of such a header.
+// attributes usually take most of such a header.
 var ErrHeaderSize = fmt.Errorf("%w: names and extended attributes take more than 1 MiB", ErrCannotHold)
 
-// Kind is the kind of a member, by its number in the header.
+// Kind is the type of a member, by its number in the header.
 type Kind byte
 
-// The kinds.
+// The types of members.
 const (
 	File        Kind = '0'
 	HardLink    Kind = '1'
@@ -39,11 +40,11 @@ const (
 	Fifo        Kind = '6'
 )
 
-// Header is everything about a member but its content.
+// Header describes a member without its content.
 type Header struct {
 	Kind     Kind
 	Name     string // elements joined by '/', none at the end
-	Target   string // Symlink: where it points; HardLink: Name of the member before that has the content
+	Target   string // Symlink: where it points; HardLink: Name of an earlier member, which has the content
 	Mode     uint32 // permission, setuid, setgid and sticky bits (07777)
 	UID, GID uint32
 	Mtime    fsat.Time
@@ -52,11 +53,11 @@ type Header struct {
 	Xattrs   []fsat.Xattr // POSIX ACLs among them, as the kernel gives them
 
 	Size   int64        // File
-	Sparse bool         // File: only Data is written, and the rest is a hole
+	Sparse bool         // File: only the ranges in Data are written; the rest is a hole
 	Data   []fsat.Range // File, if Sparse: in ascending order, none empty, none beyond Size
 }
 
-// contentSize is how many bytes of content are written.
+// contentSize returns the number of bytes of content to be written.
 func (h *Header) contentSize() int64 {
 	if !h.Sparse {
 		return h.Size
@@ -76,20 +77,20 @@ var zeros [blockSize]byte
 type Writer struct {
 	w       io.Writer
 	written int64
-	left    int64 // content of the member that was not written yet
+	left    int64 // bytes of the member's content still to be written
 	pad     int64 // zeros after it
 	err     error
 	buf     bytes.Buffer
 }
 
-// NewWriter returns a Writer on w, which is given many small pieces.
+// NewWriter returns a Writer on w. It writes many small pieces, so w should be buffered.
 func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
 
-// Written is the length of the archive so far.
+// Written returns the length of the archive so far.
 func (w *Writer) Written() int64 { return w.written }
 
-// Begin begins a member. A File's content has to follow: by Write, all of it or all of Data. An error that wraps
-// ErrCannotHold leaves the archive as it was.
+// Begin begins a member. A File's content must follow by Write: all of it, or all ranges in Data. An error that wraps
+// ErrCannotHold leaves the archive unchanged.
 func (w *Writer) Begin(h *Header) error {
 	if err := w.endMember(); err != nil {
 		return err
@@ -110,7 +111,7 @@ func (w *Writer) Begin(h *Header) error {
 
 var errTooMuch = errors.New("write too much content of a member")
 
-// Write writes content of the member that was begun last.
+// Write writes content of the current member.
 func (w *Writer) Write(p []byte) (int, error) {
 	if int64(len(p)) > w.left {
 		return 0, errTooMuch
@@ -130,11 +131,12 @@ func (w *Writer) Close() error {
 	return errors.Join(w.put(zeros[:]), w.put(zeros[:]))
 }
 
-// notice is what is seen of an incomplete archive by whoever looks at its bytes.
+// notice is the text at the end of an incomplete archive, for people who look at its bytes.
 const notice = "this archive is not complete: its writer ended early"
 
 // Abort ends an archive so that no program takes it for a complete one: within a member, or after an extended header
-// without what it announces. A plain end between two members is noticed by nobody, and bsdtar skips what is no header.
+// whose member is missing. No program notices a plain end between two members, and bsdtar skips anything that is not a
+// header.
 func (w *Writer) Abort() error {
 	if w.err != nil || w.left > 0 {
 		return w.err

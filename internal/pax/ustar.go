@@ -24,7 +24,7 @@ type ustar struct {
 	major, minor uint32
 }
 
-// appendTo encodes the header. Where the owner's and the group's names would be, there is nothing: ids go by number.
+// appendTo encodes the header. The names of owner and group stay empty: ids go by number.
 func (u *ustar) appendTo(b *bytes.Buffer) {
 	prefix, name, _ := split(u.name)
 	var block [blockSize]byte
@@ -54,7 +54,7 @@ func (u *ustar) appendTo(b *bytes.Buffer) {
 // octal fills a field with digits and a NUL.
 func octal(field []byte, n int64) { copy(field, fmt.Sprintf("%0*o", len(field)-1, n)) }
 
-// split divides a name between the two fields it has room in: at a slash, which is in neither.
+// split divides a name between its two fields at a slash, which then belongs to neither.
 func split(name string) (prefix, rest string, ok bool) {
 	if len(name) <= nameSize {
 		return "", name, true
@@ -75,5 +75,5 @@ func fits(name string) bool {
 	return ok
 }
 
-// fitting makes of a name that is told in an extended header one for the ustar header, which old programs read.
+// fitting shortens a name for the ustar header, for old programs; the extended header has the whole name.
 func fitting(name string) string { return name[:min(len(name), nameSize)] }

@@ -16,25 +16,27 @@ import (
 	"snapcopy/internal/workers"
 )
 
-// Options are the choices for Empty. The zero value removes everything as fast as it can.
+// Options are the options of Empty. The zero value removes everything as fast as possible.
 type Options struct {
-	// Workers is the number of directories to work on at once. 0: one for each processor, at least 2 (so that one can
+	// Workers is the number of directories emptied at once. 0: one for each processor, at least 2 (so that one can
 	// wait for the disk) and at most 16.
 	Workers int
-	// Spare, if set, is asked about each name directly in the directory: what it wants to stay is left alone.
+	// Spare, if set, is asked about each name directly in the directory. A name for which it returns true is left
+	// alone.
 	Spare func(name string) bool
 	// Pace, if set, is called before names are removed, with their number, and may wait. An error ends Empty.
 	Pace func(ctx context.Context, names int) error
-	// Removed, if set, is called with the number of names removed since. Several workers call it at once.
+	// Removed, if set, is called with the number of names removed since the last call. Several workers call it at
+	// once.
 	Removed func(names int)
 }
 
-// Empty removes everything in the directory with handle dir, on several workers, by one unlink for each name and a look
-// at each directory, but at nothing else. Several can empty the same directory at once.
+// Empty removes everything in the directory with handle dir, on several workers, by one unlink for each name and a
+// stat of each directory, but of no other entry. Several processes can empty the same directory at once.
 //
-// What cannot be removed stops nothing: the rest goes, and the error names some of it. Directories that are mounted, or
-// have something mounted in them, stay. Only directories are ever changed, to get into them. Memory grows with the
-// listings of depth × workers directories; no more than some 80 of them are open at once, at any depth.
+// A name that cannot be removed stops nothing: the rest goes, and the error lists the first such names. Directories
+// that are mounted, or that contain a mountpoint, stay. Only directories are ever changed, to get access. Memory grows
+// with the listings of depth × workers directories; no more than some 80 of them are open at once, at any depth.
 func Empty(ctx context.Context, dir int, opt Options) error {
 	e := emptier{ctx: ctx, opt: opt, top: dir}
 	e.opt.Workers = workers.Number(e.opt.Workers)
@@ -55,7 +57,7 @@ func Empty(ctx context.Context, dir int, opt Options) error {
 
 const listBuffer = 64 << 10
 
-// emptier is one Empty under way.
+// emptier is the state of one Empty.
 type emptier struct {
 	ctx  context.Context
 	opt  Options
@@ -81,10 +83,10 @@ type folder struct {
 	stays    atomic.Bool // something in it could not be removed
 }
 
-// maxFailed is how many errors are kept; all are counted.
+// maxFailed is the number of errors kept; all are counted.
 const maxFailed = 5
 
-// fail notes that a name stays, and with it all directories above.
+// fail records that a name stays, and therefore all directories above it.
 func (e *emptier) fail(in *folder, op, name string, err error) {
 	e.mu.Lock()
 	if e.count++; len(e.failed) < maxFailed {
@@ -102,7 +104,7 @@ func (e *emptier) failures() error {
 	return err
 }
 
-// path is the names from the directory being emptied.
+// path returns the names from the directory that Empty was called for.
 func (d *folder) path() (names []string) {
 	for at := d; at.parent != nil; at = at.parent {
 		names = append(names, at.name)
@@ -111,7 +113,7 @@ func (d *folder) path() (names []string) {
 	return names
 }
 
-// start lists the directory to empty, by a handle of its own.
+// start lists that directory, by a handle of its own.
 func (e *emptier) start() (*folder, error) {
 	fd, err := fsat.OpenDir(e.top, ".")
 	if err != nil {
@@ -135,7 +137,7 @@ func (e *emptier) start() (*folder, error) {
 	return d, nil
 }
 
-// items says that all names that are left are directories to go into.
+// items returns all remaining names: they are directories to go into.
 func (e *emptier) items(_ int, _ *folder, from, to int) (descend []int, err error) {
 	if e.ctx.Err() != nil {
 		return nil, context.Cause(e.ctx)
@@ -146,7 +148,7 @@ func (e *emptier) items(_ int, _ *folder, from, to int) (descend []int, err erro
 	return descend, nil
 }
 
-// unlinkAll removes the names in a directory that are not directories. One worker does that for all of them: the system
+// unlinkAll removes the names in a directory that are not directories. One worker does it for all of them: the system
 // lets only one at a time remove names from a directory, and two would wait for each other.
 func (e *emptier) unlinkAll(d *folder) error {
 	const some = 256
@@ -224,7 +226,7 @@ func (e *emptier) open(d *folder, buf []byte) (op string, err error) {
 	return "list", err
 }
 
-// leave removes a directory that has been emptied, from the one above.
+// leave removes an emptied directory from the directory above.
 func (e *emptier) leave(_ int, d *folder) (err error) {
 	if d.parent == nil {
 		return d.Leave()
@@ -269,7 +271,7 @@ func (e *emptier) reopen(d *folder) (err error) {
 	return nil
 }
 
-// openFrom opens a directory from one directly below it.
+// openFrom opens a directory from a directory directly below it.
 func (d *folder) openFrom(below *folder) (done bool, err error) {
 	if d.fd, err = fsat.OpenParent(below.fd); err != nil {
 		return false, nil // the names will do
@@ -280,7 +282,7 @@ func (d *folder) openFrom(below *folder) (done bool, err error) {
 	return true, nil
 }
 
-// same reports whether the handle is that of the directory that was entered.
+// same reports whether the handle belongs to the directory that was entered.
 func (d *folder) same() bool {
 	var st fsat.Stat
 	return fsat.StatHandle(d.fd, &st) == nil && st.Dev == d.dev && st.Ino == d.ino

@@ -6,12 +6,12 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// A fullDisk deals with file systems that need room even to take a name away (btrfs, ZFS). What has been removed a moment
-// ago becomes room when it is written to the disk; so that is done before the name is tried once more. If it does not
-// help, the later names are not waited for.
+// A fullDisk handles file systems that need free space even to remove a name (btrfs, ZFS). Space of names removed a
+// moment ago becomes free when the removal is written to the disk, so fullDisk syncs once and tries the name again. If
+// that fails, it no longer syncs for later names.
 type fullDisk struct{ hopeless atomic.Bool }
 
-// try calls remove, again if the first time there was no room. dir is any folder on the file system.
+// try calls remove, and once more after a sync if space was lacking. dir is any folder on the file system.
 func (f *fullDisk) try(dir int, remove func() error) error {
 	err := remove()
 	if !fsat.IsNoSpace(err) || f.hopeless.Load() {

@@ -1,9 +1,11 @@
 // Package rmtree removes directory trees by handles and leaf names: of any depth with two open directories at a time,
-// and never anything outside the tree, whoever else may write to it meanwhile.
+// and never anything outside the tree, whichever other process may write to it meanwhile.
 //
-// Symbolic links are removed, not followed. Other file systems mounted in the tree are not entered; they keep what is
-// above them from being removed. Contents are not touched, only names. Memory grows with the listings of the directories
-// on the way to the one being emptied.
+// Symbolic links are removed, not followed. Other file systems mounted in the tree are not entered; they keep the
+// directories above them from being removed. Contents are not touched, only names. Memory grows with the listings of
+// the directories on the way to the one being emptied.
+//
+// [Remove] and [RemoveExcept] work alone and stop at the first error; [Empty] uses several workers and goes on.
 package rmtree
 
 import (
@@ -17,30 +19,30 @@ import (
 
 // Errors that callers tell apart with errors.Is.
 var (
-	// ErrMounted says that another file system is mounted in the tree.
+	// ErrMounted reports another file system mounted in the tree.
 	ErrMounted = errors.New("another file system is mounted there")
 	errMoved   = errors.New("folder was moved while it was removed")
 )
 
-// Remove removes name in the directory with handle dir, and everything below it; nothing there is no error. Directories
-// without permissions are opened up first. After an error some of the tree may be left.
+// Remove removes name in the directory with handle dir, and everything below it. A name that does not exist is no
+// error. Directories without permissions are opened up first. After an error, part of the tree may be left.
 func Remove(dir int, name string) error {
 	_, err := RemoveExcept(dir, name, nil)
 	return err
 }
 
-// RemoveExcept is Remove but for what spare, if not nil, wants to stay, and the directories that lead there; all is false
-// if there is any. It is an error if spare does not spare what another file system is mounted on.
+// RemoveExcept is Remove that leaves all entries for which spare, if not nil, returns true, and the directories on the
+// way to them; all is false if any entry was left. A mountpoint that spare does not spare is an error.
 func RemoveExcept(dir int, name string, spare Spare) (all bool, err error) {
 	return (&remover{spare: spare}).run(dir, name)
 }
 
-// Spare says of an entry whether it is to stay. dir is the handle of its folder, and the first element of its path is the
-// name given to RemoveExcept. It is not asked about what is in a folder that stays; its error ends the removal.
+// Spare reports whether an entry is to stay. dir is the handle of its folder; the first element of path is the name
+// given to RemoveExcept. Spare is not called for entries below a folder that stays. Its error ends the removal.
 type Spare func(dir int, path string, st *fsat.Stat) (bool, error)
 
-// WouldRemove says what RemoveExcept would return, and changes nothing. Directories that it may not read are taken to
-// hold nothing to be spared.
+// WouldRemove returns what RemoveExcept would return, without changing anything. It assumes that directories it cannot
+// read have no entry to be spared.
 func WouldRemove(dir int, name string, spare Spare) (all bool, err error) {
 	return (&remover{spare: spare, dry: true}).run(dir, name)
 }
@@ -63,7 +65,7 @@ func (rm *remover) run(dir int, name string) (all bool, err error) {
 	return !rm.kept, nil
 }
 
-// remover is on its way through a tree. Only the directory being emptied, the last level, is open.
+// remover is the state of one removal. Only the directory being emptied, the last level, is open.
 type remover struct {
 	buf    []byte
 	levels []level
@@ -71,7 +73,7 @@ type remover struct {
 	dev    uint64 // of the file system that holds the tree
 	spare  Spare
 	dry    bool // change nothing
-	kept   bool // of what was asked for, or something in it
+	kept   bool // the entry itself, or an entry below it, was spared
 	full   fullDisk
 }
 
@@ -89,7 +91,7 @@ func (rm *remover) close() error {
 	return fsat.Close(rm.fd)
 }
 
-// path is where the remover is, for people.
+// path returns the current path, for people.
 func (rm *remover) path(name string) string {
 	var b strings.Builder
 	for i := range rm.levels {
@@ -102,7 +104,7 @@ func (rm *remover) failed(op, name string, err error) error {
 	return &fs.PathError{Op: op, Path: rm.path(name), Err: err}
 }
 
-// step removes one name of the directory at hand, goes down into it, or ends the directory.
+// step removes one name of the current directory, goes down into it, or leaves the directory.
 func (rm *remover) step(top int) error {
 	l := &rm.levels[len(rm.levels)-1]
 	if len(l.left) == 0 {
@@ -113,7 +115,7 @@ func (rm *remover) step(top int) error {
 	return rm.remove(rm.fd, next)
 }
 
-// remove removes one name, or goes down into it.
+// remove removes one name if it is not a directory, and otherwise goes down into it.
 func (rm *remover) remove(dir int, e fsat.DirEntry) error {
 	if rm.spare != nil && e.Type != fsat.Directory {
 		var st fsat.Stat
@@ -143,7 +145,7 @@ func (rm *remover) remove(dir int, e fsat.DirEntry) error {
 	return rm.enter(dir, e.Name)
 }
 
-// stays asks whether an entry is to stay, and notes it if so.
+// stays asks whether an entry is to stay, and records the answer.
 func (rm *remover) stays(dir int, name string, st *fsat.Stat) (bool, error) {
 	stays, err := rm.spare(dir, rm.path(name), st)
 	if err != nil {
@@ -155,7 +157,7 @@ func (rm *remover) stays(dir int, name string, st *fsat.Stat) (bool, error) {
 	return stays, nil
 }
 
-// keep notes that the directory being emptied has something that stays.
+// keep records that an entry of the current directory stays.
 func (rm *remover) keep() {
 	if n := len(rm.levels); n > 0 {
 		rm.levels[n-1].kept = true
@@ -164,7 +166,7 @@ func (rm *remover) keep() {
 	}
 }
 
-// unlink removes a name that is not a directory. It is not done if it is one.
+// unlink removes a name; done is false if it is a directory.
 func unlink(dir int, name string, full *fullDisk) (done bool, err error) {
 	err = full.try(dir, func() error { return fsat.Unlink(dir, name) })
 	if err == nil || fsat.IsGone(err) {
@@ -220,7 +222,7 @@ func (rm *remover) enter(dir int, name string) error {
 	return nil
 }
 
-// open opens a directory that was looked at before. Only a dry run leaves its mode alone.
+// open opens a directory whose stat data are known. Only a dry run leaves its mode alone.
 func (rm *remover) open(dir int, name string, at *fsat.Stat) (int, error) {
 	check := func(st *fsat.Stat) error {
 		if !st.SameFile(at) {
@@ -245,8 +247,8 @@ func (rm *remover) open(dir int, name string, at *fsat.Stat) (int, error) {
 	return fd, nil
 }
 
-// openFully opens a directory, if check does not object to what it is, and gives its owner every permission if that is
-// needed to empty it.
+// openFully opens a directory unless check fails for its stat data, and gives its owner every permission if emptying
+// it needs that.
 func openFully(dir int, name string, check func(*fsat.Stat) error) (int, error) {
 	var st fsat.Stat
 	fd, err := fsat.OpenDir(dir, name)
@@ -255,7 +257,7 @@ func openFully(dir int, name string, check func(*fsat.Stat) error) (int, error) 
 			err = check(&st)
 		}
 		if err == nil && st.Mode&0o700 != 0o700 {
-			if err = fsat.Chmod(fd, 0o700); fsat.IsRefused(err) { // then removing will say so, if it matters
+			if err = fsat.Chmod(fd, 0o700); fsat.IsRefused(err) { // removing a name reports the error, if the permission matters
 				err = nil
 			}
 		}
@@ -270,7 +272,7 @@ func openFully(dir int, name string, check func(*fsat.Stat) error) (int, error) 
 	return openLocked(dir, name, check)
 }
 
-// openLocked opens a directory that its owner may not open, as the owner.
+// openLocked opens a directory whose mode denies its owner access, after changing the mode.
 func openLocked(dir int, name string, check func(*fsat.Stat) error) (int, error) {
 	var st, now fsat.Stat
 	node, err := fsat.OpenNode(dir, name)
@@ -298,7 +300,7 @@ func openLocked(dir int, name string, check func(*fsat.Stat) error) (int, error)
 	return fd, nil
 }
 
-// leave removes the directory that has been emptied, from the one above.
+// leave removes the emptied directory from the directory above.
 func (rm *remover) leave(top int) error {
 	l := rm.levels[len(rm.levels)-1]
 	above := top

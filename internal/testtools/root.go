@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// The capabilities that the tests for root make use of, by their numbers in capabilities(7).
+// The capabilities that the tests for root use, by their numbers in capabilities(7).
 var capabilities = []struct {
 	name   string
 	number int
@@ -17,8 +17,8 @@ var capabilities = []struct {
 	{"CAP_SYS_ADMIN", 21}, {"CAP_MKNOD", 27}, {"CAP_LEASE", 28}, {"CAP_SETFCAP", 31},
 }
 
-// NotRoot says in what the process falls short of a root that may do everything: with all capabilities, and in no user
-// namespace. It is empty for such a root.
+// NotRoot returns the difference between this process and a root with all capabilities, outside of any user namespace.
+// It is empty for such a root.
 var NotRoot = sync.OnceValue(func() string {
 	if os.Geteuid() != 0 {
 		return "needs root"
@@ -40,12 +40,12 @@ var NotRoot = sync.OnceValue(func() string {
 	return ""
 })
 
-// MayDoAll tells whether the permissions of files do not bind the process.
+// MayDoAll reports whether the process may ignore the permissions of files.
 func MayDoAll() bool { return effective()>>dacOverride&1 != 0 }
 
 const dacOverride = 1
 
-// effective are the capabilities that the process has. Where there are none, none is what it has.
+// effective returns the effective capabilities of the process; none on a system without capabilities.
 var effective = sync.OnceValue(func() (bits uint64) {
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {

@@ -1,16 +1,17 @@
-// Package testtools knows what tests may find missing on a machine: the programs that they compare with or build their
-// cases by, with the Debian packages that hold them, and the rights of root. A test asks by testtree.Need and
-// testtree.NeedRoot; the check of the project looks for all of it before it begins. It needs nothing but Go's own library.
+// Package testtools lists the tools that tests may miss on a machine: the programs that they compare with or build
+// their cases by, with the Debian packages of these programs, and the rights of root. A test asks by testtree.Need and
+// testtree.NeedRoot; the check of the project looks for all tools before it begins. The package needs only Go's
+// standard library.
 package testtools
 
-// A Tool is a program that not every machine has.
+// A Tool is a program that some machines lack.
 type Tool struct {
 	Program string
 	Package string // of Debian and Ubuntu
 	Root    bool   // used only by tests that need root
 }
 
-// All are the tools that tests ask for, in the order of their names.
+// All lists the tools that tests ask for, in the order of their names.
 var All = []Tool{
 	{"b3sum", "b3sum", false},
 	{"bash", "bash", false},
@@ -44,10 +45,10 @@ var All = []Tool{
 	{"zstd", "zstd", false},
 }
 
-// Needed is the reason for which a test is skipped that lacks the tool.
+// Needed returns the reason for skipping a test on a machine without the tool.
 func (tool Tool) Needed() string { return "needs " + tool.Program + " (package " + tool.Package + ")" }
 
-// Find gives the tool of a name.
+// Find returns the tool of that name.
 func Find(program string) (Tool, bool) {
 	for _, tool := range All {
 		if tool.Program == program {

@@ -1,13 +1,15 @@
 // Package walk runs the work on a tree of directories on several workers, children before parents.
 //
 // A directory has a number of items. Workers take its items in chunks, which spreads one huge directory over all of
-// them, and the items that turn out to be directories become the next directories. The deepest directory comes first,
-// so that what is under way stays within the depth of the tree and not its breadth. When everything in and below a
-// directory is done, it is left: each directory after all of its children.
+// them; items that turn out to be directories become the next directories. The deepest directory comes first, so that
+// the number of directories under way is bounded by the depth of the tree, not by its breadth. When everything in and
+// below a directory is done, it is left: each directory after all of its children.
 //
-// Memory: one node for each directory that was entered and not yet left. On each level of the tree there are at most as
-// many of them as workers: a worker enters a further directory of a level only when, in or below each of those under
-// way there, another worker is busy and nothing is left to take.
+// Memory: one node for each directory that was entered and not yet left. On each level of the tree there are at most
+// as many such nodes as workers: a worker enters a further directory of a level only when, in or below each of those
+// under way there, another worker is busy and no work is left to take.
+//
+// The package knows nothing of files; the work on items is in the functions of a [Tree].
 package walk
 
 import (
@@ -20,13 +22,13 @@ import (
 // directory of large files is spread.
 const chunk = 32
 
-// A Tree is what Run needs to know about directories of type D. The functions are called from several workers at
-// once, but Leave is called once for each directory, when nothing else uses it. An error from any of them ends the run.
+// A Tree is the set of functions by which Run works on directories of type D. Several workers call them at once, but
+// Leave is called once for each directory, when no worker uses it any more. An error from any of them ends the run.
 type Tree[D any] struct {
-	// Items does the work on items from to to-1 of a directory and returns those to descend into, in order.
+	// Items does the work on items from to to-1 of a directory and returns the items to descend into, in order.
 	Items func(worker int, dir D, from, to int) (descend []int, err error)
-	// Enter starts an item of a directory that Items wanted to descend into, and says how many items it has.
-	// ok is false if it cannot be entered; that is not an error of the run.
+	// Enter starts an item of a directory that Items wanted to descend into, and returns the number of its items. ok
+	// is false if it cannot be entered, which does not end the run.
 	Enter func(worker int, parent D, item int) (dir D, items int, ok bool, err error)
 	// Leave ends a directory.
 	Leave func(worker int, dir D) error
@@ -38,7 +40,7 @@ type node[D any] struct {
 	depth    int // 0: the root
 	items    int
 	next     int   // first item no worker has taken
-	descend  []int // directories nobody has entered yet are those from entered on
+	descend  []int // directories to enter; the first entered of them have been
 	entered  int
 	busy     int // chunks and children under way
 	chunks   int // the chunks among them
@@ -52,13 +54,13 @@ type walker[D any] struct {
 	tree  Tree[D]
 	mu    sync.Mutex
 	wake  sync.Cond
-	stack []*node[D] // directories with something to take: the deepest last, of several the most recent
+	stack []*node[D] // directories with work to take: the deepest last, of several the most recent
 	live  int        // directories entered and not left
 	err   error
 }
 
-// Run works through the tree below root, which has been entered already, and leaves root last. It stops early when
-// ctx ends or a function of the tree fails, and returns that error; directories that were not left by then never are.
+// Run works through the tree below root, which has been entered already, and leaves root last. It stops early if ctx
+// ends or a function of the tree fails, and returns that error; directories not left by then are never left.
 func Run[D any](ctx context.Context, workers int, root D, items int, tree Tree[D]) error {
 	w := &walker[D]{tree: tree}
 	w.wake.L = &w.mu
@@ -90,8 +92,8 @@ func (w *walker[D]) fail(err error) {
 	w.wake.Broadcast()
 }
 
-// push puts a directory above all that are not deeper. Being the most recent is not enough: a directory whose items took
-// long would come before those that were entered further down meanwhile, and all of them would stay under way.
+// push puts a directory above all that are not deeper. Order by time alone would not do: a directory whose items took
+// long would come before directories entered further down meanwhile, and all of them would stay under way.
 func (w *walker[D]) push(n *node[D]) {
 	n.onStack = true
 	at := len(w.stack)
@@ -144,8 +146,8 @@ func (w *walker[D]) claim() (n *node[D], from, to, child int, ok bool) {
 	}
 }
 
-// choose gives the deepest directory with something to take. One whose items nobody else is working on comes first:
-// a file system lets only one at a time change a directory, so two workers in one mostly wait for each other.
+// choose returns the deepest directory with work to take. A directory whose items no other worker has comes first: a
+// file system lets only one at a time change a directory, so two workers in one mostly wait for each other.
 func (w *walker[D]) choose() *node[D] {
 	for len(w.stack) > 0 && !w.stack[len(w.stack)-1].claimable() {
 		w.stack[len(w.stack)-1].onStack = false

@@ -1,5 +1,7 @@
-// Package folders keeps folders open that are asked for again and again and in no order: those opened last. How a folder
-// is opened is up to its user, who names it by a path, or by a value of its own.
+// Package folders keeps recently opened folders open, for callers who ask for folders again and again and in any
+// order. The caller opens a folder, and identifies it by a path or by a value of its own.
+//
+// A Cache closes the folder opened first, not the folder used least lately, when it has too many.
 package folders
 
 import (
@@ -9,21 +11,21 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// usual is how many folders a Cache keeps open if its user does not say.
+// usual is the number of folders that a Cache keeps open by default.
 const usual = 32
 
-// Cache keeps folders open. Open and Most are set before it is used.
+// Cache keeps folders open. Open and Most are set before the first use.
 type Cache[K comparable] struct {
 	Open func(key K) (int, error)
 	Most int // folders open at a time; 0: 32
 
 	mu    sync.Mutex
 	open  map[K]int
-	order []K // of the folders in open, the one opened first in front
+	order []K // of the folders in open, the first opened in front
 }
 
-// In calls do with a folder, which stays open until do returns. Several goroutines may call it at once; one after the
-// other has its turn.
+// In calls do with a folder, which stays open until do returns. Several goroutines may call In at once; the calls of
+// do follow one another.
 func (c *Cache[K]) In(key K, do func(fd int) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -34,7 +36,7 @@ func (c *Cache[K]) In(key K, do func(fd int) error) error {
 	return do(fd)
 }
 
-// Get gives a folder that stays open until the next call, for a cache that one goroutine alone uses.
+// Get returns a folder that stays open until the next call. It is for a cache used by a single goroutine.
 func (c *Cache[K]) Get(key K) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

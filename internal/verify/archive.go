@@ -12,7 +12,8 @@ import (
 	"snapcopy/internal/archive"
 )
 
-// wholeArchive checks what belongs to no single snapshot.
+// wholeArchive checks the archive as a whole: catalogs and snapshots without one another, findings, latest, and the
+// index.
 func (v *verifier) wholeArchive() error {
 	v.name = ""
 	lost, err := v.archive.WithoutCatalog()

@@ -7,9 +7,9 @@ import (
 	"snapcopy/index"
 )
 
-// readContents remembers which stored files were read and found right, so that each is read once, whatever names it has
-// and in how many snapshots. For each it keeps 16 bits of the content's hash: a name that was linked to a stored file
-// with another content is not taken for sound. Memory: two bytes a stored file.
+// readContents remembers the stored files whose content was read and found sound, so that each is read once, whatever
+// names it has and in how many snapshots. For each it keeps 16 bits of the content's hash, so that a name linked to a
+// stored file with another content is not taken for sound. Memory: two bytes a stored file.
 type readContents struct {
 	mu    sync.Mutex
 	pages map[uint64]*[64]uint16   // by inode number / 64; 0: not known to be sound
@@ -20,8 +20,8 @@ func (c *readContents) init() {
 	c.pages, c.busy = make(map[uint64]*[64]uint16), make(map[uint64]chan struct{})
 }
 
-// begin reports whether the stored file has to be read to know that its content has the given hash. If so, the caller
-// reads it and calls end. While another worker reads it, begin waits.
+// begin reports whether the stored file must be read to know that its content has the given hash. If so, the caller
+// reads it and calls end. While another worker reads the file, begin waits.
 func (c *readContents) begin(ino uint64, hash *index.Hash) bool {
 	for {
 		c.mu.Lock()
@@ -40,7 +40,7 @@ func (c *readContents) begin(ino uint64, hash *index.Hash) bool {
 	}
 }
 
-// end notes the outcome of reading a stored file.
+// end records the outcome of reading a stored file.
 func (c *readContents) end(ino uint64, hash *index.Hash, sound bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

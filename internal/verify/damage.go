@@ -7,10 +7,10 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// ErrDamage is what every finding of Run wraps.
+// ErrDamage is wrapped by every Damage.Err that proves damage. A Damage without it could not be looked at.
 var ErrDamage = errors.New("damage")
 
-// damageError is what is wrong with one entry. It wraps ErrDamage.
+// damageError is damage of one entry. It wraps ErrDamage.
 type damageError struct{ cause error }
 
 func (d *damageError) Error() string { return ErrDamage.Error() + ": " + d.cause.Error() }
@@ -19,7 +19,7 @@ func (d *damageError) Unwrap() []error { return []error{ErrDamage, d.cause} }
 
 func damagef(format string, args ...any) error { return &damageError{fmt.Errorf(format, args...)} }
 
-// joinDamage makes one error of several of one entry.
+// joinDamage joins several damages of one entry into one error.
 func joinDamage(list []error) error {
 	joined := list[0]
 	for _, err := range list[1:] {
@@ -32,8 +32,8 @@ func joinDamage(list []error) error {
 	return joined
 }
 
-// lookFailed says that something could not be looked at. That it is not there, or of another type, is damage, and so is
-// what a disk says that cannot read it. All else says nothing about what is stored: it may be found sound next time.
+// lookFailed turns the failure of a call on an entry into a finding. A missing entry, an entry of another type and a
+// failing disk are damage. Any other error proves nothing about the stored data: the next run may find it sound.
 func lookFailed(op string, err error) error {
 	switch {
 	case fsat.IsGone(err):

@@ -12,7 +12,7 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// dir is a directory being verified.
+// dir is a folder being verified.
 type dir struct {
 	tree.Folder
 	entry   index.Entry
@@ -41,8 +41,8 @@ func (v *verifier) enter(id int, parent *dir, item int) (d *dir, items int, ok b
 
 func (v *verifier) leave(_ int, d *dir) error { return d.Leave() }
 
-// closedDir settles a directory that cannot be opened. One that could not be listed in the source either has nothing
-// recorded in it, so that only the directory itself is compared.
+// closedDir reports a folder that cannot be opened. If it could not be listed in the source either, the catalog has no
+// entries of it, and only the folder itself is compared.
 func (v *verifier) closedDir(above int, d *dir, cause error) {
 	var st fsat.Stat
 	if d.entry.Flags&index.Unread == 0 || !errors.Is(cause, fs.ErrPermission) {
@@ -54,10 +54,10 @@ func (v *verifier) closedDir(above int, d *dir, cause error) {
 	}
 }
 
-// strangers gives the listed names that the catalog does not have. One that is only another spelling of an entry's name
-// is none: then the file system finds the entry's file under its own name, and does not list that.
+// strangers returns the listed names that are not in the catalog. A different spelling of an entry's name is no
+// stranger: the file system then finds the entry's file under the recorded name, but does not list that name.
 func (v *verifier) strangers(d *dir, list []fsat.DirEntry) (names []string) {
-	var respelt map[uint64]bool // inode numbers of the entries that are not listed and found all the same
+	var respelt map[uint64]bool // inode numbers of the entries found although not listed
 	for _, listed := range list {
 		_, found := slices.BinarySearchFunc(d.entries, listed.Name, func(e index.Entry, n string) int {
 			return strings.Compare(e.Name, n)

@@ -8,7 +8,7 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// compare compares what the file system says of an entry with what was recorded, as far as the mirror could hold it.
+// compare compares the stat data of an entry with its record, except for the fields that the mirror could not store.
 func (v *verifier) compare(e *index.Entry, st *fsat.Stat) error {
 	if wrong := tree.Differences(e, st); len(wrong) > 0 {
 		return damagef("%s", strings.Join(wrong, "; "))
@@ -16,14 +16,15 @@ func (v *verifier) compare(e *index.Entry, st *fsat.Stat) error {
 	return nil
 }
 
-// groupKey is a link group, or a part of one that could not be kept together: then its stored file tells the parts apart.
+// groupKey identifies a link group, or, if the mirror could not keep the group together, the part of it with one
+// stored file.
 type groupKey struct {
 	device uint32
 	ino    uint64
 	part   uint64
 }
 
-// compareLinks makes sure that names share a stored file exactly if they did in the source.
+// compareLinks checks that names share a stored file exactly if they were hard links of one another in the source.
 func (v *verifier) compareLinks(e *index.Entry, st *fsat.Stat) error {
 	if e.Type != index.File && !e.Linked() {
 		return nil // unchanged symbolic links and special files share inodes across snapshots only
@@ -53,7 +54,7 @@ func (v *verifier) compareLinks(e *index.Entry, st *fsat.Stat) error {
 	return nil
 }
 
-// compareXattrs compares extended attributes.
+// compareXattrs compares extended attributes with the catalog.
 func (v *verifier) compareXattrs(e *index.Entry, read func() ([]fsat.Xattr, error)) error {
 	if e.Flags&index.XattrsNotHeld != 0 {
 		return nil

@@ -20,38 +20,38 @@ import (
 	"snapcopy/internal/workers"
 )
 
-// Options are the choices for Run.
+// Options are the options of Run.
 type Options struct {
 	Threads      int
 	MetadataOnly bool              // do not read contents
 	Progress     *archive.Progress // nil: nobody is watching
-	// Damage, if set, is told of each finding, one call at a time.
+	// Damage, if set, is called with each finding, one call at a time.
 	Damage func(Damage)
 }
 
-// Damage is something that is not as it was stored. Path is empty for what concerns a whole snapshot or the archive.
+// Damage is a finding. Path is empty if it concerns a whole snapshot or the archive. Err wraps ErrDamage, or
+// index.ErrDamaged for a catalog or the index, if the finding proves damage; otherwise the entry could not be looked
+// at.
 type Damage struct {
 	Snapshot string
 	Path     string
 	Err      error
 }
 
-// Report says what was looked at. Stored files that several snapshots share are read once.
+// Report has the figures of a Run. A stored file that several snapshots share is read once.
 type Report struct {
 	Snapshots  uint64
-	Files      uint64 // names looked at, directories not counted
+	Files      uint64 // names looked at, folders not counted
 	Dirs       uint64
 	FilesRead  uint64
 	BytesRead  uint64
 	Damaged    uint64
-	Unreadable uint64 // could not be looked at: no permission, no memory, a dead mount
-	Forgotten  uint64 // gone already by a ForgetPath that is not finished, but in the catalog
+	Unreadable uint64 // entries not looked at: no permission, no memory, a dead mount
+	Forgotten  uint64 // entries in a catalog that an unfinished ForgetPath has removed already
 }
 
-// Run compares snapshots with their catalogs: every entry has to be there with the recorded type, metadata, extended
-// attributes and links, nothing else may be, and every content has to have the recorded hash. It checks the catalogs
-// and the content-hash index themselves, too. Nothing is changed, not even access times where that can be helped.
-// Findings are told and counted; an error means that the check could not be carried out.
+// Run compares snapshots with their catalogs, as the package comment describes, and passes each finding to opt.Damage.
+// An error means that the check itself could not be carried out; the report then covers the part done so far.
 func Run(ctx context.Context, a *archive.Archive, snapshots []archive.Snapshot, opt Options) (*Report, error) {
 	if opt.Progress == nil {
 		opt.Progress = new(archive.Progress)
@@ -63,7 +63,7 @@ func Run(ctx context.Context, a *archive.Archive, snapshots []archive.Snapshot, 
 	v := &verifier{ctx: ctx, archive: a, opt: opt, root: os.Geteuid() == 0, workers: newWorkers(workers.Number(opt.Threads), opt.Progress)}
 	v.read.init()
 	v.expect(snapshots)
-	v.forgetting, _, _ = a.Forgetting() // what is wrong with its note is told with the archive's findings
+	v.forgetting, _, _ = a.Forgetting() // the archive's findings report an unreadable note
 	for _, s := range slices.Backward(snapshots) {
 		if err := v.snapshot(s); err != nil {
 			return &v.report, err
@@ -81,7 +81,7 @@ type verifier struct {
 	root    bool
 	workers []worker
 
-	forgetting string // the path of a ForgetPath that is not finished, or ""
+	forgetting string // the path of an unfinished ForgetPath, or ""
 
 	name    string         // of the snapshot being verified
 	catalog *index.Catalog // of it
@@ -98,7 +98,7 @@ func (v *verifier) expect(snapshots []archive.Snapshot) {
 	for _, s := range snapshots {
 		c, err := s.OpenCatalog()
 		if err != nil {
-			continue // told of when its turn comes
+			continue // snapshot reports the error
 		}
 		counts := c.Summary().Counts
 		files += counts.Files
@@ -126,12 +126,12 @@ func (v *verifier) damage(path string, err error) {
 	}
 }
 
-// isForgotten reports what a ForgetPath that was cut short has to take away: that it is gone already is no damage.
+// isForgotten reports whether an unfinished ForgetPath removes the path. A missing entry is then no damage.
 func (v *verifier) isForgotten(path string) bool {
 	return v.forgetting != "" && (path == v.forgetting || strings.HasPrefix(path, v.forgetting+"/"))
 }
 
-// findings tells what is wrong with one entry: all damage as one finding, and beside it what could not be looked at.
+// findings reports the errors of one entry: all damage as one finding, and every failure to look as its own.
 func (v *verifier) findings(path string, wrong ...error) {
 	var damage []error
 	for _, err := range wrong {
@@ -159,7 +159,7 @@ func (v *verifier) snapshot(s archive.Snapshot) (err error) {
 		defer func() { err = errors.Join(err, hold.Release()) }()
 	}
 	v.report.Snapshots++
-	c, err := index.Open(s.Catalog) // says what kept it from being held; whose it is comes later
+	c, err := index.Open(s.Catalog) // its error says why the snapshot could not be held; the name is compared below
 	if err == nil {
 		if err = c.Check(v.ctx); err != nil {
 			err = errors.Join(err, c.Close())
@@ -201,7 +201,7 @@ func (v *verifier) tree() error {
 	return errors.Join(err, v.dirs.CloseAll())
 }
 
-// list loads a directory's entries from the catalog, and compares the directory itself and its listing with them.
+// list loads a folder's entries from the catalog, and compares the folder itself and its listing with them.
 func (v *verifier) list(w *worker, d *dir) error {
 	rec, err := v.catalog.ReadDir(d.entry.Child)
 	if err != nil {
@@ -273,8 +273,8 @@ func (v *verifier) items(id int, d *dir, from, to int) (descend []int, err error
 	return descend, nil
 }
 
-// entry verifies one entry that is not a directory, and says whether its content was read. What is wrong with its metadata
-// does not keep it from being read.
+// entry verifies one entry that is not a folder, and reports whether its content was read. Wrong metadata do not keep
+// the content from being read.
 func (v *verifier) entry(w *worker, dir int, e *index.Entry) (read bool, wrong []error) {
 	note := func(err error) {
 		if err != nil {

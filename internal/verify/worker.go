@@ -11,7 +11,7 @@ const (
 	listBuffer = 64 << 10
 )
 
-// worker is what one worker of the walk has to itself.
+// worker is the state of one worker of the walk.
 type worker struct {
 	copier       filecopy.Copier
 	list         []byte // for reading folders

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Each calls do for 0 to n-1, on so many goroutines, and returns the first error. After an error, or when ctx ends, do is
-// not called any more, and the context that it was given ends, too.
+// Each calls do for 0 to n-1, on the given number of goroutines, and returns the first error. After an error, or when
+// ctx ends, Each starts no further call, and the context passed to the running calls ends, too.
 func Each(ctx context.Context, goroutines, n int, do func(ctx context.Context, i int) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	var next atomic.Int64

@@ -1,4 +1,5 @@
-// Package workers says how many goroutines do work that consists of system calls, and has them do it.
+// Package workers runs independent pieces of work, most of which is system calls, on a number of goroutines, and
+// chooses that number.
 package workers
 
 import (
@@ -9,8 +10,8 @@ import (
 // processors is taken before Spare changes it.
 var processors = runtime.GOMAXPROCS(0)
 
-// Number is the number of workers if wanted is not positive: one for each processor, at least 2 (so that one can wait for
-// the disk) and at most 16.
+// Number returns wanted if it is positive, and otherwise one worker for each processor, at least 2 (so that one can
+// wait for the disk) and at most 16.
 func Number(wanted int) int {
 	if wanted > 0 {
 		return wanted
@@ -18,12 +19,12 @@ func Number(wanted int) int {
 	return min(max(processors, 2), 16)
 }
 
-// Spare lets the process run more goroutines than there are workers, for the whole of its life.
+// Spare lets the process run more goroutines than there are workers, for the rest of its life.
 //
-// When each of them is in a system call, Go's scheduler (retake in runtime/proc.go) takes the place of any call that lasts
-// more than some 20 microseconds and gives it to another thread, which has nothing to do. While a place is idle it does
-// not. On 2 processors a tree of small files is restored in 15 % less time for that. GOMAXPROCS in the environment is
-// left to say otherwise.
+// If every goroutine is in a system call, Go's scheduler (retake in runtime/proc.go) takes the processor (P) of each
+// call that lasts more than some 20 microseconds and hands it to another thread, which has no work. It leaves the
+// calls alone while a P is idle. With spare ones, 2 processors restore a tree of small files in 15 % less time. Spare
+// respects GOMAXPROCS in the environment.
 func Spare() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(max(processors, 2*Number(0)))

@@ -11,23 +11,23 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// dir is a directory of the snapshot that is being written. The top is the snapshot's root; if only some paths are
-// wanted, there is one base below it for each path: the folder of the snapshot that holds the path, by its whole path.
+// dir is a folder of the snapshot being written. The top is the snapshot's root. If only some paths are selected, each
+// has a base below the top: the folder of the snapshot that contains the path.
 type dir struct {
 	tree.Folder
 	entry index.Entry // of a base: none
 }
 
-// The trees of the walk: the snapshot, and the archive, which has only paths: its members' names.
+// The trees of the walk: the snapshot, and the tar archive, which consists only of paths, the names of its members.
 const (
 	stored = iota
 	member
 )
 
-// member is the name in the archive of an entry of d.
+// member returns the member name of an entry of d.
 func (d *dir) member(name string) string { return index.Join(d.ownMember(), name) }
 
-// ownMember is the name in the archive of d itself.
+// ownMember returns the member name of d itself.
 func (d *dir) ownMember() string { return d.PathIn(member) }
 
 // start opens the root of the snapshot.
@@ -43,11 +43,11 @@ func (t *run) start() error {
 	return nil
 }
 
-// selection writes one path.
+// selection writes one selected path.
 func (t *run) selection(s *tree.Selection) error {
 	base := new(dir)
 	base.BeginBase(&t.top.Folder, s.Folder, "")
-	_ = base.Open(stored) // told of what has its content there
+	_ = base.Open(stored) // an entry whose content is stored there reports the error
 	if err := base.Enter(); err != nil {
 		return err
 	}
@@ -55,8 +55,8 @@ func (t *run) selection(s *tree.Selection) error {
 	return errors.Join(err, base.Leave())
 }
 
-// whole writes the snapshot. The root comes once more at the end: bsdtar gives a folder that exists its time at once,
-// and what is then put into it changes that.
+// whole writes the snapshot. The root comes once more at the end: bsdtar sets the time of an existing folder at once,
+// and extracting entries into the folder changes it again.
 func (t *run) whole() error {
 	root := t.top.entry
 	rec, err := t.from.Catalog.ReadDir(root.Child)
@@ -97,7 +97,7 @@ func (t *run) entry(d *dir, e *index.Entry) error {
 	return errors.Join(err, d.Release())
 }
 
-// leaf writes an entry of an open directory that is not a directory.
+// leaf writes an entry of an open folder, other than a folder.
 func (t *run) leaf(d *dir, e *index.Entry) error {
 	if e.Linked() {
 		return t.linked(d, e)
@@ -109,7 +109,7 @@ func (t *run) leaf(d *dir, e *index.Entry) error {
 	return nil
 }
 
-// folder writes a directory and everything in it.
+// folder writes a folder and everything in it.
 func (t *run) folder(parent *dir, e *index.Entry) error {
 	d, err := t.enter(parent, e)
 	if err != nil {
@@ -130,19 +130,19 @@ func (t *run) folder(parent *dir, e *index.Entry) error {
 	return errors.Join(err, d.Leave())
 }
 
-// enter opens a directory. Afterwards only d is in use: how deep it is does not matter.
+// enter opens a folder. Afterwards only d is in use, so the depth of the tree does not matter.
 func (t *run) enter(parent *dir, e *index.Entry) (d *dir, err error) {
 	if err := parent.Acquire(); err != nil {
 		return nil, err
 	}
 	d = &dir{entry: *e}
-	d.entry.Name = strings.Clone(e.Name) // the record need not stay in memory for it
+	d.entry.Name = strings.Clone(e.Name) // do not keep the record in memory for the name
 	d.Begin(&parent.Folder, d.entry.Name)
-	_ = d.Open(stored) // told of what has its content there
+	_ = d.Open(stored) // an entry whose content is stored there reports the error
 	return d, errors.Join(d.Enter(), parent.Release())
 }
 
-// entries writes what is in a directory.
+// entries writes the entries of a folder.
 func (t *run) entries(d *dir, rec *index.Record) error {
 	var e index.Entry
 	for cursor := rec.Cursor(); cursor.Next(&e); {

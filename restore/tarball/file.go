@@ -12,16 +12,16 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// errUnsteady ends the archive: the beginning of the content is in it already.
+// errUnsteady ends the archive: it contains the beginning of the content already.
 var errUnsteady = errors.New("it was right, and when it was read again it was not")
 
-// kinds are the kinds of entries that are made by the catalog alone. Sockets have none.
+// kinds are the types of entries that need no content. Tar has no member for sockets.
 var kinds = map[index.Type]pax.Kind{
 	index.Symlink: pax.Symlink, index.Fifo: pax.Fifo, index.CharDevice: pax.CharDevice,
 	index.BlockDevice: pax.BlockDevice,
 }
 
-// make writes an entry with all it has.
+// make writes an entry with its content and metadata.
 func (t *run) make(d *dir, e *index.Entry) error {
 	if e.Type == index.File {
 		return t.file(d, e)
@@ -33,10 +33,10 @@ func (t *run) make(d *dir, e *index.Entry) error {
 	return t.begin(d.member(e.Name), e, &pax.Header{Kind: kind, Target: e.Target, Major: e.Major, Minor: e.Minor})
 }
 
-// maxRanges bounds the memory that the pieces of one file take: 16 bytes each.
+// maxRanges bounds the memory for the ranges of one file: 16 bytes each.
 const maxRanges = 1 << 20
 
-// file writes a regular file. Its header is written when the content is known to be right.
+// file writes a regular file. It writes the header only when the content is known to have the catalog's hash.
 func (t *run) file(d *dir, e *index.Entry) (err error) {
 	src, st, err := tree.OpenStored(d.FD(stored), d.Lost(stored), e)
 	if err != nil {
@@ -83,8 +83,8 @@ func (t *run) fileAtOnce(d *dir, e *index.Entry, h *pax.Header, src int) error {
 	return written(err)
 }
 
-// fileTwice writes a file after it was read once to see whether it is right. What is read the second time is hashed
-// again: a disk may give another answer.
+// fileTwice reads a file once to check its hash and a second time to write it. The second read is hashed again: a disk
+// may return other bytes.
 func (t *run) fileTwice(d *dir, e *index.Entry, h *pax.Header, src int) error {
 	t.copier.Tick = nil
 	if err := t.read(io.Discard, e, h, src); err != nil {
@@ -109,7 +109,7 @@ func (t *run) fileTwice(d *dir, e *index.Entry, h *pax.Header, src int) error {
 
 func (t *run) tick(n int) { t.opt.Progress.Bytes.Add(uint64(n)) }
 
-// read passes the content on, the last piece of it only if all of it is right.
+// read writes the content to to, the last piece only if the whole has the catalog's hash.
 func (t *run) read(to io.Writer, e *index.Entry, h *pax.Header, src int) error {
 	err := t.copier.Send(t.ctx, to, src, h.Size, h.Data, e.Hash)
 	var write *filecopy.WriteError
@@ -122,7 +122,7 @@ func (t *run) read(to io.Writer, e *index.Entry, h *pax.Header, src int) error {
 	return tree.StoredError(fmt.Errorf("read: %w", err))
 }
 
-// written marks an error of the archive as such; that it cannot hold a member is none.
+// written marks an error of the output stream as a WriteError. A member that tar cannot express is no such error.
 func written(err error) error {
 	if err == nil || errors.Is(err, ErrNotInTar) {
 		return err

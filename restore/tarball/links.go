@@ -9,25 +9,25 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// group is an inode of the source that has several names, while some of them are still to come.
+// group is an inode of the source with several names, of which some are still to come.
 type group struct {
 	left int64  // names not seen yet
-	name string // member that has the content; "": none yet
-	bad  uint64 // a stored inode with damaged content, which need not be read again; 0: none
+	name string // member with the content; "": none yet
+	bad  uint64 // stored inode with damaged content, not to be read again; 0: none
 	late []lateName
 }
 
-// lateName is a name whose stored file is damaged; another name of the group may be stored elsewhere.
+// lateName is a name whose stored file is damaged. Another name of the group may be stored in another file.
 type lateName struct {
 	dir   *dir
 	entry index.Entry
 	err   error
 }
 
-// maxLateNames bounds the names kept in all groups; the ones beyond it fail at once.
+// maxLateNames bounds the late names of all groups; further ones fail at once.
 const maxLateNames = 10_000
 
-// linked writes one of several names of an inode: as a link to the one written before, if there is one.
+// linked writes one of several names of an inode: as a hard link if an earlier member has the content.
 func (t *run) linked(d *dir, e *index.Entry) error {
 	key := tree.GroupKeyOf(e)
 	g := t.groups[key]
@@ -68,7 +68,7 @@ func (t *run) linked(d *dir, e *index.Entry) error {
 	return t.failed(d, e, err)
 }
 
-// link writes a further name of what the group has.
+// link writes a further name of a group as a hard link to the member with the content.
 func (t *run) link(d *dir, e *index.Entry, g *group) error {
 	if err := t.begin(d.member(e.Name), e, &pax.Header{Kind: pax.HardLink, Target: g.name}); err != nil {
 		return err
@@ -78,8 +78,8 @@ func (t *run) link(d *dir, e *index.Entry, g *group) error {
 	return nil
 }
 
-// linkLate writes the names that were waiting for content. Their folders follow once more: programs may have given
-// them their times already.
+// linkLate writes the late names of a group. Their folders follow once more, because a program may have set their
+// times already.
 func (t *run) linkLate(g *group) error {
 	for ; len(g.late) > 0; g.late = g.late[1:] {
 		n := &g.late[0]
@@ -97,7 +97,7 @@ func (t *run) linkLate(g *group) error {
 	return nil
 }
 
-// endGroup lists the names for which no content was found.
+// endGroup lists the late names of a group whose content was never found.
 func (t *run) endGroup(g *group) {
 	for i := range g.late {
 		n := &g.late[i]
@@ -107,7 +107,7 @@ func (t *run) endGroup(g *group) {
 	g.late = nil
 }
 
-// endGroups ends those of which not all names came.
+// endGroups ends the groups of which not all names came.
 func (t *run) endGroups() {
 	for _, g := range t.groups {
 		t.endGroup(g)

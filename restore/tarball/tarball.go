@@ -1,15 +1,15 @@
 // Package tarball writes a published snapshot, or some paths in it, as a tar archive in the POSIX pax format: [Write].
 //
-// Metadata come from the catalog, contents from the stored files. No byte of a file is written before its content is known
-// to have the catalog's hash, so that no archive that comes to its end holds damaged content: a damaged entry, and one for
-// which tar has no form, is left out and listed in the [Report], and everything else is written. Hard links stay links,
-// holes stay holes.
+// Metadata come from the catalog, contents from the stored files. No byte of a file is written before its content is
+// known to have the catalog's hash, so that no complete archive contains damaged content: a damaged entry, and an
+// entry that tar cannot express, is left out and listed in the [Report], and all others are written. Hard links stay
+// links, holes stay holes.
 //
-// The snapshot is only read, folder by folder through directory handles, in the order of the catalog. After an error the
-// stream ends in such a way that whoever reads it notices.
+// The snapshot is only read, folder by folder through folder handles, in the order of the catalog. After an error the
+// stream ends in such a way that every reader notices.
 //
-// Memory grows with the depth of the tree, with the largest folder, and with the number of inodes of which several names
-// are wanted and only some came so far.
+// Memory grows with the depth of the tree, with the largest folder, and with the number of inodes of which several
+// names are wanted and only some came so far.
 package tarball
 
 import (
@@ -32,49 +32,49 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// Options are the choices for one archive. The zero value is good.
+// Options are the options of Write. The zero value is a good default.
 type Options struct {
 	Zstd bool // compress the archive
-	// Exclude leaves out what it matches. nil: nothing.
+	// Exclude leaves out the entries that it matches. nil: none.
 	Exclude  *exclude.Matcher
 	Progress *tree.Progress // nil: nobody is watching
-	// Item, if set, is told what became of each entry.
+	// Item, if set, is called with the outcome of each entry.
 	Item func(tree.Item)
-	// Fault, if set, is asked before a file is read again, with "read again"; an error it returns takes the place of
-	// that. For tests.
+	// Fault, if set, is called with "read again" before a file is read a second time; its error replaces that read.
+	// For tests.
 	Fault func(step string) error
 }
 
-// Report is what a tar archive holds.
+// Report describes the contents of a tar archive.
 type Report struct {
 	Snapshot string
 
 	Files        uint64 // entries in it that are not directories
-	Dirs         uint64 // directories, without the root of the snapshot
+	Dirs         uint64 // folders, without the root of the snapshot
 	Linked       uint64 // of Files: further names of one before
 	Excluded     uint64 // names left out
 	BytesContent uint64 // of files, holes not counted
-	BytesArchive uint64 // length of the archive before it is compressed
+	BytesArchive uint64 // length of the archive before compression
 
-	// XattrsNotHeld counts entries without their extended attributes, of which there are more than a reader accepts.
+	// XattrsNotHeld counts entries without their extended attributes, which exceed the size that readers accept.
 	XattrsNotHeld uint64
-	// HolesNotHeld counts files in such small pieces that the smallest holes between them became zeros.
+	// HolesNotHeld counts files with so many ranges of data that the smallest holes between them became zeros.
 	HolesNotHeld uint64
 
-	// FailedCount is the number of entries left out: each item of Failed counts with what is below it.
+	// FailedCount is the number of entries left out: each item of Failed counts with all entries below it.
 	FailedCount uint64
-	// Damaged is how many of them the archive is to blame for: their error wraps [tree.ErrDamaged].
+	// Damaged is the number of those that are damaged in the archive: their error wraps [tree.ErrDamaged].
 	Damaged uint64
-	// NotInTar is how many of them have no form in a tar archive: their error wraps ErrNotInTar.
+	// NotInTar is the number of those that tar cannot express: their error wraps ErrNotInTar.
 	NotInTar uint64
-	// Failed names the first 1000, sorted by path.
+	// Failed has the first 1000, sorted by path.
 	Failed []tree.FailedItem
 }
 
-// ErrNotInTar says that a tar archive has no form for an entry, as for a socket.
+// ErrNotInTar reports an entry that tar cannot express, such as a socket.
 var ErrNotInTar = pax.ErrCannotHold
 
-// run is one archive under way.
+// run is the state of one Write.
 type run struct {
 	ctx    context.Context
 	from   archive.Source
@@ -89,22 +89,22 @@ type run struct {
 	groups   map[tree.GroupKey]*group
 	late     int // names kept in groups
 	copier   filecopy.Copier
-	small    bytes.Buffer // content of a file that is held in memory until it is known to be right
+	small    bytes.Buffer // content of a file, kept in memory until its hash is checked
 	xattrs   tree.XattrCache
 	failures tree.Failures
 }
 
 // Write writes a published snapshot to w as a tar archive in the POSIX pax format, in the order of the catalog: a
-// directory before what is in it. Without paths the archive holds the root itself, as ".", and all of it; otherwise
+// folder before its entries. Without paths the archive contains the root itself, as ".", and the whole tree; otherwise
 // each path under its last element's name, with everything below it.
 //
-// A file that is larger than a buffer is read twice, since its content has to be known before the first byte is written.
-// An entry that is damaged, or that a tar archive cannot hold, is left out and listed in the report.
+// A file larger than a buffer is read twice, since its hash must be checked before the first byte is written. An entry
+// that is damaged, or that tar cannot express, is left out and listed in the report.
 //
-// After an error the archive is incomplete, and in such a way that who reads it notices. Errors are the end of ctx, an
-// error of w, and a stored file that was another one when it was read again. The report says what is in the archive.
+// Write fails if ctx ends, if w fails, or if a stored file changes between its two reads. After an error the archive
+// is incomplete, and ends in such a way that every reader notices. The report describes the part written.
 //
-// Each inode of which several names are wanted, and only some came so far, takes about 100 bytes and a path.
+// An inode of which several names are wanted takes about 100 bytes and a path until all of them came.
 func Write(ctx context.Context, from archive.Source, paths []string, w io.Writer, opt Options) (_ *Report, err error) {
 	if opt.Progress == nil {
 		opt.Progress = new(tree.Progress)
@@ -128,12 +128,12 @@ func Write(ctx context.Context, from archive.Source, paths []string, w io.Writer
 	return t.report, err
 }
 
-// compressed gives write a stream to w. After an error of write a compressed stream is left without its end, too.
+// compressed gives write a stream to w. After an error of write, a compressed stream has no proper end either.
 func (t *run) compressed(w io.Writer, write func(io.Writer) error) error {
 	if !t.opt.Zstd {
 		return write(w)
 	}
-	// A window as large as that of zstd's own default keeps memory low, and every reader accepts it.
+	// A window of the default size keeps memory low, and every reader accepts it.
 	z, err := zstd.NewWriter(w, zstd.WithWindowSize(2<<20), zstd.WithEncoderConcurrency(2))
 	if err != nil {
 		return fmt.Errorf("compress: %w", err)
@@ -147,10 +147,10 @@ func (t *run) compressed(w io.Writer, write func(io.Writer) error) error {
 	return nil
 }
 
-// archiveBuffer collects headers and small files.
+// archiveBuffer is the size of the buffer that collects headers and small files.
 const archiveBuffer = 256 << 10
 
-// archive writes the archive itself.
+// archive writes the tar archive.
 func (t *run) archive(w io.Writer) (err error) {
 	buffer := bufio.NewWriterSize(w, archiveBuffer)
 	t.out = pax.NewWriter(buffer)
@@ -164,7 +164,7 @@ func (t *run) archive(w io.Writer) (err error) {
 	return withAlso(err, buffer.Flush())
 }
 
-// withAlso joins an error of the stream to err, unless err is about it already.
+// withAlso joins an error of the stream to err, unless err wraps it already.
 func withAlso(err, stream error) error {
 	if stream == nil || errors.Is(err, stream) {
 		return err
@@ -172,7 +172,7 @@ func withAlso(err, stream error) error {
 	return errors.Join(err, fmt.Errorf("write archive: %w", stream))
 }
 
-// members writes everything that was asked for.
+// members writes the snapshot or the selected paths.
 func (t *run) members() (err error) {
 	if err := t.start(); err != nil {
 		return err
@@ -190,7 +190,7 @@ func (t *run) members() (err error) {
 	return err
 }
 
-// add counts an entry that is in the archive.
+// add counts an entry written to the archive.
 func (t *run) add(d *dir, e *index.Entry, what tree.Action) {
 	if e.Type == index.Dir {
 		t.report.Dirs++
@@ -205,7 +205,7 @@ func (t *run) add(d *dir, e *index.Entry, what tree.Action) {
 	}
 }
 
-// failed settles an entry that is not in the archive: it is listed, unless the cause ends the run.
+// failed handles an entry that was not written: it returns a cause that ends the run, and lists the entry otherwise.
 func (t *run) failed(d *dir, e *index.Entry, err error) error {
 	var write *filecopy.WriteError
 	switch {
@@ -220,7 +220,7 @@ func (t *run) failed(d *dir, e *index.Entry, err error) error {
 	return nil
 }
 
-// list puts an entry on the list of those that are not in the archive.
+// list records an entry as left out.
 func (t *run) list(d *dir, e *index.Entry, err error) {
 	item := tree.FailedEntry(d.Child(e.Name), e, err)
 	t.failures.Add(item)

@@ -9,44 +9,46 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// Kind says how an entry differs between two snapshots.
+// Kind is the kind of a difference between two snapshots.
 type Kind string
 
 // The kinds of change.
 const (
 	Added       Kind = "added"
 	Removed     Kind = "removed"
-	Changed     Kind = "changed"      // its content: bytes, link target or device number
+	Changed     Kind = "changed"      // the content: bytes, link target or device number
 	Metadata    Kind = "metadata"     // nothing else than metadata
-	Moved       Kind = "moved"        // a regular file with this content had another path
+	Moved       Kind = "moved"        // a regular file whose content had another path before
 	TypeChanged Kind = "type_changed" // it was another kind of file
 )
 
-// Change is one difference. Old and New are valid until the function they were given to returns.
+// Change is one difference. Old and New are valid until the visit function returns.
 type Change struct {
-	Path string // in the new snapshot; of what was removed, in the old one
+	Path string // in the new snapshot; of a removed entry, in the old one
 	Kind Kind
 	From string       // Moved: the path in the old snapshot
 	Old  *index.Entry // nil: Added
 	New  *index.Entry // nil: Removed
-	// Fields names the metadata that differs, for all kinds with Old and New: some of "mode", "owner", "mtime",
+	// Fields names the metadata that differ, for all kinds with Old and New: some of "mode", "owner", "mtime",
 	// "xattrs", "attributes" (those of chattr) and "links", in this order.
 	Fields []string
 }
 
 // Compare calls visit for every difference between two catalogs at path and below it, elements joined by '/', "" for
-// everything. The order is that of the paths, element by element and bytewise, each directory before what is in it; an
-// entry that takes the place of a directory comes before what the directory held. A directory that was added or removed
-// is reported with everything below it.
+// everything. The order is that of the paths, element by element and bytewise, each folder before its entries. An
+// entry that replaces a folder comes before the removed entries of that folder. All entries of an added or removed
+// folder are reported with it.
 //
-// A directory counts as changed only if its own metadata did: its time mostly does with its entries. Directories that
-// are equal in both are skipped with everything below them, so the work depends on the changes and not on the size.
+// A folder counts as changed only if its own metadata did: its time mostly changes with its entries. Folders that are
+// equal in both catalogs are skipped with everything below, so the work depends on the changes and not on the size.
 //
-// A regular file that is not empty, whose content is gone from one path and new at another, is reported as moved. Each
-// removed file stands for one added file at most; among several with the same content, equal names go first, then the
-// order of the paths. Beyond a million added and removed files the rest is reported as added and removed.
+// A regular file that is not empty, and whose content is gone from one path and new at another, is reported as moved.
+// Each removed file is paired with one added file at most; among several with the same content, equal names go first,
+// then the order of the paths. Beyond a million added and removed files, further ones are reported as added and
+// removed.
 //
-// An error of visit ends the comparison and is returned. If path is in neither catalog the error is a *[tree.NotFoundError].
+// An error of visit ends the comparison and is returned. If path is in neither catalog, the error is a
+// *[tree.NotFoundError].
 func Compare(old, new *index.Catalog, path string, visit func(Change) error) error {
 	path = index.CleanPath(path)
 	start := sides{folder: index.FolderOf(path)}
@@ -74,7 +76,7 @@ func Equal(a, b *index.Catalog) bool {
 	return x.Hash == y.Hash && tree.Diff(&x, &y)&tree.Metadata == 0
 }
 
-// locate looks up a path; the entry is nil if there is none.
+// locate looks up a path; the entry is nil if the catalog has none.
 func locate(c *index.Catalog, path string) (*index.Entry, place, error) {
 	if path == "" {
 		root := c.Root()
@@ -97,7 +99,8 @@ func locate(c *index.Catalog, path string) (*index.Entry, place, error) {
 	return nil, place{}, nil
 }
 
-// comparison is the state of one Compare: first moves are collected and nothing is visited, then the other way round.
+// comparison is the state of one Compare. It runs twice if moves are possible: first to collect them, without visits,
+// and then to visit.
 type comparison struct {
 	old, new *index.Catalog
 	visit    func(Change) error
@@ -105,7 +108,7 @@ type comparison struct {
 	finding  bool
 }
 
-// sides are the entries that have one name in the two catalogs; at least one of them is not nil.
+// sides are the entries of one name in the two catalogs; at least one is not nil.
 type sides struct {
 	folder   string
 	old, new *index.Entry // nil: not there
@@ -120,13 +123,13 @@ func (p *sides) path() string {
 	return index.Join(p.folder, p.old.Name)
 }
 
-// place is where an entry is in its catalog.
+// place is the position of an entry in its catalog.
 type place struct {
 	dir index.DirID
 	pos uint32
 }
 
-// compare reports on one name and everything below it.
+// compare reports the differences of one name and of everything below it.
 func (c *comparison) compare(p sides) error {
 	switch {
 	case p.new == nil:
@@ -148,10 +151,10 @@ func (c *comparison) compare(p sides) error {
 	return c.below(&p)
 }
 
-// both compares the two entries of one name, without what is below them.
+// both compares the two entries of one name, without the entries below.
 func (c *comparison) both(p *sides) error {
 	if c.finding {
-		if p.old.Type != p.new.Type { // what was a file may be found again elsewhere
+		if p.old.Type != p.new.Type { // the file may have been moved elsewhere
 			c.moves.addRemoved(p.old, p.oldAt)
 		}
 		return nil
@@ -203,7 +206,7 @@ func (c *comparison) moved(p *sides, from place) error {
 		Fields: tree.Diff(&was, p.new).Names()})
 }
 
-// below compares what is in the directories of two entries side by side.
+// below compares the entries of two folders side by side.
 func (c *comparison) below(p *sides) error {
 	if !isFolder(p.old) && !isFolder(p.new) {
 		return nil
@@ -234,14 +237,14 @@ func (c *comparison) below(p *sides) error {
 
 func isFolder(e *index.Entry) bool { return e != nil && e.Type == index.Dir }
 
-// listing steps through the entries of a directory.
+// listing iterates over the entries of a folder.
 type listing struct {
 	rec    *index.Record
 	cursor index.Cursor
 	entry  index.Entry
 }
 
-// openListing gives an empty listing for what is not a directory.
+// openListing opens the entries of a folder; for nil or an entry of another type it returns an empty listing.
 func openListing(c *index.Catalog, e *index.Entry) (l *listing, err error) {
 	l = new(listing)
 	if e == nil || e.Type != index.Dir {
@@ -254,7 +257,7 @@ func openListing(c *index.Catalog, e *index.Entry) (l *listing, err error) {
 	return l, nil
 }
 
-// next gives the next entry, which the call after it overwrites; nil after the last.
+// next returns the next entry, nil after the last. The following call overwrites it.
 func (l *listing) next() *index.Entry {
 	if !l.cursor.Next(&l.entry) {
 		return nil
@@ -262,16 +265,17 @@ func (l *listing) next() *index.Entry {
 	return &l.entry
 }
 
-// place is where the entry that next gave last is recorded.
+// place returns the position of the entry that next returned last.
 func (l *listing) place() place { return place{l.rec.ID(), uint32(l.cursor.Pos())} }
 
-// kindOf says how two entries of one path differ, and in which fields; "": they do not.
+// kindOf returns the kind of difference between two entries of one path and the fields that differ; "" if they are
+// equal.
 func kindOf(old, new *index.Entry) (Kind, tree.Fields) {
 	differ := tree.Diff(old, new)
 	switch {
 	case differ&tree.Type != 0:
 		return TypeChanged, differ
-	case old.Type != index.Dir && differ&tree.Body != 0: // what is in a directory has changes of its own
+	case old.Type != index.Dir && differ&tree.Body != 0: // the entries of a folder are compared one by one
 		return Changed, differ
 	case differ&tree.Metadata != 0:
 		return Metadata, differ

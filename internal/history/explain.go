@@ -11,62 +11,61 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// Reason says why an entry of a snapshot is, or is not, a name of a file that was stored before.
+// Reason says why an entry of a snapshot shares, or does not share, its stored file with earlier snapshots.
 type Reason string
 
-// The reasons for which an entry is shared with an earlier snapshot.
+// The reasons for sharing.
 const (
-	Unchanged Reason = "unchanged" // it is the stored file that the previous snapshot has under this path
-	Renamed   Reason = "moved"     // the previous snapshot has it under another path
-	NewName   Reason = "new_name"  // a further name of a link group, the others of which were there
-	Returned  Reason = "returned"  // an older snapshot has it, and the previous one has not
+	Unchanged Reason = "unchanged" // the previous snapshot has the stored file under this path
+	Renamed   Reason = "moved"     // the previous snapshot has the stored file under another path
+	NewName   Reason = "new_name"  // a further name of a link group whose other names existed before
+	Returned  Reason = "returned"  // an older snapshot has the stored file, but not the previous one
 )
 
-// The reasons for which an entry was stored anew.
+// The reasons for storing an entry anew.
 const (
 	FirstSnapshot   Reason = "first_snapshot"    // there was nothing to share with
 	FirstSeen       Reason = "first_seen"        // the previous snapshot has no such path
 	OtherContent    Reason = "content_changed"   // bytes, link target or device number
-	OtherMetadata   Reason = "metadata_changed"  // which a stored file has for all its names
+	OtherMetadata   Reason = "metadata_changed"  // metadata are the same for all names of a stored file
 	OtherType       Reason = "type_changed"      // it was another kind of file
 	LinkLimit       Reason = "link_limit"        // the stored file could take no further name
-	StoredMissing   Reason = "stored_missing"    // the stored file was gone from the archive, or altered
+	StoredMissing   Reason = "stored_missing"    // the stored file was missing from the archive, or altered
 	ChangedMeantime Reason = "changed_meanwhile" // it went on changing while it was read
-	InCatalogOnly   Reason = "not_stored"        // the archive could not hold it; the catalog does
+	InCatalogOnly   Reason = "not_stored"        // the entry could not be stored; only the catalog has it
 	WasInCatalog    Reason = "was_not_stored"    // the archive could not hold it before
 	HoldsMore       Reason = "holds_more"        // the stored file lacks an owner or a mode that this run could set
-	TakenByOther    Reason = "taken_by_other"    // another file of this snapshot is a name of the stored one
+	TakenByOther    Reason = "taken_by_other"    // another file of this snapshot uses the stored file
 	PreviousGone    Reason = "previous_gone"     // the snapshot that the run compared with was removed since
-	PreviousUnread  Reason = "previous_unusable" // the previous catalog cannot be used, or could not at that time
-	ArchiveCopied   Reason = "archive_copied"    // the archive was copied in between: inode numbers say nothing
+	PreviousUnread  Reason = "previous_unusable" // the previous catalog is unusable, or was at that time
+	ArchiveCopied   Reason = "archive_copied"    // the archive was copied in between: inode numbers prove nothing
 	NoHardLinks     Reason = "no_hard_links"     // the archive's file system has none
-	NotLinked       Reason = "not_linked"        // refused, or with holes in other places: catalogs do not say which
+	NotLinked       Reason = "not_linked"        // refused, or the holes differed: catalogs do not say which
 )
 
-// Shared reports whether the reason is one for which an entry is shared.
+// Shared reports whether the reason is one for sharing.
 func (r Reason) Shared() bool { return r == Unchanged || r == Renamed || r == NewName || r == Returned }
 
-// Ref is a published snapshot by its name and the path of its catalog.
+// Ref is a published snapshot: its name and the path of its catalog.
 type Ref struct{ Name, Catalog string }
 
-// Explanation says why one entry is, or is not, shared with an earlier snapshot. Directories are made anew in each
-// snapshot: their Reason is about themselves, and Below about what is in them.
+// Explanation says why one entry is, or is not, shared with an earlier snapshot. Every snapshot has new folders: the
+// Reason of a folder is about the folder itself, and Below about the entries below.
 type Explanation struct {
 	Path     string
 	Reason   Reason
 	Entry    index.Entry
-	Old      *index.Entry // what the previous snapshot has under the path; nil: nothing
-	Fields   []string     // metadata that differs from Old, as in a [Change]
+	Old      *index.Entry // entry of the previous snapshot under the path; nil: none
+	Fields   []string     // metadata that differ from Old, as in a [Change]
 	Previous string       // the snapshot compared with, "" if none
 
-	// With is the snapshot that a shared entry shares its stored file with, and From the path there.
+	// With is the earlier snapshot with the same stored file, and From the path there.
 	With, From string
-	// Since is the oldest of the snapshots that have the stored file one after another, and Snapshots how many of them
-	// there are, this one not counted.
+	// Since is the oldest of the consecutive snapshots with the stored file up to With, and Snapshots their number.
 	Since     string
 	Snapshots int
-	// SameContent is a path of the previous snapshot with the content of a file that is not shared, Apart the metadata
-	// in which they differ. By is the path of the file that took the stored one.
+	// SameContent is a path of the previous snapshot with the content of a file that is not shared, and Apart the
+	// metadata in which the two differ. By is the path of the file that uses the stored file instead.
 	SameContent string
 	Apart       []string
 	By          string
@@ -74,26 +73,26 @@ type Explanation struct {
 	Below *Below // of a directory
 }
 
-// Below counts what is below a directory, without directories, by reason. Bytes are those of regular files.
+// Below counts the entries below a folder, other than folders, by reason. Bytes are those of regular files.
 type Below struct {
 	Shared, Stored           uint64
 	SharedBytes, StoredBytes uint64
 	ByReason                 map[Reason]uint64
 }
 
-// Explainer explains the entries of one snapshot. It reads catalogs only.
+// Explainer explains the entries of one snapshot. It reads only catalogs.
 type Explainer struct {
-	// NoLinks says that the archive's file system has no hard links, so that nothing is ever shared.
+	// NoLinks says that the archive's file system has no hard links, so that no entry is ever shared.
 	NoLinks bool
 
 	catalog  *index.Catalog
 	previous *index.Catalog // nil: there is none
-	lost     Reason         // why previous is not what the run compared with; "": it is
+	lost     Reason         // why previous is not the snapshot that the run compared with; "": it is
 	older    []Ref          // the oldest first
 }
 
-// NewExplainer opens what the snapshot of a catalog is compared with: the snapshot that its run has compared it with,
-// or if that is gone or unusable, the newest one before it. snapshots are all of the archive, the oldest first.
+// NewExplainer opens the catalogs that c is compared with: that of the snapshot its run compared with, or, if that is
+// gone or unusable, the newest one before. snapshots are all of the archive, the oldest first.
 func NewExplainer(c *index.Catalog, snapshots []Ref) (*Explainer, error) {
 	s := c.Summary()
 	x := &Explainer{catalog: c}
@@ -125,12 +124,12 @@ func NewExplainer(c *index.Catalog, snapshots []Ref) (*Explainer, error) {
 	return x, nil
 }
 
-// unusable reports whether a catalog cannot be used as it is, which is no reason not to look at the others.
+// unusable reports an error of a single catalog, which does not keep the others from being read.
 func unusable(err error) bool {
 	return errors.Is(err, index.ErrDamaged) || errors.Is(err, index.ErrNewer) || errors.Is(err, fs.ErrNotExist)
 }
 
-// Close closes what NewExplainer has opened.
+// Close closes the catalogs that NewExplainer opened.
 func (x *Explainer) Close() error {
 	if x.previous == nil {
 		return nil
@@ -138,11 +137,13 @@ func (x *Explainer) Close() error {
 	return x.previous.Close()
 }
 
-// Explain explains the entry at path, elements joined by '/', "" for the whole snapshot. If there is none the error is
-// a *[tree.NotFoundError]. A file takes some milliseconds if it is shared with the previous snapshot under its path.
-// Otherwise that snapshot's whole catalog is looked through, and, for a directory or if the run has moved something,
-// what changed from each older one to the next. Memory: 100 bytes for each entry below a directory that is not shared
-// under its path, at most for a million of them; the rest is not looked for under other paths.
+// Explain explains the entry at path, elements joined by '/', "" for the whole snapshot. If the snapshot has no such
+// entry, the error is a *[tree.NotFoundError].
+//
+// A file takes some milliseconds if it is shared with the previous snapshot under its path. Otherwise Explain reads
+// that snapshot's whole catalog, and, for a folder or if the run has moved a file, the folders in which each older
+// snapshot differs from the next. Memory: 100 bytes for each entry below a folder that is not shared under its path,
+// for a million of them at most; further ones are not searched for under other paths.
 func (x *Explainer) Explain(ctx context.Context, path string) (*Explanation, error) {
 	clean := index.CleanPath(path)
 	e, ok, err := x.catalog.Lookup(clean)
@@ -168,8 +169,8 @@ func (x *Explainer) Explain(ctx context.Context, path string) (*Explanation, err
 	return ex, x.entry(ctx, ex)
 }
 
-// judge gives the reason that the two entries of one path tell by themselves; old is nil if there is none. It is not
-// known yet whether the stored file was there under another path.
+// judge returns the reason that follows from the two entries of one path; old is nil if the previous snapshot has
+// none. A stored file under another path is not considered yet.
 func (x *Explainer) judge(e, old *index.Entry) Reason {
 	differ := func(in tree.Fields) bool { return tree.Diff(old, e)&in != 0 }
 	switch {
@@ -207,11 +208,11 @@ func (x *Explainer) judge(e, old *index.Entry) Reason {
 	return NotLinked
 }
 
-// comparable reports whether inode numbers say which entries of the two snapshots share a stored file. A file system
-// without hard links makes them up.
+// comparable reports whether equal inode numbers in the two snapshots mean the same stored file. A file system without
+// hard links makes the numbers up.
 func (x *Explainer) comparable() bool { return x.previous != nil && !x.NoLinks && !x.copied() }
 
-// copied reports whether the archive has other inode numbers than when the previous snapshot was made.
+// copied reports whether the inode numbers of the archive have changed since the previous snapshot.
 func (x *Explainer) copied() bool {
 	return x.previous != nil && x.previous.Summary().Anchor != x.catalog.Summary().Anchor
 }
@@ -220,7 +221,7 @@ func (x *Explainer) sameStored(e, old *index.Entry) bool {
 	return old != nil && old.Type == e.Type && e.Stored != 0 && e.Stored == old.Stored && x.comparable()
 }
 
-// entry explains what is not a directory.
+// entry explains an entry other than a folder.
 func (x *Explainer) entry(ctx context.Context, ex *Explanation) error {
 	e := &ex.Entry
 	ex.Reason = x.judge(e, ex.Old)
@@ -309,9 +310,10 @@ func (x *Explainer) returned(ctx context.Context, ex *Explanation) (bool, error)
 	return true, x.since(ex, with, was.stored[ex.Entry.Stored])
 }
 
-// inOlder looks for stored files in the snapshots before the previous one, the newest first, until all were found, and
-// gives the last one it looked into if they were. In each only what differs from the next one is gone through. A run
-// that has moved nothing linked older stored files under their own paths only: those below the path below.
+// inOlder searches for stored files in the snapshots before the previous one, the newest first, until all are found,
+// and returns the last snapshot that it searched, or "" if some were not found. In each snapshot it reads only the
+// folders that differ from the next one. A run that moved no file linked older stored files under their own paths
+// only, all at or below the path below.
 func (x *Explainer) inOlder(ctx context.Context, s *search, below string) (with string, err error) {
 	if x.catalog.Summary().Counts.Moved > 0 {
 		below = ""
@@ -351,7 +353,8 @@ func (x *Explainer) closeOlder(c *index.Catalog) error {
 	return c.Close()
 }
 
-// since finds out for how long the stored file of a shared entry has been there: snapshot with has it, as from.
+// since finds the oldest of the consecutive snapshots that have the stored file of a shared entry; snapshot with has
+// it under the path from.
 func (x *Explainer) since(ex *Explanation, with, from string) error {
 	ex.With, ex.From = with, from
 	for _, r := range slices.Backward(x.older) {
@@ -371,7 +374,7 @@ func (x *Explainer) since(ex *Explanation, with, from string) error {
 	return nil
 }
 
-// holds reports whether a snapshot has the stored file of e under a path. One whose catalog cannot be used has nothing.
+// holds reports whether a snapshot has the stored file of e under a path; false if its catalog is unusable.
 func (x *Explainer) holds(r Ref, path string, e *index.Entry) (same bool, err error) {
 	err = x.inCatalog(r, func(c *index.Catalog) error {
 		was, ok, err := c.Lookup(path)
@@ -381,7 +384,7 @@ func (x *Explainer) holds(r Ref, path string, e *index.Entry) (same bool, err er
 	return same, err
 }
 
-// inCatalog calls do with the catalog of an older snapshot, unless it cannot be used or has other inode numbers.
+// inCatalog calls do with the catalog of an older snapshot, unless the catalog is unusable or has other inode numbers.
 func (x *Explainer) inCatalog(r Ref, do func(*index.Catalog) error) (err error) {
 	c, err := index.Open(r.Catalog)
 	if err == nil {

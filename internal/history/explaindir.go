@@ -7,7 +7,7 @@ import (
 	"snapcopy/internal/pair"
 )
 
-// directory explains a directory and counts what is below it.
+// directory explains a folder and counts the entries below.
 func (x *Explainer) directory(ctx context.Context, ex *Explanation) error {
 	e, old := &ex.Entry, ex.Old
 	switch {
@@ -44,7 +44,7 @@ func (x *Explainer) directory(ctx context.Context, ex *Explanation) error {
 	return nil
 }
 
-// descent goes through a directory of a snapshot and its counterpart in the previous one.
+// descent walks a folder of a snapshot and its counterpart in the previous snapshot.
 type descent struct {
 	ctx   context.Context
 	x     *Explainer
@@ -53,12 +53,13 @@ type descent struct {
 	open  []doubtful
 }
 
-// doubtful is an entry that is not shared with the one of its path. reason holds if it is not shared at all.
+// doubtful is an entry that is not shared under its path. reason is the reason if it is not shared under another one
+// either.
 type doubtful struct {
 	reason Reason
 	file   bool
 	stored uint64
-	was    uint64 // NotLinked: the stored file that the previous snapshot has under the path
+	was    uint64 // NotLinked: the previous snapshot's stored file of the path
 	size   uint64
 	hash   index.Hash
 }
@@ -74,8 +75,8 @@ func (b *Below) count(reason Reason, n uint64) {
 	}
 }
 
-// dir counts what is below e; old is nil or what the previous snapshot has in its place. Equal directories are gone
-// through, too: what they hold may have been stored anew.
+// dir counts the entries below e. old is the entry of the same path in the previous snapshot, or nil. Equal folders
+// are walked, too: their entries may have been stored anew.
 func (d *descent) dir(e, old *index.Entry) error {
 	if d.ctx.Err() != nil {
 		return context.Cause(d.ctx)
@@ -120,7 +121,7 @@ func (d *descent) entry(e, old *index.Entry) {
 	d.open = append(d.open, o)
 }
 
-// resolve finds out which of the entries in doubt are shared with files of other paths, and counts them.
+// resolve finds the doubtful entries that are shared with files of other paths, and counts all of them.
 func (d *descent) resolve(was *search) error {
 	now := newSearch()
 	for i := range d.open {

@@ -17,33 +17,33 @@ import (
 // ErrPattern is wrapped by the error for a pattern that can match nothing.
 var ErrPattern = errors.New("pattern can match nothing")
 
-// Query says what to find. An entry has to meet all of it; the zero value is met by everything.
+// Query has the conditions of a search. An entry has to meet all of them; every entry meets the zero value.
 type Query struct {
-	// Patterns are those of .gitignore files: one without a slash is compared with names, others with whole paths; `**`
-	// stands for any folders; a slash at the end wants folders. The last one that matches decides, and one that begins
-	// with '!' takes back what those before it have found. None: everything matches.
+	// Patterns are those of .gitignore files: one without a slash is compared with names, others with whole paths;
+	// `**` stands for any folders; a slash at the end matches only folders. The last pattern that matches decides; a
+	// pattern that begins with '!' drops entries that earlier patterns have found. None: everything matches.
 	Patterns []string
 	FoldCase bool         // letters count whatever their case
 	Types    []index.Type // one of these; none: any
 
-	MinSize, MaxSize *uint64     // limits of the size, both included, of regular files only
+	MinSize, MaxSize *uint64     // limits of the size, both included; regular files only
 	After, Before    *index.Time // modified at After or later, and earlier than Before
 }
 
-// Match is a path that meets a query, and the snapshots in which it does.
+// Match is a path that meets a query, and the snapshots whose entry meets it.
 type Match struct {
 	Path        string
 	First, Last string
 	Snapshots   int          // at most those from First to Last
-	Entry       *index.Entry // as Last has it; valid until the visit ends
+	Entry       *index.Entry // entry in the snapshot Last; valid until the visit ends
 }
 
 // Find calls visit for every path that meets the query in at least one snapshot, in the order of the paths, a folder
-// before what is in it. A directory that is equal in several snapshots is gone through once, so the work is that of the
-// newest snapshot and of what changed since the others; below the folders with which a single pattern begins, only
-// those. Memory is bounded by the directories on the way from the top, and by 15 MiB or 128 KiB for each snapshot.
+// before its entries. It reads a folder that is equal in several snapshots once, so the work is that of the newest
+// snapshot and of the changes since the others. A single pattern that begins with folder names limits the search to
+// that folder. Memory is bounded by the folders on the way from the top, and by 15 MiB or 128 KiB for each snapshot.
 //
-// An error of visit ends it and is returned.
+// An error of visit ends the search and is returned.
 func (h *History) Find(ctx context.Context, q Query, visit func(Match) error) error {
 	f := finder{h: h, ctx: ctx, q: &q, visit: visit}
 	if err := f.compile(); err != nil {
@@ -59,7 +59,7 @@ func (h *History) Find(ctx context.Context, q Query, visit func(Match) error) er
 	})
 }
 
-// finder is one Find.
+// finder is the state of one Find.
 type finder struct {
 	h       *History
 	ctx     context.Context
@@ -68,7 +68,7 @@ type finder struct {
 	matcher *exclude.Matcher // nil: everything matches
 	paths   bool             // some pattern is about paths
 	told    bool
-	last    string // the path told last; if the search has to begin anew, what comes before it is told already
+	last    string // path visited last; a search that begins anew skips the paths up to it
 }
 
 func (f *finder) compile() error {
@@ -100,7 +100,7 @@ func (q *Query) matcher() (*exclude.Matcher, error) {
 	return m, nil
 }
 
-// start is the folder that everything lies in which a single pattern can match.
+// start returns the folder that contains all possible matches of a single pattern, or "".
 func (q *Query) start() string {
 	if len(q.Patterns) != 1 || q.FoldCase {
 		return ""
@@ -113,13 +113,13 @@ func (q *Query) start() string {
 	return strings.Join(parts[:min(n, len(parts)-1)], "/")
 }
 
-// open is a directory that is equal in several snapshots, being gone through.
+// open is a folder that is equal in several snapshots, with its iterator.
 type open struct {
 	sameFolder
 	listing
 }
 
-// folder goes through one folder in all its forms.
+// folder searches one folder in all its forms.
 func (f *finder) folder(path string, forms []sameFolder) error {
 	if f.ctx.Err() != nil {
 		return context.Cause(f.ctx)
@@ -140,7 +140,7 @@ func (f *finder) folder(path string, forms []sameFolder) error {
 	return nil
 }
 
-// open reads the records of a folder's forms, which are in different catalogs.
+// open reads the records of a folder's forms, each from its catalog.
 func (f *finder) open(forms []sameFolder) ([]*open, error) {
 	list := make([]*open, len(forms))
 	read := func(_ context.Context, i int) error {
@@ -157,7 +157,7 @@ func (f *finder) open(forms []sameFolder) ([]*open, error) {
 	return list, workers.Each(f.ctx, workers.Number(0), len(forms), read)
 }
 
-// entry deals with one name in all forms of its folder; row is what they contain under it.
+// entry handles one name in all forms of its folder; row has the entry of each form, or nil.
 func (f *finder) entry(folder string, list []*open, row []*index.Entry) error {
 	var m Match
 	var below []sighting
@@ -207,7 +207,7 @@ func (f *finder) tell(m Match) error {
 	return f.visit(m)
 }
 
-// comparePaths compares element by element, so that a folder comes right before what is in it.
+// comparePaths compares element by element, so that a folder comes right before its entries.
 func comparePaths(a, b string) int {
 	for i := range min(len(a), len(b)) {
 		if a[i] == b[i] {

@@ -15,15 +15,14 @@ import (
 	"snapcopy/internal/workers"
 )
 
-// History is the catalogs of an archive's snapshots side by side, the oldest first. Questions about all of them are
-// answered from the records on the way, and a directory that is equal in several snapshots is read once. Its methods
-// may be called one at a time.
+// History has the catalogs of an archive's snapshots side by side, the oldest first. It reads only the records on the
+// way to an answer, and a folder that is equal in several snapshots once. Its methods may be called one at a time.
 type History struct {
 	past     []past
 	unusable []Unusable
 }
 
-// allBlocks is how many blocks of 128 KiB all catalogs together keep in memory, as long as that is one for each.
+// allBlocks is the number of blocks of 128 KiB that all catalogs together cache; each catalog caches one at least.
 const allBlocks = 120
 
 type past struct {
@@ -31,7 +30,7 @@ type past struct {
 	catalog *index.Catalog
 }
 
-// Unusable is a snapshot whose catalog cannot be read, or not all of it: answers do without what it holds.
+// Unusable is a snapshot whose catalog cannot be read, wholly or in part. Answers leave it out.
 type Unusable struct {
 	Snapshot string
 	Err      error
@@ -72,13 +71,13 @@ func (h *History) Close() error {
 	return errors.Join(errs...)
 }
 
-// Unusable lists the snapshots that answers so far did without, wholly or in part.
+// Unusable lists the snapshots that the answers so far left out, wholly or in part.
 func (h *History) Unusable() []Unusable { return h.unusable }
 
-// Len is the number of snapshots that can be used.
+// Len returns the number of usable snapshots.
 func (h *History) Len() int { return len(h.past) }
 
-// Newest is the name of the newest of them, "" if there are none.
+// Newest returns the name of the newest usable snapshot, "" if there is none.
 func (h *History) Newest() string {
 	if len(h.past) == 0 {
 		return ""
@@ -86,7 +85,7 @@ func (h *History) Newest() string {
 	return h.past[len(h.past)-1].name
 }
 
-// Source is the path that the newest of them was taken of.
+// Source returns the path of the source of the newest usable snapshot.
 func (h *History) Source() string {
 	if len(h.past) == 0 {
 		return ""
@@ -94,13 +93,13 @@ func (h *History) Source() string {
 	return h.past[len(h.past)-1].catalog.Summary().Source
 }
 
-// sighting is what one snapshot has under a path. Its positions are those of the catalog in.
+// sighting is the entry of one snapshot under a path. Its positions are those of the catalog in.
 type sighting struct {
 	*index.Entry // nil: nothing
 	in           int
 }
 
-// roots gives the top directories.
+// roots returns the top folders.
 func (h *History) roots() []sighting {
 	list := make([]sighting, len(h.past))
 	for i := range h.past {
@@ -110,11 +109,11 @@ func (h *History) roots() []sighting {
 	return list
 }
 
-// missed is told which record lacks the next name of a path, for the snapshots in which that is so; nil stands for a
-// folder that is something else.
+// missed is called with the record that lacks the next name of a path, for the snapshots with that record; nil stands
+// for an entry that is not a folder.
 type missed func(rec *index.Record, folder, name string, snapshots []int)
 
-// badCatalog says that a catalog cannot be read where it has to be.
+// badCatalog reports a catalog that cannot be read at a place where it has to be.
 type badCatalog struct {
 	in  int
 	err error
@@ -123,7 +122,7 @@ type badCatalog struct {
 func (b *badCatalog) Error() string { return b.err.Error() }
 func (b *badCatalog) Unwrap() error { return b.err }
 
-// without calls do, and leaves out each snapshot whose catalog turns out to be damaged on the way: do then begins anew.
+// without calls do. If a catalog turns out to be damaged on the way, it leaves out that snapshot and calls do again.
 func (h *History) without(do func() error) error {
 	for {
 		err := do()
@@ -145,7 +144,7 @@ func (h *History) drop(i int, cause error) error {
 	return err
 }
 
-// at gives what each snapshot has under a path.
+// at returns the entries under a path, one for each snapshot that has it.
 func (h *History) at(ctx context.Context, path string, miss missed) ([]sighting, error) {
 	list := h.roots()
 	if path == "" {
@@ -190,14 +189,14 @@ func (h *History) at(ctx context.Context, path string, miss missed) ([]sighting,
 	return list, nil
 }
 
-// sameFolder is a directory that is equal in several snapshots: where to read it, and in which it is.
+// sameFolder is a folder that is equal in several snapshots: the place to read it from, and the snapshots.
 type sameFolder struct {
 	in        int
 	child     uint64
 	snapshots []int
 }
 
-// sameFolders groups those sightings that are directories.
+// sameFolders groups the sightings of folders by content.
 func sameFolders(list []sighting) (groups []sameFolder) {
 	byHash := make(map[index.Hash]int)
 	for i, s := range list {
@@ -211,7 +210,7 @@ func sameFolders(list []sighting) (groups []sameFolder) {
 			groups = append(groups, sameFolder{in: s.in, child: s.Child})
 		}
 		groups[g].snapshots = append(groups[g].snapshots, i)
-		if s.in > groups[g].in { // few catalogs are read from if the newest come first
+		if s.in > groups[g].in { // reading from the newest snapshots reads from few catalogs
 			groups[g].in, groups[g].child = s.in, s.Child
 		}
 	}
@@ -241,7 +240,7 @@ type Sighting struct {
 	Snapshots   int
 }
 
-// Seen tells which snapshots have a path; ok is false if none has.
+// Seen returns the snapshots that have a path; ok is false if none has.
 func (h *History) Seen(ctx context.Context, path string) (s Sighting, ok bool, err error) {
 	err = h.without(func() error {
 		s, ok, err = h.seen(ctx, path)
@@ -269,11 +268,11 @@ func (h *History) seen(ctx context.Context, path string) (s Sighting, ok bool, e
 	return s, s.Snapshots > 0, nil
 }
 
-// NowhereError says that a path is in no snapshot that can be read. errors.Is finds fs.ErrNotExist in it, and what is
-// wrong with the catalogs of the others.
+// NowhereError reports a path that is in no readable snapshot. errors.Is finds fs.ErrNotExist in it, and the errors of
+// unreadable catalogs.
 type NowhereError struct {
 	Path     string
-	Nearest  []Sighting // what looks most like it, and where that is; may be empty
+	Nearest  []Sighting // the most similar paths and their snapshots; may be empty
 	Unusable []Unusable // snapshots that may have it all the same
 }
 
@@ -301,7 +300,7 @@ func (e *NowhereError) Unwrap() []error {
 	return list
 }
 
-// span says which snapshots have it.
+// span lists the snapshots that have the path.
 func (s *Sighting) span() string {
 	if s.Snapshots == 1 {
 		return "in snapshot " + s.First
@@ -309,8 +308,9 @@ func (s *Sighting) span() string {
 	return fmt.Sprintf("in %d snapshots, %s to %s", s.Snapshots, s.First, s.Last)
 }
 
-// nowhere proposes names in the place of a path that no snapshot has, those of the newest snapshots first; before them, if
-// the path is a name alone, or no name looks alike, entries with the last name of the path elsewhere in the newest snapshot.
+// nowhere proposes similar names for a path that no snapshot has, those of the newest snapshots first. If the path is
+// a single name, or no name is similar, entries elsewhere in the newest snapshot with the last name of the path come
+// before them.
 func (h *History) nowhere(ctx context.Context, path, clean string) error {
 	type proposal struct {
 		newest int

@@ -19,38 +19,40 @@ import (
 	"snapcopy/internal/workers"
 )
 
-// LiveOptions are the choices for CompareLive. The zero value compares everything.
+// LiveOptions are the options of CompareLive. The zero value compares everything.
 type LiveOptions struct {
 	Threads int              // as for a restore
-	Exclude *exclude.Matcher // what is not looked at on either side; nil: nothing
+	Exclude *exclude.Matcher // entries to skip on both sides; nil: none
 	Archive string           // a folder that is not part of the source; "": none
-	// IgnoreInode and IgnoreCtime take a file for unchanged whatever its inode number or its change time, for sources
-	// where they are not stable. Extended attributes are then looked at.
+	// IgnoreInode and IgnoreCtime ignore the inode number or the change time, for sources where they are not stable.
+	// Extended attributes are compared then.
 	IgnoreInode, IgnoreCtime bool
 }
 
-// LiveReport is what CompareLive did beside telling of changes.
+// LiveReport has the figures of a CompareLive besides its changes.
 type LiveReport struct {
 	Compared  uint64 // entries of the source looked at
-	FilesRead uint64 // regular files whose content had to be read
+	FilesRead uint64 // regular files whose content was read
 	BytesRead uint64
-	// FailedCount is the number of entries that could not be compared; Failed names the first 1000, sorted by path.
+	// FailedCount is the number of entries that could not be compared; Failed has the first 1000, sorted by path.
 	FailedCount uint64
 	Failed      []tree.FailedItem
 }
 
-// maxHeld is how many changes are held until the end to find moves and to sort them. What is beyond it is told at once.
+// maxHeld is the number of changes kept until the end in order to find moves and to sort. Further changes are visited
+// at once.
 const maxHeld = 1 << 18
 
 // CompareLive compares a snapshot with a live folder, at path and below it, and calls visit for every change that
 // [Compare] would report if a snapshot of the folder was taken now, in the same order. The folder is only read. A file
-// of which size, mode, owner, times, change time and inode number are as recorded is not opened; of others the content
-// is read if it has the size it had. Added files are read only if one that was removed has their size: to find moves.
+// whose size, mode, owner, times, change time and inode number equal the record is not opened; the content of other
+// files is read if the size is the same. An added file is read only if a removed file has its size, to find moves.
 //
-// New of a change lacks Hash where the content was not read, and Stored, Child and Below. What cannot be read is listed
-// in the report. Beyond 262,144 changes further ones are told at once, in no order, and moves among them are not found.
+// New of a change lacks Hash if the content was not read, and always Stored, Child and Below. The report lists entries
+// that could not be read. Changes beyond 262,144 are visited at once, in no order, and moves among them are not found.
 //
-// Work goes by directory handles and leaf names, so nothing outside the folder is read whatever is done to it meanwhile.
+// CompareLive works by folder handles and leaf names, so that it reads nothing outside the folder, whatever other
+// processes do to it meanwhile.
 func CompareLive(ctx context.Context, c *index.Catalog, source, path string, opt LiveOptions,
 	visit func(Change) error) (report *LiveReport, err error) {
 	l := &live{ctx: ctx, catalog: c, opt: opt, ignored: tree.Ignored(opt.IgnoreCtime, opt.IgnoreInode), visit: visit,
@@ -90,7 +92,7 @@ func CompareLive(ctx context.Context, c *index.Catalog, source, path string, opt
 	return l.summary(), err
 }
 
-// worker is what one worker of the walk has to itself.
+// worker is the state of one worker of the walk.
 type worker struct {
 	copier filecopy.Copier
 	_      [64]byte
@@ -99,12 +101,12 @@ type worker struct {
 // copyBuffer is the size of a worker's buffer for content.
 const copyBuffer = 1 << 20
 
-// live is one comparison under way.
+// live is the state of one CompareLive.
 type live struct {
 	ctx     context.Context
 	catalog *index.Catalog
 	opt     LiveOptions
-	ignored tree.Fields // what says nothing in this folder: see tree.Unchanged
+	ignored tree.Fields // fields that mean nothing in this folder: see tree.Unchanged
 	visit   func(Change) error
 	root    int          // handle of the source
 	archive tree.InodeID // zero: none
@@ -133,8 +135,8 @@ func (l *live) close() error {
 	return errors.Join(l.dirs.CloseAll(), fsat.Close(l.root))
 }
 
-// top is where the walk begins: the source itself, or the folder that holds a path, with that one name. It is nil if
-// the source has no such folder.
+// top returns the folder where the walk begins: the source itself, or the folder that contains path, with that one
+// name. It returns nil if the source has no such folder.
 func (l *live) top(path, asked string) (*liveDir, error) {
 	was, _, err := locate(l.catalog, path)
 	if err != nil {
@@ -172,7 +174,7 @@ func (l *live) top(path, asked string) (*liveDir, error) {
 	return d, nil
 }
 
-// tell passes a change on, or holds it. The entries are copied.
+// tell visits a change, or keeps it for later. It copies the entries.
 func (l *live) tell(c Change) error {
 	if c.Old != nil {
 		c.Old = kept(c.Old)
@@ -200,7 +202,7 @@ func (l *live) tellHeld() error {
 	return nil
 }
 
-// removed tells of an entry that is gone, with everything below it.
+// removed reports an entry that is gone, with everything below it.
 func (l *live) removed(folder string, e *index.Entry) error {
 	path := index.Join(folder, e.Name)
 	if l.excluded(path, e.Type == index.Dir) {
@@ -231,7 +233,7 @@ func (l *live) excluded(path string, isDir bool) bool {
 	return out
 }
 
-// fail notes an entry that cannot be compared.
+// fail records an entry that cannot be compared.
 func (l *live) fail(path string, err error) error {
 	if l.ctx.Err() != nil {
 		return context.Cause(l.ctx)
@@ -246,7 +248,7 @@ func (l *live) summary() *LiveReport {
 	return r
 }
 
-// findMoves reads those added files that have the size of a removed one, and puts what has the same content together.
+// findMoves reads the added files that have the size of a removed file, and pairs files of the same content.
 func (l *live) findMoves() error {
 	gone := make(map[uint64][]int)
 	for i := range l.held {
@@ -285,7 +287,7 @@ func (l *live) findMoves() error {
 	return nil
 }
 
-// matchMove makes an added file that has the content of a removed one a move.
+// matchMove turns an added file with the content of a removed file into a move.
 func (l *live) matchMove(c *Change, gone map[uint64][]int, sameName bool) {
 	if c.Kind != Added || c.New.Hash == (index.Hash{}) {
 		return

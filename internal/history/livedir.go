@@ -11,19 +11,19 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// liveDir is a directory of a live folder being compared.
+// liveDir is a folder of the live tree being compared.
 type liveDir struct {
 	tree.Folder
-	was index.Entry // in the snapshot; another Type than Dir: nothing below it to compare with
+	was index.Entry // entry in the snapshot; not a Dir: nothing below to compare with
 
 	names   []fsat.DirEntry
-	entries []index.Entry // goes with names: the snapshot's entries; Type 0: none
+	entries []index.Entry // the snapshot's entries, one for each of names; Type 0: none
 }
 
 // source is the one tree of the walk.
 const source = 0
 
-// enter starts a directory.
+// enter starts a folder.
 func (l *live) enter(id int, parent *liveDir, item int) (d *liveDir, items int, ok bool, err error) {
 	d = &liveDir{was: parent.entries[item]}
 	d.Begin(&parent.Folder, parent.names[item].Name)
@@ -33,7 +33,7 @@ func (l *live) enter(id int, parent *liveDir, item int) (d *liveDir, items int, 
 			return nil, 0, false, errors.Join(releaseErr, d.Close())
 		}
 	}
-	if fsat.IsOtherType(err) { // a second look tells what it is now
+	if fsat.IsOtherType(err) { // a second look tells its present type
 		return nil, 0, false, l.replaced(&l.workers[id], parent, item, err)
 	}
 	if fsat.IsGone(err) {
@@ -53,7 +53,7 @@ func (l *live) enter(id int, parent *liveDir, item int) (d *liveDir, items int, 
 	return d, len(d.names), true, d.Enter()
 }
 
-// replaced compares what was listed as a directory and is none any more.
+// replaced compares a name that was listed as a folder and is no longer one.
 func (l *live) replaced(w *worker, parent *liveDir, item int, cause error) (err error) {
 	if err := parent.Acquire(); err != nil {
 		return err
@@ -68,7 +68,7 @@ func (l *live) replaced(w *worker, parent *liveDir, item int, cause error) (err 
 
 func (l *live) leave(_ int, d *liveDir) error { return d.Leave() }
 
-// fill compares a directory itself, lists it, and pairs the names with the snapshot's entries.
+// fill compares a folder itself, lists it, and pairs the names with the snapshot's entries.
 func (l *live) fill(w *worker, d *liveDir) error {
 	l.compared.Add(1)
 	path := d.Path()
@@ -88,7 +88,8 @@ func (l *live) fill(w *worker, d *liveDir) error {
 	return l.match(d, path, list)
 }
 
-// match pairs the listed names with the snapshot's entries, tells of what is gone, and drops the names that are not to be looked at.
+// match pairs the listed names with the snapshot's entries, reports the entries that are gone, and drops the names to
+// be skipped.
 func (l *live) match(d *liveDir, path string, list []fsat.DirEntry) error {
 	was, err := openListing(l.catalog, &d.was)
 	if err != nil {
@@ -116,7 +117,7 @@ func (l *live) match(d *liveDir, path string, list []fsat.DirEntry) error {
 	return nil
 }
 
-// items compares some of the names of a directory.
+// items compares some of the names of a folder.
 func (l *live) items(id int, d *liveDir, from, to int) (descend []int, err error) {
 	if err := d.Acquire(); err != nil {
 		return nil, l.fail(d.Path(), tree.Cause(err))

@@ -10,7 +10,7 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// item compares one name; isDir says that it is a directory to enter.
+// item compares one name; isDir reports a folder to enter.
 func (l *live) item(w *worker, d *liveDir, i int) (isDir bool, err error) {
 	name, was := d.names[i].Name, &d.entries[i]
 	var st fsat.Stat
@@ -39,7 +39,7 @@ func (l *live) item(w *worker, d *liveDir, i int) (isDir bool, err error) {
 	return false, l.changed(w, d, was, name, &st)
 }
 
-// changed compares an entry that is no directory and may have changed.
+// changed compares an entry, other than a folder, that may have changed.
 func (l *live) changed(w *worker, d *liveDir, was *index.Entry, name string, st *fsat.Stat) error {
 	path := d.Child(name)
 	e := index.Entry{Name: strings.Clone(name)}
@@ -71,7 +71,7 @@ func (l *live) changed(w *worker, d *liveDir, was *index.Entry, name string, st 
 
 var errAnotherType = errors.New("changed its type while it was compared")
 
-// complete reads what statx does not tell; of a regular file the content only if that is wanted.
+// complete reads the metadata that statx does not report, and the content of a regular file if wanted.
 func (l *live) complete(w *worker, dir int, e *index.Entry, st *fsat.Stat, content bool) (err error) {
 	if e.Type != index.File {
 		if e.Type == index.Symlink {
@@ -117,7 +117,7 @@ func (l *live) complete(w *worker, dir int, e *index.Entry, st *fsat.Stat, conte
 	return err
 }
 
-// directory compares a directory itself.
+// directory compares a folder itself.
 func (l *live) directory(d *liveDir, path string, st *fsat.Stat) error {
 	e := index.Entry{Name: strings.Clone(d.Name())}
 	tree.Describe(&e, st)

@@ -9,22 +9,23 @@ import (
 	"snapcopy/index"
 )
 
-// maxMoveCandidates bounds the added and removed files that are remembered to find moves, at 32 bytes each.
+// maxMoveCandidates bounds the added and removed files remembered to find moves, at 32 bytes each.
 const maxMoveCandidates = 1 << 20
 
-// moves finds files that were removed at one path and added at another.
+// moves pairs files removed at one path with files added at another.
 type moves struct {
 	removed, added []candidate
 	limit          int // of both together; 0: maxMoveCandidates
 
 	from []move  // by the place in the new catalog
-	gone []place // in the old catalog, of the files that were moved
+	gone []place // places in the old catalog of the moved files
 }
 
-// candidate is an added or a removed file. Contents are told apart by half of their hash, which no accident makes equal.
+// candidate is an added or a removed file. Half of the hash identifies the content; no accident makes two halves
+// equal.
 type candidate struct {
 	content [16]byte
-	name    uint32 // hash of the file's name, to prefer equal ones
+	name    uint32 // hash of the file's name, to prefer equal names
 	at      place
 }
 
@@ -47,7 +48,7 @@ func (m *moves) add(list *[]candidate, e *index.Entry, at place) {
 	*list = append(*list, candidate{[16]byte(e.Hash[:16]), name.Sum32(), at})
 }
 
-// findMoves goes through the comparison once and matches what was removed with what was added.
+// findMoves runs the comparison once and pairs removed with added files.
 func (c *comparison) findMoves(start sides) error {
 	c.finding = true
 	defer func() { c.finding = false }()
@@ -80,7 +81,7 @@ func (m *moves) match() {
 	slices.SortFunc(m.gone, comparePlaces)
 }
 
-// sameRun is how many candidates at the beginning of a list have the same content.
+// sameRun returns the number of candidates at the beginning of a list with the same content.
 func sameRun(list []candidate) int {
 	n := 1
 	for n < len(list) && list[n].content == list[0].content {
@@ -89,7 +90,7 @@ func sameRun(list []candidate) int {
 	return n
 }
 
-// matchRun pairs files of one content, given in the order of their paths: first those of equal names, then the rest.
+// matchRun pairs files of one content, given in the order of their paths: first files of equal names, then the rest.
 func (m *moves) matchRun(old, new []candidate) {
 	byName := func(a, b candidate) int { return cmp.Compare(a.name, b.name) }
 	oldByName, newByName := slices.Clone(old), slices.Clone(new)
@@ -132,7 +133,7 @@ func comparePlaces(a, b place) int {
 	return cmp.Or(cmp.Compare(a.dir, b.dir), cmp.Compare(a.pos, b.pos))
 }
 
-// cameFrom tells where in the old catalog an added file was.
+// cameFrom returns the place of an added file in the old catalog, if it was moved.
 func (m *moves) cameFrom(at place) (place, bool) {
 	i, ok := slices.BinarySearchFunc(m.from, at, func(m move, p place) int { return comparePlaces(m.new, p) })
 	if !ok {
@@ -141,7 +142,7 @@ func (m *moves) cameFrom(at place) (place, bool) {
 	return m.from[i].old, true
 }
 
-// isGone reports whether a removed file is told of as moved.
+// isGone reports whether a removed file is reported as moved.
 func (m *moves) isGone(at place) bool {
 	_, ok := slices.BinarySearchFunc(m.gone, at, comparePlaces)
 	return ok

@@ -8,7 +8,7 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// NotFoundError is a [tree.NotFoundError] that says which other snapshots have the path, too.
+// NotFoundError is a [tree.NotFoundError] that also has the other snapshots with the path.
 type NotFoundError struct {
 	*tree.NotFoundError
 	Elsewhere *Sighting  // nil: no snapshot has it
@@ -33,8 +33,8 @@ func (e *NotFoundError) Error() string {
 
 func (e *NotFoundError) Unwrap() error { return e.NotFoundError }
 
-// NotFound makes the error for a path that is not in the snapshot of a catalog: a *[tree.NotFoundError] with the nearest names
-// and with those of the archive's snapshots, given the oldest first, that have the path.
+// NotFound returns the error for a path that is not in the snapshot of a catalog: a *[tree.NotFoundError] with the
+// nearest names and with those of the archive's snapshots, given the oldest first, that have the path.
 func NotFound(ctx context.Context, c *index.Catalog, snapshots []Ref, path string) error {
 	err := tree.NotFound(c, path, index.CleanPath(path))
 	missing := new(NotFoundError)

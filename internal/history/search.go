@@ -7,7 +7,8 @@ import (
 	"snapcopy/internal/pair"
 )
 
-// search looks for stored files, and for contents, in a whole catalog. It keeps the first path of each; "" is none yet.
+// search looks for stored files, and for contents, in a whole catalog. It records the first path of each; "" means not
+// found yet.
 type search struct {
 	stored   map[uint64]string
 	contents map[index.Hash]string
@@ -23,14 +24,14 @@ func (s *search) addStored(ino uint64) {
 	}
 }
 
-// addContent looks for what e holds, unless it is empty, which says nothing.
+// addContent adds the content of e, unless it is empty: the empty content identifies no file.
 func (s *search) addContent(e *index.Entry) {
 	if e.Type == index.File && e.Size > 0 || e.Type == index.Dir && e.Below != (index.Totals{}) {
 		s.contents[e.Hash] = ""
 	}
 }
 
-// missing is how many of the stored files were not found yet.
+// missing returns the number of stored files not found yet.
 func (s *search) missing() (n int) {
 	for _, path := range s.stored {
 		if path == "" {
@@ -53,7 +54,7 @@ func (s *search) in(ctx context.Context, c *index.Catalog) error {
 	})
 }
 
-// differing looks into those directories of c, at a path and below it, that are not the same in another catalog.
+// differing searches those folders of c, at a path and below it, that differ from another catalog.
 func (s *search) differing(ctx context.Context, c, other *index.Catalog, path string) error {
 	here, _, err := locate(c, path)
 	if err != nil || !isFolder(here) {
@@ -81,8 +82,8 @@ func (s *search) look(dir string, e *index.Entry) {
 	}
 }
 
-// walkDiffering calls visit for every entry of those directories at e and below it that are not the same in another
-// catalog, where there is in its place; nil: nothing.
+// walkDiffering calls visit for every entry of those folders at e and below it that differ from another catalog; there
+// is the entry of that catalog under the same path, or nil.
 func walkDiffering(ctx context.Context, c, other *index.Catalog, dir string, e, there *index.Entry,
 	visit func(dir string, e *index.Entry) error) error {
 	if ctx.Err() != nil {
@@ -116,7 +117,7 @@ func walkDiffering(ctx context.Context, c, other *index.Catalog, dir string, e, 
 	return nil
 }
 
-// still tells which of the stored files that were found are in another catalog under the same path.
+// still returns the stored files found that another catalog has under the same path.
 func (s *search) still(ctx context.Context, c *index.Catalog) (map[uint64]bool, error) {
 	still := make(map[uint64]bool)
 	found := false

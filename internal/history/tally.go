@@ -7,19 +7,20 @@ import (
 	"snapcopy/index"
 )
 
-// Tally sums up changes by folder. The zero value sums up everything in one.
+// Tally sums up changes by folder. The zero value has a single sum.
 type Tally struct {
-	// Depth is how many levels of folders are told apart; what is further down counts for the folder of that level.
+	// Depth is the number of levels of folders with a sum of their own; deeper changes count for the folder of the
+	// deepest level.
 	Depth   int
 	folders map[string]*FolderTally
 }
 
-// FolderTally is what changed in a folder, and below it if it is of the deepest level told apart.
+// FolderTally sums up the changes in a folder, and below it if it is of the deepest level.
 type FolderTally struct {
 	Folder string // "" is the top
 	Counts map[Kind]uint64
-	// Added and Removed are the bytes of regular files that are new there and that are not there any more. A changed
-	// file counts for both, and a moved one in the two folders if they are different.
+	// Added and Removed are the bytes of regular files added to the folder and removed from it. A changed file counts
+	// for both, and a moved file once in each of the two folders if they differ.
 	Added, Removed uint64
 }
 
@@ -48,7 +49,7 @@ func (t *Tally) Add(c *Change) {
 	}
 }
 
-// place is the folder that a path counts for; a folder counts for itself.
+// place returns the folder that a path counts for; a folder counts for itself.
 func (t *Tally) place(path string, e *index.Entry) string {
 	if e.Type != index.Dir {
 		path = index.FolderOf(path)
@@ -77,7 +78,7 @@ func (t *Tally) folder(path string) *FolderTally {
 	return f
 }
 
-// Folders gives the folders with changes, in the order of their paths.
+// Folders returns the folders with changes, in the order of their paths.
 func (t *Tally) Folders() []*FolderTally {
 	list := make([]*FolderTally, 0, len(t.folders))
 	for _, f := range t.folders {

@@ -12,26 +12,26 @@ import (
 	"snapcopy/internal/workers"
 )
 
-// Version is one state of a file or a directory, and the snapshots that hold it, one after another.
+// Version is one state of a file or a folder, and the consecutive snapshots that have it.
 type Version struct {
 	Path        string // under which they have it
 	First, Last string
 	Snapshots   int
 	Entry       *index.Entry // as Last has it
-	// From is the path under which the snapshot before First has the same content, if Path is new in First and that
-	// path is gone: the file was renamed.
+	// From is the earlier path if the file was renamed: the snapshot before First has the same content there, and
+	// First has Path but no longer From.
 	From string
-	// Gone is the snapshot after Last if that has nothing under Path, and To where it has the same content instead.
+	// Gone is the snapshot after Last if it has no entry under Path, and To the path where it has the same content.
 	Gone, To string
-	// Changes counts what differs in and below a directory from the snapshot before First.
+	// Changes counts the differences in and below a folder from the snapshot before First.
 	Changes map[Kind]uint64
 
 	first int // for sorting
 }
 
-// Versions gives every version of a path, elements joined by '/', the oldest first. Renames are followed back through
-// the content hash: what a file was called before comes with the path of that time. Contents and metadata count, the
-// number of hard links does not. If the path is in no snapshot the error is a *[NowhereError].
+// Versions returns every version of a path, elements joined by '/', the oldest first. It follows renames back through
+// the content hash: earlier versions come with the path of their time. Content and metadata make a version, the number
+// of hard links does not. If the path is in no snapshot, the error is a *[NowhereError].
 func (h *History) Versions(ctx context.Context, path string) (list []Version, err error) {
 	err = h.without(func() error {
 		list, err = h.versions(ctx, path)
@@ -67,12 +67,13 @@ func (h *History) versions(ctx context.Context, path string) ([]Version, error) 
 	slices.SortStableFunc(list, func(a, b Version) int {
 		return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(a.Path, b.Path))
 	})
-	// What got an old name back was met twice: as that, and as what it was before.
+	// A file that got an old name back was found twice: under that name, and as an earlier name.
 	list = slices.CompactFunc(list, func(a, b Version) bool { return a.first == b.first && a.Path == b.Path })
 	return list, h.countChanges(ctx, list)
 }
 
-// lives yields the spans of snapshots that have a path one after another: from the first to before the second number.
+// lives yields the spans of consecutive snapshots that have a path: from the first up to, but not including, the
+// second number.
 func lives(seen []sighting) func(yield func(from, to int) bool) {
 	return func(yield func(int, int) bool) {
 		for i := 0; i < len(seen); i++ {
@@ -90,7 +91,7 @@ func lives(seen []sighting) func(yield func(from, to int) bool) {
 	}
 }
 
-// life gives the versions of one span of snapshots that have a path, and of what it was before it was renamed to that.
+// life returns the versions of one span of snapshots that have a path, and those under the path it was renamed from.
 func (h *History) life(ctx context.Context, path string, seen []sighting, from, to int) ([]Version, error) {
 	var list []Version
 	for at := from; at < to; {
@@ -118,7 +119,7 @@ func (h *History) life(ctx context.Context, path string, seen []sighting, from, 
 	return append(older, list...), err
 }
 
-// version gives the version that begins with snapshot at.
+// version returns the version that begins with snapshot at.
 func (h *History) version(path string, seen []sighting, at, to int) Version {
 	v := Version{Path: path, First: h.past[at].name, first: at, Entry: seen[at].Entry}
 	end := at + 1
@@ -137,7 +138,7 @@ func (h *History) version(path string, seen []sighting, at, to int) Version {
 	return v
 }
 
-// countChanges compares the versions of a directory with what it was in the snapshots before them.
+// countChanges compares the versions of a folder with the snapshots before them.
 func (h *History) countChanges(ctx context.Context, list []Version) error {
 	errs := make([]error, len(list))
 	err := workers.Each(ctx, workers.Number(0), len(list), func(_ context.Context, i int) error {
@@ -169,9 +170,9 @@ func sameVersion(a, b *index.Entry) bool {
 	return a == b || tree.Diff(a, b)&(tree.Type|tree.Body|tree.Metadata&^tree.Nlink) == 0
 }
 
-// counterpart looks in snapshot other for the content of e, which snapshot at has: under a path where at has not that
-// content. "" means that there is none. A path with the same last name goes first, then the order of the paths. Empty
-// files and directories have no content to tell them by.
+// counterpart searches snapshot other for the content of e, which snapshot at has, under a path where at does not have
+// that content. "" means none. A path with the same last name goes first, then the order of the paths. Empty files and
+// folders have no content to identify them.
 func (h *History) counterpart(ctx context.Context, e *index.Entry, at, other int) (path string, err error) {
 	file := e.Type == index.File && e.Size > 0
 	if !file && (e.Type != index.Dir || e.Below == (index.Totals{})) {
@@ -203,7 +204,7 @@ func (h *History) counterpart(ctx context.Context, e *index.Entry, at, other int
 	return path, h.tolerate(other, err)
 }
 
-// tolerate notes that a catalog is damaged, and goes on without what it would have told.
+// tolerate records that a catalog is damaged, and continues without its answer.
 func (h *History) tolerate(i int, err error) error {
 	if err == nil || !unusable(err) {
 		return err

@@ -13,12 +13,13 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// Local is a live folder of this machine. Every entry is reached from the handle of its folder by its name alone, so
-// that a symbolic link put into the source meanwhile leads nowhere else.
+// Local is a live folder of this machine. It reaches every entry from the handle of the entry's folder by name alone,
+// so that a symbolic link put into the source meanwhile leads nowhere else.
 type Local struct {
-	// Filter is what the run was told to leave out.
+	// Filter is the set of rules by which the run leaves entries out.
 	Filter *filter.Filter
-	// Archive is the folder of the archive, which is left out where it lies in the source; nil: there is none yet.
+	// Archive is the folder of the archive, which is left out if it lies in the source; nil: the archive does not
+	// exist yet.
 	Archive *fsat.Stat
 	// IgnoreCtime says that the source's change times mean nothing.
 	IgnoreCtime bool
@@ -33,7 +34,7 @@ type Local struct {
 	failures []error
 }
 
-// OpenLocal opens the folder at path. A change that is made from now on counts as racy.
+// OpenLocal opens the folder at path. Changes made from now on count as racy.
 func OpenLocal(path string, f *filter.Filter) (*Local, error) {
 	l := &Local{Filter: f, began: time.Now()}
 	var err error
@@ -68,7 +69,7 @@ func (l *Local) Inside(path string) (inside bool, err error) {
 		}
 		var next int
 		if next, err = fsat.OpenParent(fd); err != nil {
-			if fsat.IsRefused(err) { // what we may not look at we cannot write to either
+			if fsat.IsRefused(err) { // this process cannot write to a folder that it may not open
 				err = nil
 			}
 			break
@@ -105,18 +106,18 @@ func (l *Local) Find(dir, name string, st *Stat) error {
 	return l.opened.In(dir, func(fd int) error { return fsat.StatAt(fd, name, &st.Stat) })
 }
 
-// Failures gives the failures to sync file systems.
+// Failures returns the failures to sync file systems.
 func (l *Local) Failures() []error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.failures
 }
 
-// sync writes to the disk, once in a run and before the first file is read, what programs have changed on a file
-// system of the source. Until its page has gone to the disk, a change through a mapping (mmap) can follow an earlier one
-// without moving the file's times. After this, every change shows in times later than the beginning of the run, which
-// are racy; but for tmpfs, where nothing goes to a disk. A file that is not read needs nothing of the kind: its file
-// system was synced when it was. If it fails, every file read of that file system is racy.
+// sync makes changes on a file system of the source durable, once in a run, before the first of its files is read.
+// Until its page is on the disk, a change through a mapping (mmap) can follow an earlier one without moving the file's
+// times. After a sync, every change shows in times later than the beginning of the run, which are racy; tmpfs, which
+// has no disk, is the exception. A file that is not read needs no sync: its file system was synced before the run that
+// read it. After a failure, every file read of that file system is racy.
 func (l *Local) sync(dev uint64, fd int) (ok bool) {
 	once, _ := l.synced.LoadOrStore(dev, sync.OnceValue(func() error {
 		err := fsat.SyncFS(fd)
@@ -132,13 +133,13 @@ func (l *Local) sync(dev uint64, fd int) (ok bool) {
 	return once.(func() error)() == nil
 }
 
-// clockMargin is more than the clock of a file system, which moves in ticks, can be behind the time of day; for whole
-// seconds, the clock is taken to have that resolution.
+// clockMargin exceeds the lag of a file system's clock, which moves in ticks, behind the time of day. A time in whole
+// seconds is taken for a clock of that resolution.
 const clockMargin = 50 * time.Millisecond
 
-// mark adds to st whether a change made after this look could leave its times as they are. That goes for all that
-// changed since the run began: a program that writes through a mapping moves the times only with its first write to a
-// page, until the page has gone to the disk (see sync).
+// mark sets the Racy flag of st if a change made after this look could leave its times as they are. That includes
+// every entry changed since the run began: a program that writes through a mapping moves the times only with its first
+// write to a page, until the page is on the disk (see sync).
 func (l *Local) mark(st *Stat) {
 	t := st.Ctime
 	if l.IgnoreCtime {

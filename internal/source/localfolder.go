@@ -17,7 +17,7 @@ type localFolder struct {
 	name   string
 	fd     int
 	self   fsat.Stat
-	listed bool // by fd, which is at the end of the folder then
+	listed bool // by fd, which then is at the end of the folder
 }
 
 // Stat describes the folder.
@@ -32,7 +32,7 @@ func (f *localFolder) Stat(st *Stat) error {
 	return nil
 }
 
-// List gives the names in the folder. A listing moves its handle: another one needs another handle.
+// List returns the names in the folder. A listing moves its handle, so every further listing opens another handle.
 func (f *localFolder) List(buf []byte) ([]fsat.DirEntry, error) {
 	if !f.listed {
 		f.listed = true
@@ -46,7 +46,7 @@ func (f *localFolder) List(buf []byte) ([]fsat.DirEntry, error) {
 	return list, errors.Join(err, fsat.Close(fd))
 }
 
-// Look describes entries: one system call for each.
+// Look describes entries, by one system call for each.
 func (f *localFolder) Look(names []fsat.DirEntry, list []Stat) {
 	for i := range names {
 		if names[i].Type == fsat.Directory {
@@ -63,8 +63,8 @@ func (f *localFolder) Look(names []fsat.DirEntry, list []Stat) {
 	}
 }
 
-// lookAgain confirms that an entry is gone: its name was listed. An entry that cannot be looked at may be on another file
-// system.
+// lookAgain looks a second time at an entry that was listed but seems gone. For an entry on another file system it
+// returns ErrElsewhere.
 func (f *localFolder) lookAgain(name string, st *Stat, err error) error {
 	if fsat.IsGone(err) {
 		err = fsat.StatAt(f.fd, name, &st.Stat)
@@ -75,7 +75,7 @@ func (f *localFolder) lookAgain(name string, st *Stat, err error) error {
 	return f.elsewhere(name, err)
 }
 
-// elsewhere adds to an error, because of which name cannot be looked at or opened, that it is on another file system.
+// elsewhere adds ErrElsewhere to the error of a name on another file system.
 func (f *localFolder) elsewhere(name string, err error) error {
 	if f.of.Filter.OneFileSystem {
 		if dev, ok := fsat.DeviceAt(f.fd, name); ok && dev != f.of.dev {
@@ -85,7 +85,7 @@ func (f *localFolder) elsewhere(name string, err error) error {
 	return err
 }
 
-// Open opens a folder below.
+// Open opens a folder directly below.
 func (f *localFolder) Open(name string) (Folder, error) {
 	fd, err := fsat.OpenDir(f.fd, name)
 	if fsat.IsNoDir(err) {
@@ -97,7 +97,7 @@ func (f *localFolder) Open(name string) (Folder, error) {
 	return &localFolder{of: f.of, parent: f, name: name, fd: fd}, nil
 }
 
-// OpenFile opens a file. The first one of a file system makes that write to the disk what was changed.
+// OpenFile opens a file. For the first file of a file system it syncs that file system.
 func (f *localFolder) OpenFile(name string, st *Stat) (File, error) {
 	fd, err := fsat.OpenFile(f.fd, name)
 	if err != nil {
@@ -114,7 +114,7 @@ func (f *localFolder) OpenFile(name string, st *Stat) (File, error) {
 	return file, nil
 }
 
-// Metadata reads extended attributes, file attributes, and where a symbolic link leads.
+// Metadata reads extended attributes, file attributes, and the target of a symbolic link.
 func (f *localFolder) Metadata(name string, st *Stat) (m Metadata) {
 	switch {
 	case name == "":
@@ -146,7 +146,7 @@ func metadataOf(fd int) (m Metadata) {
 	return m
 }
 
-// LeaveOut asks the filters, and looks whether a restore that was cut short has left the entry.
+// LeaveOut asks the filters, and checks whether an interrupted restore has left the entry.
 func (f *localFolder) LeaveOut(name string, st *Stat) (Reason, error) {
 	if name == "" {
 		return f.leaveOutSelf()
@@ -158,7 +158,7 @@ func (f *localFolder) LeaveOut(name string, st *Stat) (Reason, error) {
 	return Reason{rule, rule != ""}, err
 }
 
-// leftBehind says what a file is if a restore has left it, or "".
+// leftBehind returns the rule for a file that a restore has left, or "".
 func (f *localFolder) leftBehind(name string, st *Stat) (rule string, err error) {
 	if !strings.HasPrefix(name, leftover.Prefix) {
 		return "", nil
@@ -215,7 +215,7 @@ func (f *localFolder) Close() error {
 	return err
 }
 
-// Reopen opens the folder again, and makes sure that it is still the one that was described.
+// Reopen opens the folder again, and checks that it is still the folder described before.
 func (f *localFolder) Reopen(path string, below Folder) error {
 	var fd int
 	var err error

@@ -1,17 +1,17 @@
 // Package source is where a run reads from. A [Source] comes in several kinds: [Local] is a live folder of this
 // machine, [Snapshot] a snapshot of another archive.
 //
-// A run works where the archive is, and asks its source about one folder at a time: what names it has, what the file
-// system says of a batch of them, what they hold. So a source on another machine can answer a batch in one message.
-// Whatever a source says is a value. No descriptor of the source leaves this package: a [File] is told to copy itself
-// into a new file of the archive, or to compare its holes with those of a stored file.
+// A run works on the machine of the archive, and asks its source about one folder at a time: the names in it, the stat
+// data of a batch of them, their metadata and contents. So a source on another machine can answer a batch in one
+// message. All answers are values. No descriptor of the source leaves this package: a [File] copies itself into a new
+// file of the archive, or compares its holes with those of a stored file.
 //
-// Errors are those of package fsat, wrapped or not: [fsat.IsGone] and the like tell them apart. What cannot be read is
-// told by name and never passed over.
+// Errors are those of package fsat, wrapped or not: [fsat.IsGone] and the like tell them apart. An entry that cannot
+// be read is an error with its name and never passed over.
 //
 // A source is read in parallel. Its methods, and those of its folders, may be called from several goroutines at once,
-// but for [Folder.Reopen] and [Folder.Close], which are called while nobody else uses the folder. A File belongs to one
-// goroutine.
+// except for [Folder.Reopen] and [Folder.Close], which are called while no other goroutine uses the folder. A File
+// belongs to one goroutine.
 package source
 
 import (
@@ -25,55 +25,55 @@ import (
 
 // Errors that callers tell apart with errors.Is.
 var (
-	// ErrElsewhere says of a name that cannot be looked at that it is on another file system, into which the run is not to
-	// go: one that another user has mounted by FUSE, or whose server is away.
+	// ErrElsewhere reports a name that cannot be looked at and that lies on another file system, which the run is not
+	// to enter: a FUSE mount of another user, or a file system whose server is away.
 	ErrElsewhere = errors.New("on another file system")
-	// ErrMoved says that a folder is no longer where it was.
+	// ErrMoved reports a folder that is no longer at its path.
 	ErrMoved = errors.New("directory was moved while it was read")
 )
 
-// A Source is what a run reads.
+// A Source is a tree that a run reads.
 type Source interface {
 	// Top opens the source's own folder.
 	Top() (Folder, error)
-	// Find describes an entry anywhere in the source, by the path of its folder and its name.
+	// Find describes an entry anywhere in the source; dir is the path of its folder.
 	Find(dir, name string, st *Stat) error
-	// Failures are those that concern no single entry.
+	// Failures returns the failures that concern no single entry.
 	Failures() []error
 	Close() error
 }
 
 // A Folder is an open folder of a source. Its methods take names of its entries.
 type Folder interface {
-	// Stat describes the folder itself, as it is at the moment.
+	// Stat describes the folder itself, in its present state.
 	Stat(st *Stat) error
-	// List gives the names in the folder, sorted, as it is at the moment. buf is working space. When an error ends the
-	// listing early, the names that were read come with it.
+	// List returns the present names in the folder, sorted. buf is working space. If an error ends the listing early,
+	// List returns the names read so far with the error.
 	List(buf []byte) ([]fsat.DirEntry, error)
-	// Look describes the entries of the given names in the elements of list, which is as long; what cannot be looked at
-	// has its error there. Names that are listed as folders are left out.
+	// Look describes the entries of the given names in the elements of list, which is as long; the error of an entry
+	// goes there, too. It skips names listed as folders.
 	Look(names []fsat.DirEntry, list []Stat)
-	// Open opens a folder below.
+	// Open opens a folder directly below.
 	Open(name string) (Folder, error)
-	// OpenFile opens a file for reading, and describes it. What it opens need not be a regular file.
+	// OpenFile opens an entry for reading, and describes it. The entry need not be a regular file.
 	OpenFile(name string, st *Stat) (File, error)
-	// Metadata is what st, a description of an entry, does not tell; "" is the folder itself.
+	// Metadata returns the metadata of an entry that Stat lacks; st is its description. "" is the folder itself.
 	Metadata(name string, st *Stat) Metadata
-	// LeaveOut says why an entry is to be left out for what it is or holds, or "": by a filter of the run, or because a
-	// restore has left it there. "" is the folder itself.
+	// LeaveOut returns the reason to leave an entry out because of its content or metadata, or a Reason without a
+	// rule: a filter of the run, or an interrupted restore, which left the entry. "" is the folder itself.
 	LeaveOut(name string, st *Stat) (Reason, error)
-	// Close gives back what the open folder takes up. It can be opened again.
+	// Close releases the resources of the open folder. Reopen can open it again.
 	Close() error
-	// Reopen opens the folder again: from a folder directly below it, which is open, or, if that is nil, by its path from
-	// the top.
+	// Reopen opens the folder again: from below, an open folder directly below it, or, if below is nil, by its path
+	// from the top.
 	Reopen(path string, below Folder) error
 }
 
 // A File is an open regular file of a source.
 type File interface {
-	// Stat describes the file as it is at the moment.
+	// Stat describes the file in its present state.
 	Stat(st *Stat) error
-	// Metadata is what a Stat does not tell.
+	// Metadata returns the metadata that Stat lacks.
 	Metadata() Metadata
 	// HasHoles reports whether the file, of the given size, has holes.
 	HasHoles(size int64) bool
@@ -81,18 +81,19 @@ type File interface {
 	Read(buf []byte, size int64) (int, error)
 	// CopyTo copies the content into dst, an empty file of the archive, or only hashes it: see filecopy.Copier.
 	CopyTo(ctx context.Context, c *filecopy.Copier, dst int, size int64, sparse bool) (int64, [32]byte, error)
-	// CloneTo makes dst, an empty file on the file system dev, share the file's blocks (a reflink), if that can be.
+	// CloneTo makes dst, an empty file on the file system dev, share the file's blocks (a reflink), and reports
+	// whether it could.
 	CloneTo(dst int, dev uint64) bool
-	// SameHoles reports whether stored, a file of the archive with the same content that st describes, has its holes in the
-	// same places.
+	// SameHoles reports whether stored, a file of the archive with the same content, described by st, has its holes in
+	// the same places.
 	SameHoles(stored int, st *fsat.Stat) (bool, error)
-	// KeepPreallocated gives dst, a copy of the file, what space the file has beyond its content: see
+	// KeepPreallocated gives dst, a copy of the file, the space that the file has beyond its content: see
 	// filecopy.KeepPreallocated.
-	KeepPreallocated(dst int, data int64, reflink bool) (space int64, held bool)
+	KeepPreallocated(dst int, data int64, reflink bool) (space int64, kept bool)
 	Close() error
 }
 
-// Stat is what a source says of one entry.
+// Stat describes one entry.
 type Stat struct {
 	fsat.Stat
 	// Flags are those of the entry that say something of the source: index.Racy from a live folder, from a snapshot what
@@ -106,8 +107,8 @@ type Stat struct {
 	Err  error // of Folder.Look: why the entry cannot be looked at
 }
 
-// Metadata is what a source says of one entry beyond a Stat. Both the folder's and an entry's errors are values: one
-// failure does not keep the rest from being told.
+// Metadata is the metadata of an entry beyond its Stat. Errors are values: one failure does not suppress the other
+// metadata.
 type Metadata struct {
 	Xattrs []fsat.Xattr
 	Attrs  uint32 // file attributes, of regular files and folders
@@ -117,14 +118,15 @@ type Metadata struct {
 	TargetErr error
 }
 
-// Reason is why an entry is to be left out.
+// Reason is the reason to leave an entry out.
 type Reason struct {
 	Rule string // "": it is not
-	// OfState tells that a filter has decided by what the entry is at the moment, which can be another one later.
+	// OfState says that a filter decided by the entry's content or metadata, which can change, rather than by its
+	// path.
 	OfState bool
 }
 
-// Rules for what is left out without a filter.
+// Rules for entries left out without a filter.
 const (
 	RuleArchive   = "the archive itself"
 	RuleNote      = "the note of a restore that is not finished"

@@ -17,31 +17,32 @@ const blockSize = 512 // of which st_blocks counts the number
 type Catalog struct {
 	Name    string
 	Path    string // of the catalog
-	Records Size   // what the archive keeps about it: catalog and report
+	Records Size   // the snapshot's catalog and report
 }
 
-// AccountOptions are all optional.
+// AccountOptions are the options of Account. All are optional.
 type AccountOptions struct {
-	// Ledger is the path of the file in which what was counted is remembered; empty: nowhere. If it cannot be written,
-	// that is told to Note, and costs only time.
+	// Ledger is the path of the file that keeps the counts for the next Account; empty: no file. If it cannot be
+	// written, Note gets the error; the counts are correct all the same.
 	Ledger string
-	// TempDir is for temporary files, which are needed from about half a million changes on; empty: the system's.
+	// TempDir is the folder for temporary files, which are needed from about half a million changes on; empty: the
+	// system's.
 	TempDir string
-	// Threads is how many catalogs are read at once; 0: one for each processor.
+	// Threads is the number of catalogs read at once; 0: one for each processor.
 	Threads int
 	// Anchor is the present identity of the archive's folder (see index.Summary). 0: unknown.
 	Anchor uint64
 	Note   func(error)
 }
 
-// Account counts from the catalogs, oldest first, which snapshots hold what. It looks at no stored file. Memory is bounded,
-// whatever the number of files.
+// Account finds from the catalogs, the oldest first, which stored files each snapshot has, alone or together with
+// others. It looks at no stored file. Memory is bounded, whatever the number of files.
 func Account(ctx context.Context, list []Catalog, opt AccountOptions) (*Space, error) {
 	opt.Threads = workers.Number(opt.Threads)
 	if opt.Note == nil {
 		opt.Note = func(error) {}
 	}
-	if len(list) == 0 { // then there is nothing to remember either
+	if len(list) == 0 { // then there is nothing to keep in a ledger
 		return new(Space), nil
 	}
 	c := counting{ctx: ctx, opt: opt, list: list}
@@ -66,7 +67,7 @@ type counting struct {
 	old   *ledgerReader // nil: there is none that can be used
 }
 
-// look reads what each catalog says of its snapshot as a whole.
+// look reads the summary of each catalog.
 func (c *counting) look() error {
 	var last uint64
 	era := uint32(0)
@@ -97,7 +98,7 @@ func (c *counting) look() error {
 	return nil
 }
 
-// fromLedger uses what was counted before, as far as it goes.
+// fromLedger starts from the counts in the ledger, if it can be used.
 func (c *counting) fromLedger() (space *Space, err error) {
 	if c.opt.Ledger == "" {
 		return c.count()
@@ -122,8 +123,8 @@ func (c *counting) fromLedger() (space *Space, err error) {
 
 func (c *counting) count() (*Space, error) { return c.countOver(nil) }
 
-// positions says where in the list the ledger's snapshots are, -1 for those that are gone. The ledger is of use if its
-// last snapshot is there, and nothing has come between.
+// positions returns the positions in the list of the ledger's snapshots, -1 for removed ones. The ledger is usable if
+// its last snapshot still exists, and the list has no other snapshot up to that one.
 func (c *counting) positions(ledger *ledgerReader) (at []int, usable bool) {
 	old := ledger.snapshots
 	next := 0
@@ -146,7 +147,7 @@ func (c *counting) positions(ledger *ledgerReader) (at []int, usable bool) {
 	if len(old) == 0 || at[len(at)-1] < 0 {
 		return nil, false
 	}
-	// Eras are numbered from the first snapshot in the list: when an old one goes, they may be others.
+	// Eras are numbered from the first snapshot in the list: the removal of an old snapshot may change them.
 	for i, p := range at {
 		if p >= 0 && c.known[p].era != old[i].era {
 			return nil, false
@@ -155,7 +156,7 @@ func (c *counting) positions(ledger *ledgerReader) (at []int, usable bool) {
 	return at, true
 }
 
-// countOver counts the snapshots that the ledger does not know; at says where those are that it knows.
+// countOver counts the snapshots after those of the ledger; at has the positions of the ledger's snapshots.
 func (c *counting) countOver(at []int) (space *Space, err error) {
 	first := 0
 	for _, p := range at {
@@ -199,7 +200,8 @@ func (c *counting) shares(t *setTable) {
 	}
 }
 
-// compare finds what each snapshot from first on has more or less than the one before it.
+// compare finds the names of stored files that each snapshot from first on has gained or lost since the snapshot
+// before it.
 func (c *counting) compare(first int, events *extsort.Sorter[event]) error {
 	return workers.Each(c.ctx, c.opt.Threads, len(c.list)-first, func(ctx context.Context, i int) error {
 		return c.compareOne(ctx, first+i, events)
@@ -234,7 +236,7 @@ func (c *counting) compareOne(ctx context.Context, n int, events *extsort.Sorter
 	return nil
 }
 
-// combine goes through the ledger and the events side by side, and writes what they make together.
+// combine merges the ledger with the events, and writes the merged accounts.
 func (c *counting) combine(at []int, first int, events *extsort.Sorter[event], w *ledgerWriter) error {
 	merged, err := events.Merge()
 	if err != nil {
@@ -284,15 +286,15 @@ func (c *counting) combine(at []int, first int, events *extsort.Sorter[event], w
 	return nil
 }
 
-// merger makes an account of what was known of a stored file and what is new.
+// merger merges the account of a stored file with its new events.
 type merger struct {
 	c      *counting
 	at     []int
-	first  int // position of the first snapshot that is new
+	first  int // position of the first snapshot that the ledger lacks
 	w      *ledgerWriter
 	events []event // of the file at hand
 	now    holders
-	same   map[sameKey]uint32 // sets of files that nothing new was said about
+	same   map[sameKey]uint32 // sets of files without events
 	count  uint64
 }
 
@@ -318,7 +320,7 @@ func (m *merger) put(file *account, fromOld bool) error {
 			}
 		}
 	}
-	if m.now.empty() && len(m.events) > 0 { // another file has the number of one that is gone
+	if m.now.empty() && len(m.events) > 0 { // a new file has the inode number of a removed one
 		file.blocks = m.events[0].blocks
 	}
 	names := int64(file.names)
@@ -349,7 +351,7 @@ func (m *merger) put(file *account, fromOld bool) error {
 	return m.write(file, set)
 }
 
-// contradiction is what only a mistake in a ledger, or in the catalogs, can lead to.
+// contradiction reports a count below zero, which only a mistake in a ledger or in the catalogs can cause.
 func (m *merger) contradiction(file *account) error {
 	if m.at != nil {
 		return fmt.Errorf("%w: stored file %d", errLedger, file.number)

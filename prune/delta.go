@@ -10,8 +10,8 @@ import (
 	"snapcopy/internal/pair"
 )
 
-// delta finds what one snapshot has more, or less, than the one before it. Folders that hold the same in both are not
-// read. What has which name does not matter: how many names a stored file has in each is all that is counted.
+// delta finds the names of stored files that one snapshot has gained or lost since the snapshot before it. It does not
+// read folders with equal sums. The names themselves do not matter, only the number of names of each stored file.
 type delta struct {
 	ctx      context.Context
 	old, new *index.Catalog // nil: none
@@ -41,7 +41,7 @@ func (d *delta) run() error {
 	return err
 }
 
-// dirs compares two folders, of which one may be missing (Space 0).
+// dirs compares two folders. Space 0 stands for a missing one.
 func (d *delta) dirs(before, after index.HeldDir) error {
 	if d.oldEra == d.newEra && before.Space != 0 && after.Space != 0 && before.Sum == after.Sum {
 		return nil
@@ -78,7 +78,7 @@ func (d *delta) dirs(before, after index.HeldDir) error {
 	return nil
 }
 
-// read gives what a folder holds: the inodes ascending, the folders by their names.
+// read returns the space record of a folder: the inodes ascending, the folders sorted by name.
 func (d *delta) read(c *index.Catalog, dir index.HeldDir) (*index.Held, error) {
 	h := new(index.Held)
 	if n := len(d.spare); n > 0 {
@@ -100,8 +100,8 @@ func compareDirs(a, b *index.HeldDir) int {
 	return cmp.Or(cmp.Compare(a.Name, b.Name), slices.Compare(a.Sum[:], b.Sum[:]))
 }
 
-// cancelEqual takes folders that are in both out of both, so that one that has only changed its place among others is not
-// taken for another.
+// cancelEqual removes folders that are in both lists, so that a folder that only changed its place is not compared
+// with another one.
 func cancelEqual(old, now *index.Held) {
 	a, b := old.Dirs[:0], now.Dirs[:0]
 	for x, y := range pair.Lists(pair.Slice(old.Dirs), pair.Slice(now.Dirs), compareDirs) {
@@ -115,7 +115,7 @@ func cancelEqual(old, now *index.Held) {
 	old.Dirs, now.Dirs = a, b
 }
 
-// inodes notes what only one of two folders holds.
+// inodes records the names that only one of two folders has.
 func (d *delta) inodes(old, now []index.HeldInode) {
 	byStored := func(a, b *index.HeldInode) int { return cmp.Compare(a.Stored, b.Stored) }
 	for a, b := range pair.Lists(pair.Slice(old), pair.Slice(now), byStored) {

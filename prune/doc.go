@@ -1,8 +1,13 @@
-// Package prune decides which snapshots of an archive to keep, knows what removing others frees, and removes them.
+// Package prune decides which snapshots of an archive to keep, computes the space that removing others frees, and
+// removes them.
 //
-// Run does all of that. Its parts can be used alone: a plan (Make) is a pure function of the snapshots, a policy and a Space, and
-// nothing in it looks at a clock, the environment or an archive; Measure counts which snapshots hold what.
+// Run does all of that. Its parts can be used alone: a plan (Make) is a pure function of the snapshots, a policy and a
+// Space, and looks at no clock, environment or archive; Measure finds which stored files the snapshots share.
 //
-// No snapshot that is pinned, needed, in the future, or the newest one that can be relied on is ever planned to go, nor is one of
-// which it is not known what it holds. While a run looks wrong (a tripwire) and nobody has acknowledged that, nothing is removed.
+// A plan never removes a snapshot that is pinned, needed by a reader, or in the future, nor the newest reliable one,
+// nor one whose catalog is unusable. While a run looks wrong (a tripwire) and nobody has acknowledged it, Run removes
+// nothing.
+//
+// Freed space is exact for hard links: a stored file counts as freed only if no remaining snapshot has it. Blocks that
+// the file system shares between files by itself (reflinks) count for each file.
 package prune

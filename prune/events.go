@@ -7,8 +7,8 @@ import (
 	"snapcopy/internal/extsort"
 )
 
-// inode names a stored file. An archive that was copied to another file system has other inode numbers from then on: a
-// new era.
+// inode identifies a stored file. An archive that was copied to another file system has other inode numbers from then
+// on: a new era.
 type inode struct {
 	era    uint32
 	number uint64
@@ -30,11 +30,11 @@ func (a *event) compare(b *event) int {
 	return cmp.Or(a.inode.compare(b.inode), cmp.Compare(a.snapshot, b.snapshot))
 }
 
-// eventsKept of them are sorted in memory, 16 MiB; further ones go to temporary files.
+// eventsKept is the number of events sorted in memory, 16 MiB; further ones go to temporary files.
 const eventsKept = 1 << 19
 
-// newEventSorter sorts events in bounded memory, with temporary files in dir. It makes one of events about the same file
-// and snapshot: a file that only changed its name has none left.
+// newEventSorter sorts events in bounded memory, with temporary files in dir. It adds up events of the same file and
+// snapshot: a file that only changed its name has none left.
 func newEventSorter(dir string) *extsort.Sorter[event] {
 	return &extsort.Sorter[event]{Dir: dir, Name: "snapcopy-space-", Limit: eventsKept, Kind: extsort.Kind[event]{
 		Compare: func(a, b event) int { return a.compare(&b) },

@@ -15,8 +15,9 @@ import (
 	"snapcopy/internal/plainfile"
 )
 
-// A ledger is a file that remembers which snapshots hold which stored files, so that one more snapshot costs no more than
-// what it changed. It is derived from the catalogs: one that is missing, damaged or of other snapshots is made anew.
+// A ledger is a file that records which snapshots have which stored files, so that a further snapshot costs only the
+// work for its changes. It is derived from the catalogs: a ledger that is missing, damaged or of other snapshots is
+// made anew.
 //
 //	ledger  := magic (8 bytes), record*, table, offset of the table (u64), BLAKE3 hash of everything before it (32 bytes)
 //	record  := varint era minus that of the record before, varint inode (minus that of the record before, in the same era),
@@ -36,7 +37,7 @@ type known struct {
 	era  uint32
 }
 
-// account is what a ledger says of one stored file.
+// account is the record of one stored file in a ledger.
 type account struct {
 	inode
 	blocks uint64
@@ -44,7 +45,7 @@ type account struct {
 	set    uint32
 }
 
-// ledgerReader reads a ledger from its beginning to its end.
+// ledgerReader reads a ledger from beginning to end.
 type ledgerReader struct {
 	f         *os.File
 	in        *bufio.Reader
@@ -57,7 +58,7 @@ type ledgerReader struct {
 	last inode
 }
 
-// openLedger opens a ledger and reads its table. Its records are proved right when they have all been read.
+// openLedger opens a ledger and reads its table. Its records are proved only by reading all of them.
 func openLedger(path string) (l *ledgerReader, err error) {
 	f, err := plainfile.Open(path)
 	if errors.Is(err, plainfile.ErrKind) {
@@ -152,7 +153,7 @@ func (l *ledgerReader) decodeTable(b []byte) error {
 	return nil
 }
 
-// next reads the next record. At the end it proves that the whole file is what was written.
+// next reads the next record. At the end it proves the hash of the whole file.
 func (l *ledgerReader) next(a *account) (ok bool, err error) {
 	if _, err := l.in.Peek(1); err == io.EOF {
 		return false, l.finish()
@@ -188,7 +189,7 @@ func (l *ledgerReader) finish() error {
 	return nil
 }
 
-// proveUnchanged reads what is left, and so finds damage.
+// proveUnchanged reads the rest of the records, and so finds damage.
 func (l *ledgerReader) proveUnchanged() error {
 	if _, err := io.Copy(io.Discard, l.in); err != nil {
 		return err
@@ -248,7 +249,7 @@ func (w *ledgerWriter) add(a *account) error {
 	return w.write(b)
 }
 
-// finish writes the table and puts the file in its place.
+// finish writes the table and moves the file to its path.
 func (w *ledgerWriter) finish(snapshots []known) error {
 	if w.file == nil {
 		return nil

@@ -7,7 +7,7 @@ import (
 	"snapcopy/internal/archive"
 )
 
-// Catalogs lists what Account and Top need of snapshots.
+// Catalogs returns snapshots in the form that Account and Top take.
 func Catalogs(a *archive.Archive, list []archive.Snapshot) ([]Catalog, error) {
 	var catalogs []Catalog
 	for _, s := range list {
@@ -20,7 +20,7 @@ func Catalogs(a *archive.Archive, list []archive.Snapshot) ([]Catalog, error) {
 	return catalogs, nil
 }
 
-// Measure counts which of the snapshots of an archive hold what.
+// Measure finds which stored files the snapshots of an archive share.
 func Measure(ctx context.Context, a *archive.Archive, list []archive.Snapshot) (*Space, error) {
 	catalogs, err := Catalogs(a, list)
 	if err != nil {
@@ -29,8 +29,8 @@ func Measure(ctx context.Context, a *archive.Archive, list []archive.Snapshot) (
 	return Account(ctx, catalogs, AccountOptions{Ledger: a.LedgerPath(), Anchor: a.Anchor()})
 }
 
-// Freed answers what [archive.RemoveOptions] asks: what removing exactly some snapshots frees. That is not known where a catalog
-// is damaged.
+// Freed returns the function for [archive.RemoveOptions] that computes the space freed by removing exactly the given
+// snapshots. The function returns false if it cannot measure the archive, because a catalog is damaged for example.
 func Freed(a *archive.Archive) func(context.Context, []string) (uint64, bool) {
 	return func(ctx context.Context, names []string) (uint64, bool) {
 		list, err := a.Snapshots()

@@ -7,64 +7,64 @@ import (
 	"time"
 )
 
-// Slack is how far ahead of now a snapshot's time may be without counting as in the future: clocks of machines that
+// Slack is how far a snapshot's time may lie ahead of now without counting as in the future: clocks of machines that
 // share an archive differ by seconds.
 const Slack = time.Minute
 
-// Snapshot is what a plan has to know of a snapshot.
+// Snapshot is a snapshot as a plan sees it.
 type Snapshot struct {
 	Name     string
 	Time     time.Time
 	Complete bool
-	Doubt    Doubt  // why it must not take the place of another
-	Group    string // the rules apply to the snapshots of each group by themselves
+	Doubt    Doubt  // why it must not replace another
+	Group    string // the rules apply to the snapshots of each group separately
 	Pinned   bool
 	Label    string // of the pin
-	Held     string // why it must not be removed now, which its Reason tells again; "": it may
+	Held     string // reason not to remove it now, which its Reason repeats; "": none
 }
 
-// Doubt is why a snapshot, complete or not, must not take the place of another.
+// Doubt is the reason why a snapshot, complete or not, must not replace another.
 type Doubt int
 
 // The doubts.
 const (
 	NoDoubt     Doubt = iota
-	LooksWrong        // it has set off a tripwire that nobody has acknowledged: it is kept
-	LacksMost         // it lacks most of what the snapshots before it have: it goes as an incomplete one does
-	HoldsNoFile       // likewise, if other complete snapshots of its group hold files
-	NotKnown          // what it holds is not known; it is up to the caller to have it kept
+	LooksWrong        // an unacknowledged tripwire of its run: it is kept
+	LacksMost         // it lacks most entries of the snapshots before it: treated as incomplete
+	HoldsNoFile       // it has no file: treated as incomplete if other complete snapshots of its group have files
+	NotKnown          // its catalog is unusable; the caller has to set Held to keep it
 )
 
-// Room is what a plan knows of space: what the snapshots hold, and the file system they are on.
+// Room has the space that the snapshots take, and the size and free space of their file system.
 type Room struct {
 	Space *Space
-	Total Size // of the file system; no inodes: it does not count them
+	Total Size // of the file system; Inodes 0: it has no limit
 	Free  Size
 }
 
-// Plan says what becomes of each snapshot.
+// Plan is a decision about each snapshot.
 type Plan struct {
 	Decisions []Decision // one for each snapshot, oldest first
-	Freed     *Size      // what removing exactly these gives back; nil: not known
-	// Unmeasured names the snapshots of which it is not known what they hold. They count as nothing.
+	Freed     *Size      // space freed by removing exactly these; nil: unknown
+	// Unmeasured names the snapshots whose space is unknown. They count as zero.
 	Unmeasured []string
 	Missed     []Missed // the goals that are not reached
 }
 
-// Decision says what becomes of one snapshot.
+// Decision is the decision about one snapshot.
 type Decision struct {
 	Snapshot
 	Keep    bool
 	Reasons []Reason // why; at least one
-	// Freed is what removing this one gives back when the older ones of the plan have gone: over all, it adds up to what
-	// the plan frees. nil: it is kept, or not known.
+	// Freed is the space that removing this snapshot frees after the older ones of the plan are gone; the sum is the
+	// space that the plan frees. nil: the snapshot is kept, or the space is unknown.
 	Freed *Size
 }
 
-// Why is the reasons as people read them.
+// Why returns the reasons as people read them.
 func (d *Decision) Why() string { return reasonTexts(d.Reasons) }
 
-// Removed lists the names of the snapshots to remove, oldest first.
+// Removed returns the names of the snapshots to remove, oldest first.
 func (p *Plan) Removed() (names []string) {
 	for i := range p.Decisions {
 		if !p.Decisions[i].Keep {
@@ -74,8 +74,8 @@ func (p *Plan) Removed() (names []string) {
 	return names
 }
 
-// Make decides about each of the snapshots, which it does not change. room can be nil for a policy that does not thin
-// out; then no plan says what it frees. A snapshot that is pinned, held or in the future is always kept.
+// Make decides about each snapshot. It does not change snapshots. room can be nil for a policy that does not thin out;
+// the plan then lacks the freed space. A snapshot that is pinned, held or in the future is always kept.
 func Make(snapshots []Snapshot, policy Policy, now time.Time, room *Room) (*Plan, error) {
 	switch err := policy.check(); {
 	case err != nil:
@@ -109,13 +109,13 @@ type draft struct {
 	groups  []*group
 	groupOf []*group // of each snapshot of the plan
 	tally   *tally
-	place   []int // of each snapshot of the plan: its position in the tally, or -1
+	place   []int // position of each snapshot of the plan in the tally, or -1
 }
 
-// group is the snapshots that rules look at together.
+// group is a set of snapshots to which the rules apply together.
 type group struct {
-	counted []int // those that count, as positions in the plan, newest first
-	empty   bool  // none of them holds a file, so that empty ones count
+	counted []int // snapshots that count for the rules, as positions in the plan, newest first
+	empty   bool  // no snapshot has a file, so that empty ones count
 }
 
 func newDraft(snapshots []Snapshot, policy *Policy, now time.Time) *draft {
@@ -152,7 +152,7 @@ func (d *draft) form() {
 	}
 }
 
-// counts reports whether rules look at snapshot i.
+// counts reports whether the rules consider snapshot i.
 func (d *draft) counts(i int) bool {
 	s := &d.plan.Decisions[i]
 	switch s.Doubt {
@@ -166,7 +166,7 @@ func (d *draft) counts(i int) bool {
 
 func (d *draft) inFuture(s *Decision) bool { return s.Time.After(d.now.Add(Slack)) }
 
-// fixed reports whether nothing may take s.
+// fixed reports whether s is kept under any policy.
 func (d *draft) fixed(s *Decision) bool { return s.Pinned || s.Held != "" || d.inFuture(s) }
 
 func (d *draft) keep(i int, r Reason) {
@@ -209,7 +209,8 @@ func (d *draft) applyRules() {
 	}
 }
 
-// dropIncomplete decides about what does not count: it goes as soon as something newer of its group is complete.
+// dropIncomplete decides about the snapshots that do not count for the rules: such a snapshot goes as soon as its
+// group has a newer one that counts.
 func (d *draft) dropIncomplete() {
 	for i := range d.plan.Decisions {
 		s := &d.plan.Decisions[i]
@@ -243,7 +244,7 @@ func (d *draft) dropRest() {
 	}
 }
 
-// leavesNothing reports whether the plan removes everything, or every complete snapshot of a group.
+// leavesNothing reports whether the plan removes all snapshots, or every complete snapshot of a group.
 func (d *draft) leavesNothing() bool {
 	kept := false
 	for i := range d.plan.Decisions {

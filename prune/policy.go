@@ -11,50 +11,50 @@ import (
 
 // Errors that callers tell apart.
 var (
-	// ErrEmptyPolicy is returned for a policy that wants nothing kept and nothing thinned out.
+	// ErrEmptyPolicy reports a policy without rules and goals.
 	ErrEmptyPolicy = errors.New("the policy is empty: it keeps nothing")
-	// ErrRemovesAll is returned for a plan that would leave no complete snapshot.
+	// ErrRemovesAll reports a plan that would leave no complete snapshot.
 	ErrRemovesAll = errors.New("no complete snapshot would be left")
-	// ErrUnknownSpace is returned where snapshots are to be thinned out and it is not known what each of them holds.
+	// ErrUnknownSpace reports a policy that thins out snapshots whose space is unknown.
 	ErrUnknownSpace = errors.New("what each snapshot holds is not known")
 )
 
-// Policy says which snapshots to keep. A snapshot is kept if any rule wants it; each rule counts for itself.
+// Policy says which snapshots to keep. A snapshot is kept if any rule wants it; the rules do not know of one another.
 //
-// A rule with a count keeps the last snapshot of each of the newest periods that have one, and the oldest snapshot of
-// all while it is not used up. Hours, days, weeks (ISO 8601), months and years are those of the clock on the wall in
-// Zone: the hour that comes twice in autumn is one hour. A rule with a span does so for the snapshots less than that
-// span older than the newest one.
+// A rule with a count keeps the last snapshot of each of the newest periods that have a snapshot, and the oldest
+// snapshot of all until the count is reached. Hours, days, weeks (ISO 8601), months and years are those of the clock
+// on the wall in Zone: the hour that comes twice in autumn is one hour. A rule with a span does the same for the
+// snapshots less than that span older than the newest one.
 //
-// Only complete snapshots count, about which there is no doubt. An incomplete one is removed when a newer one is complete.
-// Each group of snapshots is looked at by itself.
+// Only complete snapshots without doubt count. An incomplete one is removed when a newer one is complete. The rules
+// apply to each group of snapshots separately.
 type Policy struct {
 	Last, Hourly, Daily, Weekly, Monthly, Yearly Count
 
 	Within                                                               calendar.Span // every snapshot
 	WithinHourly, WithinDaily, WithinWeekly, WithinMonthly, WithinYearly calendar.Span
 
-	Zone            *time.Location // in which periods are counted and spans measured; nil: UTC
-	CountIncomplete bool           // take incomplete snapshots for complete ones: where some files can never be read
+	Zone            *time.Location // for periods and spans; nil: UTC
+	CountIncomplete bool           // count incomplete snapshots, too: for sources with unreadable files
 
-	// What to make room for, once the rules are done, by thinning out what they keep. Without rules, everything is kept
-	// to begin with.
+	// Goals for space: after the rules, snapshots that they keep are thinned out until the goals are reached. Without
+	// rules, thinning begins with all snapshots.
 	KeepFree       Amount // bytes
 	KeepFreeInodes Amount
 	MaxSize        uint64 // bytes of all snapshots together; 0: any
-	// ThinAnyway thins out all that may go even where that is not enough. Otherwise a goal that cannot be reached costs no
-	// snapshot: history would be lost for nothing.
+	// ThinAnyway thins out every removable snapshot even if that does not reach a goal. Otherwise a goal that cannot
+	// be reached costs no snapshot: history would be lost for nothing.
 	ThinAnyway bool
 
-	// AllowRemoveAll permits what is otherwise refused: an empty policy, which removes everything, and a plan that leaves
-	// no complete snapshot.
+	// AllowRemoveAll permits an empty policy, which removes every snapshot, and a plan that leaves no complete
+	// snapshot.
 	AllowRemoveAll bool
 }
 
-// Count is how many periods a rule keeps: 0 none, Unlimited all.
+// Count is the number of periods that a rule keeps: 0 none, Unlimited all.
 type Count int
 
-// Unlimited is no limit.
+// Unlimited is the Count without a limit.
 const Unlimited Count = -1
 
 // Amount is a part of a file system: a number, or a share of the whole in percent. The zero value is none.
@@ -65,7 +65,7 @@ type Amount struct {
 
 func (a Amount) isZero() bool { return a == Amount{} }
 
-// of gives the number that a is of a total, rounded up.
+// of returns the number that a is of a total, rounded up.
 func (a Amount) of(total uint64) uint64 {
 	if a.Percent > 0 {
 		return uint64(math.Ceil(float64(total) / 100 * a.Percent))
@@ -73,7 +73,7 @@ func (a Amount) of(total uint64) uint64 {
 	return a.Number
 }
 
-// IsEmpty reports whether p wants nothing at all.
+// IsEmpty reports whether p has no rule and no goal.
 func (p *Policy) IsEmpty() bool { return !p.hasRules() && !p.thins() }
 
 func (p *Policy) hasRules() bool {

@@ -7,37 +7,37 @@ import (
 	"snapcopy/internal/calendar"
 )
 
-// The other reasons to keep a snapshot.
+// The reasons to keep a snapshot besides the rules.
 const (
 	Pinned           Kind = "pinned"
 	Held             Kind = "held"              // it must not go now
-	InFuture         Kind = "in the future"     // its time has not come: a clock was wrong
+	InFuture         Kind = "in the future"     // its time is yet to come: a clock was wrong
 	NewestIncomplete Kind = "newest incomplete" // no newer one is complete
-	NewestHollow     Kind = "newest hollow"     // it lacks what older ones have, and no newer one is good
+	NewestHollow     Kind = "newest hollow"     // it lacks entries of older snapshots, and no newer one is good
 	Suspect          Kind = "suspect"           // it looks wrong, and nobody has acknowledged that
 	NoRule           Kind = "no rule"           // the policy only thins out
 )
 
-// The reasons to remove one.
+// The reasons to remove a snapshot.
 const (
 	Unwanted   Kind = "unwanted"   // no rule wants it
 	Incomplete Kind = "incomplete" // and a newer one is complete
-	Hollow     Kind = "hollow"     // it lacks what older ones have, and a newer one is good
+	Hollow     Kind = "hollow"     // it lacks entries of older snapshots, and a newer one is good
 	Thinned    Kind = "thinned"    // to make room
-	Everything Kind = "everything" // the policy is empty, and that is allowed
+	Everything Kind = "everything" // the policy is empty, which AllowRemoveAll permits
 )
 
-// Reason is why a snapshot is kept or removed.
+// Reason is the reason to keep or remove a snapshot.
 type Reason struct {
 	Kind   Kind
-	Number int           // of a rule: the how manieth that it keeps, from the newest
-	Of     Count         // of a rule that counts: how many it keeps
+	Number int           // of a rule: rank among the snapshots it keeps; 1 is the newest
+	Of     Count         // of a rule with a count: the count
 	Within calendar.Span // of a rule that measures
 	Oldest bool          // the rule keeps it as the oldest of all, not as the last of a period
-	Text   string        // of Pinned, the label; of Held, why; of Thinned, what wanted it
+	Text   string        // of Pinned, the label; of Held, the reason; of Thinned, the goal
 }
 
-// String is the reason as people read it: "daily 3 of 7", "weekly 2 of 5, oldest", "pinned: before the upgrade".
+// String returns the reason as people read it: "daily 3 of 7", "weekly 2 of 5, oldest", "pinned: before the upgrade".
 func (r Reason) String() string {
 	switch r.Kind {
 	case Pinned:

@@ -6,7 +6,7 @@ import (
 	"snapcopy/internal/calendar"
 )
 
-// Kind tells the reasons for keeping or removing a snapshot apart.
+// Kind is the kind of a reason to keep or remove a snapshot.
 type Kind string
 
 // The rules.
@@ -70,7 +70,7 @@ func week(t time.Time) period {
 	return period{y, w}
 }
 
-// apply tells want about each snapshot that the rule keeps, of times that run from the newest to the oldest.
+// apply calls want for each snapshot that the rule keeps. times runs from the newest to the oldest.
 func (r *rule) apply(times []time.Time, zone *time.Location, want func(i int, reason Reason)) {
 	if !r.active() || len(times) == 0 {
 		return

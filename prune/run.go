@@ -11,17 +11,17 @@ import (
 	"snapcopy/internal/archive"
 )
 
-// Options says how the snapshots of an archive are pruned by Run.
+// Options are the options of Run.
 type Options struct {
 	Grouping Grouping
 	DryRun   bool // make the plan; remove nothing
-	// Remove says how snapshots are removed. Run sets Check and Freed. Its Now is the time of the plan.
+	// Remove has the options for removing. Run sets Check and Freed. Its Now is the time of the plan.
 	Remove archive.RemoveOptions
-	// Planned, if set, is told the plan before anything is removed. Its error ends Run.
+	// Planned, if set, is called with the plan before any snapshot is removed. Its error ends Run.
 	Planned func(*Facts, *Plan) error
 }
 
-// Grouping says which snapshots the rules look at together.
+// Grouping is the way to divide snapshots into groups, to which the rules apply separately.
 type Grouping string
 
 // The ways to group.
@@ -31,7 +31,7 @@ const (
 	Together Grouping = "none"
 )
 
-// of gives the group of a snapshot.
+// of returns the group of a snapshot.
 func (g Grouping) of(id archive.SourceID) string {
 	switch g {
 	case ByPath:
@@ -42,24 +42,25 @@ func (g Grouping) of(id archive.SourceID) string {
 	return id.Host + "\x00" + id.Path
 }
 
-// Facts is what an archive tells of its snapshots.
+// Facts describes the snapshots of an archive as far as pruning needs it.
 type Facts struct {
-	// Tripped lists the runs that look wrong and that nobody has acknowledged: while there are any, nothing is removed.
+	// Tripped lists the runs that look wrong and that nobody has acknowledged: while there are any, Run removes
+	// nothing.
 	Tripped   []archive.Tripped
 	Snapshots []Snapshot
 	Sources   map[string]archive.SourceID // of the snapshots, as far as it is known
-	NeededBy  map[string]archive.Reader   // snapshots with a note that somebody needs them; Held of these is HeldByReader
-	Unknown   map[string]error            // snapshots whose catalog cannot be used, and why; Held of these is HeldUnknown
-	// WithoutCatalog and WithoutFolder name snapshots of which only a part is left. They are left as they are, and are none
-	// of Snapshots.
+	NeededBy  map[string]archive.Reader   // snapshots with a reader's note; Held of these is HeldByReader
+	Unknown   map[string]error            // errors of unusable catalogs; Held of these is HeldUnknown
+	// WithoutCatalog and WithoutFolder name snapshots of which only a part is left. Run leaves them alone, and they
+	// are not in Snapshots.
 	WithoutCatalog []string
 	WithoutFolder  []string
-	// Room is nil if it is not known what removing snapshots frees, for the reason of NoRoom.
+	// Room is nil if the space that removing snapshots frees is unknown; NoRoom is then the reason.
 	Room   *Room
 	NoRoom error
 }
 
-// The values of Snapshot.Held that Run gives.
+// The values of Snapshot.Held that Run sets.
 const (
 	HeldByReader = "needed"    // see Facts.NeededBy
 	HeldUnknown  = "not known" // see Facts.Unknown
@@ -75,25 +76,27 @@ func (f *Facts) Damaged() bool {
 	return len(f.WithoutCatalog)+len(f.WithoutFolder) > 0
 }
 
-// FrozenError is returned where nothing may be removed: snapshots before a run that looks wrong may be needed.
+// FrozenError reports that no snapshot may be removed, because the snapshots before a run that looks wrong may be
+// needed.
 type FrozenError struct{ Tripped []archive.Tripped }
 
 func (e *FrozenError) Error() string {
 	return fmt.Sprintf("%d runs look wrong, and that is not acknowledged", len(e.Tripped))
 }
 
-// Outcome is what Run found out and did.
+// Outcome is the result of Run.
 type Outcome struct {
 	Facts   *Facts
 	Plan    *Plan                 // nil: there is none
 	Removal *archive.RemoveReport // nil: nothing was to be removed
 }
 
-// Run decides by a policy which snapshots of an archive go, and removes them. What an earlier removal has left counts as taken:
-// [archive.Archive.Remove] without names finishes that before.
+// Run decides by a policy which snapshots of an archive to remove, and removes them. Snapshots that an interrupted
+// removal was about to remove count as removed: Run finishes that removal first, by [archive.Archive.Remove] without
+// names.
 //
-// It fails with a FrozenError if a run looks wrong: at once, or of a dry run at the end. The outcome is returned with an error,
-// too, as far as it goes.
+// Run fails with a FrozenError if a run looks wrong: at once, or, for a dry run, at the end. With an error Run also
+// returns the outcome so far.
 func Run(ctx context.Context, a *archive.Archive, policy Policy, opt Options) (*Outcome, error) {
 	if opt.Remove.Now == nil {
 		opt.Remove.Now = time.Now
@@ -152,7 +155,7 @@ func (f *Facts) frozen() error {
 	return &FrozenError{f.Tripped}
 }
 
-// gather collects all but Tripped.
+// gather collects all facts but Tripped.
 func (f *Facts) gather(ctx context.Context, a *archive.Archive, g Grouping, now time.Time) error {
 	snapshots, err := a.Snapshots()
 	if err != nil {
@@ -202,7 +205,7 @@ func (f *Facts) gather(ctx context.Context, a *archive.Archive, g Grouping, now 
 	return f.measure(ctx, a, snapshots)
 }
 
-// rely says how far a snapshot can be relied on. st is nil if its catalog cannot be used.
+// rely sets how far a snapshot can be relied on. st is nil if its catalog is unusable.
 func (f *Facts) rely(p *Snapshot, s archive.Snapshot, st *archive.Standing, now time.Time) error {
 	if st == nil {
 		err := whyUnknown(s)
@@ -223,7 +226,7 @@ func (f *Facts) rely(p *Snapshot, s archive.Snapshot, st *archive.Standing, now 
 	return nil
 }
 
-// whyUnknown says why the catalog of a snapshot cannot be used.
+// whyUnknown returns the error that makes the catalog of a snapshot unusable.
 func whyUnknown(s archive.Snapshot) error {
 	c, err := s.OpenCatalog()
 	if err == nil {
@@ -232,7 +235,7 @@ func whyUnknown(s archive.Snapshot) error {
 	return err
 }
 
-// doubtAbout says why a snapshot must not take the place of others, if it must not.
+// doubtAbout returns the reason why a snapshot must not replace others, or NoDoubt.
 func doubtAbout(s *archive.Standing) Doubt {
 	switch {
 	case len(s.Tripwires) > 0:
@@ -245,8 +248,8 @@ func doubtAbout(s *archive.Standing) Doubt {
 	return NoDoubt
 }
 
-// measure finds out what the snapshots hold, and what their file system has. With a catalog that is damaged, or newer than this
-// program, that is not known.
+// measure computes the space that the snapshots take, and reads the size of their file system. If a catalog is
+// damaged, or newer than this program, the space is unknown.
 func (f *Facts) measure(ctx context.Context, a *archive.Archive, snapshots []archive.Snapshot) error {
 	space, err := Measure(ctx, a, snapshots)
 	switch {

@@ -2,7 +2,7 @@ package prune
 
 import "encoding/binary"
 
-// holders is a set of snapshots by their positions: bit p%64 of word p/64. Sets are compared as strings of their bytes.
+// holders is a set of snapshots by their positions: bit p%64 of word p/64. Sets are compared as byte strings.
 type holders []uint64
 
 func newHolders(snapshots int) holders { return make(holders, (snapshots+63)/64) }
@@ -19,7 +19,7 @@ func (h holders) empty() bool {
 	return true
 }
 
-// list gives the positions, ascending.
+// list returns the positions, ascending.
 func (h holders) list(snapshots int) []int {
 	var all []int
 	for p := range snapshots {
@@ -30,15 +30,15 @@ func (h holders) list(snapshots int) []int {
 	return all
 }
 
-// setTable numbers the different sets of holders, of which there are few however many stored files there are.
+// setTable numbers the different sets of holders, of which there are few, whatever the number of stored files.
 type setTable struct {
 	sets    []holders
-	sizes   []Size // of the stored files that have exactly these holders
+	sizes   []Size // of the stored files with exactly these holders
 	numbers map[string]uint32
 	key     []byte
 }
 
-// number gives the number of a set, which it keeps a copy of.
+// number returns the number of a set, of which it keeps a copy.
 func (t *setTable) number(h holders) uint32 {
 	t.key = t.key[:0]
 	for _, word := range h {

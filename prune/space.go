@@ -1,6 +1,6 @@
 package prune
 
-// Size is space on the archive's file system.
+// Size is an amount of space on the archive's file system.
 type Size struct {
 	Bytes  uint64 // allocated, as du(1) and df(1) count
 	Inodes uint64 // files and folders
@@ -11,26 +11,26 @@ func (s *Size) add(other Size) {
 	s.Inodes += other.Inodes
 }
 
-// Space says which snapshots hold how much of an archive, alone and together. It is a value: what removing snapshots
-// frees follows from it without looking at the archive again.
+// Space is the space that the snapshots of an archive take, alone and together. It is a value: the space freed by any
+// removal follows from it, without another look at the archive.
 type Space struct {
 	Snapshots []string // their names, oldest first
-	Own       []Size   // of each snapshot: its folders and its records, which no other can share
+	Own       []Size   // of each snapshot: its folders, catalog and report, which no other can share
 	Shared    []Share
 
-	// Doubtful are the positions of snapshots made before the archive was copied to the file system where it is now: of
-	// what they hold, it is not known whether later ones share it, nor how many blocks the copy takes.
+	// Doubtful are the positions of snapshots made before the archive was copied to its present file system: whether
+	// later snapshots share their stored files is unknown, and so are the blocks of the copies.
 	Doubtful []int
 }
 
-// Share is the stored files that exactly these snapshots hold.
+// Share is the space of the stored files that exactly these snapshots have.
 type Share struct {
 	Holders []int // positions in Space.Snapshots, ascending, at least one
 	Size    Size
 }
 
-// Freed is what removing the snapshots at these positions gives back, no more and no less: their own space, and the
-// stored files that no other snapshot holds.
+// Freed returns the space freed by removing exactly the snapshots at these positions: their own space, and the stored
+// files that no other snapshot has.
 func (s *Space) Freed(removed ...int) Size {
 	gone := make([]bool, len(s.Snapshots))
 	var sum Size
@@ -52,7 +52,7 @@ shares:
 	return sum
 }
 
-// Total is what all snapshots take together.
+// Total returns the space of all snapshots together.
 func (s *Space) Total() Size {
 	var sum Size
 	for _, own := range s.Own {

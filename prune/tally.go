@@ -1,13 +1,13 @@
 package prune
 
-// tally follows what snapshots hold alone while some go and some come back. Each step costs about as much as the shares
-// of the snapshot that it is about.
+// tally tracks the space that each snapshot has alone, while snapshots are removed and restored. A step costs about as
+// much as the shares of its snapshot.
 type tally struct {
 	space  *Space
 	shares [][]int32 // of each snapshot
-	left   []int32   // of each share: how many of its holders are there
-	sum    []int     // of each share: their positions added up, which is the position of the last one
-	alone  []Size    // of each snapshot: what goes with it, or would come back with it
+	left   []int32   // of each share: the number of its remaining holders
+	sum    []int     // of each share: the sum of their positions, which is the position of the last one
+	alone  []Size    // of each snapshot: the space that removing or restoring it would change
 }
 
 func newTally(space *Space) *tally {
@@ -38,7 +38,7 @@ func newTally(space *Space) *tally {
 	return t
 }
 
-// remove takes a snapshot away, and gives what goes with it.
+// remove removes a snapshot, and returns the space freed.
 func (t *tally) remove(snapshot int) Size {
 	for _, i := range t.shares[snapshot] {
 		t.left[i]--
@@ -50,7 +50,7 @@ func (t *tally) remove(snapshot int) Size {
 	return t.alone[snapshot]
 }
 
-// restore brings back a snapshot that was removed, and gives what comes back with it.
+// restore restores a removed snapshot, and returns the space it takes.
 func (t *tally) restore(snapshot int) Size {
 	alone := t.space.Own[snapshot]
 	for _, i := range t.shares[snapshot] {

@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// Missed is a goal of thinning out that is not reached.
+// Missed is a goal that thinning out cannot reach.
 type Missed struct {
 	Goal   string // "keep-free", "keep-free-inodes" or "max-size"
 	Wanted uint64 // bytes or inodes
-	By     uint64 // what would be lacking if all went that may
+	By     uint64 // space still missing if every removable snapshot was removed
 }
 
-// goal is what a policy wants of space.
+// goal is a policy's goal for space.
 type goal struct {
 	name   string
 	wanted uint64
 	inodes bool
-	need   func(freed Size) uint64 // what is lacking yet
+	need   func(freed Size) uint64 // space still missing after freeing so much
 }
 
 func (p *Policy) goals(room *Room) (list []goal) {
@@ -45,10 +45,10 @@ func (p *Policy) goals(room *Room) (list []goal) {
 	return list
 }
 
-// excess is how much more a is than b.
+// excess returns the amount by which a exceeds b.
 func excess(a, b uint64) uint64 { return a - min(a, b) }
 
-// need is what a set of goals lacks yet: the most that one of them does.
+// need returns the space that a set of goals still misses: the maximum over the goals.
 func need(goals []goal, freed Size) (s Size) {
 	for _, g := range goals {
 		if g.inodes {
@@ -60,7 +60,7 @@ func need(goals []goal, freed Size) (s Size) {
 	return s
 }
 
-// weigh connects the snapshots with what they hold, and takes away what the rules remove.
+// weigh sets up the tally of the snapshots, and removes from it those that the rules remove.
 func (d *draft) weigh(space *Space) {
 	position := make(map[string]int, len(space.Snapshots))
 	for i, name := range space.Snapshots {
@@ -95,7 +95,7 @@ func (d *draft) giveBack(i int) {
 	}
 }
 
-// alone is what goes with a snapshot that is there.
+// alone returns the space freed by removing a snapshot that is still there.
 func (d *draft) alone(i int) Size {
 	if at := d.place[i]; at >= 0 {
 		return d.tally.alone[at]
@@ -103,12 +103,12 @@ func (d *draft) alone(i int) Size {
 	return Size{}
 }
 
-// thinOut removes, until the goals are reached, the snapshot whose removal costs the least history for the space that
-// it gives; then it takes back what turned out not to be needed, the costliest first.
+// thinOut removes, until the goals are reached, the snapshot whose removal costs the least history for the space it
+// frees; then it restores the snapshots whose removal turned out unnecessary, the costliest first.
 //
-// The cost of a snapshot is the gap that it leaves between the snapshots before and after it, divided by its age: old
-// history is thinned out before recent history. The oldest one counts as if it left a gap of all its age, so that it
-// goes when what is left lies far apart. Space beyond a goal counts nothing.
+// The cost of a snapshot is the gap between the snapshots before and after it, divided by its age: old history is
+// thinned out before recent history. The oldest snapshot counts as if it left a gap of all its age, so that it goes
+// when the remaining ones lie far apart. Space beyond a goal counts nothing.
 func (d *draft) thinOut(room *Room) {
 	goals := d.reachable(d.policy.goals(room))
 	chain := d.newChain()
@@ -139,13 +139,14 @@ func (d *draft) thinOut(room *Room) {
 	}
 }
 
-// removal is the removal of one snapshot, and what it costs.
+// removal is the removal of one snapshot, and its cost.
 type removal struct {
 	of   int
 	cost float64
 }
 
-// reachable gives the goals to thin out for, and notes those that would not be reached if all went that may.
+// reachable returns the goals to thin out for, and records those that removing every removable snapshot would not
+// reach.
 func (d *draft) reachable(goals []goal) (list []goal) {
 	before := *d.plan.Freed
 	if need(goals, before) == (Size{}) {
@@ -170,8 +171,8 @@ func (d *draft) reachable(goals []goal) (list []goal) {
 	return list
 }
 
-// candidates are the snapshots of a chain that may go: never the last one of a group, which is the newest, and nothing
-// that is fixed.
+// candidates yields the removable snapshots of a chain: never the last one of a group, which is the newest, and no
+// fixed one.
 func (d *draft) candidates(c *chain) iter.Seq[int] {
 	return func(yield func(int) bool) {
 		for _, g := range d.groups {
@@ -184,14 +185,14 @@ func (d *draft) candidates(c *chain) iter.Seq[int] {
 	}
 }
 
-// cheapest finds what to remove next, the oldest of several that are equal.
+// cheapest returns the removal with the least cost, the oldest of several equal ones.
 func (d *draft) cheapest(c *chain, lacking Size) (best removal, ok bool) {
 	lowest := math.Inf(1)
 	for i := range d.candidates(c) {
 		cost := c.cost(i)
 		gain := d.alone(i)
 		worth := part(gain.Bytes, lacking.Bytes) + part(gain.Inodes, lacking.Inodes)
-		rate := math.MaxFloat64 // what gives nothing by itself goes last, the cheapest of it first
+		rate := math.MaxFloat64 // a snapshot that frees nothing alone goes last, the cheapest first
 		if worth > 0 {
 			rate = cost / worth
 		}
@@ -202,7 +203,7 @@ func (d *draft) cheapest(c *chain, lacking Size) (best removal, ok bool) {
 	return best, ok
 }
 
-// part is how much of what is lacking a gain covers, from 0 to 1.
+// part returns the part of the missing space that a gain covers, from 0 to 1.
 func part(gain, lacking uint64) float64 {
 	if lacking == 0 {
 		return 0
@@ -210,7 +211,7 @@ func part(gain, lacking uint64) float64 {
 	return float64(min(gain, lacking)) / float64(lacking)
 }
 
-// sumUp gives each removed snapshot its part of what the plan frees.
+// sumUp sets the space that each removed snapshot frees.
 func (d *draft) sumUp() {
 	t := newTally(d.tally.space)
 	for i := range d.plan.Decisions {
@@ -225,7 +226,7 @@ func (d *draft) sumUp() {
 	}
 }
 
-// chain is the snapshots that count and are kept, those of each group in the order of time.
+// chain links the remaining snapshots that count for the rules, those of each group in the order of time.
 type chain struct {
 	groups     []*group // of each snapshot of a plan
 	first      map[*group]int
@@ -269,7 +270,7 @@ func (c *chain) unlink(i int) {
 	c.prev[c.next[i]] = c.prev[i]
 }
 
-// cost is that of removing a snapshot which has a next one.
+// cost returns the cost of removing a snapshot that has a next one.
 func (c *chain) cost(i int) float64 {
 	if c.prev[i] < 0 {
 		return 1

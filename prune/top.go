@@ -13,17 +13,17 @@ import (
 	"snapcopy/internal/pair"
 )
 
-// Place is a file or a folder and what it takes over all snapshots that were looked at.
+// Place is a file or a folder and the space it takes in all snapshots considered.
 type Place struct {
 	Path     string
 	Folder   bool
-	Bytes    uint64 // allocated: each stored file once, under the first name that is met; folders of every snapshot
-	Versions uint64 // File: different stored files under this name. Folder: stored files below it.
+	Bytes    uint64 // allocated: each stored file once, under the first name met; folders of every snapshot
+	Versions uint64 // File: number of different stored files under this name. Folder: of stored files below.
 }
 
-// Top finds the files and the folders that take the most, count of each, the largest first. A stored file with several
-// names counts under one of them. since, if not nil, is a snapshot before those of the list, and what it holds is left
-// out, and so are the folders themselves: what the others take is then what has grown. The work grows with what differs
+// Top returns the files and the folders that take the most space, count of each, the largest first. A stored file with
+// several names counts under one of them. since, if not nil, is a snapshot before those of the list. Its stored files
+// do not count, nor do folders themselves, so that the result shows growth. The work grows with the differences
 // between the snapshots.
 func Top(ctx context.Context, list []Catalog, since *Catalog, count int) (files, folders []Place, err error) {
 	t := topper{ctx: ctx, files: places{most: count}, folders: places{most: count}}
@@ -59,7 +59,7 @@ func Top(ctx context.Context, list []Catalog, since *Catalog, count int) (files,
 	return t.files.sorted(), t.folders.sorted(), nil
 }
 
-// placed is what one or more snapshots have under one path.
+// placed is the entry that one or more snapshots have under one path.
 type placed struct {
 	catalog *index.Catalog
 	entry   index.Entry
@@ -73,7 +73,7 @@ type topper struct {
 	seen           inodeset.Set // stored files that were met
 }
 
-// meet takes everything that a folder holds for met.
+// meet marks all stored files below a folder as met.
 func (t *topper) meet(c *index.Catalog, space uint64) error {
 	if err := t.ctx.Err(); err != nil {
 		return context.Cause(t.ctx)
@@ -93,8 +93,8 @@ func (t *topper) meet(c *index.Catalog, space uint64) error {
 	return nil
 }
 
-// folder counts what is under one path in some snapshots. Where they have the same, it is read once, and where that is
-// what old has, if not nil, not at all.
+// folder counts the entries under one path in some snapshots. It reads equal folders once, and none that equals old,
+// if old is not nil.
 func (t *topper) folder(path string, in []placed, old *placed) (bytes, files uint64, err error) {
 	if err := t.ctx.Err(); err != nil {
 		return 0, 0, context.Cause(t.ctx)
@@ -182,7 +182,7 @@ func joinPath(dir, name string) string {
 	return dir + "/" + name
 }
 
-// places keeps the largest.
+// places keeps the largest places.
 type places struct {
 	most int
 	list []Place
@@ -198,7 +198,7 @@ func (p *places) Pop() any {
 	return last
 }
 
-// comparePlaces puts the larger first, and of equal ones the path that sorts first.
+// comparePlaces sorts by size, the larger first, then by path.
 func comparePlaces(a, b Place) int {
 	return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Path, b.Path))
 }

@@ -16,24 +16,24 @@ import (
 
 // Errors that callers tell apart.
 var (
-	// ErrNotArchive is returned for a folder that exists and is neither an archive nor empty.
+	// ErrNotArchive reports a folder that exists and is neither an archive nor empty.
 	ErrNotArchive = errors.New("not an archive")
-	// ErrNoArchive is returned where there is no archive and none may be made.
+	// ErrNoArchive reports that no archive exists and none may be made.
 	ErrNoArchive = errors.New("there is no archive")
-	// ErrNoAccess is returned for an archive that this user may not open, or may not make.
+	// ErrNoAccess reports an archive that this user may not open, or may not make.
 	ErrNoAccess = errors.New("permission denied")
-	// ErrNoRecords is returned for a folder that holds snapshots and whose .snapcopy is missing.
+	// ErrNoRecords reports a folder with snapshots whose .snapcopy is missing.
 	ErrNoRecords = errors.New("it holds snapshots, but what is known of them is missing")
-	// ErrNewerFormat is returned for an archive that a newer version of the program has written.
+	// ErrNewerFormat reports an archive that a newer version of the program has written.
 	ErrNewerFormat = errors.New("written by a newer version of snapcopy")
-	// ErrLocked is returned when another process is writing to the archive.
+	// ErrLocked reports that another process is writing to the archive.
 	ErrLocked = errors.New("archive is locked")
-	// ErrNoHardLinks is returned where the archive's file system cannot make hard links.
+	// ErrNoHardLinks reports a file system that cannot make hard links.
 	ErrNoHardLinks = errors.New("file system cannot make hard links")
-	// ErrInsideOther is returned for an archive in a snapshot of another one, or in its .snapcopy: a snapshot must not
-	// change. Such an archive, as the copy of one in a source, can only be read.
+	// ErrInsideOther reports an archive in a snapshot of another archive, or in its .snapcopy: a snapshot must not
+	// change. Such an archive, for example the copy of one in a source, can only be read.
 	ErrInsideOther = errors.New("it lies in a snapshot of another archive")
-	// ErrNoSnapshot is returned when a selector matches no snapshot.
+	// ErrNoSnapshot reports a selector that matches no snapshot.
 	ErrNoSnapshot = errors.New("no such snapshot")
 )
 
@@ -58,7 +58,7 @@ const (
 type Archive struct {
 	Path string // absolute
 	Info Info
-	// InfoDamage says why archive.json cannot be used, if so. Whoever takes the lock makes it anew.
+	// InfoDamage is the reason why archive.json cannot be used, or nil. Lock makes the file anew.
 	InfoDamage error
 
 	mended []string // not told yet
@@ -67,7 +67,7 @@ type Archive struct {
 	Meta    int // handle of .snapcopy
 	TopStat fsat.Stat
 	Now     func() time.Time // of the command that opened it
-	anchor  uint64           // identity of .snapcopy: stored inode numbers hold for as long as it is the same
+	anchor  uint64           // identity of .snapcopy: stored inode numbers are valid while it stays the same
 }
 
 // Snapshot is a published snapshot.
@@ -77,27 +77,27 @@ type Snapshot struct {
 	Catalog string    // path of the catalog file
 }
 
-// NoParentError says that an archive cannot be made, as the folder that would hold it does not exist.
+// NoParentError reports that an archive cannot be made, because the folder to contain it does not exist.
 type NoParentError struct{ Archive, Parent string }
 
 func (e *NoParentError) Error() string {
 	return fmt.Sprintf("create archive %s: there is no folder %s", e.Archive, e.Parent)
 }
 
-// Is makes it an error like any other of something that is missing.
+// Is makes errors.Is match fs.ErrNotExist.
 func (e *NoParentError) Is(target error) bool { return target == fs.ErrNotExist }
 
-// HasParent returns a NoParentError if the folder that would hold an archive does not exist.
+// HasParent returns a NoParentError if the folder that would contain an archive does not exist.
 func HasParent(archive string) error {
 	parent := filepath.Dir(archive)
 	if _, err := os.Stat(parent); errors.Is(err, fs.ErrNotExist) {
 		return &NoParentError{archive, parent}
 	}
-	return nil // another error comes back from making the archive
+	return nil // making the archive reports any other error
 }
 
-// accessError is the error of a call on the archive at path, without a path of its own, and with ErrNoAccess in the place
-// of a permission that is missing.
+// accessError is the error of a call on the archive at path. It drops the path in err, and replaces a missing
+// permission by ErrNoAccess.
 func accessError(op, path string, err error) error {
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("%s %s: %w", op, path, ErrNoAccess)
@@ -148,8 +148,8 @@ func Create(path string, now time.Time) (*Archive, error) {
 	return a, nil
 }
 
-// initialize finds out what the file system can do and writes archive.json, which makes the folder an archive. Another
-// process may be about to do the same: the one that has the lock does it.
+// initialize probes the file system and writes archive.json, which makes the folder an archive. If another process
+// does the same, the one that gets the lock first does it.
 func (a *Archive) initialize(now time.Time) (err error) {
 	lock, err := a.lock()
 	if err != nil {
@@ -170,7 +170,7 @@ func (a *Archive) initialize(now time.Time) (err error) {
 	return a.WriteInfo()
 }
 
-// OutsideOthers makes sure that an archive at path would not be in what another archive keeps.
+// OutsideOthers returns an error if an archive at path would lie in a snapshot or in the .snapcopy of another archive.
 func OutsideOthers(path string) error {
 	archive, is, err := inside.Archive(path)
 	if err != nil || !is {
@@ -179,8 +179,8 @@ func OutsideOthers(path string) error {
 	return fmt.Errorf("archive %s: %w, %s", path, ErrInsideOther, archive)
 }
 
-// foreign reports what a folder must not hold to become an archive: anything but what mkfs leaves at the top of a file
-// system and a creation that was cut short.
+// foreign reports an entry that keeps a folder from becoming an archive: any but those that mkfs makes at the top of a
+// file system, or that an interrupted Create has left.
 func foreign(e os.DirEntry) bool { return e.Name() != "lost+found" && e.Name() != MetaDir }
 
 // Open opens an existing archive.
@@ -218,8 +218,8 @@ func (a *Archive) openHandles() error {
 	return nil
 }
 
-// anchorOf makes one number of what tells a folder from a copy of it: its inode number and the time it was made, which no
-// program can copy. (Two new file systems may well give the same number to the same folder.)
+// anchorOf turns the inode number and the creation time of a folder, which distinguish it from a copy, into one
+// number. No program can copy the creation time. (Two new file systems may give the same number to the same folder.)
 func anchorOf(st *fsat.Stat) uint64 {
 	const odd = 0x9e3779b97f4a7c15 // spreads the bits: 2^64 divided by the golden ratio
 	return st.Ino ^ (uint64(st.Btime.Sec)*1_000_000_000+uint64(st.Btime.Nsec))*odd
@@ -235,16 +235,16 @@ func (a *Archive) MetaPath(elem ...string) string {
 func (a *Archive) CatalogPath(name string) string { return a.MetaPath(CatalogsDir, name+CatalogExt) }
 func (a *Archive) reportPath(name string) string  { return a.MetaPath(RunsDir, name+".json") }
 
-// InfoPath is where archive.json is.
+// InfoPath is the path of archive.json.
 func (a *Archive) InfoPath() string { return a.MetaPath(ArchiveFile) }
 
-// IndexPath is where the content-hash index is.
+// IndexPath is the path of the content-hash index.
 func (a *Archive) IndexPath() string { return a.MetaPath(IndexFile) }
 
-// WorkPath is the folder for temporary files; whoever uses it holds the lock.
+// WorkPath is the folder for temporary files. Only a process with the lock uses it.
 func (a *Archive) WorkPath() string { return a.MetaPath(WorkDir) }
 
-// Snapshots lists the published snapshots, oldest first: the folders with a snapshot's name that have a catalog.
+// Snapshots returns the published snapshots, oldest first: the folders with a snapshot's name that have a catalog.
 func (a *Archive) Snapshots() ([]Snapshot, error) {
 	folders, err := a.folders()
 	if err != nil {
@@ -276,8 +276,8 @@ func names(dir string) ([]string, error) {
 	return out, nil
 }
 
-// OpenCatalog opens the catalog of s. One of another snapshot, copied into its place, is damage: what it says of the files
-// of s is not true.
+// OpenCatalog opens the catalog of s. The catalog of another snapshot in its place is damage: its records do not
+// describe the files of s.
 func (s Snapshot) OpenCatalog() (*index.Catalog, error) {
 	c, err := index.Open(s.Catalog)
 	if err != nil {
@@ -290,10 +290,10 @@ func (s Snapshot) OpenCatalog() (*index.Catalog, error) {
 	return c, nil
 }
 
-// NameAt is the name of a snapshot whose run starts at t.
+// NameAt returns the name of a snapshot whose run starts at t.
 func NameAt(t time.Time) string { return t.UTC().Format(nameLayout) }
 
-// IsName reports whether a name is one that a snapshot can have.
+// IsName reports whether a snapshot can have the name.
 func IsName(name string) bool {
 	_, ok := ParseName(name)
 	return ok

@@ -5,15 +5,16 @@ import (
 	"time"
 )
 
-// Names are times, and sort by them; so the newest snapshot is the last one. That fails after a run whose clock was wrong:
-// a snapshot from the future stays the last for years. Later runs are filed under their own time all the same, and what
-// asks for the newest snapshot gets the one that was made last.
+// Names are times and sort by time, so the last snapshot is the newest. That fails after a run whose clock was wrong:
+// a snapshot from the future stays the last for years. Later runs are named by their own time all the same, and Newest
+// returns the snapshot that was made last.
 
-// ClockSlack is how far ahead of the clock a snapshot may be without anybody worrying: small corrections by a time server.
+// ClockSlack is how far a snapshot's time may lie ahead of the clock without counting as in the future: time servers
+// make small corrections.
 const ClockSlack = 2 * time.Minute
 
-// inFuture reports a snapshot from the future: its name is, and not only because of many runs within few seconds, which
-// get the next free seconds for their names.
+// inFuture reports a snapshot from the future: its name is, and not only because of many runs within few seconds,
+// which take the next free seconds as their names.
 func inFuture(s Snapshot, now time.Time) bool {
 	until := now.Add(ClockSlack)
 	if !s.Time.After(until) {
@@ -28,7 +29,7 @@ func inFuture(s Snapshot, now time.Time) bool {
 	return time.Unix(start.Sec, int64(start.Nsec)).After(until)
 }
 
-// NewestPast gives the position of the last snapshot that is not from the future; -1 if all are.
+// NewestPast returns the position of the last snapshot that is not from the future; -1 if all are.
 func NewestPast(list []Snapshot, now time.Time) int {
 	for i, s := range slices.Backward(list) {
 		if !inFuture(s, now) {
@@ -38,8 +39,8 @@ func NewestPast(list []Snapshot, now time.Time) int {
 	return -1
 }
 
-// Newest gives the position of the snapshot that was made last; -1 if there is none. Only if the last one is from the future
-// is there any doubt: then it is the one to which "latest" leads.
+// Newest returns the position of the snapshot that was made last; -1 if there is none. If the last snapshot is from
+// the future, that is the snapshot to which "latest" points.
 func (a *Archive) Newest(list []Snapshot, now time.Time) int {
 	last := len(list) - 1
 	past := NewestPast(list, now)

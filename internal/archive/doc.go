@@ -1,17 +1,17 @@
-// Package archive is what an archive holds and what may be done to it apart from taking a snapshot: its layout, its lock, the
-// snapshots and the words by which a person selects one, pins and readers, run reports, tripwires, the trash, removing and
-// forgetting, and making up for whatever was cut short.
+// Package archive implements an archive, except for taking a snapshot: its layout, its lock, the snapshots and the
+// selectors by which a person names one, pins and readers, run reports, tripwires, the trash, removing and forgetting,
+// and recovery from interrupted commands.
 //
-// An [Archive] opens without a lock and without changing anything. Whatever changes it takes the lock ([Archive.Lock]),
-// first finishes what an earlier command had begun when it was cut short ([Archive.Recover]), and makes anew what is derived
-// and missing. [Archive.Select] finds the snapshot that a person means, [Snapshot.Hold] keeps it while it is read.
-// [Archive.Remove] removes snapshots, [Archive.ForgetPath] takes a path out of all of them, [Archive.Acknowledge] says that a
-// run with a [Tripwire] was as it should be.
+// An [Archive] opens without a lock and without changing anything. A command that changes the archive takes the lock
+// ([Archive.Lock]), which also makes missing derived files anew, and first finishes interrupted commands
+// ([Archive.Recover]). [Archive.Select] finds the snapshot that a person means, [Snapshot.Hold] protects it while it
+// is read. [Archive.Remove] removes snapshots, [Archive.ForgetPath] takes a path out of all of them, and
+// [Archive.Acknowledge] accepts a run with a [Tripwire].
 //
-// No stored file that a published snapshot holds is ever written to. The one exception to immutable snapshots is
-// ForgetPath. There is never a snapshot without its catalog: what a process that died has left is told apart by names, and
-// each step of removing and recovering can be done twice.
+// No stored file of a published snapshot is ever written to. The one exception to immutable snapshots is ForgetPath.
+// No snapshot is ever without its catalog: names tell which step a dead process has reached, and each step of removing
+// and recovering can be done twice.
 //
-// Only Linux is implemented; elsewhere every call fails with [errors.ErrUnsupported]. The files of an archive are
-// written down in docs/format.md; catalogs and the content-hash index are those of package index.
+// Only Linux is implemented; on other systems every call fails with [errors.ErrUnsupported]. The files of an archive
+// are written down in docs/format.md; catalogs and the content-hash index are those of package index.
 package archive

@@ -14,7 +14,7 @@ import (
 	"snapcopy/internal/rmtree"
 )
 
-// EmptyOptions is how the trash is to be emptied.
+// EmptyOptions are the options of EmptyTrash.
 type EmptyOptions struct {
 	Threads int
 	rate    int // names a second; 0: no limit
@@ -31,7 +31,8 @@ func (how EmptyOptions) options() rmtree.Options {
 	return opt
 }
 
-// EmptyTrash removes what is in the trash and needed no more. It can be cut short at any moment; the next one goes on.
+// EmptyTrash removes everything in the trash that no unfinished removal needs. It can be interrupted at any moment;
+// the next EmptyTrash goes on.
 func (a *Archive) EmptyTrash(ctx context.Context, how EmptyOptions) (err error) {
 	trash, err := a.openTrash()
 	if err != nil {
@@ -47,7 +48,7 @@ func (a *Archive) EmptyTrash(ctx context.Context, how EmptyOptions) (err error) 
 		}
 	}
 	opt := how.options()
-	for { // while it is emptied, another process may put more there
+	for { // another process may put more into the trash meanwhile
 		list, err := a.listDerived(TrashDir)
 		if err != nil {
 			return err
@@ -57,7 +58,7 @@ func (a *Archive) EmptyTrash(ctx context.Context, how EmptyOptions) (err error) 
 			return nil
 		}
 		spare := func(name string) bool { return slices.Contains(stays, name) || !slices.Contains(list, name) }
-		// What is known of the snapshots goes last: it tells how much there is to do, if this is cut short.
+		// Catalogs go last: after an interruption, they tell how many names are left to remove.
 		records := func(name string) bool { return strings.HasSuffix(name, CatalogExt) }
 		opt.Spare = func(name string) bool { return spare(name) || records(name) }
 		if err := rmtree.Empty(ctx, trash, opt); err != nil {
@@ -70,8 +71,7 @@ func (a *Archive) EmptyTrash(ctx context.Context, how EmptyOptions) (err error) 
 	}
 }
 
-// HasTrash reports whether there is something that was removed and whose space is not given back yet, or not all of it:
-// removing was cut short, or is under way.
+// HasTrash reports whether removed files still take space, because a removal was interrupted or is under way.
 func (a *Archive) HasTrash() (bool, error) {
 	list, err := a.listDerived(TrashDir)
 	if err != nil {
@@ -80,8 +80,8 @@ func (a *Archive) HasTrash() (bool, error) {
 	return len(list) > 0, nil
 }
 
-// Unfinished reports whether there is something that an earlier command has begun to remove or to forget, and that was cut
-// short or is under way. Remove, with or without names, finishes it.
+// Unfinished reports whether a removal or a forgetting is unfinished, because it was interrupted or is under way.
+// Remove, with or without names, finishes it.
 func (a *Archive) Unfinished() (bool, error) {
 	_, forgetting, err := a.Forgetting()
 	if err != nil || forgetting {
@@ -94,7 +94,7 @@ func (a *Archive) Unfinished() (bool, error) {
 	return a.HasTrash()
 }
 
-// Removed lists the names of snapshots that are gone and whose space is not given back yet, or not all of it.
+// Removed returns the names of removed snapshots that still take space.
 func (a *Archive) Removed() (list []string, err error) {
 	all, err := a.listDerived(TrashDir)
 	if err != nil {
@@ -113,7 +113,7 @@ func (a *Archive) Removed() (list []string, err error) {
 	return list, nil
 }
 
-// Settle makes the file system count as free what was removed: some do so only when they write to the disk.
+// Settle makes the file system count the space of removed files as free: some do so only when they write to the disk.
 func (a *Archive) Settle() error {
 	if err := fsat.SyncFS(a.Root); err != nil {
 		return fmt.Errorf("sync %s: %w", a.Path, err)

@@ -14,13 +14,13 @@ import (
 	"snapcopy/internal/inodeset"
 )
 
-// forget takes the snapshots that are gone out of the content-hash index; what others hold, too, is found in one of
-// those from then on. A missing or damaged index is left to the next run. The caller holds the lock.
+// forget takes removed snapshots out of the content-hash index. A stored file that other snapshots have as well gets a
+// location in one of them. A missing or damaged index is left to the next run. The caller has the lock.
 //
-// Which of the files found in a snapshot that is gone are in others is asked of the newest first: most of them are, and
-// stay for long, so that those that go next have little to do. Then of the one after it: what is not there either has
-// usually gone for good. That is told by the number of names that a stored file has, as long as the folder is still in
-// the trash: so the catalogs of all others are read only if something may really be in them.
+// To find stored files elsewhere, forget searches the newest snapshot first: it has most of them, and will exist for
+// long, so that the next removal has little to do. Then comes the snapshot right after each removed one: a file
+// missing from it is usually gone for good. While the removed folder is still in the trash, the number of names of a
+// stored file proves that. Only if some files remain in doubt are the catalogs of all other snapshots read.
 func (a *Archive) forget(ctx context.Context) (err error) {
 	x, err := index.OpenIndex(a.IndexPath())
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, index.ErrDamaged) {
@@ -165,7 +165,7 @@ func (g *forgetter) found(stored uint64) {
 	g.left--
 }
 
-// maxCounted bounds the stored files with several names that are counted; the others are searched for.
+// maxCounted bounds the stored files with several names whose names are counted; further ones are searched for.
 const maxCounted = 1 << 16
 
 // dropUnheld ends the search for stored files all of whose names are in the folders that go.
@@ -222,7 +222,7 @@ func (g *forgetter) dropIn(name string, names map[uint64]uint32) (err error) {
 	return err
 }
 
-// goneFolder looks at the files of a snapshot in the trash; the folder used last stays open.
+// goneFolder looks at the files of a snapshot in the trash, and keeps the folder used last open.
 type goneFolder struct {
 	top  string
 	dir  string // asked for last, a copy
@@ -245,7 +245,7 @@ func (f *goneFolder) open(dir string) (fd int, err error) {
 	return fd, err
 }
 
-// stat describes a file, if it can be reached.
+// stat describes a file if its folder can be opened.
 func (f *goneFolder) stat(dir, name string, st *fsat.Stat) (reached bool, err error) {
 	if dir != f.dir {
 		f.dir = strings.Clone(dir)
@@ -261,7 +261,7 @@ func (f *goneFolder) stat(dir, name string, st *fsat.Stat) (reached bool, err er
 	return reached, ignoreUnreachable(err)
 }
 
-// ignoreUnreachable passes on what is not simply the lack of a name or of permission.
+// ignoreUnreachable returns nil if err only says that a name is missing or a permission is lacking.
 func ignoreUnreachable(err error) error {
 	if err == nil || fsat.IsGone(err) || fsat.IsRefused(err) {
 		return nil

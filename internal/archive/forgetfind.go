@@ -11,16 +11,16 @@ import (
 	"snapcopy/index"
 )
 
-// Elsewhere is a name of a file that stays, with content that is forgotten under another name.
+// Elsewhere is a name that stays although its file has the content of a forgotten one.
 type Elsewhere struct {
 	Path     string
 	Snapshot string // the newest that has it
 	Size     uint64
-	Linked   bool // it is a further name of the very stored file
+	Linked   bool // another name of the same stored file
 }
 
-// findElsewhere tells where the content of what is forgotten stays: in other places of any snapshot, and in the place itself
-// in snapshots that are skipped. Empty files are alike everywhere, and not looked for.
+// findElsewhere reports the names that stay with forgotten content: other paths in any snapshot, and the path itself
+// in skipped snapshots. Empty files are not reported.
 func (f *forgetting) findElsewhere(snapshots []Snapshot) error {
 	if f.opt.Elsewhere == nil {
 		return nil
@@ -42,15 +42,15 @@ func (f *forgetting) findElsewhere(snapshots []Snapshot) error {
 	return nil
 }
 
-// search goes through catalogs, the newest first. A folder that is the same in an older snapshot is not looked at again.
+// search reads catalogs, the newest first. A folder that is the same in an older snapshot is read once.
 type search struct {
 	*forgetting
-	contents map[index.Hash]bool // of what is forgotten
+	contents map[index.Hash]bool // contents to be forgotten
 	inodes   map[uint64]bool
 	seen     map[[16]byte]struct{} // versions of folders and files at their places
 }
 
-// first reports whether a version of what is at a path is met for the first time.
+// first reports whether this version of the entry at a path is new to the search.
 func (s *search) first(path string, version ...[]byte) bool {
 	h := blake3.New()
 	write := func(b []byte) { _, _ = h.Write(b) } // never fails
@@ -70,7 +70,7 @@ func (s *search) forgets(name string) bool {
 	return slices.ContainsFunc(s.report.Forgotten, func(f ForgottenFrom) bool { return f.Snapshot == name })
 }
 
-// collect notes what a snapshot has at the path that is forgotten.
+// collect records the contents and stored files of a snapshot at the path to be forgotten.
 func (s *search) collect(c *index.Catalog, snap Snapshot) error {
 	if !s.forgets(snap.Name) {
 		return nil
@@ -86,7 +86,7 @@ func (s *search) collect(c *index.Catalog, snap Snapshot) error {
 	}, "")
 }
 
-// find tells of what a snapshot has of that in other places.
+// find reports the other paths of a snapshot with one of these contents.
 func (s *search) find(c *index.Catalog, snap Snapshot) error {
 	without := ""
 	if s.forgets(snap.Name) {
@@ -102,7 +102,7 @@ func (s *search) find(c *index.Catalog, snap Snapshot) error {
 	}, without)
 }
 
-// walk calls fn for each file with content at a path and below it, but for what is at the path without.
+// walk calls fn for each file with content at a path and below it, except at and below the path without.
 func (s *search) walk(c *index.Catalog, path string, e *index.Entry, fn func(string, *index.Entry) error, without string) error {
 	if err := s.ctx.Err(); err != nil {
 		return context.Cause(s.ctx)

@@ -17,20 +17,20 @@ import (
 	"snapcopy/internal/rmtree"
 )
 
-// ErrNotHeld is returned for a path that is in no snapshot.
+// ErrNotHeld reports a path that is in no snapshot.
 var ErrNotHeld = errors.New("it is in no snapshot")
 
-// ForgetOptions are the choices for ForgetPath.
+// ForgetOptions are the options of ForgetPath.
 type ForgetOptions struct {
 	DryRun bool // look and tell; change nothing
-	// Elsewhere, if set, is told where content of what is forgotten is under other names, before it is forgotten.
+	// Elsewhere, if set, is called for each other name with the same content, before the path is forgotten.
 	Elsewhere func(Elsewhere) error
 	Threads   int // as in RemoveOptions
 	Progress  *Progress
 	Fault     func(step string) error
 }
 
-// ForgetReport is what ForgetPath did.
+// ForgetReport is the result of ForgetPath.
 type ForgetReport struct {
 	Path      string
 	DryRun    bool
@@ -39,7 +39,7 @@ type ForgetReport struct {
 	Elsewhere uint64            // names of files with the same content that stay
 }
 
-// ForgottenFrom is a snapshot that does not hold the path any more, and what was there.
+// ForgottenFrom is a snapshot from which the path was taken, with the totals of the entries there.
 type ForgottenFrom struct {
 	Snapshot string
 	Below    index.Totals
@@ -49,7 +49,7 @@ type ForgottenFrom struct {
 // on with that.
 const forgetFile = "forget.json"
 
-// forgottenExt is in the names of what was forgotten, in the trash.
+// forgottenExt is part of the names of forgotten entries in the trash.
 const forgottenExt = ".forgotten"
 
 type forgetNote struct {
@@ -57,13 +57,14 @@ type forgetNote struct {
 	Snapshots []string `json:"snapshots"`
 }
 
-// ForgetPath takes a path, elements joined by '/', and all below it out of every snapshot: out of its folder, its catalog
-// and its run report. It is the one exception to a published snapshot staying as it is, for what must not be kept. Nothing
-// else in a snapshot changes, not even the times of the folder that held it. It can be cut short at any moment: whoever
-// takes the lock next goes on.
+// ForgetPath takes a path, elements joined by '/', and all below it out of every snapshot: out of its folder, its
+// catalog and its run report. It is the one exception to the rule that a published snapshot never changes, for content
+// that must not be kept. Nothing else in a snapshot changes, not even the times of the folder that contained the path.
+// It can be interrupted at any moment: the next process with the lock goes on.
 //
-// It fails with ErrNotHeld if no snapshot has the path, and it was not the one to finish forgetting it. Snapshots in use
-// are skipped. When it returns without an error, nothing of the path is in the trash either.
+// ForgetPath fails with ErrNotHeld if no snapshot has the path, unless it just finished an earlier ForgetPath of the
+// same path. Snapshots in use are skipped. When it returns without an error, the trash does not contain the path
+// either.
 func (a *Archive) ForgetPath(ctx context.Context, path string, opt ForgetOptions) (report *ForgetReport, err error) {
 	if path == "" || slices.ContainsFunc(strings.Split(path, "/"), func(s string) bool { return s == "" || s == "." || s == ".." }) {
 		return nil, fmt.Errorf("forget %q: not the path of something in a snapshot", path)
@@ -81,7 +82,7 @@ func (a *Archive) ForgetPath(ctx context.Context, path string, opt ForgetOptions
 	return f.report, errors.Join(err, a.EmptyTrash(ctx, how))
 }
 
-// Forgetting gives the path whose forgetting was begun and has not come to its end; ok is false if there is none.
+// Forgetting returns the path of an unfinished ForgetPath; ok is false if there is none.
 func (a *Archive) Forgetting() (path string, ok bool, err error) {
 	note, err := a.forgetNote()
 	if err != nil || note == nil {
@@ -90,7 +91,7 @@ func (a *Archive) Forgetting() (path string, ok bool, err error) {
 	return string(note.Path), true, nil
 }
 
-// forgetting is one ForgetPath under way.
+// forgetting is the state of one ForgetPath.
 type forgetting struct {
 	ctx     context.Context
 	archive *Archive
@@ -99,7 +100,7 @@ type forgetting struct {
 	report  *ForgetReport
 }
 
-// all does everything for which nobody else may change the archive.
+// all does all steps that need the lock.
 func (f *forgetting) all() (err error) {
 	a := f.archive
 	begun, _, err := a.Forgetting()
@@ -149,8 +150,8 @@ func (f *forgetting) all() (err error) {
 	return err
 }
 
-// settleNote removes a note that cannot be read if there is nothing to note: who gives the command again, and is told that
-// the path is in no snapshot, has made up for it. Otherwise the new note takes its place.
+// settleNote removes an unreadable note if no snapshot has the path: the person who repeats the command then learns
+// that the work is done. Otherwise the new note replaces the unreadable one.
 func (f *forgetting) settleNote() error {
 	if _, err := f.archive.readForgetNote(); err == nil || errors.Is(err, fs.ErrNotExist) || f.opt.DryRun {
 		return nil
@@ -161,7 +162,7 @@ func (f *forgetting) settleNote() error {
 	return errors.Join(os.Remove(f.archive.MetaPath(forgetFile)), atomicfile.SyncDir(f.archive.MetaPath()))
 }
 
-// choose finds the snapshots that have the path and are not in use.
+// choose returns the snapshots that have the path and are not in use.
 func (f *forgetting) choose(snapshots []Snapshot) (names []string, err error) {
 	readers, err := f.archive.Readers()
 	if err != nil {
@@ -217,15 +218,15 @@ func (f *forgetting) inUse(s Snapshot, readers []Reader) (*SkippedSnapshot, erro
 	return nil, hold.Release()
 }
 
-// finishForgetting takes the path of the note, if there is one, out of its snapshots. Each step can be done again; only
-// when all is durable, and nothing of it is in the trash any more, the note goes.
+// finishForgetting takes the path of the note, if there is one, out of its snapshots. Each step can be repeated. The
+// note goes last, when all is durable and the trash does not contain the path.
 func (a *Archive) finishForgetting(ctx context.Context, step stepper) (finished *forgetNote, err error) {
 	note, err := a.forgetNote()
 	if err != nil || note == nil {
 		return nil, err
 	}
 	path := string(note.Path)
-	// A snapshot whose catalog is damaged meanwhile keeps neither what is forgotten nor anybody from working.
+	// Damage to a catalog in the meantime must neither keep the path in that snapshot nor stop the others.
 	inEach := func(do func(c *index.Catalog, name, path string) error, damaged func(name string) error) error {
 		for _, name := range note.Snapshots {
 			err := a.withRoom(ctx, func() error {
@@ -249,7 +250,7 @@ func (a *Archive) finishForgetting(ctx context.Context, step stepper) (finished 
 	if err != nil {
 		return nil, err
 	}
-	if err := step.at("removal of what is forgotten"); err != nil { // now, as it may give the room for what follows
+	if err := step.at("removal of what is forgotten"); err != nil { // now, because it may free space for the next steps
 		return nil, err
 	}
 	if err := a.emptyForgotten(ctx); err != nil {
@@ -278,8 +279,8 @@ func (a *Archive) finishForgetting(ctx context.Context, step stepper) (finished 
 	return note, errors.Join(os.Remove(a.MetaPath(forgetFile)), atomicfile.SyncDir(a.MetaPath()))
 }
 
-// forgetNote reads the note of a path that is being forgotten; nil if there is none, or it cannot be read: that must not
-// keep anybody from working, and Findings tells of it.
+// forgetNote reads the note of an unfinished ForgetPath. It returns nil if there is none or it is unreadable: that
+// must not stop other work, and Findings reports it.
 func (a *Archive) forgetNote() (*forgetNote, error) {
 	note, err := a.readForgetNote()
 	if err != nil {
@@ -288,7 +289,7 @@ func (a *Archive) forgetNote() (*forgetNote, error) {
 	return &note, nil
 }
 
-// indexAnew makes the index anew, or, where there is no room for it, leaves that to the next run.
+// indexAnew makes the index anew, or, for lack of space, leaves that to the next run.
 func (a *Archive) indexAnew(ctx context.Context) error {
 	snapshots, err := a.Snapshots()
 	if err == nil {
@@ -300,7 +301,7 @@ func (a *Archive) indexAnew(ctx context.Context) error {
 	return err
 }
 
-// emptyForgotten removes what was forgotten from the trash: nobody is to find it there.
+// emptyForgotten removes forgotten entries from the trash, so that they cannot be found there.
 func (a *Archive) emptyForgotten(ctx context.Context) (err error) {
 	trash, err := a.openTrash()
 	if err != nil {
@@ -314,7 +315,7 @@ func (a *Archive) emptyForgotten(ctx context.Context) (err error) {
 	return a.syncTrash(trash)
 }
 
-// readForgetNote reads the note of what is being forgotten. Without a note the error wraps fs.ErrNotExist.
+// readForgetNote reads the note of an unfinished ForgetPath. Without a note the error wraps fs.ErrNotExist.
 func (a *Archive) readForgetNote() (note forgetNote, err error) {
 	err = jsonfile.Read(a.MetaPath(forgetFile), &note)
 	if err == nil && (len(note.Path) == 0 || len(note.Snapshots) == 0) {
@@ -323,7 +324,7 @@ func (a *Archive) readForgetNote() (note forgetNote, err error) {
 	return note, err
 }
 
-// inCatalog does something with the catalog of a snapshot, if it is still there.
+// inCatalog calls do with the catalog of a snapshot that still exists.
 func (a *Archive) inCatalog(name, path string, do func(c *index.Catalog, name, path string) error) (err error) {
 	c, err := index.Open(a.CatalogPath(name))
 	if errors.Is(err, fs.ErrNotExist) { // it was removed meanwhile
@@ -342,13 +343,13 @@ func (a *Archive) rewriteRecords(ctx context.Context, c *index.Catalog, name, pa
 	if err != nil {
 		return err
 	}
-	if err := a.rewriteReport(name, path, found, step); err != nil || !found { // first: it is known by the catalog that it is due
+	if err := a.rewriteReport(name, path, found, step); err != nil || !found { // first: the catalog shows that the report is still to be changed
 		return err
 	}
 	return a.rewriteCatalog(ctx, c, name, path, step)
 }
 
-// rewriteCatalog puts a catalog without the path in the place of one that has it.
+// rewriteCatalog replaces a catalog that has the path by one without it.
 func (a *Archive) rewriteCatalog(ctx context.Context, c *index.Catalog, name, path string, step stepper) (err error) {
 	if err := step.at("new catalog"); err != nil {
 		return err
@@ -387,8 +388,9 @@ func (a *Archive) writeWithout(ctx context.Context, f *os.File, c *index.Catalog
 	return f.Sync()
 }
 
-// rewriteReport takes entries at the path that failed or were left out, out of a run report. That something is forgotten
-// in its folder stays in there: a restore must not take the user's file for one that was not there, and delete it.
+// rewriteReport takes failed and left-out entries at the path out of a run report. The report keeps the folder from
+// which an entry was forgotten, so that a restore does not take the user's file there for one that never was in the
+// snapshot, and delete it.
 func (a *Archive) rewriteReport(name, path string, held bool, step stepper) error {
 	r, err := a.ReadReport(name)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -15,7 +15,7 @@ import (
 	"snapcopy/internal/rmtree"
 )
 
-// takeOut moves the path from a snapshot's folder to the trash, and gives the folder it was in the metadata it had.
+// takeOut moves the path from a snapshot's folder to the trash, and resets the metadata of the folder above.
 func (a *Archive) takeOut(c *index.Catalog, name, path string, step stepper) error {
 	above, _ := splitPath(path)
 	e, found, err := c.Lookup(above)
@@ -33,8 +33,8 @@ func splitPath(path string) (above, leaf string) {
 	return "", path
 }
 
-// takeOutOf does it for a folder of which the catalog has the entry e, or, where the catalog is damaged, nil. A folder that
-// is missing holds nothing that could be taken out.
+// takeOutOf is takeOut for a folder with the catalog entry e, or nil if the catalog is damaged. A missing folder is no
+// error.
 func (a *Archive) takeOutOf(name, path string, e *index.Entry, step stepper) (err error) {
 	if err := step.at("take out"); err != nil {
 		return err
@@ -85,8 +85,8 @@ func (a *Archive) takeOutOf(name, path string, e *index.Entry, step stepper) (er
 	return nil
 }
 
-// moveOut moves a name to the trash. Without privileges that takes permission to write to the folder it is in, and to a
-// folder itself; folders are in one snapshot only.
+// moveOut moves a name to the trash. Without privileges that takes write permission on the folder that contains it,
+// and on a folder that is moved; every folder is in one snapshot only.
 func (a *Archive) moveOut(dir int, leaf, snapshot string, st *fsat.Stat) (err error) {
 	trash, err := a.openTrash()
 	if err != nil {
@@ -119,14 +119,14 @@ func (a *Archive) moveOut(dir int, leaf, snapshot string, st *fsat.Stat) (err er
 	return move()
 }
 
-// dropReport removes a run report that is damaged, as it may name what is to be forgotten and nothing can be read from it.
+// dropReport removes a damaged run report, because it may name the forgotten path and cannot be searched for it.
 func (a *Archive) dropReport(name string, damage error) error {
 	var kind *plainfile.KindError
 	if errors.As(damage, &kind) {
 		return a.putAside(filepath.Join(RunsDir, name+reportExt), kind.Is)
 	}
 	var errno syscall.Errno
-	if errors.As(damage, &errno) { // it could not be read now, and may be sound
+	if errors.As(damage, &errno) { // it could not be read this time, and may be sound
 		return damage
 	}
 	if err := os.Remove(a.reportPath(name)); err != nil {

@@ -8,13 +8,13 @@ import (
 	"snapcopy/index"
 )
 
-// MakeIndex makes the index from the catalogs that can be read, the newest first. The caller holds the lock.
+// MakeIndex makes the index anew from all readable catalogs, the newest first. The caller has the lock.
 func (a *Archive) MakeIndex(ctx context.Context, snapshots []Snapshot) error {
 	var paths []string
 	for _, s := range slices.Backward(snapshots) {
 		c, err := s.OpenCatalog()
 		if err != nil {
-			continue // verify tells of a damaged catalog; its files cannot be found by content
+			continue // verify reports a damaged catalog; its files cannot be found by content
 		}
 		if err := c.Close(); err != nil {
 			return err
@@ -24,8 +24,8 @@ func (a *Archive) MakeIndex(ctx context.Context, snapshots []Snapshot) error {
 	return index.Rebuild(ctx, paths, a.WorkPath(), a.IndexPath())
 }
 
-// RebuildIndex makes the content-hash index anew from the catalogs. It takes the lock, and first finishes what was cut
-// short: catalogs may be about to go.
+// RebuildIndex makes the content-hash index anew from the catalogs. It takes the lock, and finishes interrupted
+// removals first, because they may remove catalogs.
 func (a *Archive) RebuildIndex(ctx context.Context) (err error) {
 	lock, err := a.Lock()
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"snapcopy/internal/plainfile"
 )
 
-// A Hold says that a snapshot's folder is being read: until it is released, or its process ends, nobody removes the
-// snapshot. It is a shared lock on the snapshot's catalog.
+// A Hold protects a snapshot while its folder is read: until it is released, or its process ends, no process removes
+// the snapshot. It is a shared lock on the snapshot's catalog.
 type Hold struct{ file *os.File }
 
 // Hold takes a hold of s. It fails with ErrNoSnapshot if s has just been removed.
@@ -32,7 +32,7 @@ func (s Snapshot) Hold() (*Hold, error) {
 	}
 	h := &Hold{f}
 	if err = fsat.WaitShared(int(f.Fd())); err == nil {
-		err = h.check(s) // whoever removes it had the lock until now
+		err = h.check(s) // a removal may have had the lock until now
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("hold snapshot: %w", err), h.Release())
@@ -40,7 +40,7 @@ func (s Snapshot) Hold() (*Hold, error) {
 	return h, nil
 }
 
-// check makes sure that the file is still the catalog of s.
+// check returns an error if the file is no longer the catalog of s.
 func (h *Hold) check(s Snapshot) error {
 	own, err := h.file.Stat()
 	if err != nil {
@@ -61,12 +61,12 @@ func (h *Hold) Release() error {
 	return h.file.Close()
 }
 
-// holdPatience is how long removing waits for the holds of commands that are about to end.
+// holdPatience is how long a removal waits for the holds of commands that are about to end.
 const holdPatience = time.Second
 
-// holdAlone takes a hold that nobody else has; nil if somebody has one for longer than patience.
+// holdAlone takes an exclusive hold; nil if others have a hold for longer than patience.
 func (s Snapshot) holdAlone(ctx context.Context, patience time.Duration) (*Hold, error) {
-	f, err := plainfile.OpenFile(s.Catalog, os.O_RDWR, 0) // as network file systems want it for this kind of lock
+	f, err := plainfile.OpenFile(s.Catalog, os.O_RDWR, 0) // network file systems want a writable file for an exclusive lock
 	if err != nil && !errors.Is(err, plainfile.ErrKind) {
 		f, err = plainfile.Open(s.Catalog)
 	}
@@ -95,7 +95,7 @@ func (s Snapshot) holdAlone(ctx context.Context, patience time.Duration) (*Hold,
 	}
 }
 
-// Pause waits, or returns the reason for which ctx ends.
+// Pause waits for d, or returns the cause if ctx ends earlier.
 func Pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

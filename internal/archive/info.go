@@ -18,8 +18,8 @@ import (
 	"snapcopy/internal/plainfile"
 )
 
-// Info is the content of archive.json. It helps, and the snapshots do not depend on it: what the file system can do is
-// found out again, and the id is in every run report, too.
+// Info is the content of archive.json. Snapshots do not depend on it: the capabilities of the file system can be
+// probed again, and the id is in every run report, too.
 type Info struct {
 	Format       int          `json:"format"`
 	ID           string       `json:"id"`
@@ -29,8 +29,8 @@ type Info struct {
 
 var errNoInfo = errors.New("it is missing")
 
-// readInfo reads archive.json. If that cannot be used, and the folder is an archive all the same, InfoDamage says why, and
-// Info is what can be derived.
+// readInfo reads archive.json. If the file cannot be used, but the folder is an archive all the same, InfoDamage is
+// the reason, and Info has the values that can be derived.
 func (a *Archive) readInfo() error {
 	if meta, err := os.Lstat(a.MetaPath()); err == nil && !meta.IsDir() {
 		kind := &plainfile.KindError{Is: plainfile.KindOf(meta.Mode()), Want: "a folder"}
@@ -58,7 +58,7 @@ func (a *Archive) readInfo() error {
 	return nil
 }
 
-// withoutPath takes the path off an error about a file that is named beside it.
+// withoutPath drops the path from an error, for a message that already has it.
 func withoutPath(err error) error {
 	if path, ok := err.(*fs.PathError); ok {
 		return path.Err
@@ -79,7 +79,7 @@ func parseInfo(text []byte) (info Info, err error) {
 	return info, nil
 }
 
-// hasSnapshots reports whether the folder holds snapshots or catalogs of ours: then it is an archive, whatever its
+// hasSnapshots reports whether the folder contains snapshots or catalogs of ours: then it is an archive, whatever its
 // archive.json says.
 func (a *Archive) hasSnapshots() bool {
 	if meta, err := os.Lstat(a.MetaPath()); err != nil || !meta.IsDir() {
@@ -89,7 +89,7 @@ func (a *Archive) hasSnapshots() bool {
 		_, ok := ParseName(strings.TrimSuffix(e.Name(), CatalogExt))
 		return ok
 	}
-	folders, _ := os.ReadDir(a.Path) // without permission, it is none as far as we know
+	folders, _ := os.ReadDir(a.Path) // without permission to list, it counts as none
 	if slices.ContainsFunc(folders, isOurs) {
 		return true
 	}
@@ -100,7 +100,7 @@ func (a *Archive) hasSnapshots() bool {
 	return slices.ContainsFunc(catalogs, isOurs)
 }
 
-// notArchive says why a folder without archive.json is no archive.
+// notArchive returns the error for a folder without archive.json.
 func (a *Archive) notArchive() error {
 	names, err := os.ReadDir(a.Path)
 	switch {
@@ -115,7 +115,7 @@ func (a *Archive) notArchive() error {
 	return fmt.Errorf("open archive %s: %w (no %s/%s)", a.Path, ErrNotArchive, MetaDir, ArchiveFile)
 }
 
-// derivedInfo is what of archive.json can be derived from the rest of the archive. The id is "" if no run report has it.
+// derivedInfo returns the Info that can be derived from the rest of the archive. The id is "" if no run report has it.
 func (a *Archive) derivedInfo() Info {
 	info := Info{Format: formatVersion}
 	if folders, err := names(a.Path); err == nil {
@@ -151,7 +151,7 @@ func (a *Archive) WriteInfo() error {
 	return jsonfile.Write(a.MetaPath(ArchiveFile), a.Info)
 }
 
-// mendInfo makes archive.json anew if it could not be used. The caller holds the lock.
+// mendInfo makes archive.json anew if it could not be used. The caller has the lock.
 func (a *Archive) mendInfo() error {
 	if a.InfoDamage == nil {
 		return nil
@@ -180,7 +180,7 @@ func (a *Archive) mendInfo() error {
 		a.Info = info
 		err = a.WriteInfo()
 	}
-	if fsat.IsNoSpace(err) { // what removes snapshots must work all the same
+	if fsat.IsNoSpace(err) { // removing snapshots must work all the same
 		return nil
 	}
 	if err != nil {
@@ -191,7 +191,7 @@ func (a *Archive) mendInfo() error {
 	return nil
 }
 
-// refuseNewer fails if the newest catalogs are of a newer version of the program, which then has written the archive.
+// refuseNewer fails if the newest catalogs are of a newer version of the program, which has then written the archive.
 func (a *Archive) refuseNewer() error {
 	snapshots, err := a.Snapshots()
 	if err != nil {

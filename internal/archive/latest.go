@@ -13,8 +13,8 @@ import (
 
 // PointLatest points the link at a snapshot, in one step; "" removes it.
 //
-// Where there is no room for a second link beside the old one, and spare says that the old one is of no use any more, the
-// old one goes first: on a file system without a free inode the new link takes that of the old one.
+// If there is no space for a second link beside the old one, and spare says that the old one is useless, PointLatest
+// removes the old one first: on a file system without a free inode the new link takes the inode of the old one.
 func (a *Archive) PointLatest(name string, spare bool) error {
 	if name == "" {
 		return a.dropLatest()
@@ -63,13 +63,13 @@ func (a *Archive) placeLatest(name string) (err error) {
 	return a.SyncRoot()
 }
 
-// OutOfInodes reports a file system that cannot make another file, and has none to spare for a moment.
+// OutOfInodes reports a file system that cannot make another file, not even for a moment.
 func (a *Archive) OutOfInodes() bool {
 	space, err := fsat.FileSystem(a.Root)
 	return err == nil && space.Inodes > 0 && space.FreeInodes == 0
 }
 
-// Latest tells where the link points; "" if there is none, or something else of that name.
+// Latest returns the target of the link; "" if there is no link of that name.
 func (a *Archive) Latest() string {
 	target, err := os.Readlink(filepath.Join(a.Path, LatestLink))
 	if err != nil {
@@ -78,8 +78,8 @@ func (a *Archive) Latest() string {
 	return target
 }
 
-// mendLatest points the link at the newest snapshot: a removal that was cut short may have left it at an older one, or,
-// for lack of room, taken it away; a run may have ended before it was set. Something else of that name is left alone.
+// mendLatest points the link at the newest snapshot. An interrupted removal may have left it at an older one, or, for
+// lack of space, removed it; a run may have ended before setting it. Anything but a link of that name is left alone.
 func (a *Archive) mendLatest() error {
 	target := a.Latest()
 	if target == "" {
@@ -108,8 +108,8 @@ func (a *Archive) mendLatest() error {
 	return a.PointLatest(newest, !there || a.OutOfInodes())
 }
 
-// latestShouldBe is the snapshot to which the link, which leads to target, should lead: the last one, but for one from the
-// future.
+// latestShouldBe returns the snapshot to which the link should point, given its present target: the last one, or, if
+// that is from the future, the one made last.
 func (a *Archive) latestShouldBe(list []Snapshot, target string) (string, error) {
 	now := a.Now()
 	last, past := len(list)-1, NewestPast(list, now)
@@ -127,7 +127,7 @@ func (a *Archive) latestShouldBe(list []Snapshot, target string) (string, error)
 		if err != nil {
 			continue // verify tells of it
 		}
-		after := c.Summary().Previous == target // its run ended before it had set the link
+		after := c.Summary().Previous == target // the run of c ended before it had set the link
 		if err := c.Close(); err != nil {
 			return "", err
 		}

@@ -13,12 +13,12 @@ import (
 	"snapcopy/internal/plainfile"
 )
 
-// Lock is the right to change an archive. The system gives it back when its owner ends, so that a crash or a power cut
+// Lock is the right to change an archive. The system releases it when its process ends, so that a crash or a power cut
 // never leaves an archive locked.
 type Lock struct{ file *os.File }
 
-// Lock takes the archive's lock, and fails with ErrLocked, saying who has it, if another process does. What of the
-// archive's own folders and files is missing and can be made anew is made anew (Mended).
+// Lock takes the archive's lock. If another process has it, Lock fails with ErrLocked and says which. It makes missing
+// folders and derived files of the archive anew (Mended).
 func (a *Archive) Lock() (*Lock, error) {
 	lock, err := a.lock()
 	if err != nil {
@@ -46,20 +46,20 @@ func (a *Archive) lock() (*Lock, error) {
 		return nil, errors.Join(fmt.Errorf("lock archive %s: %w", a.Path, err), f.Close())
 	}
 	if !ok {
-		owner, _ := io.ReadAll(io.LimitReader(f, 200)) // only to tell who; the lock itself is what counts
+		owner, _ := io.ReadAll(io.LimitReader(f, 200)) // only for the message; the lock itself decides
 		return nil, errors.Join(fmt.Errorf("%w by %s", ErrLocked, lockOwner(string(owner))), f.Close())
 	}
 	host, _ := os.Hostname() // only told to others
 	text := fmt.Sprintf("process %d on %s since %s\n", os.Getpid(), host, time.Now().UTC().Format(time.RFC3339))
 	err = errors.Join(f.Truncate(0), writeAt(f, text))
-	if err != nil && !fsat.IsNoSpace(err) { // the lock itself takes no room, and is what removing needs on a full disk
+	if err != nil && !fsat.IsNoSpace(err) { // locking takes no space, and removing needs it on a full disk
 		return nil, errors.Join(fmt.Errorf("lock archive: %w", err), f.Close())
 	}
 	return &Lock{f}, nil
 }
 
-// openLock opens the lock file, and puts aside what is in its place and cannot be locked. Only who has locked .snapcopy
-// itself does that: otherwise the second of two processes would take away the new lock of the first.
+// openLock opens the lock file, and puts aside anything else in its place that cannot be locked. Only a process that
+// has locked .snapcopy itself does that: otherwise the second of two processes would remove the new lock of the first.
 func (a *Archive) openLock() (f *os.File, err error) {
 	open := func() (*os.File, error) {
 		return plainfile.OpenFile(a.MetaPath(LockFile), os.O_RDWR|os.O_CREATE, 0o600)
@@ -67,7 +67,7 @@ func (a *Archive) openLock() (f *os.File, err error) {
 	if f, err = open(); !errors.Is(err, plainfile.ErrKind) {
 		return f, err
 	}
-	for { // it is held for no longer than this function takes
+	for { // another process has it only as long as this function takes
 		ok, err := fsat.TryLock(a.Meta)
 		if err != nil {
 			return nil, err
@@ -88,7 +88,7 @@ func (a *Archive) openLock() (f *os.File, err error) {
 	return f, err
 }
 
-// Unlock gives the lock back.
+// Unlock releases the lock.
 func (l *Lock) Unlock() error {
 	return errors.Join(fsat.Unlock(int(l.file.Fd())), l.file.Close())
 }

@@ -15,13 +15,13 @@ import (
 
 // Errors for snapshots of which only a part is left.
 var (
-	// ErrNoFolder is for a snapshot of which only the catalog is left: its folder was removed by hand, or is lost.
+	// ErrNoFolder reports a snapshot with a catalog but no folder: the folder was removed by hand, or is lost.
 	ErrNoFolder = errors.New("the snapshot's folder is missing, only its catalog is left")
-	// ErrNoCatalog is for a snapshot's folder whose catalog is lost.
+	// ErrNoCatalog reports a snapshot's folder without its catalog.
 	ErrNoCatalog = errors.New("its catalog is lost")
 )
 
-// WithoutCatalog lists the folders that have a snapshot's name and no catalog: the catalog was lost.
+// WithoutCatalog returns the folders that have a snapshot's name and no catalog: the catalog was lost.
 func (a *Archive) WithoutCatalog() ([]string, error) {
 	folders, err := a.folders()
 	if err != nil {
@@ -50,9 +50,9 @@ func (a *Archive) WithoutCatalog() ([]string, error) {
 	return list, nil
 }
 
-// WithoutFolder lists the snapshots that were published and of which only the catalog is left: the folder was removed by
-// hand, or lost, or something else has its name. One whose removal was cut short is none of them, and neither is one that
-// was about to be published.
+// WithoutFolder returns the published snapshots of which only the catalog is left: the folder was removed by hand, or
+// lost, or another object has its name. Snapshots whose removal was interrupted, or whose publishing was, do not
+// count.
 func (a *Archive) WithoutFolder() ([]string, error) {
 	catalogs, err := a.list(CatalogsDir)
 	if err != nil {
@@ -88,7 +88,8 @@ func (a *Archive) WithoutFolder() ([]string, error) {
 	return list, nil
 }
 
-// lost finds a snapshot of which only a part is left. why is ErrNoFolder, ErrNoCatalog, or nil if there is no such.
+// lost finds a snapshot of which only a part is left. why is ErrNoFolder or ErrNoCatalog, or nil if there is no such
+// snapshot.
 func (a *Archive) lost(name string) (s Snapshot, why, err error) {
 	t, ok := ParseName(name)
 	if !ok {
@@ -112,7 +113,7 @@ func (a *Archive) lost(name string) (s Snapshot, why, err error) {
 	return s, nil, nil
 }
 
-// IsTaken reports whether anything of a snapshot of that name is in the archive.
+// IsTaken reports whether the archive contains any part of a snapshot of that name.
 func (a *Archive) IsTaken(name string) (bool, error) {
 	for _, path := range []string{filepath.Join(a.Path, name), a.CatalogPath(name), a.reportPath(name), a.pinPath(name),
 		a.trashPath(name)} {
@@ -125,7 +126,8 @@ func (a *Archive) IsTaken(name string) (bool, error) {
 	return false, nil
 }
 
-// folders lists the folders with a snapshot's name, oldest first. What has such a name and is no folder is none.
+// folders returns the folders with a snapshot's name, oldest first. It ignores objects of that name that are not
+// folders.
 func (a *Archive) folders() (list []string, err error) {
 	entries, err := os.ReadDir(a.Path)
 	if err != nil {
@@ -139,38 +141,38 @@ func (a *Archive) folders() (list []string, err error) {
 	return list, nil
 }
 
-// Finding is something about the archive's own files that cannot be made anew without a person.
+// Finding is a fault of the archive's own files that only a person can resolve.
 type Finding struct {
 	Path string
 	Err  error // wraps one of the errors below, if Seen
-	Seen bool  // false: it could not be looked at, and nothing is known to be wrong
+	Seen bool  // false: the file could not be looked at, and may be sound
 }
 
-// couldNotLook reports whether err, of reading one of the archive's own files, says nothing of that file: it may be sound
-// the next time.
+// couldNotLook reports whether err, from reading one of the archive's own files, proves nothing about that file: it
+// may be readable next time.
 func couldNotLook(err error) bool {
 	var call *fs.PathError
 	return errors.As(err, &call) && !errors.Is(err, plainfile.ErrKind) && !fsat.IsGone(err) && !fsat.IsOtherType(err) &&
 		!fsat.IsBadDisk(err)
 }
 
-// What a person has to settle.
+// Faults that a person has to resolve.
 var (
-	// ErrForgetNote is for an unreadable note of what was being forgotten: it may still be in snapshots.
+	// ErrForgetNote reports an unreadable note of an unfinished ForgetPath: its path may still be in snapshots.
 	ErrForgetNote = errors.New("what was being forgotten is not known any more, and may still be in snapshots")
-	// ErrAcknowledged is for an unreadable note of what was acknowledged: no run that looked wrong counts as acknowledged.
+	// ErrAcknowledged reports an unreadable note of acknowledged runs: no run that looks wrong counts as acknowledged.
 	ErrAcknowledged = errors.New("which runs were acknowledged is not known any more")
-	// ErrReaderNote is for an unreadable note of who needs a snapshot.
+	// ErrReaderNote reports an unreadable note of a reader.
 	ErrReaderNote = errors.New("who needs the snapshot is not known any more")
-	// ErrReaderNotes is for a folder with such notes that cannot be read: nothing can be removed.
+	// ErrReaderNotes reports an unreadable folder of readers' notes: no snapshot can be removed.
 	ErrReaderNotes = errors.New("which snapshots are needed is not known")
-	// ErrPins is for a folder of pins that cannot be read: nothing can be removed.
+	// ErrPins reports an unreadable folder of pins: no snapshot can be removed.
 	ErrPins = errors.New("which snapshots are pinned is not known")
-	// ErrIndex is for a content-hash index that is damaged.
+	// ErrIndex reports a damaged content-hash index.
 	ErrIndex = errors.New("content-hash index")
 )
 
-// Findings lists what is wrong with the archive's own notes.
+// Findings returns the faults of the archive's own notes.
 func (a *Archive) Findings() (list []Finding) {
 	add := func(path string, kind, why error) {
 		f := Finding{Path: path, Err: withoutPath(why)}

@@ -14,9 +14,9 @@ import (
 	"snapcopy/internal/plainfile"
 )
 
-// mend puts the archive's own folders and files in order: what can be made anew, and is missing or of the wrong kind, is
-// made anew, and what was about to take the place of a file when a process was cut short is removed. The caller holds the
-// lock. What it has done is told by Mended.
+// mend puts the archive's own folders and files in order: it makes missing derived ones anew, moves objects of the
+// wrong type aside, and removes temporary files of interrupted processes. The caller has the lock. Mended reports the
+// changes.
 func (a *Archive) mend() error {
 	if err := a.mendFolders(); err != nil {
 		return err
@@ -36,13 +36,13 @@ func (a *Archive) mend() error {
 		return fmt.Errorf("clean up: %w", err)
 	}
 	err := a.withRoom(context.Background(), a.mendInfo)
-	if fsat.IsNoSpace(err) { // removing needs none of it, and makes room for the next who takes the lock
+	if fsat.IsNoSpace(err) { // removing does not need archive.json, and makes space for the next Lock
 		return nil
 	}
 	return err
 }
 
-// Mended tells what of the archive's own folders and files had to be made anew or put aside, a sentence each, once.
+// Mended returns a sentence for each folder or file that was made anew or put aside. Each sentence is returned once.
 func (a *Archive) Mended() []string {
 	list := a.mended
 	a.mended = nil
@@ -53,8 +53,8 @@ func (a *Archive) tellMended(format string, args ...any) {
 	a.mended = append(a.mended, fmt.Sprintf(format, args...))
 }
 
-// mendFolders makes the folders that a program that writes to the archive relies on. Other tools leave out empty folders
-// when they copy an archive. Catalogs cannot be made anew: something else in the place of their folder is left alone.
+// mendFolders makes the folders that writing to the archive needs. Other tools leave out empty folders when they copy
+// an archive. Catalogs cannot be made anew: another object in the place of their folder is left alone.
 func (a *Archive) mendFolders() error {
 	for _, dir := range []string{CatalogsDir, RunsDir, WorkDir, TrashDir} {
 		path := a.MetaPath(dir)
@@ -86,7 +86,7 @@ func (a *Archive) mendFolders() error {
 	return nil
 }
 
-// openMode lets the owner of a folder of the archive into it, as its other folders do.
+// openMode gives the owner of the archive access to one of its folders, as in the others.
 func (a *Archive) openMode(dir string, st *fsat.Stat) error {
 	if st.Mode&0o700 == 0o700 || int(st.UID) != os.Geteuid() {
 		return nil
@@ -111,7 +111,7 @@ func (a *Archive) makeFolder(dir string) (err error) {
 	return errors.Join(atomicfile.Inherit(f), fsat.Sync(a.Meta))
 }
 
-// kindOf says of a name in .snapcopy that it is no folder.
+// kindOf returns the error for a name in .snapcopy that is not a folder.
 func (a *Archive) kindOf(dir string) error {
 	info, err := os.Lstat(a.MetaPath(dir))
 	if err != nil {
@@ -123,10 +123,10 @@ func (a *Archive) kindOf(dir string) error {
 	return &plainfile.KindError{Is: plainfile.KindOf(info.Mode()), Want: "a folder"}
 }
 
-// asideExt ends the names of what was found in the place of something of ours.
+// asideExt ends the names of objects that were put aside.
 const asideExt = ".aside"
 
-// putAside renames what is in the place of something that can be made anew. It may be somebody's, so it is kept.
+// putAside renames an object in the place of a derived file or folder. It keeps the object, which may be a person's.
 func (a *Archive) putAside(name, kind string) error {
 	for i := 1; ; i++ {
 		to := name + asideExt
@@ -144,8 +144,8 @@ func (a *Archive) putAside(name, kind string) error {
 	}
 }
 
-// list gives the names in a folder of .snapcopy; one that is missing holds none. The error wraps plainfile.ErrKind if it
-// is no folder.
+// list returns the names in a folder of .snapcopy; none if it is missing. The error wraps plainfile.ErrKind if it is
+// not a folder.
 func (a *Archive) list(dir string) (names []string, err error) {
 	fd, err := fsat.OpenDir(a.Meta, cmp.Or(dir, "."))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -167,7 +167,7 @@ func (a *Archive) list(dir string) (names []string, err error) {
 	return names, nil
 }
 
-// listDerived is list for a folder whose content can be done without: something else in its place holds nothing.
+// listDerived is list for a folder with derived content: another object in its place counts as empty.
 func (a *Archive) listDerived(dir string) ([]string, error) {
 	names, err := a.list(dir)
 	if errors.Is(err, plainfile.ErrKind) {
@@ -180,7 +180,7 @@ func (a *Archive) listDerived(dir string) ([]string, error) {
 // the lock.
 const noteAge = time.Hour
 
-// removePending removes files that were about to take the place of others.
+// removePending removes temporary files of interrupted replacements.
 func (a *Archive) removePending() error {
 	for _, dir := range []string{"", CatalogsDir, RunsDir, pinsDir, readersDir} {
 		files, err := a.listDerived(dir)

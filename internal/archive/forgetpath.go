@@ -343,7 +343,7 @@ func (a *Archive) rewriteRecords(ctx context.Context, c *index.Catalog, name, pa
 	if err != nil {
 		return err
 	}
-	if err := a.rewriteReport(name, path, found, step); err != nil || !found { // first: the catalog shows that the report is still to be changed
+	if err := a.rewriteReport(name, path, found, step); err != nil || !found { // before the catalog, by which Recover finds the path
 		return err
 	}
 	return a.rewriteCatalog(ctx, c, name, path, step)

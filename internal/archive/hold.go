@@ -66,7 +66,7 @@ const holdPatience = time.Second
 
 // holdAlone takes an exclusive hold; nil if others have a hold for longer than patience.
 func (s Snapshot) holdAlone(ctx context.Context, patience time.Duration) (*Hold, error) {
-	f, err := plainfile.OpenFile(s.Catalog, os.O_RDWR, 0) // network file systems want a writable file for an exclusive lock
+	f, err := plainfile.OpenFile(s.Catalog, os.O_RDWR, 0) // network file systems want it writable for this
 	if err != nil && !errors.Is(err, plainfile.ErrKind) {
 		f, err = plainfile.Open(s.Catalog)
 	}

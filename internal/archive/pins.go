@@ -13,9 +13,8 @@ import (
 	"snapcopy/internal/jsonfile"
 )
 
-// Pin says that a snapshot is to be kept whatever the retention says. Pins are in .snapcopy/pins, a file for each that
-// is named after the snapshot. It is the file that pins: what it holds is for people only, so damage to it unpins
-// nothing.
+// Pin protects a snapshot from removal, whatever the retention rules say. Pins are files in .snapcopy/pins, each named
+// after its snapshot. The existence of the file pins; its content is for people only, so damage to it unpins nothing.
 type Pin struct {
 	Snapshot string    `json:"snapshot"`
 	Label    string    `json:"label,omitempty"` // why, for people
@@ -29,8 +28,8 @@ const (
 
 func (a *Archive) pinPath(snapshot string) string { return a.MetaPath(pinsDir, snapshot+pinExt) }
 
-// Pin pins a snapshot, durably; if it is pinned already, it gets the new label. It fails with ErrLocked while another
-// process writes to the archive: it might be removing that snapshot.
+// Pin pins a snapshot, durably; a snapshot already pinned gets the new label. It fails with ErrLocked while another
+// process has the archive's lock, since that process might be removing the snapshot.
 func (a *Archive) Pin(snapshot, label string, now time.Time) (err error) {
 	lock, err := a.Lock()
 	if err != nil {
@@ -59,7 +58,7 @@ func (a *Archive) Pin(snapshot, label string, now time.Time) (err error) {
 	return nil
 }
 
-// Unpin takes a pin away and reports whether there was one. It fails with ErrLocked as Pin does.
+// Unpin removes a pin and reports whether there was one. It fails with ErrLocked as Pin does.
 func (a *Archive) Unpin(snapshot string) (was bool, err error) {
 	lock, err := a.Lock()
 	if err != nil {
@@ -80,7 +79,7 @@ func (a *Archive) Unpin(snapshot string) (was bool, err error) {
 	return true, nil
 }
 
-// Pins gives the pins by the names of their snapshots, and leaves out those of snapshots that are gone.
+// Pins returns the pins by the names of their snapshots, without those of removed snapshots.
 func (a *Archive) Pins() (map[string]Pin, error) {
 	snapshots, err := a.pinned()
 	if err != nil {
@@ -109,7 +108,7 @@ func (a *Archive) Pins() (map[string]Pin, error) {
 	return pins, nil
 }
 
-// pinned lists the names of snapshots for which there is a pin.
+// pinned returns the names of snapshots with a pin.
 func (a *Archive) pinned() (snapshots []string, err error) {
 	files, err := a.list(pinsDir)
 	if err != nil {
@@ -124,7 +123,7 @@ func (a *Archive) pinned() (snapshots []string, err error) {
 	return snapshots, nil
 }
 
-// hasFolder reports whether a snapshot is there, with or without its catalog.
+// hasFolder reports whether a snapshot's folder exists, with or without its catalog.
 func (a *Archive) hasFolder(snapshot string) (bool, error) {
 	if _, ok := ParseName(snapshot); !ok {
 		return false, nil
@@ -136,7 +135,7 @@ func (a *Archive) hasFolder(snapshot string) (bool, error) {
 	return err == nil, err
 }
 
-// dropStalePins removes the pins of snapshots that are gone. The caller holds the lock.
+// dropStalePins removes the pins of removed snapshots. The caller has the lock.
 func (a *Archive) dropStalePins() error {
 	snapshots, err := a.pinned()
 	if err != nil {

@@ -11,16 +11,16 @@ import (
 	"snapcopy/internal/rmtree"
 )
 
-// Capabilities is what the archive's file system can hold, as found by trying.
+// Capabilities describes the archive's file system, as found by trying.
 type Capabilities struct {
 	FileSystem     string `json:"file_system"`
 	HardLinks      bool   `json:"hard_links"`
 	Reflink        bool   `json:"reflink"`
 	Symlinks       bool   `json:"symlinks"`
-	LinkMetadata   bool   `json:"symlink_metadata"` // owner and time of a symbolic link do not reach what it leads to
+	LinkMetadata   bool   `json:"symlink_metadata"` // owner and time of a symbolic link do not reach its target
 	Specials       bool   `json:"special_files"`
 	Modes          bool   `json:"modes"`
-	Owners         bool   `json:"owners"` // false also without the privilege to set them
+	Owners         bool   `json:"owners"` // false also without the privilege to set owners
 	Xattrs         bool   `json:"xattrs"`
 	ACLs           bool   `json:"acls"`
 	Holes          bool   `json:"holes"`
@@ -32,9 +32,9 @@ type Capabilities struct {
 	NeedsFsync     bool   `json:"needs_fsync"` // syncfs cannot be relied on
 }
 
-// Probe finds out what the archive's file system can do, by doing it in the work folder. What the archive was found to
-// have before is lost only if it is refused twice: it may have come to lie on another file system, and privileges differ
-// from run to run, but one refusal can also come from something that was in the way for a moment.
+// Probe finds the capabilities of the archive's file system by trying them in the work folder. A capability of
+// archive.json is lost only if it is refused twice. It may really be gone, because the archive lies on another file
+// system now, or because privileges differ from run to run; but a single refusal may come from a passing obstacle.
 func (a *Archive) Probe() (Capabilities, error) {
 	c, doubt, err := a.probeOnce()
 	if err == nil && (c.lacks(&a.Info.Capabilities) || doubt != nil) {
@@ -51,13 +51,13 @@ func (a *Archive) Probe() (Capabilities, error) {
 	return c, nil
 }
 
-// flags are the capabilities that one either has or has not.
+// flags are the capabilities that are either present or absent.
 func (c *Capabilities) flags() []*bool {
 	return []*bool{&c.HardLinks, &c.Reflink, &c.Symlinks, &c.LinkMetadata, &c.Specials, &c.Modes, &c.Owners, &c.Xattrs,
 		&c.ACLs, &c.Holes, &c.CaseSensitive, &c.RawNames, &c.NamesKept}
 }
 
-// lacks reports whether something is missing in c that other has.
+// lacks reports whether c lacks a capability of other.
 func (c *Capabilities) lacks(other *Capabilities) bool {
 	has := other.flags()
 	for i, f := range c.flags() {
@@ -68,7 +68,7 @@ func (c *Capabilities) lacks(other *Capabilities) bool {
 	return other.TimeResolution != 0 && c.TimeResolution > other.TimeResolution
 }
 
-// merge adds what other has.
+// merge adds the capabilities of other.
 func (c *Capabilities) merge(other *Capabilities) {
 	has := other.flags()
 	for i, f := range c.flags() {
@@ -77,7 +77,7 @@ func (c *Capabilities) merge(other *Capabilities) {
 	c.TimeResolution = min(c.TimeResolution, other.TimeResolution)
 }
 
-// probeOnce gives what one attempt has found; doubt is an error that was taken for a refusal and may have been none.
+// probeOnce returns the result of one attempt; doubt is an error that was taken for a refusal and may have been none.
 func (a *Archive) probeOnce() (c Capabilities, doubt, err error) {
 	sp, err := fsat.FileSystem(a.Root)
 	if err != nil {
@@ -97,7 +97,7 @@ func (a *Archive) probeOnce() (c Capabilities, doubt, err error) {
 	if err := fsat.Mkdir(work, folder, 0o700); err != nil {
 		return c, nil, fmt.Errorf("make a folder: %w", err)
 	}
-	defer func() { err = cmp.Or(err, rmtree.Remove(work, folder)) }() // what stays goes with the next run
+	defer func() { err = cmp.Or(err, rmtree.Remove(work, folder)) }() // the next run removes leftovers
 	dir, err := fsat.OpenDir(work, folder)
 	if err != nil {
 		return c, nil, fmt.Errorf("open a folder: %w", err)
@@ -116,20 +116,20 @@ func (a *Archive) probeOnce() (c Capabilities, doubt, err error) {
 	return p.c, p.doubt, err
 }
 
-// A prober tries one thing after the other in a folder of its own. Only a refusal says that a file system cannot do
-// something. Any other error, such as a full disk, a failing one or lack of memory, says nothing of the kind, and what a
-// run concludes from it would be missing in the snapshot: so it ends the probe.
+// A prober tries capabilities one after the other in a folder of its own. Only a refusal means that a file system
+// lacks one. Any other error, such as a full disk, a failing disk or lack of memory, ends the probe: a capability
+// wrongly taken for absent would leave metadata out of the mirror.
 type prober struct {
 	c   Capabilities
 	dir int
 	f   int   // an open file in it, named "file"
-	err error // the first that says nothing of the file system
+	err error // the first error that is not a refusal
 
-	remote bool  // the file system is that of a program or a server: some of them answer EIO to what they do not know
+	remote bool  // a program or a server answers for the file system: some return EIO for calls they do not know
 	doubt  error // such an answer
 }
 
-// can reports whether an attempt was successful; also says what else than fsat.IsRefused is a refusal.
+// can reports whether an attempt succeeded. The functions in also report refusals besides those of fsat.IsRefused.
 func (p *prober) can(what string, err error, also ...func(error) bool) bool {
 	if p.remote && fsat.IsBadDisk(err) {
 		p.doubt = cmp.Or(p.doubt, fmt.Errorf("%s: %w", what, err))
@@ -142,7 +142,7 @@ func (p *prober) can(what string, err error, also ...func(error) bool) bool {
 	return p.must(what, err)
 }
 
-// must is can for what every file system can do.
+// must is can for calls that every file system supports.
 func (p *prober) must(what string, err error) bool {
 	if err != nil && p.err == nil {
 		p.err = fmt.Errorf("%s: %w", what, err)
@@ -150,19 +150,19 @@ func (p *prober) must(what string, err error) bool {
 	return err == nil
 }
 
-// isAnswer reports whether the error is how a program that answers for a file system says that it cannot (exfat-fuse, of
-// special files): for it the number has no meaning.
+// isAnswer reports whether the error is the refusal of a program that answers for a file system. exfat-fuse returns
+// such an error for special files; the number has no meaning for it.
 func (p *prober) isAnswer(err error) bool { return p.c.NeedsFsync && fsat.IsBadDisk(err) }
 
-// create makes a file and reports whether the file system takes the name. File systems refuse names by all kinds of
-// errors, and nothing is left out of a snapshot for what this says.
+// create makes a file and reports whether the file system accepts the name. File systems refuse names by all kinds of
+// errors; the result leaves nothing out of a snapshot.
 func (p *prober) create(name string) bool {
 	f, err := fsat.Create(p.dir, name, 0o600)
 	ok := p.can(fmt.Sprintf("make a file named %q", name), err, func(err error) bool { return !fsat.IsNoSpace(err) })
 	return ok && p.must("close", fsat.Close(f))
 }
 
-// try fills in the capabilities.
+// try sets the capabilities.
 func (p *prober) try() error {
 	p.tryLink()
 	if clone, err := fsat.Create(p.dir, "clone", 0o600); p.must("make a file", err) {
@@ -192,8 +192,8 @@ func (p *prober) try() error {
 	return p.err
 }
 
-// tryNames finds out whether names are listed as they were given: with capitals, accents composed and as characters of
-// their own, signs that are special elsewhere, a dot or a space at the end. A name that is refused is not changed.
+// tryNames checks that names are listed as given: with capitals, accents composed and as characters of their own,
+// signs that are special elsewhere, a dot or a space at the end. A refused name is not changed.
 func (p *prober) tryNames() {
 	var made []string
 	for _, name := range []string{"Capital", "compos\u00e9", "decompose\u0301", "a:b", "a\\b", "a?*<>|\"b", "\x01", "dot.", "space "} {
@@ -211,7 +211,7 @@ func (p *prober) tryNames() {
 	}
 }
 
-// tryLink makes a hard link. One that succeeds may still be a copy (some network file systems): only one inode with two
+// tryLink makes a hard link. A successful one may still be a copy (some network file systems): only one inode with two
 // names counts. A cache may have the number of names from before; then the content tells.
 func (p *prober) tryLink() {
 	if !p.can("make a hard link", fsat.Link(p.dir, "file", p.dir, "link"), fsat.IsLinkLimit) {
@@ -223,9 +223,9 @@ func (p *prober) tryLink() {
 	}
 }
 
-// sharesContent reports whether what is written to the file shows under another name.
+// sharesContent reports whether content written to the file shows under another name.
 func (p *prober) sharesContent(name string) bool {
-	const text = "links" // as long as what was there: a cache may have that length
+	const text = "links" // the length of the former content, which a cache may have
 	if !p.must("write a file", fsat.Write(p.f, []byte(text), 0)) || !p.must("sync a file", fsat.Sync(p.f)) {
 		return false
 	}
@@ -238,7 +238,7 @@ func (p *prober) sharesContent(name string) bool {
 	return p.must("read a hard link", cmp.Or(err, fsat.Close(fd))) && string(buf[:n]) == text
 }
 
-// tryMetadata sets the owner last: without CAP_FOWNER nothing else could be set after that.
+// tryMetadata sets the owner last: without CAP_FOWNER no other attribute could be set after that.
 func (p *prober) tryMetadata() {
 	var st fsat.Stat
 	look := func() bool { return p.must("look at a file", fsat.StatHandle(p.f, &st)) }
@@ -273,5 +273,5 @@ func Lists(list []fsat.DirEntry, name string) bool {
 	return found
 }
 
-// listingBuffer is the size of the buffer with which a folder of the archive is listed.
+// listingBuffer is the size of the buffer for listing a folder of the archive.
 const listingBuffer = 64 << 10

@@ -14,25 +14,25 @@ import (
 	"snapcopy/internal/jsonfile"
 )
 
-// Reader is a note that somebody reads a snapshot's folder for longer than a process lives: an instant
-// restore does until it is settled, across reboots. Notes are in .snapcopy/readers, one file each.
+// Reader is a note that a program reads a snapshot's folder for longer than a process lives: an instant restore does
+// until it is settled, across reboots. Notes are in .snapcopy/readers, one file each.
 //
-// Whoever removes snapshots holds the archive's lock and leaves those alone for which there is a note. A note can
-// outlive its reader, if that was removed by hand; a person who knows that removes the file.
+// A removal, which has the archive's lock, leaves a snapshot with a note alone. A note can outlive its reader, if the
+// restored folder was removed by hand; a person who knows that removes the file.
 type Reader struct {
 	Snapshot string    `json:"snapshot"`
 	Host     string    `json:"host"`
-	Place    string    `json:"place"`                  // path of what needs the snapshot, for people
+	Place    string    `json:"place"`                  // path of the folder that needs the snapshot, for people
 	PlaceRaw []byte    `json:"place_base64,omitempty"` // the same, byte by byte
 	Since    time.Time `json:"since"`
 
 	Path   string `json:"-"` // of the note, if it was read from one
-	Damage error  `json:"-"` // why the note cannot be read, if so: Snapshot is from its name then, and all else is not known
+	Damage error  `json:"-"` // why the note is unreadable, or nil: then only Snapshot is known, from the file's name
 }
 
 const readersDir = "readers"
 
-// file names the note; the same reader always has the same one.
+// file returns the name of the note, which is always the same for the same reader.
 func (r *Reader) file() string {
 	sum := sha256.Sum256([]byte(r.Host + "\x00" + string(r.PlaceRaw)))
 	return r.Snapshot + "-" + hex.EncodeToString(sum[:8]) + ".json"
@@ -45,7 +45,7 @@ func NewReader(snapshot, place string, now time.Time) Reader {
 		Since: now.UTC().Truncate(time.Second)}
 }
 
-// AddReader makes a note durable, and returns the path of its file. One that is there already is replaced.
+// AddReader makes a note durable, and returns the path of its file. It replaces an existing note of the reader.
 func (a *Archive) AddReader(r Reader) (path string, err error) {
 	if err := OutsideOthers(a.Path); err != nil {
 		return "", err
@@ -65,7 +65,7 @@ func (a *Archive) AddReader(r Reader) (path string, err error) {
 	return path, nil
 }
 
-// RemoveReader removes a note; it is no error if there is none.
+// RemoveReader removes a note. A note that does not exist is no error.
 func (a *Archive) RemoveReader(r Reader) error {
 	if err := os.Remove(a.MetaPath(readersDir, r.file())); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove note of reader: %w", err)
@@ -73,8 +73,8 @@ func (a *Archive) RemoveReader(r Reader) error {
 	return nil
 }
 
-// Readers lists the notes. The name of one that cannot be read still says which snapshot is needed, if it is the name that
-// AddReader gives; otherwise that is an error, since what the note protects is not known.
+// Readers returns the notes. The file name of an unreadable note still tells its snapshot, if AddReader gave the name;
+// otherwise Readers fails, since the protected snapshot is unknown.
 func (a *Archive) Readers() ([]Reader, error) {
 	files, err := a.list(readersDir)
 	if err != nil {

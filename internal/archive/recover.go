@@ -16,14 +16,14 @@ import (
 	"snapcopy/internal/rmtree"
 )
 
-// ErrCrash, from a test's fault, stands for the end of the process: nothing is cleaned up.
+// ErrCrash, returned by a test's fault, stands for the death of the process: nothing is cleaned up.
 var ErrCrash = errors.New("crash")
 
 func IsCrash(err error) bool { return errors.Is(err, ErrCrash) }
 
-// Recover makes up for a run or a removal that was cut short: it removes what was not published and finishes the rest.
-// What is in the trash only costs space, and stays unless there is no room without it. The caller holds the lock. It
-// tells what it did.
+// Recover finishes interrupted runs and removals: it removes unpublished work and completes everything else. Files in
+// the trash only cost space, and stay unless space is needed. The caller has the lock. did has a sentence for each
+// thing done.
 func (a *Archive) Recover(ctx context.Context) (did []string, err error) {
 	did, err = a.tidy(ctx)
 	if err != nil {
@@ -40,14 +40,15 @@ func (a *Archive) Recover(ctx context.Context) (did []string, err error) {
 	return did, err
 }
 
-// A postponedError is the lack of room for what only tells of snapshots, a link or a report. Nothing else has to wait for it.
+// A postponedError reports a lack of space for a link or a report, which only describe snapshots. Other work need not
+// wait for them.
 type postponedError struct{ err error }
 
 func (p *postponedError) Error() string { return p.err.Error() }
 
 func (p *postponedError) Unwrap() error { return p.err }
 
-// tidy is the part of recover that takes away, which is possible where there is no room.
+// tidy is the part of Recover that removes, which works without free space.
 func (a *Archive) tidy(ctx context.Context) (did []string, err error) {
 	waits, err := a.adoptReport()
 	if err != nil {
@@ -66,7 +67,7 @@ func (a *Archive) tidy(ctx context.Context) (did []string, err error) {
 	return append(did, orphans...), err
 }
 
-// complete is the part of recover that writes.
+// complete is the part of Recover that writes.
 func (a *Archive) complete(ctx context.Context) (did []string, err error) {
 	note, err := a.finishForgetting(ctx, nil)
 	if err != nil {
@@ -82,7 +83,7 @@ func (a *Archive) complete(ctx context.Context) (did []string, err error) {
 	return did, err
 }
 
-// emptyWork removes what a run that was cut short has left, but for a report that waits for room.
+// emptyWork removes the leftovers of an interrupted run, except a report that waits for space.
 func (a *Archive) emptyWork(reportWaits bool) (did []string, err error) {
 	fd, err := fsat.OpenDir(a.Meta, WorkDir)
 	if err != nil {
@@ -104,9 +105,9 @@ func (a *Archive) emptyWork(reportWaits bool) (did []string, err error) {
 	return did, nil
 }
 
-// RemoveOrphans removes catalogs newer than every snapshot but those from the future, if there is no report of their runs:
-// those ended just before the snapshot took its place. With a report there was a snapshot, and somebody has removed it;
-// verify tells of that.
+// RemoveOrphans removes catalogs newer than every snapshot, except those from the future, if their runs have no
+// report: those runs ended just before publishing. A report proves that the snapshot was published, and that somebody
+// has removed its folder; verify reports that.
 func (a *Archive) RemoveOrphans() (did []string, err error) {
 	snapshots, err := a.Snapshots()
 	if err != nil {
@@ -138,8 +139,8 @@ func (a *Archive) RemoveOrphans() (did []string, err error) {
 	return did, nil
 }
 
-// finishNewest makes up for what the newest snapshot's run did not get to after publishing it: the mode of its own folder
-// and the run report.
+// finishNewest does the steps after publishing that the run of the newest snapshot has missed: the mode of the
+// snapshot's folder and the run report.
 func (a *Archive) finishNewest() (err error) {
 	snapshots, err := a.Snapshots()
 	if err != nil || len(snapshots) == 0 {
@@ -157,14 +158,14 @@ func (a *Archive) finishNewest() (err error) {
 func (a *Archive) finishRun(s Snapshot) (err error) {
 	c, err := s.OpenCatalog()
 	if err != nil {
-		return nil // the run tells of it when it wants to compare
+		return nil // the run reports it when it needs the catalog
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
 	return errors.Join(a.settleMode(s.Name, c.Root()), a.missingReport(s.Name, c.Summary()))
 }
 
-// settleMode gives a snapshot's own folder the mode that root, its entry, has, if it was given write permission to be
-// moved.
+// settleMode sets the mode in root, its entry, on a snapshot's own folder that was given write permission in order to
+// be moved.
 func (a *Archive) settleMode(name string, root index.Entry) error {
 	mode := TopMode(&root)
 	var st fsat.Stat
@@ -177,13 +178,13 @@ func (a *Archive) settleMode(name string, root index.Entry) error {
 	return nil
 }
 
-// missingReport writes the report of a run that ended between publishing and that, as far as the catalog knows it.
+// missingReport writes the report of a run that ended just after publishing, from the data in the catalog.
 func (a *Archive) missingReport(name string, s index.Summary) error {
 	if _, err := os.Lstat(a.reportPath(name)); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	var cover *Coverage
-	if !s.Incomplete { // an incomplete one takes no other's place in any case
+	if !s.Incomplete { // an incomplete snapshot replaces no other anyway
 		var err error
 		if cover, err = a.coverageFromCatalogs(&s); err != nil {
 			return err
@@ -205,7 +206,7 @@ func (a *Archive) missingReport(name string, s index.Summary) error {
 	})
 }
 
-// TopMode is the mode that a snapshot's own folder gets, with what could not be held taken into account.
+// TopMode returns the mode for a snapshot's own folder. It differs from the source's if the owner could not be set.
 func TopMode(root *index.Entry) uint32 {
 	if root.Flags&index.OwnerNotHeld != 0 {
 		mode, _ := SafeMode(root)
@@ -214,7 +215,7 @@ func TopMode(root *index.Entry) uint32 {
 	return root.Mode
 }
 
-// SetTopMode gives a snapshot's own folder the source's mode, which could not be set before it was moved into place.
+// SetTopMode sets the mode of a snapshot's own folder, which has to wait until the folder has been moved into place.
 func (a *Archive) SetTopMode(name string, mode uint32) error {
 	if err := fsat.ChmodAt(a.Root, name, mode); err != nil && !fsat.IsRefused(err) {
 		return CallFailed("chmod", filepath.Join(a.Path, name), err)
@@ -222,9 +223,9 @@ func (a *Archive) SetTopMode(name string, mode uint32) error {
 	return nil
 }
 
-// SafeMode gives the mode for a file that belongs to us though it should belong to somebody else. It has no set-ID
-// bits: a set-user-ID program of root's must not become one of the user who makes the snapshot. And it lets us read: what
-// we could read as one of the group, or of the others, must not be closed to us now that we own it.
+// SafeMode returns the mode for a file that belongs to us because its owner cannot be set. It has no set-ID bits: a
+// set-user-ID program of root's must not become one of the user who makes the snapshot. And it lets the owner read a
+// file that we could read as its group or as others.
 func SafeMode(e *index.Entry) (uint32, index.Flags) {
 	mode := e.Mode&^0o6000 | 0o400
 	if e.Type == index.Dir {

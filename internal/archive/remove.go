@@ -14,82 +14,81 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// ErrLastComplete is returned where removing would leave no complete snapshot.
+// ErrLastComplete reports a removal that would leave no complete snapshot.
 var ErrLastComplete = errors.New("no complete snapshot would be left")
 
-// RemoveOptions are the choices for Remove.
+// RemoveOptions are the options of Remove.
 type RemoveOptions struct {
 	// Threads is the number of workers that unlink. 0: one for each processor, at least 2 and at most 16.
 	Threads int
-	// BackgroundIO makes the process use disks only while nobody else does, once the snapshots are gone and only space
-	// is to be given back. It stays so until the process ends.
+	// BackgroundIO makes the process use disks only while no other process does, from the moment the snapshots are
+	// gone and only space is left to be freed. It lasts until the process ends.
 	BackgroundIO bool
 	Rate         int // names unlinked a second at most; 0: no limit
 
 	AllowLast bool // remove the last complete snapshot, too
-	// CountIncomplete takes incomplete snapshots for complete ones: where some files can never be read.
+	// CountIncomplete counts incomplete snapshots as complete: for sources with files that can never be read.
 	CountIncomplete bool
 	DryRun          bool // look and tell; change nothing
 
-	// Check, if set, is asked whether anything speaks against removing, when nobody else can change the archive any more.
-	// Its error ends Remove before anything is removed.
+	// Check, if set, is called under the lock, before any snapshot is removed. Its error ends Remove.
 	Check func() error
-	// Freed, if set, is asked what removing exactly these snapshots gives back, before they are removed. known is
-	// false if that cannot be told.
+	// Freed, if set, is called before these snapshots are removed, and returns the bytes that removing them frees.
+	// known is false if it cannot tell.
 	Freed func(ctx context.Context, names []string) (bytes uint64, known bool)
 
 	Progress *Progress // Files and ExpectFiles count names to unlink; nil: nobody is watching
 	Now      func() time.Time
-	// Fault is as in Options.
+	// Fault, if set, is called before each step; its error makes the step fail. For tests.
 	Fault func(step string) error
 }
 
-// RemoveReport is what Remove did.
+// RemoveReport is the result of Remove.
 type RemoveReport struct {
 	Archive string
 	DryRun  bool
 	Removed []RemovedSnapshot
 	// Skipped are pinned or in use, and stay.
 	Skipped []SkippedSnapshot
-	// Unlinked counts the names of files and folders removed, with what an earlier removal had left.
+	// Unlinked counts the names of files and folders removed, including leftovers of an earlier removal.
 	Unlinked uint64
-	// Freed is what RemoveOptions.Freed said.
+	// Freed is the result of RemoveOptions.Freed.
 	Freed *uint64
-	// Unfinished lists what failed when the snapshots were gone; the next run makes up for it.
+	// Unfinished lists failures after the snapshots were gone; the next run repeats these steps.
 	Unfinished []string
-	// Postponed lists what can be made anew from the catalogs and for which there is no room yet. The next run does it.
+	// Postponed lists derived files that could not be written for lack of space. The next run makes them anew.
 	Postponed []string
-	// Recovered lists what an earlier run or removal that was cut short had left.
+	// Recovered lists the work of interrupted runs and removals that Remove finished first.
 	Recovered []string
 	Start     time.Time
 	End       time.Time
 }
 
-// RemovedSnapshot is a snapshot that is gone. What its catalog, if it could not be read, does not tell, is 0.
+// RemovedSnapshot describes a removed snapshot. If its catalog could not be read, the figures are 0.
 type RemovedSnapshot struct {
 	Name       string
 	Files      uint64
 	Dirs       uint64
-	Bytes      uint64 // of its files; most of them may be in other snapshots, too
+	Bytes      uint64 // of its files; other snapshots may have most of them, too
 	Incomplete bool
 }
 
-// SkippedSnapshot is a snapshot that stays, and why.
+// SkippedSnapshot is a snapshot that stays, and the reason.
 type SkippedSnapshot struct {
 	Name   string
 	Reason string
-	// Note is the path of the note that says so, if there is one.
+	// Note is the path of a reader's note, if that is the reason.
 	Note string
 }
 
-// Remove removes snapshots, by their names. Each goes as a whole, by a single rename into the trash: whatever
-// happens, it is there completely or not at all, and what other snapshots hold stays as it is. All are renamed first;
-// then the content-hash index forgets them, the lock is given back, and the trash is emptied. If that is cut short,
-// by ctx or by the end of the process, the next Remove or Run goes on.
+// Remove removes snapshots, by their names. Each is removed as a whole, by a single rename into the trash: at any
+// moment it either exists completely or not at all, and no other snapshot changes. Remove renames all of them first;
+// then it takes them out of the content-hash index, releases the lock, and empties the trash. If it is interrupted, by
+// ctx or by the end of the process, the next Remove or run goes on.
 //
-// Snapshots that are pinned, or that somebody is reading, by a note (Reader) or by a Hold, are skipped. It fails with ErrNoSnapshot, and
-// removes nothing, if one of the names is none, and with ErrLastComplete if no complete snapshot would be left. The
-// report is returned with an error too, if there is anything to tell.
+// Snapshots that are pinned, or that a reader protects by a note (Reader) or a Hold, are skipped. Remove fails with
+// ErrNoSnapshot, and removes nothing, if one of the names is no snapshot, and with ErrLastComplete if no complete
+// snapshot would be left. With an error Remove also returns a report, unless there is nothing to report.
 func (a *Archive) Remove(ctx context.Context, names []string, opt RemoveOptions) (*RemoveReport, error) {
 	if opt.Progress == nil {
 		opt.Progress = new(Progress)
@@ -108,7 +107,7 @@ func (a *Archive) Remove(ctx context.Context, names []string, opt RemoveOptions)
 	return rm.report, err
 }
 
-// removal is one Remove under way.
+// removal is the state of one Remove.
 type removal struct {
 	ctx     context.Context
 	archive *Archive
@@ -117,12 +116,12 @@ type removal struct {
 	report  *RemoveReport
 	all     []Snapshot
 	holds   []*Hold
-	lacking bool // room for something that was to be written
-	// Of the snapshots to be removed, those of which only the catalog is left.
+	lacking bool // space for a file that was to be written
+	// Snapshots to be removed of which only the catalog is left.
 	noFolder []string
 }
 
-// takeAway does all for which nobody else may change the archive. Afterwards the snapshots are gone.
+// takeAway does all steps that need the lock. Afterwards the snapshots are gone.
 func (rm *removal) takeAway(names []string) (err error) {
 	if !rm.opt.DryRun {
 		lock, lockErr := rm.archive.Lock()
@@ -168,8 +167,8 @@ func (rm *removal) release() error {
 	return errors.Join(errs...)
 }
 
-// choose finds the snapshots, oldest first, and leaves out those that are in use. From then on nobody begins to read
-// one of them.
+// choose finds the snapshots, oldest first, and leaves out those in use. From then on no new reader can take a hold of
+// one.
 func (rm *removal) choose(names []string) (chosen []Snapshot, err error) {
 	if rm.all, err = rm.archive.Snapshots(); err != nil {
 		return nil, err
@@ -241,7 +240,7 @@ func (rm *removal) leaveOutUsed(chosen []Snapshot) (free []Snapshot, err error) 
 		rm.holds = append(rm.holds, hold)
 		free = append(free, s)
 	}
-	readers, err := rm.archive.Readers() // whoever writes a note holds the snapshot meanwhile
+	readers, err := rm.archive.Readers() // a process that writes a note has a hold meanwhile
 	if err != nil {
 		return nil, err
 	}
@@ -256,7 +255,7 @@ func (rm *removal) leaveOutUsed(chosen []Snapshot) (free []Snapshot, err error) 
 	}), nil
 }
 
-// needed says of a snapshot that it stays because of a reader.
+// needed returns the entry of the report for a snapshot that stays because of a reader.
 func (a *Archive) needed(r *Reader) SkippedSnapshot {
 	if r.Damage != nil {
 		return SkippedSnapshot{Name: r.Snapshot, Reason: "a note that cannot be read says that it is needed", Note: r.Path}
@@ -268,7 +267,7 @@ func (a *Archive) needed(r *Reader) SkippedSnapshot {
 	}
 }
 
-// leavesEnough makes sure that a good snapshot is left, and one of each source of which one goes.
+// leavesEnough checks that a good snapshot is left, of the archive and of each source that loses a snapshot.
 func (rm *removal) leavesEnough(chosen []Snapshot) error {
 	if rm.opt.AllowLast || len(chosen) == len(rm.noFolder) {
 		return nil
@@ -299,7 +298,7 @@ func (rm *removal) leavesEnough(chosen []Snapshot) error {
 	return nil
 }
 
-// describe notes what is going to be removed, and how much there is to do.
+// describe records the snapshots to be removed in the report, and the amount of work.
 func (rm *removal) describe(chosen []Snapshot) error {
 	var names []string
 	for _, s := range chosen {
@@ -326,8 +325,8 @@ func (rm *removal) describe(chosen []Snapshot) error {
 	return nil
 }
 
-// move takes the snapshots out of the archive, one by one, and then what is recorded of them. Before, "latest" is
-// pointed at one that stays, so that it always leads somewhere.
+// move moves the snapshots into the trash, one by one, and then their catalogs and reports. First it points "latest"
+// at a snapshot that stays, so that the link never dangles.
 func (rm *removal) move(chosen []Snapshot) (err error) {
 	if rm.ctx.Err() != nil {
 		rm.report.Removed = rm.report.Removed[:0]
@@ -364,8 +363,8 @@ func (rm *removal) move(chosen []Snapshot) (err error) {
 	return errors.Join(err, finishErr)
 }
 
-// takeOne takes one snapshot out of the archive. Where there is no room for its name in the trash, the trash is emptied
-// and what can be made anew goes, too; where even that does not help, the snapshot is removed where it is.
+// takeOne moves one snapshot into the trash. If there is no space for its name there, takeOne empties the trash and
+// removes derived files; if even that does not help, it removes the snapshot in its place.
 func (rm *removal) takeOne(trash int, name string) error {
 	a := rm.archive
 	err := a.moveAway(trash, name, rm.step)
@@ -405,7 +404,7 @@ func (rm *removal) complete() error {
 	return err
 }
 
-// orLater passes an error on, unless it is the lack of room: then what failed is done when the trash is empty.
+// orLater returns an error, unless it is a lack of space: then the failed step is repeated when the trash is empty.
 func (rm *removal) orLater(err error) error {
 	if err == nil || !fsat.IsNoSpace(err) {
 		return err
@@ -414,8 +413,8 @@ func (rm *removal) orLater(err error) error {
 	return nil
 }
 
-// afterwards does what there was no room for. A run could not begin for the same reason, so the trash is emptied before
-// the lock is given back.
+// afterwards repeats the steps that lacked space. Since a run could not begin for the same reason, it empties the
+// trash before the lock is released.
 func (rm *removal) afterwards(err error) error {
 	if err != nil || !rm.lacking {
 		return err
@@ -430,7 +429,7 @@ func (rm *removal) afterwards(err error) error {
 		if !fsat.IsNoSpace(err) {
 			return fmt.Errorf("content-hash index: %w", err)
 		}
-		if err := rm.archive.dropDerived(); err != nil { // it knows what is gone, and is of no use
+		if err := rm.archive.dropDerived(); err != nil { // an outdated index would be useless
 			return err
 		}
 		rm.report.Postponed = append(rm.report.Postponed, "content-hash index: "+err.Error())
@@ -443,8 +442,8 @@ func (rm *removal) afterwards(err error) error {
 	return err
 }
 
-// moveLatest points "latest" at the snapshot that stays and comes before the one that it leads to, or, if there is none, at
-// the newest that stays.
+// moveLatest points "latest" at the remaining snapshot before its present target, or, if there is none, at the newest
+// remaining one.
 func (rm *removal) moveLatest(chosen []Snapshot) error {
 	isChosen := func(name string) bool {
 		return slices.ContainsFunc(chosen, func(s Snapshot) bool { return s.Name == name })
@@ -468,7 +467,7 @@ func (rm *removal) moveLatest(chosen []Snapshot) error {
 	return rm.archive.PointLatest(newest, true)
 }
 
-// empty gives the space back.
+// empty empties the trash.
 func (rm *removal) empty() error {
 	if err := rm.step.at("empty"); err != nil {
 		return err

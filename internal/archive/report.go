@@ -17,7 +17,7 @@ import (
 	"snapcopy/internal/jsonfile"
 )
 
-// Report is what a run did. It is kept as .snapcopy/runs/NAME.json.
+// Report describes a run. It is stored as .snapcopy/runs/NAME.json.
 type Report struct {
 	Snapshot   string       `json:"snapshot"`
 	Source     string       `json:"source"`
@@ -29,75 +29,75 @@ type Report struct {
 	Created    bool         `json:"archive_created,omitempty"`
 	Incomplete bool         `json:"incomplete"`
 	Counts     index.Counts `json:"counts"`
-	Structure  uint64       `json:"structure_bytes"` // what the snapshot's folders take up
+	Structure  uint64       `json:"structure_bytes"` // space of the snapshot's folders
 	Failed     []FailedItem `json:"failed,omitempty"`
 
-	// Filters is what the run was told to leave out; nil: a run that did not record it.
+	// Filters are the rules by which the run left entries out; nil: a run that did not record them.
 	Filters *filter.Filter `json:"filters,omitempty"`
-	// LeftOut names the first 10,000 entries that were left out for what they were at the time (their size, an attribute,
-	// a marker in them), which cannot be told later, and LeftOutCount counts them all.
+	// LeftOut has the first 10,000 entries that were left out because of their size, an attribute, or a marker in
+	// them, which may have changed since; LeftOutCount counts all of them.
 	LeftOut      []LeftOutItem `json:"left_out,omitempty"`
 	LeftOutCount uint64        `json:"left_out_count,omitempty"`
-	// ForgottenIn names the folders out of which forget-path has taken something; what it was is not told.
+	// ForgottenIn has the folders from which forget-path has taken an entry, without the entry's name.
 	ForgottenIn []LeftOutItem `json:"forgotten_in,omitempty"`
 
-	// Baseline compares the run with the last good snapshot of the same source. nil: there is none.
+	// Baseline compares the run with the last good snapshot of the same source. nil: there is no such snapshot.
 	Baseline *Coverage `json:"baseline,omitempty"`
-	// Tripwires says what about the run looks wrong. Nothing is pruned until it is acknowledged.
+	// Tripwires are the signs that the run looks wrong. Pruning waits until a person acknowledges them.
 	Tripwires []Tripwire `json:"tripwires,omitempty"`
 
-	// What the mirror does not hold and the catalog does, by the number of entries.
+	// Numbers of entries of which only the catalog has everything: see index.NotHeld.
 	NotHeld NotHeld `json:"not_held"`
-	// Lacking names the capabilities that root lacks and would need for that; UserNamespace says that it is root of a user
-	// namespace only.
+	// Lacking names the capabilities that root lacks and would need to store these entries completely; UserNamespace
+	// says that the user was root of a user namespace only.
 	Lacking       []string `json:"missing_capabilities,omitempty"`
 	UserNamespace bool     `json:"user_namespace,omitempty"`
 	// LinkLimit counts stored files that reached the file system's link limit and were stored afresh.
 	LinkLimit uint64 `json:"link_limit,omitempty"`
 	// Missing counts files that had to be stored again because the previous snapshot's copy was gone.
 	Missing uint64 `json:"missing_in_previous,omitempty"`
-	// Altered names what the run has found in the archive that is no longer as it was stored, AlteredCount counts it. This
-	// snapshot has it anew from the source, and the snapshots that have it are damaged.
+	// Altered has stored files of earlier snapshots that the run found altered; AlteredCount counts all of them. This
+	// snapshot has new files from the source, and the earlier snapshots with these stored files are damaged.
 	Altered      []Altered `json:"altered,omitempty"`
 	AlteredCount uint64    `json:"altered_count,omitempty"`
 	// Copied says that the archive is a copy, or was moved to another file system, since the previous snapshot.
 	Copied bool `json:"archive_copied,omitempty"`
-	// Rechecked counts the stored files that were looked at before they were linked, RecheckNext says where in their circle
-	// the next run goes on with that.
+	// Rechecked counts the stored files that were looked at before they were linked. RecheckNext is where the next run
+	// goes on with that, round and round.
 	Rechecked   uint64 `json:"rechecked,omitempty"`
 	RecheckNext uint32 `json:"recheck_next,omitempty"`
 	// SetsOwners says that the run could set owners and modes in the archive.
 	SetsOwners bool `json:"sets_owners,omitempty"`
 	// SelfExcluded is the path of the archive below the source, which was left out.
 	SelfExcluded string `json:"archive_left_out,omitempty"`
-	// MarkedItself is the rule by which the source itself would be left out, if it were a folder below a source.
+	// MarkedItself is the rule that would leave out the source itself, if it were a folder below a source.
 	MarkedItself string `json:"source_marked,omitempty"`
-	// UnfinishedRestores names the first 100 folders of the source, below it, with the note of a restore that was cut short
-	// or goes on. The note is left out.
+	// UnfinishedRestores has the first 100 folders of the source, below its top, with the note of an unfinished
+	// restore. The notes are left out.
 	UnfinishedRestores []LeftOutItem `json:"unfinished_restores,omitempty"`
-	// IndexRebuilt says why the content-hash index was made anew, if it was.
+	// IndexRebuilt is the reason why the content-hash index was made anew, or "".
 	IndexRebuilt string `json:"index_rebuilt,omitempty"`
-	// PreviousUnusable says why the previous snapshot's catalog could not be used, if so.
+	// PreviousUnusable is the reason why the previous snapshot's catalog could not be used, or "".
 	PreviousUnusable string `json:"previous_unusable,omitempty"`
-	// BaselineUnusable says why not all of the base line could be compared with, if so.
+	// BaselineUnusable is the reason why a part of the base line could not be compared, or "".
 	BaselineUnusable string `json:"baseline_unusable,omitempty"`
-	// Unfinished lists what failed after the snapshot was published; the next run makes up for it.
+	// Unfinished lists failures after the snapshot was published; the next run repeats these steps.
 	Unfinished []string `json:"unfinished,omitempty"`
-	// InFuture names snapshots that are from the future, as the clock says: this one is wrong, or another one was.
+	// InFuture names snapshots from the future by the present clock: the clock is wrong, or another one was.
 	InFuture []string `json:"in_future,omitempty"`
-	// OtherSource is the source of the previous snapshot, where the archive has none of this source.
+	// OtherSource is the source of the previous snapshot, if the archive has no snapshot of this source.
 	OtherSource string `json:"previous_source,omitempty"`
 	// Contains is another source of the archive's snapshots that lies in this one, which is new.
 	Contains string `json:"contains_source,omitempty"`
-	// Recovered lists what an earlier run that was cut short had left.
+	// Recovered lists the work of interrupted runs and removals that this run finished first.
 	Recovered []string `json:"recovered,omitempty"`
-	// Findings lists what about the archive's own notes a person has to settle.
+	// Findings lists faults of the archive's own notes that a person has to resolve.
 	Findings []Finding `json:"-"`
-	// Mended lists what of the archive's own folders and files was made anew, a sentence each.
+	// Mended has a sentence for each of the archive's own folders and files that was made anew.
 	Mended []string `json:"mended,omitempty"`
-	// ArchiveMode is the mode of a folder that existed and has become an archive, if it lets other users in.
+	// ArchiveMode is the mode of an existing folder that became an archive, if it gives other users access.
 	ArchiveMode uint32 `json:"archive_mode,omitempty"`
-	// ArchiveID is the id of the archive, which comes back from here if archive.json is lost.
+	// ArchiveID is the id of the archive, from which it is derived if archive.json is lost.
 	ArchiveID string `json:"archive_id,omitempty"`
 	// CopiedFrom says of which snapshot of another archive this one is a copy; nil: of none.
 	CopiedFrom *Origin `json:"copied_from,omitempty"`
@@ -111,7 +111,8 @@ type Origin struct {
 	NoReport string `json:"no_report,omitempty"`
 }
 
-// NotHeld counts entries of which the mirror lacks something that the catalog has.
+// NotHeld counts entries of which the archive's file system, or the privileges of the run, could not store everything.
+// The catalog has the truth: see index.NotHeld.
 type NotHeld struct {
 	Entries uint64 `json:"entries,omitempty"` // not in the mirror at all
 	Owners  uint64 `json:"owners,omitempty"`
@@ -120,12 +121,12 @@ type NotHeld struct {
 	Xattrs  uint64 `json:"xattrs,omitempty"`
 	Links   uint64 `json:"links,omitempty"`
 	Names   uint64 `json:"names,omitempty"` // listed under another spelling
-	// LinksChanged are names that were linked, or replaced, while the run looked at the other names of their inode.
+	// LinksChanged counts names that were linked, or replaced, while the run looked at the other names of their inode.
 	LinksChanged uint64 `json:"links_changed,omitempty"`
 	Space        uint64 `json:"preallocated_space,omitempty"` // nor has the catalog it
 }
 
-// Add counts what the flags of an entry say, but for links: why those are not held, the flag does not tell.
+// Add counts the flags of an entry. Links are not counted here, since the flag does not tell the reason.
 func (n *NotHeld) Add(f index.Flags) {
 	for _, c := range []struct {
 		flag  index.Flags
@@ -140,13 +141,13 @@ func (n *NotHeld) Add(f index.Flags) {
 	}
 }
 
-// FailedItem is an entry that could not be stored, and why.
+// FailedItem is an entry that could not be stored, and the reason.
 type FailedItem struct {
 	Path  string
 	Error string
 }
 
-// BytesIfNeeded returns a name that JSON cannot hold, for the field beside it, and nil for all others.
+// BytesIfNeeded returns a name that JSON cannot express, for the base64 field, and nil for all others.
 func BytesIfNeeded(name string) []byte {
 	if utf8.ValidString(name) {
 		return nil
@@ -164,7 +165,7 @@ type failedObject struct {
 	Error string `json:"error"`
 }
 
-// MarshalJSON keeps names that are not UTF-8 in a field of their own.
+// MarshalJSON adds a field in base64 for a path that is not UTF-8.
 func (f FailedItem) MarshalJSON() ([]byte, error) { return json.Marshal(f.object()) }
 
 // UnmarshalJSON is the inverse of MarshalJSON.
@@ -180,7 +181,7 @@ func (f *FailedItem) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// LeftOutItem is an entry that was left out, and the rule that did it.
+// LeftOutItem is an entry that was left out, and the rule.
 type LeftOutItem struct {
 	Path string
 	Rule string
@@ -192,7 +193,7 @@ type leftOutObject struct {
 	Rule string `json:"rule"`
 }
 
-// MarshalJSON keeps names that are not UTF-8 in a field of their own.
+// MarshalJSON adds a field in base64 for a path that is not UTF-8.
 func (l LeftOutItem) MarshalJSON() ([]byte, error) {
 	return json.Marshal(leftOutObject{l.Path, BytesIfNeeded(l.Path), l.Rule})
 }
@@ -220,7 +221,7 @@ type reportObject struct {
 	SelfRaw    []byte `json:"archive_left_out_base64,omitempty"`
 }
 
-// MarshalJSON keeps names that are not UTF-8 in fields of their own.
+// MarshalJSON adds fields in base64 for paths that are not UTF-8.
 func (r *Report) MarshalJSON() ([]byte, error) {
 	return json.Marshal(reportObject{(*plainReport)(r), BytesIfNeeded(r.Source), BytesIfNeeded(r.Archive),
 		BytesIfNeeded(r.SelfExcluded)})
@@ -243,7 +244,7 @@ func (r *Report) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// Path is where the report is kept.
+// Path returns the path of the report.
 func (r *Report) Path() string { return filepath.Join(r.Archive, MetaDir, RunsDir, r.Snapshot+".json") }
 
 // ReadReport reads the report of a snapshot's run.
@@ -259,12 +260,11 @@ func (a *Archive) WriteReport(r *Report) error { return r.WriteTo(a.reportPath(r
 
 func (r *Report) WriteTo(path string) error { return jsonfile.Write(path, r) }
 
-// WorkReport is the report of a snapshot that is about to be published, in the work folder. It is written only where
-// later runs must not take the snapshot for a good one, even if the run dies before its report has its place.
+// WorkReport is the report, in the work folder, of a snapshot that is about to be published. A run writes it only if
+// later runs must not take its snapshot for a good one, even if the run dies before its report is in place.
 const WorkReport = "report.json"
 
-// adoptReport gives the report of a run that died just after it had published its snapshot its place. It waits if there is
-// no room for it.
+// adoptReport moves the report of a run that died just after publishing into place. It waits if there is no space.
 func (a *Archive) adoptReport() (waits bool, err error) {
 	path := a.MetaPath(WorkDir, WorkReport)
 	r := new(Report)
@@ -296,14 +296,14 @@ func (n *NotHeld) AddAll(m *NotHeld) {
 	n.Space += m.Space
 }
 
-// Altered is something in a published snapshot that is no longer as it was stored.
+// Altered is an entry of a published snapshot that differs from its record.
 type Altered struct {
 	Snapshot string
 	Path     string
-	Found    string // what is wrong with it
+	Found    string // the difference
 }
 
-// MarshalJSON keeps names that are not UTF-8 in a field of their own.
+// MarshalJSON adds a field in base64 for a path that is not UTF-8.
 func (a Altered) MarshalJSON() ([]byte, error) {
 	return json.Marshal(alteredObject{a.Snapshot, a.Path, BytesIfNeeded(a.Path), a.Found})
 }

@@ -14,13 +14,13 @@ import (
 	"snapcopy/internal/rmtree"
 )
 
-// Room is made on file systems that have none: full to the last byte, without a free inode, over quota. Taking names away
-// works on all of them; a new name, a rename or a file replaced may not. So what removing writes is written where there
-// is room for it, and otherwise when the trash is empty; and where even a rename is refused (btrfs without room for
-// metadata) a snapshot is removed where it is.
+// Space can be freed on file systems that have none: full to the last byte, without a free inode, over quota. Removing
+// names works on all of them; making a name, renaming or replacing a file may not. So a removal writes its files if
+// there is space, and otherwise after emptying the trash. If even a rename is refused (btrfs without space for
+// metadata), it removes a snapshot in its place.
 
-// withRoom does something that needs room, and can be done again. Where there is none, it first gives back what is in the
-// trash, then what can be made anew from the catalogs. The caller holds the lock.
+// withRoom calls do, which must be repeatable. If do lacks space, withRoom first empties the trash, then removes
+// derived files, and calls do again. The caller has the lock.
 func (a *Archive) withRoom(ctx context.Context, do func() error) error {
 	err := do()
 	empty := func() error { return a.EmptyTrash(ctx, EmptyOptions{wait: true}) }
@@ -36,7 +36,7 @@ func (a *Archive) withRoom(ctx context.Context, do func() error) error {
 	return err
 }
 
-// dropDerived removes the content-hash index and what is remembered of space. The next run makes them anew.
+// dropDerived removes the content-hash index and the ledger of space. The next run makes them anew.
 func (a *Archive) dropDerived() error {
 	for _, file := range []string{IndexFile, ledgerFile} {
 		if err := os.Remove(a.MetaPath(file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -46,14 +46,14 @@ func (a *Archive) dropDerived() error {
 	return nil
 }
 
-// removingAttr is an attribute of the trash folder: name and inode number of a snapshot's folder that is being removed where
-// it is. Attributes need so little room that btrfs still takes one when it refuses a rename.
+// removingAttr is an attribute of the trash folder: name and inode number of the folder of a snapshot that is being
+// removed in its place. Attributes take so little space that btrfs still accepts one when it refuses a rename.
 const removingAttr = "user.snapcopy.removing"
 
 func removingNote(name string, st *fsat.Stat) string { return fmt.Sprintf("%s %d", name, st.Ino) }
 
-// removeInPlace removes a snapshot whose folder cannot be moved to the trash for lack of room. A note makes sure that
-// whoever takes the lock next finishes that; where not even the note can be made, the snapshot is removed without.
+// removeInPlace removes a snapshot whose folder cannot be moved to the trash for lack of space. A note makes the next
+// process with the lock finish that; if not even the note can be made, the snapshot is removed without.
 func (a *Archive) removeInPlace(ctx context.Context, trash int, name string, how EmptyOptions, step stepper) error {
 	if err := step.at("note of the removal"); err != nil {
 		return err
@@ -72,7 +72,7 @@ func (a *Archive) removeInPlace(ctx context.Context, trash int, name string, how
 	return a.takeApart(ctx, trash, name, how, step)
 }
 
-// takeApart removes a snapshot where it is: first its catalog, with which it ends to be a snapshot.
+// takeApart removes a snapshot in its place: first its catalog, without which it is no longer a snapshot.
 func (a *Archive) takeApart(ctx context.Context, trash int, name string, how EmptyOptions, step stepper) error {
 	for _, file := range []string{a.CatalogPath(name), a.reportPath(name)} {
 		if err := step.at("remove a record"); err != nil {
@@ -99,14 +99,15 @@ func (a *Archive) takeApart(ctx context.Context, trash int, name string, how Emp
 	if err := step.at("end of the removal"); err != nil {
 		return err
 	}
-	// A note that cannot be taken away for lack of room speaks of a folder that is gone, and goes with the next lock.
+	// A note that cannot be removed for lack of space refers to a folder that is gone. The next process with the lock
+	// removes it.
 	if err := fsat.RemoveXattr(trash, removingAttr); err != nil && !fsat.IsNoSpace(err) && !fsat.IsRefused(err) {
 		return fmt.Errorf("end of the removal: %w", err)
 	}
 	return a.syncTrash(trash)
 }
 
-// finishInPlace ends the removal of a snapshot that was being removed where it is.
+// finishInPlace finishes the removal of a snapshot in its place.
 func (a *Archive) finishInPlace(ctx context.Context, trash int) (did []string, err error) {
 	name, err := a.removingInPlace()
 	if err != nil || name == "" {
@@ -125,7 +126,7 @@ func (a *Archive) finishInPlace(ctx context.Context, trash int) (did []string, e
 	return did, nil
 }
 
-// removingInPlace gives the name of the snapshot that is being removed where it is, or "".
+// removingInPlace returns the name of the snapshot that is being removed in its place, or "".
 func (a *Archive) removingInPlace() (name string, err error) {
 	var st fsat.Stat
 	err = fsat.StatAt(a.Meta, TrashDir, &st)

@@ -12,9 +12,9 @@ import (
 )
 
 // Select finds the snapshot that a person means: a name, "latest", "latest~2" (two before it), an age ("3d": the last
-// one at or before that long ago), a date or a time in loc ("2026-11-20", "2026-11-20 18:00": the last one at or before
-// the end of that day, minute or second), or the beginning of a name that only one snapshot has. If all snapshots are
-// later than a date, it counts as the beginning of a name. It fails with ErrNoSnapshot.
+// one at or before that long ago), a date or a time in loc ("2026-11-20", "2026-11-20 18:00": the last one at or
+// before the end of that day, minute or second), or the beginning of a name that only one snapshot has. If all
+// snapshots are later than a date, the date counts as the beginning of a name. Select fails with ErrNoSnapshot.
 func (a *Archive) Select(selector string, now time.Time, loc *time.Location) (Snapshot, error) {
 	list, err := a.Snapshots()
 	if err != nil {
@@ -30,7 +30,7 @@ func (a *Archive) Select(selector string, now time.Time, loc *time.Location) (Sn
 	return s, err
 }
 
-// untilLatest leaves out what is from the future and comes after "latest", where that is asked for.
+// untilLatest drops snapshots from the future after "latest" if the selector refers to the newest one.
 func (a *Archive) untilLatest(list []Snapshot, selector string, now time.Time) []Snapshot {
 	if _, ok := latestBack(selector); ok {
 		return list[:a.Newest(list, now)+1]
@@ -58,7 +58,7 @@ func selectFrom(list []Snapshot, selector string, now time.Time, loc *time.Locat
 		return byPrefix(list, selector)
 	}
 	s, err := lastUntil(list, selector, until)
-	if err != nil { // names are in UTC: the date at their beginning can be another one than in loc
+	if err != nil { // names are in UTC: the date at their beginning may differ from that in loc
 		if named, prefixErr := byPrefix(list, selector); prefixErr == nil {
 			return named, nil
 		}
@@ -66,9 +66,10 @@ func selectFrom(list []Snapshot, selector string, now time.Time, loc *time.Locat
 	return s, err
 }
 
-// SelectOnly is Select for what cannot be undone: a date or a time has to be that of one snapshot alone, in loc or as the
-// beginning of its name, never of one before it, so that the same command given twice does not take two. An age says no
-// such thing. It also finds, by its whole name, a snapshot of which only the folder or the catalog is left.
+// SelectOnly is Select for actions that cannot be undone: a date or a time has to identify a single snapshot, in loc
+// or as the beginning of its name, and never one before it, so that the same command given twice does not affect two
+// snapshots. An age is refused. SelectOnly also finds, by its whole name, a snapshot of which only the folder or the
+// catalog is left.
 func (a *Archive) SelectOnly(selector string, now time.Time, loc *time.Location) (Snapshot, error) {
 	list, err := a.Snapshots()
 	if err != nil {
@@ -121,7 +122,7 @@ func latestBack(selector string) (int, bool) {
 	return int(n), ok && err == nil
 }
 
-// The ways to write a date or a time, and how much later the moment meant ends.
+// The accepted forms of a date or a time, and the length of the span that each means.
 var timeLayouts = []struct {
 	layout string
 	end    func(time.Time) time.Time
@@ -134,11 +135,11 @@ var timeLayouts = []struct {
 	{time.RFC3339, func(t time.Time) time.Time { return t.Add(time.Second) }},
 }
 
-// An age has one unit; "m" is none, since some would take it for minutes.
+// An age has one unit. "m" is refused, since some would take it for minutes.
 var age = regexp.MustCompile(`^([0-9]{1,6})(min|h|d|w|mo|y)$`)
 
-// TimeSpan reads a date, a time or an age before now, as a selector of a snapshot can be: the first and the last moment
-// that it means. ok is false if it is none of them.
+// TimeSpan reads a date, a time or an age before now, as in a selector, and returns the first and the last moment of
+// it. ok is false for any other text.
 func TimeSpan(text string, now time.Time, loc *time.Location) (from, to time.Time, ok bool) {
 	if age.MatchString(text) {
 		if ago, err := calendar.Parse(text); err == nil {
@@ -154,10 +155,10 @@ func TimeSpan(text string, now time.Time, loc *time.Location) (from, to time.Tim
 	return from, to, false
 }
 
-// timeMeant gives the moment before which a snapshot has to have started, to be at or before what the selector says.
+// timeMeant returns the moment before which a snapshot must have started to match the selector.
 func timeMeant(selector string, now time.Time, loc *time.Location) (time.Time, bool) {
 	from, to, ok := TimeSpan(selector, now, loc)
-	if from == to { // an age: a snapshot of that second counts
+	if from == to { // an age: includes a snapshot of that second
 		return to.Add(time.Second), ok
 	}
 	return to.Add(1), ok

@@ -13,39 +13,40 @@ import (
 	"snapcopy/internal/jsonfile"
 )
 
-// Standing is how far a snapshot can be relied on: as the base line of later runs, and in the place of older snapshots.
+// Standing is how far a snapshot can be relied on: as the base line of later runs, and as a replacement of older
+// snapshots.
 type Standing struct {
 	Snapshot Snapshot
 	Summary  index.Summary
-	// Tripwires are those that its run has set off and nobody has acknowledged.
+	// Tripwires are those of its run that nobody has acknowledged.
 	Tripwires []Tripwire
 	Coverage  Coverage // zero: there was nothing to compare with
-	// Hollow tells that it lacks most of what its base line has, and nobody has acknowledged that.
+	// Hollow says that it lacks most entries of its base line, and that nobody has acknowledged this.
 	Hollow bool
 
-	// Accepted tells that its run has set off tripwires, and a person has said that all is well.
+	// Accepted says that its run has set off tripwires, and that a person has acknowledged them.
 	Accepted bool
 
 	measured bool // by its own run, against a base line
 }
 
-// Source is the source of the snapshot, as far as it tells sources apart.
+// Source returns the source of the snapshot.
 func (s *Standing) Source() SourceID { return SourceID{s.Summary.Host, s.Summary.Source} }
 
-// SourceID tells the sources of an archive's snapshots apart.
+// SourceID identifies a source among those of an archive.
 type SourceID struct {
 	Host string
 	Path string // absolute
 }
 
-// isGood reports whether s can take the place of older snapshots: nothing looks wrong about it, and it is complete, or may
-// be incomplete.
+// isGood reports whether s can replace older snapshots: it does not look wrong, and it is complete, or may be
+// incomplete.
 func (s *Standing) isGood(countIncomplete bool) bool {
 	return (!s.Summary.Incomplete || countIncomplete) && len(s.Tripwires) == 0 && !s.Hollow
 }
 
 // isBaseline reports whether later runs can be measured against s: it is complete, or accepted by a person, or lacks
-// nothing but what could not be read of it before either.
+// only entries that earlier runs could not read either.
 func (s *Standing) isBaseline() bool {
 	switch {
 	case len(s.Tripwires) > 0:
@@ -58,8 +59,8 @@ func (s *Standing) isBaseline() bool {
 	return s.measured && s.Coverage.Unread == 0 || s.Summary.Previous == ""
 }
 
-// Standings tells how far each snapshot can be relied on, in the order of their names. Snapshots whose catalog is damaged
-// or newer than this program are no part of it.
+// Standings returns the standing of each snapshot, in the order of their names. It leaves out snapshots whose catalog
+// is damaged or newer than this program.
 func (a *Archive) Standings() (list []Standing, err error) {
 	ack, err := a.Acknowledged()
 	if err != nil {
@@ -81,7 +82,7 @@ func (a *Archive) Standings() (list []Standing, err error) {
 	return list, nil
 }
 
-// standing judges one snapshot; ok is false if its catalog cannot be used, or it has been removed meanwhile.
+// standing judges one snapshot; ok is false if its catalog is unusable, or it has been removed meanwhile.
 func (a *Archive) standing(s Snapshot, ack *acknowledged) (st Standing, ok bool, err error) {
 	c, err := s.OpenCatalog()
 	switch {
@@ -127,15 +128,15 @@ func (a *Archive) standing(s Snapshot, ack *acknowledged) (st Standing, ok bool,
 	return st, true, nil
 }
 
-// verdict is the part of a report that says how a run was judged. A report can be large.
+// verdict is the part of a report that judges the run. A whole report can be large.
 type verdict struct {
 	Snapshot  string     `json:"snapshot"`
 	Baseline  *Coverage  `json:"baseline"`
 	Tripwires []Tripwire `json:"tripwires"`
 }
 
-// verdictOn reads the verdict on a snapshot, wherever its report is; known is false if the report is lost or damaged. An
-// error that says nothing of the kind is returned: without the verdict, the snapshot could take the place of better ones.
+// verdictOn reads the verdict on a snapshot, from the place of reports or the work folder; known is false if the
+// report is lost or damaged. Any other error is returned: without the verdict, the snapshot could replace better ones.
 func (a *Archive) verdictOn(name string) (v verdict, known bool, err error) {
 	err = jsonfile.Read(a.reportPath(name), &v)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -150,13 +151,13 @@ func (a *Archive) verdictOn(name string) (v verdict, known bool, err error) {
 	return v, true, nil
 }
 
-// Lineage finds, for the source of a run, the snapshots to compare it with.
+// Lineage finds the snapshots to compare a run with, for its source.
 type Lineage struct {
 	Archive      *Archive
 	NewestFirst  []Snapshot
 	Acknowledged acknowledged
 	Source       SourceID
-	AnyHost      bool // no snapshot is of the source's host: its name may have changed
+	AnyHost      bool // no snapshot is of the source's host, whose name may have changed
 }
 
 // Follows reports whether a snapshot is of the same source.
@@ -164,9 +165,9 @@ func (l *Lineage) Follows(s *index.Summary) bool {
 	return s.Source == l.Source.Path && (l.AnyHost || s.Host == l.Source.Host)
 }
 
-// Baseline finds the last good snapshot of the source: of its host if there is one, or else of a host with another name,
-// which may have been the same. Where none is good, it is the one with the most files: some of a source may never be
-// readable. ok is false if there is none at all.
+// Baseline finds the last good snapshot of the source: of its host if there is one, or else of another host, which may
+// have been the same under another name. If none is good, it is the one with the most files: some files of a source
+// may never be readable. ok is false if the source has no snapshot.
 func (l *Lineage) Baseline() (best Snapshot, ok bool, err error) {
 	most := uint64(0)
 	var elsewhere Snapshot
@@ -197,9 +198,9 @@ func (l *Lineage) Baseline() (best Snapshot, ok bool, err error) {
 	return best, ok, nil
 }
 
-// Around looks for other sources of the same host in the archive, where this one is new. inside compares the run with
-// the newest snapshot of a folder in which the source lies, if that has something there: then the run covers only a part of
-// what it did. contains names a source that lies in this one.
+// Around looks in the archive for sources of the same host above and below a new source. If the newest snapshot of a
+// folder above has entries of this source, inside compares the run with that snapshot: the run covers only a part of
+// it. contains names a source below this one.
 func (l *Lineage) Around() (inside *Coverage, contains string, err error) {
 	seen := make(map[string]bool)
 	for _, s := range l.NewestFirst {
@@ -224,7 +225,7 @@ func (l *Lineage) Around() (inside *Coverage, contains string, err error) {
 	return inside, contains, nil
 }
 
-// insideOf compares the part at path of a snapshot with all of it; nil if nothing was saved there.
+// insideOf compares the part at path of a snapshot with all of it; nil if the snapshot has nothing there.
 func insideOf(c *index.Catalog, path string) (*Coverage, error) {
 	e, ok, err := c.Lookup(path)
 	if errors.Is(err, index.ErrDamaged) {
@@ -238,7 +239,7 @@ func insideOf(c *index.Catalog, path string) (*Coverage, error) {
 		LeftOut: s.Counts.Files - min(s.Counts.Files, e.Below.Files)}, nil
 }
 
-// pathBelow gives the path of an absolute path below another one; ok is false if it does not lie there.
+// pathBelow returns an absolute path relative to another one; ok is false if it does not lie there.
 func pathBelow(above, below string) (string, bool) {
 	sep := string(os.PathSeparator)
 	rest, ok := strings.CutPrefix(below, strings.TrimSuffix(above, sep)+sep)

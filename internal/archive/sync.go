@@ -6,7 +6,7 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// CallFailed names the operation and the path in the error of a call on a handle, which tells neither. nil stays nil.
+// CallFailed adds the operation and the path to the error of a call on a handle. nil stays nil.
 func CallFailed(op, path string, err error) error {
 	if err == nil {
 		return nil

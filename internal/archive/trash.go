@@ -14,16 +14,16 @@ import (
 	"snapcopy/internal/rmtree"
 )
 
-// The trash folder holds snapshots on their way out. What a name in it means:
+// The trash folder has snapshots on their way out. The meaning of its names:
 //
 //	NAME          the folder of a snapshot that is gone for every command, but its catalog and report may still be in
 //	              their places, and the content-hash index may know it
-//	NAME.cat      its catalog, and NAME.json its report; needed for as long as there is NAME
+//	NAME.cat      its catalog, and NAME.json its report; needed as long as there is NAME
 //	NAME.opened   a note: the folder of the snapshot NAME was given write permission, to be moved; it has not been
-//	all else      to be removed
+//	all others    to be removed
 //
-// All but removing it is done by whoever has the archive's lock. Emptying needs no more than the lock on the trash
-// folder itself, so that a nightly run never waits for it.
+// Only a process with the archive's lock moves names here. Emptying needs no more than the lock on the trash folder
+// itself, so that a nightly run never waits for it.
 const (
 	openedExt = ".opened"
 	reportExt = ".json"
@@ -40,13 +40,13 @@ func (a *Archive) openTrash() (int, error) {
 	return fd, nil
 }
 
-// isLeaving reports a snapshot whose folder is in the trash and whose records are to follow.
+// isLeaving reports whether a snapshot's folder is in the trash and its records are to follow.
 func (a *Archive) isLeaving(name string) bool {
 	_, err := os.Lstat(a.trashPath(name))
 	return err == nil
 }
 
-// A stepper marks the points where the archive is about to change, and where tests make things go wrong.
+// A stepper is called before each change of the archive, and makes the step fail in tests.
 type stepper func(name string) error
 
 func (s stepper) at(name string) error {
@@ -92,7 +92,7 @@ func (a *Archive) moveAway(trash int, name string, step stepper) error {
 	return os.Remove(note)
 }
 
-// leaving lists the snapshots whose removal is not finished.
+// leaving returns the snapshots whose removal is unfinished.
 func (a *Archive) leaving() (list []string, err error) {
 	all, err := a.listDerived(TrashDir)
 	for _, name := range all {
@@ -103,9 +103,10 @@ func (a *Archive) leaving() (list []string, err error) {
 	return list, err
 }
 
-// finishLeaving ends the removal of the snapshots whose folders are in the trash: their records move there, too, and
-// the content-hash index forgets them. Until both are durable a folder keeps its name, so that all can be done again,
-// and nothing of it is removed. That the index could not be changed is returned apart: the next run makes up for it.
+// finishLeaving finishes the removal of the snapshots whose folders are in the trash: it moves their records there,
+// too, and takes them out of the content-hash index. Until both are durable a folder keeps its name, so that all steps
+// can be repeated, and no part of it is removed. indexErr is a failure to change the index; the next run makes up for
+// it.
 func (a *Archive) finishLeaving(ctx context.Context, trash int, step stepper) (done []string, indexErr, err error) {
 	list, err := a.leaving()
 	if err != nil || len(list) == 0 {
@@ -173,8 +174,8 @@ func (a *Archive) moveRecords(name string, step stepper) error {
 	return nil
 }
 
-// moveLost moves the records of a snapshot whose folder is lost into the trash, the catalog last: if this is cut short, the
-// snapshot is still known as one without a folder.
+// moveLost moves the records of a snapshot whose folder is lost into the trash, the catalog last: after an
+// interruption, the snapshot still counts as one without a folder.
 func (a *Archive) moveLost(name string, step stepper) error {
 	for _, file := range [][2]string{{a.reportPath(name), name + reportExt}, {a.CatalogPath(name), name + CatalogExt}} {
 		if err := step.at("take away what is left"); err != nil {
@@ -187,7 +188,7 @@ func (a *Archive) moveLost(name string, step stepper) error {
 	return nil
 }
 
-// syncRecords makes durable that records were moved into the trash.
+// syncRecords makes the move of records into the trash durable.
 func (a *Archive) syncRecords(trash int) error {
 	err := errors.Join(atomicfile.SyncDir(a.MetaPath(CatalogsDir)), atomicfile.SyncDir(a.MetaPath(RunsDir)),
 		a.syncTrash(trash))
@@ -197,7 +198,7 @@ func (a *Archive) syncRecords(trash int) error {
 	return nil
 }
 
-// setAside gives a folder in the trash a name that says that nothing needs it any more.
+// setAside renames a folder in the trash to a name that marks it as no longer needed.
 func setAside(trash int, name string, step stepper) error {
 	if err := step.at("set aside"); err != nil {
 		return err
@@ -212,7 +213,7 @@ func setAside(trash int, name string, step stepper) error {
 	}
 }
 
-// closeOpened gives the folders of snapshots that were to be moved, and were not, their mode again.
+// closeOpened resets the mode of snapshots' folders that were about to be moved and were not.
 func (a *Archive) closeOpened() error {
 	list, err := a.listDerived(TrashDir)
 	if err != nil {
@@ -243,8 +244,8 @@ func (a *Archive) closeFolder(name string) (err error) {
 	return err
 }
 
-// recoverTrash finishes removals that were cut short, so that each snapshot is there as a whole or not at all. Emptying
-// the trash is left for later. The caller holds the lock.
+// recoverTrash finishes interrupted removals, so that each snapshot exists as a whole or not at all. It leaves the
+// trash to be emptied later. The caller has the lock.
 func (a *Archive) recoverTrash(ctx context.Context) (did []string, err error) {
 	trash, err := a.openTrash()
 	if err != nil {
@@ -257,7 +258,7 @@ func (a *Archive) recoverTrash(ctx context.Context) (did []string, err error) {
 	if did, err = a.finishInPlace(ctx, trash); err != nil {
 		return did, err
 	}
-	done, _, err := a.finishLeaving(ctx, trash, nil) // a run that needs the index tells what is wrong with it
+	done, _, err := a.finishLeaving(ctx, trash, nil) // a run that needs the index reports the error
 	for _, name := range done {
 		did = append(did, "finished the removal of "+name)
 	}
@@ -267,7 +268,7 @@ func (a *Archive) recoverTrash(ctx context.Context) (did []string, err error) {
 	return did, err
 }
 
-// trashed is the number of names in the trash, as far as the catalogs there tell.
+// trashed returns the number of names in the trash, as far as the catalogs there tell.
 func (a *Archive) trashed() (n uint64) {
 	list, err := a.listDerived(TrashDir)
 	if err != nil {

@@ -13,29 +13,29 @@ import (
 	"snapcopy/internal/jsonfile"
 )
 
-// Tripwire is a sign that a run saw something other than the source as it should be: a disk that was not mounted, a script
-// gone wrong, a filter that leaves out too much, files encrypted by an intruder. The snapshot is as good as any other; but
-// until a person has acknowledged that all is well, no snapshot may be pruned, because the ones before may be needed, and
-// later runs are measured against those.
+// Tripwire is a sign that a run did not see its source as it should be: a disk that was not mounted, a script gone
+// wrong, a filter that leaves out too much, files encrypted by an intruder. The snapshot is as good as any other; but
+// until a person acknowledges it, no snapshot may be pruned, because earlier ones may be needed, and later runs are
+// measured against those.
 type Tripwire string
 
 // The tripwires.
 const (
 	EmptySource   Tripwire = "empty source"
 	MassDeletion  Tripwire = "mass deletion"
-	MassExclusion Tripwire = "mass exclusion" // most files are left out that were not before
+	MassExclusion Tripwire = "mass exclusion" // most files of the base line are left out by filters
 	MassChange    Tripwire = "mass change"
-	SourceInside  Tripwire = "source inside another" // only a part of what was saved before
+	SourceInside  Tripwire = "source inside another" // the run covers only a part of an earlier source
 )
 
-// fewFiles is how many files a source may have in which any share of them may come and go.
+// fewFiles is the number of files up to which any share of a source's files may come and go.
 const fewFiles = 100
 
-// Tripwires says what a run has set off that compares with its base line as c says, and has stored that many files. A
-// first run, for which c is nil, sets off nothing.
+// Tripwires returns the tripwires of a run with the given coverage of its base line and number of stored files. The
+// first run of a source, for which c is nil, has none.
 //
-// What could not be read counts neither as gone nor as seen: the snapshot is incomplete, its entries are listed, and it
-// takes no other's place.
+// Files that could not be read count neither as gone nor as seen: the snapshot is incomplete, its entries are listed,
+// and it replaces no other.
 func Tripwires(c *Coverage, files uint64) (list []Tripwire) {
 	if c == nil {
 		return nil
@@ -60,7 +60,7 @@ func Tripwires(c *Coverage, files uint64) (list []Tripwire) {
 	return list
 }
 
-// hollow reports whether a run lacks most of what its base line has.
+// hollow reports whether a run lacks most files of its base line.
 func (c *Coverage) hollow(files uint64) bool {
 	if c == nil || c.Files == 0 {
 		return false
@@ -76,8 +76,8 @@ type Tripped struct {
 	Coverage  Coverage
 }
 
-// Unacknowledged lists the snapshots whose runs have set off tripwires that nobody has acknowledged. What a damaged catalog
-// tells is not part of it.
+// Unacknowledged returns the snapshots whose runs have set off tripwires that nobody has acknowledged. It leaves out
+// snapshots with a damaged catalog.
 func (a *Archive) Unacknowledged() (list []Tripped, err error) {
 	standings, err := a.Standings()
 	if err != nil {
@@ -94,11 +94,11 @@ func (a *Archive) Unacknowledged() (list []Tripped, err error) {
 
 const acknowledgedFile = "acknowledged.json"
 
-// acknowledged says of which snapshots a person has said that all is well with them.
+// acknowledged is the note of the snapshots that a person has accepted.
 type acknowledged struct {
-	Snapshot string    `json:"snapshot"` // it and all before that existed at that time
+	Snapshot string    `json:"snapshot"` // it and all snapshots before it, as of that time
 	Time     time.Time `json:"time"`
-	// Ahead names snapshots of a clock that was ahead: they are newer than the time at which they were acknowledged.
+	// Ahead names snapshots of a clock that was ahead: their names are later than the acknowledgement.
 	Ahead []string `json:"ahead,omitempty"`
 }
 
@@ -109,7 +109,7 @@ func (k *acknowledged) covers(s *index.Summary) bool {
 	return s.Snapshot <= k.Snapshot && !end.After(k.Time) || slices.Contains(k.Ahead, s.Snapshot)
 }
 
-// Acknowledged reads what was acknowledged: nothing if the note is damaged, of which Findings tells.
+// Acknowledged reads the note; it is empty if the note is damaged, which Findings reports.
 func (a *Archive) Acknowledged() (acknowledged, error) {
 	k, err := a.readAcknowledged()
 	if couldNotLook(err) {
@@ -133,7 +133,7 @@ func (a *Archive) readAcknowledged() (k acknowledged, err error) {
 	return k, nil
 }
 
-// Acknowledge notes that the snapshot of that name and all before it are as they should be. It takes the lock.
+// Acknowledge records that the snapshot of that name and all before it are as they should be. It takes the lock.
 func (a *Archive) Acknowledge(name string, now time.Time) (err error) {
 	lock, err := a.Lock()
 	if err != nil {
@@ -157,8 +157,8 @@ func (a *Archive) Acknowledge(name string, now time.Time) (err error) {
 	})
 }
 
-// coverageFromCounts is what the counts of a catalog tell of how its run compared with the previous snapshot. It is used
-// where no report says more: one that was written before there were base lines.
+// coverageFromCounts derives a run's coverage of the previous snapshot from the counts in its catalog. It serves for
+// reports older than base lines.
 func coverageFromCounts(s *index.Summary) *Coverage {
 	c := &s.Counts
 	if s.Previous == "" {
@@ -168,8 +168,8 @@ func coverageFromCounts(s *index.Summary) *Coverage {
 		Changed: c.Changed}
 }
 
-// coverageFromCatalogs is coverageFromCounts where the report is lost. The counts do not tell how many of the files that
-// were left out had been in the previous snapshot, but its catalog tells how many there are less.
+// coverageFromCatalogs is coverageFromCounts for a lost report. The counts do not tell how many of the files left out
+// had been in the previous snapshot, but the previous catalog tells by how many the files decreased.
 func (a *Archive) coverageFromCatalogs(s *index.Summary) (*Coverage, error) {
 	cover := coverageFromCounts(s)
 	if cover == nil {
@@ -199,22 +199,23 @@ func (a *Archive) coverageFromCatalogs(s *index.Summary) (*Coverage, error) {
 	return cover, nil
 }
 
-// Coverage compares a run with its base line: the last snapshot of the same source that is good. Counts are of files of
-// every kind but folders. Files are matched by their paths; one found under another path is neither deleted nor left out.
+// Coverage compares a run with its base line: the last good snapshot of the same source. It counts entries other than
+// folders. Entries are matched by their paths; a file found under another path counts neither as deleted nor as left
+// out.
 type Coverage struct {
 	Snapshot string `json:"snapshot"` // the base line
-	// Source is the source of the base line, if that is another folder, in which the source of the run lies.
+	// Source is the source of the base line, if that is another folder, which contains the source of the run.
 	Source  string `json:"source,omitempty"`
 	Files   uint64 `json:"files"`    // of the base line
 	Deleted uint64 `json:"deleted"`  // the source has them no more
-	LeftOut uint64 `json:"left_out"` // the source may have them, but the run was told to leave them out
+	LeftOut uint64 `json:"left_out"` // the source may have them, but the run's filters leave them out
 	Unread  uint64 `json:"unread"`   // they, or folders above them, could not be read
 	Changed uint64 `json:"changed"`  // in content or metadata
 
-	Rules []RuleCount `json:"rules,omitempty"` // what left files out, the most effective first
+	Rules []RuleCount `json:"rules,omitempty"` // rules that left files out, the most effective first
 }
 
-// RuleCount is how many files of the base line a rule has left out.
+// RuleCount is the number of files of the base line that a rule has left out.
 type RuleCount struct {
 	Rule  string `json:"rule"`
 	Files uint64 `json:"files"`

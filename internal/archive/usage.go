@@ -13,10 +13,11 @@ import (
 
 const ledgerFile = "space"
 
-// Anchor is the present identity of the archive's folder: in catalogs with the same, stored inode numbers hold.
+// Anchor returns the present identity of the archive's folder. Stored inode numbers of a catalog with the same anchor
+// are valid.
 func (a *Archive) Anchor() uint64 { return a.anchor }
 
-// LedgerPath is where it is remembered which snapshots hold what; "" where nothing may be written.
+// LedgerPath returns the path of the ledger of space (package prune); "" if the archive cannot be written to.
 func (a *Archive) LedgerPath() string {
 	if OutsideOthers(a.Path) != nil {
 		return ""
@@ -33,10 +34,10 @@ func (a *Archive) FileSystem() (fsat.Space, error) {
 	return space, nil
 }
 
-// Usage is what a file takes, in bytes, and as one of the file system's inodes if it is there.
+// Usage is the space of a file: bytes, and an inode of the file system.
 type Usage struct{ Bytes, Inodes uint64 }
 
-// RecordsOf is what the archive keeps about a snapshot beside its folder: the catalog, the run report.
+// RecordsOf returns the space of a snapshot's catalog and run report.
 func (a *Archive) RecordsOf(name string) (u Usage, err error) {
 	for _, file := range [][2]string{{CatalogsDir, name + CatalogExt}, {RunsDir, name + ".json"}} {
 		if err := a.count(&u, file[0], file[1]); err != nil {
@@ -46,8 +47,8 @@ func (a *Archive) RecordsOf(name string) (u Usage, err error) {
 	return u, nil
 }
 
-// Overhead is what the archive takes that belongs to no snapshot: its own folders, the content-hash index, what it
-// remembers. What is in work and trash is not part of it (HasTrash, HasWork).
+// Overhead returns the space of the archive that belongs to no snapshot: its own folders, the content-hash index, the
+// ledger and notes. It excludes work and trash (HasTrash, HasWork).
 func (a *Archive) Overhead() (u Usage, err error) {
 	var root fsat.Stat
 	if err := fsat.StatHandle(a.Root, &root); err != nil {
@@ -63,8 +64,8 @@ func (a *Archive) Overhead() (u Usage, err error) {
 	return u, a.countFolder(&u, "")
 }
 
-// countFolder adds what a folder of .snapcopy takes with all below it, whatever that is, but the records of snapshots
-// (RecordsOf) and what is in work and trash.
+// countFolder adds the space of a folder of .snapcopy with everything below it, except records of snapshots
+// (RecordsOf) and the content of work and trash.
 func (a *Archive) countFolder(u *Usage, dir string) error {
 	if err := a.count(u, dir, ""); err != nil {
 		return err
@@ -94,7 +95,7 @@ func (a *Archive) countFolder(u *Usage, dir string) error {
 	return nil
 }
 
-// isRecord reports whether a file is what RecordsOf counts for a snapshot.
+// isRecord reports whether RecordsOf counts a file for a snapshot.
 func (a *Archive) isRecord(dir, file string) bool {
 	ext, ok := map[string]string{CatalogsDir: CatalogExt, RunsDir: reportExt}[dir]
 	name, isExt := strings.CutSuffix(file, ext)
@@ -111,8 +112,8 @@ func (u *Usage) add(st *fsat.Stat) {
 	u.Inodes++
 }
 
-// HasWork reports whether there is something of a snapshot that is not published: its run is under way, or was cut
-// short.
+// HasWork reports whether the work folder has files of an unpublished snapshot: its run is under way, or was
+// interrupted.
 func (a *Archive) HasWork() (bool, error) {
 	list, err := a.listDerived(WorkDir)
 	if err != nil {
@@ -121,7 +122,7 @@ func (a *Archive) HasWork() (bool, error) {
 	return len(list) > 0, nil
 }
 
-// count adds what a file or a folder of .snapcopy takes, without what is in it; what is not there takes nothing.
+// count adds the space of a file or a folder of .snapcopy, without the folder's content; a missing one takes none.
 func (a *Archive) count(u *Usage, dir, name string) error {
 	var st fsat.Stat
 	there, err := a.statBelow(dir, name, &st)
@@ -131,7 +132,7 @@ func (a *Archive) count(u *Usage, dir, name string) error {
 	return err
 }
 
-// statBelow describes a name in a folder of .snapcopy, or the folder itself, if it is there.
+// statBelow describes a name in a folder of .snapcopy, or the folder itself, if it exists.
 func (a *Archive) statBelow(dir, name string, st *fsat.Stat) (there bool, err error) {
 	fd, err := fsat.OpenPath(a.Meta, dir)
 	if err == nil {

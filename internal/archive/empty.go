@@ -121,7 +121,8 @@ func (a *Archive) Settle() error {
 	return nil
 }
 
-// staying lists what of the trash must not be removed: that of which removing is not decided.
+// staying returns the names in the trash that must not be removed yet, because the removal of their snapshot is not
+// decided.
 func staying(list []string) (stays []string) {
 	for _, name := range list {
 		base := strings.TrimSuffix(strings.TrimSuffix(name, CatalogExt), reportExt)

@@ -45,8 +45,7 @@ type ForgottenFrom struct {
 	Below    index.Totals
 }
 
-// forgetFile is a note that a path is being taken out of snapshots. While it is there, whoever gets the archive's lock goes
-// on with that.
+// forgetFile is the note of an unfinished ForgetPath. While it exists, Recover goes on with forgetting.
 const forgetFile = "forget.json"
 
 // forgottenExt is part of the names of forgotten entries in the trash.

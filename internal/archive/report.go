@@ -107,7 +107,8 @@ type Report struct {
 type Origin struct {
 	ArchiveID string `json:"archive_id"`
 	Snapshot  string `json:"snapshot"`
-	// NoReport says why the report of its run is not known, if so: what that run has left out, and what it could not read.
+	// NoReport is the reason why the report of the copied snapshot's run is unknown, or "": entries left out and
+	// entries that could not be read are then unknown, too.
 	NoReport string `json:"no_report,omitempty"`
 }
 

@@ -102,8 +102,8 @@ type acknowledged struct {
 	Ahead []string `json:"ahead,omitempty"`
 }
 
-// covers reports whether a snapshot was acknowledged. By its name alone, what was published later could be: after a clock
-// that was ahead, snapshots have names between others.
+// covers reports whether a snapshot was acknowledged. Its name alone does not tell: after a clock that was ahead,
+// later snapshots get names before existing ones.
 func (k *acknowledged) covers(s *index.Summary) bool {
 	end := time.Unix(s.End.Sec, int64(s.End.Nsec))
 	return s.Snapshot <= k.Snapshot && !end.After(k.Time) || slices.Contains(k.Ahead, s.Snapshot)
@@ -118,7 +118,7 @@ func (a *Archive) Acknowledged() (acknowledged, error) {
 	return k, nil
 }
 
-// readAcknowledged reads what was acknowledged, or says why the note cannot be used.
+// readAcknowledged reads the note, or returns the error why it cannot be used.
 func (a *Archive) readAcknowledged() (k acknowledged, err error) {
 	err = jsonfile.Read(a.MetaPath(acknowledgedFile), &k)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -221,5 +221,5 @@ type RuleCount struct {
 	Files uint64 `json:"files"`
 }
 
-// gone counts the files that a run covers no more, whatever the cause, but for those that could not be read.
+// gone returns the number of files that a run no longer covers, for any reason but a failure to read them.
 func (c *Coverage) gone() uint64 { return c.Deleted + c.LeftOut }

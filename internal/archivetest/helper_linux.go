@@ -22,7 +22,7 @@ import (
 	"snapcopy/snapshot"
 )
 
-// job is a run in a process of its own.
+// Job is a run in a process of its own.
 type Job struct {
 	Source, Archive string
 	Threads         int
@@ -37,7 +37,7 @@ type Job struct {
 	CrashAt         string   // step of Remove
 }
 
-// result is what a job prints.
+// Result is what a job prints.
 type Result struct {
 	Report  *archive.Report
 	Err     string
@@ -160,7 +160,7 @@ func (j *Job) thin() string {
 	return j.remove(names)
 }
 
-// command prepares a process for a job, as the user nobody if that is wanted.
+// Command prepares a process for a job, as the user nobody if that is wanted.
 func (j Job) Command(t *testing.T, asNobody bool) *exec.Cmd {
 	t.Helper()
 	text, err := json.Marshal(j)

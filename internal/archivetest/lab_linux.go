@@ -19,7 +19,7 @@ import (
 	"snapcopy/snapshot"
 )
 
-// lab is a source and an archive for one test.
+// Lab is a source and an archive for one test.
 type Lab struct {
 	T         *testing.T
 	Src, Arch string
@@ -46,7 +46,7 @@ func (l *Lab) Build(script string) {
 	testtree.Build(l.T, l.Src, script)
 }
 
-// run takes a snapshot, which has to be complete, equal the source and leave no descriptor open.
+// Run takes a snapshot, which has to be complete, equal the source and leave no descriptor open.
 func (l *Lab) Run() *archive.Report {
 	l.T.Helper()
 	before := Descriptors(l.T)
@@ -67,7 +67,7 @@ func (l *Lab) Run() *archive.Report {
 	return rep
 }
 
-// note records a published snapshot, so that intact can tell whether it ever changes.
+// Note records a published snapshot, so that intact can tell whether it ever changes.
 func (l *Lab) Note(rep *archive.Report) {
 	l.T.Helper()
 	l.Taken[rep.Snapshot] = testtree.Take(l.T, l.Path(rep.Snapshot))
@@ -78,7 +78,7 @@ func (l *Lab) Path(name string, elem ...string) string {
 	return filepath.Join(append([]string{l.Arch, name}, elem...)...)
 }
 
-// intact makes sure that each snapshot still is what it was, on the same inodes, and that there are no others.
+// Intact makes sure that each snapshot still is what it was, on the same inodes, and that there are no others.
 func (l *Lab) Intact() {
 	l.T.Helper()
 	names, err := os.ReadDir(l.Arch)
@@ -112,7 +112,7 @@ func (l *Lab) Intact() {
 	}
 }
 
-// verify makes sure that Verify finds nothing.
+// Verify makes sure that Verify finds nothing.
 func (l *Lab) Verify() {
 	l.T.Helper()
 	for _, d := range l.Damage(verify.Options{}) {
@@ -155,7 +155,7 @@ func (l *Lab) Close(a *archive.Archive) {
 	}
 }
 
-// shared makes sure that paths have the same inode in the last two snapshots, or (want false) another.
+// Shared makes sure that paths have the same inode in the last two snapshots, or (want false) another.
 func (l *Lab) Shared(want bool, paths ...string) {
 	l.T.Helper()
 	n := len(l.Order)
@@ -167,7 +167,7 @@ func (l *Lab) Shared(want bool, paths ...string) {
 	}
 }
 
-// allShared makes sure that the last two snapshots share everything but their folders.
+// AllShared makes sure that the last two snapshots share everything but their folders.
 func (l *Lab) AllShared() {
 	l.T.Helper()
 	for p, item := range l.Taken[l.Order[len(l.Order)-1]] {
@@ -195,7 +195,7 @@ func (l *Lab) Counts(rep *archive.Report, want string) {
 	}
 }
 
-// fails runs a snapshot that has to fail with target.
+// Fails runs a snapshot that has to fail with target.
 func (l *Lab) Fails(target error) error {
 	l.T.Helper()
 	before := Descriptors(l.T)
@@ -218,7 +218,7 @@ func Descriptors(t testing.TB) int {
 	return len(list)
 }
 
-// entries reads the catalog of a snapshot.
+// Entries reads the catalog of a snapshot.
 func (l *Lab) Entries(name string) map[string]index.Entry {
 	l.T.Helper()
 	c, err := index.Open(filepath.Join(l.Arch, archive.MetaDir, archive.CatalogsDir, name+archive.CatalogExt))
@@ -262,7 +262,7 @@ func Main(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// nothingLeft makes sure that the archive's own folder holds what belongs to its snapshots and nothing else.
+// NothingLeft makes sure that the archive's own folder holds what belongs to its snapshots and nothing else.
 func (l *Lab) NothingLeft() {
 	l.T.Helper()
 	err := filepath.WalkDir(l.Path(archive.MetaDir), func(path string, e os.DirEntry, err error) error {
@@ -293,7 +293,7 @@ func (l *Lab) NothingLeft() {
 	}
 }
 
-// faultTree and faultEdits make a run that goes through every step there is, some of them several times.
+// FaultTree and faultEdits make a run that goes through every step there is, some of them several times.
 const FaultTree = `
 dir d 0755 mtime=5.5
 dir d/e 0700
@@ -320,7 +320,7 @@ func Patterns(t *testing.T, lines ...string) *exclude.Matcher {
 	return m
 }
 
-// adopt takes on the snapshots that another process has published; the source has not changed meanwhile.
+// Adopt takes on the snapshots that another process has published; the source has not changed meanwhile.
 func (l *Lab) Adopt() (found int) {
 	l.T.Helper()
 	if _, err := os.Stat(l.Path(archive.MetaDir, archive.ArchiveFile)); err != nil {
@@ -345,7 +345,7 @@ func (l *Lab) Adopt() (found int) {
 
 var ErrStopped = errors.New("stopped")
 
-// judged takes a snapshot that is measured against a base line and sets off tripwires.
+// Judged takes a snapshot that is measured against a base line and sets off tripwires.
 func (l *Lab) Judged(base string, want ...archive.Tripwire) *archive.Report {
 	l.T.Helper()
 	rep, err := snapshot.Run(l.T.Context(), l.Src, l.Arch, l.Opt)
@@ -366,13 +366,13 @@ func (l *Lab) Judged(base string, want ...archive.Tripwire) *archive.Report {
 	return rep
 }
 
-// nightly makes each run of l take place a day after the one before.
+// Nightly makes each run of l take place a day after the one before.
 func (l *Lab) Nightly() {
 	at := time.Date(2026, 11, 1, 2, 0, 0, 0, time.UTC)
 	l.Opt.Now = func() time.Time { return at.AddDate(0, 0, len(l.Order)) }
 }
 
-// latestIs makes sure that "latest" points at the newest snapshot.
+// LatestIs makes sure that "latest" points at the newest snapshot.
 func (l *Lab) LatestIs(name string) {
 	l.T.Helper()
 	if target, err := os.Readlink(l.Path(archive.LatestLink)); err != nil || target != name {

@@ -1,6 +1,6 @@
-// Package jsonfile keeps small notes of the program's own: a file with one JSON object, which is replaced durably and in one step,
-// so that a reader finds the old note or the new one, and never half of it. Numbers and times are as encoding/json has them;
-// names that are not UTF-8 need a field of bytes.
+// Package jsonfile reads and writes small notes of the program: files with one JSON object. A note is replaced durably
+// and in one step, so that a reader finds the old note or the new one, and never half of it. Numbers and times have
+// the form of encoding/json; names that are not UTF-8 need a field of bytes.
 package jsonfile
 
 import (
@@ -19,8 +19,8 @@ func Write(path string, v any) error {
 	return atomicfile.Write(path, append(text, '\n'), 0o600)
 }
 
-// Read fills v from the file at path. It follows no link and waits for no pipe; an error of the file system is told apart from
-// a note that is not what was written by errors.As with a [fs.PathError] or by [plainfile.ErrKind].
+// Read fills v from the file at path. It follows no link and waits for no pipe. errors.As with a [fs.PathError], or
+// errors.Is with [plainfile.ErrKind], tells an error of the file system from a note with damaged content.
 func Read(path string, v any) error {
 	text, err := plainfile.Read(path)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// contentFile is a regular file of this machine: what all kinds of File do alike where contents are here.
+// contentFile is a regular file of this machine: the part that all kinds of File with local contents share.
 type contentFile struct {
 	fd   int
 	self fsat.Stat // as last described
@@ -17,8 +17,8 @@ func (f *contentFile) Close() error { return fsat.Close(f.fd) }
 
 func (f *contentFile) HasHoles(size int64) bool { return fsat.HasHoles(f.fd, size) }
 
-// Read asks for the end of the file only if the first call brings another size than expected: a Stat that follows would
-// show that the file has grown.
+// Read probes for the end of the file only if the first read returns another size than expected: the Stat that follows
+// would show a longer file.
 func (f *contentFile) Read(buf []byte, size int64) (int, error) {
 	n, err := fsat.ReadSome(f.fd, buf, 0)
 	if err != nil || int64(n) == size {

@@ -12,17 +12,17 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// Snapshot is a snapshot of an archive. Everything but contents comes from its catalog, whatever the file system of that
-// archive could hold; so does the hash of each content, and a content that the target has need not be read. Contents come
-// from the stored files. Whether they still are what the catalog says is for the reader to find out: see Stat.Known.
+// Snapshot is a snapshot of an archive. Everything but contents comes from its catalog, whatever the file system of
+// that archive could store; so does the hash of each content, and a content that the target has need not be read.
+// Contents come from the stored files. The reader has to compare them with the catalog: see Stat.Known.
 type Snapshot struct {
 	catalog *index.Catalog
 	root    int
 	devices []uint64
 }
 
-// OpenSnapshot opens the snapshot of that name in the archive whose folder is open as archive, and takes over its catalog.
-// The caller holds the snapshot until the source is closed.
+// OpenSnapshot opens the snapshot of that name in the archive whose folder is open as archive, and takes over its
+// catalog. The caller holds the snapshot until the source is closed.
 func OpenSnapshot(archive int, name string, catalog *index.Catalog) (*Snapshot, error) {
 	root, err := fsat.OpenDir(archive, name)
 	if err != nil {
@@ -31,10 +31,10 @@ func OpenSnapshot(archive int, name string, catalog *index.Catalog) (*Snapshot, 
 	return &Snapshot{catalog, root, catalog.Devices()}, nil
 }
 
-// errNoEntry says what a file system says of a name that it does not have.
+// errNoEntry is the error for a missing name, as of a file system.
 var errNoEntry error = syscall.ENOENT
 
-// Summary is what the run that took the snapshot wrote about it.
+// Summary returns the summary that the run of the snapshot wrote.
 func (s *Snapshot) Summary() index.Summary { return s.catalog.Summary() }
 
 // Close closes the source.
@@ -57,13 +57,13 @@ func (s *Snapshot) Find(dir, name string, st *Stat) error {
 	return err
 }
 
-// Failures gives nothing: what the run that took the snapshot could not read is in its report.
+// Failures returns nothing: the report of the snapshot's run has its failures.
 func (s *Snapshot) Failures() []error { return nil }
 
-// carried are the flags that say something of the source and not of the archive.
+// carried are the flags that concern the source and not the archive.
 const carried = index.Racy | index.Torn | index.Unread | index.LinksNotHeld
 
-// describe fills in st from an entry, which it keeps.
+// describe sets st to the description of an entry, and keeps the entry.
 func (s *Snapshot) describe(e *index.Entry, st *Stat) error {
 	if int(e.Dev) >= len(s.devices) {
 		return fmt.Errorf("the catalog knows no file system %d: %w", e.Dev, index.ErrDamaged)
@@ -83,7 +83,7 @@ func (s *Snapshot) describe(e *index.Entry, st *Stat) error {
 	return nil
 }
 
-// metadata reads what the catalog has of an entry beyond a Stat.
+// metadata reads the metadata of an entry beyond its Stat from the catalog.
 func (s *Snapshot) metadata(e *index.Entry) (m Metadata) {
 	m.Xattrs, m.Err = s.catalog.Xattrs(e.Xattrs)
 	m.Attrs, m.Target = uint32(e.Attrs), e.Target

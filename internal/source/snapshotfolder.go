@@ -15,8 +15,8 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// snapshotFolder is a folder of a Snapshot. It reads its record when it is first asked for names, and opens the archive's
-// folder when it is first asked for a content.
+// snapshotFolder is a folder of a Snapshot. It reads its record when first asked for names, and opens the archive's
+// folder when first asked for a content.
 type snapshotFolder struct {
 	of     *Snapshot
 	parent *snapshotFolder // nil: the top
@@ -30,7 +30,7 @@ type snapshotFolder struct {
 
 func (f *snapshotFolder) Stat(st *Stat) error { return f.of.describe(&f.entry, st) }
 
-// List gives the names in the catalog.
+// List returns the names in the catalog.
 func (f *snapshotFolder) List([]byte) ([]fsat.DirEntry, error) {
 	r, err := f.read()
 	if err != nil {
@@ -45,7 +45,7 @@ func (f *snapshotFolder) List([]byte) ([]fsat.DirEntry, error) {
 	return f.list, nil
 }
 
-// read gives the folder's record.
+// read returns the folder's record.
 func (f *snapshotFolder) read() (*index.Record, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -59,7 +59,7 @@ func (f *snapshotFolder) read() (*index.Record, error) {
 	return f.record, nil
 }
 
-// Look describes entries. The names are mostly neighbours, so one pass over a part of the record finds them.
+// Look describes entries. The names are mostly neighbours, so that a single pass over a part of the record finds them.
 func (f *snapshotFolder) Look(names []fsat.DirEntry, list []Stat) {
 	r, err := f.read()
 	if err != nil {
@@ -95,7 +95,7 @@ func (f *snapshotFolder) Look(names []fsat.DirEntry, list []Stat) {
 	}
 }
 
-// Open opens a folder below.
+// Open opens a folder directly below.
 func (f *snapshotFolder) Open(name string) (Folder, error) {
 	e, err := f.find(name)
 	if err != nil {
@@ -116,7 +116,7 @@ func (f *snapshotFolder) find(name string) (index.Entry, error) {
 	return e, nil
 }
 
-// Metadata is that of the catalog.
+// Metadata returns the metadata in the catalog.
 func (f *snapshotFolder) Metadata(name string, st *Stat) (m Metadata) {
 	if name == "" {
 		return f.of.metadata(&f.entry)
@@ -128,10 +128,10 @@ func (f *snapshotFolder) Metadata(name string, st *Stat) (m Metadata) {
 	return f.of.metadata(&e)
 }
 
-// LeaveOut leaves nothing out: the run that took the snapshot has done that.
+// LeaveOut leaves nothing out: the filters of the snapshot's run have been applied already.
 func (f *snapshotFolder) LeaveOut(string, *Stat) (Reason, error) { return Reason{}, nil }
 
-// Close gives back the record and the archive's folder.
+// Close releases the record and the archive's folder.
 func (f *snapshotFolder) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -140,7 +140,7 @@ func (f *snapshotFolder) Close() error {
 	return err
 }
 
-// Reopen does nothing: what the folder needs it opens when it needs it.
+// Reopen does nothing: the folder opens again by itself when needed.
 func (f *snapshotFolder) Reopen(string, Folder) error { return nil }
 
 func (f *snapshotFolder) path() string {
@@ -150,8 +150,8 @@ func (f *snapshotFolder) path() string {
 	return path.Join(f.parent.path(), f.entry.Name)
 }
 
-// OpenFile describes a file, and opens its stored file. If that cannot be opened, those methods say so that need the
-// content: the target may have it.
+// OpenFile describes a file, and opens its stored file. If that fails, only the methods that need the content return
+// the error: the target may have the content.
 func (f *snapshotFolder) OpenFile(name string, st *Stat) (File, error) {
 	e, err := f.find(name)
 	if err != nil {
@@ -185,7 +185,7 @@ func (f *snapshotFolder) openStored(file *contentFile, name string) error {
 	}
 	err = errors.Join(err, file.Close())
 	file.fd = fsat.NoDir
-	// Not wrapped: it would be taken for one that says what became of the entry.
+	// Not wrapped: a wrapped error would be taken for a statement about the entry.
 	return fmt.Errorf("open its stored file: %v", err)
 }
 

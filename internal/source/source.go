@@ -1,4 +1,4 @@
-// Package source is where a run reads from. A [Source] comes in several kinds: [Local] is a live folder of this
+// Package source is the place a run reads from. A [Source] comes in several kinds: [Local] is a live folder of this
 // machine, [Snapshot] a snapshot of another archive.
 //
 // A run works on the machine of the archive, and asks its source about one folder at a time: the names in it, the stat
@@ -96,13 +96,13 @@ type File interface {
 // Stat describes one entry.
 type Stat struct {
 	fsat.Stat
-	// Flags are those of the entry that say something of the source: index.Racy from a live folder, from a snapshot what
-	// its run found out.
+	// Flags are the flags of the entry that concern the source: index.Racy from a live folder, and from a snapshot
+	// those that its run has set.
 	Flags index.Flags
-	// Known is the entry as a catalog has it, with the hash of its content; nil: nobody has read it yet. A content that is
-	// read has to have that hash, or the stored file has suffered.
+	// Known is the entry in a catalog, with the hash of its content; nil: the content was never read. If a read
+	// content has another hash, the stored file is damaged.
 	Known *index.Entry
-	// Part tells the stored files of a link group apart that is spread over several; 0: it is not.
+	// Part distinguishes the stored files of a link group that is spread over several; 0: it is not.
 	Part uint64
 	Err  error // of Folder.Look: why the entry cannot be looked at
 }

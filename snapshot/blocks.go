@@ -14,8 +14,8 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// allocations remembers the new files of which the file system has not yet decided how many blocks they take: it does so
-// when it writes them to the disk, and until then says what it expects. They are kept in a file without a name, so that
+// allocations records the new files whose number of blocks is not final yet: the file system decides on it when it
+// writes them to the disk, and reports an estimate until then. The records are kept in a file without a name, so that
 // memory does not grow with them.
 type allocations struct {
 	mu   sync.Mutex
@@ -24,8 +24,8 @@ type allocations struct {
 	buf  []byte
 }
 
-// settledBlocks is how many blocks of 512 bytes a file may have without a list of its own of where they are, and so
-// exactly as many as its content needs.
+// settledBlocks is the number of blocks of 512 bytes up to which a file needs no list of extents of its own, so that
+// it has exactly as many blocks as its content needs.
 const settledBlocks = 32
 
 func (a *allocations) start(dir string) error {
@@ -44,7 +44,7 @@ func (a *allocations) close() error {
 	return a.file.Close()
 }
 
-// add remembers those of a directory: its path, their number, and of each the name and the inode.
+// add records the files of a folder: its path, their number, and the name and inode of each.
 func (a *allocations) add(d *dir) error {
 	count := 0
 	for i := range d.entries {
@@ -78,7 +78,8 @@ func (d *dir) unsettled(i int) bool {
 	return d.fresh[i] && e.Type == index.File && e.Blocks > settledBlocks
 }
 
-// settleBlocks looks again at the new files, which are on the disk now, and corrects what the catalog says of them.
+// settleBlocks looks again at the new files, which are on the disk now, and corrects their numbers of blocks in the
+// catalog.
 func (r *run) settleBlocks() error {
 	a := &r.allocations
 	if err := a.out.Flush(); err != nil {
@@ -101,7 +102,7 @@ func (r *run) settleBlocks() error {
 	return errors.Join(err, fsat.Close(tree))
 }
 
-// settleDir looks at the files of one directory. It returns io.EOF when there is no more.
+// settleDir looks at the files of one folder. It returns io.EOF after the last folder.
 func (r *run) settleDir(tree int, in *bufio.Reader) (err error) {
 	if _, err := in.Peek(1); err != nil {
 		return err
@@ -120,7 +121,7 @@ func (r *run) settleDir(tree int, in *bufio.Reader) (err error) {
 		return err
 	}
 	dir, err := fsat.OpenPath(tree, path)
-	closed := errors.Is(err, fs.ErrPermission) // by its own mode: what was expected has to do
+	closed := errors.Is(err, fs.ErrPermission) // the folder's own mode denies access: the estimate has to do
 	if err != nil && !closed {
 		return fmt.Errorf("open %s: %w", path, err)
 	}

@@ -8,8 +8,8 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// cleanUp removes what an earlier run that was cut short has left, finishes what it had published, and looks again at
-// what the file system can do.
+// cleanUp removes the leftovers of interrupted runs, completes snapshots that they have published, and probes the file
+// system again.
 func (r *run) cleanUp() error {
 	recovered, err := r.archive.Recover(r.ctx)
 	if err != nil {
@@ -37,7 +37,7 @@ func (r *run) cleanUp() error {
 	return nil
 }
 
-// makeRoom empties the trash before a run where little space is left. Otherwise that comes after it, so that a large
+// makeRoom empties the trash before the run if little space is left. Otherwise that follows the run, so that a large
 // trash keeps no run waiting.
 func (r *run) makeRoom() error {
 	space, err := r.archive.FileSystem()
@@ -51,8 +51,8 @@ func (r *run) makeRoom() error {
 	return r.archive.EmptyTrash(r.ctx, archive.EmptyOptions{Threads: r.opt.Threads})
 }
 
-// emptyTrash gives back what removed snapshots took, after the run and without its lock. A run that was cancelled
-// leaves it to the next one; one that failed may have done so for lack of that space.
+// emptyTrash frees the space of removed snapshots, after the run and without its lock. A cancelled run leaves that to
+// the next one; a failed run may have failed for lack of this space.
 func (r *run) emptyTrash(err error) {
 	if !r.published && !fsat.IsNoSpace(err) || r.ctx.Err() != nil || archive.IsCrash(err) {
 		return

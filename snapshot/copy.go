@@ -14,7 +14,7 @@ import (
 	"snapcopy/internal/source"
 )
 
-// ErrCopied is returned for a snapshot of which the archive has a copy.
+// ErrCopied reports a snapshot of which the archive has a copy already.
 var ErrCopied = errors.New("the archive has a copy of this snapshot")
 
 // origin is the snapshot that a run copies.
@@ -27,11 +27,12 @@ type origin struct {
 	isOlder  bool            // the archive that is written has a newer snapshot
 }
 
-// Copy puts a copy of a snapshot of the archive from into the archive at path. The copy has the time and the name of the
-// snapshot (if another snapshot has that name, the next free one), its source and host, and all that its catalog says,
-// whatever either file system can hold. What the target has is linked: a file that did not change between two snapshots of
-// which both are copied, in their order, is one stored file in the target, too. Contents are found by the hashes in the
-// catalog, and read only if the target lacks them; a stored file whose content is not the recorded one is listed as failed.
+// Copy copies a snapshot of the archive from into the archive at path, the target. The copy has the time and the name
+// of the snapshot (if another snapshot has that name, the next free one), its source and host, and everything else in
+// its catalog, whatever either file system can store. Contents that the target has are linked: a file that did not
+// change between two snapshots that are copied one after the other is one stored file in the target, too. Contents are
+// found by the hashes in the catalog, and read only if the target lacks them; a stored file whose content differs from
+// the recorded one is listed as failed.
 //
 // Everything else is as with Run. It returns ErrCopied if the target has a copy of that snapshot. The options for what to
 // leave out, IgnoreInode, IgnoreCtime and those about the clock mean nothing here. How the snapshot compares with its base
@@ -44,7 +45,7 @@ func Copy(ctx context.Context, from *archive.Archive, s archive.Snapshot, path s
 	return r.take(path, r.openOrigin)
 }
 
-// openOrigin opens the snapshot as the run's source, and makes the report that of a copy.
+// openOrigin opens the snapshot as the run's source, and starts the report of a copy.
 func (r *run) openOrigin() (err error) {
 	o := r.origin
 	if o.hold, err = o.snapshot.Hold(); err != nil {
@@ -79,7 +80,7 @@ func (r *run) openOrigin() (err error) {
 
 func timeFrom(t index.Time) time.Time { return time.Unix(t.Sec, int64(t.Nsec)).UTC() }
 
-// countOrigin adds what the original run could not read, or left out: the copy lacks it, too.
+// countOrigin adds the entries that the original run left out or could not read: the copy lacks them, too.
 func (r *run) countOrigin() {
 	if r.origin == nil {
 		return
@@ -112,7 +113,7 @@ func (o *origin) close() error {
 	return o.hold.Release()
 }
 
-// nameCopy gives the copy the name of its snapshot, or the next that nothing in the archive has.
+// nameCopy gives the copy the name of its snapshot, or the next free name.
 func (r *run) nameCopy(snapshots []archive.Snapshot) error {
 	o := r.origin
 	o.isOlder = len(snapshots) > 0 && snapshots[len(snapshots)-1].Name > o.snapshot.Name
@@ -151,7 +152,7 @@ func (o *origin) isCopy(s archive.Snapshot) error {
 	return nil
 }
 
-// newestFirst puts snapshots that are not newer before the others, those nearest in time first.
+// newestFirst puts snapshots that are not newer than the origin before the others, in order of the distance in time.
 func (o *origin) newestFirst(snapshots []archive.Snapshot) []archive.Snapshot {
 	n := 0
 	for n < len(snapshots) && !snapshots[n].Time.After(o.snapshot.Time) {

@@ -12,14 +12,14 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// maxRules is how many rules a Coverage names.
+// maxRules is the number of rules that a Coverage lists.
 const maxRules = 20
 
-// unreadable is the cause of what is missing because it could not be read; the other causes are rules, and "" for what
+// unreadable is the cause for an entry that could not be read. All other causes are rules, except "" for an entry that
 // the source does not have.
 const unreadable = "\x00unreadable"
 
-// coverage measures a run against its base line, directory by directory, when all of a directory is settled.
+// coverage measures a run against its base line, folder by folder, when all entries of a folder are decided.
 type coverage struct {
 	base *index.Catalog // nil: there is none
 	same bool           // the base line is the previous snapshot
@@ -38,7 +38,7 @@ type missing struct {
 	cause  string
 }
 
-// below gives the base line's entry for the directory at item i of d. It is called before that item is settled.
+// below returns the base line's entry for the folder at item i of d. It is called before that item is decided.
 func (c *coverage) below(d *dir, i int) index.Entry {
 	switch {
 	case d.base.Type != index.Dir:
@@ -50,7 +50,7 @@ func (c *coverage) below(d *dir, i int) index.Entry {
 	return index.Entry{}
 }
 
-// open finds the directories that the base line has in d, where they are not those of the previous snapshot.
+// open finds the base line's folders in d, if the base line is not the previous snapshot.
 func (c *coverage) open(d *dir) error {
 	if d.base.Type != index.Dir || c.same {
 		return nil
@@ -68,14 +68,14 @@ func (c *coverage) open(d *dir) error {
 	return nil
 }
 
-// lacks notes why item i of d will not be in the snapshot. It is called before that item is settled.
+// lacks records why item i of d will not be in the snapshot. It is called before that item is decided.
 func (c *coverage) lacks(d *dir, i int, cause string) {
 	if !c.same || d.entries[i].Type != 0 {
 		c.because(d, d.names[i].Name, cause)
 	}
 }
 
-// because notes why a name of d is not in the snapshot.
+// because records why a name of d is not in the snapshot.
 func (c *coverage) because(d *dir, name, cause string) {
 	if d.base.Type != index.Dir {
 		return
@@ -88,7 +88,7 @@ func (c *coverage) because(d *dir, name, cause string) {
 	d.causes[name] = cause
 }
 
-// why is the cause for which d lacks a name.
+// why returns the cause for which d lacks a name.
 func (d *dir) why(name string) string {
 	cause, known := d.causes[name]
 	switch {
@@ -102,7 +102,7 @@ func (d *dir) why(name string) string {
 	return ""
 }
 
-// measure compares d, all of which is settled, with the base line.
+// measure compares d, with all of its entries decided, with the base line.
 func (c *coverage) measure(d *dir) error {
 	if d.base.Type != index.Dir || d.self.Hash == d.base.Hash { // without a catalog, as in a dry run, there is no hash
 		return nil
@@ -131,12 +131,12 @@ func (c *coverage) measure(d *dir) error {
 	return nil
 }
 
-// sameFile reports whether two entries that are no directories describe the same content and metadata.
+// sameFile reports whether two entries other than folders describe the same content and metadata.
 func sameFile(a, b *index.Entry) bool {
 	return tree.Diff(a, b)&(tree.Type|tree.Body|tree.Metadata&^tree.Nlink) == 0
 }
 
-// cover sums up what was measured. It returns nil where there is nothing to compare with.
+// cover sums up the measurements. It returns nil if the run has no base line.
 func (r *run) cover() *archive.Coverage {
 	c := &r.coverage
 	if c.base == nil {
@@ -170,7 +170,7 @@ func (r *run) cover() *archive.Coverage {
 	return sum
 }
 
-// baselineUnusable notes the first reason for which something of the base line's catalog cannot be used.
+// baselineUnusable records the first error of the base line's catalog.
 func (r *run) baselineUnusable(err error) {
 	r.tally.mu.Lock()
 	defer r.tally.mu.Unlock()
@@ -179,7 +179,7 @@ func (r *run) baselineUnusable(err error) {
 	}
 }
 
-// printableRule quotes a rule that JSON cannot hold as it is.
+// printableRule quotes a rule that JSON cannot express.
 func printableRule(rule string) string {
 	if archive.BytesIfNeeded(rule) == nil {
 		return rule
@@ -187,8 +187,8 @@ func printableRule(rule string) string {
 	return strconv.Quote(rule)
 }
 
-// countMissing counts the files of a missing entry that were not found under another path. valid tells that the base
-// line's numbers of stored inodes mean what this run means by them.
+// countMissing counts the files of a missing entry that were not found under another path. valid says that the base
+// line's inode numbers are of the archive's present file system.
 func (r *run) countMissing(m *missing, valid bool) (n uint64) {
 	if m.kind != index.Dir {
 		switch {

@@ -16,12 +16,12 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// dir is one directory of the source under way, with its counterparts in the previous snapshot and in the new one.
+// dir is a folder of the source under way, with its counterparts in the previous snapshot and in the new one.
 type dir struct {
 	parent *dir
 	slot   int // its position in the parent's entries
 	id     index.DirID
-	self   index.Entry // what is known of the directory itself
+	self   index.Entry // entry of the folder itself, as far as it is known
 	was    index.Entry // its entry in the previous snapshot; Type 0: none
 	base   index.Entry // its entry in the base line; Type 0: none
 	source source.Stat
@@ -29,16 +29,16 @@ type dir struct {
 	dev    uint32 // number of its file system in the catalog
 
 	names []fsat.DirEntry
-	// entries goes with names: first the previous snapshot's entry (Type 0: none), then, once it was looked at, the
-	// new one (Type 0: not in the snapshot).
+	// entries has one entry for each of names: first that of the previous snapshot (Type 0: none), then, after a look
+	// at the source, the new one (Type 0: not in the snapshot).
 	entries []index.Entry
-	fresh   []bool // goes with entries: stored in this run, so that the index has to learn of it
+	fresh   []bool // one for each of entries: stored in this run and to be added to the index
 
 	vanished     []vanished // names that seem to be gone
 	vanishedLock sync.Mutex
 
-	// What is known of the base line, and why the snapshot lacks what that has.
-	baseDirs map[string]index.Entry // the directories in it, if it is not the previous snapshot
+	// The comparison with the base line.
+	baseDirs map[string]index.Entry // folders of the base line, if that is not the previous snapshot
 	causes   map[string]string      // by name
 	leftOut  string                 // the rule for all names
 
@@ -50,8 +50,8 @@ type dir struct {
 
 func (d *dir) name() string { return d.self.Name }
 
-// path is the directory's path below the source; child adds one element. Paths are only made for people, patterns and
-// rare events: they are long.
+// path returns the folder's path below the source; child adds one element. Paths are long, so they are only made for
+// people, patterns and rare events.
 func (d *dir) path() string {
 	if d.parent == nil {
 		return ""
@@ -70,7 +70,7 @@ func (d *dir) path() string {
 	return b.String()
 }
 
-// pathLength is the length of the path, or something larger than most.
+// pathLength returns the length of the path, or a number above most if it is longer.
 func (d *dir) pathLength(most int) (n int) {
 	for at := d; at.parent != nil && n <= most; at = at.parent {
 		n += len(at.self.Name) + 1
@@ -93,8 +93,8 @@ func join(dir, name string) string {
 
 func (d *dir) child(name string) string { return join(d.path(), name) }
 
-// handles are the open directories of a dir. While the walk is far from a directory they are closed, so that a deep
-// tree does not use up the descriptors; whoever uses them acquires them.
+// handles are the open handles of a dir. While the walk is far from a folder they are closed, so that a deep tree does
+// not use up the descriptors; a user of the handles acquires them first.
 type handles struct {
 	dirhandles.Dir[*dir]
 	src       source.Folder // nil: it could never be opened
@@ -113,8 +113,8 @@ func (d *dir) closeHandles() error {
 	return err
 }
 
-// openByPath opens the directory by the names from the top. That takes long where it is deep, but leaves no other
-// handle open.
+// openByPath opens the folder by the names from the top. That takes long for a deep folder, but leaves no other handle
+// open.
 func (r *run) openByPath(d *dir) error {
 	path := d.path()
 	h := &d.handles
@@ -131,7 +131,7 @@ func (r *run) openByPath(d *dir) error {
 	return nil
 }
 
-// reopenPrevious opens the directory in the previous snapshot. Where that fails, the files are stored afresh.
+// reopenPrevious opens the folder in the previous snapshot. If that fails, its files are stored afresh.
 func (r *run) reopenPrevious(d *dir) int {
 	if d.was.Type != index.Dir {
 		return fsat.NoDir
@@ -143,14 +143,14 @@ func (r *run) reopenPrevious(d *dir) int {
 	return fd
 }
 
-// openFrom opens the directory from one directly below it.
+// openFrom opens the folder from a folder directly below it.
 func (r *run) openFrom(d, child *dir) (done bool, err error) {
 	h, below := &d.handles, &child.handles
 	if below.src == nil || below.lost != nil || h.src.Reopen("", below.src) != nil {
-		return false, nil // the directory below was moved elsewhere: the names will do
+		return false, nil // the folder below was moved elsewhere: openByPath will do
 	}
 	h.lost = nil
-	if below.prev < 0 { // the directory below is new, this one need not be
+	if below.prev < 0 { // the folder below is new, but this one need not be
 		h.prev = r.reopenPrevious(d)
 	} else if h.prev, err = fsat.OpenParent(below.prev); err != nil {
 		h.prev = fsat.NoDir
@@ -164,7 +164,7 @@ func (r *run) openFrom(d, child *dir) (done bool, err error) {
 	return true, nil
 }
 
-// openTop starts the walk: the source's own folder, already open, and its counterparts.
+// openTop begins the walk: it takes the source's own folder, already open, and opens its counterparts.
 func (r *run) openTop(dst int) error {
 	d := &dir{self: index.Entry{Type: index.Dir}}
 	h := &d.handles
@@ -205,7 +205,7 @@ func (r *run) openTop(dst int) error {
 	return nil
 }
 
-// enter opens a directory that items has found, on both sides, and lists it.
+// enter opens a folder that items has found, on both sides, and lists it.
 func (r *run) enter(id int, parent *dir, item int) (d *dir, items int, ok bool, err error) {
 	w := &r.workers[id]
 	if err := parent.handles.Acquire(); err != nil {
@@ -229,8 +229,8 @@ func (r *run) enter(id int, parent *dir, item int) (d *dir, items int, ok bool, 
 	return d, len(d.names), true, d.handles.Enter(&parent.handles.Dir, d)
 }
 
-// openDir opens one directory in the source, makes it in the mirror, and reads it. It returns false, with the slot of
-// the parent settled, if the directory is not to be entered.
+// openDir opens a folder in the source, makes it in the mirror, and reads it. It returns false, after deciding about
+// the parent's entry, if the folder is not to be entered.
 func (r *run) openDir(w *worker, d *dir) (bool, error) {
 	p, slot := d.parent, &d.parent.entries[d.slot]
 	if err := p.handles.lost; err != nil {
@@ -284,7 +284,7 @@ func (r *run) openDir(w *worker, d *dir) (bool, error) {
 	return true, nil
 }
 
-// leaveOut describes a directory, and says why it is not to be entered, or "".
+// leaveOut describes a folder, and returns the rule that leaves it out, or "".
 func (r *run) leaveOut(d *dir) (rule string, err error) {
 	if err := d.handles.src.Stat(&d.source); err != nil {
 		return "", fmt.Errorf("stat: %w", err)
@@ -298,7 +298,7 @@ func (r *run) leaveOut(d *dir) (rule string, err error) {
 	return reason.Rule, err
 }
 
-// makeDir makes the directory in the mirror, open to us alone while it is filled.
+// makeDir makes the folder in the mirror, with access for us alone while it is filled.
 func (r *run) makeDir(d *dir) error {
 	if r.opt.DryRun {
 		return nil
@@ -321,8 +321,8 @@ func (r *run) makeDir(d *dir) error {
 	return nil
 }
 
-// readDir describes the open directory, which was just looked at (d.source), lists it, and pairs the names with those of
-// the previous snapshot.
+// readDir describes the open folder (d.source has its stat data), lists it, and pairs the names with those of the
+// previous snapshot.
 func (r *run) readDir(w *worker, d *dir) error {
 	d.dev = r.devices.number(&d.source)
 	describe(&d.self, &d.source, d.dev)
@@ -332,7 +332,7 @@ func (r *run) readDir(w *worker, d *dir) error {
 		d.self.Flags |= index.Racy // the next run tries again
 		r.fail(w, d.path(), err)
 	}
-	if r.opt.OneFileSystem && d.source.Dev != r.top.source.Dev { // an empty place for the other one to be mounted on
+	if r.opt.OneFileSystem && d.source.Dev != r.top.source.Dev { // stays empty: a mountpoint for the other file system
 		w.counts.Excluded++
 		r.tell(Item{Path: d.path(), Action: Excluded, Type: index.Dir, Rule: filter.RuleOneFileSystem})
 		d.leftOut = filter.RuleOneFileSystem
@@ -346,13 +346,13 @@ func (r *run) readDir(w *worker, d *dir) error {
 	d.entries, d.fresh = make([]index.Entry, len(d.names)), make([]bool, len(d.names))
 	if err != nil {
 		err = &fs.PathError{Op: "list", Path: cmp.Or(d.path(), r.report.Source), Err: err}
-		d.self.Flags |= index.Unread // what it does not show is not gone
+		d.self.Flags |= index.Unread // entries missing from the listing do not count as gone
 	}
 	return errors.Join(err, r.pairWithPrevious(d))
 }
 
-// dirMetadata fills in the directory's file attributes and extended attributes, from the previous snapshot if they
-// cannot have changed.
+// dirMetadata sets the folder's file attributes and extended attributes, from the previous snapshot if they cannot
+// have changed.
 func (r *run) dirMetadata(d *dir) error {
 	known := d.source.Known
 	if d.was.Type == index.Dir && tree.Unchanged(&d.was, &d.source.Stat, r.ignored) && !r.opt.IgnoreCtime &&
@@ -373,14 +373,14 @@ func (r *run) dirMetadata(d *dir) error {
 	return errors.Join(m.Err, r.addXattrs(&d.self, d.xattrs))
 }
 
-// pairWithPrevious puts the previous snapshot's entries into d.entries, by name, and notes those that are gone.
+// pairWithPrevious puts the previous snapshot's entries into d.entries, by name, and records those that are gone.
 func (r *run) pairWithPrevious(d *dir) error {
 	if d.was.Type != index.Dir {
 		return nil
 	}
 	rec, err := r.previous.ReadDir(d.was.Child)
 	if err != nil {
-		r.previousUnusable(err) // as if the directory were new: everything in it is read again
+		r.previousUnusable(err) // as if the folder were new: everything in it is read again
 		d.was = index.Entry{}
 		return nil
 	}
@@ -399,7 +399,7 @@ func (r *run) pairWithPrevious(d *dir) error {
 	return nil
 }
 
-// unreadableDir stores a directory that may not be listed as an empty one, and says so.
+// unreadableDir stores a folder that may not be listed as an empty one, and reports it as failed.
 func (r *run) unreadableDir(w *worker, d *dir, cause error) (bool, error) {
 	p := d.parent
 	cause = &fs.PathError{Op: "open", Path: p.child(d.name()), Err: cause}
@@ -417,7 +417,7 @@ func (r *run) unreadableDir(w *worker, d *dir, cause error) (bool, error) {
 	return true, nil
 }
 
-// leave ends a directory: its record goes to the catalog, its metadata to the mirror, and its entry to the parent.
+// leave ends a folder: it writes its record to the catalog, its metadata to the mirror, and its entry to the parent.
 func (r *run) leave(id int, d *dir) (err error) {
 	w := &r.workers[id]
 	if err := d.handles.Acquire(); err != nil {

@@ -14,7 +14,7 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// items deals with some of the names of a directory. Directories among them are returned, to be entered later.
+// items handles some of the names of a folder. It returns the folders among them, to be entered later.
 func (r *run) items(id int, d *dir, from, to int) (descend []int, err error) {
 	w := &r.workers[id]
 	if err := d.handles.Acquire(); err != nil {
@@ -40,8 +40,7 @@ func (r *run) items(id int, d *dir, from, to int) (descend []int, err error) {
 	return descend, nil
 }
 
-// oneItem deals with one name, which the source describes as st unless it is listed as a directory. isDir says that it is
-// a directory to enter.
+// oneItem handles one name. st is its description, unless it is listed as a folder. isDir reports a folder to enter.
 func (r *run) oneItem(w *worker, d *dir, i int, path string, st *source.Stat) (isDir bool, err error) {
 	name, kind := d.names[i].Name, d.names[i].Type
 	if kind != fsat.Directory {
@@ -49,7 +48,7 @@ func (r *run) oneItem(w *worker, d *dir, i int, path string, st *source.Stat) (i
 			return false, r.notStored(w, d, i, lostWith(err))
 		}
 		if err := lookedAt(st.Err); err != nil {
-			if rule := r.filter.Name(join(path, name), false); rule != "" { // what it is does not matter
+			if rule := r.filter.Name(join(path, name), false); rule != "" { // decides without a look
 				return false, r.excluded(w, d, i, kind, rule)
 			}
 			if errors.Is(err, source.ErrElsewhere) {
@@ -83,7 +82,8 @@ func (r *run) oneItem(w *worker, d *dir, i int, path string, st *source.Stat) (i
 	return false, err
 }
 
-// leaveOutFile says why an entry that is no directory is to be left out for what it is, or "".
+// leaveOutFile returns the rule that leaves out an entry other than a folder because of its size, content or
+// attributes, or "".
 func (r *run) leaveOutFile(d *dir, name string, st *source.Stat) (rule string, err error) {
 	reason, err := d.handles.src.LeaveOut(name, st)
 	switch {
@@ -102,14 +102,14 @@ func (r *run) leaveOutFile(d *dir, name string, st *source.Stat) (rule string, e
 	return reason.Rule, nil
 }
 
-// maxUnfinished is how many unfinished restores a report names.
+// maxUnfinished is the number of unfinished restores that a report lists.
 const maxUnfinished = 100
 
-// keep puts an entry that is not a directory into the snapshot: a link if it is unchanged, stored anew otherwise.
+// keep puts an entry other than a folder into the snapshot: a link if it is unchanged, stored anew otherwise.
 func (r *run) keep(w *worker, d *dir, i int, st *source.Stat) error {
 	was := &d.entries[i]
 	w.notLinked = 0
-	if was.Type == index.Dir { // what was below it is gone
+	if was.Type == index.Dir { // the entries below the former folder are gone
 		r.gone.add(d, was, r.opt.Item != nil)
 		*was = index.Entry{}
 	}
@@ -145,24 +145,24 @@ func (r *run) keptAsWas(w *worker, d *dir, i int, st *source.Stat) error {
 	return nil
 }
 
-// ofStored are the flags that go with a stored file. Whether links are held is a matter of each snapshot.
+// ofStored are the flags that belong to a stored file. LinksNotHeld belongs to each snapshot.
 const ofStored = index.NotHeld&^index.LinksNotHeld | index.ZeroHash
 
-// canLink reports whether the previous snapshot's stored file of an entry can go on in this one without a look at the
-// source's file: that is unchanged, and the stored file holds what it can.
+// canLink reports whether the previous stored file of an entry can go on in this snapshot without opening the source's
+// file: the source's file is unchanged, and this run could not store more of its metadata.
 func (r *run) canLink(was *index.Entry, st *source.Stat) bool {
 	return tree.Unchanged(was, &st.Stat, r.ignored) && was.Flags&index.NotStored == 0 && !r.couldHoldMore(was) &&
 		asKnown(was, st)
 }
 
-// sameAttributes compares extended attributes and file attributes themselves, for sources whose change time says nothing.
+// sameAttributes compares the extended attributes and file attributes, for sources whose change time means nothing.
 func sameAttributes(dir source.Folder, was *index.Entry, st *source.Stat) bool {
 	m := dir.Metadata(was.Name, st)
 	return m.Err == nil && m.TargetErr == nil && index.HashXattrs(m.Xattrs) == was.XattrHash &&
 		(was.Type != index.File || tree.KnownAttrs(m.Attrs) == was.Attrs)
 }
 
-// notStored settles an entry that could not be looked at.
+// notStored handles an entry that could not be looked at.
 func (r *run) notStored(w *worker, d *dir, i int, err error) error {
 	if isFatal(err) {
 		return err
@@ -180,8 +180,8 @@ func (r *run) notStored(w *worker, d *dir, i int, err error) error {
 	return nil
 }
 
-// leftOutElsewhere leaves out a name that is on another file system and cannot be looked at. Nothing is known of it, so
-// there is no empty folder in its place.
+// leftOutElsewhere leaves out a name on another file system that cannot be looked at. Its type is unknown, so no empty
+// folder takes its place.
 func (r *run) leftOutElsewhere(w *worker, d *dir, i int) error {
 	r.leftOutForState(d.child(d.names[i].Name), filter.RuleOneFileSystem)
 	return r.excluded(w, d, i, d.names[i].Type, filter.RuleOneFileSystem)
@@ -197,7 +197,7 @@ func (r *run) excluded(w *worker, d *dir, i int, kind uint32, rule string) error
 	return nil
 }
 
-// reconsider looks again at a name that was listed as a directory and cannot be opened as one.
+// reconsider looks again at a name that was listed as a folder and cannot be opened as one.
 func (r *run) reconsider(w *worker, d *dir, i int) error {
 	var st source.Stat
 	if err := look(d, i, &st); err != nil {
@@ -241,7 +241,7 @@ func (r *run) settled(w *worker, d *dir, i int, a Action, was string) {
 	}
 }
 
-// tell passes an item on to whoever is watching.
+// tell passes an item to Options.Item.
 func (r *run) tell(item Item) {
 	if r.opt.Item == nil {
 		return
@@ -251,15 +251,15 @@ func (r *run) tell(item Item) {
 	r.opt.Item(item)
 }
 
-// describe sets everything in e that the source tells without opening the file.
+// describe sets the fields of e that need no open file.
 func describe(e *index.Entry, st *source.Stat, dev uint32) {
 	tree.Describe(e, &st.Stat)
 	e.Dev = dev
 	e.Flags |= st.Flags
 }
 
-// keepXattrs gives e the extended attributes that the previous snapshot's entry was has. It returns false if the
-// previous catalog cannot tell them.
+// keepXattrs gives e the extended attributes of was, the previous snapshot's entry. It returns false if the previous
+// catalog cannot be read for them.
 func (r *run) keepXattrs(e, was *index.Entry) (bool, error) {
 	if was.Xattrs == 0 {
 		e.Xattrs, e.XattrHash = 0, index.Hash{}

@@ -26,7 +26,7 @@ func isFatal(err error) bool {
 	return errors.As(err, &f)
 }
 
-// fail notes that an entry could not be stored, or not completely.
+// fail records that an entry could not be stored, or not completely.
 func (r *run) fail(w *worker, path string, err error) {
 	w.counts.Failed++
 	r.tally.mu.Lock()
@@ -37,7 +37,8 @@ func (r *run) fail(w *worker, path string, err error) {
 	r.tell(Item{Path: path, Action: Failed, Err: cause(err)})
 }
 
-// leftOutForState notes an entry that the filters leave out for what it is now: what it is later may tell otherwise.
+// leftOutForState records an entry that the filters leave out because of its size, content or attributes, which may
+// change later.
 func (r *run) leftOutForState(path, rule string) {
 	r.tally.mu.Lock()
 	defer r.tally.mu.Unlock()
@@ -47,7 +48,7 @@ func (r *run) leftOutForState(path, rule string) {
 	}
 }
 
-// failed leaves the directory d, which could not be entered, out of the snapshot; an error of the archive is passed on.
+// failed leaves the folder d, which could not be entered, out of the snapshot. It returns an error of the archive.
 func (r *run) failed(w *worker, d *dir, err error) error {
 	if isFatal(err) {
 		return err
@@ -58,7 +59,7 @@ func (r *run) failed(w *worker, d *dir, err error) error {
 	return nil
 }
 
-// cause drops the path that an error names, where the path is told beside it.
+// cause drops the path from an error, for a message that has the path already.
 func cause(err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) {

@@ -6,8 +6,8 @@ import (
 	"snapcopy/index"
 )
 
-// goneList collects what the previous snapshot has and the source has no more under that name. Only at the end of the
-// walk is it known what of it was found elsewhere.
+// goneList collects the previous snapshot's entries whose names the source no longer has. Only at the end of the walk
+// is it known which of them were found elsewhere.
 type goneList struct {
 	off  bool // the previous snapshot is of another source
 	mu   sync.Mutex
@@ -17,7 +17,7 @@ type goneList struct {
 type gone struct {
 	kind   index.Type
 	stored uint64 // of a file
-	child  uint64 // of a directory: its record in the previous catalog
+	child  uint64 // of a folder: its record in the previous catalog
 	size   uint64
 	path   string // if somebody wants to be told
 }

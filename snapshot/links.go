@@ -12,9 +12,9 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// linkPrevious makes the entry a link to the file that the previous snapshot has under the same name. It returns false
-// if that cannot be: another file of this snapshot uses that inode, it is gone, or it can have no further name.
-// names is how many names the source's inode has.
+// linkPrevious makes the entry a link to the previous snapshot's file of the same name. It returns false if that is
+// impossible: another file of this snapshot uses that inode, the inode is gone, or it can take no further name. names
+// is the number of names of the source's inode.
 func (r *run) linkPrevious(w *worker, d *dir, i int, was *index.Entry, names uint32) (bool, error) {
 	if was.Flags&index.NotStored != 0 || !r.caps.HardLinks {
 		return false, nil
@@ -39,7 +39,7 @@ func (r *run) linkPrevious(w *worker, d *dir, i int, was *index.Entry, names uin
 	return r.linkName(w, d, was, d.names[i].Name, was)
 }
 
-// nameOf notes in e, of which a name has just been made in the mirror of d, which stored file it is a name of.
+// nameOf records in e, a name just made in the mirror of d, the stored file it is a name of.
 func (r *run) nameOf(d *dir, e, stored *index.Entry) error {
 	e.Stored, e.Blocks = stored.Stored, stored.Blocks
 	if !r.restat || r.opt.DryRun {
@@ -53,8 +53,8 @@ func (r *run) nameOf(d *dir, e, stored *index.Entry) error {
 	return nil
 }
 
-// linkName makes name in the mirror of d a link to the stored file that was names in the previous snapshot, of which e is
-// the entry now.
+// linkName makes name in the mirror of d a link to the stored file that was describes, under its name in the previous
+// snapshot. e is the new entry.
 func (r *run) linkName(w *worker, d *dir, was *index.Entry, name string, e *index.Entry) (bool, error) {
 	linked, err := r.linkFrom(w, d, d.handles.prev, was.Name, name, e)
 	if w.notLinked&index.WasMissing != 0 {
@@ -87,21 +87,21 @@ func (r *run) linkFrom(w *worker, d *dir, from int, stored, name string, was *in
 	case fsat.IsGone(err):
 		w.isMissing()
 		return false, nil
-	case fsat.IsExist(err): // the file system takes the name for another one of the folder: storing will say so
+	case fsat.IsExist(err): // the name equals another one of the folder: storing reports it
 		return false, nil
-	case fsat.IsRefused(err): // another user's file where the system protects those, or an immutable one
+	case fsat.IsRefused(err): // another user's file on a system that protects those, or an immutable file
 		return false, nil
 	}
 	return false, fatal("link", d.child(name), err)
 }
 
-// linkGroups remembers, for each inode of the source that has several names, the stored file of this snapshot, until
-// the last of its names was seen. Memory grows with the number of inodes of which some names are still to come.
+// linkGroups remembers, for each inode of the source with several names, the stored file of this snapshot, until the
+// last of the names was seen. Memory grows with the number of inodes of which some names are still to come.
 type linkGroups struct {
 	mu     sync.Mutex
 	groups map[inodeKey]*linkGroup
-	// complete are the inodes, by device, of which as many names were seen as they had when the first was: what turns up
-	// then was linked meanwhile, and its stored file is forgotten.
+	// complete has the inodes, by device, of which all names were seen, by the link count at the first one. A further
+	// name was linked meanwhile, and the group's stored file is already forgotten.
 	complete map[uint32]*inodeset.Set
 }
 
@@ -111,16 +111,16 @@ type inodeKey struct {
 	part uint64 // source.Stat.Part
 }
 
-// linkGroup is one such inode. Its lock is held while one of its names is stored, so that the others wait for that.
+// linkGroup is one such inode. It stays locked while one of its names is stored, so that the others wait.
 type linkGroup struct {
 	mu    sync.Mutex
 	left  int64 // names not seen yet
 	entry index.Entry
-	dir   string    // where the stored file is, below the top of the mirror; entry.Type 0: not stored yet
-	born  fsat.Time // of the inode; zero: the file system does not tell
+	dir   string    // folder of the stored file, below the top of the mirror; entry.Type 0: not stored yet
+	born  fsat.Time // of the inode; zero if the file system has no creation time
 	late  bool      // other names of the inode have another stored file
-	// parts are the stored files of the previous snapshot that names of this group are linked to, if it is too large for
-	// one. nil: none yet
+	// parts are the stored files of the previous snapshot to which names of this group are linked, if the group is too
+	// large for one inode. nil: none yet.
 	parts map[uint64]bool
 }
 
@@ -128,7 +128,7 @@ func (g *linkGroups) init() {
 	g.groups, g.complete = make(map[inodeKey]*linkGroup), make(map[uint32]*inodeset.Set)
 }
 
-// enter gives the group of an inode, locked.
+// enter returns the group of an inode, locked.
 func (g *linkGroups) enter(key inodeKey, names uint32) *linkGroup {
 	g.mu.Lock()
 	group := g.groups[key]
@@ -179,18 +179,18 @@ func (r *run) keepLinked(w *worker, d *dir, i int, st *source.Stat) error {
 	return nil
 }
 
-// countPart counts a name with which a part of a link group begins that was in parts already in the snapshot that is copied.
+// countPart counts the first name of a part of a link group that was in parts already in the snapshot being copied.
 func (w *worker) countPart(st *source.Stat) {
 	if st.Flags&index.LinksNotHeld != 0 {
 		w.notHeld.Links++
 	}
 }
 
-// largeGroup is the number of names from which on it is worth asking whether a stored file has room for all of them.
+// largeGroup is the number of names from which roomFor checks the link limit.
 const largeGroup = 64
 
-// roomFor reports whether a stored file can take all names of a link group: the group must not be torn in two by the file
-// system's link limit halfway. A group that no inode can hold fits nowhere and goes wherever there is room: see linkPart.
+// roomFor reports whether a stored file can take all names of a link group, so that the file system's link limit does
+// not tear the group in two. A group too large for any inode goes wherever there is room: see linkPart.
 func (r *run) roomFor(names uint32, stored *fsat.Stat) bool {
 	limit := r.caps.LinkLimit
 	return limit == 0 || names > limit || uint64(stored.Nlink)+uint64(names) <= uint64(limit)
@@ -206,7 +206,7 @@ func (r *run) storeLinked(w *worker, d *dir, i int, st *source.Stat) error {
 	return r.foundGroup(w, d, i, st, group)
 }
 
-// foundGroup stores the first name of a group, or the first after the stored file was full.
+// foundGroup stores the first name of a group, or the first one after the stored file was full.
 func (r *run) foundGroup(w *worker, d *dir, i int, st *source.Stat, group *linkGroup) error {
 	ino := st.Ino
 	if err := r.storeOne(w, d, i, st); err != nil {
@@ -225,7 +225,7 @@ func (r *run) foundGroup(w *worker, d *dir, i int, st *source.Stat, group *linkG
 	return nil
 }
 
-// storeApart stores an entry for itself, though its inode may have other names.
+// storeApart stores an entry separately, although its inode may have other names.
 func (r *run) storeApart(w *worker, d *dir, i int, st *source.Stat) error {
 	if err := r.storeOne(w, d, i, st); err != nil {
 		return err
@@ -234,15 +234,15 @@ func (r *run) storeApart(w *worker, d *dir, i int, st *source.Stat) error {
 	return nil
 }
 
-// markLate marks what begins a second group of one inode.
+// markLate marks the entry that begins a second stored file of one inode.
 func (w *worker) markLate(group *linkGroup, e *index.Entry) {
 	if group.late {
 		w.markApart(e)
 	}
 }
 
-// markApart notes that an entry does not share its stored file with the other names of its inode, if it has any, because
-// those changed during the run.
+// markApart marks an entry that does not share its stored file with the other names of its inode, if it has any,
+// because they changed during the run.
 func (w *worker) markApart(e *index.Entry) {
 	if e.Type != 0 && e.Linked() && e.Flags&index.LinksNotHeld == 0 {
 		e.Flags |= index.LinksNotHeld
@@ -250,14 +250,14 @@ func (w *worker) markApart(e *index.Entry) {
 	}
 }
 
-// sameState reports whether an inode still is as it was when the group's first name was stored. Its change time may have
-// moved: that happens with every name made or removed.
+// sameState reports whether an inode is unchanged since the group's first name was stored. Its change time may differ:
+// every name made or removed moves it.
 func (g *linkGroup) sameState(st *source.Stat) bool {
 	return tree.DiffStat(&g.entry, &st.Stat)&(tree.Version&^tree.Ctime&^tree.Ino) == 0 && asKnown(&g.entry, st)
 }
 
-// sameInode reports whether st is of the very inode whose first name was stored, whatever has been written to it since:
-// its number alone could be that of another one by now.
+// sameInode reports whether st is of the inode whose first name was stored, whatever its content now. The number alone
+// does not prove it: another inode could have it by now.
 func (g *linkGroup) sameInode(st *source.Stat) bool {
 	return st.Btime != (fsat.Time{}) && st.Btime == g.born && g.entry.Type == tree.TypeOf(st.Type)
 }
@@ -270,14 +270,14 @@ func (r *run) device(d *dir, st *source.Stat) uint32 {
 	return r.devices.number(st)
 }
 
-// set notes where the group's stored file is. The names are copied: they are parts of whole listings and records.
+// set records the group's stored file. It copies the names, which are parts of whole listings and records.
 func (g *linkGroup) set(d *dir, e *index.Entry, st *source.Stat) {
 	g.entry, g.dir, g.born = *e, d.sharedPath(), st.Btime
 	g.entry.Name, g.entry.Target = strings.Clone(e.Name), strings.Clone(e.Target)
 }
 
-// joinGroup makes the entry a further name of the group's stored file. A file that was changed since its first name was
-// read stays one file in the snapshot, as it was then: a moment at which the source had that under all names.
+// joinGroup makes the entry a further name of the group's stored file. A file that changed since its first name was
+// read stays one file in the snapshot, in its earlier state, which the source had under all names.
 func (r *run) joinGroup(w *worker, d *dir, i int, st *source.Stat, group *linkGroup) error {
 	was := d.entries[i]
 	name := d.names[i].Name
@@ -325,8 +325,8 @@ func (r *run) joinGroup(w *worker, d *dir, i int, st *source.Stat, group *linkGr
 	return nil
 }
 
-// joined says how an entry that is now a name of a group's stored file differs from the one of the previous snapshot.
-// Which names are links to one another is no difference.
+// joined returns the difference of an entry that is now a name of a group's stored file from the previous snapshot's
+// entry. Being a hard link is no difference.
 func joined(was, e *index.Entry) Action {
 	differ := tree.Diff(was, e)
 	switch {
@@ -340,8 +340,8 @@ func joined(was, e *index.Entry) Action {
 	return Unchanged
 }
 
-// linkPart links a name of a group that is too large for one inode to the stored file that the name had in the previous
-// snapshot, and notes that in e. So only names whose stored file is full need a new one.
+// linkPart links a name of a group that is too large for one inode to the previous snapshot's stored file of that
+// name, and records that in e. So only names whose stored file is full need a new one.
 func (r *run) linkPart(w *worker, d *dir, i int, e, was *index.Entry, st *source.Stat, group *linkGroup) (bool, error) {
 	if r.caps.LinkLimit == 0 || st.Nlink <= r.caps.LinkLimit || r.restat || was.Stored == group.entry.Stored ||
 		joined(was, e) != Unchanged {

@@ -9,8 +9,8 @@ import (
 	"snapcopy/internal/source"
 )
 
-// list gives the names in the directory. Where names are replaced while it is listed, some file systems show neither the
-// old nor the new one: then it is listed again, and every name that was there in any listing is looked at.
+// list returns the names in the folder. While names are being replaced, some file systems list neither the old nor the
+// new one: then the folder is listed again, and every name of any listing is looked at.
 func (r *run) list(w *worker, d *dir) ([]fsat.DirEntry, error) {
 	list, err := d.handles.src.List(w.list)
 	seen := d.source
@@ -32,7 +32,7 @@ func (r *run) list(w *worker, d *dir) ([]fsat.DirEntry, error) {
 	return distinct(list), err
 }
 
-// distinct drops names that a listing held twice because they were renamed meanwhile.
+// distinct drops names that are in a listing twice because they were renamed meanwhile.
 func distinct(list []fsat.DirEntry) []fsat.DirEntry {
 	n := 0
 	for i := range list {

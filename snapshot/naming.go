@@ -8,8 +8,8 @@ import (
 	"snapcopy/internal/archive"
 )
 
-// nameRun finds the name for a run. Where the second of its start is taken, it waits for the next free one, or, without
-// Options.Wait, files it there.
+// nameRun finds the name for a run. If a snapshot has the second of its start, it waits for the next free one, or,
+// without Options.Wait, takes the next free one at once.
 func (r *run) nameRun(snapshots []archive.Snapshot) error {
 	if len(snapshots) == 0 {
 		return r.avoidTaken()
@@ -18,7 +18,7 @@ func (r *run) nameRun(snapshots []archive.Snapshot) error {
 	for _, s := range snapshots[past+1:] {
 		r.report.InFuture = append(r.report.InFuture, s.Name)
 	}
-	if past < 0 && len(snapshots) > 1 && !r.opt.AllowClockBack { // then it is rather this clock that is wrong
+	if past < 0 && len(snapshots) > 1 && !r.opt.AllowClockBack { // then this clock is rather the wrong one
 		return fmt.Errorf("%w: it says %s, and the oldest of %d is %s", ErrClock, r.report.Start.Format(time.RFC3339),
 			len(snapshots), snapshots[0].Name)
 	}
@@ -40,7 +40,7 @@ func (r *run) nameRun(snapshots []archive.Snapshot) error {
 	return r.avoidTaken()
 }
 
-// newestFirst puts the snapshots of the archive into the order in which they are to compare with.
+// newestFirst orders the snapshots of the archive for the search for a previous one.
 func (r *run) newestFirst(snapshots []archive.Snapshot) []archive.Snapshot {
 	if r.origin != nil {
 		return r.origin.newestFirst(snapshots)
@@ -49,8 +49,8 @@ func (r *run) newestFirst(snapshots []archive.Snapshot) []archive.Snapshot {
 	return slices.Concat(archive.Reversed(snapshots[:newest+1]), archive.Reversed(snapshots[newest+1:]))
 }
 
-// avoidTaken moves the name of the snapshot on to the next that nothing in the archive has: a snapshot whose catalog is lost
-// keeps its name, and so does a catalog whose snapshot is lost.
+// avoidTaken moves the name of the snapshot on to the next free one: a snapshot without its catalog keeps its name,
+// and so does a catalog without its snapshot.
 func (r *run) avoidTaken() error {
 	for {
 		t, _ := archive.ParseName(r.report.Snapshot)

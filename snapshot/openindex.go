@@ -12,8 +12,8 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// openIndex opens the content-hash index, and makes it anew where it is missing, damaged or does not cover every
-// snapshot. Going without one costs space and time, never correctness.
+// openIndex opens the content-hash index, and makes it anew if it is missing, damaged or does not cover every
+// snapshot. A run without index costs space and time, never correctness.
 func (r *run) openIndex(snapshots []archive.Snapshot) error {
 	reason, err := r.tryIndex(snapshots)
 	if err != nil || reason == "" {
@@ -34,7 +34,7 @@ func (r *run) openIndex(snapshots []archive.Snapshot) error {
 	return err
 }
 
-// tryIndex opens the index and says what is wrong with it, or "".
+// tryIndex opens the index, and returns the reason why it cannot be used, or "".
 func (r *run) tryIndex(snapshots []archive.Snapshot) (reason string, err error) {
 	x, err := index.OpenIndex(r.archive.IndexPath())
 	switch {

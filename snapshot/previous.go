@@ -10,7 +10,7 @@ import (
 )
 
 // comparePrevious opens the snapshots to compare with: the previous one, whose files are linked, and the base line, by
-// which the run is judged. Both are of the same source; an archive can have several.
+// which the run is judged. Both are of the same source; an archive can have several sources.
 func (r *run) comparePrevious(newestFirst []archive.Snapshot) error {
 	l := archive.Lineage{Archive: r.archive, NewestFirst: newestFirst, Source: archive.SourceID{Host: r.host, Path: r.report.Source}}
 	if err := r.openPreviousOf(&l); err != nil {
@@ -30,10 +30,10 @@ func (r *run) comparePrevious(newestFirst []archive.Snapshot) error {
 	return err
 }
 
-// openPreviousOf opens the newest catalog of the source: of its host if there is one, or else of a host with another
-// name. Where there is none of the source, the newest of all may still have some of its files under the same names, as
-// where a folder has got a new path. Catalogs that cannot be used cost time, never correctness: everything is then read
-// again.
+// openPreviousOf opens the newest catalog of the source: of its host if there is one, or else of another host, which
+// may have been the same under another name. If the archive has no snapshot of the source, the newest of all may still
+// have some of its files under the same names, for example if the source was moved. An unusable catalog costs time,
+// never correctness: everything is then read again.
 func (r *run) openPreviousOf(l *archive.Lineage) error {
 	const (
 		other = iota + 1
@@ -46,7 +46,7 @@ func (r *run) openPreviousOf(l *archive.Lineage) error {
 		if errors.Is(err, index.ErrNewer) {
 			return fmt.Errorf("catalog of %s: %w", s.Name, err)
 		}
-		if fsat.IsPassing(err) { // an older one would make all that is new since then look so
+		if fsat.IsPassing(err) { // with an older one, everything changed since then would look new
 			return err
 		}
 		if err != nil {

@@ -5,15 +5,15 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// refused notes which of the needed privileges has kept root from what the archive's file system refused.
+// refused records the needed privileges whose lack may explain a refusal of the archive's file system.
 func (r *run) refused(err error, needed fsat.Privileges) {
 	if lacks := fsat.MissingFor(err, needed); lacks != 0 {
 		r.lacks.Or(uint64(lacks))
 	}
 }
 
-// lacking gives the privileges that root lacks and would need for what the snapshot's folder does not hold. Of what was
-// linked nothing was tried in this run: where the file system holds what others have, privileges are to blame.
+// lacking returns the privileges that root lacks and would need for the metadata that the mirror does not have. The
+// run sets no metadata on linked files: if the file system can store such metadata at all, privileges are to blame.
 func (r *run) lacking(n *archive.NotHeld) fsat.Privileges {
 	lacks := fsat.Privileges(r.lacks.Load())
 	if !r.caps.Symlinks || !r.caps.Modes {

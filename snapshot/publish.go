@@ -16,8 +16,8 @@ import (
 )
 
 // publish makes the finished mirror a snapshot. Everything is durable before the rename that makes it visible; the
-// catalog takes its place first, so that there is no snapshot without one. What comes after the rename can be made up
-// for by the next run, and its failure is told in the report.
+// catalog takes its place first, so that no snapshot exists without one. The next run can repeat the steps after the
+// rename; the report lists their failures.
 func (r *run) publish(ctx context.Context) error {
 	r.phase(archive.Syncing)
 	if err := r.makeDurable(); err != nil {
@@ -48,7 +48,8 @@ func (r *run) publish(ctx context.Context) error {
 	return nil
 }
 
-// finishCatalog ends the catalog, with what is only known of the mirror when it is on the disk, and makes it durable.
+// finishCatalog completes the catalog with the final numbers of blocks, known only now that the mirror is on the disk,
+// and makes it durable.
 func (r *run) finishCatalog() error {
 	if err := r.settleBlocks(); err != nil {
 		return err
@@ -75,8 +76,8 @@ func (r *run) finishCatalog() error {
 	return r.catalogFile.Sync()
 }
 
-// makeDurable brings the whole mirror to the disk. Where that cannot be had in one call, each file was
-// synced when it was made.
+// makeDurable writes the whole mirror to the disk. If no single call can do that, each file was synced when it was
+// made.
 func (r *run) makeDurable() error {
 	if err := r.step("sync"); err != nil {
 		return err
@@ -84,7 +85,7 @@ func (r *run) makeDurable() error {
 	return archive.CallFailed("sync", r.archive.Path, fsat.SyncFS(r.archive.Root))
 }
 
-// placeCatalog gives the catalog its name, which no other catalog has: that may be all that is left to prove another
+// placeCatalog gives the catalog its name and replaces no other catalog: that could be the last proof of another
 // snapshot.
 func (r *run) placeCatalog() (err error) {
 	if err := r.step("catalog"); err != nil {
@@ -106,7 +107,7 @@ func (r *run) placeCatalog() (err error) {
 	return nil
 }
 
-// placeSnapshot is the moment at which the snapshot comes to exist.
+// placeSnapshot renames the mirror into place, which makes the snapshot exist.
 func (r *run) placeSnapshot() error {
 	if err := r.step("publish"); err != nil {
 		return err
@@ -117,14 +118,14 @@ func (r *run) placeSnapshot() error {
 		return &fs.PathError{Op: "stat", Path: r.archive.MetaPath(archive.WorkDir, workTree), Err: err}
 	}
 	err := fsat.RenameNew(r.work, workTree, r.archive.Root, r.report.Snapshot)
-	// A network file system may have renamed and say that it has not, because it was asked twice.
+	// A network file system may have renamed and still report a failure, because it received the request twice.
 	if err != nil && (fsat.StatAt(r.archive.Root, r.report.Snapshot, &placed) != nil || !placed.SameFile(&tree)) {
 		return &fs.PathError{Op: "rename to", Path: path, Err: err}
 	}
 	return nil
 }
 
-// settleSnapshot makes the snapshot's name durable: until then a power cut may still take the whole snapshot away.
+// settleSnapshot makes the snapshot's name durable: until then a power cut may still remove the whole snapshot.
 func (r *run) settleSnapshot() error {
 	var err error
 	if mode := archive.TopMode(&r.top.self); mode&0o700 != 0o700 {
@@ -143,7 +144,7 @@ func (r *run) afterwards(what string, do func() error) {
 	}
 }
 
-// updateIndex adds what this run stored. An index that turns out to be damaged is made anew.
+// updateIndex adds the files that this run has stored. A damaged index is made anew.
 func (r *run) updateIndex() error {
 	var err error
 	if r.additions.Len() > 0 && !r.indexDamaged.Load() {
@@ -160,8 +161,9 @@ func (r *run) updateIndex() error {
 	return r.archive.MakeIndex(r.ctx, snapshots)
 }
 
-// updateLatest points the link at the new snapshot, in one step. A file system without symbolic links has none;
-// one that has refused to make another must not leave it where it was without a word.
+// updateLatest points the link at the new snapshot, in one step, unless that is a copy older than the newest one. On a
+// file system without symbolic links it does nothing. If the file system refused a new link this time, the report says
+// that the old one stays.
 func (r *run) updateLatest() error {
 	if !r.caps.Symlinks && r.archive.Latest() == "" || r.origin != nil && r.origin.isOlder {
 		return nil
@@ -169,8 +171,7 @@ func (r *run) updateLatest() error {
 	return r.archive.PointLatest(r.report.Snapshot, r.archive.OutOfInodes())
 }
 
-// abandon removes what an unsuccessful run has made, which gives the space back. If that fails too, the next run does
-// it.
+// abandon removes the work of an unsuccessful run, which frees its space. If that fails too, the next run does it.
 func (r *run) abandon(cause error) error {
 	if cause == nil || r.published || r.opt.DryRun || r.work < 0 || archive.IsCrash(cause) {
 		return nil

@@ -12,11 +12,12 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// This file looks at what the archive's file system has made of a new inode. Many take what they cannot hold without an
-// error, and clamp it, round it, map it to something else or forget it; then the catalog alone has the truth. What stat
-// tells costs no call of its own: a new inode is looked at anyway, for its number.
+// This file checks new inodes against their entries. Many file systems accept metadata that they cannot store without
+// an error, and clamp them, round them, map them to other values or forget them; then only the catalog has the truth.
+// Stat data cost no call of their own: the run needs the inode number of a new inode anyway.
 
-// newInode is an inode of the mirror that this run has made: an open one, or what cannot be opened by its name.
+// newInode is an inode of the mirror that this run has made: an open file, or the name of an inode that cannot be
+// opened.
 type newInode struct {
 	fd   int // NoDir: it is name in dir
 	dir  int
@@ -37,14 +38,15 @@ func (n newInode) xattrs() ([]fsat.Xattr, error) {
 	return fsat.XattrsAt(n.dir, n.name)
 }
 
-// readBack flags what a new inode, which stored describes, does not hold of the entry though setting it has succeeded.
+// readBack flags the metadata of the entry that a new inode, described by stored, does not have although setting them
+// succeeded.
 func (r *run) readBack(n newInode, e *index.Entry, set []fsat.Xattr, stored *fsat.Stat) error {
 	e.Flags |= (tree.DiffStat(e, stored) & tree.Settable(e.Type)).Flags()
 	if r.caps.NeedsFsync && !everywhere(e.Mtime) {
 		e.Flags |= index.TimeNotHeld
 	}
 	if e.Flags&index.OwnerNotHeld != 0 && stored.Mode&0o6000 != 0 {
-		// A program must not run with the rights of somebody it never belonged to.
+		// A program must not run with the rights of an owner that it never had.
 		e.Flags |= index.ModeNotHeld
 		if err := n.chmod(stored.Mode &^ 0o6000); err != nil && !fsat.IsRefused(err) {
 			return err
@@ -65,14 +67,14 @@ func (r *run) readBack(n newInode, e *index.Entry, set []fsat.Xattr, stored *fsa
 	return nil
 }
 
-// everywhere reports whether even FAT and exFAT can hold a time. A file system in user space answers with what it was
-// given for as long as it has that in memory, and writes something else (exfat-fuse).
+// everywhere reports whether even FAT and exFAT can store a time. A file system in user space may return the time that
+// was set while it is in memory, and write another one (exfat-fuse).
 func everywhere(t index.Time) bool {
 	const from, to = 315_532_800 + 86_400, 4_354_819_200 - 86_400 // 1980 to 2107, whatever the time zone
 	return t.Sec > from && t.Sec < to
 }
 
-// holdsXattrs reports whether all of set are among those that an inode has. Security modules add some of their own.
+// holdsXattrs reports whether an inode has all attributes in set. Security modules add some of their own.
 func holdsXattrs(have, set []fsat.Xattr) bool {
 	for _, x := range set {
 		i := slices.IndexFunc(have, func(h fsat.Xattr) bool { return h.Name == x.Name })
@@ -83,7 +85,7 @@ func holdsXattrs(have, set []fsat.Xattr) bool {
 	return true
 }
 
-// isAsMade reports whether a symbolic link or special file is what was asked for.
+// isAsMade reports whether a symbolic link or special file has the target or device number that was asked for.
 func isAsMade(dir int, e *index.Entry, stored *fsat.Stat) bool {
 	if e.Type == index.Symlink {
 		if stored.Type == fsat.Symlink && uint64(stored.Size) == e.Size {
@@ -95,8 +97,8 @@ func isAsMade(dir int, e *index.Entry, stored *fsat.Stat) bool {
 	return tree.DiffStat(e, stored)&(tree.Type|tree.Rdev) == 0
 }
 
-// xattrSets are sets of extended attributes that a new inode was seen to hold. What the file system has held once is
-// not read back again.
+// xattrSets has the sets of extended attributes that a new inode was seen to have. A set that the file system has
+// stored once is not read back again.
 type xattrSets struct {
 	mu   sync.Mutex
 	sets map[index.Hash]struct{}
@@ -118,8 +120,9 @@ func (s *xattrSets) add(set index.Hash) {
 	s.sets[set] = struct{}{}
 }
 
-// countNames counts the entries of a finished directory that the file system lists under another name than it was given,
-// though it finds them by that too: some keep accents as characters of their own, or drop a dot at the end.
+// countNames counts the entries of a finished folder that the file system lists under another name than the given one,
+// though it finds them by that too: some file systems keep accents as characters of their own, or drop a dot at the
+// end.
 func (r *run) countNames(w *worker, d *dir) error {
 	if r.caps.NamesKept {
 		return nil

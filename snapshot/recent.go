@@ -8,8 +8,9 @@ import (
 	"snapcopy/index"
 )
 
-// recentContents remembers where this run has stored contents, so that a second file with the same one can share its
-// blocks, where the file system can do that. What comes later drives out what has the same place in the table.
+// recentContents remembers the places of contents stored in this run, so that a second file with the same content can
+// share its blocks if the file system can do that. A later content replaces an earlier one in the same slot of the
+// table.
 type recentContents struct {
 	mu    sync.Mutex
 	slots []recentContent
@@ -21,8 +22,7 @@ type recentContent struct {
 	dir, name string
 }
 
-// recentSlots bounds the contents that are remembered, and longestPath the paths of their folders: most take about 120
-// bytes.
+// recentSlots bounds the number of contents, and longestPath the paths of their folders: most take about 120 bytes.
 const (
 	recentSlots = 1 << 17
 	longestPath = 256
@@ -32,7 +32,7 @@ func (c *recentContents) slot(h *index.Hash) *recentContent {
 	return &c.slots[binary.BigEndian.Uint64(h[:])%recentSlots]
 }
 
-// add notes a file that was just stored.
+// add records a file that was just stored.
 func (c *recentContents) add(d *dir, e *index.Entry) {
 	if d.pathLength(longestPath) > longestPath {
 		return
@@ -46,7 +46,7 @@ func (c *recentContents) add(d *dir, e *index.Entry) {
 	*c.slot(&e.Hash) = at
 }
 
-// find gives the folder and the name of a file with the content.
+// find returns the folder and the name of a file with the content.
 func (c *recentContents) find(h *index.Hash) (dir, name string, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

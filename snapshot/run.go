@@ -23,11 +23,11 @@ import (
 	"snapcopy/internal/walk"
 )
 
-// run is one snapshot under way.
+// run is the state of one Run.
 type run struct {
-	ctx     context.Context // of the whole run; copying a large file looks at it
+	ctx     context.Context // of the whole run; copying a large file checks it
 	opt     Options
-	ignored tree.Fields // what says nothing in this source: see tree.Unchanged
+	ignored tree.Fields // fields that mean nothing in this source: see tree.Unchanged
 	archive *archive.Archive
 	filter  *filter.Filter
 	report  *archive.Report
@@ -40,7 +40,7 @@ type run struct {
 	prevName string
 	index    *index.Index // nil: no usable index
 	recheck  recheck
-	restat   bool // stored inode numbers of the previous catalog are of another file system
+	restat   bool // the previous catalog has inode numbers of another file system
 
 	catalog     *index.Writer
 	catalogFile *os.File
@@ -60,7 +60,7 @@ type run struct {
 	moved    inodeset.Set // stored files found under another name
 	gone     goneList
 	coverage coverage
-	inside   *archive.Coverage // of a source that is new and lies in another one
+	inside   *archive.Coverage // of a new source that lies in another one
 	stored   storedFiles
 	recent   recentContents
 	workers  []worker
@@ -74,16 +74,16 @@ type run struct {
 	published     bool
 	indexDamaged  atomic.Bool   // found out while looking something up
 	xattrLock     sync.Mutex    // of the file in the work folder with that name
-	lacks         atomic.Uint64 // fsat.Privileges that kept something from being set
+	lacks         atomic.Uint64 // fsat.Privileges whose lack kept metadata from being set
 }
 
 // Errors that callers tell apart, beside those of the archive.
 var (
-	// ErrInsideArchive is returned for a source that is the archive or lies in it.
+	// ErrInsideArchive reports a source that is the archive or lies in it.
 	ErrInsideArchive = errors.New("source is inside the archive")
-	// ErrNothingStored is returned for a run in which all that is no folder could not be read.
+	// ErrNothingStored reports a run that could read none of the entries other than folders.
 	ErrNothingStored = errors.New("nothing could be read")
-	// ErrClock is returned when the clock is behind all snapshots.
+	// ErrClock reports a clock that is behind all snapshots.
 	ErrClock = errors.New("clock is behind all snapshots")
 )
 
@@ -94,12 +94,12 @@ const (
 	workXattrs  = "xattrs"
 )
 
-// Run takes one snapshot of the folder from and publishes it in the archive at path, which is made if it is missing or an empty
-// folder. Nothing is visible in the archive until everything in the snapshot is durable; if Run fails, is cancelled or
-// the machine dies, there is no new snapshot and every earlier one is as it was.
+// Run takes one snapshot of the folder from and publishes it in the archive at path, which it makes if the folder is
+// missing or empty. Nothing is visible in the archive until everything in the snapshot is durable; if Run fails, is
+// cancelled or the machine dies, there is no new snapshot and every earlier one is unchanged.
 //
-// Files that cannot be read do not stop the run: they are listed in the report, which is then marked incomplete.
-// The report is returned with an error too, if there is anything to tell.
+// Files that cannot be read do not stop the run: they are listed in the report, which is then marked incomplete. With
+// an error Run also returns a report, unless there is nothing to report.
 func Run(ctx context.Context, from, path string, opt Options) (*archive.Report, error) {
 	r := newRun(ctx, opt)
 	r.report.Filters = r.filter
@@ -119,7 +119,7 @@ func newRun(ctx context.Context, opt Options) *run {
 	return r
 }
 
-// take is the run, from opening the source to publishing the snapshot.
+// take does a whole run, from opening the source to publishing the snapshot.
 func (r *run) take(path string, openSource func() error) (report *archive.Report, err error) {
 	defer func() { err = errors.Join(err, r.close()) }()
 	if err := fsat.CheckProc(); err != nil {
@@ -166,7 +166,7 @@ func (r *run) take(path string, openSource func() error) (report *archive.Report
 	return r.report, r.publish(r.ctx)
 }
 
-// step marks a point where the archive is about to change, and where tests make things go wrong.
+// step precedes each change of the archive, and makes it fail in tests.
 func (r *run) step(name string) error {
 	if r.opt.Fault == nil {
 		return nil
@@ -203,14 +203,14 @@ func (r *run) openArchive(path string) error {
 	if mode := a.TopStat.Mode & 0o777; r.report.Created && r.caps.Modes && mode&0o077 != 0 {
 		r.report.ArchiveMode = mode
 	}
-	if a.InfoDamage != nil { // found out when the archive is locked; a dry run takes it for granted
+	if a.InfoDamage != nil { // mended when the archive is locked; a dry run takes that for granted
 		r.caps.HardLinks = true
 	}
 	a.Now = r.opt.now
 	return r.apart()
 }
 
-// apart makes sure that the run does not read what it writes.
+// apart makes sure that the run does not read its own output.
 func (r *run) apart() error {
 	switch s := r.source.(type) {
 	case *source.Local:
@@ -247,7 +247,7 @@ func (r *run) openPrevious() error {
 	return r.openIndex(snapshots)
 }
 
-// previousUnusable notes the first reason for which something of the previous snapshot's catalog cannot be used.
+// previousUnusable records the first error of the previous snapshot's catalog.
 func (r *run) previousUnusable(err error) {
 	r.tally.mu.Lock()
 	defer r.tally.mu.Unlock()
@@ -256,7 +256,7 @@ func (r *run) previousUnusable(err error) {
 	}
 }
 
-// begin makes the empty top folder of the mirror and the files that record it.
+// begin makes the empty top folder of the mirror, the catalog and the list of allocations.
 func (r *run) begin() error {
 	r.workers = newWorkers(r.opt.threads(), r.opt.Progress)
 	r.umask, r.euid, r.egid = fsat.Umask(), uint32(os.Geteuid()), uint32(os.Getegid())
@@ -293,8 +293,8 @@ func (r *run) begin() error {
 	return r.openTop(dst)
 }
 
-// makeTop makes the folder that will become the snapshot. What the archive folder would hand down to it, a default ACL
-// and the set-group-ID bit, is taken off: the source alone says what is in a snapshot.
+// makeTop makes the folder that will become the snapshot. It removes a default ACL and the set-group-ID bit that the
+// folder inherits from the archive: only the source determines a snapshot.
 func (r *run) makeTop() (int, error) {
 	if err := fsat.Mkdir(r.work, workTree, 0o700); err != nil {
 		return fsat.NoDir, err
@@ -317,7 +317,7 @@ func (r *run) makeTop() (int, error) {
 			return fsat.NoDir, errors.Join(err, fsat.Close(dst))
 		}
 	}
-	if st.GID != r.egid && r.caps.Modes { // inherited; what is made in it would be, too
+	if st.GID != r.egid && r.caps.Modes { // inherited; entries made in it would inherit it, too
 		if err := fsat.Chown(dst, r.euid, r.egid); err != nil && !fsat.IsRefused(err) {
 			return fsat.NoDir, errors.Join(err, fsat.Close(dst))
 		}

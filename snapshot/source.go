@@ -19,7 +19,7 @@ func (r *run) openLocal(path, archive string) error {
 		return err
 	}
 	r.report.Source = abs
-	r.host, _ = os.Hostname() // told to people, and tells the sources of different machines apart
+	r.host, _ = os.Hostname() // shown to people, and distinguishes sources of different machines
 	l, err := source.OpenLocal(abs, r.filter)
 	var failed *fs.PathError
 	if errors.As(err, &failed) {
@@ -37,7 +37,7 @@ func (r *run) openLocal(path, archive string) error {
 	return err
 }
 
-// stillHas reports whether the source has a file where the previous entry e was that may still be that one.
+// stillHas reports whether the source has a file at the place of the previous entry e that may still be the same.
 func (r *run) stillHas(dir string, e *index.Entry) bool {
 	var st source.Stat
 	if err := r.source.Find(dir, e.Name, &st); err != nil {
@@ -46,5 +46,5 @@ func (r *run) stillHas(dir string, e *index.Entry) bool {
 	return tree.DiffStat(e, &st.Stat)&(tree.Type|tree.Size|tree.Mtime) == 0
 }
 
-// asKnown reports whether an entry that is no directory is what the catalog of the source says of it, if the source has one.
+// asKnown reports whether an entry other than a folder agrees with the catalog of the source, if the source has one.
 func asKnown(e *index.Entry, st *source.Stat) bool { return st.Known == nil || sameFile(e, st.Known) }

@@ -15,19 +15,19 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// maxTries is how often a file that changes while it is read is read before what was read is stored as it is.
+// maxTries is the number of times that a file which changes while it is read is read, before the last read is stored.
 const maxTries = 3
 
-// errDenied says that one call finds a name and another one does not.
+// errDenied reports a name that one call finds and another one does not.
 var errDenied = errors.New("its folder has this name, and yet it cannot be opened")
 
-// errRetype says that a name was another kind of file by the time it was opened.
+// errRetype reports a name that had another type by the time it was opened.
 var errRetype = errors.New("changed its type while it was read")
 
-// errIsDir says that a name is that of a directory by now, which is to be entered.
+// errIsDir reports a name that is a folder by now, to be entered.
 var errIsDir = errors.New("became a folder while it was read")
 
-// storeEntry puts an entry that is new or changed into the snapshot.
+// storeEntry puts a new or changed entry into the snapshot.
 func (r *run) storeEntry(w *worker, d *dir, i int, st *source.Stat) error {
 	defer w.forgetOldLooks()
 	if st.Nlink > 1 {
@@ -36,7 +36,7 @@ func (r *run) storeEntry(w *worker, d *dir, i int, st *source.Stat) error {
 	return r.storeApart(w, d, i, st) // it may get a second name while it is read
 }
 
-// storeOne stores an entry with no regard to other names of its inode.
+// storeOne stores an entry without regard to other names of its inode.
 func (r *run) storeOne(w *worker, d *dir, i int, st *source.Stat) error {
 	was := d.entries[i]
 	for range maxTries {
@@ -60,7 +60,7 @@ func (r *run) storeOne(w *worker, d *dir, i int, st *source.Stat) error {
 		if err := look(d, i, st); err != nil {
 			return r.notStoredAs(w, d, i, &was, err)
 		}
-		if !errors.Is(err, errRetype) && st.SameVersion(&before.Stat) { // it is all there, and yet cannot be opened
+		if !errors.Is(err, errRetype) && st.SameVersion(&before.Stat) { // unchanged, and yet it cannot be opened
 			return r.notStoredAs(w, d, i, &was, fmt.Errorf("%w: %w", errDenied, err))
 		}
 	}
@@ -85,11 +85,11 @@ type file struct {
 	small []byte       // the content, if it fits the buffer
 	set   []fsat.Xattr // of src
 
-	sparse bool // st says, or the file system, that there are holes
+	sparse bool // stat data, or the file system, report holes
 	version
 }
 
-// version is what becomes of one version of a file.
+// version is the outcome of storing one version of a file.
 type version struct {
 	data      int64  // bytes of content that are not holes
 	stored    uint64 // bytes of new content that it took
@@ -100,10 +100,10 @@ type version struct {
 	from      string // Moved: where it was found
 	movedFrom uint64 // Moved: the stored file
 	fresh     bool   // the index has to learn of it
-	failed    error  // what could not be read of it, though its content was
+	failed    error  // metadata that could not be read, though the content was
 }
 
-// storeFile stores one regular file. It is read once; if it changes meanwhile, again.
+// storeFile stores one regular file. It reads the file once, and again if it changes meanwhile.
 func (r *run) storeFile(w *worker, d *dir, i int, st *source.Stat, was *index.Entry) (err error) {
 	name := d.names[i].Name
 	f := file{w: w, d: d, slot: i, name: name, was: was}
@@ -152,8 +152,8 @@ func (r *run) storeFile(w *worker, d *dir, i int, st *source.Stat, was *index.En
 
 var errChanging = errors.New("it kept changing while it was read; what was read is stored")
 
-// worthSharing is the size from which on sharing the blocks of a file of this run, which mostly have to be written to
-// the disk for that, saves more than it costs.
+// worthSharing is the size from which sharing the blocks of a file of this run saves more than it costs: to be shared,
+// they mostly have to be written to the disk first.
 const worthSharing = 4 << 10
 
 func (r *run) tookUp(f *file, size uint64) {
@@ -183,8 +183,8 @@ func (r *run) takeBack(f *file) error {
 	return nil
 }
 
-// storeVersion stores the file as it is now: a link to a stored file with the same content and metadata, a reflink of
-// one with the same content, or a copy.
+// storeVersion stores the present version of the file: as a link to a stored file with the same content and metadata,
+// as a reflink of a file with the same content, or as a copy.
 func (r *run) storeVersion(f *file) error {
 	f.e = index.Entry{Name: f.name}
 	describe(&f.e, &f.st, r.device(f.d, &f.st))
@@ -211,9 +211,9 @@ func (r *run) storeVersion(f *file) error {
 	return r.copyContent(f, known)
 }
 
-// hashFirst finds the content's hash before anything is written, where that may save writing it. A small file is read
-// into memory for that; a large one is only hashed, and read once more if it has to be copied after all, so it has to
-// look like one that is stored. Of a file of a snapshot the catalog knows the hash.
+// hashFirst finds the content's hash before the content is written, if that may save writing it. It reads a small file
+// into memory. It only hashes a large file, which costs a second read if a copy is needed after all, so it does that
+// only if the file looks stored. For a file of a snapshot, the catalog has the hash.
 func (r *run) hashFirst(f *file) (known bool, err error) {
 	if was := f.st.Known; was != nil {
 		f.e.Hash, f.data = was.Hash, int64(was.Size)
@@ -238,9 +238,8 @@ func (r *run) hashFirst(f *file) (known bool, err error) {
 	return true, r.hashContent(f)
 }
 
-// looksStored reports whether the content of a file too large to hold in memory may be in the archive, in a form that
-// saves writing it. One that turns out to be there although it did not look so is read only once for that, too: see
-// shareLate.
+// looksStored reports whether the content of a file too large for memory may be in the archive, in a form that saves
+// writing it. A wrong "no" costs no second read: shareLate deduplicates the finished copy.
 func (r *run) looksStored(f *file) bool {
 	if tree.Diff(f.was, &f.e)&(tree.Type|tree.Size|tree.Mtime) == 0 &&
 		(r.caps.Reflink || r.standsFor(f.was, &f.e)) {
@@ -257,10 +256,11 @@ func (r *run) hashContent(f *file) error {
 	return f.content(n, hash)
 }
 
-// errSuffered says that a stored file is not what its catalog says.
+// errSuffered reports a stored file that differs from its catalog.
 var errSuffered = errors.New("its stored file is damaged: the content is not the one that the catalog recorded")
 
-// content notes what the worker's copier has found out about the content, which must be the one that is known if one is.
+// content records size and hash of the content as read. If the hash is known from a catalog, both must be the recorded
+// ones.
 func (f *file) content(size int64, hash index.Hash) error {
 	if was := f.st.Known; was != nil && (was.Hash != hash || was.Size != uint64(size)) {
 		return errSuffered
@@ -278,21 +278,21 @@ func (r *run) read(w *worker, n int) {
 	r.opt.Progress.Read.Add(uint64(n))
 }
 
-// standsFor reports whether a stored file with entry a can be e too, if the contents are equal.
+// standsFor reports whether a stored file with entry a can serve as e, too, if the contents are equal.
 func (r *run) standsFor(a, e *index.Entry) bool {
 	return tree.Diff(a, e)&tree.StandsFor == 0 && a.Flags&index.NotStored == 0 && !r.couldHoldMore(a)
 }
 
-// couldHoldMore reports whether a stored file lacks something that this run could give to a new one: it has other
-// privileges than the one that stored it, or nothing but a passing error was in the way.
+// couldHoldMore reports whether a stored file lacks metadata that this run could set on a new one: its privileges are
+// different, or only a passing error was in the way.
 func (r *run) couldHoldMore(a *index.Entry) bool {
 	return r.gainedRights && lacksRights(a) || a.Flags&lacksForNow == lacksForNow && (r.caps.Xattrs || r.caps.ACLs)
 }
 
 func lacksRights(a *index.Entry) bool { return a.Flags&(index.OwnerNotHeld|index.ModeNotHeld) != 0 }
 
-// linkStored links the file to a stored one with the same content and metadata, if there is one that no other file of
-// this snapshot uses: first the one it was in the previous snapshot, then any.
+// linkStored links the file to a stored one with the same content and metadata that no other file of this snapshot
+// uses: first the file's own in the previous snapshot, then any.
 func (r *run) linkStored(f *file) (bool, error) {
 	if f.was.Type == index.File && f.was.Hash == f.e.Hash && r.standsFor(f.was, &f.e) && r.previousStandsFor(f) {
 		linked, err := r.linkPrevious(f.w, f.d, f.slot, f.was, f.st.Nlink)
@@ -313,7 +313,7 @@ func (r *run) linkStored(f *file) (bool, error) {
 	}
 	f.action, f.from = Moved, from
 	same := tree.Diff(f.was, &f.e)&(tree.StandsFor|tree.Content) == 0
-	if same || from == f.d.child(f.name) { // it was there before, if only not in the previous snapshot
+	if same || from == f.d.child(f.name) { // the file was there before, if only not in the previous snapshot
 		f.action, f.from = Unchanged, ""
 	} else {
 		f.movedFrom = found.Stored
@@ -321,7 +321,7 @@ func (r *run) linkStored(f *file) (bool, error) {
 	return true, r.becomes(f, found)
 }
 
-// previousStandsFor looks at the file that the previous snapshot has under the same name.
+// previousStandsFor looks at the previous snapshot's file of the same name.
 func (r *run) previousStandsFor(f *file) bool {
 	if f.w.notLinked&index.WasMissing != 0 {
 		return false
@@ -337,7 +337,7 @@ func (r *run) previousStandsFor(f *file) bool {
 	return r.sameHoles(f, f.d.handles.prev, f.name, &st)
 }
 
-// becomes notes which stored file the entry is a name of.
+// becomes records the stored file that the entry is a name of.
 func (r *run) becomes(f *file, stored *index.Entry) (err error) {
 	f.shared, f.linked = true, f.e.Size // linkFrom has counted it
 	f.e.Flags |= stored.Flags & ofStored
@@ -359,7 +359,7 @@ func (r *run) copyContent(f *file, known bool) (err error) {
 	}
 	made := f.e.Mode & 0o777
 	if len(f.set) > 0 {
-		made |= 0o600 // the owner may set extended attributes only on what he may write to
+		made |= 0o600 // the owner may set extended attributes only on a file that he may write to
 	}
 	dst, err := fsat.Create(f.d.handles.dst, f.name, made)
 	if err != nil {
@@ -398,7 +398,7 @@ func (r *run) copyContent(f *file, known bool) (err error) {
 	return nil
 }
 
-// howChanged tells a change of content from one of metadata alone, and both from a file that is stored again only
+// howChanged distinguishes a change of content, a change of metadata alone, and a file that is stored again only
 // because no link could be made.
 func (r *run) howChanged(f *file, known bool) Action {
 	if !known || tree.Diff(f.was, &f.e)&(tree.Type|tree.Size|tree.Content) != 0 {
@@ -410,8 +410,8 @@ func (r *run) howChanged(f *file, known bool) Action {
 	return MetadataChanged
 }
 
-// fill writes the content into the new file: as a reflink of a stored file with the same content where the file system
-// can, otherwise as a copy.
+// fill writes the content into the new file: as a reflink of a stored file with the same content if the file system
+// can do that, otherwise as a copy.
 func (r *run) fill(f *file, dst int, known bool) error {
 	if known && r.caps.Reflink && f.e.Size > 0 {
 		cloned, err := r.shareStored(f, dst, clone)
@@ -457,8 +457,8 @@ func (r *run) fill(f *file, dst int, known bool) error {
 	return nil
 }
 
-// shareLate makes a copy share the content of a stored file after all, now that its hash is known. The copy is right, and
-// the stored file may have suffered: the system compares the two.
+// shareLate makes a copy share the content of a stored file after all, now that its hash is known. The copy is right,
+// but the stored file may be damaged: the system compares the two first.
 func (r *run) shareLate(f *file, dst int) (bool, error) {
 	if !r.caps.Reflink || f.e.Size == 0 {
 		return false, nil
@@ -470,7 +470,7 @@ func (r *run) shareLate(f *file, dst int) (bool, error) {
 	return shared, err
 }
 
-// keepSpace gives the new file what space the source's has beyond its content.
+// keepSpace allocates in the new file the space that the source's file has beyond its content.
 func (r *run) keepSpace(f *file, dst int) {
 	space, held := f.src.KeepPreallocated(dst, f.data, f.linked > 0)
 	f.stored += uint64(space)
@@ -480,7 +480,7 @@ func (r *run) keepSpace(f *file, dst int) {
 	}
 }
 
-// hashClone hashes a reflink of the source itself: what the source becomes meanwhile does not matter to it.
+// hashClone hashes a reflink of the source's file: later changes of the source do not affect it.
 func (r *run) hashClone(f *file, dst int) error {
 	var clone fsat.Stat // the source may have become shorter since it was looked at
 	if err := fsat.StatHandle(dst, &clone); err != nil {
@@ -494,7 +494,8 @@ func (r *run) hashClone(f *file, dst int) error {
 	return f.content(n, hash)
 }
 
-// writeFailed settles a file that is too large for the archive's file system; any other failure is one of the archive.
+// writeFailed turns the error for a file too large for the archive's file system into a failure of that file; any
+// other error is a failure of the archive.
 func (r *run) writeFailed(f *file, err error) error {
 	if fsat.IsTooLarge(err) {
 		return fmt.Errorf("store: the archive's file system takes no file of this size: %w", err)
@@ -502,7 +503,7 @@ func (r *run) writeFailed(f *file, err error) error {
 	return fatal("write", f.d.child(f.name), err)
 }
 
-// readFailed tells a run that is being stopped from a file that cannot be read.
+// readFailed turns the error of a cancelled run into its cause; any other error is a failure of the file.
 func (r *run) readFailed(f *file, err error) error {
 	if r.ctx.Err() != nil {
 		return &fatalError{context.Cause(r.ctx)}
@@ -510,23 +511,24 @@ func (r *run) readFailed(f *file, err error) error {
 	return fmt.Errorf("read: %w", err)
 }
 
-// refusedName settles a name that the archive's file system does not take; everything else that keeps a file from being
-// made is a failure of the archive.
+// refusedName turns the error for a name that the archive's file system refuses into a failure of that entry; any
+// other error is a failure of the archive.
 func (r *run) refusedName(op, path string, err error) error {
 	if fsat.IsExist(err) {
 		return fmt.Errorf("store: the archive's file system takes this name for another one of the folder: %w", err)
 	}
 	if fsat.IsNameRefused(err) {
-		// Not wrapped: it would be taken for one that says what became of the source's file.
+		// Not wrapped: a wrapped error would be taken for a statement about the source's file.
 		return fmt.Errorf("store: the archive's file system does not take this name: %v", err)
 	}
 	return fatal(op, path, err)
 }
 
-// storeSpecial stores a symbolic link, a FIFO, a socket or a device. Where the archive cannot hold it, the catalog does.
+// storeSpecial stores a symbolic link, a FIFO, a socket or a device. If the archive's file system cannot store it,
+// only the catalog has it.
 func (r *run) storeSpecial(w *worker, d *dir, i int, st *source.Stat, was *index.Entry) error {
 	name, kind := d.names[i].Name, st.Type
-	if err := look(d, i, st); err != nil { // the source was asked about many names at a time
+	if err := look(d, i, st); err != nil { // the batched look may be outdated
 		return err
 	}
 	if st.Type != kind {

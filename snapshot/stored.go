@@ -17,8 +17,8 @@ import (
 // workTreePath is the mirror under construction, below the archive's folder.
 const workTreePath = archive.MetaDir + "/" + archive.WorkDir + "/" + workTree
 
-// linkByHash looks in the whole archive for a stored file with the content and metadata of f that no other file of this
-// snapshot uses, and links to it. It returns that file's entry and the path it had.
+// linkByHash searches the whole archive for a stored file with the content and metadata of f that no other file of
+// this snapshot uses, and links to it. It returns that file's entry and the path it had.
 func (r *run) linkByHash(f *file) (found *index.Entry, from string, err error) {
 	if r.index == nil || !r.caps.HardLinks {
 		return nil, "", nil
@@ -45,7 +45,7 @@ func (r *run) linkByHash(f *file) (found *index.Entry, from string, err error) {
 	return found, from, err
 }
 
-// linkStoredAt links f to the stored file e of a snapshot, if that is still what the catalog says.
+// linkStoredAt links f to the stored file e of a snapshot, if the file still agrees with the catalog.
 func (r *run) linkStoredAt(f *file, snapshot, dir string, e *index.Entry) (linked bool, err error) {
 	err = r.stored.in(snapshot, dir, func(fd int) error {
 		var st fsat.Stat
@@ -67,13 +67,13 @@ func (r *run) linkStoredAt(f *file, snapshot, dir string, e *index.Entry) (linke
 		linked, err = r.linkFrom(f.w, f.d, fd, e.Name, f.name, e)
 		return err
 	})
-	if err != nil && !isFatal(err) { // not there any more: as good as not found
+	if err != nil && !isFatal(err) { // no longer there: as good as not found
 		return false, nil
 	}
 	return linked, err
 }
 
-// A sharer makes dst share size bytes of src. It reports false if that cannot be; a copy will do then.
+// A sharer makes dst share size bytes of src. It reports false if that is impossible; a copy will do then.
 type sharer func(dst, src int, size int64) (bool, error)
 
 // clone is the sharer for an empty file.
@@ -116,7 +116,7 @@ func (r *run) shareStored(f *file, dst int, share sharer) (shared bool, err erro
 	return shared, err
 }
 
-// shareFrom shares with one stored file, which the entry e describes if it is of a published snapshot.
+// shareFrom shares with one stored file; e is its entry if it belongs to a published snapshot.
 func (r *run) shareFrom(f *file, dst, dir int, name string, e *index.Entry, share sharer) (shared bool, err error) {
 	var st fsat.Stat
 	if fsat.StatAt(dir, name, &st) != nil || tree.DiffStat(&f.e, &st)&(tree.Type|tree.Size) != 0 ||
@@ -129,10 +129,10 @@ func (r *run) shareFrom(f *file, dst, dir int, name string, e *index.Entry, shar
 	}
 	defer func() { err = errors.Join(err, fsat.Close(src)) }()
 	shared, refused := share(dst, src, st.Size)
-	return shared && refused == nil, nil // copying will say what is wrong with the archive
+	return shared && refused == nil, nil // the copy that follows reports the error
 }
 
-// sameXattrs reports whether a stored file has the extended attributes of f, as its entry says.
+// sameXattrs reports whether a stored file with entry e has the extended attributes of f.
 func (r *run) sameXattrs(f *file, dir int, e *index.Entry) bool {
 	if e.Flags&index.XattrsNotHeld != 0 {
 		return true
@@ -141,10 +141,10 @@ func (r *run) sameXattrs(f *file, dir int, e *index.Entry) bool {
 	return err == nil && tree.XattrDifference(have, f.set, r.euid == 0) == ""
 }
 
-// sameHoles reports whether a stored file with the content of f, which st describes, has its holes where f has them: only
-// then it can stand for it. Where the archive cannot hold any, none are missed.
+// sameHoles reports whether a stored file with the content of f, described by st, has its holes in the same places,
+// without which it cannot serve as f. In an archive without holes any file will do.
 func (r *run) sameHoles(f *file, dir int, name string, st *fsat.Stat) bool {
-	const small = 64 << 10 // where blocks for something else, such as extended attributes, do not hide a hole
+	const small = 64 << 10 // with fewer blocks, those for extended attributes and the like do not hide a hole
 	if !r.caps.Holes || !f.sparse && st.Size < small && st.Blocks*512 >= st.Size {
 		return true
 	}
@@ -156,8 +156,9 @@ func (r *run) sameHoles(f *file, dir int, name string, st *fsat.Stat) bool {
 	return errors.Join(err, fsat.Close(fd)) == nil && same
 }
 
-// eachStored visits the stored files that a lookup of a content hash finds and for which want is true, as the catalogs
-// describe them, until visit returns false or an error. What the index says wrongly is passed over: the catalogs decide.
+// eachStored visits the stored files that a lookup of a content hash finds and for which want is true, with the
+// entries of their catalogs, until visit returns false or an error. It skips wrong locations of the index: the
+// catalogs decide.
 func (r *run) eachStored(hash index.Hash, lookup func(func(index.Location) bool) error, want func(index.Location) bool,
 	visit func(snapshot, dir string, e *index.Entry) (bool, error)) error {
 	var visitErr error
@@ -176,7 +177,7 @@ func (r *run) eachStored(hash index.Hash, lookup func(func(index.Location) bool)
 	if visitErr != nil {
 		return visitErr
 	}
-	if errors.Is(err, index.ErrDamaged) { // finding nothing costs a copy; the next run makes the index anew
+	if errors.Is(err, index.ErrDamaged) { // not finding it costs a copy; the next run makes the index anew
 		r.indexDamaged.Store(true)
 		return nil
 	}
@@ -190,7 +191,7 @@ func (r *run) eachStored(hash index.Hash, lookup func(func(index.Location) bool)
 type storedFiles struct {
 	archive  *archive.Archive
 	mu       sync.Mutex
-	catalogs map[string]*index.Catalog // nil value: there is none, or it cannot be used
+	catalogs map[string]*index.Catalog // nil value: there is none, or it is unusable
 	order    []string                  // of catalogs, the oldest first
 	folders  folders.Cache[string]
 }
@@ -215,7 +216,7 @@ func (s *storedFiles) close() error {
 
 var errNoCatalog = errors.New("no usable catalog")
 
-// entry reads what a location of the index points to: the path of the folder and the entry in it.
+// entry returns the entry at a location of the index, and the path of its folder.
 func (s *storedFiles) entry(loc index.Location) (dir string, e index.Entry, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -262,7 +263,7 @@ func (s *storedFiles) catalog(snapshot string) (*index.Catalog, error) {
 	return c, nil
 }
 
-// native reports whether the inode numbers in the catalog of a snapshot are those of the archive as it is now.
+// native reports whether the catalog of a snapshot has inode numbers of the archive's present file system.
 func (s *storedFiles) native(snapshot string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

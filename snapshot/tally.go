@@ -10,14 +10,14 @@ import (
 	"snapcopy/internal/rmtree"
 )
 
-// maxListed is how many failed items a report names; the count is always exact.
+// maxListed is the number of failed items that a report lists; the count is always exact.
 const maxListed = 1000
 
-// maxLeftOut is how many entries that were left out for their state a report names: a restore that deletes spares those,
-// and has to be more careful where it does not know them all.
+// maxLeftOut is the number of entries left out for their state that a report lists. A restore that deletes spares
+// those, and has to be more careful if the list is not complete.
 const maxLeftOut = 10_000
 
-// tally is what workers report while the walk goes on.
+// tally collects the lists that workers add to during the walk.
 type tally struct {
 	mu      sync.Mutex
 	failed  []archive.FailedItem
@@ -28,7 +28,7 @@ type tally struct {
 	alteredCount uint64
 }
 
-// sumUp adds up what the workers counted.
+// sumUp adds up the counts of the workers.
 func (r *run) sumUp() {
 	rep := r.report
 	rep.Failed = r.tally.failed
@@ -56,7 +56,7 @@ func (r *run) sumUp() {
 	rep.End = r.opt.now().UTC()
 }
 
-// noteOutcome makes durable what looks wrong about the run, before its snapshot exists.
+// noteOutcome makes the tripwires of the run durable, before its snapshot exists.
 func (r *run) noteOutcome() error {
 	if len(r.report.Tripwires) == 0 && !r.report.Incomplete {
 		return nil

@@ -8,13 +8,13 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// This file holds what the run does to new inodes in the work tree. Nothing here reaches a stored file of a published
-// snapshot: each function gets an inode that this run has made.
+// This file has all functions that change inodes in the work tree. No function here reaches a stored file of a
+// published snapshot: each gets an inode that this run has made.
 
 // setMetadata gives a new file its owner, extended attributes, mode and times, in the order in which none undoes
-// another: a change of owner clears capabilities and set-ID bits, an ACL changes the mode. made is the mode the file was
-// created with. What the file system or the privileges do not allow is returned as flags; lost is what could not be set
-// though it may be another time.
+// another: a change of owner clears capabilities and set-ID bits, an ACL changes the mode. made is the mode the file
+// was created with. flags mark metadata that the file system or the privileges do not permit; lost is the error for
+// metadata that another attempt may be able to set.
 func (r *run) setMetadata(fd int, e *index.Entry, set []fsat.Xattr, made uint32) (flags index.Flags, lost, err error) {
 	flags = e.Flags
 	if err := r.step("metadata"); err != nil {
@@ -60,7 +60,7 @@ func (r *run) makeSpecial(w *worker, d *dir, e *index.Entry, set []fsat.Xattr) e
 	if r.opt.DryRun {
 		return nil
 	}
-	// Not even tried where the probe has failed: what the error is then depends on the file system.
+	// Not even tried if the probe has failed: the error would depend on the file system.
 	if e.Type == index.Symlink && !r.caps.Symlinks || e.Type != index.Symlink && !r.caps.Specials {
 		e.Flags |= index.NotStored
 		return nil
@@ -118,13 +118,13 @@ func (r *run) makeSpecial(w *worker, d *dir, e *index.Entry, set []fsat.Xattr) e
 	return nil
 }
 
-// setMetadataAt is setMetadata for what cannot be opened.
+// setMetadataAt is setMetadata for an inode that cannot be opened.
 func (r *run) setMetadataAt(dir int, e *index.Entry, set []fsat.Xattr) (lost, err error) {
-	if e.Type == index.Symlink && !r.caps.LinkMetadata { // it would reach what the link leads to
+	if e.Type == index.Symlink && !r.caps.LinkMetadata { // the calls would reach the link's target
 		if len(set) > 0 {
 			e.Flags |= index.XattrsNotHeld
 		}
-		return nil, nil // readBack says what is missing
+		return nil, nil // readBack flags the missing metadata
 	}
 	mode := e.Mode
 	if e.UID != r.euid || e.GID != r.egid {
@@ -161,8 +161,9 @@ func (r *run) setMetadataAt(dir int, e *index.Entry, set []fsat.Xattr) (lost, er
 	return lost, nil
 }
 
-// finishDir gives a directory of the mirror its metadata, when all its children are there. The snapshot's own top
-// folder must stay writable for us until it has its final place, because without privileges only then can it be moved.
+// finishDir sets the metadata of a folder of the mirror, when all its children are there. The snapshot's own top
+// folder must stay writable for us until it has its final place, because without privileges a folder cannot be moved
+// otherwise.
 func (r *run) finishDir(w *worker, d *dir) error {
 	fd := d.handles.dst
 	e := d.self

@@ -11,12 +11,12 @@ import (
 	"snapcopy/internal/source"
 )
 
-// A name that was listed and is gone when its turn comes has vanished: that is counted and is no failure. A file that is
-// there and cannot be looked at is one, whatever a failing disk, a server or a sandbox says of it. So only one error can
-// mean that a name is gone (fsat.IsGone), and it is confirmed twice: at once, by the source, and by listing the folder
-// again before it is left.
+// A name that was listed and is gone when its turn comes has vanished: that is counted and is no failure. A file that
+// exists and cannot be looked at is a failure, whatever error a failing disk, a server or a sandbox returns. So only
+// one error can mean that a name is gone (fsat.IsGone), and it is confirmed twice: at once, by the source, and by
+// listing the folder again before it is left.
 
-// errVanished says that a name is gone, as far as can be told at once.
+// errVanished reports a name that is gone, as far as can be known at once.
 var errVanished = errors.New("vanished")
 
 // look describes a name of d. The error wraps errVanished if the name seems to be gone.
@@ -24,7 +24,7 @@ func look(d *dir, i int, st *source.Stat) error {
 	return lookedAt(source.LookAt(d.handles.src, d.names[i].Name, st))
 }
 
-// lookedAt is what an error says of a name that was listed.
+// lookedAt adds errVanished to the error of a listed name that seems to be gone.
 func lookedAt(err error) error {
 	if fsat.IsGone(err) {
 		return fmt.Errorf("%w: %w", errVanished, err)
@@ -32,7 +32,7 @@ func lookedAt(err error) error {
 	return err
 }
 
-// lostWith says what became of a name whose folder cannot be opened again: it is gone if the folder is.
+// lostWith returns the error for a name whose folder cannot be opened again: the name is gone if the folder is.
 func lostWith(err error) error {
 	if fsat.IsNoDir(err) {
 		return fmt.Errorf("%w: %w", errVanished, err)
@@ -40,20 +40,20 @@ func lostWith(err error) error {
 	return err
 }
 
-// vanished is a name of a directory that seems to be gone.
+// vanished is a name of a folder that seems to be gone.
 type vanished struct {
 	slot int
-	was  index.Entry // what the previous snapshot has of that name; Type 0: nothing
+	was  index.Entry // the previous snapshot's entry of that name; Type 0: none
 }
 
-// vanish notes that a name seems to be gone. Several workers can be in one directory.
+// vanish records that a name seems to be gone. Several workers can be in one folder.
 func (d *dir) vanish(slot int, was index.Entry) {
 	d.vanishedLock.Lock()
 	d.vanished = append(d.vanished, vanished{slot, was})
 	d.vanishedLock.Unlock()
 }
 
-// settleVanished tells the names of a directory that are gone from those that its folder still has.
+// settleVanished separates the names of a folder that are gone from those that the folder still has.
 func (r *run) settleVanished(w *worker, d *dir) {
 	if len(d.vanished) == 0 {
 		return
@@ -80,7 +80,7 @@ func (r *run) settleVanished(w *worker, d *dir) {
 	}
 }
 
-// listForVanished lists a directory of the source again; one that is gone itself has no names.
+// listForVanished lists a folder of the source again; a folder that is gone itself has no names.
 func (r *run) listForVanished(w *worker, d *dir) ([]fsat.DirEntry, error) {
 	err := d.handles.lost
 	var list []fsat.DirEntry
@@ -96,8 +96,8 @@ func (r *run) listForVanished(w *worker, d *dir) ([]fsat.DirEntry, error) {
 	return list, nil
 }
 
-// stillThere says why a name that is listed and seemed to be gone is missing in the snapshot; nil if it was removed
-// and something else has got that name since, which the next run stores.
+// stillThere returns the reason why a name that is listed and seemed to be gone is missing in the snapshot; nil if the
+// entry was removed and another one has got its name since, which the next run stores.
 func stillThere(d *dir, name string) error {
 	var st source.Stat
 	switch err := source.LookAt(d.handles.src, name, &st); {

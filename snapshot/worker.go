@@ -17,21 +17,21 @@ const (
 	listBuffer = 64 << 10
 )
 
-// worker is what one worker of the walk has to itself.
+// worker is the state of one worker of the walk.
 type worker struct {
 	copier filecopy.Copier
 	list   []byte // for reading directories
-	// looked is what the source says of the names at hand, the first of which is item lookedFrom of its directory.
+	// looked has the source's descriptions of a batch of names, the first of which is item lookedFrom of its folder.
 	looked     []source.Stat
 	lookedFrom int
 	lookedAt   time.Time
-	// notLinked says why the entry at hand was not linked to a stored file: a matter of that file's state.
+	// notLinked are the flags that say why the current entry was not linked to a stored file.
 	notLinked index.Flags
 
 	counts       index.Counts
 	notHeld      archive.NotHeld
-	limit        uint64 // links that the file system's limit did not allow
-	missing      uint64 // links to what was not there
+	limit        uint64 // links that the file system's limit prevented
+	missing      uint64 // links to stored files that were gone
 	rechecked    uint64 // stored files looked at before they were linked
 	structure    uint64 // bytes of directories made
 	files, bytes uint64 // since progress was last published
@@ -52,7 +52,8 @@ func newWorkers(n int, progress *archive.Progress) []worker {
 	return list
 }
 
-// look gives what the source says of item i of d. The source is asked about all items before the given one at a time.
+// look returns the source's description of item i of d. It asks the source about all items before the given one at
+// once.
 func (w *worker) look(d *dir, i, before int) *source.Stat {
 	if at := i - w.lookedFrom; at >= len(w.looked) {
 		w.looked = slices.Grow(w.looked[:0], before-i)[:before-i]
@@ -67,17 +68,17 @@ func (w *worker) look(d *dir, i, before int) *source.Stat {
 // forgetLooks makes look ask the source again.
 func (w *worker) forgetLooks() { w.lookedFrom, w.looked = 0, w.looked[:0] }
 
-// freshness is for how long it is relied on what the source said of a name before its turn came.
+// freshness is how long a description by the source may be used.
 const freshness = 20 * time.Millisecond
 
-// forgetOldLooks is called after what may have taken long.
+// forgetOldLooks follows work that may have taken long.
 func (w *worker) forgetOldLooks() {
 	if time.Since(w.lookedAt) > freshness {
 		w.forgetLooks()
 	}
 }
 
-// isFull notes, once for each entry, that the stored file can take no further name.
+// isFull records, once for each entry, that the stored file can take no further name.
 func (w *worker) isFull() {
 	if w.notLinked&index.AtLinkLimit == 0 {
 		w.limit++
@@ -85,7 +86,7 @@ func (w *worker) isFull() {
 	w.notLinked |= index.AtLinkLimit
 }
 
-// isMissing notes a stored file that is gone.
+// isMissing records a stored file that is gone.
 func (w *worker) isMissing() {
 	w.missing++
 	w.notLinked |= index.WasMissing
@@ -97,7 +98,7 @@ func (w *worker) publishProgress(p *archive.Progress) {
 	w.files, w.bytes = 0, 0
 }
 
-// devices numbers the file systems of a source in the order in which they are met. One that is mounted in two places
+// devices numbers the file systems of a source in the order of their appearance. A file system mounted in two places
 // counts twice: each place shows all names of an inode, and the link count is that of one place.
 type devices struct {
 	mu     sync.Mutex
@@ -118,7 +119,7 @@ func (d *devices) number(st *source.Stat) uint32 {
 	return uint32(len(d.list) - 1)
 }
 
-// refCache remembers where sets of extended attributes of the previous catalog are in the new one.
+// refCache maps sets of extended attributes of the previous catalog to their references in the new one.
 type refCache struct {
 	mu   sync.Mutex
 	refs map[index.XattrRef]xattrSet

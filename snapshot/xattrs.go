@@ -9,23 +9,23 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// File systems use one error for an extended attribute that is larger than they let one be and for having no room: "no
-// space left on device". The first will be so in each run, and the catalog is where such an attribute is kept. The second
-// passes: the run ends if the disk is full. If it is not, the file is listed, its entry is marked so that the next run
-// stores it anew (lacksForNow), and the snapshot is incomplete.
+// File systems use one error, "no space left on device", both for an extended attribute above their size limit and for
+// a lack of space. The first comes back in each run, and such an attribute is only in the catalog. The second passes:
+// if the disk is full, the run ends; if not, the file is listed, its entry is marked so that the next run stores it
+// anew (lacksForNow), and the snapshot is incomplete.
 
 // lacksForNow are the flags of a stored file whose extended attributes could not be set, although the file system can
-// hold them.
+// store them.
 const lacksForNow = index.XattrsNotHeld | index.Racy
 
-// setXattrs gives a new inode its extended attributes by calls of setOne, from the end of the set: it is in the order of
-// names, and an ACL may take the right to set other attributes. What it does not hold now is returned as
-// flags, and in lost if another attempt may give it.
+// setXattrs gives a new inode its extended attributes by calls of setOne, from the end of the set: it is in the order
+// of names, and an ACL may remove the right to set other attributes. flags mark a failure; lost is its error if
+// another attempt may succeed.
 func (r *run) setXattrs(set []fsat.Xattr, setOne func(fsat.Xattr) error) (flags index.Flags, lost, err error) {
 	for _, x := range slices.Backward(set) {
 		err := setOne(x)
 		if fsat.IsNoSpace(err) && r.hasSpace() {
-			err = setOne(x) // somebody may have given it back at this moment
+			err = setOne(x) // space may just have been freed
 		}
 		switch {
 		case err == nil:
@@ -46,15 +46,16 @@ func (r *run) setXattrs(set []fsat.Xattr, setOne func(fsat.Xattr) error) (flags 
 	return flags, lost, nil
 }
 
-// hasSpace reports whether the archive's file system has room. A quota is none of what it knows.
+// hasSpace reports whether the archive's file system has free space. It does not know of quotas.
 func (r *run) hasSpace() bool {
 	const enough = 1 << 20
 	space, err := fsat.FileSystem(r.work)
 	return err == nil && space.Free >= enough && (space.Inodes == 0 || space.FreeInodes > 0)
 }
 
-// areTooLarge reports whether extended attributes are more than the archive's file system lets one inode have. The least
-// that one allows are some hundred bytes (ext4 with blocks of 1 KiB); above that an empty file is asked.
+// areTooLarge reports whether extended attributes exceed the size that the archive's file system permits for one
+// inode. The smallest such limit is some hundred bytes (ext4 with blocks of 1 KiB); above that, it is tried on an
+// empty file.
 func (r *run) areTooLarge(set []fsat.Xattr) bool {
 	const anywhere = 512
 	size := 0

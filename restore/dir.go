@@ -20,13 +20,11 @@ type dir struct {
 	entry    index.Entry      // the metadata it gets
 	xattrs   []index.Xattr
 
+	state dirState
 	// own: only this run makes names in it, so that one which exists is a second form of one made before.
-	// finish: it gets its metadata when everything in it is there.
-	// update: the same, if it is not as in the snapshot.
 	// plain: what is made in it belongs to us and inherits nothing.
-	// missing: a dry run has found that it does not exist.
 	// spared: nothing in it is deleted, because something is mounted there that the snapshot knows nothing of.
-	own, finish, update, plain, missing, spared bool
+	own, plain, spared bool
 
 	diff    tree.Fields  // it existed: in what it was not as in the snapshot
 	seen    seenMetadata // then
@@ -37,15 +35,44 @@ type dir struct {
 
 	searched atomic.Bool // for what a killed restore has left
 	open     openable
-	settled  bool // it has got the snapshot's metadata
 
-	folds bool            // names that differ may be the same there
-	had   map[string]bool // its names when it was entered, if so
+	// had has the names that it had when it was entered, if two that differ may be the same there; otherwise it is nil.
+	had map[string]bool
 
 	mu     sync.Mutex // of the cursor
 	rec    *index.Record
 	cursor index.Cursor
 }
+
+// dirState says what a directory was when it was entered, and with that what becomes of its metadata.
+type dirState uint8
+
+const (
+	passage  dirState = iota // it only leads to what is restored, and keeps the metadata it has
+	made                     // it was made by this run, and gets its metadata when everything in it is there
+	reopened                 // it was made by the restore that this one goes on with: the same
+	updated                  // it existed, and gets its metadata if that is not as in the snapshot
+	kept                     // it existed, and keeps its metadata
+	absent                   // a dry run has found that it does not exist
+	done                     // it has got the snapshot's metadata
+)
+
+// unfinished reports whether the directory gets the snapshot's metadata, whatever it has.
+func (s dirState) unfinished() bool { return s == made || s == reopened }
+
+// existing gives the state of a directory that was there.
+func (r *run) existing() dirState {
+	switch {
+	case r.resumed:
+		return reopened
+	case r.opt.Overwrite != OverwriteNever:
+		return updated
+	}
+	return kept
+}
+
+// folded reports whether a name that the directory has is not that name, but another one which the file system takes for it.
+func (d *dir) folded(name string) bool { return d.had != nil && !d.had[name] }
 
 // items is the number of entries to restore.
 func (d *dir) items() int {

@@ -20,7 +20,6 @@ func (r *run) openTop(selected []tree.Selection) error {
 	if r.whole {
 		var err error
 		d.entry = r.from.Catalog.Root()
-		d.finish, d.update = r.made, r.opt.Overwrite != OverwriteNever
 		if err = r.readRecord(d); err != nil {
 			return err
 		}
@@ -34,8 +33,8 @@ func (r *run) openTop(selected []tree.Selection) error {
 	}
 	dst := fsat.NoDir
 	if r.target == fsat.NoDir { // a dry run that has found nothing
-		d.missing, d.own, d.finish = true, true, true
-	} else if dst, err = r.lookAtTarget(d); err != nil {
+		d.state, d.own = absent, true
+	} else if dst, err = r.enterTarget(d); err != nil {
 		return errors.Join(err, fsat.Close(src))
 	}
 	d.Put(inSnapshot, src, nil)
@@ -49,43 +48,73 @@ func (r *run) openTop(selected []tree.Selection) error {
 	return nil
 }
 
-// lookAtTarget opens the top in the target, and finds out whether anything is in it.
-func (r *run) lookAtTarget(d *dir) (dst int, err error) {
-	var st fsat.Stat
-	if err := fsat.StatHandle(r.target, &st); err != nil {
-		return fsat.NoDir, &fs.PathError{Op: "stat", Path: r.report.Target, Err: err}
-	}
-	d.SetID(inTarget, tree.IDOf(&st))
-	list, err := fsat.ReadDir(r.target, make([]byte, 64<<10))
+// enterTarget looks at the target, notes in it that a restore begins, and opens it as the top.
+func (r *run) enterTarget(d *dir) (dst int, err error) {
+	list, err := r.lookAtTarget(d)
 	if err != nil {
-		return fsat.NoDir, &fs.PathError{Op: "list", Path: r.report.Target, Err: err}
-	}
-	d.own = len(list) == 0
-	if err := r.lookAtSpace(d.own, d.selected); err != nil {
 		return fsat.NoDir, err
 	}
-	if !d.own && !r.opt.DryRun {
-		r.claim()
+	replaces, err := r.findNote(d, list)
+	if err != nil {
+		return fsat.NoDir, err
 	}
-	if r.whole && !r.made {
-		if d.diff, err = r.compareDir(&r.workers[0], d, r.target, &st); err != nil {
-			return fsat.NoDir, &fs.PathError{Op: "look at", Path: r.report.Target, Err: err}
+	if !r.opt.DryRun {
+		if !d.own {
+			r.claim()
+		}
+		if err := r.begin(d, list, replaces); err != nil {
+			return fsat.NoDir, err
 		}
 	}
-	// An empty folder that is closed to others is as this restore makes one: it can be what is left of a kill just then.
-	r.adopts = d.own && !r.made && st.UID == r.euid && st.Mode == 0o700
-	if err := r.begin(d, list); err != nil {
-		return fsat.NoDir, err
-	}
-	// Where there is a note, there is one more thing in the target until the end.
-	d.finish = r.whole && (r.made || r.adopts || d.update && (d.own || r.resumed))
-	if r.whole && r.adopts && !d.update {
-		r.report.TargetSet = differingNames(d.diff &^ tree.Mtime)
+	if r.whole {
+		d.state = r.stateOfTarget(d)
+		if r.adopts && r.opt.Overwrite == OverwriteNever {
+			r.report.TargetSet = differingNames(d.diff &^ tree.Mtime)
+		}
 	}
 	if dst, err = fsat.OpenDir(r.target, "."); err != nil {
 		return fsat.NoDir, &fs.PathError{Op: "open", Path: r.report.Target, Err: err}
 	}
 	return dst, nil
+}
+
+// lookAtTarget finds out what the target is like, and whether it can hold what is to be restored. It changes nothing.
+func (r *run) lookAtTarget(d *dir) (list []fsat.DirEntry, err error) {
+	var st fsat.Stat
+	if err := fsat.StatHandle(r.target, &st); err != nil {
+		return nil, &fs.PathError{Op: "stat", Path: r.report.Target, Err: err}
+	}
+	d.SetID(inTarget, tree.IDOf(&st))
+	if list, err = fsat.ReadDir(r.target, make([]byte, 64<<10)); err != nil {
+		return nil, &fs.PathError{Op: "list", Path: r.report.Target, Err: err}
+	}
+	d.own = len(list) == 0
+	if err := r.lookAtSpace(d.own, d.selected); err != nil {
+		return nil, err
+	}
+	if r.whole && !r.made {
+		if d.diff, err = r.compareDir(&r.workers[0], d, r.target, &st); err != nil {
+			return nil, &fs.PathError{Op: "look at", Path: r.report.Target, Err: err}
+		}
+	}
+	// An empty folder that is closed to others is as this restore makes one: it can be what is left of a kill just then.
+	r.adopts = d.own && !r.made && st.UID == r.euid && st.Mode == 0o700
+	return list, nil
+}
+
+// stateOfTarget is the state of the target if the whole snapshot goes into it. One with a note in it has one more name
+// than it will have, so that what it is like says nothing.
+func (r *run) stateOfTarget(d *dir) dirState {
+	overwrites := r.opt.Overwrite != OverwriteNever
+	switch {
+	case r.made || r.adopts || overwrites && d.own:
+		return made
+	case overwrites && r.resumed:
+		return reopened
+	case overwrites:
+		return updated
+	}
+	return kept
 }
 
 func (r *run) readRecord(d *dir) error {
@@ -117,7 +146,7 @@ func (r *run) enter(id int, parent *dir, item int) (d *dir, items int, ok bool, 
 		if d.base != nil {
 			return nil, 0, false, r.failed(d, &d.base.Entry, err)
 		}
-		if d.own && d.finish && !d.missing { // nothing is left of what could not be restored, if it is empty
+		if d.state == made { // nothing is left of what could not be restored, if it is empty
 			if rmErr := fsat.Rmdir(parent.dst(), d.Name()); rmErr != nil && !fsat.IsExist(rmErr) {
 				err = errors.Join(err, fmt.Errorf("remove folder: %w", rmErr))
 			}
@@ -140,7 +169,7 @@ func (r *run) enterDir(w *worker, d *dir) error {
 		return err
 	}
 	_ = d.Open(inSnapshot) // told of what has its content there
-	if d.missing {
+	if d.state == absent {
 		return nil
 	}
 	dst, err := r.openFound(d)
@@ -162,19 +191,18 @@ func (r *run) enterDir(w *worker, d *dir) error {
 // findDir makes the directory, open to us alone while it is filled, unless it exists.
 func (r *run) findDir(w *worker, d *dir) error {
 	p := d.parent
-	if r.opt.DryRun && p.missing {
-		d.missing, d.own = true, true
+	if p.state == absent {
+		d.state, d.own = absent, true
 		return nil
 	}
 	var st fsat.Stat
 	if !p.own { // it may be there
 		err := fsat.StatAt(p.dst(), d.Name(), &st)
-		if err == nil && p.folds && !p.had[d.Name()] {
+		if err == nil && p.folded(d.Name()) {
 			return errFolded
 		}
 		if err == nil && st.Type == fsat.Directory {
-			d.finish, d.update = r.resumed, r.opt.Overwrite != OverwriteNever
-			d.spared = p.spared
+			d.state, d.spared = r.existing(), p.spared
 			if tree.IDOf(&st) == r.archive {
 				return inside.ErrTarget
 			}
@@ -199,10 +227,10 @@ func (r *run) findDir(w *worker, d *dir) error {
 			}
 		}
 	}
-	d.own, d.finish = true, true
+	d.own = true
 	p.touched.Store(true)
 	if r.opt.DryRun {
-		d.missing = true
+		d.state = absent
 		return nil
 	}
 	if err := r.openUp(p); err != nil {
@@ -212,9 +240,9 @@ func (r *run) findDir(w *worker, d *dir) error {
 		return fmt.Errorf("make folder: %w", err)
 	}
 	if err := fsat.Mkdir(p.dst(), d.Name(), 0o700); err != nil {
-		d.finish = false // nothing was made that would have to be removed
 		return p.refused("make folder", err)
 	}
+	d.state = made
 	return nil
 }
 
@@ -242,9 +270,9 @@ func (r *run) openFound(d *dir) (int, error) {
 	var fd int
 	var err error
 	switch in := d.parent.dst(); {
-	case d.finish && !r.opt.DryRun:
+	case d.state.unfinished() && !r.opt.DryRun:
 		fd, err = r.openOpenedUp(in, d.Name())
-	case d.update:
+	case d.state == updated:
 		fd, err = r.openAnyway(in, d.Name(), openedUp{dir: d})
 	default:
 		fd, err = fsat.OpenDir(in, d.Name())
@@ -293,12 +321,12 @@ func (r *run) startDir(w *worker, d *dir) error {
 		if d.leftOut, err = r.leftOutNow(d, &st); err != nil {
 			return err
 		}
-		if !d.finish {
+		if !d.state.unfinished() {
 			if d.diff, err = r.compareDir(w, d, dst, &st); err != nil {
 				return err
 			}
 		}
-		if d.finish || d.update && st.Mode&0o500 != 0o500 { // to look at what is in it
+		if d.state.unfinished() || d.state == updated && st.Mode&0o500 != 0o500 { // to look at what is in it
 			return r.openUp(d)
 		}
 		return nil
@@ -349,30 +377,37 @@ func (r *run) leave(id int, d *dir) (err error) {
 	if err := r.deleteOthers(w, d); err != nil {
 		return err
 	}
-	switch {
-	case d.base != nil || d.selected != nil: // no folder that is restored: it only leads to what is
-	case d.missing && d.parent != nil:
-		w.counts.Dirs++
-		r.told(d.parent, &d.entry, tree.Restored)
-	case d.missing:
-	case d.finish && r.opt.DryRun:
-		r.toldUpdated(w, d)
-	case d.finish:
-		if err = r.finishDir(w, d); err == nil && d.parent == nil {
-			r.toldUpdated(w, d)
-		}
-	case d.update && r.opt.DryRun:
-		r.toldUpdated(w, d)
-	case d.update:
-		err = r.updateDir(w, d)
-	default:
-		err = r.leaveAsIs(d)
-	}
-	if err != nil {
+	if err := r.endDir(w, d); err != nil {
 		return err
 	}
 	d.rec, d.cursor, d.xattrs = nil, index.Cursor{}, nil
 	return d.Leave()
+}
+
+// endDir gives a directory the metadata that it is to have.
+func (r *run) endDir(w *worker, d *dir) error {
+	switch state := d.state; {
+	case state == passage:
+		return nil
+	case state == absent:
+		if d.parent != nil && d.base == nil {
+			w.counts.Dirs++
+			r.told(d.parent, &d.entry, tree.Restored)
+		}
+		return nil
+	case state == kept:
+		return r.leaveAsIs(d)
+	case r.opt.DryRun:
+		r.toldUpdated(w, d)
+		return nil
+	case state == updated:
+		return r.updateDir(w, d)
+	}
+	err := r.finishDir(w, d)
+	if err == nil && d.parent == nil {
+		r.toldUpdated(w, d)
+	}
+	return err
 }
 
 func (r *run) finishDir(w *worker, d *dir) error {
@@ -399,7 +434,7 @@ func (r *run) finishDir(w *worker, d *dir) error {
 			return r.notFinished(d, &e, fmt.Errorf("sync: %w", err))
 		}
 	}
-	d.settled = true
+	d.state = done
 	r.lockLater(d, "", &e, &set.stat)
 	if how.keep != 0 {
 		r.late.closeMode(d, set.mode)
@@ -435,7 +470,7 @@ func (r *run) updateDir(w *worker, d *dir) error {
 	if err != nil {
 		return r.failed(d.above(), &e, fmt.Errorf("set metadata: %w", err))
 	}
-	d.settled = true
+	d.state = done
 	r.lockLater(d, "", &e, &s.stat)
 	r.toldUpdated(w, d)
 	return nil

@@ -18,7 +18,10 @@ import (
 // is in, which is made with those above it where it is missing.
 func (r *run) enterBase(w *worker, d *dir, item int) error {
 	p := d.parent
-	d.base, d.own, d.missing = &p.selected[item], p.own, p.missing
+	d.base, d.own = &p.selected[item], p.own
+	if p.state == absent {
+		d.state = absent
+	}
 	d.SetID(inTarget, p.ID(inTarget))
 	place := ""
 	if r.opt.InPlace {
@@ -33,8 +36,8 @@ func (r *run) enterBase(w *worker, d *dir, item int) error {
 		return tree.ErrDamaged
 	}
 	d.entry.Dev = above.Dev // tells whether something was mounted at the path
-	if !r.opt.InPlace || d.base.Folder == "" || d.missing {
-		d.folds, d.had = p.folds, p.had
+	if !r.opt.InPlace || d.base.Folder == "" || d.state == absent {
+		d.had = p.had
 		return d.openBase()
 	}
 	r.late.folderLock.Lock() // two paths may want the same folders
@@ -44,7 +47,7 @@ func (r *run) enterBase(w *worker, d *dir, item int) error {
 		return err
 	}
 	if fd == fsat.NoDir {
-		d.missing, d.own = true, true
+		d.state, d.own = absent, true
 		return d.openBase()
 	}
 	var st fsat.Stat
@@ -61,7 +64,7 @@ func (r *run) enterBase(w *worker, d *dir, item int) error {
 
 // openBase opens both sides of a base.
 func (d *dir) openBase() error {
-	if !d.missing {
+	if d.state != absent {
 		if err := d.Open(inTarget); err != nil {
 			return fmt.Errorf("open in target: %w", err)
 		}

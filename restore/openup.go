@@ -35,7 +35,7 @@ func (r *run) opensUp(st *fsat.Stat) bool {
 
 // openUp opens up a folder in which a name is about to change, if it exists and is in need of that.
 func (r *run) openUp(d *dir) error {
-	if d.own || r.euid == 0 || r.opt.DryRun || d.missing {
+	if d.own || r.euid == 0 || r.opt.DryRun {
 		return nil
 	}
 	d.open.once.Do(func() {
@@ -111,7 +111,7 @@ func (r *run) closeUp() (err error) {
 	opened := r.late.opened
 	r.late.opened = nil
 	for i := len(opened) - 1; i >= 0; i-- { // who was the first to open a folder up knows its mode
-		if o := &opened[i]; o.dir == nil || !o.dir.settled {
+		if o := &opened[i]; o.dir == nil || o.dir.state != done {
 			err = errors.Join(err, r.closeUpOne(o))
 		}
 	}

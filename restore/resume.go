@@ -20,15 +20,13 @@ import (
 // A restore into a new or an empty folder can be cut short and gone on with: a note in the target says meanwhile that
 // what is in it is this restore's own, so that its folders get their metadata even if they exist.
 
-// begin finds out whether the target is that of the same restore that was cut short, or notes that one begins. list is
-// what there is in the target.
-func (r *run) begin(d *dir, list []fsat.DirEntry) error {
+// findNote finds out whether the target is that of the same restore that was cut short. replaces is the note of another
+// restore that the note of this one takes the place of. list has the names in the target.
+func (r *run) findNote(d *dir, list []fsat.DirEntry) (replaces string, err error) {
 	text, full := leftover.Note(r.noteText(d)), leftover.Note(r.noteText(d)+noteMade)
-	var err error
 	if r.notes, err = leftover.Notes(r.target, list); err != nil {
-		return fmt.Errorf("read note in target: %w", err)
+		return "", fmt.Errorf("read note in target: %w", err)
 	}
-	instead := ""
 	for name, found := range r.notes {
 		switch {
 		case r.inSnapshot(d, name): // it is to be in the target
@@ -37,24 +35,30 @@ func (r *run) begin(d *dir, list []fsat.DirEntry) error {
 			r.resumed, r.report.Resumed, r.noteName = true, true, name
 			r.made, r.adopts = found == full, false
 		case r.whole && r.opt.Delete && r.opt.Overwrite != OverwriteNever:
-			instead = name // it has no meaning any more if everything is made as in this snapshot
+			replaces = name // it has no meaning any more if everything is made as in this snapshot
 		}
 	}
-	if r.resumed || !d.own && instead == "" || r.opt.DryRun {
+	return replaces, nil
+}
+
+// begin notes that a restore begins in the target, if all in it is to be the restore's own and it has no such note.
+func (r *run) begin(d *dir, list []fsat.DirEntry, replaces string) error {
+	if r.resumed || !d.own && replaces == "" {
 		return nil
 	}
+	text := r.noteText(d)
 	if r.made || r.adopts {
-		text = full
+		text += noteMade
 	}
 	if err := r.step("note"); err != nil {
 		return fmt.Errorf("write to target: %w", err)
 	}
-	if err := r.writeNote(d, text, list); err != nil {
+	if err := r.writeNote(d, leftover.Note(text), list); err != nil {
 		return fmt.Errorf("write to target: %w", err)
 	}
-	if instead != "" {
-		if err := unlink(r.target, instead); err != nil {
-			return fmt.Errorf("%s in target: %w", instead, err)
+	if replaces != "" {
+		if err := unlink(r.target, replaces); err != nil {
+			return fmt.Errorf("%s in target: %w", replaces, err)
 		}
 	}
 	r.noted = true

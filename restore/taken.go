@@ -43,7 +43,7 @@ func (r *run) restoreTaken(w *worker, d *dir, e *index.Entry) (taken bool, err e
 	if err != nil {
 		return true, fmt.Errorf("stat in target: %w", err)
 	}
-	if d.folds && !d.had[e.Name] {
+	if d.folded(e.Name) {
 		return true, errFolded
 	}
 	if e.Linked() {
@@ -78,7 +78,7 @@ func (r *run) lookForFolding(d *dir) error {
 	if err = errors.Join(err, fsat.Close(fd)); err != nil {
 		return fmt.Errorf("list in target: %w", err)
 	}
-	d.folds, d.had = true, make(map[string]bool, len(list))
+	d.had = make(map[string]bool, len(list))
 	for _, e := range list {
 		d.had[e.Name] = true
 	}

@@ -153,7 +153,7 @@ func (r *run) removeTree(d *dir, name string) (all bool, err error) {
 // earlier run had under construction.
 func (r *run) deleteOthers(w *worker, d *dir) error {
 	others := r.opt.Delete && d.rec != nil && !d.spared
-	if d.own || d.dst() < 0 || !others && !r.resumed {
+	if d.own || d.dst() < 0 || !others && !r.resumed() {
 		return nil
 	}
 	list, err := fsat.ReadDir(d.dst(), make([]byte, 64<<10))
@@ -178,7 +178,7 @@ func (r *run) deleteOthers(w *worker, d *dir) error {
 // spares reports whether a name that the snapshot does not have is to stay.
 func (r *run) spares(d *dir, e *fsat.DirEntry) bool {
 	switch {
-	case d.parent == nil && r.notes[e.Name] != "":
+	case d.parent == nil && r.note.all[e.Name] != "":
 		return true
 	case r.opt.BackupSuffix != "" && r.isAside(e.Name):
 		return true

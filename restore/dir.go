@@ -48,27 +48,27 @@ type dir struct {
 type dirState uint8
 
 const (
-	passage  dirState = iota // it only leads to what is restored, and keeps the metadata it has
-	made                     // it was made by this run, and gets its metadata when everything in it is there
-	reopened                 // it was made by the restore that this one goes on with: the same
-	updated                  // it existed, and gets its metadata if that is not as in the snapshot
-	kept                     // it existed, and keeps its metadata
-	absent                   // a dry run has found that it does not exist
-	done                     // it has got the snapshot's metadata
+	dirPassage  dirState = iota // it only leads to what is restored, and keeps the metadata it has
+	dirMade                     // it was made by this run, and gets its metadata when everything in it is there
+	dirReopened                 // it was made by the restore that this one goes on with: the same
+	dirUpdated                  // it existed, and gets its metadata if that is not as in the snapshot
+	dirKept                     // it existed, and keeps its metadata
+	dirAbsent                   // a dry run has found that it does not exist
+	dirDone                     // it has got the snapshot's metadata
 )
 
 // unfinished reports whether the directory gets the snapshot's metadata, whatever it has.
-func (s dirState) unfinished() bool { return s == made || s == reopened }
+func (s dirState) unfinished() bool { return s == dirMade || s == dirReopened }
 
 // existing gives the state of a directory that was there.
 func (r *run) existing() dirState {
 	switch {
-	case r.resumed:
-		return reopened
+	case r.resumed():
+		return dirReopened
 	case r.opt.Overwrite != OverwriteNever:
-		return updated
+		return dirUpdated
 	}
-	return kept
+	return dirKept
 }
 
 // folded reports whether a name that the directory has is not that name, but another one which the file system takes for it.

@@ -33,7 +33,7 @@ func (r *run) openTop(selected []tree.Selection) error {
 	}
 	dst := fsat.NoDir
 	if r.target == fsat.NoDir { // a dry run that has found nothing
-		d.state, d.own = absent, true
+		d.state, d.own = dirAbsent, true
 	} else if dst, err = r.enterTarget(d); err != nil {
 		return errors.Join(err, fsat.Close(src))
 	}
@@ -68,7 +68,7 @@ func (r *run) enterTarget(d *dir) (dst int, err error) {
 	}
 	if r.whole {
 		d.state = r.stateOfTarget(d)
-		if r.adopts && r.opt.Overwrite == OverwriteNever {
+		if r.origin == targetAdopted && r.opt.Overwrite == OverwriteNever {
 			r.report.TargetSet = differingNames(d.diff &^ tree.Mtime)
 		}
 	}
@@ -92,13 +92,15 @@ func (r *run) lookAtTarget(d *dir) (list []fsat.DirEntry, err error) {
 	if err := r.lookAtSpace(d.own, d.selected); err != nil {
 		return nil, err
 	}
-	if r.whole && !r.made {
+	if r.whole && r.origin != targetOurs {
 		if d.diff, err = r.compareDir(&r.workers[0], d, r.target, &st); err != nil {
 			return nil, &fs.PathError{Op: "look at", Path: r.report.Target, Err: err}
 		}
 	}
 	// An empty folder that is closed to others is as this restore makes one: it can be what is left of a kill just then.
-	r.adopts = d.own && !r.made && st.UID == r.euid && st.Mode == 0o700
+	if d.own && r.origin != targetOurs && st.UID == r.euid && st.Mode == 0o700 {
+		r.origin = targetAdopted
+	}
 	return list, nil
 }
 
@@ -107,14 +109,14 @@ func (r *run) lookAtTarget(d *dir) (list []fsat.DirEntry, err error) {
 func (r *run) stateOfTarget(d *dir) dirState {
 	overwrites := r.opt.Overwrite != OverwriteNever
 	switch {
-	case r.made || r.adopts || overwrites && d.own:
-		return made
-	case overwrites && r.resumed:
-		return reopened
+	case r.origin != targetForeign || overwrites && d.own:
+		return dirMade
+	case overwrites && r.resumed():
+		return dirReopened
 	case overwrites:
-		return updated
+		return dirUpdated
 	}
-	return kept
+	return dirKept
 }
 
 func (r *run) readRecord(d *dir) error {
@@ -146,7 +148,7 @@ func (r *run) enter(id int, parent *dir, item int) (d *dir, items int, ok bool, 
 		if d.base != nil {
 			return nil, 0, false, r.failed(d, &d.base.Entry, err)
 		}
-		if d.state == made { // nothing is left of what could not be restored, if it is empty
+		if d.state == dirMade { // nothing is left of what could not be restored, if it is empty
 			if rmErr := fsat.Rmdir(parent.dst(), d.Name()); rmErr != nil && !fsat.IsExist(rmErr) {
 				err = errors.Join(err, fmt.Errorf("remove folder: %w", rmErr))
 			}
@@ -169,7 +171,7 @@ func (r *run) enterDir(w *worker, d *dir) error {
 		return err
 	}
 	_ = d.Open(inSnapshot) // told of what has its content there
-	if d.state == absent {
+	if d.state == dirAbsent {
 		return nil
 	}
 	dst, err := r.openFound(d)
@@ -191,8 +193,8 @@ func (r *run) enterDir(w *worker, d *dir) error {
 // findDir makes the directory, open to us alone while it is filled, unless it exists.
 func (r *run) findDir(w *worker, d *dir) error {
 	p := d.parent
-	if p.state == absent {
-		d.state, d.own = absent, true
+	if p.state == dirAbsent {
+		d.state, d.own = dirAbsent, true
 		return nil
 	}
 	var st fsat.Stat
@@ -230,7 +232,7 @@ func (r *run) findDir(w *worker, d *dir) error {
 	d.own = true
 	p.touched.Store(true)
 	if r.opt.DryRun {
-		d.state = absent
+		d.state = dirAbsent
 		return nil
 	}
 	if err := r.openUp(p); err != nil {
@@ -242,7 +244,7 @@ func (r *run) findDir(w *worker, d *dir) error {
 	if err := fsat.Mkdir(p.dst(), d.Name(), 0o700); err != nil {
 		return p.refused("make folder", err)
 	}
-	d.state = made
+	d.state = dirMade
 	return nil
 }
 
@@ -272,7 +274,7 @@ func (r *run) openFound(d *dir) (int, error) {
 	switch in := d.parent.dst(); {
 	case d.state.unfinished() && !r.opt.DryRun:
 		fd, err = r.openOpenedUp(in, d.Name())
-	case d.state == updated:
+	case d.state == dirUpdated:
 		fd, err = r.openAnyway(in, d.Name(), openedUp{dir: d})
 	default:
 		fd, err = fsat.OpenDir(in, d.Name())
@@ -326,7 +328,7 @@ func (r *run) startDir(w *worker, d *dir) error {
 				return err
 			}
 		}
-		if d.state.unfinished() || d.state == updated && st.Mode&0o500 != 0o500 { // to look at what is in it
+		if d.state.unfinished() || d.state == dirUpdated && st.Mode&0o500 != 0o500 { // to look at what is in it
 			return r.openUp(d)
 		}
 		return nil
@@ -387,20 +389,20 @@ func (r *run) leave(id int, d *dir) (err error) {
 // endDir gives a directory the metadata that it is to have.
 func (r *run) endDir(w *worker, d *dir) error {
 	switch state := d.state; {
-	case state == passage:
+	case state == dirPassage:
 		return nil
-	case state == absent:
+	case state == dirAbsent:
 		if d.parent != nil && d.base == nil {
 			w.counts.Dirs++
 			r.told(d.parent, &d.entry, tree.Restored)
 		}
 		return nil
-	case state == kept:
+	case state == dirKept:
 		return r.leaveAsIs(d)
 	case r.opt.DryRun:
 		r.toldUpdated(w, d)
 		return nil
-	case state == updated:
+	case state == dirUpdated:
 		return r.updateDir(w, d)
 	}
 	err := r.finishDir(w, d)
@@ -434,7 +436,7 @@ func (r *run) finishDir(w *worker, d *dir) error {
 			return r.notFinished(d, &e, fmt.Errorf("sync: %w", err))
 		}
 	}
-	d.state = done
+	d.state = dirDone
 	r.lockLater(d, "", &e, &set.stat)
 	if how.keep != 0 {
 		r.late.closeMode(d, set.mode)
@@ -449,7 +451,7 @@ func (r *run) finishDir(w *worker, d *dir) error {
 // notFinished settles a folder of this restore's own that has not got its metadata: the note of it stays, so that the same
 // restore makes up for that.
 func (r *run) notFinished(d *dir, e *index.Entry, err error) error {
-	r.keepNote.Store(true)
+	r.note.stays.Store(true)
 	return r.failed(d.above(), e, err)
 }
 
@@ -470,7 +472,7 @@ func (r *run) updateDir(w *worker, d *dir) error {
 	if err != nil {
 		return r.failed(d.above(), &e, fmt.Errorf("set metadata: %w", err))
 	}
-	d.state = done
+	d.state = dirDone
 	r.lockLater(d, "", &e, &s.stat)
 	r.toldUpdated(w, d)
 	return nil

@@ -19,8 +19,8 @@ import (
 func (r *run) enterBase(w *worker, d *dir, item int) error {
 	p := d.parent
 	d.base, d.own = &p.selected[item], p.own
-	if p.state == absent {
-		d.state = absent
+	if p.state == dirAbsent {
+		d.state = dirAbsent
 	}
 	d.SetID(inTarget, p.ID(inTarget))
 	place := ""
@@ -36,7 +36,7 @@ func (r *run) enterBase(w *worker, d *dir, item int) error {
 		return tree.ErrDamaged
 	}
 	d.entry.Dev = above.Dev // tells whether something was mounted at the path
-	if !r.opt.InPlace || d.base.Folder == "" || d.state == absent {
+	if !r.opt.InPlace || d.base.Folder == "" || d.state == dirAbsent {
 		d.had = p.had
 		return d.openBase()
 	}
@@ -47,7 +47,7 @@ func (r *run) enterBase(w *worker, d *dir, item int) error {
 		return err
 	}
 	if fd == fsat.NoDir {
-		d.state, d.own = absent, true
+		d.state, d.own = dirAbsent, true
 		return d.openBase()
 	}
 	var st fsat.Stat
@@ -64,7 +64,7 @@ func (r *run) enterBase(w *worker, d *dir, item int) error {
 
 // openBase opens both sides of a base.
 func (d *dir) openBase() error {
-	if d.state != absent {
+	if d.state != dirAbsent {
 		if err := d.Open(inTarget); err != nil {
 			return fmt.Errorf("open in target: %w", err)
 		}
@@ -109,7 +109,7 @@ func (r *run) openOrMake(w *worker, dir int, name, path string) (int, error) {
 		return fsat.NoDir, fmt.Errorf("%w and is not a folder", ErrExists)
 	case err == nil && tree.IDOf(&st) == r.archive:
 		return fsat.NoDir, inside.ErrTarget
-	case err == nil && r.resumed && !r.late.madeBefore(path):
+	case err == nil && r.resumed() && !r.late.madeBefore(path):
 		fd, err := r.openOpenedUp(dir, name)
 		if err == nil {
 			err = r.startFolder(w, fd, path)

@@ -111,7 +111,7 @@ func (r *run) closeUp() (err error) {
 	opened := r.late.opened
 	r.late.opened = nil
 	for i := len(opened) - 1; i >= 0; i-- { // who was the first to open a folder up knows its mode
-		if o := &opened[i]; o.dir == nil || o.dir.state != done {
+		if o := &opened[i]; o.dir == nil || o.dir.state != dirDone {
 			err = errors.Join(err, r.closeUpOne(o))
 		}
 	}

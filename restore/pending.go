@@ -45,7 +45,7 @@ func (w *worker) isLeftover(d *dir, name string) bool {
 func (r *run) newFile(w *worker, d *dir, e *index.Entry) (p pending, err error) {
 	dir := d.dst()
 	p = pending{dir: dir}
-	if d.own && r.noted {
+	if d.own && r.note.state == noteWritten {
 		mode := uint32(unfinishedMode)
 		const special, readable = 0o7000, 0o400
 		if d.plain && e.UID == r.euid && e.GID == r.egid && e.Xattrs == 0 && e.Mode&special == 0 &&
@@ -80,7 +80,7 @@ func (r *run) newFile(w *worker, d *dir, e *index.Entry) (p pending, err error) 
 func (r *run) newSpecial(w *worker, d *dir, e *index.Entry) (p pending, err error) {
 	dir := d.dst()
 	p = pending{dir: dir, fd: fsat.NoDir, temp: w.temp(d)}
-	if d.own && r.noted {
+	if d.own && r.note.state == noteWritten {
 		p.temp, p.placed = e.Name, true
 	}
 	if e.Type == index.Symlink {

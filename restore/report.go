@@ -120,7 +120,7 @@ func (r *run) sumUp() {
 	rep := r.report
 	for i := range r.late.names { // of a run that ended early
 		n := &r.late.names[i]
-		r.note(n.dir, &n.entry, n.err)
+		r.list(n.dir, &n.entry, n.err)
 	}
 	for i := range r.workers {
 		c := &r.workers[i].counts
@@ -162,12 +162,12 @@ func (r *run) failed(d *dir, e *index.Entry, err error) error {
 	if r.ends(err) {
 		return err
 	}
-	r.note(d, e, err)
+	r.list(d, e, err)
 	return nil
 }
 
-// note puts an entry on the list of those that were not restored.
-func (r *run) note(d *dir, e *index.Entry, err error) {
+// list puts an entry on the list of those that were not restored.
+func (r *run) list(d *dir, e *index.Entry, err error) {
 	item := tree.FailedEntry(d.Child(e.Name), e, err)
 	r.failures.Add(item)
 	r.tell(tree.Item{Path: item.Path, Action: tree.Failed, Type: e.Type, Size: e.Size, Err: item.Err})

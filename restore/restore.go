@@ -117,8 +117,7 @@ type run struct {
 	target     int  // handle of the target
 	fsync      bool // each file and folder has to be synced by itself
 	whole      bool
-	made       bool  // the target was made by this restore, or by that which it goes on with
-	adopts     bool  // it may have been, as far as can be seen
+	origin     origin
 	swap       *swap // nil: the target stays where it is
 	top        *dir
 	dirs       tree.Walk
@@ -135,13 +134,9 @@ type run struct {
 	archive    tree.InodeID          // its folder, which is never touched if it is in the target
 	above      map[tree.InodeID]bool // the folders that the archive is in
 	alone      bool                  // no other restore into the target is under way
-	resumed    bool                  // the target is that of this restore, cut short before
-	noted      bool                  // the target has the note that the restore is not finished
-	noteName   string                // its name
-	notes      map[string]string     // the notes at the top of the target, by name
-	keepNote   atomic.Bool           // it stays: some folder has not got its metadata
-	linkTry    sync.Once             // whether links take their own metadata is tried
-	linkHolds  bool                  // they do
+	note       note
+	linkTry    sync.Once // whether links take their own metadata is tried
+	linkHolds  bool      // they do
 	linkErr    error
 	late       lateWork
 	writeOut   writeOut
@@ -290,7 +285,7 @@ func (r *run) openTarget(to string) error {
 		return &fs.PathError{Op: "make target", Path: abs, Err: err}
 	}
 	if r.swap != nil {
-		r.made = true
+		r.origin = targetOurs
 		if r.target, err = r.swap.openFresh(); err != nil {
 			return &fs.PathError{Op: "open target", Path: abs, Err: err}
 		}
@@ -311,7 +306,9 @@ func (r *run) openTarget(to string) error {
 		return err
 	}
 	err = os.Mkdir(abs, mode)
-	if r.made = err == nil; err != nil && !errors.Is(err, fs.ErrExist) {
+	if err == nil {
+		r.origin = targetOurs
+	} else if !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	if r.target, err = fsat.OpenRoot(abs); err != nil {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"snapcopy/index"
 	"snapcopy/internal/filecopy"
@@ -18,22 +19,50 @@ import (
 )
 
 // A restore into a new or an empty folder can be cut short and gone on with: a note in the target says meanwhile that
-// what is in it is this restore's own, so that its folders get their metadata even if they exist.
+// all folders in the target are this restore's own, so that they get their metadata even if they exist.
+
+// origin says who made the folder that is restored into.
+type origin uint8
+
+const (
+	targetForeign origin = iota // somebody else, before
+	targetAdopted               // it is empty and closed to others: as a restore of ours leaves it that is killed at once
+	targetOurs                  // this restore, or the one that it goes on with
+)
+
+// note is the note in the target.
+type note struct {
+	state noteState
+	name  string
+	all   map[string]string // the notes of all restores in the target, by name
+	stays atomic.Bool       // when the restore ends: some folder has not got its metadata
+}
+
+// noteState says where the note of this restore comes from.
+type noteState uint8
+
+const (
+	noteNone    noteState = iota
+	noteWritten           // this restore has begun in an empty target
+	noteFound             // it goes on with what was cut short
+)
 
 // findNote finds out whether the target is that of the same restore that was cut short. replaces is the note of another
 // restore that the note of this one takes the place of. list has the names in the target.
 func (r *run) findNote(d *dir, list []fsat.DirEntry) (replaces string, err error) {
 	text, full := leftover.Note(r.noteText(d)), leftover.Note(r.noteText(d)+noteMade)
-	if r.notes, err = leftover.Notes(r.target, list); err != nil {
+	if r.note.all, err = leftover.Notes(r.target, list); err != nil {
 		return "", fmt.Errorf("read note in target: %w", err)
 	}
-	for name, found := range r.notes {
+	for name, other := range r.note.all {
 		switch {
 		case r.inSnapshot(d, name): // it is to be in the target
-			delete(r.notes, name)
-		case found == text || found == full:
-			r.resumed, r.report.Resumed, r.noteName = true, true, name
-			r.made, r.adopts = found == full, false
+			delete(r.note.all, name)
+		case other == text || other == full:
+			r.note.state, r.note.name, r.report.Resumed = noteFound, name, true
+			if r.origin = targetForeign; other == full {
+				r.origin = targetOurs
+			}
 		case r.whole && r.opt.Delete && r.opt.Overwrite != OverwriteNever:
 			replaces = name // it has no meaning any more if everything is made as in this snapshot
 		}
@@ -43,11 +72,11 @@ func (r *run) findNote(d *dir, list []fsat.DirEntry) (replaces string, err error
 
 // begin notes that a restore begins in the target, if all in it is to be the restore's own and it has no such note.
 func (r *run) begin(d *dir, list []fsat.DirEntry, replaces string) error {
-	if r.resumed || !d.own && replaces == "" {
+	if r.resumed() || !d.own && replaces == "" {
 		return nil
 	}
 	text := r.noteText(d)
-	if r.made || r.adopts {
+	if r.origin != targetForeign {
 		text += noteMade
 	}
 	if err := r.step("note"); err != nil {
@@ -61,7 +90,7 @@ func (r *run) begin(d *dir, list []fsat.DirEntry, replaces string) error {
 			return fmt.Errorf("%s in target: %w", replaces, err)
 		}
 	}
-	r.noted = true
+	r.note.state = noteWritten
 	return nil
 }
 
@@ -102,12 +131,12 @@ func (r *run) writeNote(d *dir, text string, list []fsat.DirEntry) (err error) {
 	for n := range maxAside {
 		name := leftover.NoteName(n)
 		taken := slices.ContainsFunc(list, func(e fsat.DirEntry) bool { return e.Name == name })
-		if taken && r.notes[name] == "" || r.inSnapshot(d, name) {
+		if taken && r.note.all[name] == "" || r.inSnapshot(d, name) {
 			continue
 		}
 		err = p.publish(w, d, name, false)
 		if err == nil {
-			r.notes[name], r.noteName = text, name
+			r.note.all[name], r.note.name = text, name
 		}
 		if !fsat.IsExist(err) {
 			return err
@@ -131,19 +160,22 @@ func (r *run) noteText(d *dir) string {
 	return text
 }
 
+// resumed reports whether the target is that of this restore, which was cut short before.
+func (r *run) resumed() bool { return r.note.state == noteFound }
+
 // unfinished reports whether the target has the note.
-func (r *run) unfinished() bool { return (r.noted || r.resumed) && !r.opt.DryRun }
+func (r *run) unfinished() bool { return r.note.state != noteNone && !r.opt.DryRun }
 
 // endNote takes the note away. Only modes and attributes that would keep it there are set after that. A tree that is to be
 // exchanged has it until then: what is under that name and has no note is not ours.
 func (r *run) endNote() error {
-	if !r.unfinished() || r.keepNote.Load() || r.swap != nil && !r.swap.done {
+	if !r.unfinished() || r.note.stays.Load() || r.swap != nil && !r.swap.done {
 		return nil
 	}
-	if err := fsat.Unlink(r.target, r.noteName); err != nil && !fsat.IsGone(err) {
-		return fmt.Errorf("remove %s from target: %w", r.noteName, err)
+	if err := fsat.Unlink(r.target, r.note.name); err != nil && !fsat.IsGone(err) {
+		return fmt.Errorf("remove %s from target: %w", r.note.name, err)
 	}
-	r.noted, r.resumed = false, false
+	r.note.state = noteNone
 	if !r.whole {
 		return nil
 	}

@@ -268,7 +268,7 @@ var errStored = fmt.Errorf("%w, and is the archive's stored file itself: what is
 
 // mends reports whether what is there with the right content is made right, although nothing is overwritten otherwise:
 // an earlier run has made it, and it may lack what another order of the work, or these privileges, make different.
-func (r *run) mends() bool { return r.resumed && r.opt.Overwrite == OverwriteNever }
+func (r *run) mends() bool { return r.resumed() && r.opt.Overwrite == OverwriteNever }
 
 // isRecorded reports whether the target has the very inode that the snapshot was made of, not changed since: its change
 // time would tell.

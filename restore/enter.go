@@ -50,21 +50,24 @@ func (r *run) openTop(selected []tree.Selection) error {
 
 // enterTarget looks at the target, notes in it that a restore begins, and opens it as the top.
 func (r *run) enterTarget(d *dir) (dst int, err error) {
-	list, err := r.lookAtTarget(d)
+	st, list, err := r.lookAtTarget(d)
 	if err != nil {
 		return fsat.NoDir, err
+	}
+	if !d.own && !r.opt.DryRun {
+		r.claim()
+	}
+	if r.whole && r.origin != targetOurs {
+		if d.diff, err = r.compareDir(&r.workers[0], d, r.target, &st); err != nil {
+			return fsat.NoDir, &fs.PathError{Op: "look at", Path: r.report.Target, Err: err}
+		}
 	}
 	replaces, err := r.findNote(d, list)
+	if err == nil && !r.opt.DryRun {
+		err = r.begin(d, list, replaces)
+	}
 	if err != nil {
 		return fsat.NoDir, err
-	}
-	if !r.opt.DryRun {
-		if !d.own {
-			r.claim()
-		}
-		if err := r.begin(d, list, replaces); err != nil {
-			return fsat.NoDir, err
-		}
 	}
 	if r.whole {
 		d.state = r.stateOfTarget(d)
@@ -79,29 +82,23 @@ func (r *run) enterTarget(d *dir) (dst int, err error) {
 }
 
 // lookAtTarget finds out what the target is like, and whether it can hold what is to be restored. It changes nothing.
-func (r *run) lookAtTarget(d *dir) (list []fsat.DirEntry, err error) {
-	var st fsat.Stat
+func (r *run) lookAtTarget(d *dir) (st fsat.Stat, list []fsat.DirEntry, err error) {
 	if err := fsat.StatHandle(r.target, &st); err != nil {
-		return nil, &fs.PathError{Op: "stat", Path: r.report.Target, Err: err}
+		return st, nil, &fs.PathError{Op: "stat", Path: r.report.Target, Err: err}
 	}
 	d.SetID(inTarget, tree.IDOf(&st))
 	if list, err = fsat.ReadDir(r.target, make([]byte, 64<<10)); err != nil {
-		return nil, &fs.PathError{Op: "list", Path: r.report.Target, Err: err}
+		return st, nil, &fs.PathError{Op: "list", Path: r.report.Target, Err: err}
 	}
 	d.own = len(list) == 0
 	if err := r.lookAtSpace(d.own, d.selected); err != nil {
-		return nil, err
-	}
-	if r.whole && r.origin != targetOurs {
-		if d.diff, err = r.compareDir(&r.workers[0], d, r.target, &st); err != nil {
-			return nil, &fs.PathError{Op: "look at", Path: r.report.Target, Err: err}
-		}
+		return st, nil, err
 	}
 	// An empty folder that is closed to others is as this restore makes one: it can be what is left of a kill just then.
 	if d.own && r.origin != targetOurs && st.UID == r.euid && st.Mode == 0o700 {
 		r.origin = targetAdopted
 	}
-	return list, nil
+	return st, list, nil
 }
 
 // stateOfTarget is the state of the target if the whole snapshot goes into it. One with a note in it has one more name

@@ -66,8 +66,8 @@ func (o *acknowledgeOptions) Run(_ context.Context, a *app, args []string) (err 
 	return nil
 }
 
-// mendNote makes the note of what was acknowledged anew if it cannot be read. It says of the newest snapshot, and so of all,
-// that they are as they should be, which is so.
+// mendNote writes an unreadable note of acknowledged runs anew. The new note accepts the newest snapshot, and so all
+// of them, which is true at this point.
 func (o *acknowledgeOptions) mendNote(a *app, arch *archive.Archive) error {
 	snapshots, err := arch.Snapshots()
 	if err != nil || len(snapshots) == 0 {

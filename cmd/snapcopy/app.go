@@ -8,7 +8,7 @@ import (
 	"snapcopy/internal/archive"
 )
 
-// app is what the commands share.
+// app is the state that the commands share.
 type app struct {
 	term *terminal
 	now  func() time.Time
@@ -16,14 +16,14 @@ type app struct {
 
 	clockStands bool // it never moves on
 
-	json      bool   // what fails is told as an object, too
+	json      bool   // failures are written as JSON, too
 	archive   string // that a command writes to; "": none
 	makesRoom bool   // by removing
 
 	opened []*archive.Archive // by openArchive
 }
 
-// clockVariable stands in for the clock, for tests.
+// clockVariable sets the clock, for tests.
 const clockVariable = "SNAPCOPY_NOW"
 
 // newApp never returns nil.
@@ -49,7 +49,7 @@ func (a *app) openToChange(path string) (*archive.Archive, error) {
 	return a.openArchive(path)
 }
 
-// localTime is how times are shown; selectors take the same form.
+// localTime is the form of times in output; selectors take the same form.
 const localTime = "2006-01-02 15:04:05"
 
 func (a *app) local(t time.Time) string { return t.In(a.loc).Format(localTime) }

@@ -7,7 +7,7 @@ import (
 	"snapcopy/index"
 )
 
-// exportB3sum prints what b3sum --check reads. The names that it cannot express are told and counted.
+// exportB3sum prints the input of b3sum --check. It counts the names that this format cannot express, and says so.
 func exportB3sum(a *app, _ *index.Catalog, each entryVisitor) error {
 	var left uint64
 	err := each(func(path string, e *index.Entry) error {
@@ -34,8 +34,8 @@ func exportB3sum(a *app, _ *index.Catalog, each entryVisitor) error {
 	return told{statusIncomplete}
 }
 
-// b3sumLine escapes as b3sum does. A list cannot hold names that are not UTF-8 or hold U+FFFD, which stands for that,
-// and releases of b3sum disagree about a carriage return at the end.
+// b3sumLine escapes as b3sum does. The format cannot express names that are not UTF-8 or that contain U+FFFD, which
+// stands for such bytes, and releases of b3sum disagree about a carriage return at the end.
 func b3sumLine(path, hash string) (line string, ok bool) {
 	if !utf8.ValidString(path) || strings.ContainsRune(path, utf8.RuneError) || strings.HasSuffix(path, "\r") {
 		return "", false

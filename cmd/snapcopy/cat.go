@@ -26,7 +26,7 @@ its hash on the way: damage is told at the end, when the output has been written
 
 func (o *catOptions) AddFlags(*pflag.FlagSet) {}
 
-// Run prints. Every path is looked up before anything is written.
+// Run prints the files. It looks up every path before it writes anything.
 func (o *catOptions) Run(ctx context.Context, a *app, args []string) (err error) {
 	s, err := a.open(args[0])
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"snapcopy/internal/archive"
 )
 
-// shells are those that completions can be made for.
+// shells are the shells with completions.
 var shells = []string{"bash", "zsh", "fish", "powershell"}
 
 func completionCommand(a *app, root *cobra.Command) *cobra.Command {
@@ -55,8 +55,8 @@ func (o *completionOptions) Run(_ context.Context, a *app, args []string) error 
 	return wrongUsage("there is no completion for %s; there is for bash, zsh, fish and powershell", name(args[0]))
 }
 
-// bashCompletion prints cobra's script with one change: bash takes an '@' for the end of a word, as it does '=' and ':',
-// for which the script provides already.
+// bashCompletion prints cobra's script with one change: bash takes an '@' for the end of a word, as it does '=' and
+// ':', which the script already handles.
 func bashCompletion(root *cobra.Command, w io.Writer) error {
 	var script bytes.Buffer
 	if err := root.GenBashCompletionV2(&script, true); err != nil {
@@ -72,7 +72,7 @@ func bashCompletion(root *cobra.Command, w io.Writer) error {
 	return err
 }
 
-// completeArgs completes the arguments of a command, which are those that c.Use names.
+// completeArgs completes the arguments of a command, as named in c.Use.
 func completeArgs(a *app, c *cobra.Command) cobra.CompletionFunc {
 	words := argWords(c)
 	return func(_ *cobra.Command, args []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
@@ -109,7 +109,7 @@ func (a *app) completePlace(toComplete string) ([]cobra.Completion, cobra.ShellC
 	return a.completeSnapshot(toComplete[:i], toComplete[:i+1], toComplete[i+1:])
 }
 
-// completeSnapshot completes the name of a snapshot, the newest first; before is what stands before it.
+// completeSnapshot completes the name of a snapshot, the newest first; before is the text in front of the name.
 func (a *app) completeSnapshot(where, before, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	archive, err := archive.Open(where)
 	if err != nil {

@@ -12,11 +12,10 @@ import (
 	"golang.org/x/term"
 )
 
-// errNotConfirmed is returned where a person was asked and did not agree.
+// errNotConfirmed reports that a person was asked and did not agree.
 var errNotConfirmed = errors.New("not confirmed: nothing was done")
 
-// canAsk reports whether there is a person to ask. In scripts and unattended jobs there is none: who writes one means
-// it.
+// canAsk reports whether there is a person to ask. Scripts and unattended jobs have none: they mean their commands.
 func (a *app) canAsk() bool {
 	return term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd()))
 }
@@ -29,7 +28,7 @@ func (a *app) ask(ctx context.Context, question string) error {
 func (a *app) askFrom(ctx context.Context, in io.Reader, question string) error {
 	a.term.prompt(question + " [y/N] ")
 	answer := make(chan string, 1)
-	go func() { // reading cannot be ended; the process can
+	go func() { // a read cannot be cancelled, but it ends with the process
 		line, err := bufio.NewReader(in).ReadString('\n')
 		if err != nil && !errors.Is(err, io.EOF) {
 			line = ""

@@ -88,8 +88,8 @@ func (o *diffOptions) AddFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.json, "json", false, "print one JSON object a line")
 }
 
-// isLive reports whether the arguments are a snapshot and a folder: a snapshot is named after an @, or there is a second
-// argument alone and it is a folder.
+// isLive reports whether the arguments are a snapshot and a folder: either a snapshot is named after an @, or there is
+// only a second argument and it is a folder.
 func isLive(args []string) bool {
 	if len(args) < 2 {
 		return false
@@ -101,7 +101,7 @@ func isLive(args []string) bool {
 	return len(args) == 2 && err == nil && info.IsDir()
 }
 
-// Run compares.
+// Run compares the snapshots, or the snapshot and the folder.
 func (o *diffOptions) Run(ctx context.Context, a *app, args []string) error {
 	if o.depth < 0 {
 		return wrongUsage("--depth must not be negative")
@@ -149,7 +149,7 @@ func (o *diffOptions) snapshots(ctx context.Context, a *app, args []string) (err
 	return err
 }
 
-// changePrinter prints changes as they come, or sums them up.
+// changePrinter prints changes one by one, or sums them up.
 type changePrinter struct {
 	ctx    context.Context
 	a      *app
@@ -190,8 +190,8 @@ func (p *changePrinter) end(from, to string) error {
 	return err
 }
 
-// pathInEither gives the path that a PATH of the command line means in the first snapshot that has it. One that none has
-// is passed on, for the comparison to say what there is instead.
+// pathInEither returns the path that a PATH of the command line means in the first snapshot that has it. It returns a
+// path that neither has unchanged, so that the comparison reports the nearest names.
 func pathInEither(arg string, snapshots ...*openSnapshot) (string, error) {
 	for _, s := range snapshots {
 		path, _, err := s.find(arg)

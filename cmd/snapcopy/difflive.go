@@ -47,8 +47,8 @@ func (o *diffOptions) live(ctx context.Context, a *app, args []string) (err erro
 	return o.failed(a, report)
 }
 
-// pathInSource gives the path that a PATH of the command line means: one that the snapshot has, or else one that the
-// folder has.
+// pathInSource returns the path that a PATH of the command line means: a path in the snapshot, or else one in the
+// folder.
 func (s *openSnapshot) pathInSource(arg, source string) (string, error) {
 	path, _, err := s.find(arg)
 	if !errors.Is(err, errNotInSnapshot) {
@@ -70,7 +70,7 @@ func (s *openSnapshot) pathInSource(arg, source string) (string, error) {
 	return candidates[0], nil
 }
 
-// failed names what could not be compared.
+// failed lists the entries that could not be compared.
 func (o *diffOptions) failed(a *app, r *history.LiveReport) error {
 	if r.FailedCount == 0 {
 		return nil

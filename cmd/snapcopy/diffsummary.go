@@ -26,7 +26,7 @@ func folderName(path string) string {
 	return name(path + "/")
 }
 
-// netSize writes by how much a size grew or shrank.
+// netSize writes the change of a size, with its sign.
 func netSize(added, removed uint64) string {
 	switch {
 	case added > removed:

@@ -7,9 +7,8 @@ import (
 	"snapcopy/internal/archive"
 )
 
-// finishEarlier finishes what an earlier command has begun to remove or to forget and was cut short in, whatever else the
-// present one has to do: what was removed gives its space back, and what was forgotten is nowhere any more. It tells what
-// it did.
+// finishEarlier finishes an interrupted removal or forgetting, whatever else the command is about to do: it frees the
+// space of removed snapshots, and takes a forgotten path out of every snapshot. It prints what it did.
 func (a *app) finishEarlier(ctx context.Context, arch *archive.Archive, opt archive.RemoveOptions, quiet bool) error {
 	unfinished, err := arch.Unfinished()
 	if err != nil || !unfinished {

@@ -9,13 +9,13 @@ import (
 	"snapcopy/index"
 )
 
-// typeNames are the words for the kinds of file in JSON.
+// typeNames are the words for types of files in JSON.
 var typeNames = map[index.Type]string{
 	index.File: "file", index.Dir: "dir", index.Symlink: "symlink", index.Fifo: "fifo", index.Socket: "socket",
 	index.CharDevice: "char", index.BlockDevice: "block",
 }
 
-// entryName is a path as people see it: a folder's ends with a slash.
+// entryName is a path as people see it; that of a folder ends with a slash.
 func entryName(path string, t index.Type) string {
 	if path == "" {
 		path = "." // the root
@@ -36,7 +36,7 @@ func hex(h index.Hash) string {
 	return stdhex.EncodeToString(h[:])
 }
 
-// walkBelow calls visit for everything below the folder e, a folder before what is in it, in the order of the names.
+// walkBelow calls visit for everything below the folder e, a folder before its entries, in the order of the names.
 func walkBelow(c *index.Catalog, path string, e *index.Entry, visit func(path string, e *index.Entry) error) error {
 	r, err := c.ReadDir(e.Child)
 	if err != nil {
@@ -102,7 +102,7 @@ func attrLetters(a index.Attrs) string {
 	return a.String()
 }
 
-// longLine describes an entry as ls -l does, with what it is called.
+// longLine describes an entry as ls -l does; shown is the name.
 func (a *app) longLine(shown string, e *index.Entry) string {
 	var b strings.Builder
 	size := fmt.Sprint(e.Size)
@@ -132,7 +132,7 @@ var typeLetters = map[index.Type]byte{
 	index.CharDevice: 'c', index.BlockDevice: 'b',
 }
 
-// modeString writes type and mode as ls does; a '+' tells of extended attributes, of which ACLs are a kind.
+// modeString writes type and mode as ls does; a '+' stands for extended attributes, which include ACLs.
 func modeString(e *index.Entry) string {
 	s := []byte("?rwxrwxrwx")
 	s[0] = typeLetters[e.Type]

@@ -33,7 +33,7 @@ func (o *explainOptions) AddFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.json, "json", false, "print one JSON object a line")
 }
 
-// Run explains. Every path is looked up before anything is said.
+// Run explains the entries. It looks up every path before it writes anything.
 func (o *explainOptions) Run(ctx context.Context, a *app, args []string) (err error) {
 	s, err := a.open(args[0])
 	if err != nil {
@@ -68,7 +68,7 @@ func (o *explainOptions) Run(ctx context.Context, a *app, args []string) (err er
 	return nil
 }
 
-// explainer opens what explanations of the snapshot are drawn from.
+// explainer opens the catalogs for explanations of the snapshot.
 func (s *openSnapshot) explainer() (*history.Explainer, error) {
 	refs, err := catalogRefs(s.archive)
 	if err != nil {
@@ -82,7 +82,7 @@ func (s *openSnapshot) explainer() (*history.Explainer, error) {
 	return x, nil
 }
 
-// reasons lists the reasons in the order in which they are counted: in words for one entry, and what many are called.
+// reasons lists the reasons in the order of their counts in the output, with the words for one entry and for many.
 var reasons = []struct {
 	reason history.Reason
 	one    string
@@ -187,7 +187,7 @@ func (a *app) storedReason(ex *history.Explanation) []string {
 	return parts
 }
 
-// explainedChanges says how an entry differs from what the previous snapshot has under its path.
+// explainedChanges returns the differences of an entry from the previous snapshot's entry of its path.
 func (a *app) explainedChanges(ex *history.Explanation) (list []string) {
 	if ex.Old == nil {
 		return nil
@@ -202,7 +202,7 @@ func (a *app) explainedChanges(ex *history.Explanation) (list []string) {
 	return a.changeDetails(&c)
 }
 
-// folderReason is about a folder itself, which every snapshot has anew.
+// folderReason explains a folder itself, which every snapshot has anew.
 func (a *app) folderReason(ex *history.Explanation) []string {
 	one, _ := reasonWords(ex.Reason)
 	switch ex.Reason {

@@ -24,7 +24,7 @@ import (
 	"snapcopy/snapshot"
 )
 
-// The exit statuses. 2 is what a crash of the Go runtime gives.
+// The exit statuses. A crash of the Go runtime gives 2.
 const (
 	statusDone        = 0
 	statusFailed      = 1
@@ -37,7 +37,7 @@ const (
 	statusInterrupted = 130
 )
 
-// A status is what a help text says about an exit status.
+// A status is the line of a help text about an exit status.
 type status struct {
 	code int
 	text string
@@ -69,9 +69,9 @@ func statusHelp(list ...status) string {
 
 // usageError is a mistake in the command line.
 type usageError struct {
-	command string // whose help to read, "snapcopy ls"; filled in on the way out
+	command string // whose help to read, "snapcopy ls"; set on the way out
 	err     error
-	hint    string // what to type instead; "": read the help
+	hint    string // the right words to type; "": read the help
 }
 
 func (u *usageError) Error() string { return u.err.Error() }
@@ -81,7 +81,7 @@ func wrongUsage(format string, args ...any) error {
 	return &usageError{err: fmt.Errorf(format, args...)}
 }
 
-// told is an outcome that the command has already put into words; only the exit status is left to give.
+// told is an outcome that the command has already put into words; only the exit status is left.
 type told struct{ status int }
 
 func (t told) Error() string { return fmt.Sprintf("exit status %d", t.status) }
@@ -109,7 +109,7 @@ func statusOf(err error) int {
 	return statusFailed
 }
 
-// hints say what to do next about an error.
+// hints are the next steps for some errors.
 var hints = []struct {
 	err  error
 	hint string
@@ -176,7 +176,7 @@ func (e spaceError) Error() string {
 
 func (e spaceError) Unwrap() error { return e.SpaceError }
 
-// sayInterrupted puts the signal in the place of the cancellation that it led to.
+// sayInterrupted replaces a cancellation by the signal that caused it.
 func sayInterrupted(ctx context.Context, err error) error {
 	var signal interrupted
 	if ctx.Err() == nil || !errors.Is(err, context.Canceled) || errors.As(err, &signal) {
@@ -185,7 +185,7 @@ func sayInterrupted(ctx context.Context, err error) error {
 	return errors.Join(context.Cause(ctx), besideCancel(err))
 }
 
-// besideCancel gives what else went wrong, of several errors joined with a cancellation.
+// besideCancel drops the cancellation from several joined errors.
 func besideCancel(err error) error {
 	if j, ok := err.(interface{ Unwrap() []error }); ok {
 		var rest []error
@@ -231,7 +231,7 @@ func finish(a *app, err error) int {
 	return status
 }
 
-// hintsOn says what to do next about an error. full is what has run out, if that is its cause.
+// hintsOn returns the next steps for an error. full describes the lack of space, if that is its cause.
 func (a *app) hintsOn(err error, full *lack.Error) (hints []string) {
 	var usage *usageError
 	isUsage := errors.As(err, &usage)
@@ -249,8 +249,8 @@ func (a *app) hintsOn(err error, full *lack.Error) (hints []string) {
 	return hints
 }
 
-// errorLines makes an error safe to print: one line for each of several joined errors, also where they were given more
-// words, and no byte of a name in it can play with the terminal.
+// errorLines makes an error safe to print: one line for each of several joined errors, also if they were wrapped,
+// without bytes of a name that could control the terminal.
 func errorLines(err error) []string {
 	text := err.Error()
 	switch e := err.(type) {
@@ -284,7 +284,7 @@ func errorLines(err error) []string {
 	return []string{printable(text)}
 }
 
-// linesOf gives what stands after several errors: "and 7 more".
+// linesOf returns the text after several errors: "and 7 more".
 func linesOf(text string) (lines []string) {
 	for line := range strings.SplitSeq(text, "\n") {
 		if line != "" {
@@ -294,7 +294,7 @@ func linesOf(text string) (lines []string) {
 	return lines
 }
 
-// lackText says what a file system has run out of.
+// lackText describes the lack of space on a file system.
 func lackText(e *lack.Error) string {
 	disk := fmt.Sprintf("the disk mounted at %s (%s)", name(e.Mount), e.Space.Kind)
 	switch e.What {
@@ -309,7 +309,7 @@ func lackText(e *lack.Error) string {
 	return fmt.Sprintf("%s is full: %s of %s are free now", disk, size(e.Space.Free), size(e.Space.Total))
 }
 
-// named says in which archive there is no such snapshot.
+// named adds the archive to the error for a missing snapshot.
 func (a *app) named(err error) error {
 	if len(a.opened) == 0 || !errors.Is(err, archive.ErrNoSnapshot) || strings.Contains(err.Error(), a.opened[0].Path) {
 		return err
@@ -317,8 +317,7 @@ func (a *app) named(err error) error {
 	return fmt.Errorf("%s: %w", a.opened[0].Path, err)
 }
 
-// placed makes sure that what the system refused is told with a place: an error of a call that names no path gets that of the
-// archive in front.
+// placed adds a place to an error of the system: an error without a path gets that of the archive.
 func (a *app) placed(args []string, err error) error {
 	if list, isJoin := joined(err); isJoin {
 		rest := make([]error, len(list))
@@ -349,7 +348,7 @@ func (a *app) placed(args []string, err error) error {
 	return fmt.Errorf("%s: %w", place, err)
 }
 
-// joined gives the errors of errors.Join.
+// joined returns the parts of an error made by errors.Join.
 func joined(err error) (list []error, ok bool) {
 	j, ok := err.(interface{ Unwrap() []error })
 	if !ok {

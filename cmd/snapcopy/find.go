@@ -57,7 +57,7 @@ func (o *findOptions) AddFlags(f *pflag.FlagSet) {
 // findTypes are the words for --type, in the order of the types.
 var findTypes = []string{"file", "dir", "symlink", "fifo", "socket", "char", "block"}
 
-// query puts the flags into one.
+// query turns the flags into a query.
 func (o *findOptions) query(a *app, patterns []string) (q history.Query, err error) {
 	q.Patterns, q.FoldCase = withPrinted(patterns), o.anyCase
 	for _, word := range o.types {
@@ -94,7 +94,7 @@ func (o *findOptions) query(a *app, patterns []string) (q history.Query, err err
 	return q, nil
 }
 
-// withPrinted puts the name that is meant in the place of a pattern that is a name in quotes, as it was printed.
+// withPrinted replaces a pattern that is a name in quotes, as snapcopy prints it, by the name.
 func withPrinted(patterns []string) []string {
 	list := slices.Clone(patterns)
 	for i, p := range list {
@@ -126,7 +126,7 @@ func addSize(q *history.Query, text string) error {
 	return nil
 }
 
-// Run searches.
+// Run searches the snapshots.
 func (o *findOptions) Run(ctx context.Context, a *app, args []string) error {
 	q, err := o.query(a, args[1:])
 	if err != nil {

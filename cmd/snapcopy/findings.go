@@ -8,7 +8,8 @@ import (
 	"snapcopy/internal/archive"
 )
 
-// openArchive opens an archive for a command. What is wrong with its own files is told when the command has ended.
+// openArchive opens an archive for a command. Faults of the archive's own files are reported when the command has
+// ended.
 func (a *app) openArchive(path string) (*archive.Archive, error) {
 	archive, err := archive.Open(path)
 	if err != nil {
@@ -18,7 +19,7 @@ func (a *app) openArchive(path string) (*archive.Archive, error) {
 	return archive, nil
 }
 
-// tellMended says what of the archives' own files could not be used, and what was made anew.
+// tellMended lists the archives' own files that were unusable and were made anew.
 func (a *app) tellMended() {
 	for _, archive := range a.opened {
 		for _, what := range archive.Mended() {
@@ -32,7 +33,7 @@ func (a *app) tellMended() {
 	a.opened = nil
 }
 
-// tellFindings says what about the archive's own notes a person has to settle, and how.
+// tellFindings lists the faults of the archive's own notes that a person has to resolve, with the remedies.
 func (a *app) tellFindings(archive *archive.Archive) {
 	for _, f := range archive.Findings() {
 		a.term.errorf("%s", findingLine(archive.Path, f))
@@ -46,8 +47,8 @@ func findingLine(archive string, f archive.Finding) string {
 	return fmt.Sprintf("Warning: %s: %s. %s.", name(f.Path), printable(f.Err.Error()), remedy(f.Err, archive, ""))
 }
 
-// remedy says what to do about something that is wrong with a snapshot or with the archive's own files; "" if there is
-// nothing but to look for another copy.
+// remedy returns the next step for a fault of a snapshot or of the archive's own files; "" if only another copy can
+// help.
 func remedy(err error, path, snapshotName string) string {
 	where := name(path)
 	for _, r := range []struct {

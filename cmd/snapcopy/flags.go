@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// maxThreads is more than any disk or processor makes use of.
+// maxThreads is more than any disk or processor can use.
 const maxThreads = 256
 
 func addThreads(f *pflag.FlagSet, threads *int) {
@@ -21,7 +21,7 @@ func checkThreads(n int) error {
 	return nil
 }
 
-// checkLeafNames makes sure that each name is that of a file in a folder, not a path.
+// checkLeafNames makes sure that each name is that of an entry in a folder, not a path.
 func checkLeafNames(names []string) error {
 	for _, n := range names {
 		if n == "" || n == "." || n == ".." || strings.ContainsAny(n, "/\x00") {

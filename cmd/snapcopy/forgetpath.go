@@ -45,7 +45,7 @@ func (o *forgetPathOptions) AddFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.json, "json", false, "print one JSON object a line")
 }
 
-// Run forgets.
+// Run forgets the path.
 func (o *forgetPathOptions) Run(ctx context.Context, a *app, args []string) (err error) {
 	arch, err := a.openToChange(args[0])
 	if err != nil {
@@ -70,7 +70,7 @@ func (o *forgetPathOptions) Run(ctx context.Context, a *app, args []string) (err
 	opt := archive.ForgetOptions{DryRun: o.dryRun || !o.yes, Elsewhere: o.elsewhere(a)}
 	report, err := forgetFirst(ctx, arch, candidates, opt)
 	if errors.Is(err, archive.ErrNotHeld) && slices.Contains(candidates, begun) {
-		return nil // the same command was cut short, and what it left has just been done
+		return nil // the same command was interrupted, and its work has just been finished
 	}
 	if err != nil {
 		return tellForgetting(a, arch, err)
@@ -81,7 +81,7 @@ func (o *forgetPathOptions) Run(ctx context.Context, a *app, args []string) (err
 	return o.forgetIfWanted(ctx, a, arch, report)
 }
 
-// forgetFirst forgets the first of some paths that is in any snapshot.
+// forgetFirst forgets the first of some paths that any snapshot has.
 func forgetFirst(ctx context.Context, arch *archive.Archive, paths []string, opt archive.ForgetOptions) (
 	report *archive.ForgetReport, err error) {
 	for _, path := range paths {
@@ -92,7 +92,7 @@ func forgetFirst(ctx context.Context, arch *archive.Archive, paths []string, opt
 	return report, err
 }
 
-// forgetIfWanted tells what would be forgotten, asks, and forgets it.
+// forgetIfWanted shows what would be forgotten, asks, and forgets it.
 func (o *forgetPathOptions) forgetIfWanted(ctx context.Context, a *app, arch *archive.Archive, would *archive.ForgetReport) error {
 	if err := o.tell(a, would); err != nil && !errors.As(err, new(told)) {
 		return err
@@ -111,7 +111,7 @@ func (o *forgetPathOptions) forgetIfWanted(ctx context.Context, a *app, arch *ar
 	return o.tell(a, report)
 }
 
-// tellForgetting says, of a command that ends early, if it has begun to forget.
+// tellForgetting says that forgetting has begun, for a command that ends early.
 func tellForgetting(a *app, archive *archive.Archive, cause error) error {
 	if path, unfinished, err := archive.Forgetting(); err == nil && unfinished {
 		a.term.errorf("Forgetting %s is not finished. The same command goes on with it, and so does the next snapshot, prune or remove.",
@@ -120,7 +120,8 @@ func tellForgetting(a *app, archive *archive.Archive, cause error) error {
 	return cause
 }
 
-// finishEarlier finishes what an earlier command was cut short in, and gives the path that it was to forget, if any.
+// finishEarlier finishes the work of interrupted commands, and returns the path that one of them was to forget, if
+// any.
 func (o *forgetPathOptions) finishEarlier(ctx context.Context, a *app, arch *archive.Archive) (begun string, err error) {
 	begun, unfinished, err := arch.Forgetting()
 	if err != nil {
@@ -135,7 +136,7 @@ func (o *forgetPathOptions) finishEarlier(ctx context.Context, a *app, arch *arc
 	return begun, nil
 }
 
-// candidatesIn lists what a PATH of the command line can mean.
+// candidatesIn lists the possible meanings of a PATH of the command line.
 func (a *app) candidatesIn(archive *archive.Archive, arg string) ([]string, error) {
 	source := ""
 	list, err := archive.Snapshots()
@@ -164,7 +165,8 @@ func (o *forgetPathOptions) elsewhere(a *app) func(archive.Elsewhere) error {
 	}
 }
 
-// searched reports whether the report says where content stays: on a terminal that was told before the question.
+// searched reports whether the report already lists the other names of the content: on a terminal, the question listed
+// them.
 func (o *forgetPathOptions) searched(r *archive.ForgetReport) bool { return r.DryRun || o.yes }
 
 func (o *forgetPathOptions) tell(a *app, r *archive.ForgetReport) error {

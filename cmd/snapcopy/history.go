@@ -9,8 +9,8 @@ import (
 	"snapcopy/internal/history"
 )
 
-// withHistory opens all snapshots of an archive and calls do. Damaged catalogs are named at the end; what they hold is
-// missing from the answer, so the exit status says so.
+// withHistory opens all snapshots of an archive and calls do. It names damaged catalogs at the end; the answer lacks
+// their content, and the exit status says so.
 func (a *app) withHistory(ctx context.Context, where string, do func(*history.History) error) (err error) {
 	archive, err := a.openArchive(where)
 	if err != nil {
@@ -49,7 +49,7 @@ func catalogRefs(archive *archive.Archive) ([]history.Ref, error) {
 	return refs, err
 }
 
-// inHistory calls do with what a PATH of the command line can mean, until some snapshot has it.
+// inHistory calls do with the possible meanings of a PATH of the command line, until some snapshot has it.
 func inHistory(h *history.History, arg string, do func(path string) error) error {
 	candidates, err := pathCandidates(arg, h.Source())
 	if err != nil {

@@ -45,7 +45,7 @@ func (o *instantOptions) AddFlags(f *pflag.FlagSet) {
 	o.telling.addFlags(f, "print one JSON object")
 }
 
-// Run mounts the snapshot and tells about it.
+// Run mounts the snapshot and prints how to go on.
 func (o *instantOptions) Run(ctx context.Context, a *app, args []string) (err error) {
 	if err := o.telling.check(); err != nil {
 		return err
@@ -65,7 +65,7 @@ func (o *instantOptions) Run(ctx context.Context, a *app, args []string) (err er
 		return err
 	}
 	old, oldErr := restore.ReadInstant(o.mountpoint)
-	if errors.Is(oldErr, fsat.ErrNoProc) { // nothing can be mounted, and a note would stay that the snapshot is needed
+	if errors.Is(oldErr, fsat.ErrNoProc) { // mounting is impossible, and the note would stay
 		return oldErr
 	}
 	report, err := o.mount(ctx, a, s)
@@ -78,7 +78,7 @@ func (o *instantOptions) Run(ctx context.Context, a *app, args []string) (err er
 	return o.toldInstant(a, s, report, time.Since(begin))
 }
 
-// mount notes in the archive that the snapshot is needed, and mounts it. Where that fails, the note goes again, unless an
+// mount writes a reader's note in the archive, and mounts the snapshot. If that fails, it removes the note, unless an
 // earlier instant restore at the mountpoint needs it.
 func (o *instantOptions) mount(ctx context.Context, a *app, s *openSnapshot) (*restore.InstantReport, error) {
 	reader, noted, err := o.noteReader(a, s)
@@ -98,7 +98,8 @@ func (o *instantOptions) mount(ctx context.Context, a *app, s *openSnapshot) (*r
 	return nil, err
 }
 
-// giveID makes sure that an archive has an id, which the tree remembers: taking the lock gives it one.
+// giveID makes sure that an archive has an id, for the state of the instant restore to remember: taking the lock gives
+// it one.
 func giveID(archive *archive.Archive) error {
 	if archive.Info.ID != "" {
 		return nil
@@ -110,7 +111,7 @@ func giveID(archive *archive.Archive) error {
 	return lock.Unlock()
 }
 
-// noteReader protects the snapshot from being removed, as far as the archive can be written to.
+// noteReader protects the snapshot from removal by a note, unless the archive cannot be written to.
 func (o *instantOptions) noteReader(a *app, s *openSnapshot) (r archive.Reader, noted bool, err error) {
 	where, err := restore.InstantPath(o.mountpoint)
 	if err != nil {

@@ -19,7 +19,7 @@ func (a *app) printJSON(lineType string, object any) error {
 	return err
 }
 
-// tellJSON writes one object on a line of stderr: a failure, or what else is told while stdout is taken.
+// tellJSON writes one object on a line of stderr: a failure, or a message while stdout has other output.
 func (a *app) tellJSON(lineType string, object any) error {
 	line, err := jsonLine(lineType, object)
 	if err != nil {
@@ -29,14 +29,14 @@ func (a *app) tellJSON(lineType string, object any) error {
 	return nil
 }
 
-// jsonLine writes a struct as JSON on one line, with its type in front. JSON cannot hold a string that is not UTF-8: beside
-// such a field there is another one, with the bytes in base64 and _base64 after its name.
+// jsonLine writes a struct as JSON on one line, with its type in front. JSON cannot express a string that is not
+// UTF-8: beside such a field there is another one, with _base64 after its name and the bytes in base64.
 func jsonLine(lineType string, object any) ([]byte, error) {
 	fields, err := marshal(object)
 	if err != nil {
 		return nil, err
 	}
-	if bytes.Contains(fields, []byte(`\ufffd`)) { // what is not UTF-8 is written so, and little else
+	if bytes.Contains(fields, []byte(`\ufffd`)) { // bytes that are not UTF-8 look like this, and little else does
 		if fields, err = lossless(reflect.ValueOf(object)); err != nil {
 			return nil, err
 		}
@@ -84,7 +84,7 @@ func lossless(v reflect.Value) ([]byte, error) {
 	return marshal(v.Interface())
 }
 
-// losslessFields adds the fields of a struct, those of embedded ones among them.
+// losslessFields adds the fields of a struct, including those of embedded structs.
 func losslessFields(fields [][]byte, v reflect.Value) (_ [][]byte, err error) {
 	for i := range v.NumField() {
 		f, field := v.Type().Field(i), v.Field(i)
@@ -104,7 +104,7 @@ func losslessFields(fields [][]byte, v reflect.Value) (_ [][]byte, err error) {
 	return fields, nil
 }
 
-// losslessField adds one field, and the one with _base64 after its name if it is needed.
+// losslessField adds one field, and its _base64 field if needed.
 func losslessField(fields [][]byte, label string, v reflect.Value) ([][]byte, error) {
 	value, err := lossless(v)
 	if err != nil {
@@ -126,8 +126,8 @@ func isEmpty(v reflect.Value) bool {
 	return v.IsZero() || (v.Kind() == reflect.Slice || v.Kind() == reflect.Map) && v.Len() == 0
 }
 
-// bytesOf gives the bytes of a string that JSON cannot hold, or of all strings of a list if it cannot hold one of them; nil
-// for all else.
+// bytesOf returns the bytes of a string that JSON cannot express, or of all strings of a list if it cannot express one
+// of them; nil for any other value.
 func bytesOf(v reflect.Value) any {
 	if v.Kind() == reflect.Pointer && !v.IsNil() {
 		v = v.Elem()

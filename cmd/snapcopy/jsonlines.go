@@ -19,7 +19,7 @@ import (
 // The objects that are printed with --json, a line each; docs/json.md describes them. Each line begins with its type, which
 // printJSON puts there.
 
-// snapshotLine is what list tells about one snapshot.
+// snapshotLine describes one snapshot, for list.
 type snapshotLine struct {
 	Name     string        `json:"snapshot"`
 	Time     time.Time     `json:"time,omitzero"`
@@ -45,7 +45,7 @@ type entryObject struct {
 	Mtime     string        `json:"mtime"`
 	Attrs     string        `json:"attributes,omitempty"` // letters of lsattr
 	Size      *uint64       `json:"size,omitempty"`
-	Hash      string        `json:"hash,omitempty"` // of a file's content; of a folder: of all below it
+	Hash      string        `json:"hash,omitempty"` // of a file's content; of a folder: of everything below
 	Target    *string       `json:"target,omitempty"`
 	Major     *uint32       `json:"major,omitempty"`
 	Minor     *uint32       `json:"minor,omitempty"`
@@ -64,7 +64,7 @@ type xattrObject struct {
 	Value []byte `json:"value_base64"`
 }
 
-// entryJSON describes an entry as the source held it.
+// entryJSON describes an entry as in the source.
 func entryJSON(path string, e *index.Entry) entryObject {
 	if path == "" {
 		path = "."
@@ -261,7 +261,7 @@ type findingObject struct {
 	Remedy   string `json:"remedy,omitempty"`
 }
 
-// statsLine is what stats tells about one snapshot.
+// statsLine describes one snapshot, for stats.
 type statsLine struct {
 	Snapshot  string    `json:"snapshot"`
 	Time      time.Time `json:"time"`
@@ -277,7 +277,7 @@ type statsLine struct {
 	Doubtful  bool      `json:"doubtful,omitempty"`
 }
 
-// archiveLine is what stats tells about an archive.
+// archiveLine describes an archive, for stats.
 type archiveLine struct {
 	Archive      string   `json:"archive"`
 	Snapshots    int      `json:"snapshots"`
@@ -297,7 +297,7 @@ type archiveLine struct {
 	Doubts       []string `json:"doubts,omitempty"`
 }
 
-// freedLine is what stats tells about snapshots together.
+// freedLine describes snapshots together, for stats.
 type freedLine struct {
 	Snapshots []string `json:"snapshots"`
 	Freed     uint64   `json:"freed_bytes"`
@@ -305,7 +305,7 @@ type freedLine struct {
 	Doubts    []string `json:"doubts,omitempty"`
 }
 
-// topLine is a file or folder that takes much.
+// topLine is a file or folder that takes much space.
 type topLine struct {
 	Path  string `json:"path"`
 	Type  string `json:"file_type"` // file or dir
@@ -350,7 +350,7 @@ type elsewhereLine struct {
 	Path     string `json:"path"`
 	Snapshot string `json:"snapshot"` // the newest that has it
 	Size     uint64 `json:"size"`
-	Linked   bool   `json:"linked"` // it is another name of a file that is forgotten
+	Linked   bool   `json:"linked"` // another name of a stored file that is forgotten
 }
 
 type forgottenLine struct {
@@ -407,7 +407,7 @@ type restoreObject struct {
 	SnapshotFailed      []archive.FailedItem `json:"snapshot_failed,omitempty"`
 }
 
-// restoreJSON describes a restore, with what the snapshot lacks.
+// restoreJSON describes a restore, and the entries that the snapshot lacks.
 func restoreJSON(r *restore.Report, lacks *lackingInSnapshot) *restoreObject {
 	return &restoreObject{
 		Snapshot: r.Snapshot, Target: r.Target, DryRun: r.DryRun, OldTree: r.OldTree, Resumed: r.Resumed, Unfinished: r.Unfinished,
@@ -588,7 +588,8 @@ type sizeObject struct {
 
 func sizeJSON(s *prune.Size) *sizeObject { return (*sizeObject)(s) }
 
-// errorObject is why a command has failed, on stderr. An outcome that the other objects tell, as damage found, is no error.
+// errorObject is the reason why a command has failed, on stderr. An outcome in the other objects, such as damage
+// found, is no error.
 type errorObject struct {
 	Status int    `json:"status"`
 	Error  string `json:"error"` // several are on lines of their own

@@ -53,7 +53,7 @@ func (o *listOptions) Run(_ context.Context, a *app, args []string) (err error) 
 	if err != nil {
 		return err
 	}
-	pins, pinErr := arch.Pins() // what cannot be told is no reason to tell nothing
+	pins, pinErr := arch.Pins() // a pin that cannot be read must not hide the list
 	for i := range lines {
 		var pin archive.Pin
 		pin, lines[i].Pinned = pins[lines[i].Name]
@@ -113,7 +113,7 @@ func snapshotLines(archive *archive.Archive) ([]snapshotLine, error) {
 	return lines, nil
 }
 
-// describe reads what a catalog says about its snapshot; that it is damaged is part of the answer.
+// describe reads the summary in a catalog; damage of the catalog is part of the answer.
 func describe(s archive.Snapshot) (snapshotLine, error) {
 	line := snapshotLine{Name: s.Name, Time: s.Time, State: stateComplete}
 	c, err := s.OpenCatalog()
@@ -135,7 +135,7 @@ func describe(s archive.Snapshot) (snapshotLine, error) {
 	return line, c.Close()
 }
 
-// stateOf is the state of a snapshot whose catalog cannot be used for the reason of err.
+// stateOf returns the state of a snapshot whose catalog is unusable because of err.
 func stateOf(err error) string {
 	switch {
 	case errors.Is(err, index.ErrDamaged):
@@ -212,7 +212,7 @@ func pinText(l *snapshotLine) string {
 	return ", pinned: " + printable(l.Label)
 }
 
-// tellDamage says how to go on if catalogs are damaged or lost.
+// tellDamage prints the next steps if catalogs are damaged or lost.
 func (a *app) tellDamage(arch string, lines []snapshotLine) error {
 	var err error
 	for i := range lines {

@@ -21,7 +21,7 @@ type logFile struct {
 // logPatience is how long a pipe may take the last lines when the program is told to stop.
 const logPatience = time.Second
 
-// openLog opens a log. A pipe is waited for, until there is somebody who reads it or ctx is done.
+// openLog opens a log. It waits for a pipe until a program reads from it or ctx is done.
 func openLog(ctx context.Context, path string, now func() time.Time) (*logFile, error) {
 	arch, is, err := inside.Archive(path)
 	if err == nil && is {
@@ -39,7 +39,7 @@ func openLog(ctx context.Context, path string, now func() time.Time) (*logFile, 
 		return nil, err
 	}
 	context.AfterFunc(ctx, func() {
-		_ = l.f.SetWriteDeadline(time.Now().Add(logPatience)) // not for a file, which takes what it gets
+		_ = l.f.SetWriteDeadline(time.Now().Add(logPatience)) // only a pipe needs it; a file takes every line at once
 	})
 	return l, nil
 }

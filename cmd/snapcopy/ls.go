@@ -30,7 +30,7 @@ func (o *lsOptions) AddFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.json, "json", false, "print one JSON object a line")
 }
 
-// Run lists.
+// Run lists the entries.
 func (o *lsOptions) Run(ctx context.Context, a *app, args []string) (err error) {
 	s, err := a.open(args[0])
 	if err != nil {

@@ -1,7 +1,10 @@
-// Command snapcopy keeps versioned snapshots of a folder as plain folders that share what did not change.
+// Command snapcopy keeps versioned snapshots of a folder as plain folders that share unchanged files.
 //
-// Everything that a person reads or types is here: commands, flags, wording, progress, exit statuses. The packages that
-// do the work never print. Results go to stdout, all else to stderr.
+// Everything that a person reads or types is here: commands, flags, wording, progress, JSON shapes, exit statuses. The
+// packages that do the work never print. Results go to stdout, all other lines to stderr.
+//
+// Each command is a struct with its flags and a Run method in a file of its own; root.go puts them together, and
+// failure.go turns errors into words and exit statuses.
 package main
 
 import (
@@ -45,12 +48,12 @@ func (i interrupted) Error() string {
 
 func (i interrupted) Unwrap() error { return context.Canceled }
 
-// patience is how long after a signal nobody wonders why the program goes on.
+// patience is the delay after a signal before "Stopping…" is printed.
 const patience = 2 * time.Second
 
-// untilSignal returns a context that the first SIGINT, SIGTERM or SIGHUP cancels. The second one ends the program at once,
-// which leaves every published snapshot as it is. A signal that is ignored when the program begins stays so: nohup and shells
-// ignore some for what is to go on without a terminal.
+// untilSignal returns a context that the first SIGINT, SIGTERM or SIGHUP cancels. The second one ends the program at
+// once, which leaves every published snapshot intact. A signal that is ignored when the program begins stays ignored:
+// nohup and shells ignore some for programs that are to go on without a terminal.
 func untilSignal(t *terminal) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 1)
@@ -75,8 +78,8 @@ func untilSignal(t *terminal) (context.Context, func()) {
 	}
 }
 
-// interruptible does something that can wait for ever, such as opening a pipe, until ctx is done. What is waiting then goes
-// with the process.
+// interruptible calls do, which may wait for ever, such as opening a pipe, and returns when it ends or ctx is done. A
+// call that still waits ends with the process.
 func interruptible(ctx context.Context, do func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- do() }()

@@ -9,10 +9,11 @@ import (
 	"snapcopy/internal/exclude"
 )
 
-// checkPatterns looks for patterns that were written as paths of the file system, although they are relative to a source:
-// by typed, as the person gave it, or by its absolute paths. has tells whether the source has a path that the beginning
-// of such a pattern names: then it may be meant as it is. A pattern of the command line that begins with an absolute path
-// is refused; for others, which can be meant for several sources, there are warnings.
+// checkPatterns looks for patterns that were written as paths of the file system, although patterns are relative to a
+// source: they begin with typed, the source as the person gave it, or with one of its absolute paths. has reports
+// whether the source has a path with the beginning of such a pattern: then the pattern may be meant as it is. A
+// pattern of the command line that begins with an absolute path is refused; for other patterns, which can be meant for
+// several sources, there are warnings.
 func checkPatterns(m *exclude.Matcher, typed string, absolute []string, has func(path string) bool) (warnings []string,
 	err error) {
 	seen := make(map[string]bool)

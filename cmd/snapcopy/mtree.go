@@ -39,8 +39,9 @@ func mtreeLine(path string, e *index.Entry) string {
 	return line
 }
 
-// vis writes a name as vis(3) does in its octal style: what is not a plain letter of the alphabet of names is \ooo. That
-// covers what means something in a specification: white space, '#', '=', the backslash, and the signs of patterns.
+// vis writes a name as vis(3) does in its octal style: every byte but plain letters, digits and signs is \ooo. That
+// includes the characters with a meaning in a specification: white space, '#', '=', the backslash, and the signs of
+// patterns.
 func vis(s string) string {
 	var b strings.Builder
 	for i := range len(s) {

@@ -10,10 +10,10 @@ import (
 	"snapcopy/internal/archive"
 )
 
-// maxNamed is how many of a kind are named one by one.
+// maxNamed is the number of entries of a kind to name one by one.
 const maxNamed = 5
 
-// notes tells what is out of the ordinary.
+// notes prints everything out of the ordinary.
 func (t *teller) notes(r *archive.Report) {
 	t.notesOnArchive(r)
 	t.notesOnSource(r)
@@ -31,7 +31,7 @@ func (t *teller) notes(r *archive.Report) {
 	}
 }
 
-// notesOnArchive tells what is out of the ordinary about the archive itself.
+// notesOnArchive prints everything out of the ordinary about the archive itself.
 func (t *teller) notesOnArchive(r *archive.Report) {
 	if r.Created {
 		verb := "Made"
@@ -64,7 +64,7 @@ func (t *teller) notesOnArchive(r *archive.Report) {
 	t.notesOnClock(r)
 }
 
-// notesOnClock tells of snapshots that are from the future.
+// notesOnClock lists snapshots from the future.
 func (t *teller) notesOnClock(r *archive.Report) {
 	if n := len(r.InFuture); n > 0 {
 		text := r.InFuture[0] + " is"
@@ -76,7 +76,7 @@ func (t *teller) notesOnClock(r *archive.Report) {
 	}
 }
 
-// notesOnSource tells what is out of the ordinary about the source, against what earlier snapshots hold.
+// notesOnSource prints everything out of the ordinary about the source, compared with earlier snapshots.
 func (t *teller) notesOnSource(r *archive.Report) {
 	if r.OtherSource != "" {
 		t.notef("Note: this is the first snapshot of %s in this archive, which also has snapshots of %s. `list` shows the source "+
@@ -110,7 +110,7 @@ func (t *teller) notesOnSource(r *archive.Report) {
 	}
 }
 
-// notesOnMirror tells what the snapshot's folder does not hold, or not as the source does.
+// notesOnMirror lists the differences between the snapshot's folder and the source.
 func (t *teller) notesOnMirror(r *archive.Report) {
 	if r.LinkLimit > 0 {
 		t.notef("%s stored afresh.", counted(r.LinkLimit, "file reached the file system's limit of links and was",
@@ -134,7 +134,7 @@ func (t *teller) notesOnMirror(r *archive.Report) {
 	}
 }
 
-// tripwireText says what about a run of a source looks wrong.
+// tripwireText returns the sentence for a tripwire of a run.
 func tripwireText(what archive.Tripwire, source string, c *archive.Coverage) string {
 	before := counted(c.Files, "file", "files")
 	switch what {
@@ -165,7 +165,7 @@ func causeText(n uint64, what string) string {
 	return count(n) + " " + what
 }
 
-// rulesText names what left files out, the most effective first.
+// rulesText lists the rules that left files out, the most effective first.
 func rulesText(c *archive.Coverage) string {
 	const most = 3
 	if len(c.Rules) == 1 && c.Rules[0].Files == c.LeftOut {
@@ -182,7 +182,7 @@ func rulesText(c *archive.Coverage) string {
 	return strings.Join(list, ", ")
 }
 
-// notHeld says what the snapshot's folder lacks and the catalog has.
+// notHeld lists what only the catalog has.
 func notHeld(n *archive.NotHeld) string {
 	return join(
 		lacking(n.Entries, ""),
@@ -193,7 +193,8 @@ func notHeld(n *archive.NotHeld) string {
 	)
 }
 
-// whoMayNot names what keeps owners and the like from being set: the place, if no privilege is missing.
+// whoMayNot names the obstacle to setting owners and the like: the missing privileges, or, if there are none, the
+// place.
 func whoMayNot(place string, lacking []string, namespace bool) string {
 	switch {
 	case os.Geteuid() > 0:
@@ -206,7 +207,7 @@ func whoMayNot(place string, lacking []string, namespace bool) string {
 	return place
 }
 
-// lacking says what a number of entries lack; "" for none.
+// lacking returns the words for a number of entries without something; "" for 0.
 func lacking(n uint64, what string) string {
 	if n == 0 {
 		return ""
@@ -214,7 +215,7 @@ func lacking(n uint64, what string) string {
 	return strings.TrimSpace(what + " " + counted(n, "entry", "entries"))
 }
 
-// join makes a list of the parts that are not empty.
+// join joins the parts that are not empty to a list.
 func join(parts ...string) string {
 	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), ", ")
 }

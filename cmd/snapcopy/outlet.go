@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// outlet is stdout. A command that does some work goes on with it when who read its output has gone (snapshot -v | head):
-// the exit status then says what became of the work.
+// outlet is stdout. A command that does some work goes on after the reader of its output has gone (snapshot -v |
+// head): the exit status still tells the outcome of the work.
 type outlet struct {
 	to       io.Writer
 	outlives bool // the reader
@@ -28,15 +28,15 @@ func (o *outlet) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// outliveReader keeps the program at work when nobody reads its output any more.
+// outliveReader makes the program go on when nobody reads its output any more.
 func (t *terminal) outliveReader() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.outlet.outlives = true
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // without this, the first write would end the process
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // otherwise the first write would end the process
 }
 
-// needReader makes it an error again if nobody reads the output: it is what the work is for.
+// needReader makes a missing reader an error again, for commands whose work is their output.
 func (t *terminal) needReader() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

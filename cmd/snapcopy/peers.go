@@ -14,16 +14,16 @@ import (
 	"snapcopy/internal/archive"
 )
 
-// The words of rsync, rsnapshot, robocopy, Back In Time, rdiff-backup, duplicity, borg, restic and kopia are answered with
-// what has to be typed here, or with the reason why there is nothing to type.
+// The commands and flags of rsync, rsnapshot, robocopy, Back In Time, rdiff-backup, duplicity, borg, restic and kopia
+// are answered with the words to type here, or with the reason why there are none.
 
-// An answer is what to type instead of words that snapcopy does not know.
+// An answer says how to express in snapcopy a word of another program.
 type answer struct {
 	words string // separated by spaces
 	hint  string // completes "Hint: …."
 }
 
-// answerTo gives the hint for a word, "" if there is none.
+// answerTo returns the hint for a word, "" if there is none.
 func answerTo(word string, list []answer) string {
 	for _, a := range list {
 		if slices.Contains(strings.Fields(a.words), word) {
@@ -95,11 +95,11 @@ var commandAnswers = []answer{
 
 // A flagAnswer is an answer for some commands.
 type flagAnswer struct {
-	commands string // of snapcopy; "": all. "snapcopy" is the program without a command
+	commands string // commands of snapcopy; "": all. "snapcopy" is the program without a command
 	answer
 }
 
-// flagAnswers are for the flags of other programs, and for those that snapcopy had before. The first that fits counts.
+// flagAnswers are for the flags of other programs, and for former flags of snapcopy. The first match counts.
 var flagAnswers = []flagAnswer{
 	{"restore", answer{"--instant", "`snapcopy instant ARCHIVE[@SNAPSHOT] MOUNTPOINT` makes a snapshot usable at once"}},
 	{"restore", answer{"--settle", "`snapcopy settle MOUNTPOINT` makes an ordinary folder of an instant restore"}},
@@ -186,7 +186,7 @@ var slashAnswers = []answer{
 	{"/NP /NFL /NDL /NJH /NJS /V", "`--quiet` prints errors only, `--verbose` a line for each entry that changed"},
 }
 
-// unknownFlag is the answer to a mistake in the flags of a command.
+// unknownFlag returns the error for a mistake in the flags of a command.
 func unknownFlag(c *cobra.Command, err error) error {
 	if args := c.Flags().Args(); !c.HasParent() && len(args) > 0 { // flags of a command that there is not
 		return unknownCommand(c, args)
@@ -204,7 +204,7 @@ func unknownFlag(c *cobra.Command, err error) error {
 	return usage
 }
 
-// flagAnswerFor gives the hint for a flag that a command does not have, "" if there is none.
+// flagAnswerFor returns the hint for a flag that a command does not have, "" if there is none.
 func flagAnswerFor(command, flag string) string {
 	for i := range flagAnswers {
 		a := &flagAnswers[i]
@@ -218,21 +218,21 @@ func flagAnswerFor(command, flag string) string {
 	return ""
 }
 
-// noCommand is the answer to a word that is no command.
+// noCommand returns the error for a word that is no command.
 func noCommand(c *cobra.Command, word string) error {
 	usage := &usageError{command: c.CommandPath(), err: fmt.Errorf("there is no command %s", name(word))}
 	if usage.hint = answerTo(strings.ToLower(word), commandAnswers); usage.hint != "" && !c.HasParent() {
 		return usage
 	}
 	usage.hint = ""
-	c.SuggestionsMinimumDistance = max(1, len(word)/3) // letters: a short word that differs in two is another word
+	c.SuggestionsMinimumDistance = max(1, len(word)/3) // in letters: a short word that differs in two is another word
 	if like := c.SuggestionsFor(word); len(like) > 0 {
 		usage.err = fmt.Errorf("%w; is it %s?", usage.err, strings.Join(like, " or "))
 	}
 	return usage
 }
 
-// oneTooMany is the answer to an argument that a command does not take.
+// oneTooMany returns the error for an argument too many.
 func oneTooMany(c *cobra.Command, args []string, most int) error {
 	usage := &usageError{command: c.CommandPath(), err: fmt.Errorf("one argument too many: %s", name(args[most]))}
 	flag, _, _ := strings.Cut(strings.ToUpper(args[most]), ":")
@@ -251,8 +251,8 @@ func oneTooMany(c *cobra.Command, args []string, most int) error {
 // elsewhere is a folder of another machine, as rsync and ssh write it: [USER@]HOST:PATH, or a URL.
 var elsewhere = regexp.MustCompile(`^(?:[a-z0-9+]+://.|[\w.-]+@[\w.-]+:.|[\w-][\w.-]+:[/~])`)
 
-// checkLocal refuses a folder of another machine where one of this machine is to be read or made: without this, a local folder
-// of that name would be made.
+// checkLocal refuses a folder of another machine in the place of a local one: otherwise a local folder of that name
+// would be made.
 func checkLocal(folders ...string) error {
 	for _, folder := range folders {
 		if elsewhere.MatchString(folder) && !exists(folder) {
@@ -267,8 +267,8 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// misnamed looks at what a command was given for ARCHIVE[@SNAPSHOT] after it has failed for that: if it is written as other
-// programs do, the error gets an answer.
+// misnamed adds an answer to the error of a command whose ARCHIVE[@SNAPSHOT] was written in the form of another
+// program.
 func misnamed(args []string, err error) error {
 	var usage *usageError
 	if err == nil || len(args) == 0 || errors.As(err, &usage) {
@@ -286,7 +286,7 @@ func misnamed(args []string, err error) error {
 	return err
 }
 
-// rightPlace says how a place is written that was written as another program does; "" if it was not.
+// rightPlace returns the right form of a place that was written in the form of another program; "" if it was not.
 func rightPlace(arg string) string {
 	if archive, rest, ok := strings.Cut(arg, "::"); ok { // borg
 		if rest == "" {
@@ -314,7 +314,7 @@ func rightPlace(arg string) string {
 // endsInTime finds a time at the end of ARCHIVE@SNAPSHOT.
 var endsInTime = regexp.MustCompile(`[T @]\d\d?(:\d\d)+Z?$`)
 
-// cutLast cuts a text at the last of some byte.
+// cutLast cuts a text at the last byte sep.
 func cutLast(s string, sep byte) (before, after string, found bool) {
 	if i := strings.LastIndexByte(s, sep); i >= 0 {
 		return s[:i], s[i+1:], true

@@ -74,8 +74,8 @@ func (o *unpinOptions) Run(_ context.Context, a *app, args []string) error {
 	})
 }
 
-// withSnapshot finds what ARCHIVE[@SNAPSHOT] means, the newest snapshot if none is named. It does not read the catalog,
-// which may be damaged.
+// withSnapshot finds the snapshot that ARCHIVE[@SNAPSHOT] means, the newest if none is named. It does not read the
+// catalog, which may be damaged.
 func (a *app) withSnapshot(arg string, do func(*archive.Archive, archive.Snapshot) error) (err error) {
 	where, selector, err := splitPlace(arg)
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 	"snapcopy/internal/history"
 )
 
-// splitPlace takes ARCHIVE@SNAPSHOT apart; selector is "" if none was given. The path of an archive may hold an '@'
-// itself: what exists as a whole is the archive alone, otherwise the last '@' after the path of an archive counts.
+// splitPlace splits ARCHIVE@SNAPSHOT; selector is "" if there is none. The path of an archive may contain an '@'
+// itself: an existing path is the archive alone, otherwise the last '@' after the path of an archive counts.
 func splitPlace(arg string) (archive, selector string, err error) {
 	if where, selector := snapshotFolder(arg); selector != "" {
 		return where, selector, nil
@@ -25,7 +25,7 @@ func splitPlace(arg string) (archive, selector string, err error) {
 	if _, err := os.Stat(arg); err == nil {
 		return arg, "", nil
 	}
-	folder := -1 // the last '@' after an existing folder that is no archive
+	folder := -1 // the last '@' after an existing folder that is not an archive
 	for i := len(arg) - 1; i > 0; i-- {
 		if arg[i] != '@' {
 			continue
@@ -47,8 +47,8 @@ func splitPlace(arg string) (archive, selector string, err error) {
 	return arg[:folder], arg[folder+1:], nil
 }
 
-// snapshotFolder takes the path of a snapshot's own folder apart, as a person completes it in a shell: ARCHIVE/SNAPSHOT and
-// ARCHIVE/latest mean ARCHIVE@SNAPSHOT and ARCHIVE@latest. selector is "" if the path is none.
+// snapshotFolder splits the path of a snapshot's own folder, as a person completes it in a shell: ARCHIVE/SNAPSHOT and
+// ARCHIVE/latest mean ARCHIVE@SNAPSHOT and ARCHIVE@latest. selector is "" for any other path.
 func snapshotFolder(arg string) (arch, selector string) {
 	abs, err := filepath.Abs(arg)
 	if err != nil {
@@ -61,14 +61,14 @@ func snapshotFolder(arg string) (arch, selector string) {
 	return arch, selector
 }
 
-// errInside is returned for a path in an archive where the path of an archive is needed.
+// errInside reports a path in an archive where the path of an archive is needed.
 var errInside = errors.New("it is no archive, but lies in one")
 
-// errSnapshot is returned for ARCHIVE@SNAPSHOT where an archive as a whole is needed.
+// errSnapshot reports ARCHIVE@SNAPSHOT where an archive as a whole is needed.
 var errSnapshot = errors.New("it names a snapshot, and this is about an archive as a whole")
 
-// insideArchive explains why a path that lies in an archive, as a snapshot's folder does, or names a snapshot could not be
-// opened as one.
+// insideArchive explains why a path that lies in an archive, as a snapshot's folder does, or that names a snapshot
+// could not be opened as an archive.
 func insideArchive(arg string, cause error) error {
 	if !errors.Is(cause, archive.ErrNoArchive) && !errors.Is(cause, archive.ErrNotArchive) {
 		return cause
@@ -147,15 +147,15 @@ func (a *app) openIn(archive *archive.Archive, selector string) (*openSnapshot, 
 	return &openSnapshot{s, archive, c, hold}, nil
 }
 
-// closeSnapshot closes all but the archive.
+// closeSnapshot closes everything but the archive.
 func (s *openSnapshot) closeSnapshot() error { return errors.Join(s.catalog.Close(), s.hold.Release()) }
 
 func (s *openSnapshot) close() error { return errors.Join(s.closeSnapshot(), s.archive.Close()) }
 
-// dir is the snapshot's own folder.
+// dir returns the snapshot's own folder.
 func (s *openSnapshot) dir() string { return filepath.Join(s.archive.Path, s.Name) }
 
-// errNotInSnapshot is returned for a PATH that a snapshot does not have.
+// errNotInSnapshot reports a PATH that a snapshot does not have.
 var errNotInSnapshot = errors.New("no such file or folder in snapshot")
 
 // find looks up a PATH from the command line; "" and "." are the snapshot's root.
@@ -176,8 +176,7 @@ func (s *openSnapshot) find(arg string) (path string, e index.Entry, err error) 
 	return "", index.Entry{}, fmt.Errorf("%w %s: %s", errNotInSnapshot, s.Name, name(arg))
 }
 
-// lookUp is find for a command that cannot go on without the PATH: the error says what there is instead, and in which
-// snapshots it is.
+// lookUp is find for a command that needs the PATH: the error has the nearest names, and the snapshots with the path.
 func (s *openSnapshot) lookUp(ctx context.Context, arg string) (path string, e index.Entry, err error) {
 	path, e, err = s.find(arg)
 	if !errors.Is(err, errNotInSnapshot) {
@@ -201,8 +200,9 @@ func (s *openSnapshot) lookUp(ctx context.Context, arg string) (path string, e i
 	return "", e, err
 }
 
-// pathCandidates gives what a PATH from the command line can mean, below the snapshot's root: it counts from there
-// however it begins, or it is the path that the file had in the source, or a name that was printed in quotes (see name).
+// pathCandidates returns the possible meanings of a PATH from the command line, as paths below the snapshot's root: a
+// path relative to that root, however it begins, the path that the file had in the source, or a name printed in quotes
+// (see name).
 func pathCandidates(arg, source string) ([]string, error) {
 	if arg == "" {
 		return nil, wrongUsage("a PATH is empty")

@@ -10,12 +10,12 @@ import (
 	"snapcopy/internal/archive"
 )
 
-// A meter tells how far something is; its functions are called while the work goes on.
+// A meter reports the progress of some work; its functions are called during the work.
 type meter struct {
 	phase                    func() string
 	files, bytes             func() uint64 // bytes nil: only files count
 	expectFiles, expectBytes func() uint64 // 0: nobody knows
-	one, many                string        // what is counted as files; "": those
+	one, many                string        // name of the items counted as files; "": files
 }
 
 var phaseNames = map[archive.Phase]string{
@@ -36,10 +36,10 @@ func runMeter(p *archive.Progress) meter {
 
 const (
 	redrawEvery = 500 * time.Millisecond
-	lineEvery   = 30 * time.Second // where there is no terminal; shorter runs say nothing
+	lineEvery   = 30 * time.Second // without a terminal; shorter runs print nothing
 )
 
-// progress shows how far something is: as a bar on a terminal, otherwise as a line now and then.
+// progress shows the progress of some work: as a bar on a terminal, otherwise as a line now and then.
 type progress struct {
 	done chan struct{}
 	wait sync.WaitGroup
@@ -78,7 +78,7 @@ func (p *progress) stop() {
 	p.wait.Wait()
 }
 
-// view is what a meter said when it was looked at last, and how fast it moves.
+// view has the last figures of a meter, and their speed.
 type view struct {
 	m       meter
 	begin   time.Time
@@ -96,7 +96,7 @@ type sample struct {
 	bytes uint64
 }
 
-// maxSamples bounds how far the speed looks back: half a minute at the bar's pace.
+// maxSamples bounds the time for the speed: half a minute at the bar's pace.
 const maxSamples = 60
 
 func newView(m meter, begin time.Time) *view {
@@ -118,8 +118,8 @@ func (v *view) look(now time.Time) {
 	}
 }
 
-// fraction weighs files and bytes alike: small files cost time by their number, large ones by their size. The source may
-// have grown since, so it never reaches the end by itself.
+// fraction weighs files and bytes alike: small files cost time by their number, large ones by their size. The source
+// may have grown since, so the fraction never reaches the end by itself.
 func (v *view) fraction() float64 {
 	files := v.m.expectFiles()
 	if files == 0 {
@@ -135,7 +135,7 @@ func (v *view) fraction() float64 {
 	return min(part, 0.999)
 }
 
-// left estimates the time until the end from the speed of late; negative: too early to say.
+// left estimates the time until the end from the recent speed; negative: too early to say.
 func (v *view) left() time.Duration {
 	first, last := v.samples[0], v.samples[len(v.samples)-1]
 	span, moved := last.at.Sub(first.at), last.done-first.done
@@ -149,7 +149,7 @@ func (v *view) left() time.Duration {
 	return time.Duration(left * float64(time.Second))
 }
 
-// speed is in bytes a second, of late.
+// speed returns the recent bytes a second.
 func (v *view) speed() uint64 {
 	first, last := v.samples[0], v.samples[len(v.samples)-1]
 	if s := last.at.Sub(first.at).Seconds(); s > 0 {
@@ -158,7 +158,7 @@ func (v *view) speed() uint64 {
 	return 0
 }
 
-// figures lists what there is to say, the most important first.
+// figures lists the figures to show, the most important first.
 func (v *view) figures() []string {
 	list := []string{counted(v.files, v.m.one, v.m.many)}
 	if n := v.m.expectFiles(); n > 0 {
@@ -182,7 +182,7 @@ func (v *view) figures() []string {
 	return list
 }
 
-// line is for where there is no terminal.
+// line returns the line for output without a terminal.
 func (v *view) line() string {
 	parts := append([]string{}, v.figures()...)
 	if v.done >= 0 {
@@ -196,8 +196,8 @@ const (
 	barLeast = 10
 )
 
-// bar fits on one line of a terminal: what does not fit is left out, the least important first. What is drawn keeps its
-// place while the figures grow.
+// bar returns a bar of at most one line of a terminal: it drops figures, the least important first. Figures keep their
+// places while they grow.
 func (v *view) bar(width int, colour bool) string {
 	room := width - 1 // writing the last column would wrap on some terminals
 	begin, text := "", v.phase
@@ -220,7 +220,7 @@ func (v *view) bar(width int, colour bool) string {
 	return begin + text
 }
 
-// drawn is the bar itself, width columns wide.
+// drawn returns the bar itself, width columns wide.
 func drawn(done float64, width int, colour bool) string {
 	inner := width - 2
 	full := int(done * float64(inner))

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"time"
-	_ "time/tzdata" // --tz works where the system has no time zones: containers, Windows
+	_ "time/tzdata" // for --tz on systems without time zones: containers, Windows
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -113,7 +113,7 @@ func (o *pruneOptions) AddFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.json, "json", false, "print one JSON object a line: each snapshot, then the sum")
 }
 
-// Run makes the plan, tells it, and carries it out.
+// Run makes the plan, prints it, and carries it out.
 func (o *pruneOptions) Run(ctx context.Context, a *app, args []string) error {
 	if err := errors.Join(checkThreads(o.threads), checkRate(o.rate), o.setZone(a)); err != nil {
 		return err
@@ -144,7 +144,7 @@ func (o *pruneOptions) archive(ctx context.Context, a *app, path string) (err er
 	return o.run(ctx, a, arch)
 }
 
-// run makes the plan, tells it, and carries it out.
+// run makes the plan, prints it, and carries it out.
 func (o *pruneOptions) run(ctx context.Context, a *app, arch *archive.Archive) error {
 	opt := prune.Options{Grouping: o.groupBy.Grouping, DryRun: o.dryRun, Remove: o.removing(a)}
 	begin, stopBar := time.Now(), func() {}
@@ -178,12 +178,12 @@ func (o *pruneOptions) run(ctx context.Context, a *app, arch *archive.Archive) e
 	return outcomeOf(out.Plan, out.Facts.Damaged())
 }
 
-// thins reports whether space is asked for.
+// thins reports whether the policy has a goal for space.
 func (o *pruneOptions) thins() bool {
 	return o.keepFree.Amount != prune.Amount{} || o.keepFreeInodes.Amount != prune.Amount{} || o.maxSize > 0
 }
 
-// setZone makes --tz the zone in which periods are counted and times are shown.
+// setZone makes --tz the zone of periods and of times in output.
 func (o *pruneOptions) setZone(a *app) error {
 	if o.tz == "" {
 		return nil
@@ -196,7 +196,7 @@ func (o *pruneOptions) setZone(a *app) error {
 	return nil
 }
 
-// plan decides, and puts into words what is refused.
+// plan makes the plan, and puts a refusal into words.
 func (o *pruneOptions) plan(a *app, list []prune.Snapshot, now time.Time, room *prune.Room) (*prune.Plan, error) {
 	plan, err := prune.Make(list, o.policy(a.loc), now, room)
 	if errors.Is(err, prune.ErrUnknownSpace) {

@@ -10,7 +10,7 @@ import (
 	"snapcopy/prune"
 )
 
-// tellFacts tells what is odd about the snapshots of an archive, before a plan is told.
+// tellFacts prints everything odd about the snapshots of an archive, before the plan.
 func (a *app) tellFacts(arch *archive.Archive, f *prune.Facts) {
 	a.tellTripwires(arch, f.Tripped)
 	for _, lost := range []struct {
@@ -31,7 +31,7 @@ func (a *app) tellFacts(arch *archive.Archive, f *prune.Facts) {
 	}
 }
 
-// tellTripwires says that nothing is removed because of runs that look wrong.
+// tellTripwires says that no snapshot is removed because of runs that look wrong.
 func (a *app) tellTripwires(arch *archive.Archive, list []archive.Tripped) {
 	for i := range list {
 		for _, what := range list[i].Tripwires {
@@ -44,7 +44,7 @@ func (a *app) tellTripwires(arch *archive.Archive, list []archive.Tripped) {
 	}
 }
 
-// whyFrozen puts it into words if nothing is removed because of runs that look wrong, unless the facts have told it.
+// whyFrozen puts the error about runs that look wrong into words, unless tellFacts has already done so.
 func (a *app) whyFrozen(arch *archive.Archive, f *prune.Facts, err error) error {
 	var frozen *prune.FrozenError
 	if !errors.As(err, &frozen) {
@@ -56,7 +56,7 @@ func (a *app) whyFrozen(arch *archive.Archive, f *prune.Facts, err error) error 
 	return told{statusTripwire}
 }
 
-// why says why a snapshot is kept or goes.
+// why returns the reasons to keep or remove a snapshot.
 func why(d *prune.Decision, f *prune.Facts) string {
 	texts := make([]string, len(d.Reasons))
 	for i, r := range d.Reasons {
@@ -65,7 +65,7 @@ func why(d *prune.Decision, f *prune.Facts) string {
 	return strings.Join(texts, "; ")
 }
 
-// reasonText says what a reason means for a snapshot.
+// reasonText returns the words for a reason of a snapshot.
 func reasonText(snapshot string, r prune.Reason, f *prune.Facts) string {
 	if r.Kind != prune.Held {
 		return printable(r.String())
@@ -80,8 +80,8 @@ func reasonText(snapshot string, r prune.Reason, f *prune.Facts) string {
 	return "needed by " + name(cmp.Or(string(reader.PlaceRaw), reader.Place)) + " on " + name(reader.Host)
 }
 
-// settleRoom finishes what earlier removals have begun, and makes sure that it counts as free: otherwise snapshots would
-// be thinned out for space that comes back anyway. A dry run only tells of it.
+// settleRoom finishes earlier removals, and makes sure that their space counts as free: otherwise snapshots would be
+// thinned out for space that comes back anyway. A dry run only mentions them.
 func (o *pruneOptions) settleRoom(ctx context.Context, a *app, archive *archive.Archive) error {
 	if !o.dryRun {
 		if err := a.finishEarlier(ctx, archive, o.removing(a), o.quiet); err != nil || !o.thins() {
@@ -106,13 +106,13 @@ func (o *pruneOptions) settleRoom(ctx context.Context, a *app, archive *archive.
 	return archive.Settle()
 }
 
-// removing is how snapshots are removed.
+// removing returns the options for removing snapshots.
 func (o *pruneOptions) removing(a *app) archive.RemoveOptions {
 	return archive.RemoveOptions{Threads: o.threads, BackgroundIO: o.background, Rate: o.rate,
 		AllowLast: o.allowRemoveAll, CountIncomplete: o.countIncomplete, Progress: new(archive.Progress), Now: a.now}
 }
 
-// outcomeOf is the exit status of a plan that was told, and carried out if that was wanted.
+// outcomeOf returns the exit status of a plan that was printed, and carried out if wanted.
 func outcomeOf(plan *prune.Plan, damaged bool) error {
 	switch {
 	case damaged:

@@ -10,7 +10,7 @@ import (
 	"snapcopy/prune"
 )
 
-// unlimited is how a person writes prune.Unlimited.
+// unlimited is the word for prune.Unlimited.
 const unlimited = "unlimited"
 
 // countFlag is the value of a flag that takes a number of periods.
@@ -76,7 +76,7 @@ func (v *amountFlag) Set(s string) error {
 	return nil
 }
 
-// setPercent reads 10%; ok is false if s is no percentage.
+// setPercent reads 10%; ok is false for any other text.
 func (v *amountFlag) setPercent(s string) (ok bool, err error) {
 	digits, ok := strings.CutSuffix(s, "%")
 	if !ok {

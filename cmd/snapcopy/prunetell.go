@@ -14,7 +14,7 @@ import (
 	"snapcopy/prune"
 )
 
-// simulated makes and tells a plan for snapshots whose times come from stdin.
+// simulated makes and prints a plan for snapshots whose times come from stdin.
 func (o *pruneOptions) simulated(ctx context.Context, a *app) error {
 	var list []prune.Snapshot
 	err := interruptible(ctx, func() (err error) {
@@ -42,7 +42,7 @@ func (o *pruneOptions) simulated(ctx context.Context, a *app) error {
 	return o.tell(a, plan, new(prune.Facts))
 }
 
-// readTimes reads RFC 3339 times, one a line; empty lines count for nothing.
+// readTimes reads RFC 3339 times, one a line, and skips empty lines.
 func readTimes(r io.Reader) (list []prune.Snapshot, err error) {
 	lines := bufio.NewScanner(r)
 	for number := 1; lines.Scan(); number++ {
@@ -62,7 +62,7 @@ func readTimes(r io.Reader) (list []prune.Snapshot, err error) {
 	return list, nil
 }
 
-// tell prints a plan, and what is odd about it. Where it is carried out, what is kept is no news.
+// tell prints a plan, and everything odd about it. If the plan is carried out, it omits the kept snapshots.
 func (o *pruneOptions) tell(a *app, plan *prune.Plan, f *prune.Facts) (err error) {
 	sources := newSources(f.Sources)
 	switch {
@@ -130,7 +130,7 @@ func planWord(d *prune.Decision) string {
 	return "remove"
 }
 
-// planSum is the last line of a plan.
+// planSum returns the last line of a plan.
 func planSum(plan *prune.Plan) string {
 	all, gone := len(plan.Decisions), len(plan.Removed())
 	text := fmt.Sprintf("%s: keep %s, remove %s", counted(uint64(all), "snapshot", "snapshots"), count(uint64(all-gone)),
@@ -171,7 +171,7 @@ func (a *app) warnOfPlan(plan *prune.Plan, thinAnyway bool) {
 	}
 }
 
-// warnOfSources says how the rules see an archive with snapshots of several sources.
+// warnOfSources says how the rules treat an archive with snapshots of several sources.
 func (o *pruneOptions) warnOfSources(a *app, sources *sources) {
 	n := counted(uint64(len(sources.known)), "source", "sources")
 	switch {

@@ -74,7 +74,7 @@ func checkRate(rate int) error {
 	return nil
 }
 
-// Run removes.
+// Run removes the snapshots.
 func (o *removeOptions) Run(ctx context.Context, a *app, args []string) (err error) {
 	if err := errors.Join(checkThreads(o.threads), checkRate(o.rate)); err != nil {
 		return err
@@ -112,8 +112,8 @@ func (o *removeOptions) Run(ctx context.Context, a *app, args []string) (err err
 	return o.remove(ctx, a, arch, names, opt)
 }
 
-// choose finds the snapshots. One that was removed before, by a command that was cut short, is no mistake, whether its name
-// or the beginning of it is given: the same command given again finishes that.
+// choose finds the snapshots. The name, or the beginning of the name, of a snapshot that an interrupted command has
+// removed is no mistake: the same command given again finishes that.
 func (o *removeOptions) choose(a *app, arch *archive.Archive, selectors []string) (names []string, err error) {
 	removed, err := arch.Removed()
 	if err != nil {
@@ -138,8 +138,8 @@ func (o *removeOptions) choose(a *app, arch *archive.Archive, selectors []string
 	return names, nil
 }
 
-// removedBefore gives the removed snapshot that a selector can only mean: the selector is its name or the beginning of it,
-// and of no snapshot that the archive still has; "" if there is none.
+// removedBefore returns the only removed snapshot that a selector can mean: the selector is its name or the beginning
+// of it, and of no snapshot that the archive still has; "" if there is none.
 func removedBefore(arch *archive.Archive, removed []string, selector string) (string, error) {
 	list, err := arch.Snapshots()
 	if err != nil || slices.ContainsFunc(list, func(s archive.Snapshot) bool { return strings.HasPrefix(s.Name, selector) }) {
@@ -152,7 +152,7 @@ func removedBefore(arch *archive.Archive, removed []string, selector string) (st
 	return removed[i], nil
 }
 
-// confirm shows what is going to be removed, and asks.
+// confirm shows the snapshots to be removed, and asks.
 func (o *removeOptions) confirm(ctx context.Context, a *app, archive *archive.Archive, names []string,
 	opt archive.RemoveOptions) error {
 	if !a.canAsk() {
@@ -161,7 +161,7 @@ func (o *removeOptions) confirm(ctx context.Context, a *app, archive *archive.Ar
 	opt.DryRun = true
 	report, err := archive.Remove(ctx, names, opt)
 	if err != nil || len(report.Removed) == 0 {
-		return err // nothing to ask about: removing will say why
+		return err // removing reports the error
 	}
 	for _, r := range report.Removed {
 		a.term.errorf("%s", a.removedLine("Remove", &r))
@@ -182,7 +182,7 @@ func (o *removeOptions) remove(ctx context.Context, a *app, archive *archive.Arc
 	return err
 }
 
-// watch removes, and shows how far it is.
+// watch removes, and shows the progress.
 func (o *removeOptions) watch(ctx context.Context, a *app, archive *archive.Archive, names []string,
 	opt archive.RemoveOptions) (*archive.RemoveReport, error) {
 	bar := startProgress(a, removeMeter(opt.Progress), o.quiet || o.dryRun)
@@ -197,7 +197,7 @@ func removeMeter(p *archive.Progress) meter {
 	return m
 }
 
-// tell puts a removal into words. cause is why it ended early, if it did.
+// tell puts a removal into words. cause is the reason why it ended early, or nil.
 func (o *removeOptions) tell(a *app, r *archive.RemoveReport, cause error, took time.Duration) error {
 	for _, s := range r.Skipped {
 		text := s.Name + " stays: " + s.Reason

@@ -89,7 +89,7 @@ func (o *restoreOptions) AddFlags(f *pflag.FlagSet) {
 	o.telling.addFlags(f, "print the summary as a JSON object, and with -v one for each entry before it")
 }
 
-// Run restores.
+// Run restores the snapshot or the paths.
 func (o *restoreOptions) Run(ctx context.Context, a *app, args []string) (err error) {
 	if err := o.check(args); err != nil {
 		return err
@@ -134,7 +134,7 @@ func (o *restoreOptions) Run(ctx context.Context, a *app, args []string) (err er
 	return nil
 }
 
-// endedEarly says of a restore that ended early what is left of it. report is nil if it had not begun.
+// endedEarly describes what a restore that ended early has left. report is nil if it had not begun.
 func endedEarly(err error, report *restore.Report) error {
 	var space *restore.SpaceError
 	switch {
@@ -189,7 +189,7 @@ func (o *restoreOptions) check(args []string) error {
 	return errors.Join(o.telling.check(), checkThreads(o.threads), checkLocal(o.to, o.swapDir))
 }
 
-// checkTarget makes sure that there is one place to restore to, and that the rest goes with it.
+// checkTarget makes sure that there is exactly one target, and that the other flags go with it.
 func (o *restoreOptions) checkTarget(parts bool) error {
 	given := 0
 	for _, is := range []bool{o.to != "", o.inPlace, o.swapDir != ""} {

@@ -11,16 +11,17 @@ import (
 	"snapcopy/restore"
 )
 
-// lackingInSnapshot is what a snapshot lacks of what is asked of it, because it could not be read when the snapshot was taken.
+// lackingInSnapshot describes the entries that were asked for and that the snapshot lacks, because they could not be
+// read when it was taken.
 type lackingInSnapshot struct {
 	Count  uint64 // at most, if some are not named
 	Failed []archive.FailedItem
 
-	unnamed uint64 // of Count: entries that may be asked for or not
-	why     string // why they are not named, if that is out of the ordinary
+	unnamed uint64 // of Count: entries that may or may not have been asked for
+	why     string // why they are not named, if for an unusual reason
 }
 
-// lacks finds out what the snapshot lacks at or below the paths, or as a whole.
+// lacks finds the entries that the snapshot lacks at or below the paths, or as a whole.
 func (s *openSnapshot) lacks(paths []string, without *exclude.Matcher) lackingInSnapshot {
 	var l lackingInSnapshot
 	total := s.catalog.Summary().Counts.Failed
@@ -41,7 +42,7 @@ func (s *openSnapshot) lacks(paths []string, without *exclude.Matcher) lackingIn
 	return l
 }
 
-// asked reports whether a path is at, in or above one of those that are restored.
+// asked reports whether a path is at, in or above a path to restore.
 func asked(paths []string, failed string) bool {
 	for _, p := range paths {
 		p = strings.Trim(p, "/")
@@ -52,7 +53,7 @@ func asked(paths []string, failed string) bool {
 	return len(paths) == 0
 }
 
-// notAsked reports whether patterns leave out a path, or a folder that it is in.
+// notAsked reports whether patterns leave out a path, or a folder above it.
 func notAsked(m *exclude.Matcher, path string) bool {
 	if m == nil || m.Empty() {
 		return false
@@ -68,8 +69,8 @@ func notAsked(m *exclude.Matcher, path string) bool {
 	return out
 }
 
-// guard tells restore --delete what the snapshot was told to leave out, and what could not be read when it was taken: by
-// the report of its run. Where that does not say it all, nothing that the snapshot lacks is taken for deleted.
+// guard tells restore --delete which entries the snapshot's run left out or could not read, by the report of that run.
+// If the report is incomplete, no entry that the snapshot lacks is taken for deleted.
 func (s *openSnapshot) guard() *restore.Guard {
 	counts := s.catalog.Summary().Counts
 	g := &restore.Guard{Named: make(map[string]string), Folders: make(map[string]string)}

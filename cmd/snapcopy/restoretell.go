@@ -13,7 +13,7 @@ import (
 	"snapcopy/restore"
 )
 
-// telling is how much a command says, and in which form.
+// telling is how much a command prints, and in which form.
 type telling struct{ verbose, quiet, json bool }
 
 func (o *telling) addFlags(f *pflag.FlagSet, asJSON string) {
@@ -29,7 +29,7 @@ func (o *telling) check() error {
 	return nil
 }
 
-// notDeleted names what --delete has spared.
+// notDeleted names the entries that --delete has spared.
 func (o *restoreOptions) notDeleted(a *app, s *openSnapshot, r *restore.Report) {
 	if r.UnsavedCount == 0 {
 		return
@@ -46,7 +46,7 @@ func (o *restoreOptions) notDeleted(a *app, s *openSnapshot, r *restore.Report) 
 	})
 }
 
-// some prints a line for each of the first items of a list, for all with --verbose, and how many there are beside them.
+// some prints a line for each of the first items of a list, or for all with --verbose, and the number of the others.
 func (o *telling) some(a *app, named int, total uint64, line func(i int) string) {
 	shown := named
 	if !o.verbose {
@@ -64,7 +64,7 @@ func (o *telling) some(a *app, named int, total uint64, line func(i int) string)
 	}
 }
 
-// leftAsTheyAre tells of folders that existed and differ, and are no failures for that.
+// leftAsTheyAre lists folders that existed and differ, which is no failure.
 func (o *restoreOptions) leftAsTheyAre(a *app, r *restore.Report) {
 	if r.Unfinished {
 		a.term.errorf("Some folders in %s have not got their metadata: the same command goes on with them.", name(r.Target))
@@ -88,7 +88,7 @@ func (o *restoreOptions) leftAsTheyAre(a *app, r *restore.Report) {
 	o.some(a, len(r.OtherTimes), r.OtherTimesCount, func(i int) string { return entryName(r.OtherTimes[i], index.Dir) })
 }
 
-// toldLacking says what an incomplete snapshot lacks, after everything in it was restored.
+// toldLacking lists the entries that an incomplete snapshot lacks, after everything in it was restored.
 func (o *telling) toldLacking(a *app, s *openSnapshot, l *lackingInSnapshot) {
 	if l.Count == 0 {
 		return
@@ -119,7 +119,7 @@ func (o *restoreOptions) item(a *app, i *tree.Item) error {
 	return a.printf("%-8s  %s\n", i.Action, entryName(i.Path, i.Type))
 }
 
-// failed names what could not be restored.
+// failed lists the entries that could not be restored.
 func (o *telling) failed(a *app, list []tree.FailedItem, total uint64) {
 	if total == 0 {
 		return
@@ -202,7 +202,7 @@ func (o *restoreOptions) summary(a *app, r *restore.Report, lacks *lackingInSnap
 	return nil
 }
 
-// notRestored says what restored entries lack.
+// notRestored lists the metadata that restored entries lack.
 func notRestored(n *restore.NotHeld) string {
 	return join(
 		lacking(n.Owners, "owners of"),

@@ -51,7 +51,7 @@ SNAPSHOT is a name or the beginning of one, "latest", "latest~2" (two before it)
 	return root
 }
 
-// usageTemplate is what follows the description of a command. It ends with the exit statuses.
+// usageTemplate follows the description of a command in its help. It ends with the exit statuses.
 const usageTemplate = `Usage:
   {{if .HasAvailableSubCommands}}{{.CommandPath}} COMMAND ...{{else}}{{.UseLine}}{{end}}
 {{- if .HasAvailableSubCommands}}
@@ -116,7 +116,7 @@ func commandsBelow(root *cobra.Command, args []string) (names []cobra.Completion
 	return names
 }
 
-// unknownCommand is what a command does that has others below it and is given none of them.
+// unknownCommand runs in place of a command with subcommands that is given none of them.
 func unknownCommand(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		c.SetOut(os.Stderr)
@@ -125,17 +125,18 @@ func unknownCommand(c *cobra.Command, args []string) error {
 	return noCommand(c, args[0])
 }
 
-// verb is one command: its choices, and what it does.
+// verb is one command: its flags and its work.
 type verb interface {
 	AddFlags(*pflag.FlagSet)
 	Run(ctx context.Context, a *app, args []string) error
 }
 
-// onlyPrint names the commands that do nothing but print: they end when nobody reads that any more, as other programs do.
+// onlyPrint names the commands whose work is their output: they end when nobody reads it any more, as other programs
+// do.
 var onlyPrint = []string{"list", "ls", "cat", "versions", "find", "diff", "explain", "stats", "catalog", "completion", "version"}
 
-// command completes c, which says how it is used and explained, with what v does. The arguments are those that c.Use
-// names; statuses are the exit statuses beside wrong usage and interruption.
+// command completes c, which has use and help texts, with the work of v. c.Use names the arguments; statuses are the
+// exit statuses besides wrong usage and interruption.
 func command(a *app, c *cobra.Command, v verb, statuses ...status) *cobra.Command {
 	c.Annotations = map[string]string{"status": statusHelp(statuses...)}
 	c.Args = func(_ *cobra.Command, args []string) error {
@@ -165,8 +166,8 @@ func wantsJSON(c *cobra.Command) bool {
 	return f != nil && f.Value.String() == "true"
 }
 
-// argWords are the arguments that c.Use names: NAME is needed, [NAME] can be left out, [NAME...] can be given any number
-// of times.
+// argWords returns the arguments that c.Use names: NAME is needed, [NAME] can be left out, [NAME...] can be given any
+// number of times.
 func argWords(c *cobra.Command) []string {
 	words := strings.Fields(c.Use)[1:]
 	for i, w := range words {
@@ -177,7 +178,7 @@ func argWords(c *cobra.Command) []string {
 	return words
 }
 
-// checkArgs compares the number of arguments with those that c.Use names.
+// checkArgs compares the number of arguments with c.Use.
 func checkArgs(c *cobra.Command, args []string) error {
 	var needed []string
 	words := argWords(c)
@@ -207,8 +208,8 @@ func checkArgs(c *cobra.Command, args []string) error {
 	return nil
 }
 
-// emptyFlag names a flag that was given and says nothing. To take that for a flag that was not given would restore another
-// snapshot than was meant, or keep no copy of what is replaced. A label may be empty.
+// emptyFlag returns a flag that was given with an empty value. To ignore such a flag would restore another snapshot
+// than was meant, or keep no copy of replaced files. A label may be empty.
 func emptyFlag(c *cobra.Command) (found string) {
 	c.Flags().Visit(func(f *pflag.Flag) {
 		if f.Value.Type() == "string" && f.Value.String() == "" && f.Name != "label" && found == "" {

@@ -41,7 +41,7 @@ func (o *settleOptions) AddFlags(f *pflag.FlagSet) {
 	o.telling.addFlags(f, "print one JSON object")
 }
 
-// Run settles.
+// Run settles the instant restore.
 func (o *settleOptions) Run(ctx context.Context, a *app, args []string) (err error) {
 	if err := errors.Join(o.telling.check(), checkThreads(o.threads)); err != nil {
 		return err
@@ -62,7 +62,7 @@ func (o *settleOptions) Run(ctx context.Context, a *app, args []string) (err err
 	} else if archive, err = a.openArchive(state.Archive); err == nil {
 		defer func() { err = errors.Join(err, archive.Close()) }()
 	} else {
-		archive = nil // it is not needed any more, only its note stays
+		archive = nil // the archive is no longer needed, only its note is left
 	}
 	opt := restore.SettleOptions{Threads: o.threads, Progress: new(tree.Progress)}
 	opt.Released = func() error { return o.forgetReader(a, archive, &state) }
@@ -91,10 +91,10 @@ func (a *app) openSettled(state *restore.InstantState) (*openSnapshot, error) {
 	return s, nil
 }
 
-// errArchiveAway is returned by settle if the archive is not where it was.
+// errArchiveAway reports that the archive is no longer at its path.
 var errArchiveAway = errors.New("the archive is not where it was")
 
-// forgetReader removes the note that the snapshot is needed.
+// forgetReader removes the reader's note of the instant restore.
 func (o *settleOptions) forgetReader(a *app, arch *archive.Archive, state *restore.InstantState) error {
 	r := archive.NewReader(state.Snapshot, state.Mountpoint, a.now())
 	if arch != nil && arch.Info.ID == state.ArchiveID {
@@ -108,7 +108,7 @@ func (o *settleOptions) forgetReader(a *app, arch *archive.Archive, state *resto
 	return nil
 }
 
-// toldSettled tells what came of it.
+// toldSettled prints the outcome.
 func (o *settleOptions) toldSettled(a *app, r *restore.SettleReport, err error, took time.Duration) error {
 	var busy *restore.BusyError
 	if errors.As(err, &busy) {

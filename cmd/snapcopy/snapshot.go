@@ -38,7 +38,7 @@ type snapshotOptions struct {
 	log     string
 }
 
-// defaultRecheck costs one call more for every twentieth file, and finds what was altered in the archive within 20 runs.
+// defaultRecheck costs one call more for every twentieth file, and finds altered stored files within 20 runs.
 const defaultRecheck = 0.05
 
 func snapshotCommand(a *app) *cobra.Command {
@@ -85,7 +85,7 @@ func (o *snapshotOptions) AddFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.log, "log", "", "append what is printed to `FILE`, with times")
 }
 
-// Run takes the snapshot and tells about it.
+// Run takes the snapshot and prints the outcome.
 func (o *snapshotOptions) Run(ctx context.Context, a *app, args []string) (err error) {
 	if err := checkLocal(args...); err != nil {
 		return err
@@ -120,7 +120,7 @@ func (o *snapshotOptions) Run(ctx context.Context, a *app, args []string) (err e
 	return t.report(report)
 }
 
-// notPublished says of an interruption what it did, or did not do.
+// notPublished adds to an interruption that no snapshot was published.
 func notPublished(ctx context.Context, err error) error {
 	if ctx.Err() == nil || !errors.Is(err, context.Canceled) {
 		return err

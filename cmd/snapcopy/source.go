@@ -9,7 +9,7 @@ import (
 	"snapcopy/prune"
 )
 
-// sources tells apart the sources of an archive's snapshots.
+// sources distinguishes the sources of an archive's snapshots.
 type sources struct {
 	of       map[string]archive.SourceID // by the snapshot's name
 	known    map[archive.SourceID]bool
@@ -17,7 +17,7 @@ type sources struct {
 	sameHost bool // no path is the source of several hosts
 }
 
-// newSources looks at the source of each snapshot; zero is that of a snapshot whose catalog does not tell.
+// newSources collects the source of each snapshot; zero if its catalog is unusable.
 func newSources(of map[string]archive.SourceID) sources {
 	s := sources{of: of, known: make(map[archive.SourceID]bool), sameHost: true}
 	hosts, paths := make(map[string]bool), make(map[string]string)
@@ -37,7 +37,7 @@ func newSources(of map[string]archive.SourceID) sources {
 
 func (s *sources) vary() bool { return len(s.known) > 1 }
 
-// name is the source of a snapshot for people: its path, and the host if there are several.
+// name returns the source of a snapshot for people: its path, and the host if there are several.
 func (s *sources) name(snapshot string) string {
 	id := s.of[snapshot]
 	if s.hosts && id.Host != "" {
@@ -46,7 +46,7 @@ func (s *sources) name(snapshot string) string {
 	return name(id.Path)
 }
 
-// groupFlag is the value of a flag that says which snapshots rules look at together.
+// groupFlag is the value of a flag that chooses the groups to which the rules apply.
 type groupFlag struct{ prune.Grouping }
 
 var groupings = []string{string(prune.BySource), string(prune.ByPath), string(prune.Together)}

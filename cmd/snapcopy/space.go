@@ -5,7 +5,7 @@ import (
 	"snapcopy/prune"
 )
 
-// doubts says why figures about space may be wrong, a sentence each.
+// doubts returns the reasons why figures about space may be wrong, a sentence each.
 func doubts(archive *archive.Archive, space *prune.Space) (list []string) {
 	if len(space.Doubtful) > 0 {
 		list = append(list, "The archive was copied here after "+space.Snapshots[space.Doubtful[len(space.Doubtful)-1]]+
@@ -18,7 +18,7 @@ func doubts(archive *archive.Archive, space *prune.Space) (list []string) {
 	return list
 }
 
-// leftOut says what the archive holds that figures about all of it leave out, a sentence each.
+// leftOut returns the parts of the archive that figures about the whole leave out, a sentence each.
 func leftOut(archive *archive.Archive) (list []string, err error) {
 	trash, err := archive.HasTrash()
 	if err != nil {

@@ -48,7 +48,7 @@ func (o *statsOptions) AddFlags(f *pflag.FlagSet) {
 	f.Lookup("top").NoOptDefVal = "10"
 }
 
-// Run counts.
+// Run prints the figures.
 func (o *statsOptions) Run(ctx context.Context, a *app, args []string) (err error) {
 	if o.top < 0 {
 		return wrongUsage("--top takes a number of files")
@@ -86,7 +86,7 @@ func (o *statsOptions) Run(ctx context.Context, a *app, args []string) (err erro
 	return o.each(ctx, a, archive, all)
 }
 
-// each tells about every snapshot, and about the archive.
+// each prints a line about every snapshot, and one about the archive.
 func (o *statsOptions) each(ctx context.Context, a *app, archive *archive.Archive, all []archive.Snapshot) error {
 	space, err := prune.Measure(ctx, archive, all)
 	if err != nil {
@@ -174,12 +174,12 @@ func describeArchive(archive *archive.Archive, space *prune.Space, lines []stats
 	return &whole, nil
 }
 
-// growthSpan is the time over which growth is measured.
+// growthSpan is the time for measuring growth.
 const growthSpan = 30 * 24 * time.Hour
 
-// growth is what was added a day in the last growthSpan and is still held: what would go with all snapshots after the
-// first of that time. Whether those that added it are still there makes no difference. It takes snapshots of at least a
-// day.
+// growth returns the bytes a day that were added in the last growthSpan and still exist: the space that removing all
+// snapshots after the first of that time would free. It does not matter whether the snapshots that added them still
+// exist. ok is false if the snapshots span less than a day.
 func growth(lines []statsLine, space *prune.Space) (perDay float64, ok bool) {
 	last := lines[len(lines)-1].Time
 	first := last
@@ -250,7 +250,7 @@ func days(n float64) string {
 	return "more than 100 years"
 }
 
-// together says what would be free if exactly these went.
+// together prints the space that removing exactly these snapshots would free.
 func (o *statsOptions) together(ctx context.Context, a *app, archive *archive.Archive, all []archive.Snapshot,
 	chosen []int) error {
 	space, err := prune.Measure(ctx, archive, all)

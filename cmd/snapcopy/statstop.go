@@ -7,7 +7,7 @@ import (
 	"snapcopy/prune"
 )
 
-// largest lists what takes the most, and what grew in the last run.
+// largest lists the files and folders that take the most space, and those that grew most in the last run.
 func (o *statsOptions) largest(ctx context.Context, a *app, archive *archive.Archive, all []archive.Snapshot,
 	chosen []int) error {
 	some := all

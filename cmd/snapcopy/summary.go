@@ -8,7 +8,7 @@ import (
 	"snapcopy/internal/archive"
 )
 
-// summary is what a person reads at the end of a run.
+// summary returns the lines at the end of a run.
 func summary(a *app, r *archive.Report) string {
 	c := &r.Counts
 	var b strings.Builder

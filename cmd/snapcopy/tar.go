@@ -42,7 +42,7 @@ func (o *tarOptions) AddFlags(f *pflag.FlagSet) {
 	o.telling.addFlags(f, "print the summary as a JSON object to stderr, and with -v one for each entry before it")
 }
 
-// Run writes the tar archive to stdout, and all else to stderr.
+// Run writes the tar archive to stdout, and all other lines to stderr.
 func (o *tarOptions) Run(ctx context.Context, a *app, args []string) (err error) {
 	if err := o.telling.check(); err != nil {
 		return err

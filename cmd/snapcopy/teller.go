@@ -45,8 +45,8 @@ func (t *teller) begin(source, archive string, warnings []string) {
 	}
 }
 
-// end writes how the run ended to the log and closes it. A log that could not be written is told of, and turns success
-// into an incomplete run: the snapshot is there, the record of it is not.
+// end writes the end of the run to the log and closes it. It reports a log that could not be written, and turns
+// success into an incomplete run: the snapshot exists, but its log does not.
 func (t *teller) end(err error) error {
 	var told told
 	if err != nil && !errors.As(err, &told) {
@@ -66,7 +66,7 @@ func (t *teller) end(err error) error {
 
 var toldIncomplete = told{statusIncomplete}
 
-// warnf writes what must not be missed, however quiet the run is to be.
+// warnf prints a line even if the run is to be quiet.
 func (t *teller) warnf(format string, args ...any) {
 	t.app.term.errorf(format, args...)
 	t.log.printf(format, args...)
@@ -80,7 +80,7 @@ func (t *teller) notef(format string, args ...any) {
 	t.log.printf(format, args...)
 }
 
-// itemHook returns what a run is to call for each entry; nil if nobody wants to know.
+// itemHook returns the function that a run calls for each entry; nil if no output needs it.
 func (t *teller) itemHook() func(snapshot.Item) {
 	if t.verbose == 0 {
 		return nil
@@ -88,7 +88,7 @@ func (t *teller) itemHook() func(snapshot.Item) {
 	return t.item
 }
 
-// item tells what became of one entry. Failed ones are told at the end, too, by name.
+// item prints the outcome for one entry. Failed entries are listed again at the end.
 func (t *teller) item(i snapshot.Item) {
 	if i.Action == snapshot.Unchanged && t.verbose < 2 {
 		return
@@ -121,7 +121,7 @@ func itemLine(i *snapshot.Item) string {
 	return text
 }
 
-// report tells about a finished run and gives its outcome.
+// report prints a finished run and returns its outcome.
 func (t *teller) report(r *archive.Report) error {
 	t.notes(r)
 	t.failed(r)
@@ -150,7 +150,7 @@ func (t *teller) report(r *archive.Report) error {
 	return nil
 }
 
-// maxFailedShown is how many failed entries are named if the user did not ask for all; it leaves the summary in sight.
+// maxFailedShown is the number of failed entries to list without --verbose; it leaves the summary in sight.
 const maxFailedShown = 20
 
 func (t *teller) failed(r *archive.Report) {
@@ -169,7 +169,7 @@ func (t *teller) failed(r *archive.Report) {
 	t.more(r, total-uint64(len(shown)))
 }
 
-// more says how many of a list are not shown, and where to find them.
+// more prints the number of list items not shown, and where to find them.
 func (t *teller) more(r *archive.Report, left uint64) {
 	if left == 0 {
 		return
@@ -181,8 +181,8 @@ func (t *teller) more(r *archive.Report, left uint64) {
 	t.errorf("  ... and %s more%s", count(left), where)
 }
 
-// altered tells what is no longer as it was stored. That the rest of this snapshot is sound cannot be said: a run looks at a
-// share of what it links.
+// altered lists stored files that were altered. It cannot say that the rest of this snapshot is sound: a run looks at
+// a share of the stored files that it links.
 func (t *teller) altered(r *archive.Report) {
 	if r.AlteredCount == 0 {
 		return
@@ -208,7 +208,7 @@ func (t *teller) altered(r *archive.Report) {
 	t.errorf("%s; earlier ones stay damaged. `snapcopy verify %s` finds all that is.", has, name(r.Archive))
 }
 
-// errorf writes a line about a failure, which --quiet does not keep back.
+// errorf prints a line about a failure, even with --quiet.
 func (t *teller) errorf(format string, args ...any) {
 	t.app.term.errorf(format, args...)
 	t.log.printf(format, args...)

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/term"
 )
 
-// terminal is where the program talks: results to stdout, all else to stderr. A progress bar on stderr gives way to
-// both. Its methods may be called from several goroutines.
+// terminal is the output of the program: results on stdout, all other lines on stderr. A progress bar on stderr gives
+// way to both. Its methods may be called from several goroutines.
 type terminal struct {
 	mu       sync.Mutex
 	out      *bufio.Writer
@@ -20,7 +20,7 @@ type terminal struct {
 	width    func() int // of the terminal behind stderr; 0 if there is none
 	outWidth func() int // of the terminal behind stdout; 0 if there is none
 	shared   bool       // stdout is a terminal: results are shown at once, and the bar gives way
-	joined   bool       // stdout and stderr are one file: what was written first has to appear first
+	joined   bool       // stdout and stderr are one file: their lines must appear in the order written
 	bar      bool       // one is drawn
 }
 
@@ -79,18 +79,18 @@ func (t *terminal) flush() error {
 	return t.out.Flush()
 }
 
-// errorf writes one line to stderr. That it could not be written can be told nowhere.
+// errorf writes one line to stderr. A failure to do so can be reported nowhere.
 func (t *terminal) errorf(format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.clear()
 	if t.joined {
-		_ = t.out.Flush() // its error stays with the writer, and comes back from the next Write or the last Flush
+		_ = t.out.Flush() // the writer keeps the error, and returns it from the next Write or the last Flush
 	}
 	_, _ = fmt.Fprintf(t.errOut, format+"\n", args...)
 }
 
-// drawBar shows a progress bar in the place of the one before; "" takes it away.
+// drawBar replaces the progress bar; "" removes it.
 func (t *terminal) drawBar(text string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

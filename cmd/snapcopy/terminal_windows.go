@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// canDraw reports whether the console understands the escape sequences of a progress bar, which it is asked to.
+// canDraw asks the console to understand the escape sequences of a progress bar, and reports whether it does.
 func canDraw(f *os.File) bool {
 	var mode uint32
 	if windows.GetConsoleMode(windows.Handle(f.Fd()), &mode) != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/mattn/go-runewidth"
 )
 
-// name makes a file name safe to print. Names of printable characters are shown as they are; all others are quoted as Go
-// strings, so that they cannot play with the terminal or pass for two.
+// name makes a file name safe to print. Names of printable characters are shown unchanged; all others are quoted as Go
+// strings, so that they cannot control the terminal or pass for two names.
 func name(s string) string {
 	plain := s != "" && utf8.ValidString(s) && s[0] != '"' && s[0] != ' ' && s[len(s)-1] != ' ' &&
 		!strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) })
@@ -23,7 +23,7 @@ func name(s string) string {
 	return strconv.Quote(s)
 }
 
-// printable makes a message safe to print that may hold any name.
+// printable makes a message with any names in it safe to print.
 func printable(s string) string {
 	if utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
 		return s
@@ -58,7 +58,7 @@ func shellWord(s string) string {
 // count writes a number for people: 12,345.
 func count(n uint64) string { return humanize.Comma(int64(n)) }
 
-// counted writes a number with what is counted: 1 file, 2 files.
+// counted writes a number with the right noun: 1 file, 2 files.
 func counted(n uint64, one, many string) string {
 	if n == 1 {
 		return "1 " + one
@@ -139,8 +139,8 @@ func clock(d time.Duration) string {
 	return fmt.Sprintf("%d:%02d", s/60, s%60)
 }
 
-// printTable prints rows as table lays them out. On a terminal that is too narrow for them it leaves out spare columns,
-// known by their titles in the first row, the first of the list first, and says which.
+// printTable prints rows as table lays them out. On a terminal that is too narrow it leaves out columns of spare,
+// which has their titles in the first row, the first of the list first, and says which.
 func (a *app) printTable(rows [][]string, spare []string, right ...bool) error {
 	var left []string
 	width, text := a.term.outWidth(), table(rows, right...)
@@ -174,11 +174,11 @@ func withoutColumn(rows [][]string, at int) [][]string {
 	return out
 }
 
-// screen says how many columns text takes on a terminal: a Chinese letter takes two, an accent of its own none. The
-// environment has no say, so that the same archive is listed alike everywhere.
+// screen measures the columns of text on a terminal: a Chinese letter takes two, an accent of its own none. It ignores
+// the environment, so that the same archive is listed alike everywhere.
 var screen = &runewidth.Condition{StrictEmojiNeutral: true}
 
-// widest is the number of columns that the longest line takes.
+// widest returns the number of columns of the longest line.
 func widest(text string) int {
 	most := 0
 	for line := range strings.Lines(text) {

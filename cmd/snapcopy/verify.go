@@ -44,7 +44,7 @@ func (o *verifyOptions) AddFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.json, "json", false, "print one JSON object a finding, and one for the summary")
 }
 
-// Run verifies.
+// Run verifies the snapshots.
 func (o *verifyOptions) Run(ctx context.Context, a *app, args []string) (err error) {
 	if err := checkThreads(o.threads); err != nil {
 		return err
@@ -90,7 +90,7 @@ func (o *verifyOptions) Run(ctx context.Context, a *app, args []string) (err err
 	return nil
 }
 
-// openSome opens the archive of ARCHIVE[@SNAPSHOT] with the snapshot that is named, or all.
+// openSome opens the archive of ARCHIVE[@SNAPSHOT], and returns the named snapshot, or all.
 func (a *app) openSome(arg string) (*archive.Archive, []archive.Snapshot, error) {
 	where, selector, err := splitPlace(arg)
 	if err != nil {

@@ -39,7 +39,7 @@ func (v versionInfo) String() string {
 	return text + ", " + v.Go + ", " + v.Platform
 }
 
-// thisVersion reads what the Go tool has noted in the program.
+// thisVersion reads the version that the Go tool has recorded in the program.
 func thisVersion() versionInfo {
 	v := versionInfo{Version: "unknown", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()

@@ -14,7 +14,7 @@ import (
 	"snapcopy/internal/history"
 )
 
-// wanted are the flags by which a command is told what it is to take out of a snapshot.
+// wanted are the flags that choose what to take out of a snapshot.
 type wanted struct {
 	at      atFlag
 	exclude []string
@@ -25,14 +25,14 @@ func (o *wanted) addFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.exclude, "exclude", nil, "leave out what matches `PATTERN`, as in .gitignore (can be repeated)")
 }
 
-// atFlag is the value of --at: a time, which names a snapshot as @SNAPSHOT does.
+// atFlag is the value of --at: a time, which selects a snapshot as @SNAPSHOT does.
 type atFlag string
 
 func (at *atFlag) addTo(f *pflag.FlagSet) {
 	f.StringVar((*string)(at), "at", "", "take the last snapshot at or before `TIME` (a date, a time or an age)")
 }
 
-// place gives the ARCHIVE@SNAPSHOT that an argument and --at mean together.
+// place returns the ARCHIVE@SNAPSHOT that an argument and --at mean together.
 func (at atFlag) place(arg string) (string, error) {
 	switch {
 	case at == "":
@@ -48,17 +48,17 @@ func isFolder(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-// request is what is to be taken out of a snapshot.
+// request is a snapshot and the paths to take out of it.
 type request struct {
 	*openSnapshot
 	paths   []string // none: everything
 	without *exclude.Matcher
 }
 
-// from is where the contents come from.
+// from returns the source of the contents.
 func (s *openSnapshot) from() archive.Source { return archive.Source{Catalog: s.catalog, Dir: s.dir()} }
 
-// find opens the snapshot that the first argument and --at name, and looks up the paths that the others are.
+// find opens the snapshot chosen by the first argument and --at, and looks up the other arguments, which are paths.
 func (o *wanted) find(ctx context.Context, a *app, args []string) (*request, error) {
 	without := exclude.New()
 	for _, p := range o.exclude {
@@ -94,8 +94,8 @@ func (s *openSnapshot) checkPatterns(m *exclude.Matcher) error {
 	return err
 }
 
-// pathsMeant turns each PATH of the command line into those of the snapshot: what is no path there may be a pattern. The
-// error names all that are neither.
+// pathsMeant turns each PATH of the command line into paths of the snapshot. An argument that is not a path there may
+// be a pattern. The error lists all arguments that are neither.
 func (s *openSnapshot) pathsMeant(ctx context.Context, args []string) ([]string, error) {
 	var paths []string
 	var missing []error

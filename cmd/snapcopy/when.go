@@ -6,7 +6,7 @@ import (
 	"snapcopy/internal/archive"
 )
 
-// timeSpan reads a date, a time or an age: the first and the last moment that it means.
+// timeSpan reads a date, a time or an age, and returns the first and the last moment of it.
 func (a *app) timeSpan(flag, text string) (from, to time.Time, err error) {
 	from, to, ok := archive.TimeSpan(text, a.now(), a.loc)
 	if !ok {

@@ -15,14 +15,14 @@ import (
 // zoneVariable names the time zone, as POSIX has it.
 const zoneVariable = "TZ"
 
-// systemZone is the file with the zone of a machine where TZ is not set.
+// systemZone is the file with the zone of the machine, for an unset TZ.
 const systemZone = "/etc/localtime"
 
-// errNoZone is returned for a time zone that nobody knows.
+// errNoZone reports an unknown time zone.
 var errNoZone = errors.New("there is no such time zone")
 
-// localZone returns the time zone of the user: that of TZ, or that of the machine. The time package alone would take UTC,
-// silently, for each zone that it cannot read, among them all in POSIX form. With an error the zone is UTC.
+// localZone returns the time zone of the user: that of TZ, or that of the machine. The time package alone would
+// silently use UTC for each zone that it cannot read, among them all in POSIX form. With an error the zone is UTC.
 func localZone() (*time.Location, error) {
 	text, ok := os.LookupEnv(zoneVariable)
 	if !ok {
@@ -58,7 +58,7 @@ func machineZone(path string) (*time.Location, error) {
 	return time.UTC, err
 }
 
-// parseZone reads what TZ can hold but for its leading colon: "" for UTC, the absolute path of a zone file, a name
+// parseZone reads the value of TZ without its leading colon: "" for UTC, the absolute path of a zone file, a name
 // (Europe/Vienna), or a rule in POSIX form (EST5EDT,M3.2.0,M11.1.0).
 func parseZone(text string) (*time.Location, error) {
 	if text == "" {
@@ -90,8 +90,8 @@ func parseZone(text string) (*time.Location, error) {
 // unread is an abbreviation that no zone has.
 const unread = "?"
 
-// ruleZone reads a zone in POSIX form. The time package knows that form only as the end of a zone file, so this makes a
-// zone file that holds nothing else.
+// ruleZone reads a zone in POSIX form. The time package knows that form only as the end of a zone file, so ruleZone
+// makes a zone file with nothing else.
 func ruleZone(rule string) (*time.Location, bool) {
 	if strings.ContainsAny(rule, "\n\x00") {
 		return nil, false
@@ -104,12 +104,12 @@ func ruleZone(rule string) (*time.Location, bool) {
 	return loc, abbreviation != unread
 }
 
-// zoneFile makes a zone file (RFC 9636, section 3) without transitions, so that the rule at its end is always in force.
-// The one zone in the file itself, which it must have, is unread: times are in that if the rule cannot be read.
+// zoneFile makes a zone file (RFC 9636, section 3) without transitions, so that the rule at its end is always in
+// force. A file must also have a zone of its own, which is unread: times are in that zone if the rule cannot be read.
 func zoneFile(rule string) []byte {
 	header := func(types, chars byte) string {
 		return "TZif2" + strings.Repeat("\x00", 15) + // reserved
-			strings.Repeat("\x00", 4*4) + // how many UT indicators, standard indicators, leap seconds, transitions
+			strings.Repeat("\x00", 4*4) + // numbers of UT indicators, standard indicators, leap seconds, transitions
 			"\x00\x00\x00" + string([]byte{types}) + "\x00\x00\x00" + string([]byte{chars})
 	}
 	offsetSummerIndex := strings.Repeat("\x00", 4+1+1)

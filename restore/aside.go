@@ -192,6 +192,7 @@ func (r *run) excluded(path string, dir bool) bool {
 	return out
 }
 
+// deleteOther removes an entry that the snapshot does not have.
 func (r *run) deleteOther(w *worker, d *dir, name string) error {
 	gone := index.Entry{Name: name, Type: index.File}
 	var st fsat.Stat
@@ -199,46 +200,57 @@ func (r *run) deleteOther(w *worker, d *dir, name string) error {
 	if fsat.IsGone(err) {
 		return nil
 	}
-	mounted := err == nil && st.Mounted
-	if err == nil && st.Type == fsat.Directory {
-		gone.Type = index.Dir
-		mounted = mounted || st.Dev != d.ID(inTarget).Dev || tree.IDOf(&st) == r.archive
-	}
-	if mounted {
-		r.spared(d.Child(name))
-		return nil
-	}
+	deleted := false
 	if err == nil {
-		err = r.openUp(d)
-	}
-	all := true
-	if err == nil && !w.isLeftover(d, name) {
-		var stays bool
-		if stays, err = r.hasNoCopy(d, d.dst(), d.Child(name), &st); stays {
+		if st.Type == fsat.Directory {
+			gone.Type = index.Dir
+		}
+		if r.isElsewhere(d, &st) {
+			r.spared(d.Child(name))
 			return nil
 		}
-	}
-	if err == nil && !r.opt.DryRun {
-		err = r.step("delete")
-	}
-	switch {
-	case err != nil:
-	case w.isLeftover(d, name) && gone.Type == index.File: // left by a restore that was cut short
-		if !r.opt.DryRun {
-			err = unlink(d.dst(), name)
-		}
-	case gone.Type == index.Dir && r.opt.BackupSuffix == "":
-		all, err = r.removeTree(d, name)
-	default:
-		err = r.keepAside(w, d, name, &st, false)
+		deleted, err = r.removeOther(w, d, name, &st)
 	}
 	if err != nil {
 		return r.failed(d, &gone, fmt.Errorf("delete: %w", whyRefused(d.dst(), name, err)))
 	}
-	if all {
+	if deleted {
 		d.touched.Store(true)
 		w.counts.Deleted++
 		r.told(d, &gone, tree.Deleted)
 	}
 	return nil
+}
+
+// isElsewhere reports whether an entry of d is the archive, or on another file system.
+func (r *run) isElsewhere(d *dir, st *fsat.Stat) bool {
+	return st.Mounted || st.Type == fsat.Directory && (st.Dev != d.ID(inTarget).Dev || tree.IDOf(st) == r.archive)
+}
+
+// removeOther removes an entry, unless it is to stay, or keeps it aside. A folder is deleted if nothing in it stays.
+func (r *run) removeOther(w *worker, d *dir, name string, st *fsat.Stat) (deleted bool, err error) {
+	if err := r.openUp(d); err != nil {
+		return false, err
+	}
+	ours := w.isLeftover(d, name) // left by a restore that was cut short
+	if !ours {
+		if stays, err := r.hasNoCopy(d, d.dst(), d.Child(name), st); stays || err != nil {
+			return false, err
+		}
+	}
+	if !r.opt.DryRun {
+		if err := r.step("delete"); err != nil {
+			return false, err
+		}
+	}
+	isDir := st.Type == fsat.Directory
+	switch {
+	case ours && !isDir && r.opt.DryRun:
+		return true, nil
+	case ours && !isDir:
+		return true, unlink(d.dst(), name)
+	case isDir && r.opt.BackupSuffix == "":
+		return r.removeTree(d, name)
+	}
+	return true, r.keepAside(w, d, name, st, false)
 }

@@ -61,17 +61,18 @@ func (r *run) restore(w *worker, d *dir, e *index.Entry) error {
 	if !d.own {
 		taken, err := r.restoreTaken(w, d, e)
 		if taken || err != nil {
-			return r.settle(d, e, err)
+			return r.outcome(d, e, err)
 		}
 	}
 	if e.Linked() {
 		return r.restoreLinked(w, d, e, nil)
 	}
 	_, err := r.make(w, d, e, nil)
-	return r.settle(d, e, err)
+	return r.outcome(d, e, err)
 }
 
-func (r *run) settle(d *dir, e *index.Entry, err error) error {
+// outcome lists an entry that could not be restored, with what may have kept it from that.
+func (r *run) outcome(d *dir, e *index.Entry, err error) error {
 	if err != nil {
 		return r.failed(d, e, whyRefused(d.dst(), e.Name, err))
 	}

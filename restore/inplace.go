@@ -95,21 +95,34 @@ func (r *run) makeFolders(w *worker, d *dir) (int, error) {
 	return fd, err
 }
 
-// openOrMake opens the folder at a path of the snapshot by its name in dir. What is something else now is not followed.
+// openOrMake opens the folder at a path of the snapshot by its name in dir, and makes it if it is missing; a dry run returns
+// NoDir for that.
 func (r *run) openOrMake(w *worker, dir int, name, path string) (int, error) {
 	var st fsat.Stat
-	err := fsat.StatAt(dir, name, &st)
-	if err == nil && st.Mounted {
+	switch err := fsat.StatAt(dir, name, &st); {
+	case err == nil:
+		return r.openOnTheWay(w, dir, name, path, &st)
+	case !fsat.IsGone(err):
+		return fsat.NoDir, err
+	case r.opt.DryRun:
+		return fsat.NoDir, nil
+	}
+	return r.makeOnTheWay(w, dir, name, path)
+}
+
+// openOnTheWay opens a folder that exists on the way to a path. What is something else now is not followed.
+func (r *run) openOnTheWay(w *worker, dir int, name, path string, st *fsat.Stat) (int, error) {
+	if st.Mounted {
 		if _, is, err := inside.Archive(filepath.Join(r.report.Target, path)); err != nil || is {
 			return fsat.NoDir, cmp.Or(err, inside.ErrTarget)
 		}
 	}
 	switch {
-	case err == nil && st.Type != fsat.Directory:
+	case st.Type != fsat.Directory:
 		return fsat.NoDir, fmt.Errorf("%w and is not a folder", ErrExists)
-	case err == nil && tree.IDOf(&st) == r.archive:
+	case tree.IDOf(st) == r.archive:
 		return fsat.NoDir, inside.ErrTarget
-	case err == nil && r.resumed() && !r.late.madeBefore(path):
+	case r.resumed() && !r.late.madeBefore(path):
 		fd, err := r.openOpenedUp(dir, name)
 		if err == nil {
 			err = r.startFolder(w, fd, path)
@@ -118,13 +131,12 @@ func (r *run) openOrMake(w *worker, dir int, name, path string) (int, error) {
 			return fsat.NoDir, errors.Join(err, fsat.Close(fd))
 		}
 		return fd, nil
-	case err == nil:
-		return r.openAnyway(dir, name, openedUp{path: path})
-	case !fsat.IsGone(err):
-		return fsat.NoDir, err
-	case r.opt.DryRun:
-		return fsat.NoDir, nil
 	}
+	return r.openAnyway(dir, name, openedUp{path: path})
+}
+
+// makeOnTheWay makes a folder on the way to a path.
+func (r *run) makeOnTheWay(w *worker, dir int, name, path string) (int, error) {
 	if err := r.step("mkdir"); err != nil {
 		return fsat.NoDir, err
 	}

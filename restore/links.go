@@ -83,7 +83,7 @@ func (r *run) restoreInGroup(w *worker, d *dir, e *index.Entry, over *fsat.Stat,
 	if group.dir != nil {
 		linked, err := r.linkToGroup(w, d, e.Name, over, group)
 		if err != nil {
-			return r.settle(d, e, err)
+			return r.outcome(d, e, err)
 		}
 		if linked {
 			w.counts.Files++
@@ -110,7 +110,7 @@ func (r *run) restoreInGroup(w *worker, d *dir, e *index.Entry, over *fsat.Stat,
 		return r.tryLate(d, e, group, err)
 	}
 	if err != nil {
-		return r.settle(d, e, err)
+		return r.outcome(d, e, err)
 	}
 	if apart {
 		w.counts.NotHeld.Links++

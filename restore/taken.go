@@ -33,7 +33,7 @@ const (
 	partOfContent            // as a restore that was cut short leaves it, which goes on now
 )
 
-// restoreTaken settles an entry whose name is taken in the target; taken is false if it is not.
+// restoreTaken restores an entry whose name is taken in the target; taken is false if it is not.
 func (r *run) restoreTaken(w *worker, d *dir, e *index.Entry) (taken bool, err error) {
 	var st fsat.Stat
 	err = fsat.StatAt(d.dst(), e.Name, &st)
@@ -53,7 +53,7 @@ func (r *run) restoreTaken(w *worker, d *dir, e *index.Entry) (taken bool, err e
 	if err != nil {
 		return true, err
 	}
-	return true, r.settleTaken(w, d, e, &st, diff, nil)
+	return true, r.resolve(w, d, e, &st, diff, nil)
 }
 
 var errFolded = fmt.Errorf("%w: the target's file system takes this name for another one of the folder", ErrExists)
@@ -91,32 +91,67 @@ const caseFold = 0x40000000
 // exactNames are the file systems that take no name for another, except in directories with that attribute.
 var exactNames = map[string]bool{"ext4": true, "xfs": true, "btrfs": true, "tmpfs": true, "f2fs": true, "overlay": true}
 
-// settleTaken does what the options say about an entry that differs as diff says, or not at all.
-func (r *run) settleTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat, diff difference, group *linkGroup) error {
+// verdict is what becomes of an entry of the target whose name an entry of the snapshot has.
+type verdict uint8
+
+const (
+	leaveIt   verdict = iota // it is as in the snapshot
+	refuseIt                 // it differs and may not be changed
+	updateIt                 // it gets the metadata of the snapshot
+	replaceIt                // it is made anew
+)
+
+// verdictOn judges an entry of the target that differs as diff says, or not at all. Of a group that has an inode, the
+// further names become links to that.
+func (r *run) verdictOn(w *worker, e *index.Entry, st *fsat.Stat, diff difference, group *linkGroup) verdict {
+	switch r.opt.Overwrite {
+	case OverwriteAlways:
+		return replaceIt
+	case OverwriteNever:
+		if diff != noDifference && !(r.mends() && (diff == otherMetadata || diff == partOfContent)) {
+			return refuseIt
+		}
+	}
 	switch {
-	case diff == noDifference && r.opt.Overwrite != OverwriteAlways:
+	case diff == noDifference:
+		return leaveIt
+	case diff == otherMetadata && (group == nil || group.dir == nil) && r.mayUpdate(w, e, st):
+		return updateIt
+	}
+	return replaceIt
+}
+
+// resolve does what the options say about an entry of the target that differs as diff says, or not at all.
+func (r *run) resolve(w *worker, d *dir, e *index.Entry, st *fsat.Stat, diff difference, group *linkGroup) error {
+	switch r.verdictOn(w, e, st, diff, group) {
+	case leaveIt:
 		w.counts.Unchanged++
 		r.opt.Progress.Bytes.Add(tree.ContentBytes(e))
 		r.told(d, e, tree.Same)
 		return nil
-	case r.opt.Overwrite == OverwriteNever && !(r.mends() && (diff == otherMetadata || diff == partOfContent)):
+	case refuseIt:
 		return fmt.Errorf("%w and differs", ErrExists)
-	case diff == otherMetadata && r.opt.Overwrite != OverwriteAlways && r.mayUpdate(w, e, st) &&
-		(group == nil || group.dir == nil):
+	case updateIt:
 		made, err := r.update(w, d, e, st)
 		if err == nil && group != nil && r.groups.claim(tree.IDOf(st), e) {
-			group.found, group.dir, group.name, group.made = true, d, cloneName(e), madeOf(&made)
-		}
-		return err
-	case group != nil:
-		err := r.restoreInGroup(w, d, e, st, group)
-		if diff == partOfContent && group.dir == nil && group.bad != 0 && group.bad == e.Stored {
-			err = errors.Join(err, r.dropPart(d, e, st))
+			group.has(d, e, &made)
 		}
 		return err
 	}
-	_, err := r.make(w, d, e, st)
-	if diff == partOfContent && errors.Is(err, tree.ErrContent) {
+	return r.replace(w, d, e, st, diff, group)
+}
+
+// replace makes an entry anew in the place of one of the target. A part of one whose content is damaged in the archive goes.
+func (r *run) replace(w *worker, d *dir, e *index.Entry, st *fsat.Stat, diff difference, group *linkGroup) (err error) {
+	var damaged bool
+	if group != nil {
+		err = r.restoreInGroup(w, d, e, st, group)
+		damaged = group.dir == nil && group.bad != 0 && group.bad == e.Stored
+	} else {
+		_, err = r.make(w, d, e, st)
+		damaged = errors.Is(err, tree.ErrContent)
+	}
+	if diff == partOfContent && damaged {
 		err = errors.Join(err, r.dropPart(d, e, st))
 	}
 	return err
@@ -127,60 +162,75 @@ func (r *run) settleTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat, diff
 func (r *run) linkedTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat) error {
 	group := r.groups.enter(e)
 	defer group.mu.Unlock()
-	if group.dir != nil && group.made.id == tree.IDOf(st) {
-		return r.settleTaken(w, d, e, st, noDifference, group)
-	}
 	if group.dir != nil {
-		diff, err := r.compare(w, d, e, st)
-		if err != nil {
-			return err
-		}
-		if diff == noDifference {
-			if joined, err := r.adopt(w, d, e, st, group); joined || err != nil {
-				if err != nil {
-					return err
-				}
-				return r.settleTaken(w, d, e, st, noDifference, group)
-			}
-			can, err := r.canLink(w, d)
-			if err != nil {
-				return err
-			}
-			if can {
-				var full bool
-				if full, err = r.isFull(w, d, e, st, group); err != nil {
-					return err
-				}
-				can = !full
-			}
-			if !can { // then each name is a file of its own, or one of several that have as many names as they can
-				w.counts.NotHeld.Links++
-				return r.settleTaken(w, d, e, st, noDifference, group)
-			}
-			if r.opt.Overwrite == OverwriteNever && !r.mends() {
-				return fmt.Errorf("%w, as in the snapshot but for being no hard link of %q", ErrExists,
-					group.dir.Child(group.name))
-			}
-		}
-		if r.mends() {
-			diff = max(diff, otherMetadata)
-		} else if can, err := r.canLink(w, d); err != nil {
-			return err
-		} else if can {
-			diff = otherContent
-		}
-		return r.settleTaken(w, d, e, st, diff, group)
+		return r.furtherTaken(w, d, e, st, group)
 	}
 	diff, err := r.compare(w, d, e, st)
 	if err != nil {
 		return err
 	}
 	if diff == noDifference && r.opt.Overwrite != OverwriteAlways && r.groups.claim(tree.IDOf(st), e) {
-		group.found, group.dir, group.name, group.made = true, d, cloneName(e), madeOf(st)
+		group.has(d, e, st)
 	} else if diff == noDifference {
 		diff = otherContent
 	}
-	return r.settleTaken(w, d, e, st, diff, group)
+	return r.resolve(w, d, e, st, diff, group)
+}
+
+// has says that the target had the inode of the group, or what became of it, as an entry of d.
+func (g *linkGroup) has(d *dir, e *index.Entry, st *fsat.Stat) {
+	g.found, g.dir, g.name, g.made = true, d, cloneName(e), madeOf(st)
+}
+
+// furtherTaken is linkedTaken for a name of a group that has an inode.
+func (r *run) furtherTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat, group *linkGroup) error {
+	if group.made.id == tree.IDOf(st) {
+		return r.resolve(w, d, e, st, noDifference, group)
+	}
+	diff, err := r.compare(w, d, e, st)
+	if err != nil {
+		return err
+	}
+	if diff == noDifference {
+		joined, err := r.joinTaken(w, d, e, st, group)
+		if err != nil {
+			return err
+		}
+		if joined {
+			return r.resolve(w, d, e, st, noDifference, group)
+		}
+		if r.opt.Overwrite == OverwriteNever && !r.mends() {
+			return fmt.Errorf("%w, as in the snapshot but for being no hard link of %q", ErrExists,
+				group.dir.Child(group.name))
+		}
+	}
+	if r.mends() {
+		diff = max(diff, otherMetadata)
+	} else if can, err := r.canLink(w, d); err != nil {
+		return err
+	} else if can {
+		diff = otherContent
+	}
+	return r.resolve(w, d, e, st, diff, group)
+}
+
+// joinTaken joins a group to an entry of the target that is as in the snapshot but for being no link. Where links cannot be
+// made it is as good as it can be, too: each name is a file of its own, or one of several that have as many names as they can.
+func (r *run) joinTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat, group *linkGroup) (joined bool, err error) {
+	if joined, err := r.adopt(w, d, e, st, group); joined || err != nil {
+		return joined, err
+	}
+	can, err := r.canLink(w, d)
+	if can && err == nil {
+		var full bool
+		full, err = r.isFull(w, d, e, st, group)
+		can = !full
+	}
+	if can || err != nil {
+		return false, err
+	}
+	w.counts.NotHeld.Links++
+	return true, nil
 }
 
 // compare finds out how an entry of the target differs from the snapshot's, in what can be mended. It reads content only
@@ -195,8 +245,7 @@ func (r *run) compare(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (diff di
 }
 
 func (r *run) compareEntry(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (difference, error) {
-	differ := tree.DiffStat(e, st)
-	if differ&tree.Type != 0 || !e.Linked() && st.Nlink != 1 && e.Type != index.Dir {
+	if tree.DiffStat(e, st)&tree.Type != 0 || !e.Linked() && st.Nlink != 1 && e.Type != index.Dir {
 		return otherContent, nil
 	}
 	if r.isStored(d, e, st) {
@@ -229,22 +278,26 @@ func (r *run) compareEntry(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (di
 		}
 		return diff, err
 	}
+	return compareOther(&m, st, meta)
+}
+
+// compareOther is compareEntry for what is no regular file. meta says that the metadata a stat tells are right.
+func compareOther(m *wanted, st *fsat.Stat, meta bool) (difference, error) {
+	d, e := m.d, m.e
 	set, err := fsat.XattrsAt(d.dst(), e.Name)
 	if err != nil {
 		return otherContent, fmt.Errorf("read extended attributes in target: %w", err)
 	}
-	same := true
-	switch e.Type {
-	case index.Symlink:
+	if e.Type == index.Symlink {
 		target, err := fsat.Readlink(d.dst(), e.Name, st.Size)
 		if err != nil {
 			return otherContent, fmt.Errorf("read link in target: %w", err)
 		}
-		same = target == e.Target
-	case index.CharDevice, index.BlockDevice:
-		same = differ&tree.Rdev == 0
+		if target != e.Target {
+			return otherContent, nil
+		}
 	}
-	if !same {
+	if tree.IsDevice(e.Type) && tree.DiffStat(e, st)&tree.Rdev != 0 {
 		return otherContent, nil
 	}
 	if meta {

@@ -1,0 +1,127 @@
+package restore
+
+import (
+	"errors"
+	"fmt"
+
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
+	"snapcopy/internal/tree"
+)
+
+// leave ends a directory: it gets its metadata now that nothing in it changes any more.
+func (r *run) leave(id int, d *dir) (err error) {
+	if err := d.Acquire(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Release()) }()
+	w := &r.workers[id]
+	if err := r.deleteOthers(w, d); err != nil {
+		return err
+	}
+	if err := r.endDir(w, d); err != nil {
+		return err
+	}
+	d.rec, d.cursor, d.xattrs = nil, index.Cursor{}, nil
+	return d.Leave()
+}
+
+// endDir gives a directory the metadata that it is to have.
+func (r *run) endDir(w *worker, d *dir) error {
+	switch state := d.state; {
+	case state == dirPassage:
+		return nil
+	case state == dirAbsent:
+		if d.parent != nil && d.base == nil {
+			w.counts.Dirs++
+			r.told(d.parent, &d.entry, tree.Restored)
+		}
+		return nil
+	case state == dirKept:
+		return r.leaveAsIs(d)
+	case r.opt.DryRun:
+		r.toldUpdated(w, d)
+		return nil
+	case state == dirUpdated:
+		return r.updateDir(w, d)
+	}
+	err := r.finishDir(w, d)
+	if err == nil && d.parent == nil {
+		r.toldUpdated(w, d)
+	}
+	return err
+}
+
+func (r *run) finishDir(w *worker, d *dir) error {
+	e := d.entry
+	e.Below = index.Totals{} // what is in it has been accounted for
+	how := setting{plain: d.plain}
+	if r.euid != 0 && e.Mode&0o500 != 0o500 {
+		how.keep = 0o700 // names in it may still be linked to, and folders in it have to be closed first
+	}
+	if d.parent == nil && r.unfinished() && r.euid != 0 {
+		how.keep = 0o700 // the note is in it until the end
+	}
+	if d.parent == nil || !d.own { // it may have attributes that the snapshot does not know
+		if err := r.dropXattrs(w, d.dst(), d.xattrs); err != nil {
+			return r.notFinished(d, &e, fmt.Errorf("set metadata: %w", err))
+		}
+	}
+	set, err := r.setMetadata(w, inode{fd: d.dst()}, &e, d.xattrs, how)
+	if err != nil {
+		return r.notFinished(d, &e, fmt.Errorf("set metadata: %w", err))
+	}
+	if r.fsync {
+		if err := fsat.Sync(d.dst()); err != nil {
+			return r.notFinished(d, &e, fmt.Errorf("sync: %w", err))
+		}
+	}
+	d.state = dirDone
+	r.lockLater(d, "", &e, &set.stat)
+	if how.keep != 0 {
+		r.late.closeMode(d, set.mode)
+	}
+	if d.parent != nil {
+		w.counts.Dirs++
+		r.told(d.parent, &e, tree.Restored)
+	}
+	return nil
+}
+
+// notFinished lists a folder of this restore's own that has not got its metadata: the note of it stays, so that the same
+// restore makes up for that.
+func (r *run) notFinished(d *dir, e *index.Entry, err error) error {
+	r.note.stays.Store(true)
+	return r.failed(d.above(), e, err)
+}
+
+// updateDir gives a directory that existed the metadata of the snapshot, if it has another.
+func (r *run) updateDir(w *worker, d *dir) error {
+	e := d.entry
+	e.Below = index.Totals{}
+	if d.diff == 0 { // then nothing but the work in it can have changed it
+		var st fsat.Stat
+		if err := fsat.StatHandle(d.dst(), &st); err != nil {
+			return r.failed(d.above(), &e, fmt.Errorf("stat: %w", err))
+		}
+		if seenOf(&st) == d.seen {
+			return nil
+		}
+	}
+	s, err := r.updateInode(w, d.dst(), &e, d.xattrs)
+	if err != nil {
+		return r.failed(d.above(), &e, fmt.Errorf("set metadata: %w", err))
+	}
+	d.state = dirDone
+	r.lockLater(d, "", &e, &s.stat)
+	r.toldUpdated(w, d)
+	return nil
+}
+
+// toldUpdated counts and tells a directory whose metadata was another when it was entered.
+func (r *run) toldUpdated(w *worker, d *dir) {
+	if d.diff != 0 {
+		w.counts.Metadata++
+		r.told(d.above(), &d.entry, tree.Updated)
+	}
+}

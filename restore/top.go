@@ -1,0 +1,121 @@
+package restore
+
+import (
+	"errors"
+	"io/fs"
+
+	"snapcopy/internal/fsat"
+	"snapcopy/internal/tree"
+)
+
+// openTop starts the walk at the target.
+func (r *run) openTop(selected []tree.Selection) error {
+	d := &dir{selected: selected}
+	r.top = d
+	if r.whole {
+		var err error
+		d.entry = r.from.Catalog.Root()
+		if err = r.readRecord(d); err != nil {
+			return err
+		}
+		if d.xattrs, err = r.from.Catalog.Xattrs(d.entry.Xattrs); err != nil {
+			return err
+		}
+	}
+	src, err := fsat.OpenDir(r.snapshot, ".")
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: r.from.Dir, Err: err}
+	}
+	dst := fsat.NoDir
+	if r.target == fsat.NoDir { // a dry run that has found nothing
+		d.state, d.own = dirAbsent, true
+	} else if dst, err = r.enterTarget(d); err != nil {
+		return errors.Join(err, fsat.Close(src))
+	}
+	d.Put(inSnapshot, src, nil)
+	d.Put(inTarget, dst, nil)
+	if !d.own {
+		if err := r.lookForFolding(d); err != nil {
+			return errors.Join(err, d.Close())
+		}
+	}
+	r.dirs.Start(&d.Folder, tree.StoredRoot(r.snapshot), tree.Root{Dir: r.target, Op: "open in target"})
+	return nil
+}
+
+// enterTarget looks at the target, notes in it that a restore begins, and opens it as the top.
+func (r *run) enterTarget(d *dir) (dst int, err error) {
+	st, list, err := r.lookAtTarget(d)
+	if err != nil {
+		return fsat.NoDir, err
+	}
+	if !d.own && !r.opt.DryRun {
+		r.claim()
+	}
+	if r.whole && r.origin != targetOurs {
+		if d.diff, err = r.compareDir(&r.workers[0], d, r.target, &st); err != nil {
+			return fsat.NoDir, &fs.PathError{Op: "look at", Path: r.report.Target, Err: err}
+		}
+	}
+	replaces, err := r.findNote(d, list)
+	if err == nil && !r.opt.DryRun {
+		err = r.begin(d, list, replaces)
+	}
+	if err != nil {
+		return fsat.NoDir, err
+	}
+	if r.whole {
+		d.state = r.stateOfTarget(d)
+		if r.origin == targetAdopted && r.opt.Overwrite == OverwriteNever {
+			r.report.TargetSet = differingNames(d.diff &^ tree.Mtime)
+		}
+	}
+	if dst, err = fsat.OpenDir(r.target, "."); err != nil {
+		return fsat.NoDir, &fs.PathError{Op: "open", Path: r.report.Target, Err: err}
+	}
+	return dst, nil
+}
+
+// lookAtTarget finds out what the target is like, and whether it can hold what is to be restored. It changes nothing.
+func (r *run) lookAtTarget(d *dir) (st fsat.Stat, list []fsat.DirEntry, err error) {
+	if err := fsat.StatHandle(r.target, &st); err != nil {
+		return st, nil, &fs.PathError{Op: "stat", Path: r.report.Target, Err: err}
+	}
+	d.SetID(inTarget, tree.IDOf(&st))
+	if list, err = fsat.ReadDir(r.target, make([]byte, 64<<10)); err != nil {
+		return st, nil, &fs.PathError{Op: "list", Path: r.report.Target, Err: err}
+	}
+	d.own = len(list) == 0
+	if err := r.lookAtSpace(d.own, d.selected); err != nil {
+		return st, nil, err
+	}
+	// An empty folder that is closed to others is as this restore makes one: it can be what is left of a kill just then.
+	if d.own && r.origin != targetOurs && st.UID == r.euid && st.Mode == 0o700 {
+		r.origin = targetAdopted
+	}
+	return st, list, nil
+}
+
+// stateOfTarget is the state of the target if the whole snapshot goes into it. One with a note in it has one more name
+// than it will have, so that what it is like says nothing.
+func (r *run) stateOfTarget(d *dir) dirState {
+	overwrites := r.opt.Overwrite != OverwriteNever
+	switch {
+	case r.origin != targetForeign || overwrites && d.own:
+		return dirMade
+	case overwrites && r.resumed():
+		return dirReopened
+	case overwrites:
+		return dirUpdated
+	}
+	return dirKept
+}
+
+func (r *run) readRecord(d *dir) error {
+	rec, err := r.from.Catalog.ReadDir(d.entry.Child)
+	if err != nil {
+		return tree.CatalogError(err)
+	}
+	d.rec, d.cursor = rec, rec.Cursor()
+	return nil
+}

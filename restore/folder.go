@@ -99,7 +99,7 @@ func (r *run) leaveAsIs(d *dir) error {
 	case d.parent == nil && !r.opt.InPlace:
 		r.report.TargetDiffers = differingNames(diff)
 	case diff == tree.Mtime:
-		r.noteOtherTime(d.Path())
+		r.otherTime(d.Path())
 	default:
 		return r.failed(d.above(), &e, fmt.Errorf("%w and differs in its %s", ErrExists, strings.Join(differingNames(diff), ", ")))
 	}
@@ -123,14 +123,4 @@ func (r *run) setTimeOfFolder(fd int, e *index.Entry) error {
 		}
 	}
 	return nil
-}
-
-// noteOtherTime notes a folder that existed and has another time than in the snapshot, but no other difference.
-func (r *run) noteOtherTime(path string) {
-	r.reportLock.Lock()
-	defer r.reportLock.Unlock()
-	r.report.OtherTimesCount++
-	if len(r.report.OtherTimes) < tree.MaxListed {
-		r.report.OtherTimes = append(r.report.OtherTimes, path)
-	}
 }

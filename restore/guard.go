@@ -3,12 +3,10 @@ package restore
 import (
 	"fmt"
 	"path"
-	"strings"
 
 	"snapcopy/index"
 	"snapcopy/internal/filter"
 	"snapcopy/internal/fsat"
-	"snapcopy/internal/tree"
 )
 
 // Guard knows what a snapshot was told to leave out and what it failed to read. An entry of the target that the snapshot
@@ -114,12 +112,7 @@ func (r *run) hasNoCopy(d *dir, dir int, at string, st *fsat.Stat) (bool, error)
 	if why == "" {
 		return false, nil
 	}
-	r.reportLock.Lock()
-	defer r.reportLock.Unlock()
-	r.report.UnsavedCount++
-	if len(r.report.Unsaved) < tree.MaxListed {
-		r.report.Unsaved = append(r.report.Unsaved, UnsavedItem{strings.Clone(at), why})
-	}
+	r.unsaved(at, why)
 	return true, nil
 }
 

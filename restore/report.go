@@ -166,13 +166,6 @@ func (r *run) failed(d *dir, e *index.Entry, err error) error {
 	return nil
 }
 
-// list puts an entry on the list of those that were not restored.
-func (r *run) list(d *dir, e *index.Entry, err error) {
-	item := tree.FailedEntry(d.Child(e.Name), e, err)
-	r.failures.Add(item)
-	r.tell(tree.Item{Path: item.Path, Action: tree.Failed, Type: e.Type, Size: e.Size, Err: item.Err})
-}
-
 // refused notes which of the needed privileges has kept root from what was refused.
 func (r *run) refused(err error, needed fsat.Privileges) {
 	if lacks := fsat.MissingFor(err, needed); lacks != 0 {
@@ -183,23 +176,6 @@ func (r *run) refused(err error, needed fsat.Privileges) {
 // ends reports whether an error ends the run: it is being stopped, or nothing more can be written.
 func (r *run) ends(err error) bool {
 	return r.ctx.Err() != nil || fsat.IsNoSpace(err) || errors.Is(err, syscall.EROFS)
-}
-
-// told tells what became of an entry of d that did not fail.
-func (r *run) told(d *dir, e *index.Entry, a tree.Action) {
-	if r.opt.Item != nil {
-		r.tell(tree.Item{Path: d.Child(e.Name), Action: a, Type: e.Type, Size: e.Size})
-	}
-}
-
-// spared notes a folder in which nothing is deleted.
-func (r *run) spared(path string) {
-	if !r.opt.Delete {
-		return
-	}
-	r.reportLock.Lock()
-	defer r.reportLock.Unlock()
-	r.report.Spared = append(r.report.Spared, strings.Clone(path))
 }
 
 // whyRefused adds to an error what may keep root, too, from changing a name in the target.
@@ -216,14 +192,4 @@ func whyRefused(dir int, name string, err error) error {
 		return fmt.Errorf("%w: its folder is immutable or append-only (chattr)", err)
 	}
 	return err
-}
-
-// tell passes an item on to whoever is watching.
-func (r *run) tell(item tree.Item) {
-	if r.opt.Item == nil {
-		return
-	}
-	r.itemLock.Lock()
-	defer r.itemLock.Unlock()
-	r.opt.Item(item)
 }

@@ -108,10 +108,10 @@ func (o *Options) threads() int { return workers.Number(o.Threads) }
 
 // run is one restore under way.
 type run struct {
-	ctx    context.Context
-	from   archive.Source
-	opt    Options
-	report *Report
+	ctx  context.Context
+	from archive.Source
+	opt  Options
+	teller
 
 	snapshot   int  // handle of the snapshot's folder
 	target     int  // handle of the target
@@ -140,9 +140,6 @@ type run struct {
 	linkErr    error
 	late       lateWork
 	writeOut   writeOut
-	failures   tree.Failures
-	reportLock sync.Mutex // of what workers add to the report
-	itemLock   sync.Mutex
 
 	scratchLock sync.Mutex
 	linkable    sync.Map // whether file systems know hard links, by device
@@ -172,6 +169,7 @@ func start(ctx context.Context, from archive.Source, paths []string, to string, 
 	}
 	r := &run{ctx: ctx, from: from, opt: opt, snapshot: fsat.NoDir, target: fsat.NoDir, devices: from.Catalog.Devices(),
 		euid: uint32(os.Geteuid()), egid: uint32(os.Getegid()), swap: swap}
+	r.item = opt.Item
 	r.report = &Report{Snapshot: from.Catalog.Summary().Snapshot, DryRun: opt.DryRun}
 	defer func() {
 		if !errors.Is(err, ErrNoRoom) {

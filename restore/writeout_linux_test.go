@@ -12,7 +12,7 @@ import (
 // Guards: a failure of the disk that is told while more is being made is not lost, and nothing is asked of the disk
 // before there is enough.
 func TestWriteOutTellsFailures(t *testing.T) {
-	r := &run{report: &Report{Target: "target"}, target: fsat.NoDir} // there is nothing to sync
+	r := &run{teller: teller{report: &Report{Target: "target"}}, target: fsat.NoDir} // there is nothing to sync
 	big := &index.Entry{Type: index.File, Size: writeOutEvery}
 	small := &index.Entry{Type: index.Symlink}
 	for _, c := range []struct {

@@ -1,0 +1,70 @@
+package restore
+
+import (
+	"strings"
+	"sync"
+
+	"snapcopy/index"
+	"snapcopy/internal/tree"
+)
+
+// teller says what a restore does: to whoever is watching, and in lists of the report. Several workers use it at once.
+type teller struct {
+	item     func(tree.Item) // nil: nobody is watching
+	itemLock sync.Mutex      // one call at a time
+
+	report     *Report
+	reportLock sync.Mutex // of the lists that workers add to
+	failures   tree.Failures
+}
+
+// told tells what became of an entry of d that did not fail.
+func (t *teller) told(d *dir, e *index.Entry, a tree.Action) {
+	if t.item != nil {
+		t.tell(tree.Item{Path: d.Child(e.Name), Action: a, Type: e.Type, Size: e.Size})
+	}
+}
+
+// list puts an entry on the list of those that were not restored.
+func (t *teller) list(d *dir, e *index.Entry, err error) {
+	item := tree.FailedEntry(d.Child(e.Name), e, err)
+	t.failures.Add(item)
+	t.tell(tree.Item{Path: item.Path, Action: tree.Failed, Type: e.Type, Size: e.Size, Err: item.Err})
+}
+
+// tell passes an item on to whoever is watching.
+func (t *teller) tell(item tree.Item) {
+	if t.item == nil {
+		return
+	}
+	t.itemLock.Lock()
+	defer t.itemLock.Unlock()
+	t.item(item)
+}
+
+// spared lists a folder in which nothing is deleted.
+func (t *teller) spared(path string) {
+	t.reportLock.Lock()
+	defer t.reportLock.Unlock()
+	t.report.Spared = append(t.report.Spared, strings.Clone(path))
+}
+
+// unsaved lists an entry that is not deleted, because the snapshot cannot have held it.
+func (t *teller) unsaved(path, why string) {
+	t.reportLock.Lock()
+	defer t.reportLock.Unlock()
+	t.report.UnsavedCount++
+	if len(t.report.Unsaved) < tree.MaxListed {
+		t.report.Unsaved = append(t.report.Unsaved, UnsavedItem{strings.Clone(path), why})
+	}
+}
+
+// otherTime lists a folder that existed and has another time than in the snapshot, but no other difference.
+func (t *teller) otherTime(path string) {
+	t.reportLock.Lock()
+	defer t.reportLock.Unlock()
+	t.report.OtherTimesCount++
+	if len(t.report.OtherTimes) < tree.MaxListed {
+		t.report.OtherTimes = append(t.report.OtherTimes, path)
+	}
+}

@@ -78,7 +78,7 @@ func (r *run) lockLater(d *dir, name string, e *index.Entry, made *fsat.Stat) {
 // before it.
 func (r *run) lockAll() error {
 	for _, l := range r.late.attrs {
-		held, err := r.lock(l)
+		held, err := l.lock()
 		if err != nil {
 			return fmt.Errorf("set attributes of %q: %w", l.path(), err)
 		}
@@ -97,7 +97,7 @@ func (l *lateAttrs) path() string {
 }
 
 // lock sets them if the inode still is the one that was made: in a folder of somebody else's it may have been replaced.
-func (r *run) lock(l lateAttrs) (held bool, err error) {
+func (l *lateAttrs) lock() (held bool, err error) {
 	fd, err := openAgain(l.dir)
 	if err != nil {
 		return false, err

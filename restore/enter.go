@@ -173,7 +173,7 @@ func (r *run) openFound(d *dir) (int, error) {
 	var err error
 	switch in := d.parent.dst(); {
 	case d.state.unfinished() && !r.opt.DryRun:
-		fd, err = r.openOpenedUp(in, d.Name())
+		fd, err = openOpenedUp(in, d.Name())
 	case d.state == dirUpdated:
 		fd, err = r.openAnyway(in, d.Name(), openedUp{dir: d})
 	default:
@@ -185,17 +185,17 @@ func (r *run) openFound(d *dir) (int, error) {
 	return fd, nil
 }
 
-func (r *run) openOpenedUp(dir int, name string) (int, error) {
+func openOpenedUp(dir int, name string) (int, error) {
 	fd, err := fsat.OpenDir(dir, name)
 	if errors.Is(err, fs.ErrPermission) {
-		if err = r.letIn(dir, name); err == nil {
+		if err = letIn(dir, name); err == nil {
 			fd, err = fsat.OpenDir(dir, name)
 		}
 	}
 	return fd, err
 }
 
-func (r *run) letIn(dir int, name string) error {
+func letIn(dir int, name string) error {
 	node, err := fsat.OpenNode(dir, name)
 	if err != nil {
 		return err
@@ -244,7 +244,7 @@ func (r *run) startExisting(w *worker, d *dir, st *fsat.Stat) (err error) {
 func (r *run) startNew(d *dir, st *fsat.Stat) error {
 	dst := d.dst()
 	if !d.parent.plain {
-		if err := r.checkNew(dst); err != nil {
+		if err := checkNew(dst); err != nil {
 			return err
 		}
 		if st.UID != r.euid || st.GID != r.egid { // before the rest: whose it is could give it another ACL after that
@@ -268,7 +268,7 @@ func (r *run) startNew(d *dir, st *fsat.Stat) error {
 
 // checkNew makes sure that a directory just made is the one that was opened, as far as it matters: where others may
 // change names, they could have put a folder of ours in its place, and it must not get new contents and metadata.
-func (r *run) checkNew(fd int) error {
+func checkNew(fd int) error {
 	list, err := fsat.ReadDir(fd, make([]byte, 4096))
 	if err != nil {
 		return fmt.Errorf("list: %w", err)

@@ -94,7 +94,7 @@ func (r *run) make(w *worker, d *dir, e *index.Entry, over *fsat.Stat) (made fsa
 	before := w.counts
 	switch {
 	case r.opt.DryRun:
-		if err = r.checkStored(w, d, e); err == nil && over != nil {
+		if err = checkStored(w, d, e); err == nil && over != nil {
 			err = r.keepAside(w, d, e.Name, over, true)
 		}
 	case e.Type == index.File:
@@ -204,7 +204,7 @@ func hasHoles(fd int, st *fsat.Stat) bool {
 }
 
 // checkStored is what a dry run does in place of making a file: it sees to what can be seen without reading.
-func (r *run) checkStored(w *worker, d *dir, e *index.Entry) error {
+func checkStored(w *worker, d *dir, e *index.Entry) error {
 	if e.Type != index.File {
 		return nil
 	}

@@ -123,7 +123,7 @@ func (r *run) openOnTheWay(w *worker, dir int, name, path string, st *fsat.Stat)
 	case tree.IDOf(st) == r.archive:
 		return fsat.NoDir, inside.ErrTarget
 	case r.resumed() && !r.late.madeBefore(path):
-		fd, err := r.openOpenedUp(dir, name)
+		fd, err := openOpenedUp(dir, name)
 		if err == nil {
 			err = r.startFolder(w, fd, path)
 		}
@@ -145,7 +145,7 @@ func (r *run) makeOnTheWay(w *worker, dir int, name, path string) (int, error) {
 	}
 	fd, err := fsat.OpenDir(dir, name)
 	if err == nil {
-		err = r.checkNew(fd)
+		err = checkNew(fd)
 	}
 	if err == nil {
 		err = r.startFolder(w, fd, path)
@@ -209,7 +209,7 @@ func (r *run) finishFolders() error {
 }
 
 func (r *run) finishFolder(f lateFolder) (err error) {
-	fd, err := fsat.OpenPath(r.target, f.path)
+	fd, err := f.inode.Same(fsat.OpenPath(r.target, f.path))
 	if err != nil {
 		return err
 	}
@@ -217,9 +217,6 @@ func (r *run) finishFolder(f lateFolder) (err error) {
 	var st fsat.Stat
 	if err := fsat.StatHandle(fd, &st); err != nil {
 		return err
-	}
-	if tree.IDOf(&st) != f.inode {
-		return tree.ErrMoved
 	}
 	if st.Mode != f.mode {
 		if err := fsat.Chmod(fd, f.mode); err != nil && !fsat.IsRefused(err) {

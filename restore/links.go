@@ -299,14 +299,14 @@ func (r *run) closeModes() error {
 				return err
 			}
 		}
-		if err := r.closeMode(m); err != nil {
+		if err := closeMode(m); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (r *run) closeMode(m lateMode) (err error) {
+func closeMode(m lateMode) (err error) {
 	fd, err := openAgain(m.dir)
 	if err != nil {
 		return err

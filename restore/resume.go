@@ -233,7 +233,7 @@ func (r *run) comparePart(w *worker, d *dir, e *index.Entry, fd int, size int64)
 
 // dropPart removes the part of an entry that cannot be finished, because what is stored is damaged: so is the part. One of
 // the right time may have been finished before, and have been found to be a part only because it cannot be read.
-func (r *run) dropPart(d *dir, e *index.Entry, part *fsat.Stat) error {
+func dropPart(d *dir, e *index.Entry, part *fsat.Stat) error {
 	if e.Mtime == part.Mtime {
 		return nil
 	}

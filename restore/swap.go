@@ -104,7 +104,7 @@ func (r *run) exchange() error {
 	r.report.Unfinished = r.unfinished()
 	for _, m := range r.late.modes {
 		if m.dir == r.top {
-			if err := r.closeMode(m); err != nil {
+			if err := closeMode(m); err != nil {
 				return err
 			}
 		}
@@ -127,18 +127,11 @@ func (s *swap) settle(from *index.Catalog, opt *Options, report *Report) error {
 
 // lock sets the attributes of the new tree's top that keep it from being moved.
 func (s *swap) lock(attrs index.Attrs, report *Report) (err error) {
-	fd, err := fsat.OpenDir(s.dir, s.name)
+	fd, err := s.made.Same(fsat.OpenDir(s.dir, s.name))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, fsat.Close(fd)) }()
-	var st fsat.Stat
-	if err := fsat.StatHandle(fd, &st); err != nil {
-		return err
-	}
-	if tree.IDOf(&st) != s.made {
-		return tree.ErrMoved
-	}
 	err = fsat.SetAttrs(fd, uint32(attrs), uint32(lockingAttrs))
 	if fsat.IsRefused(err) {
 		report.NotHeld.Attrs++

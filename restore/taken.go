@@ -152,7 +152,7 @@ func (r *run) replace(w *worker, d *dir, e *index.Entry, st *fsat.Stat, diff dif
 		damaged = errors.Is(err, tree.ErrContent)
 	}
 	if diff == partOfContent && damaged {
-		err = errors.Join(err, r.dropPart(d, e, st))
+		err = errors.Join(err, dropPart(d, e, st))
 	}
 	return err
 }

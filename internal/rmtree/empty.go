@@ -72,7 +72,8 @@ type emptier struct {
 	count  uint64
 }
 
-// folder is a directory being emptied.
+// folder is a directory being emptied. It is a tree.Folder of one tree, written out: package tree knows catalogs, and
+// stands above this one.
 type folder struct {
 	dirhandles.Dir[*folder]
 	fd       int

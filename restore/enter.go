@@ -240,29 +240,36 @@ func (r *run) startExisting(w *worker, d *dir, st *fsat.Stat) (err error) {
 	return nil
 }
 
-// startNew takes off a new directory what it has inherited: the snapshot alone says what is in the target.
+// startNew gets a new directory ready: the snapshot alone says what is in the target.
 func (r *run) startNew(d *dir, st *fsat.Stat) error {
-	dst := d.dst()
 	if !d.parent.plain {
-		if err := checkNew(dst); err != nil {
+		if err := r.dropInherited(d.dst(), st); err != nil {
 			return err
-		}
-		if st.UID != r.euid || st.GID != r.egid { // before the rest: whose it is could give it another ACL after that
-			if err := fsat.Chown(dst, r.euid, r.egid); err != nil && !fsat.IsRefused(err) {
-				return fmt.Errorf("chown: %w", err)
-			}
-		}
-		if err := (inode{fd: dst}).dropACLs(true); err != nil {
-			return err
-		}
-		if err := fsat.Chmod(dst, 0o700); err != nil && !fsat.IsRefused(err) {
-			return fmt.Errorf("chmod: %w", err)
-		}
-		if err := fsat.StatHandle(dst, st); err != nil {
-			return fmt.Errorf("stat: %w", err)
 		}
 	}
 	d.plain = st.UID == r.euid && st.GID == r.egid && st.Mode == 0o700
+	return nil
+}
+
+// dropInherited takes off a new directory what it has from the one above, and looks at it anew.
+func (r *run) dropInherited(dst int, st *fsat.Stat) error {
+	if err := checkNew(dst); err != nil {
+		return err
+	}
+	if st.UID != r.euid || st.GID != r.egid { // before the rest: whose it is could give it another ACL after that
+		if err := fsat.Chown(dst, r.euid, r.egid); err != nil && !fsat.IsRefused(err) {
+			return fmt.Errorf("chown: %w", err)
+		}
+	}
+	if err := (inode{fd: dst}).dropACLs(true); err != nil {
+		return err
+	}
+	if err := fsat.Chmod(dst, 0o700); err != nil && !fsat.IsRefused(err) {
+		return fmt.Errorf("chmod: %w", err)
+	}
+	if err := fsat.StatHandle(dst, st); err != nil {
+		return fmt.Errorf("stat: %w", err)
+	}
 	return nil
 }
 

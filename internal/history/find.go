@@ -227,14 +227,7 @@ func comparePaths(a, b string) int {
 // meets reports whether an entry meets the query.
 func (f *finder) meets(folder string, e *index.Entry) bool {
 	q := f.q
-	if len(q.Types) > 0 && !slices.Contains(q.Types, e.Type) {
-		return false
-	}
-	if (q.MinSize != nil || q.MaxSize != nil) && (e.Type != index.File ||
-		q.MinSize != nil && e.Size < *q.MinSize || q.MaxSize != nil && e.Size > *q.MaxSize) {
-		return false
-	}
-	if q.After != nil && earlier(e.Mtime, *q.After) || q.Before != nil && !earlier(e.Mtime, *q.Before) {
+	if !q.hasType(e) || !q.hasSize(e) || !q.hasTime(e) {
 		return false
 	}
 	if f.matcher == nil {
@@ -249,6 +242,22 @@ func (f *finder) meets(folder string, e *index.Entry) bool {
 	}
 	_, found := f.matcher.Match(path, e.Type == index.Dir)
 	return found
+}
+
+func (q *Query) hasType(e *index.Entry) bool {
+	return len(q.Types) == 0 || slices.Contains(q.Types, e.Type)
+}
+
+// hasSize reports whether an entry meets the bounds of size, which no folder does.
+func (q *Query) hasSize(e *index.Entry) bool {
+	if q.MinSize == nil && q.MaxSize == nil {
+		return true
+	}
+	return e.Type == index.File && (q.MinSize == nil || e.Size >= *q.MinSize) && (q.MaxSize == nil || e.Size <= *q.MaxSize)
+}
+
+func (q *Query) hasTime(e *index.Entry) bool {
+	return (q.After == nil || !earlier(e.Mtime, *q.After)) && (q.Before == nil || earlier(e.Mtime, *q.Before))
 }
 
 func earlier(a, b index.Time) bool { return a.Sec < b.Sec || a.Sec == b.Sec && a.Nsec < b.Nsec }

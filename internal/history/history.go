@@ -308,42 +308,11 @@ func (s *Sighting) span() string {
 	return fmt.Sprintf("in %d snapshots, %s to %s", s.Snapshots, s.First, s.Last)
 }
 
-// nowhere proposes similar names for a path that no snapshot has, those of the newest snapshots first. If the path is
-// a single name, or no name is similar, entries elsewhere in the newest snapshot with the last name of the path come
-// before them.
+// nowhere proposes similar names for a path that no snapshot has.
 func (h *History) nowhere(ctx context.Context, path, clean string) error {
-	type proposal struct {
-		newest int
-		names  []string
-		rest   string // of the path, below them
-	}
-	var list []proposal
-	_, err := h.at(ctx, clean, func(rec *index.Record, folder, name string, snapshots []int) {
-		p := proposal{newest: slices.Max(snapshots)}
-		if rec == nil {
-			p.names = []string{folder}
-		} else {
-			p.rest = strings.TrimPrefix(clean, index.Join(folder, name))
-			for _, near := range tree.Nearest(rec, name) {
-				p.names = append(p.names, index.Join(folder, near))
-			}
-		}
-		list = append(list, p)
-	})
+	list, err := h.proposals(ctx, clean)
 	if err != nil {
 		return err
-	}
-	slices.SortFunc(list, func(a, b proposal) int { return cmp.Compare(b.newest, a.newest) })
-	alike := slices.ContainsFunc(list, func(p proposal) bool { return len(p.names) > 0 })
-	if newest := len(h.past) - 1; newest >= 0 && (!alike || tree.IsName(clean)) {
-		named, err := tree.NamedAlike(h.past[newest].catalog, clean)
-		if unusable(err) {
-			return &badCatalog{newest, err}
-		}
-		if err != nil {
-			return err
-		}
-		list = slices.Insert(list, 0, proposal{newest: newest, names: named})
 	}
 	var names []string
 	missing := &NowhereError{Path: path, Unusable: slices.Clone(h.unusable)}
@@ -366,4 +335,42 @@ func (h *History) nowhere(ctx context.Context, path, clean string) error {
 		}
 	}
 	return missing
+}
+
+// proposal is the names similar to the one at which a path ended in some snapshots.
+type proposal struct {
+	newest int // of those snapshots
+	names  []string
+	rest   string // of the path, below them
+}
+
+// proposals gives the names that are similar, those of the newest snapshots first. If the path is a single name, or no name
+// is similar, entries elsewhere in the newest snapshot with the last name of the path come before them.
+func (h *History) proposals(ctx context.Context, clean string) (list []proposal, err error) {
+	_, err = h.at(ctx, clean, func(rec *index.Record, folder, name string, snapshots []int) {
+		p := proposal{newest: slices.Max(snapshots)}
+		if rec == nil {
+			p.names = []string{folder}
+		} else {
+			p.rest = strings.TrimPrefix(clean, index.Join(folder, name))
+			for _, near := range tree.Nearest(rec, name) {
+				p.names = append(p.names, index.Join(folder, near))
+			}
+		}
+		list = append(list, p)
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(list, func(a, b proposal) int { return cmp.Compare(b.newest, a.newest) })
+	alike := slices.ContainsFunc(list, func(p proposal) bool { return len(p.names) > 0 })
+	newest := len(h.past) - 1
+	if newest < 0 || alike && !tree.IsName(clean) {
+		return list, nil
+	}
+	named, err := tree.NamedAlike(h.past[newest].catalog, clean)
+	if unusable(err) {
+		err = &badCatalog{newest, err}
+	}
+	return slices.Insert(list, 0, proposal{newest: newest, names: named}), err
 }

@@ -91,8 +91,8 @@ func (r *run) countOrigin() {
 	is.Excluded += was.Excluded
 }
 
-// verdict compares the run with its base line. Of a copy the original run has done that, and knew why files were missing;
-// what could not be copied now is added.
+// verdict compares the run with its base line. For a copy the original run has done that, and knew why files were
+// missing; verdict adds the entries that could not be copied.
 func (r *run) verdict() *archive.Coverage {
 	own := r.cover()
 	if r.origin == nil || r.origin.report == nil || r.origin.report.Baseline == nil {

@@ -1,4 +1,4 @@
-// Package archivetest is for tests of what works on archives: a [Lab] has a source and an archive, takes snapshots of the one
-// into the other, and knows what each of them was when it was published; a [Job] is a run or a removal in a process of its
-// own, which can be killed, limited, or run as another user.
+// Package archivetest is for tests of packages that work on archives. A [Lab] has a source and an archive, takes
+// snapshots of the source, and remembers the state of each at its publishing; a [Job] is a run or a removal in a
+// process of its own, which can be killed, limited, or run as another user.
 package archivetest

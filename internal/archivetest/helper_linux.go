@@ -37,7 +37,7 @@ type Job struct {
 	CrashAt         string   // step of Remove
 }
 
-// Result is what a job prints.
+// Result is the output of a job.
 type Result struct {
 	Report  *archive.Report
 	Err     string
@@ -124,7 +124,7 @@ func (j *Job) do() (out Result) {
 	return out
 }
 
-// remove removes snapshots, and gives the error.
+// remove removes snapshots, and returns the error's text.
 func (j *Job) remove(names []string) string {
 	a, err := archive.Open(j.Archive)
 	if err == nil {
@@ -184,7 +184,7 @@ func (j Job) Command(t *testing.T, asNobody bool) *exec.Cmd {
 
 const Nobody = 65534
 
-// run does the job in a process of its own and returns what came of it.
+// Run does the job in a process of its own and returns its result.
 func (j Job) Run(t *testing.T, asNobody bool) Result {
 	t.Helper()
 	cmd := j.Command(t, asNobody)

@@ -25,8 +25,8 @@ type Lab struct {
 	Src, Arch string
 	Opt       snapshot.Options
 	Parallel  bool                     // other tests run meanwhile
-	Without   testtree.Field           // what this archive cannot hold
-	Taken     map[string]testtree.Tree // each snapshot as it was when it was published
+	Without   testtree.Field           // fields that this archive cannot store
+	Taken     map[string]testtree.Tree // state of each snapshot at its publishing
 	Order     []string
 }
 
@@ -67,7 +67,7 @@ func (l *Lab) Run() *archive.Report {
 	return rep
 }
 
-// Note records a published snapshot, so that intact can tell whether it ever changes.
+// Note records a published snapshot, so that Intact can tell whether it ever changes.
 func (l *Lab) Note(rep *archive.Report) {
 	l.T.Helper()
 	l.Taken[rep.Snapshot] = testtree.Take(l.T, l.Path(rep.Snapshot))
@@ -78,7 +78,7 @@ func (l *Lab) Path(name string, elem ...string) string {
 	return filepath.Join(append([]string{l.Arch, name}, elem...)...)
 }
 
-// Intact makes sure that each snapshot still is what it was, on the same inodes, and that there are no others.
+// Intact checks that each snapshot is unchanged, on the same inodes, and that no other snapshot exists.
 func (l *Lab) Intact() {
 	l.T.Helper()
 	names, err := os.ReadDir(l.Arch)
@@ -254,7 +254,8 @@ func Torture(t testing.TB) string {
 	return testtree.Shared(t, "tree.txt")
 }
 
-// tests runs the tests of a package, or the job for which one of them has started the test program. It ends the process.
+// Main runs the tests of a package, or the job for which one of them has started the test program. It ends the
+// process.
 func Main(m *testing.M) {
 	if job := os.Getenv("SNAPSHOT_TEST_JOB"); job != "" {
 		os.Exit(helper(job))
@@ -262,7 +263,7 @@ func Main(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// NothingLeft makes sure that the archive's own folder holds what belongs to its snapshots and nothing else.
+// NothingLeft checks that the archive's own folder has only files of its snapshots.
 func (l *Lab) NothingLeft() {
 	l.T.Helper()
 	err := filepath.WalkDir(l.Path(archive.MetaDir), func(path string, e os.DirEntry, err error) error {

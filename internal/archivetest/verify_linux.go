@@ -7,7 +7,7 @@ import (
 	"snapcopy/internal/verify"
 )
 
-// VerifyAll verifies every snapshot of an archive and gives what it found, one line each.
+// VerifyAll verifies every snapshot of an archive and returns the findings, one line each.
 func VerifyAll(t *testing.T, path string) (*verify.Report, []string) {
 	t.Helper()
 	a, err := archive.Open(path)

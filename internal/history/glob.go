@@ -7,10 +7,10 @@ import (
 	"snapcopy/internal/exclude"
 )
 
-// Glob gives the paths of a snapshot that match a pattern, in the order of the names; of what lies in a folder that matches
-// nothing is given, as the folder brings it along. Patterns are those of Query, with `./` for the top of the snapshot: one
-// without a slash is compared with names in all folders. Glob returns none for a text that has none of the letters `*?[`.
-// An error wraps ErrPattern, or comes from the catalog.
+// Glob returns the paths of a snapshot that match a pattern, in the order of the names. If a folder matches, Glob
+// returns none of the paths below it, since the folder stands for them. Patterns are those of Query, with `./` for the
+// top of the snapshot: a pattern without a slash is compared with names in all folders. Glob returns no path for a
+// text without any of `*?[`. An error wraps ErrPattern, or comes from the catalog.
 func Glob(c *index.Catalog, pattern string) ([]string, error) {
 	if !strings.ContainsAny(pattern, "*?[") {
 		return nil, nil
@@ -44,7 +44,7 @@ type globber struct {
 	found []string
 }
 
-// below adds what matches below e.
+// below adds the matches below e.
 func (g *globber) below(folder string, e *index.Entry) error {
 	if e.Type != index.Dir {
 		return nil

@@ -9,14 +9,14 @@ import (
 	"snapcopy/internal/pair"
 )
 
-// Beside goes through a folder's record in a catalog and a sorted listing of a folder on a disk side by side, in the order of
-// the names. Each name comes once, with nil for the one that does not contain it. The record may be nil. The entry is
-// overwritten by the next one; copy it to keep it.
+// Beside walks a folder's record in a catalog and a sorted listing of a folder on a disk side by side, in the order of
+// the names. Each name comes once, with nil for the side that lacks it. The record may be nil. The next entry
+// overwrites the entry; copy it to keep it.
 func Beside(rec *index.Record, listing []fsat.DirEntry) iter.Seq2[*index.Entry, *fsat.DirEntry] {
 	return pair.Lists(rec.Pull(), pair.Slice(listing), CompareNames)
 }
 
-// CompareNames compares the name of a recorded entry with a listed one, as catalogs and listings are sorted.
+// CompareNames compares the name of a recorded entry with a listed one, in the order of catalogs and listings.
 func CompareNames(e *index.Entry, listed *fsat.DirEntry) int {
 	return strings.Compare(e.Name, listed.Name)
 }

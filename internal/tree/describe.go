@@ -5,11 +5,11 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// Describe fills in everything of an entry that stat tells of its inode. It leaves the name, what only reading tells
-// (content hash, extended attributes, the target of a symbolic link), the number of the file system, and all that says
-// where an archive has the entry.
+// Describe sets the fields of an entry that stat data tell. It leaves the name, the fields that need a read (content
+// hash, extended attributes, the target of a symbolic link), the number of the file system, and the place of the entry
+// in an archive.
 //
-// Of the file attributes stat tells only some; see KnownAttrs for those of a file that was opened.
+// Stat data tell only some of the file attributes; KnownAttrs returns those of an open file.
 func Describe(e *index.Entry, st *fsat.Stat) {
 	e.Type, e.Mode, e.UID, e.GID = TypeOf(st.Type), st.Mode, st.UID, st.GID
 	e.Mtime, e.Ctime, e.Ino = st.Mtime, st.Ctime, st.Ino
@@ -26,5 +26,5 @@ func Describe(e *index.Entry, st *fsat.Stat) {
 	}
 }
 
-// KnownAttrs gives those of the file attributes that a catalog keeps: the others only say how a file system stores a file.
+// KnownAttrs returns the file attributes that a catalog records. The others only say how a file system stores a file.
 func KnownAttrs(attrs uint32) index.Attrs { return index.Attrs(attrs) & index.KnownAttrs }

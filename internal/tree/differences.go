@@ -11,9 +11,9 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// Differences puts the fields of DiffStored into words for a report: what the stored file, which st describes, is and what
-// its entry says. Of a stored file of another type only that is told. The inode number is not told: it has no meaning for
-// people, and in an archive that was copied it differs everywhere.
+// Differences returns words for the fields of DiffStored: the value of the stored file, which st describes, and the
+// value in its entry. If the types differ, no other difference is listed. The inode number is never listed: it has no
+// meaning for people, and in an archive that was copied it differs everywhere.
 func Differences(e *index.Entry, st *fsat.Stat) (wrong []string) {
 	differ := DiffStored(e, st) &^ Stored
 	if differ == 0 {
@@ -44,8 +44,8 @@ func clock(t index.Time) string {
 	return time.Unix(t.Sec, int64(t.Nsec)).UTC().Format("2006-01-02T15:04:05.999999999Z")
 }
 
-// XattrDifference says of one extended attribute that it is not as recorded; "": all are. Those that a security module puts
-// on every file by itself, and without root those that only root can see, do not count.
+// XattrDifference returns words for the first extended attribute that differs from its record, or "". It ignores
+// attributes that a security module sets on every file by itself, and, without root, those that only root can see.
 func XattrDifference(have, want []index.Xattr, root bool) string {
 	for _, x := range want {
 		i := slices.IndexFunc(have, func(h index.Xattr) bool { return h.Name == x.Name })

@@ -1,12 +1,14 @@
 // Package tree is about one entry and one folder between a source, a disk and a catalog. A snapshot run, a restore, a
-// verification and a comparison each ask the same few questions of them; here is the one answer to each.
+// verification and a comparison each ask the same few questions about them; the package has one answer to each.
 //
-//   - What kind of file is it? TypeOf and KindOf are the one table between the file system's kinds and the catalog's types.
-//   - What does the catalog say of an inode? Describe.
-//   - Where is the walk, and is that still the folder that was listed? Folder, of a Walk through one or several trees.
+//   - Which type of file is it? TypeOf and KindOf are the one table between the file system's kinds and the catalog's types.
+//   - How does a catalog describe an inode? Describe.
+//   - In which fields do two entries differ, or an entry and an inode? Diff, DiffStat, DiffStored; Unchanged decides whether a run reads a file.
+//   - Where is the walk, and is a folder still the one that was listed? Folder, of a Walk through one or several trees.
+//   - Is a stored file there and sound? OpenStored, StoredError.
 //
-// Nothing here knows an archive, a run or a user. Nothing prints, or reads a clock.
+// The package knows no archive, run or user. It prints nothing, and reads no clock.
 //
-// Limits: an entry of a catalog does not say what only reading tells (content, extended attributes, the target of a
-// symbolic link) before somebody has read that, and stat does not tell it at all.
+// Limits: content, extended attributes and the target of a symbolic link are not part of stat data; an entry has them
+// only after a read.
 package tree

@@ -11,20 +11,20 @@ import (
 	"snapcopy/index"
 )
 
-// MaxListed is how many failed items a report names; the count is always exact.
+// MaxListed is the number of failed items that a report lists; the count is always exact.
 const MaxListed = 1000
 
-// FailedItem is an entry that was not restored, and why.
+// FailedItem is an entry that was not restored, and the reason.
 type FailedItem struct {
 	Path  string       // in the snapshot
-	Below index.Totals // what a directory would have held
+	Below index.Totals // of a folder: totals of the entries below
 	Err   error
 }
 
-// Entries is how many entries failed: the item's own and those below it.
+// Entries returns the number of entries that failed: the item's own and those below.
 func (f *FailedItem) Entries() uint64 { return 1 + f.Below.Files + f.Below.Dirs }
 
-// Cause drops the path that an error names, where the path is told beside it.
+// Cause drops the path from an error, for a message that has the path already.
 func Cause(err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) && p == err {
@@ -33,7 +33,7 @@ func Cause(err error) error {
 	return err
 }
 
-// FailedEntry says that an entry failed, with all that is below it.
+// FailedEntry makes the item for an entry that failed with everything below it.
 func FailedEntry(path string, e *index.Entry, err error) FailedItem {
 	item := FailedItem{Path: strings.Clone(path), Err: Cause(err)}
 	if e.Type == index.Dir {
@@ -42,15 +42,15 @@ func FailedEntry(path string, e *index.Entry, err error) FailedItem {
 	return item
 }
 
-// Failures counts the entries that a job could not deal with, and keeps the first [MaxListed]. The zero value is empty;
-// several goroutines may add to it.
+// Failures collects the failed entries of a job, and keeps the first [MaxListed]. The zero value is empty; several
+// goroutines may add to it.
 type Failures struct {
 	mu             sync.Mutex
 	list           []FailedItem
 	count, damaged uint64
 }
 
-// Add counts an item with what is below it.
+// Add counts an item with the entries below it.
 func (f *Failures) Add(item FailedItem) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -63,14 +63,15 @@ func (f *Failures) Add(item FailedItem) {
 	}
 }
 
-// Any reports whether anything failed.
+// Any reports whether any entry failed.
 func (f *Failures) Any() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.count > 0
 }
 
-// Sorted returns the items by path, and how many entries failed, and how many of those because of damage.
+// Sorted returns the items by path, the number of failed entries, and the number of those that failed because of
+// damage.
 func (f *Failures) Sorted() (list []FailedItem, count, damaged uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -5,22 +5,22 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// Fields is a set of the fields of an entry: those in which it differs from another entry or from an inode. Whoever asks
-// whether two are the same takes the part of the set that matters for that.
+// Fields is a set of fields of an entry, in which it differs from another entry or from an inode. A caller that asks
+// whether two are the same masks the fields that matter to it.
 type Fields uint32
 
-// The fields. Content, Target, Xattrs and Attrs are nothing that stat tells: DiffStat never has them.
+// The fields. Stat data do not tell Content, Target, Xattrs and Attrs: DiffStat never has them.
 const (
 	Type    Fields = 1 << iota
 	Size           // of a regular file
-	Content        // hash of a regular file's content, or of a directory's record
+	Content        // hash of a regular file's content, or of a folder's record
 	Target         // of a symbolic link
 	Rdev           // device number
 	Mode
 	UID
 	GID
 	Mtime
-	Xattrs // extended attributes, with the ACLs among them
+	Xattrs // extended attributes, including ACLs
 	Attrs  // file attributes, which chattr sets
 	Nlink  // number of names; directories have none
 	Ctime
@@ -28,28 +28,30 @@ const (
 	Stored // inode number in the archive
 )
 
-// Parts of the set that have a meaning of their own.
+// Useful subsets.
 const (
 	Owner = UID | GID
 
-	// Body is what an entry is, in addition to its type.
+	// Body is the content of an entry, in a wide sense, besides its type.
 	Body = Size | Content | Target | Rdev
 
-	// OfInode is the metadata that an inode has once, for all its names. A catalog alone keeps the file attributes.
+	// OfInode is the metadata that an inode has once, for all its names. File attributes are not part of it, since
+	// only the catalog records them.
 	OfInode = Mode | Owner | Mtime | Xattrs
 
-	// Metadata is all that the source held of an entry beside type and body.
+	// Metadata is everything in the source's entry besides type and body.
 	Metadata = OfInode | Attrs | Nlink
 
-	// StandsFor is where a stored file must not differ from an entry whose content is equal, to become a name of it.
+	// StandsFor has the fields in which a stored file must equal an entry with the same content, to become a name of
+	// it.
 	StandsFor = Type | Size | OfInode
 
-	// Version is where an inode of the source must not differ from an entry to be the very version that was recorded: each
-	// change moves the change time, and the rest says whether that can be relied on. See Unchanged.
+	// Version has the fields in which an inode of the source must equal an entry to be the recorded version: each
+	// change moves the change time, and the other fields guard against an unreliable one. See Unchanged.
 	Version = Type | Size | Mode | Owner | Mtime | Ctime | Ino
 )
 
-// Diff gives the fields in which two entries differ. The numbers of names of two directories never do.
+// Diff returns the fields in which two entries differ. The link counts of two folders never do.
 func Diff(a, b *index.Entry) (f Fields) {
 	f.mark(a.Type != b.Type, Type)
 	f.mark(a.Size != b.Size, Size)
@@ -69,9 +71,9 @@ func Diff(a, b *index.Entry) (f Fields) {
 	return f
 }
 
-// DiffStat gives the fields in which an entry differs from an inode, of those that stat tells. The inode is one of the
-// source, where Ino counts, or one of an archive, where Stored does. Of a type without a size of its own, a device number
-// or a number of names, none of these differs.
+// DiffStat returns the fields in which an entry differs from an inode, among those in stat data. The inode is one of
+// the source, where Ino counts, or one of an archive, where Stored does. Sizes, device numbers and link counts are
+// compared only for types that have them.
 func DiffStat(e *index.Entry, st *fsat.Stat) (f Fields) {
 	f.mark(TypeOf(st.Type) != e.Type, Type)
 	f.mark(e.Type == index.File && e.Size != uint64(st.Size), Size)
@@ -93,23 +95,22 @@ func (f *Fields) mark(differs bool, field Fields) {
 	}
 }
 
-// Unchanged is the rule that decides whether a file is read: it is not if everything that stat tells of it is what was
-// recorded, and what was recorded is neither so recent that a later change could look the same, nor incomplete. Fields of
-// Version that say nothing in this source are in ignore; then what they vouch for has to be looked at: see Ignored.
+// Unchanged is the rule that decides whether a run reads a file. The file is unchanged if its stat data equal the
+// record, and the record is neither so recent that a later change could look the same, nor incomplete. ignore has the
+// fields of Version that mean nothing in this source; the caller then has to check what they vouch for: see Ignored.
 func Unchanged(was *index.Entry, st *fsat.Stat, ignore Fields) bool {
 	return was.Flags&(index.Racy|index.Torn|index.Unread) == 0 && DiffStat(was, st)&(Version&^ignore) == 0
 }
 
-// Ignored gives what Unchanged is to ignore of a source whose change times or inode numbers say nothing. Without change
-// times nothing tells that extended attributes or file attributes have changed.
+// Ignored returns the fields for Unchanged to ignore, for a source whose change times or inode numbers mean nothing.
+// Without change times, no stat data show a change of extended attributes or file attributes.
 func Ignored(ctime, inode bool) (f Fields) {
 	f.mark(ctime, Ctime)
 	f.mark(inode, Ino)
 	return f
 }
 
-// Settable gives the fields that can be set of an inode of a type, of those that stat tells: nobody can set the mode of a
-// symbolic link.
+// Settable returns the fields in stat data that can be set on an inode of a type: the mode of a symbolic link cannot.
 func Settable(t index.Type) Fields {
 	if t == index.Symlink {
 		return Owner | Mtime
@@ -117,15 +118,15 @@ func Settable(t index.Type) Fields {
 	return Owner | Mtime | Mode
 }
 
-// DiffStored gives the fields in which a stored file is not as its entry says, of those that stat tells: whoever writes to
-// one moves its times. What the archive could not hold (the flags of the entry say so) is no difference. In an archive that
-// was copied, Stored differs everywhere.
+// DiffStored returns the fields in stat data in which a stored file differs from its entry; a program that writes to
+// the file moves its times. Fields that the archive could not store, by the flags of the entry, do not count. In an
+// archive that was copied, Stored differs everywhere.
 func DiffStored(e *index.Entry, st *fsat.Stat) Fields {
 	held := Type | Size | Rdev | Stored | Settable(e.Type)
 	return DiffStat(e, st) & held &^ NotHeld(e.Flags)
 }
 
-// notHeld goes with each other: a field, and the flag of an entry whose stored file does not hold that.
+// notHeld pairs a field with the flag of an entry whose stored file lacks it.
 var notHeld = [...]struct {
 	field Fields
 	flag  index.Flags
@@ -133,7 +134,7 @@ var notHeld = [...]struct {
 	{Owner, index.OwnerNotHeld}, {Mode, index.ModeNotHeld}, {Mtime, index.TimeNotHeld}, {Xattrs, index.XattrsNotHeld},
 }
 
-// NotHeld gives the fields that a stored file does not hold, as the flags of its entry say.
+// NotHeld returns the fields that a stored file lacks, by the flags of its entry.
 func NotHeld(flags index.Flags) (f Fields) {
 	for _, n := range notHeld {
 		f.mark(flags&n.flag != 0, n.field)
@@ -141,7 +142,7 @@ func NotHeld(flags index.Flags) (f Fields) {
 	return f
 }
 
-// Flags gives the flags of an entry whose stored file does not hold the fields.
+// Flags returns the flags of an entry whose stored file lacks the fields.
 func (f Fields) Flags() (flags index.Flags) {
 	for _, n := range notHeld {
 		if f&n.field != 0 {
@@ -151,7 +152,7 @@ func (f Fields) Flags() (flags index.Flags) {
 	return flags
 }
 
-// fieldNames are the names of metadata in what programs read.
+// fieldNames are the names of metadata in output for programs.
 var fieldNames = [...]struct {
 	field Fields
 	name  string
@@ -159,8 +160,8 @@ var fieldNames = [...]struct {
 	{Mode, "mode"}, {Owner, "owner"}, {Mtime, "mtime"}, {Xattrs, "xattrs"}, {Attrs, "attributes"}, {Nlink, "links"},
 }
 
-// Names gives the names of the metadata in a set, for programs: some of "mode", "owner", "mtime", "xattrs", "attributes"
-// (those of chattr) and "links", in this order. Other fields have none.
+// Names returns the names of the metadata in a set, for programs: some of "mode", "owner", "mtime", "xattrs",
+// "attributes" (those of chattr) and "links", in this order. Other fields have no name.
 func (f Fields) Names() (list []string) {
 	for _, n := range fieldNames {
 		if f&n.field != 0 {

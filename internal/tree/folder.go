@@ -12,41 +12,41 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// maxRoots is how many trees can be walked side by side: a source, a previous snapshot and a new one.
+// maxRoots is the number of trees that can be walked side by side: a source, a previous snapshot and a new one.
 const maxRoots = 3
 
-// A Root is where one of the trees of a walk begins.
+// A Root is the top of one of the trees of a walk.
 type Root struct {
-	// Dir is the handle of a folder, open as long as the walk goes on, and Path the top's path below it; "": Dir is the top.
+	// Dir is the handle of a folder, open as long as the walk goes on, and Path the top's path below it; "": Dir is
+	// the top.
 	Dir  int
 	Path string
-	// Optional says that the walk goes on without this tree where one of its folders cannot be opened again: Folder.Lost
-	// says why. It is not tried twice. In other trees that is an error of Acquire.
+	// Optional makes the walk go on without this tree in a folder that cannot be opened again; Folder.Lost has the
+	// error, and no second attempt is made. In other trees the error is returned by Acquire.
 	Optional bool
-	// Op begins the text of an error of opening a folder again: "open in target".
+	// Op begins the text of an error from opening a folder again: "open in target".
 	Op string
 }
 
-// A Walk is the folders of a walk through one or several trees side by side: those that were entered and not left. Most
-// of them are closed while the walk is far away; see package dirhandles, which decides that. The zero value is ready for
-// Start.
+// A Walk is a walk through one or several trees side by side, with the folders that were entered and not left. Most of
+// them are closed while the walk is far away; package dirhandles decides that. The zero value is ready for Start.
 type Walk struct {
 	dirs  dirhandles.Set[*Folder]
 	roots []Root
 }
 
-// A Folder is a folder on the way of a walk, in all of its trees. It knows its path, keeps a handle in each tree that has
-// the folder, and makes sure, where its ID was set, that a handle is never that of another folder. The zero value has no
-// handles. Root numbers are the order in which Start was given the roots.
+// A Folder is a folder on the way of a walk, in all of its trees. It knows its path, has a handle in each tree with
+// this folder, and, if its ID was set, makes sure that a handle is never that of another folder. The zero value has no
+// handles. Roots are numbered in the order given to Start.
 //
-// Begin gives it its place, Open or Put its handles, Enter makes it a part of the walk, from where on the walk opens and
-// closes the handles: whoever uses them does that between Acquire and Release. Leave ends it. A Folder that is not entered
-// is closed by its owner.
+// Begin sets the folder's place, Open or Put its handles. Enter makes it a part of the walk, which opens and closes
+// the handles from then on: they are valid between Acquire and Release. Leave ends it. The owner closes a Folder that
+// was not entered.
 type Folder struct {
 	walk    *Walk
 	parent  *Folder
 	name    string
-	paths   []string // its path in each tree, of a base or of a top that is in the middle of them; nil: it has a name
+	paths   []string // path in each tree, of a base or of a top in the middle of the trees; nil: it has a name
 	handles dirhandles.Dir[*Folder]
 	places  [maxRoots]place
 }
@@ -59,7 +59,7 @@ type place struct {
 	lost   error
 }
 
-// Start enters the top, whose handles were put. They stay open until it is left.
+// Start enters the top, whose handles were set by Put. They stay open until it is left.
 func (w *Walk) Start(top *Folder, roots ...Root) {
 	w.roots = roots
 	w.dirs.Open, w.dirs.OpenFrom, w.dirs.Close = (*Folder).openByPath, (*Folder).openFrom, (*Folder).Close
@@ -68,7 +68,7 @@ func (w *Walk) Start(top *Folder, roots ...Root) {
 	w.dirs.Start(&top.handles, top)
 }
 
-// CloseAll closes what is still open after a walk that ended early, when nobody uses it any more.
+// CloseAll closes the handles still open after a walk that ended early, when no worker uses them any more.
 func (w *Walk) CloseAll() error { return w.dirs.CloseAll() }
 
 // Begin makes f the folder of that name in parent.
@@ -76,7 +76,7 @@ func (f *Folder) Begin(parent *Folder, name string) {
 	f.walk, f.parent, f.name = parent.walk, parent, name
 }
 
-// BeginBase makes f a folder anywhere below the top, by its path in each of the trees, which need not be the same.
+// BeginBase makes f a folder anywhere below the top, by its path in each of the trees; the paths may differ.
 func (f *Folder) BeginBase(top *Folder, paths ...string) {
 	f.walk, f.parent, f.paths = top.walk, top, paths
 }
@@ -84,13 +84,13 @@ func (f *Folder) BeginBase(top *Folder, paths ...string) {
 // BeginTop makes f the top of a walk that begins in the middle of the trees, by its path in each of them.
 func (f *Folder) BeginTop(paths ...string) { f.paths = paths }
 
-// Name is the folder's name in the one above; "" for the top and a base.
+// Name returns the folder's name; "" for the top and a base.
 func (f *Folder) Name() string { return f.name }
 
-// Path is the folder's path in the first tree, elements joined by '/'; "" for the top.
+// Path returns the folder's path in the first tree, elements joined by '/'; "" for the top.
 func (f *Folder) Path() string { return f.PathIn(0) }
 
-// PathIn is the folder's path in one tree.
+// PathIn returns the folder's path in one tree.
 func (f *Folder) PathIn(root int) string {
 	var names []string
 	at := f
@@ -107,22 +107,22 @@ func (f *Folder) PathIn(root int) string {
 	return strings.Join(names, "/")
 }
 
-// Child is the path of a name in the folder, in the first tree.
+// Child returns the path of a name in the folder, in the first tree.
 func (f *Folder) Child(name string) string { return index.Join(f.Path(), name) }
 
-// FD is the folder's handle in one tree, good until Release; fsat.NoDir: it has none there.
+// FD returns the folder's handle in one tree, valid until Release; fsat.NoDir if it has none there.
 func (f *Folder) FD(root int) int { return f.places[root].handle - 1 }
 
-// Lost says why the folder has no handle in an optional tree; nil: it has one, or is not expected to.
+// Lost returns the error why the folder has no handle in an optional tree; nil if it has one, or needs none.
 func (f *Folder) Lost(root int) error { return f.places[root].lost }
 
-// ID is the inode of the folder in one tree, if it was set.
+// ID returns the inode of the folder in one tree, if it was set.
 func (f *Folder) ID(root int) InodeID { return f.places[root].id }
 
-// SetID says which inode the folder is in one tree: what is opened later must be the same.
+// SetID sets the inode of the folder in one tree: handles opened later must have the same.
 func (f *Folder) SetID(root int, id InodeID) { f.places[root].id = id }
 
-// Put gives the folder a handle in one tree, or says why there is none.
+// Put sets the folder's handle in one tree, or the error why it has none.
 func (f *Folder) Put(root, fd int, err error) {
 	if err != nil {
 		fd = fsat.NoDir
@@ -130,8 +130,8 @@ func (f *Folder) Put(root, fd int, err error) {
 	f.places[root].handle, f.places[root].lost = fd+1, err
 }
 
-// Open opens the folder in one tree: by its name in the folder above, which is acquired, or a base by its path. Where the
-// folder above has no handle, neither has this one, for the same reason.
+// Open opens the folder in one tree: by its name in the folder above, which must be acquired, or a base by its path.
+// If the folder above has no handle, Open returns the same error.
 func (f *Folder) Open(root int) error {
 	var fd int
 	var err error
@@ -148,7 +148,8 @@ func (f *Folder) Open(root int) error {
 	return err
 }
 
-// failed is the error of a handle that cannot be opened, as it is told of what needed the handle.
+// failed returns the error for a handle that cannot be opened. In an optional tree it has no path, since it is reported
+// with the path of an entry.
 func (f *Folder) failed(root int, err error) error {
 	if err == nil {
 		return nil
@@ -165,7 +166,7 @@ func (f *Folder) Enter() error {
 	return f.handles.Enter(&f.parent.handles, f)
 }
 
-// entered notes in which trees the folder is.
+// entered records the trees that have the folder.
 func (f *Folder) entered() {
 	for i := range f.places {
 		f.places[i].was = f.places[i].handle != 0
@@ -175,13 +176,13 @@ func (f *Folder) entered() {
 // Acquire makes sure that the handles are open until Release.
 func (f *Folder) Acquire() error { return f.handles.Acquire() }
 
-// Release ends what Acquire began.
+// Release ends one Acquire.
 func (f *Folder) Release() error { return f.handles.Release() }
 
-// Leave ends the folder. Everything below it was left before.
+// Leave ends the folder. All folders below it must have been left.
 func (f *Folder) Leave() error { return f.handles.Leave() }
 
-// Close closes the handles. Once the folder was entered only the walk does that.
+// Close closes the handles of a folder that was not entered.
 func (f *Folder) Close() error {
 	var errs [maxRoots]error
 	for i := range f.places {
@@ -194,7 +195,7 @@ func (f *Folder) Close() error {
 	return nil
 }
 
-// Again opens the folder once more in one tree, for a caller who may come after it was left, and who closes it.
+// Again opens the folder once more in one tree. It works after Leave, too, and the caller closes the handle.
 func (f *Folder) Again(root int) (int, error) {
 	if f.parent == nil || f.paths != nil {
 		fd, err := f.byPath(root)
@@ -231,7 +232,7 @@ func (f *Folder) byPath(root int) (int, error) {
 	return f.places[root].same(fsat.OpenPath(r.Dir, path))
 }
 
-// openByPath opens the handles by the names from the roots. That takes long where the folder is deep, but leaves no other
+// openByPath opens the handles by the names from the roots. That takes long for a deep folder, but leaves no other
 // handle open.
 func (f *Folder) openByPath() error {
 	for i := range f.places {
@@ -257,7 +258,8 @@ func (f *Folder) reopen(root int) error {
 	return err
 }
 
-// openFrom opens the handles from those of a folder directly below. A tree in which that one has none need not lack f.
+// openFrom opens the handles from those of a folder directly below. A tree in which the folder below has no handle may
+// still have f.
 func (f *Folder) openFrom(below *Folder) (done bool, err error) {
 	for i := range f.places {
 		p, from := &f.places[i], &below.places[i]
@@ -270,7 +272,7 @@ func (f *Folder) openFrom(below *Folder) (done bool, err error) {
 			fd, err = p.same(fsat.OpenParent(from.handle - 1))
 			p.handle = fd + 1
 		}
-		if err != nil { // the folder below was moved elsewhere: the names will do
+		if err != nil { // the folder below was moved elsewhere: openByPath will do
 			return false, f.Close()
 		}
 	}
@@ -280,7 +282,7 @@ func (f *Folder) openFrom(below *Folder) (done bool, err error) {
 // expected reports whether the folder has, or had, a handle in this tree.
 func (p *place) expected() bool { return p.was && p.lost == nil }
 
-// same checks what was opened for the folder.
+// same checks that an opened handle belongs to the folder.
 func (p *place) same(fd int, err error) (int, error) {
 	if err != nil || p.id == (InodeID{}) {
 		return fd, err

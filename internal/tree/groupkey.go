@@ -6,15 +6,15 @@ import (
 	"snapcopy/index"
 )
 
-// GroupKey names an inode of the source, in one state of it: a file that changed while the snapshot was taken may have
-// been stored with a different state under each name. It is small because there can be many.
+// GroupKey identifies an inode of the source, in one state of it: a file that changed while the snapshot was taken may
+// be stored in a different state under each name. The key is small because there can be many.
 type GroupKey struct {
 	dev   uint32
 	ino   uint64
 	state uint64 // hash of an inodeState
 }
 
-// inodeState is what an inode can have only one of.
+// inodeState is the part of an entry that one inode can have only once.
 type inodeState struct {
 	kind     index.Type
 	mode     uint32
@@ -27,13 +27,13 @@ type inodeState struct {
 
 var stateSeed = maphash.MakeSeed()
 
-// GroupKeyOf gives the key of an entry that has several names.
+// GroupKeyOf returns the key of an entry with several names.
 func GroupKeyOf(e *index.Entry) GroupKey {
 	state := inodeState{e.Type, e.Mode, e.UID, e.GID, e.Mtime, e.Size, e.Hash, e.XattrHash}
 	return GroupKey{e.Dev, e.Ino, maphash.Comparable(stateSeed, state)}
 }
 
-// ContentBytes is how many bytes of content an entry has.
+// ContentBytes returns the number of bytes of an entry's content.
 func ContentBytes(e *index.Entry) uint64 {
 	if e.Type == index.File {
 		return e.Size

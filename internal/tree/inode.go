@@ -6,17 +6,17 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// ErrMoved says that what was opened is not the folder that was seen under that name before: that one was moved, or another
-// one was put in its place.
+// ErrMoved reports that an opened folder is not the one seen under that name before: that one was moved or replaced.
 var ErrMoved = errors.New("folder was moved or replaced meanwhile")
 
-// InodeID names an inode of this machine.
+// InodeID identifies an inode of this machine.
 type InodeID struct{ Dev, Ino uint64 }
 
-// IDOf gives the ID of the inode that stat data describe.
+// IDOf returns the ID of the inode that stat data describe.
 func IDOf(st *fsat.Stat) InodeID { return InodeID{st.Dev, st.Ino} }
 
-// Same passes on a folder that was just opened if it is the inode id. Otherwise it closes the handle and returns ErrMoved.
+// Same returns fd, a folder that was just opened, if its inode is id. Otherwise it closes the handle and returns
+// ErrMoved.
 func (id InodeID) Same(fd int, err error) (int, error) {
 	if err != nil {
 		return fsat.NoDir, err

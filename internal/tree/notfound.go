@@ -10,11 +10,11 @@ import (
 	"snapcopy/index"
 )
 
-// NotFoundError says that a path is not in a snapshot. errors.Is finds fs.ErrNotExist in it.
+// NotFoundError reports a path that is not in a snapshot. errors.Is finds fs.ErrNotExist in it.
 type NotFoundError struct {
 	Path     string
 	Snapshot string
-	Nearest  []string // paths that exist and look most like it, the best first; may be empty
+	Nearest  []string // the most similar paths, the best first; may be empty
 }
 
 func (e *NotFoundError) Error() string {
@@ -32,12 +32,12 @@ func (e *NotFoundError) Error() string {
 
 func (e *NotFoundError) Unwrap() error { return fs.ErrNotExist }
 
-// MaxNearest is how many paths are proposed in place of one that is not there.
+// MaxNearest is the number of paths proposed in place of a missing one.
 const MaxNearest = 3
 
-// NotFound proposes names from the deepest directory on the way that exists, or what is below them if only that one name
-// is wrong; before them, if the path is a name alone, or no name there looks alike, entries of the last name elsewhere in the
-// snapshot.
+// NotFound returns a NotFoundError with proposals: names in the deepest folder on the way that exists, with the rest
+// of the path if only that one name is wrong. If the path is a single name, or no name there is similar, entries
+// elsewhere in the snapshot with the last name of the path come before them.
 func NotFound(c *index.Catalog, path, clean string) error {
 	missing := &NotFoundError{Path: path, Snapshot: c.Summary().Snapshot}
 	at := c.Root()
@@ -82,10 +82,10 @@ func NotFound(c *index.Catalog, path, clean string) error {
 	return missing
 }
 
-// IsName reports a path without a folder: who gives it may not know in which folder it is.
+// IsName reports whether a path is a single name, whose folder the person may not know.
 func IsName(clean string) bool { return clean != "" && !strings.Contains(clean, "/") }
 
-// NamedAlike finds entries anywhere in a snapshot that have the last name of a path, but for the case of letters.
+// NamedAlike finds entries anywhere in a snapshot with the last name of a path, ignoring case.
 func NamedAlike(c *index.Catalog, path string) (found []string, err error) {
 	name := path[strings.LastIndexByte(path, '/')+1:]
 	err = c.Walk(func(dir string, _ *index.Record, e *index.Entry) error {
@@ -100,8 +100,8 @@ func NamedAlike(c *index.Catalog, path string) (found []string, err error) {
 	return found, err
 }
 
-// Nearest finds the names of a record that take few changes to become name: at most a third of its letters, or that
-// begin with it, or with which it begins.
+// Nearest returns the names of a record that take few changes to become name (at most a third of its letters), that
+// begin with name, or with which name begins.
 func Nearest(rec *index.Record, name string) []string {
 	type candidate struct {
 		name string
@@ -129,13 +129,13 @@ func Nearest(rec *index.Record, name string) []string {
 	return out
 }
 
-// begins reports whether one name is the other without its end, such as ".txt", and says enough by itself.
+// begins reports whether one name is the other without its end, such as ".txt", and is long enough to mean the same.
 func begins(a, b string) bool {
 	return min(len(a), len(b)) >= 3 && (strings.HasPrefix(a, b) || strings.HasPrefix(b, a))
 }
 
-// changes counts the bytes to insert, remove or replace, and the neighbours to swap, to turn a into b; above limit it may
-// stop counting.
+// changes counts the bytes to insert, remove or replace, and the neighbours to swap, to turn a into b; above limit it
+// may stop counting.
 func changes(a, b string, limit int) int {
 	if d := len(a) - len(b); max(d, -d) > limit {
 		return limit + 1

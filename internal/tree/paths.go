@@ -9,7 +9,7 @@ import (
 	"snapcopy/index"
 )
 
-// ErrSameName is returned for two paths that would get the same name in the target.
+// ErrSameName reports two paths that would get the same name in the target.
 var ErrSameName = errors.New("would both be restored under the same name")
 
 // Selection is one path to restore.
@@ -18,8 +18,8 @@ type Selection struct {
 	Entry  index.Entry
 }
 
-// Select looks up the paths. It returns nil for the whole snapshot: no paths, or its root alone. Unless they keep
-// their places, no two different ones may have the same last element.
+// Select looks up the paths. It returns nil for the whole snapshot: no paths, or only its root. Unless paths are
+// restored in place, no two different ones may have the same last element.
 func Select(c *index.Catalog, paths []string, inPlace bool) ([]Selection, error) {
 	if len(paths) == 0 {
 		return nil, nil
@@ -55,7 +55,7 @@ func Select(c *index.Catalog, paths []string, inPlace bool) ([]Selection, error)
 		folder := strings.TrimSuffix(strings.TrimSuffix(clean, e.Name), "/")
 		list = append(list, Selection{folder, e})
 	}
-	if inPlace { // what lies in another path is restored with that
+	if inPlace { // a path inside another one is restored with that
 		list = slices.DeleteFunc(list, func(s Selection) bool {
 			for folder := s.Folder; folder != ""; folder = index.FolderOf(folder) {
 				if _, taken := names[folder]; taken {
@@ -68,7 +68,7 @@ func Select(c *index.Catalog, paths []string, inPlace bool) ([]Selection, error)
 	return list, nil
 }
 
-// TotalsOf sums up what selected paths hold, themselves included; nil stands for the whole snapshot.
+// TotalsOf sums up the selected paths with everything below them; nil stands for the whole snapshot.
 func TotalsOf(c *index.Catalog, selected []Selection) (sum index.Totals) {
 	add := func(e *index.Entry) {
 		switch e.Type {

@@ -6,13 +6,13 @@ import (
 	"snapcopy/index"
 )
 
-// Progress is what a restore has done so far; it may be read while it goes on.
+// Progress counts the work of a restore so far; it may be read while the restore goes on.
 type Progress struct {
-	Files, Bytes             atomic.Uint64 // entries other than directories dealt with; bytes read of regular files
-	ExpectFiles, ExpectBytes atomic.Uint64 // what there is to restore; a link group's bytes count once for each name
+	Files, Bytes             atomic.Uint64 // entries done, other than folders; bytes read of regular files
+	ExpectFiles, ExpectBytes atomic.Uint64 // the whole work; a link group's bytes count once for each name
 }
 
-// Expect says what there is to restore.
+// Expect sets the amount of the whole work.
 func (p *Progress) Expect(t index.Totals) {
 	p.ExpectFiles.Store(t.Files)
 	p.ExpectBytes.Store(t.Bytes)

@@ -8,14 +8,14 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// ErrDamaged says that a stored file is gone, cannot be read, or is not what was stored. Nothing is restored of it.
+// ErrDamaged reports a stored file that is gone, cannot be read, or differs from its record. It is not restored.
 var ErrDamaged = errors.New("stored file is damaged")
 
-// ErrContent says so of a stored file whose content has another hash than the catalog.
+// ErrContent is the ErrDamaged of a stored file whose content does not have the catalog's hash.
 var ErrContent = fmt.Errorf("%w: its content is not what was stored", ErrDamaged)
 
-// OpenStored opens the stored file of an entry in the stored directory dir, or says why there is none, and makes
-// sure that it can be the one.
+// OpenStored opens the stored file of an entry in the stored folder dir, and checks its type and size. lost is the
+// error if that folder has no handle.
 func OpenStored(dir int, lost error, e *index.Entry) (fd int, st fsat.Stat, err error) {
 	if dir < 0 {
 		return fsat.NoDir, st, StoredError(lost)
@@ -36,8 +36,8 @@ func OpenStored(dir int, lost error, e *index.Entry) (fd int, st fsat.Stat, err 
 	return fd, st, nil
 }
 
-// StoredError tells a stored file that is gone or damaged from one that cannot be reached now: for lack of privileges,
-// memory or descriptors, or because a mount has gone.
+// StoredError distinguishes a stored file that is gone or damaged from one that cannot be reached now, for lack of
+// privileges, memory or descriptors, or because a mount has gone.
 func StoredError(err error) error {
 	if fsat.IsNoDir(err) || fsat.IsBadDisk(err) { // it was there, and of its type
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
@@ -45,7 +45,7 @@ func StoredError(err error) error {
 	return err
 }
 
-// CatalogError tells a damaged catalog from one that cannot be read now.
+// CatalogError distinguishes a damaged catalog from one that cannot be read now.
 func CatalogError(err error) error {
 	if errors.Is(err, index.ErrDamaged) || fsat.IsBadDisk(err) {
 		return fmt.Errorf("%w: its catalog cannot be used: %w", ErrDamaged, err)
@@ -53,6 +53,6 @@ func CatalogError(err error) error {
 	return fmt.Errorf("read its catalog: %w", err)
 }
 
-// StoredRoot is the snapshot with handle dir as a tree of a walk. Where one of its folders cannot be opened, only entries
-// whose content lies in that folder suffer from it.
+// StoredRoot is the snapshot with handle dir as a tree of a walk. A folder of it that cannot be opened affects only
+// entries whose content lies in that folder.
 func StoredRoot(dir int) Root { return Root{Dir: dir, Optional: true, Op: "open stored folder"} }

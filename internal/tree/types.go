@@ -5,7 +5,7 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// typeOf has the type of each kind of file, kindOf the kind of each type.
+// typeOf has the type for each kind of file, kindOf the kind for each type.
 var (
 	typeOf = [16]index.Type{
 		fsat.Regular >> 12:     index.File,
@@ -26,10 +26,10 @@ var (
 	}()
 )
 
-// TypeOf gives the catalog's type for a kind of file, one of those in fsat; 0: the catalog has none for it.
+// TypeOf returns the catalog's type for a kind of file, as defined in fsat; 0 if the catalog has none for it.
 func TypeOf(kind uint32) index.Type { return typeOf[kind&fsat.TypeMask>>12] }
 
-// KindOf gives the kind of file, one of those in fsat, for a type of the catalog; 0: there is no such type.
+// KindOf returns the kind of file, as defined in fsat, for a type of the catalog; 0 for an unknown type.
 func KindOf(t index.Type) uint32 {
 	if int(t) >= len(kindOf) {
 		return 0

@@ -2,14 +2,14 @@ package tree
 
 import "snapcopy/index"
 
-// XattrCache reads sets of extended attributes from a catalog and keeps the last one: neighbouring entries often have the
-// same. The zero value is empty; it is for one goroutine.
+// XattrCache reads sets of extended attributes from a catalog and keeps the last one: neighbouring entries often have
+// the same set. The zero value is empty; a cache is for one goroutine.
 type XattrCache struct {
 	ref index.XattrRef
 	set []index.Xattr
 }
 
-// Get gives a set, nil for none.
+// Get returns a set, nil for none.
 func (c *XattrCache) Get(from *index.Catalog, ref index.XattrRef) ([]index.Xattr, error) {
 	if ref == 0 {
 		return nil, nil

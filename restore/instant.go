@@ -10,57 +10,60 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// A snapshot can be made usable before it is copied. [MakeInstant] mounts it at a folder, writable, in a time that does
-// not depend on its bytes: an overlay shows the snapshot's folder and keeps every change in a state folder beside the
-// mountpoint. [Settle] makes an ordinary tree of the two, while it is in use, and puts that in the mountpoint's place.
+// A snapshot can be used before it is copied. [MakeInstant] mounts it at a folder, writable, in a time that does not
+// depend on its bytes: an overlay shows the snapshot's folder and keeps every change in a state folder beside the
+// mountpoint. [Settle] turns the two into an ordinary tree, while the mounted tree is in use, and puts that in the
+// mountpoint's place.
 //
-// The archive is only read. The snapshot has to stay until the tree is settled: whoever prunes the archive has to know.
+// The archive is only read. The snapshot has to stay until the tree is settled: a reader's note in the archive
+// protects it.
 //
 // State folder, .NAME.snapcopy-instant beside the mountpoint NAME, for its owner alone:
 //
-//	lock         locked by whoever works on it
-//	state.json   what was mounted where, and how far it has come; replaced durably before each step
+//	lock         locked by the process that works on it
+//	state.json   snapshot, mountpoint and phase; replaced durably before each step
 //	upper, work  the changes, as the kernel keeps them (see internal/overlay)
 //	damaged      the damaged stored files that were found, one quoted path a line
-//	sparse       the files with holes, each with the holes it has to have
+//	sparse       the files with holes, and the holes of each
 //
 // The phases in state.json:
 //
-//	making → mounted → cleaning → clean → (exchanged, told by the tree's inode number) → state folder removed
+//	making → mounted → cleaning → clean → (exchanged, known by the tree's inode number) → state folder removed
 //
-// Until making ends nobody sees anything: what the archive could not hold, and hard links if they are few, are made in an
-// overlay that has no place yet. While mounted, upper folder and snapshot together are the tree, and either function
-// mounts them again. Settling touches the access time of each entry in the mounted tree, whereupon the kernel copies it,
-// atomically and as it is; a stored file is hashed in the archive just before. Then it unmounts, lets the kernel confirm
-// that nobody uses the upper folder (by a mount that has an index, which is refused if so), and compares the names of the
-// two folders: whatever shows through must be in the upper one, else it starts over. With cleaning the archive is not
-// needed and nothing is ever mounted again: holes that the kernel filled are dug, whiteouts and the kernel's attributes
-// removed, each step such that doing it twice is right. One exchange ends it.
+// Until making ends nobody sees the tree: entries that the archive could not store, and hard links if they are few,
+// are made in an overlay that is not mounted yet. While mounted, upper folder and snapshot together are the tree, and
+// either function mounts them again. Settling touches the access time of each entry in the mounted tree, whereupon the
+// kernel copies the entry, atomically and unchanged; a stored file is hashed in the archive just before. Then Settle
+// unmounts, lets the kernel confirm that nobody uses the upper folder (by a mount that has an index, which is refused
+// otherwise), and compares the names of the two folders: every name that shows through must be in the upper folder,
+// else it starts over. From cleaning on the archive is not needed and nothing is ever mounted again: Settle digs the
+// holes that the kernel filled, and removes whiteouts and the kernel's attributes, each step such that doing it twice
+// is right. One exchange ends it.
 //
-// Nothing is remembered elsewhere. After a reboot the mount is gone and the state folder is not, so that either
-// function goes on where things were.
+// All state is in the state folder. After a reboot the mount is gone and the state folder is not, so that either
+// function goes on from there.
 
 // Errors of MakeInstant and Settle that callers tell apart.
 var (
-	// ErrNotInstant is returned by Settle for a folder without a state folder.
+	// ErrNotInstant reports a folder without a state folder.
 	ErrNotInstant = errors.New("there is no instant restore, or it is settled")
-	// ErrMounted is returned for a mountpoint on which a snapshot is mounted, or that is being settled.
+	// ErrMounted reports a mountpoint on which a snapshot is mounted, or that is being settled.
 	ErrMounted = errors.New("already mounted")
-	// ErrSettling is returned for a mountpoint whose tree is complete and only has to be put into its place.
+	// ErrSettling reports a mountpoint whose tree is complete and only has to be put into place.
 	ErrSettling = errors.New("is being settled")
-	// ErrOtherSnapshot is returned for a mountpoint with the changes to another snapshot.
+	// ErrOtherSnapshot reports a mountpoint with the changes to another snapshot.
 	ErrOtherSnapshot = errors.New("has the changes to another snapshot")
-	// ErrNotEmpty is returned for a mountpoint that holds something.
+	// ErrNotEmpty reports a mountpoint with entries in it.
 	ErrNotEmpty = errors.New("the folder is not empty")
-	// ErrUnsuitable is returned for a mountpoint or a snapshot with which this cannot be done.
+	// ErrUnsuitable reports a mountpoint or a snapshot for which an instant restore is impossible.
 	ErrUnsuitable = errors.New("not possible as an instant restore")
-	// ErrBusy is returned by Settle when everything is copied and the mount is in use.
+	// ErrBusy reports that everything is copied, but the mount is in use.
 	ErrBusy = errors.New("in use")
-	// ErrLockedInstant is returned while another process works on the mountpoint.
+	// ErrLockedInstant reports that another process works on the mountpoint.
 	ErrLockedInstant = errors.New("another process is working on it")
 )
 
-// InstantState is what is known of a mountpoint.
+// InstantState is the state of a mountpoint.
 type InstantState struct {
 	Mountpoint string    // absolute
 	Folder     string    // the state folder
@@ -70,49 +73,49 @@ type InstantState struct {
 	Since      time.Time // when it was mounted for the first time
 	// NeedsArchive is false when everything is copied.
 	NeedsArchive bool
-	// Unfinished says that making it was cut short; nothing was ever to be seen at the mountpoint.
+	// Unfinished says that MakeInstant was interrupted; the mountpoint never showed anything.
 	Unfinished bool
 }
 
-// InstantOptions are the choices for MakeInstant. The zero value is good.
+// InstantOptions are the options of MakeInstant. The zero value is a good default.
 type InstantOptions struct {
-	ArchiveID string           // recorded, for the caller to know the archive by
+	ArchiveID string           // recorded for the caller, to recognise the archive
 	Now       func() time.Time // nil: time.Now
 	Fault     func(step string) error
 }
 
-// InstantReport is what MakeInstant did.
+// InstantReport is the result of MakeInstant.
 type InstantReport struct {
 	Snapshot   string
 	Mountpoint string // absolute
 	Folder     string
-	// Resumed says that earlier changes are there again.
+	// Resumed says that earlier changes are present again.
 	Resumed bool
-	// Mended counts entries that an overlay does not show as they should be, and that were made so: what the archive
-	// could not hold, from the catalog, and hard links.
+	// Mended counts entries that an overlay alone would not show correctly, and that were made so: entries of which
+	// only the catalog has everything, and hard links.
 	Mended  uint64
 	NotHeld NotHeld
-	// Lacking and UserNamespace say what kept that from being set, as in Report.
+	// Lacking and UserNamespace are the reasons why some metadata could not be set, as in Report.
 	Lacking       []string
 	UserNamespace bool
-	// NoRename says that rename(2) of a folder of the snapshot is refused until the tree is settled, as it is in a user
-	// namespace.
+	// NoRename says that rename(2) of a folder of the snapshot is refused until the tree is settled, as is the case in
+	// a user namespace.
 	NoRename bool
 }
 
-// MakeInstant mounts a snapshot at a folder, which is made if it is missing and has to be empty otherwise. If changes
-// to the same snapshot were made there before, and the mount is gone, they are there again.
+// MakeInstant mounts a snapshot at a folder, which it makes if it is missing; an existing folder has to be empty. If
+// changes to the same snapshot were made there before, and the mount is gone, the tree has them again.
 //
-// What the archive's file system could not hold is made from the catalog before anybody sees the tree; that is refused
-// with ErrUnsuitable where it is more than a little. Contents are not checked: Settle does that.
+// Entries that the archive's file system could not store are made from the catalog before anybody sees the tree; if
+// there are more than a few, MakeInstant fails with ErrUnsuitable. Contents are not checked: Settle does that.
 func MakeInstant(ctx context.Context, from archive.Source, mountpoint string, opt InstantOptions) (*InstantReport, error) {
 	return makeInstant(ctx, from, mountpoint, opt)
 }
 
-// ReadInstant tells what is known of a mountpoint. It fails with ErrNotInstant if nothing is.
+// ReadInstant returns the state of a mountpoint. It fails with ErrNotInstant if there is none.
 func ReadInstant(mountpoint string) (InstantState, error) { return readInstant(mountpoint) }
 
-// InstantPath gives the path by which a mountpoint is known: absolute, with no symbolic link above its name.
+// InstantPath returns the path that identifies a mountpoint: absolute, with no symbolic link above its name.
 func InstantPath(mountpoint string) (string, error) {
 	abs, err := filepath.Abs(mountpoint)
 	if err != nil {
@@ -125,34 +128,34 @@ func InstantPath(mountpoint string) (string, error) {
 	return filepath.Join(parent, filepath.Base(abs)), nil
 }
 
-// SettleOptions are the choices for Settle. The zero value is good.
+// SettleOptions are the options of Settle. The zero value is a good default.
 type SettleOptions struct {
-	// Threads is the number of workers. 0: 16, because the kernel brings each file that it copies to the disk, and
+	// Threads is the number of workers. 0: 16, because the kernel writes each file that it copies to the disk, and
 	// most of the time is spent waiting for that.
 	Threads  int
 	Progress *tree.Progress // nil: nobody is watching
-	// Released, if set, is called when the snapshot is not needed any more. If it fails Settle fails, and calls it
-	// again the next time.
+	// Released, if set, is called when the snapshot is no longer needed. If it fails Settle fails, and calls it again
+	// the next time.
 	Released func() error
 	Fault    func(step string) error
 }
 
-// SettleReport is what Settle did.
+// SettleReport is the result of Settle.
 type SettleReport struct {
 	Snapshot   string
 	Mountpoint string // absolute
 	Copied     uint64 // entries copied out of the archive by this call, folders included
-	// BytesChecked is the content that was compared with its hash.
+	// BytesChecked counts content compared with its hash.
 	BytesChecked uint64
-	// Changed counts files that had been changed before, and whose stored content was not looked at. It is 0 if an
-	// earlier call has got as far as to look at all files.
+	// Changed counts files that had been changed before, and whose stored content was not checked. It is 0 if an
+	// earlier call has already checked all files.
 	Changed uint64
-	// Unavailable is how long there was nothing at the mountpoint.
+	// Unavailable is how long the mountpoint had no tree.
 	Unavailable time.Duration
-	// Damaged names stored files that are not what was stored, also those found by earlier calls. They are in the tree
-	// as they are in the archive; those that are gone from the archive are not.
+	// Damaged names damaged stored files, also those found by earlier calls. The tree has them as they are in the
+	// archive, except those that are gone from the archive.
 	Damaged []string
-	// Failed names the first 1000 entries that could not be copied. If there are any, the tree stays mounted.
+	// Failed has the first 1000 entries that could not be copied. If there are any, the tree stays mounted.
 	FailedCount uint64
 	Failed      []tree.FailedItem
 	// Settled says that the mountpoint is an ordinary tree now.
@@ -168,13 +171,13 @@ type BusyError struct {
 func (e *BusyError) Error() string { return "unmount " + e.Mountpoint + ": " + ErrBusy.Error() }
 func (e *BusyError) Unwrap() error { return ErrBusy }
 
-// Settle copies what is still in the archive only, while the tree is in use; unmounts it; and puts an ordinary tree,
-// with everything that was changed meanwhile, into the mountpoint's place in one step. Each content is compared with its
-// hash, whoever was the first to have it copied, unless it has been changed. from may be the zero Source if the state
+// Settle copies all entries that are only in the archive, while the tree is in use; unmounts it; and puts an ordinary
+// tree, with all changes made meanwhile, into the mountpoint's place in one step. Each content is compared with its
+// hash, whichever process had it copied first, unless it has been changed. from may be the zero Source if the state
 // says that the archive is not needed.
 //
-// It can be interrupted at any point, also by a power cut, and called again. If the mount is in use when everything is
-// copied, it fails with a *BusyError, and has only that left to do the next time. Where an entry cannot be copied, the
+// Settle can be interrupted at any point, also by a power cut, and called again. If the mount is in use when
+// everything is copied, it fails with a *BusyError, and the next call goes on there. If an entry cannot be copied, the
 // report lists it and the tree stays mounted.
 func Settle(ctx context.Context, from archive.Source, mountpoint string, opt SettleOptions) (*SettleReport, error) {
 	if opt.Progress == nil {

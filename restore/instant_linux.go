@@ -69,7 +69,8 @@ func makeInstant(ctx context.Context, from archive.Source, at string, opt Instan
 	return r, err
 }
 
-// makeMountpoint makes the folder to mount at, if it is missing: for us alone, as nobody is to use it without the mount.
+// makeMountpoint makes the folder to mount at, if it is missing: with access for us alone, as nobody is to use it
+// without the mount.
 func (in *instant) makeMountpoint() error {
 	err := os.Mkdir(in.path, 0o700)
 	if errors.Is(err, fs.ErrExist) {
@@ -79,7 +80,7 @@ func (in *instant) makeMountpoint() error {
 	return err
 }
 
-// again mounts what was mounted before.
+// again mounts an existing tree again.
 func (in *instant) again(from archive.Source, archiveID string) (err error) {
 	if s := from.Catalog.Summary().Snapshot; s != in.Snapshot || archiveID != in.ArchiveID {
 		return &fs.PathError{Op: "mount at", Path: in.path, Err: fmt.Errorf("%w: %s of %s, since %s", ErrOtherSnapshot,
@@ -90,7 +91,7 @@ func (in *instant) again(from archive.Source, archiveID string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, fsat.Close(fd)) }()
-	if archive := filepath.Dir(from.Dir); archive != string(in.Archive) { // it was moved, or its disk is elsewhere now
+	if archive := filepath.Dir(from.Dir); archive != string(in.Archive) { // the archive was moved, or its disk is mounted elsewhere now
 		in.Archive = []byte(archive)
 		if err := in.save(mounted); err != nil {
 			return err
@@ -101,7 +102,7 @@ func (in *instant) again(from archive.Source, archiveID string) (err error) {
 
 // anew mounts for the first time. Until the tree is attached nobody sees it, and everything can be thrown away.
 func (in *instant) anew(ctx context.Context, from archive.Source, opt InstantOptions, r *InstantReport) (err error) {
-	dir, err := in.openMountpoint() // only to find out early that it will not do
+	dir, err := in.openMountpoint() // fails early if the mountpoint is unsuitable
 	if err = errors.Join(err, fsat.Close(dir)); err != nil {
 		return err
 	}
@@ -144,7 +145,7 @@ func (in *instant) anew(ctx context.Context, from archive.Source, opt InstantOpt
 	return in.attach(fd)
 }
 
-// begin makes the folders for the changes, and says in the state that they are worth nothing yet.
+// begin makes the folders for the changes, and records in the state that they are worthless yet.
 func (in *instant) begin(from archive.Source, opt InstantOptions) error {
 	now := time.Now
 	if opt.Now != nil {
@@ -175,7 +176,7 @@ func (in *instant) begin(from archive.Source, opt InstantOptions) error {
 	return in.openLayers()
 }
 
-// tryIndex finds out whether the kernel can keep link groups together.
+// tryIndex checks that the kernel can keep link groups together.
 func (in *instant) tryIndex(from archive.Source) error {
 	in.Indexed = true
 	fd, err := in.mount(from.Dir)
@@ -186,7 +187,7 @@ func (in *instant) tryIndex(from archive.Source) error {
 	return err
 }
 
-// clear removes what an attempt that nobody saw has left.
+// clear removes the leftovers of an attempt that nobody saw.
 func (in *instant) clear() error {
 	for _, name := range []string{upperName, workName, damagedName, sparseName} {
 		if err := rmtree.Remove(in.state, name); err != nil {
@@ -205,8 +206,8 @@ func (in *instant) forget() error {
 	return err
 }
 
-// removeFolder removes the state folder, in which nothing of value is left. The state itself goes last, so that whoever
-// finds a part of it knows what to do.
+// removeFolder removes the state folder, which has nothing of value any more. The state itself goes last, so that a
+// later call that finds a part of the folder recognises it.
 func (in *instant) removeFolder() error {
 	var remove []string
 	list, err := fsat.ReadDir(in.state, make([]byte, 4096))

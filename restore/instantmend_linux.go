@@ -16,14 +16,15 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// What may have to be made from the catalog before a tree is there; it takes time that does not depend on the size of
-// the tree only while it is little.
+// Limits of the entries to make from the catalog before the tree is mounted. Above them, the time would depend on the
+// size of the tree.
 const (
 	maxMended      = 1000
-	maxMendedBytes = 64 << 20 // an entry whose metadata is mended is copied with its content
-	maxGroups      = 100_000  // link groups remembered while looking for the second name of each
+	maxMendedBytes = 64 << 20 // an entry whose metadata are mended is copied with its content
+	maxGroups      = 100_000  // link groups remembered in search of the second name of each
 
-	// The same for names of link groups, where the kernel could keep them together, at a price (see overlay.Layers).
+	// The limit for names of link groups where the kernel could keep the groups together, at a price (see
+	// overlay.Layers).
 	maxJoined      = 200
 	maxJoinedBytes = 16 << 20
 )
@@ -44,14 +45,14 @@ type mender struct {
 	tooManyLinks bool
 }
 
-// links are the link groups that are to be joined by hand.
+// links are the link groups that mender has to join.
 type links struct {
 	groups map[tree.GroupKey][]misheld
 	names  int    // of groups with more than one
 	linked uint64 // bytes in them
 }
 
-// misheld is an entry, in the folder at, that the snapshot's folder does not hold as it should be.
+// misheld is an entry, in the folder at, that the snapshot's folder does not have as recorded.
 type misheld struct {
 	at    *way
 	entry index.Entry
@@ -64,7 +65,7 @@ func newMender(in *instant, from archive.Source, opt InstantOptions) *mender {
 	return m
 }
 
-// root gives the upper folder what the snapshot's root has: it is what will be seen of the two.
+// root sets the metadata of the snapshot's root on the upper folder, which is the visible one of the two.
 func (m *mender) root() error {
 	e := m.from.Catalog.Root()
 	set, err := m.worker.xattrs.Get(m.from.Catalog, e.Xattrs)
@@ -75,17 +76,17 @@ func (m *mender) root() error {
 	return err
 }
 
-// catalogDir is a folder to look through.
+// catalogDir is a folder to search.
 type catalogDir struct {
 	at  *way
 	pos uint64
 }
 
-// find looks through the catalog for what has to be made, and for what an overlay would not show as it is.
+// find searches the catalog for entries to make, and for entries that an overlay would not show correctly.
 func (m *mender) find(ctx context.Context) error {
 	root := m.from.Catalog.Root()
 	opt := Options{}
-	last := make([]index.XattrRef, opt.threads()) // a set that is known to be harmless; 0 is empty
+	last := make([]index.XattrRef, opt.threads()) // a set known to be harmless, one for each worker; 0 is empty
 	return spread(ctx, len(last), catalogDir{nil, root.Child}, func(w int, d catalogDir) ([]catalogDir, error) {
 		r, err := m.from.Catalog.ReadDir(d.pos)
 		if err != nil {
@@ -118,7 +119,7 @@ func unsuitable(at *way, e *index.Entry, why string) error {
 	return fmt.Errorf("%w: %q %s", ErrUnsuitable, path, why)
 }
 
-// harmless makes sure that the kernel will not take attributes of the source for its own notes.
+// harmless returns an error if the kernel would take attributes of the source for its own notes.
 func (m *mender) harmless(at *way, e *index.Entry) error {
 	set, err := m.from.Catalog.Xattrs(e.Xattrs)
 	if err != nil {
@@ -131,7 +132,7 @@ func (m *mender) harmless(at *way, e *index.Entry) error {
 	return nil
 }
 
-// note remembers an entry that has to be mended.
+// note records an entry to be mended.
 func (m *mender) note(at *way, e *index.Entry) error {
 	switch {
 	case e.Type == index.CharDevice && e.Major == 0 && e.Minor == 0:
@@ -159,7 +160,7 @@ func (m *mender) note(at *way, e *index.Entry) error {
 	return nil
 }
 
-// noteLink remembers a name of a link group.
+// noteLink records a name of a link group.
 func (m *mender) noteLink(h *misheld) error {
 	key := tree.GroupKeyOf(&h.entry)
 	group := append(m.groups[key], *h)
@@ -188,7 +189,8 @@ func (m *mender) noteLink(h *misheld) error {
 	return nil
 }
 
-// mend makes what was found, through the mounted tree root: folders last, as what is made in them changes their times.
+// mend mends all entries found, through the mounted tree root: folders last, as making entries in them changes their
+// times.
 func (m *mender) mend(root int) error {
 	slices.SortStableFunc(m.entries, func(a, b misheld) int {
 		return boolOrder(a.entry.Type == index.Dir) - boolOrder(b.entry.Type == index.Dir)
@@ -218,7 +220,7 @@ func boolOrder(b bool) int {
 	return 0
 }
 
-// inFolder does something to an entry and leaves the time of its folder as it is.
+// inFolder calls do for an entry and preserves the time of its folder.
 func (m *mender) inFolder(root int, h *misheld, do func(dir int, e *index.Entry) error) (err error) {
 	dir, err := fsat.OpenBelow(root, h.at.names())
 	if err == nil {
@@ -237,7 +239,7 @@ func (m *mender) inFolder(root int, h *misheld, do func(dir int, e *index.Entry)
 	return nil
 }
 
-// entry makes an entry that is missing, and sets the metadata of one that is there.
+// entry makes a missing entry, or sets the metadata of an existing one.
 func (m *mender) entry(dir int, e *index.Entry) (err error) {
 	if e.Flags&index.NotStored != 0 {
 		if e.Type == index.Symlink {
@@ -262,7 +264,7 @@ func (m *mender) entry(dir int, e *index.Entry) (err error) {
 	return err
 }
 
-// join makes an entry one inode with the first name of its group.
+// join makes an entry a hard link of the first name of its group.
 func (m *mender) join(root int, first *misheld, dir int, e *index.Entry) (err error) {
 	from, err := fsat.OpenBelow(root, first.at.names())
 	if err != nil {

@@ -19,13 +19,13 @@ import (
 	"snapcopy/internal/overlay"
 )
 
-// phase is how far a mountpoint has come.
+// phase is the progress of a mountpoint.
 type phase string
 
 const (
-	making   phase = "making"   // nobody has seen the tree yet; whatever there is can be made anew
-	mounted  phase = "mounted"  // upper has changes; what is not there is in the snapshot
-	cleaning phase = "cleaning" // upper has everything, and loses what makes it an upper folder: never mount it again
+	making   phase = "making"   // nobody has seen the tree yet; all of it can be made anew
+	mounted  phase = "mounted"  // upper has changes; everything else is in the snapshot
+	cleaning phase = "cleaning" // upper is complete, and stops being an upper folder: never mount it again
 	clean    phase = "clean"    // upper is an ordinary tree, or has become the mountpoint
 )
 
@@ -97,8 +97,8 @@ func stateFolderName(leaf string) string {
 	return "." + leaf + extension
 }
 
-// open opens and locks the state folder. create makes it, if it is missing. It is trusted only if nobody else could
-// have made it what it is.
+// open opens and locks the state folder; create makes it if it is missing. The folder is trusted only if no other user
+// could have made it.
 func (in *instant) open(create bool) error {
 	var err error
 	if in.parent, err = fsat.OpenRoot(filepath.Dir(in.path)); err != nil {
@@ -148,7 +148,8 @@ func (in *instant) open(create bool) error {
 	return nil
 }
 
-// isOurs makes sure that a state folder that exists is one: it has a state, or no more than what comes before that.
+// isOurs returns an error if an existing folder is no state folder: one has a state, or no more than the entries that
+// precede it.
 func (in *instant) isOurs() error {
 	fd, err := fsat.OpenDir(in.state, ".") // a listing moves its handle
 	if err != nil {
@@ -174,7 +175,7 @@ func (in *instant) isOurs() error {
 	return nil
 }
 
-// at gives the path of a name in the state folder, through its handle.
+// at returns the path of a name in the state folder, through its handle.
 func (in *instant) at(name string) string { return fmt.Sprintf("/proc/self/fd/%d/%s", in.state, name) }
 
 // load reads state.json. found is false if there is none.
@@ -198,7 +199,8 @@ func (in *instant) load() (found bool, err error) {
 	return true, nil
 }
 
-// syncAll makes everything durable that was written to the file system. That can take long, if others write to it too.
+// syncAll makes everything durable that was written to the file system. That can take long if other processes write to
+// it too.
 func (in *instant) syncAll() error {
 	if err := fsat.SyncFS(in.state); err != nil {
 		return &fs.PathError{Op: "sync", Path: in.folder, Err: err}
@@ -206,7 +208,7 @@ func (in *instant) syncAll() error {
 	return nil
 }
 
-// save makes a new phase durable. What the phase promises has to be durable before.
+// save makes a new phase durable. The work that the phase stands for must be durable before.
 func (in *instant) save(p phase) error {
 	if err := in.step("save " + string(p)); err != nil {
 		return err
@@ -243,7 +245,7 @@ func (in *instant) openLayers() error {
 	return nil
 }
 
-// look says whether our mount is at the mountpoint. Another one there is an error.
+// look describes our mount at the mountpoint. Another mount there is an error.
 func (in *instant) look() (overlay.Place, error) {
 	p, err := overlay.Look(in.parent, in.leaf)
 	if err != nil {
@@ -256,7 +258,7 @@ func (in *instant) look() (overlay.Place, error) {
 	return p, nil
 }
 
-// mount makes the overlay, which has no place yet.
+// mount makes the overlay, which is not attached yet.
 func (in *instant) mount(snapshotDir string) (fd int, err error) {
 	lower, err := fsat.OpenRoot(snapshotDir)
 	if err != nil {
@@ -279,14 +281,14 @@ func (in *instant) mount(snapshotDir string) (fd int, err error) {
 	}
 }
 
-// The kernel takes apart an overlay that was unmounted, or that a process held which was killed, only some time later. For
-// so long its folders seem to be in use.
+// The kernel dismantles an unmounted overlay, or one of a killed process, only some time later. Until then its folders
+// seem to be in use.
 const (
 	releasePatience = 2 * time.Second
 	releasePause    = 50 * time.Millisecond
 )
 
-// attach gives the overlay its place, which has to be an empty folder.
+// attach mounts the overlay on the mountpoint, which has to be an empty folder.
 func (in *instant) attach(fd int) (err error) {
 	dir, err := in.openMountpoint()
 	if err != nil {
@@ -302,7 +304,7 @@ func (in *instant) attach(fd int) (err error) {
 	return nil
 }
 
-// openMountpoint opens the folder itself, on which nothing is mounted, and makes sure that it will do.
+// openMountpoint opens the folder itself, on which nothing is mounted, and checks that it is suitable.
 func (in *instant) openMountpoint() (fd int, err error) {
 	fd, err = fsat.OpenDir(in.parent, in.leaf)
 	if err != nil {
@@ -352,7 +354,7 @@ func readInstant(mountpoint string) (s InstantState, err error) {
 	if err != nil {
 		return s, err
 	}
-	if !found { // what a removal that was cut short has left
+	if !found { // leftover of an interrupted removal
 		return s, errors.Join(&fs.PathError{Op: "settle", Path: in.path, Err: ErrNotInstant}, in.removeFolder())
 	}
 	return InstantState{

@@ -22,7 +22,8 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// maxRounds is how often what escaped a walk is looked for again: folders that are being renamed can do that.
+// maxRounds is the number of walks in search of entries that escaped earlier ones, as entries of folders that are
+// being renamed can.
 const maxRounds = 20
 
 func settle(ctx context.Context, from archive.Source, mountpoint string, opt SettleOptions) (r *SettleReport, err error) {
@@ -53,7 +54,7 @@ func settle(ctx context.Context, from archive.Source, mountpoint string, opt Set
 	return r, nil
 }
 
-// settling is one Settle under way.
+// settling is the state of one Settle.
 type settling struct {
 	*instant
 	from     archive.Source
@@ -63,7 +64,7 @@ type settling struct {
 	notes    sync.Mutex
 	workers  []settler
 	sharing  bool      // the kernel copies by reflinks
-	gone     time.Time // since when there is nothing at the mountpoint; zero: there is
+	gone     time.Time // since when the mountpoint has no tree; zero: it has one
 }
 
 func (s *settling) threads() int {
@@ -103,7 +104,7 @@ func (s *settling) run(ctx context.Context) (err error) {
 	return s.removeAll()
 }
 
-// copyAll copies what is in the snapshot only until nothing is left of that and the mount is gone.
+// copyAll copies entries until the snapshot has none that the upper folder lacks, and the mount is gone.
 func (s *settling) copyAll(ctx context.Context) error {
 	if s.from.Catalog == nil || s.from.Catalog.Summary().Snapshot != s.Snapshot {
 		err := fmt.Errorf("%w: %s is needed", ErrOtherSnapshot, s.Snapshot)
@@ -119,7 +120,7 @@ func (s *settling) copyAll(ctx context.Context) error {
 		if err := s.copyRound(ctx); err != nil || s.report.FailedCount > 0 {
 			return err
 		}
-		if !s.Checked { // what is copied later is checked then
+		if !s.Checked { // files copied later are checked then
 			s.Checked = true
 			if err := s.save(mounted); err != nil {
 				return err
@@ -140,7 +141,7 @@ func (s *settling) copyAll(ctx context.Context) error {
 	return &fs.PathError{Op: "settle", Path: s.path, Err: err}
 }
 
-// complete is the point of no return: the snapshot is not needed any more.
+// complete is the point of no return: the snapshot is no longer needed.
 func (s *settling) complete() error {
 	var st fsat.Stat
 	if err := fsat.StatHandle(s.upper, &st); err != nil {
@@ -178,10 +179,10 @@ func (s *settling) makeSureItIsMounted() (err error) {
 	return nil
 }
 
-// unmount takes the mount away and makes sure that nobody can change anything through it any more: neither by a file
-// that stayed open when somebody else unmounted it lazily, nor in another mount namespace.
+// unmount removes the mount and makes sure that nobody can change anything through it any more: neither by a file that
+// stayed open when another process unmounted it lazily, nor in another mount namespace.
 func (s *settling) unmount() error {
-	if err := s.syncAll(); err != nil { // what is written now need not be waited for later
+	if err := s.syncAll(); err != nil { // so that less is left to write while the mount is gone
 		return err
 	}
 	if err := s.step("unmount"); err != nil {
@@ -245,15 +246,15 @@ func (s *settling) swap() error {
 		err = fsat.Exchange(s.state, upperName, s.parent, s.leaf)
 	}
 	if err == unix.EINVAL || err == unix.ENOSYS || err == unix.ENOTSUP {
-		// A file system without an exchange: an empty folder can be replaced in one step too. Were anything put into it
-		// at this moment, this would be refused.
+		// A file system without an exchange: an empty folder can be replaced in one step too. If another process put
+		// an entry into it at this moment, the rename would be refused.
 		err = fsat.Rename(s.state, upperName, s.parent, s.leaf)
 	}
 	if err != nil {
 		return &fs.PathError{Op: "exchange", Path: s.path, Err: err}
 	}
-	// XFS takes a folder that gets another parent for modified. After a crash at this point that stays: by then the
-	// tree may have been changed.
+	// XFS updates the modification time of a folder that gets another parent. After a crash at this point the new time
+	// stays: by then the tree may have been changed.
 	if err := fsat.SetMtime(s.upper, tree.Mtime); err != nil {
 		return &fs.PathError{Op: "set time of", Path: s.path, Err: err}
 	}
@@ -263,7 +264,8 @@ func (s *settling) swap() error {
 	return errors.Join(s.closeLayers(), fsat.Sync(s.parent), fsat.Sync(s.state))
 }
 
-// removeAll removes the state folder. What somebody put into the old folder at the very moment of the exchange is kept.
+// removeAll removes the state folder. It keeps entries that another process put into the old folder at the very moment
+// of the exchange.
 func (s *settling) removeAll() error {
 	if err := s.step("remove"); err != nil {
 		return err
@@ -286,7 +288,7 @@ func (s *settling) removeAll() error {
 	return s.removeFolder()
 }
 
-// noteDamaged makes it durable that a stored file is damaged, before it is copied and looks like any other.
+// noteDamaged durably records that a stored file is damaged, before it is copied and looks like any other.
 func (s *settling) noteDamaged(path string) error { return s.note(damagedName, strconv.Quote(path)) }
 
 // note adds a line to a file in the state folder, durably.
@@ -304,7 +306,8 @@ func (s *settling) note(file, line string) (err error) {
 	return errors.Join(f.Sync(), fsat.Sync(s.state))
 }
 
-// damagedList lists what was noted. A line that a power cut left unfinished belongs to a file that was not copied then.
+// damagedList returns the recorded paths. A line that a power cut left unfinished belongs to a file that was not
+// copied then.
 func (s *settling) damagedList() ([]string, error) {
 	text, err := os.ReadFile(s.at(damagedName))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -12,12 +12,12 @@ import (
 	"snapcopy/internal/pair"
 )
 
-// What is done here is done to the upper folder while nothing is mounted.
+// This file works on the upper folder while nothing is mounted.
 
 // errStop ends a search.
 var errStop = errors.New("found")
 
-// firstLeft gives one entry that is in the snapshot only, "" if there is none. It trusts nothing but the names in the
+// firstLeft returns an entry that only the snapshot has, "" if there is none. It trusts nothing but the names in the
 // two folders: every one that shows through has to be in the upper folder, itself or as a whiteout.
 func (s *settling) firstLeft(ctx context.Context) (left string, err error) {
 	if err := s.openLayers(); err != nil {
@@ -60,7 +60,7 @@ func (s *settling) firstLeft(ctx context.Context) (left string, err error) {
 	return "", err
 }
 
-// notIn gives a name in a folder of the snapshot that is not among those of the upper one. Both are sorted.
+// notIn returns a name in a folder of the snapshot that is not among those of the upper folder. Both are sorted.
 func notIn(own []fsat.DirEntry, root int, at *way, buf []byte) (name string, err error) {
 	dir, err := fsat.OpenBelow(root, at.names())
 	if fsat.IsNoDir(err) { // nothing shows through
@@ -84,7 +84,7 @@ func notIn(own []fsat.DirEntry, root int, at *way, buf []byte) (name string, err
 
 func compareListed(a, b *fsat.DirEntry) int { return strings.Compare(a.Name, b.Name) }
 
-// cleanUp makes an ordinary tree of the upper folder. Doing it a second time changes nothing.
+// cleanUp turns the upper folder into an ordinary tree. Doing it a second time changes nothing.
 func (s *settling) cleanUp(ctx context.Context) error {
 	if err := s.openLayers(); err != nil {
 		return err
@@ -162,7 +162,7 @@ func (s *settling) cleanFolder(dir int, m merge, own []fsat.DirEntry) (below []m
 	return below, overlay.Strip(dir, ".", s.UserXattr)
 }
 
-// offline visits every folder of the upper one, with its sorted names.
+// offline visits every folder of the upper tree, with its sorted names.
 func (s *settling) offline(ctx context.Context, top merge,
 	visit func(dir int, m merge, own []fsat.DirEntry, buf []byte) ([]merge, error)) error {
 	bufs := make([][]byte, s.threads())

@@ -16,7 +16,7 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// settler is what one worker has to itself.
+// settler is the state of one worker.
 type settler struct {
 	copier             filecopy.Copier
 	buf                []byte
@@ -26,15 +26,16 @@ type settler struct {
 	_                  [64]byte
 }
 
-// merge is a folder of the mounted tree: the upper one at the same place, and what shows through it of the snapshot.
+// merge is a folder of the mounted tree: the upper folder at the same place, and the folder of the snapshot that shows
+// through.
 type merge struct {
 	at    *way
 	lower bool   // something does
 	low   *way   // which folder of the snapshot
-	pos   uint64 // its record in the catalog; 0: the catalog does not have it
+	pos   uint64 // its record in the catalog; 0: it has none
 }
 
-// copyRound goes through the mounted tree once.
+// copyRound walks the mounted tree once.
 func (s *settling) copyRound(ctx context.Context) (err error) {
 	root, err := fsat.OpenDir(s.parent, s.leaf)
 	if err != nil {
@@ -74,14 +75,14 @@ func (s *settling) copyRound(ctx context.Context) (err error) {
 	return err
 }
 
-// open opens a folder in all its layers. ok is false if it is not there any more.
+// open opens a folder in all its layers. ok is false if it no longer exists.
 func (w *settler) open(m merge, root, upper, lower int) (ok bool, err error) {
 	w.merged, w.upper, w.low = fsat.NoDir, fsat.NoDir, fsat.NoDir
 	names := m.at.names()
 	if w.merged, err = fsat.OpenBelow(root, names); err == nil {
 		w.upper, err = fsat.OpenBelow(upper, names)
 	}
-	if fsat.IsNoDir(err) || errors.Is(err, unix.EXDEV) { // what is mounted over it will be named as what keeps it busy
+	if fsat.IsNoDir(err) || errors.Is(err, unix.EXDEV) { // a mount over it is later listed among the users
 		return false, nil
 	}
 	if err == nil && m.lower {
@@ -99,8 +100,8 @@ func (w *settler) close() error {
 	return errors.Join(fsat.Close(w.merged), fsat.Close(w.upper), fsat.Close(w.low))
 }
 
-// copyFolder makes the kernel copy every entry of a folder that is in the snapshot only, and returns the folders in it.
-// One worker does all of a folder: the kernel sets its time back after each copy, and two copies would confuse it.
+// copyFolder makes the kernel copy every entry of a folder that only the snapshot has, and returns the folders in it.
+// One worker handles all of a folder: the kernel resets its time after each copy, and two copies would confuse it.
 func (s *settling) copyFolder(ctx context.Context, w *settler, m merge) (below []merge, err error) {
 	seen, err := fsat.ReadDir(w.merged, w.buf)
 	var own []fsat.DirEntry
@@ -154,13 +155,13 @@ func (s *settling) copyFolder(ctx context.Context, w *settler, m merge) (below [
 	return below, nil
 }
 
-// isIn looks for a name in a sorted listing.
+// isIn reports whether a sorted listing has a name.
 func isIn(list []fsat.DirEntry, name string) bool {
 	_, ok := slices.BinarySearchFunc(list, name, func(e fsat.DirEntry, n string) int { return strings.Compare(e.Name, n) })
 	return ok
 }
 
-// copyEntry makes the kernel copy one entry, unless it has been.
+// copyEntry makes the kernel copy one entry, unless it is copied already.
 func (s *settling) copyEntry(ctx context.Context, w *settler, m merge, r *index.Record, e fsat.DirEntry,
 	up bool) error {
 	known, ok := index.Entry{}, false
@@ -204,8 +205,8 @@ func (s *settling) copyEntry(ctx context.Context, w *settler, m merge, r *index.
 	return nil
 }
 
-// touch makes the kernel copy a file. If somebody removes or replaces it meanwhile, the copy finds its place taken: what is
-// there after that needs no copy.
+// touch makes the kernel copy a file. If another process removes or replaces the file meanwhile, the copy fails
+// because the name is taken, and the new file needs no copy.
 func touch(dir int, name string) (err error) {
 	for range 3 {
 		if err = fsat.TouchAccess(dir, name); !fsat.IsExist(err) {
@@ -215,7 +216,7 @@ func touch(dir int, name string) (err error) {
 	return err
 }
 
-// hasRoom leaves a little space to those who use the tree: on a full file system they could not even remove anything,
+// hasRoom leaves a little space to the users of the tree: on a full file system they could not even remove a file,
 // because that takes a whiteout.
 func (s *settling) hasRoom(w *settler, name string) error {
 	const mostKept, partKept = 64 << 20, 50
@@ -235,8 +236,8 @@ func (s *settling) hasRoom(w *settler, name string) error {
 	return err
 }
 
-// shares reports whether the kernel copies by reflinks, which take no space. XFS may be made without them, and then says
-// itself that it is full.
+// shares reports whether the kernel copies by reflinks, which take no space. An XFS made without reflinks then reports
+// by itself that it is full.
 func (s *settling) shares(lower int) (bool, error) {
 	var a, b fsat.Stat
 	if err := errors.Join(fsat.StatHandle(lower, &a), fsat.StatHandle(s.upper, &b)); err != nil {
@@ -249,7 +250,7 @@ func (s *settling) shares(lower int) (bool, error) {
 func pathIn(at *way, name string) string { return strings.Join(append(at.names(), name), "/") }
 
 // check compares a stored file with its hash. It reads the archive and not the mounted tree, so that no writer there
-// comes in between: what the kernel copies is what is read here.
+// interferes: the kernel copies the bytes that are read here.
 func (s *settling) check(ctx context.Context, w *settler, m merge, e *index.Entry) (err error) {
 	fd, stored, err := tree.OpenStored(w.low, errNoFolder, e)
 	if err == nil {
@@ -296,8 +297,8 @@ func (s *settling) notedHoles(fd int, size int64, path string) error {
 	return nil
 }
 
-// checkCopied checks the stored file of one that was copied before, by whoever was the first to open it for writing, or
-// by an earlier call, unless it has been changed. What others have changed is theirs.
+// checkCopied checks the stored file of a file that was copied before, by the process that first opened it for writing
+// or by an earlier call, unless it has been changed since. A changed file belongs to its user.
 func (s *settling) checkCopied(ctx context.Context, w *settler, m merge, known *index.Entry) error {
 	if s.Checked {
 		return nil
@@ -316,7 +317,7 @@ func (s *settling) checkCopied(ctx context.Context, w *settler, m merge, known *
 	return s.check(ctx, w, m, known)
 }
 
-// missing notes what the snapshot's folder has lost.
+// missing records the entries that the snapshot's folder has lost.
 func (s *settling) missing(w *settler, m merge, r *index.Record) error {
 	var list []fsat.DirEntry
 	if w.low >= 0 {
@@ -336,7 +337,7 @@ func (s *settling) missing(w *settler, m merge, r *index.Record) error {
 	return nil
 }
 
-// child says what a folder of a merged one, in its open upper folder, is made of.
+// child returns the layers of a folder in a merged one; upper is the open upper folder.
 func (s *settling) child(upper int, m merge, r *index.Record, name string) (merge, error) {
 	c := merge{at: &way{m.at, name}}
 	through, err := overlay.Below(upper, name, s.UserXattr)

@@ -15,8 +15,8 @@ import (
 	"snapcopy/internal/overlay"
 )
 
-// When the kernel copies a file it fills holes that are shorter than what it copies at a time. They are noted before,
-// in the state folder, and made again when nobody uses the tree.
+// When the kernel copies a file it fills holes that are shorter than its copy buffer. Settle records the holes before,
+// in the state folder, and makes them again when nobody uses the tree.
 
 // holesOf lists the holes of an open file.
 func holesOf(fd int, size int64) (list []fsat.Range, err error) {
@@ -36,7 +36,7 @@ func holesOf(fd int, size int64) (list []fsat.Range, err error) {
 	return list, nil
 }
 
-// noteHoles notes which holes a file has to have.
+// noteHoles records the holes of a file.
 func (s *settling) noteHoles(path string, holes []fsat.Range) error {
 	var b strings.Builder
 	b.WriteString(strconv.Quote(path))
@@ -46,7 +46,7 @@ func (s *settling) noteHoles(path string, holes []fsat.Range) error {
 	return s.note(sparseName, b.String())
 }
 
-// digAll makes the holes that were noted, where what is there now is nothing but zeros.
+// digAll makes the recorded holes, in ranges that still have nothing but zeros.
 func (s *settling) digAll() (err error) {
 	f, err := os.Open(s.at(sparseName))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -59,7 +59,7 @@ func (s *settling) digAll() (err error) {
 	buf := make([]byte, filecopy.BufferSize)
 	for lines := bufio.NewReader(f); ; {
 		line, err := lines.ReadString('\n')
-		if err == io.EOF { // what may be there without an end was not copied
+		if err == io.EOF { // an unfinished line belongs to a file that was not copied
 			return nil
 		}
 		if err != nil {
@@ -118,9 +118,9 @@ func (s *settling) dig(path string, holes []string, buf []byte) (err error) {
 	return fsat.SetMtime(fd, mtime)
 }
 
-// digOne makes a hole of the zeros in a range.
+// digOne turns the zeros in a range into a hole.
 func digOne(fd int, r fsat.Range, size int64, buf []byte) error {
-	const block = 1 << 16 // more than any block of a file system: only whole ones become holes
+	const block = 1 << 16 // more than any block of a file system: only whole blocks become holes
 	for at := r.Start; at < r.End; {
 		start, end, ok, err := fsat.NextData(fd, at, r.End)
 		if err != nil || !ok {
@@ -137,7 +137,7 @@ func digOne(fd int, r fsat.Range, size int64, buf []byte) error {
 				hole.End += block
 			}
 			if err := fsat.PunchHole(fd, hole); err != nil {
-				if fsat.IsRefused(err) { // no holes there; the content is right all the same
+				if fsat.IsRefused(err) { // no holes on this file system; the content is right all the same
 					return nil
 				}
 				return err

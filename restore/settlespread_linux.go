@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// spread calls visit for first and for everything that visit returns, on several workers, what came last first. An
-// error ends it. Unlike walk.Run it goes back to nothing, so that what waits is all that is remembered.
+// spread calls visit for first and for everything that visit returns, on several workers, the latest first. An error
+// ends it. Unlike walk.Run it never returns to a folder, so that it remembers only folders still to be visited.
 func spread[T any](ctx context.Context, workers int, first T, visit func(worker int, t T) ([]T, error)) error {
 	var (
 		mu     sync.Mutex
@@ -57,13 +57,13 @@ func spread[T any](ctx context.Context, workers int, first T, visit func(worker 
 	return failed
 }
 
-// way is how a folder is reached from some root; nil is that root.
+// way is the chain of names from some root to a folder; nil is that root.
 type way struct {
 	up   *way
 	name string
 }
 
-// names lists the elements of the way.
+// names returns the elements of the way.
 func (p *way) names() []string {
 	n := 0
 	for q := p; q != nil; q = q.up {
@@ -77,7 +77,7 @@ func (p *way) names() []string {
 	return list
 }
 
-// wayOf is the way that names are.
+// wayOf returns the way with these names.
 func wayOf(names []string) (p *way) {
 	for _, n := range names {
 		p = &way{p, n}

@@ -11,8 +11,9 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// lookAtSpace asks what the target's file system is like and, if nothing is in the target, whether it can hold everything.
-// What may share the archive's blocks, or exists already, needs no space that could be told.
+// lookAtSpace reads the properties of the target's file system and, if the target is empty, checks that it has space
+// for everything. No requirement can be computed for entries that may share the archive's blocks, or that exist
+// already.
 func (r *run) lookAtSpace(empty bool, selected []tree.Selection) error {
 	space, err := fsat.FileSystem(r.target)
 	if err != nil {
@@ -33,8 +34,8 @@ func (r *run) lookAtSpace(empty bool, selected []tree.Selection) error {
 	return err
 }
 
-// needed adds up what is to be restored, without holes, what is left out, and second names of an inode: sizes alone have
-// shown that it may be too much.
+// needed adds up the space for the restore, without holes, entries left out, and further names of an inode. It is
+// called only if the sizes alone exceed the free space.
 func (r *run) needed(selected []tree.Selection) (uint64, error) {
 	c := spaceCount{run: r, seen: make(map[tree.GroupKey]bool)}
 	if selected == nil {
@@ -54,7 +55,7 @@ type spaceCount struct {
 	seen  map[tree.GroupKey]bool // inodes with several names
 }
 
-// below counts what is in a folder, by its sizes alone if its record is damaged.
+// below counts the entries in a folder, or takes the folder's totals if its record is damaged.
 func (c *spaceCount) below(path string, dir *index.Entry) {
 	if c.run.ctx.Err() != nil {
 		return
@@ -67,7 +68,7 @@ func (c *spaceCount) below(path string, dir *index.Entry) {
 	c.add(path, rec.Entries())
 }
 
-// add counts entries of a folder, and all below them.
+// add counts entries of a folder, and all entries below them.
 func (c *spaceCount) add(folder string, entries iter.Seq2[int, *index.Entry]) {
 	for _, e := range entries {
 		dir := e.Type == index.Dir
@@ -81,8 +82,8 @@ func (c *spaceCount) add(folder string, entries iter.Seq2[int, *index.Entry]) {
 	}
 }
 
-// withoutHoles is what of a file is not holes: of one that is large enough that they make a difference, what its stored
-// file takes.
+// withoutHoles returns the size of a file without its holes: for a file large enough for them to matter, the size of
+// its stored file on the disk.
 func withoutHoles(e *index.Entry) uint64 {
 	const small = 1 << 20
 	if e.Size < small || e.Stored == 0 {

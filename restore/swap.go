@@ -21,19 +21,19 @@ import (
 
 // Errors of Swap, told apart with errors.Is.
 var (
-	// ErrIncomplete says that something could not be restored, so that nothing was exchanged.
+	// ErrIncomplete reports that an entry could not be restored, so that nothing was exchanged.
 	ErrIncomplete = errors.New("something could not be restored, so nothing was exchanged")
-	// ErrExchanged says that the exchange is done, and something failed after it: the report says where the old tree is.
+	// ErrExchanged reports a failure after the exchange: the report says where the old tree is.
 	ErrExchanged = errors.New("the two are exchanged")
-	// ErrMountPoint is returned for a target that cannot be exchanged because a file system is mounted there.
+	// ErrMountPoint reports a target that cannot be exchanged because a file system is mounted there.
 	ErrMountPoint = errors.New("a file system is mounted there, so it cannot be exchanged")
-	// ErrMountsBelow is returned for a folder in which file systems are mounted: they would be moved with it, into a folder that
-	// the user is told to remove.
+	// ErrMountsBelow reports a folder in which file systems are mounted: they would be moved with it, into a folder
+	// that the user is told to remove.
 	ErrMountsBelow = errors.New("file systems are mounted in that folder, and would be moved with it")
 )
 
-// noMountsBelow makes sure that nothing is mounted in the folder name of dir, which is to be renamed: mounts move along,
-// and whoever removes the folder under its new name would empty them.
+// noMountsBelow returns an error if a file system is mounted in the folder name of dir, which is to be renamed: mounts
+// move along, and a person who removes the folder under its new name would empty them.
 func noMountsBelow(dir int, name string) (err error) {
 	fd, err := fsat.OpenDir(dir, name)
 	if err != nil {
@@ -58,14 +58,15 @@ func noMountsBelow(dir int, name string) (err error) {
 	return err
 }
 
-// Swap restores a whole snapshot beside the folder to and exchanges the two in one step, so that to is the old tree until
-// the moment at which it is the new one. The old tree is kept: the report says where. If to does not exist, the new tree
-// gets its name.
+// Swap restores a whole snapshot beside the folder to and exchanges the two in one step, so that to is the old tree
+// until the moment at which it is the new one. The old tree is kept, and the report says where. If to does not exist,
+// the new tree gets its name.
 //
-// If Swap is cut short, or anything cannot be restored, to is as it was; what was restored until then is beside it, and
-// the next Swap goes on from there, unless it was complete and only the exchange was missing. A file system that cannot
-// exchange names makes two renames of it, between which to does not exist. What keeps the new tree's top from being
-// moved (chattr) is set after the exchange. opt.Overwrite, Delete, BackupSuffix, InPlace and DryRun have no meaning here.
+// If Swap is interrupted, or an entry cannot be restored, to is unchanged; the entries restored until then are beside
+// it, and the next Swap goes on from there, unless the new tree was complete and only the exchange was missing. On a
+// file system that cannot exchange names Swap makes two renames, between which to does not exist. Attributes that keep
+// the new tree's top from being moved (chattr) are set after the exchange. opt.Overwrite, Delete, BackupSuffix,
+// InPlace and DryRun have no effect.
 func Swap(ctx context.Context, from archive.Source, to string, opt Options, now time.Time) (*Report, error) {
 	s, err := openSwap(from, to, now)
 	if err != nil {
@@ -91,8 +92,8 @@ func Swap(ctx context.Context, from archive.Source, to string, opt Options, now 
 	return report, errors.Join(err, fsat.Close(s.dir))
 }
 
-// exchange gives the new tree, on the disk with all that is in it, the target's name. Only then it loses its note: a tree
-// that is not yet where it belongs is known by that.
+// exchange gives the new tree, durable with all entries in it, the target's name. Only then it removes the note: the
+// note marks a tree that is not in its place yet.
 func (r *run) exchange() error {
 	if err := r.swap.exchange(); err != nil {
 		return fmt.Errorf("exchange %s: %w", filepath.Join(r.swap.parent, r.swap.name), whyRefused(r.swap.dir, r.swap.name, err))
@@ -112,7 +113,7 @@ func (r *run) exchange() error {
 	return r.syncFS()
 }
 
-// settle does what has to wait for the exchange.
+// settle does the work that has to follow the exchange.
 func (s *swap) settle(from *index.Catalog, opt *Options, report *Report) error {
 	root := from.Root()
 	err := s.step("exchanged")
@@ -140,7 +141,7 @@ func (s *swap) lock(attrs index.Attrs, report *Report) (err error) {
 	return errors.Join(err, fsat.Sync(fd))
 }
 
-// swap are the names of an exchange, all in one folder.
+// swap has the names of an exchange, all in one folder.
 type swap struct {
 	parent string
 	dir    int
@@ -165,7 +166,7 @@ func openSwap(from archive.Source, to string, now time.Time) (s swap, err error)
 	if err != nil {
 		return s, err
 	}
-	if real, err := filepath.EvalSymlinks(abs); err == nil { // what a link leads to is exchanged
+	if real, err := filepath.EvalSymlinks(abs); err == nil { // the target of a link is exchanged
 		abs = real
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return s, err
@@ -193,7 +194,7 @@ func openSwap(from archive.Source, to string, now time.Time) (s swap, err error)
 	return s, err
 }
 
-// look makes sure that the target can be exchanged, before any work is done.
+// look returns an error if the target cannot be exchanged, before any work is done.
 func (s *swap) look(archive map[tree.InodeID]bool) error {
 	var above, st fsat.Stat
 	err := fsat.StatAt(s.dir, s.name, &st)
@@ -219,8 +220,8 @@ func (s *swap) look(archive map[tree.InodeID]bool) error {
 	return noMountsBelow(s.dir, s.name)
 }
 
-// openFresh opens the folder for the new tree, which an earlier run may have left with its note in it. What else has its
-// name is the user's and stays: the new tree gets another one.
+// openFresh opens the folder for the new tree, which an earlier run may have left with its note in it. Any other
+// folder of that name is the user's and stays: the new tree gets another name.
 func (s *swap) openFresh() (fd int, err error) {
 	for n := range maxAside {
 		s.fresh = leftover.SwapName(s.name, n)
@@ -252,7 +253,7 @@ func (s *swap) openFresh() (fd int, err error) {
 	return fsat.NoDir, fmt.Errorf("%d names like %s are taken: %w", maxAside, s.fresh, fs.ErrExist)
 }
 
-// isFresh reports whether an open folder is one that a restore was making a new tree in: nothing is lost with it.
+// isFresh reports whether an open folder is the unfinished new tree of a restore: removing it loses nothing.
 func isFresh(fd int, st *fsat.Stat) (bool, error) {
 	if leftover.HasNote(fd) {
 		return true, nil
@@ -271,8 +272,8 @@ func isFresh(fd int, st *fsat.Stat) (bool, error) {
 	return len(names) == 0, nil
 }
 
-// exchange puts the new tree into the target's place. The new tree gets the old one's later name before: so the last step
-// is the exchange itself, and never is the old tree where the next run makes the new one.
+// exchange puts the new tree into the target's place. The new tree gets the old one's later name before: so the last
+// step is the exchange itself, and the old tree never has the name under which the next run makes the new one.
 func (s *swap) exchange() error {
 	if err := s.step("exchange"); err != nil {
 		return err
@@ -287,7 +288,7 @@ func (s *swap) exchange() error {
 	if !s.exists {
 		return fsat.RenameNew(s.dir, s.fresh, s.dir, s.name)
 	}
-	if err := noMountsBelow(s.dir, s.name); err != nil { // something may have been mounted while the new tree was made
+	if err := noMountsBelow(s.dir, s.name); err != nil { // a file system may have been mounted while the new tree was made
 		return err
 	}
 	if err := s.renameOld(s.fresh); err != nil {
@@ -307,7 +308,7 @@ func (s *swap) exchange() error {
 	return s.renameTwice()
 }
 
-// renameOld renames to the old tree's later name, with a number if that is taken.
+// renameOld renames to the old tree's later name, with a number if that exists.
 func (s *swap) renameOld(name string) error {
 	old := s.old
 	for n := 2; ; n++ {
@@ -322,7 +323,7 @@ func (s *swap) renameOld(name string) error {
 	}
 }
 
-// renameTwice is for file systems that cannot exchange.
+// renameTwice replaces exchange on file systems that cannot exchange.
 func (s *swap) renameTwice() error {
 	if err := s.renameOld(s.name); err != nil {
 		return err

@@ -158,5 +158,7 @@ func (o *origin) newestFirst(snapshots []archive.Snapshot) []archive.Snapshot {
 	for n < len(snapshots) && !snapshots[n].Time.After(o.snapshot.Time) {
 		n++
 	}
-	return append(archive.Reversed(snapshots[:n]), snapshots[n:]...)
+	order := slices.Clone(snapshots)
+	slices.Reverse(order[:n])
+	return order
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"unicode/utf8"
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
@@ -181,7 +182,7 @@ func (r *run) baselineUnusable(err error) {
 
 // printableRule quotes a rule that JSON cannot express.
 func printableRule(rule string) string {
-	if archive.BytesIfNeeded(rule) == nil {
+	if utf8.ValidString(rule) {
 		return rule
 	}
 	return strconv.Quote(rule)

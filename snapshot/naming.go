@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"snapcopy/internal/archive"
@@ -45,8 +44,7 @@ func (r *run) newestFirst(snapshots []archive.Snapshot) []archive.Snapshot {
 	if r.origin != nil {
 		return r.origin.newestFirst(snapshots)
 	}
-	newest := r.archive.Newest(snapshots, r.report.Start)
-	return slices.Concat(archive.Reversed(snapshots[:newest+1]), archive.Reversed(snapshots[newest+1:]))
+	return r.archive.NewestFirst(snapshots, r.report.Start)
 }
 
 // avoidTaken moves the name of the snapshot on to the next free one: a snapshot without its catalog keeps its name,

@@ -70,11 +70,11 @@ func (o *explainOptions) Run(ctx context.Context, a *app, args []string) (err er
 
 // explainer opens the catalogs for explanations of the snapshot.
 func (s *openSnapshot) explainer() (*history.Explainer, error) {
-	refs, err := catalogRefs(s.archive)
+	snapshots, err := s.archive.Snapshots()
 	if err != nil {
 		return nil, err
 	}
-	x, err := history.NewExplainer(s.catalog, refs)
+	x, err := history.NewExplainer(s.catalog, snapshots)
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io/fs"
 
-	"snapcopy/internal/archive"
 	"snapcopy/internal/history"
 )
 
@@ -17,11 +16,11 @@ func (a *app) withHistory(ctx context.Context, where string, do func(*history.Hi
 		return err
 	}
 	defer func() { err = errors.Join(err, archive.Close()) }()
-	refs, err := catalogRefs(archive)
+	snapshots, err := archive.Snapshots()
 	if err != nil {
 		return err
 	}
-	h, err := history.OpenHistory(ctx, refs)
+	h, err := history.OpenHistory(ctx, snapshots)
 	if err != nil {
 		return err
 	}
@@ -37,16 +36,6 @@ func (a *app) withHistory(ctx context.Context, where string, do func(*history.Hi
 		}
 	}
 	return err
-}
-
-// catalogRefs lists the snapshots of an archive, the oldest first.
-func catalogRefs(archive *archive.Archive) ([]history.Ref, error) {
-	list, err := archive.Snapshots()
-	refs := make([]history.Ref, len(list))
-	for i, s := range list {
-		refs[i] = history.Ref{Name: s.Name, Catalog: s.Catalog}
-	}
-	return refs, err
 }
 
 // inHistory calls do with the possible meanings of a PATH of the command line, until some snapshot has it.

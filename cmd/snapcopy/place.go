@@ -186,12 +186,12 @@ func (s *openSnapshot) lookUp(ctx context.Context, arg string) (path string, e i
 	if err != nil {
 		return "", e, err
 	}
-	refs, err := catalogRefs(s.archive)
+	snapshots, err := s.archive.Snapshots()
 	if err != nil {
 		return "", e, err
 	}
 	for _, p := range slices.Backward(candidates) {
-		err = history.NotFound(ctx, s.catalog, refs, p)
+		err = history.NotFound(ctx, s.catalog, snapshots, p)
 		var missing *history.NotFoundError
 		if errors.As(err, &missing) && missing.Elsewhere != nil {
 			break

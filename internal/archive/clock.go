@@ -41,7 +41,7 @@ func NewestPast(list []Snapshot, now time.Time) int {
 
 // Newest returns the position of the snapshot that was made last; -1 if there is none. If the last snapshot is from
 // the future, that is the snapshot to which "latest" points.
-func (a *Archive) Newest(list []Snapshot, now time.Time) int {
+func (a *Archive) newest(list []Snapshot, now time.Time) int {
 	last := len(list) - 1
 	past := NewestPast(list, now)
 	if past == last {
@@ -57,8 +57,12 @@ func (a *Archive) Newest(list []Snapshot, now time.Time) int {
 	return last
 }
 
-func Reversed(list []Snapshot) []Snapshot {
-	list = slices.Clone(list)
-	slices.Reverse(list)
-	return list
+// NewestFirst puts snapshots into the order in which a run looks for one to compare with: from the one that was made last back
+// to the oldest, and after those the ones from the future.
+func (a *Archive) NewestFirst(list []Snapshot, now time.Time) []Snapshot {
+	newest := a.newest(list, now)
+	order := slices.Concat(list[:newest+1], list[newest+1:])
+	slices.Reverse(order[:newest+1])
+	slices.Reverse(order[newest+1:])
+	return order
 }

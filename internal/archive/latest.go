@@ -117,7 +117,7 @@ func (a *Archive) latestShouldBe(list []Snapshot, target string) (string, error)
 		return list[last].Name, nil
 	}
 	if !slices.ContainsFunc(list, func(s Snapshot) bool { return s.Name == target }) {
-		return list[a.Newest(list, now)].Name, nil
+		return list[a.newest(list, now)].Name, nil
 	}
 	for _, i := range []int{last, past} {
 		if i < 0 || list[i].Name == target {

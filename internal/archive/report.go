@@ -149,7 +149,7 @@ type FailedItem struct {
 }
 
 // BytesIfNeeded returns a name that JSON cannot express, for the base64 field, and nil for all others.
-func BytesIfNeeded(name string) []byte {
+func bytesIfNeeded(name string) []byte {
 	if utf8.ValidString(name) {
 		return nil
 	}
@@ -157,7 +157,7 @@ func BytesIfNeeded(name string) []byte {
 }
 
 func (f FailedItem) object() failedObject {
-	return failedObject{f.Path, BytesIfNeeded(f.Path), f.Error}
+	return failedObject{f.Path, bytesIfNeeded(f.Path), f.Error}
 }
 
 type failedObject struct {
@@ -196,7 +196,7 @@ type leftOutObject struct {
 
 // MarshalJSON adds a field in base64 for a path that is not UTF-8.
 func (l LeftOutItem) MarshalJSON() ([]byte, error) {
-	return json.Marshal(leftOutObject{l.Path, BytesIfNeeded(l.Path), l.Rule})
+	return json.Marshal(leftOutObject{l.Path, bytesIfNeeded(l.Path), l.Rule})
 }
 
 // UnmarshalJSON is the inverse of MarshalJSON.
@@ -224,8 +224,8 @@ type reportObject struct {
 
 // MarshalJSON adds fields in base64 for paths that are not UTF-8.
 func (r *Report) MarshalJSON() ([]byte, error) {
-	return json.Marshal(reportObject{(*plainReport)(r), BytesIfNeeded(r.Source), BytesIfNeeded(r.Archive),
-		BytesIfNeeded(r.SelfExcluded)})
+	return json.Marshal(reportObject{(*plainReport)(r), bytesIfNeeded(r.Source), bytesIfNeeded(r.Archive),
+		bytesIfNeeded(r.SelfExcluded)})
 }
 
 // UnmarshalJSON is the inverse of MarshalJSON.
@@ -306,7 +306,7 @@ type Altered struct {
 
 // MarshalJSON adds a field in base64 for a path that is not UTF-8.
 func (a Altered) MarshalJSON() ([]byte, error) {
-	return json.Marshal(alteredObject{a.Snapshot, a.Path, BytesIfNeeded(a.Path), a.Found})
+	return json.Marshal(alteredObject{a.Snapshot, a.Path, bytesIfNeeded(a.Path), a.Found})
 }
 
 // UnmarshalJSON is the inverse of MarshalJSON.

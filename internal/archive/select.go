@@ -33,7 +33,7 @@ func (a *Archive) Select(selector string, now time.Time, loc *time.Location) (Sn
 // untilLatest drops snapshots from the future after "latest" if the selector refers to the newest one.
 func (a *Archive) untilLatest(list []Snapshot, selector string, now time.Time) []Snapshot {
 	if _, ok := latestBack(selector); ok {
-		return list[:a.Newest(list, now)+1]
+		return list[:a.newest(list, now)+1]
 	}
 	return list
 }

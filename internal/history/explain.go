@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/tree"
 )
 
@@ -46,9 +47,6 @@ const (
 // Shared reports whether the reason is one for sharing.
 func (r Reason) Shared() bool { return r == Unchanged || r == Renamed || r == NewName || r == Returned }
 
-// Ref is a published snapshot: its name and the path of its catalog.
-type Ref struct{ Name, Catalog string }
-
 // Explanation says why one entry is, or is not, shared with an earlier snapshot. Every snapshot has new folders: the
 // Reason of a folder is about the folder itself, and Below about the entries below.
 type Explanation struct {
@@ -86,14 +84,14 @@ type Explainer struct {
 	NoLinks bool
 
 	catalog  *index.Catalog
-	previous *index.Catalog // nil: there is none
-	lost     Reason         // why previous is not the snapshot that the run compared with; "": it is
-	older    []Ref          // the oldest first
+	previous *index.Catalog     // nil: there is none
+	lost     Reason             // why previous is not what the run compared with; "": it is
+	older    []archive.Snapshot // the oldest first
 }
 
 // NewExplainer opens the catalogs that c is compared with: that of the snapshot its run compared with, or, if that is
 // gone or unusable, the newest one before. snapshots are all of the archive, the oldest first.
-func NewExplainer(c *index.Catalog, snapshots []Ref) (*Explainer, error) {
+func NewExplainer(c *index.Catalog, snapshots []archive.Snapshot) (*Explainer, error) {
 	s := c.Summary()
 	x := &Explainer{catalog: c}
 	x.older = snapshots[:0:0]
@@ -102,7 +100,7 @@ func NewExplainer(c *index.Catalog, snapshots []Ref) (*Explainer, error) {
 			x.older = append(x.older, r)
 		}
 	}
-	named := slices.IndexFunc(x.older, func(r Ref) bool { return r.Name == s.Previous })
+	named := slices.IndexFunc(x.older, func(r archive.Snapshot) bool { return r.Name == s.Previous })
 	switch {
 	case named >= 0:
 		x.older = x.older[:named+1]
@@ -375,7 +373,7 @@ func (x *Explainer) since(ex *Explanation, with, from string) error {
 }
 
 // holds reports whether a snapshot has the stored file of e under a path; false if its catalog is unusable.
-func (x *Explainer) holds(r Ref, path string, e *index.Entry) (same bool, err error) {
+func (x *Explainer) holds(r archive.Snapshot, path string, e *index.Entry) (same bool, err error) {
 	err = x.inCatalog(r, func(c *index.Catalog) error {
 		was, ok, err := c.Lookup(path)
 		same = ok && was.Type == e.Type && was.Stored == e.Stored
@@ -385,7 +383,7 @@ func (x *Explainer) holds(r Ref, path string, e *index.Entry) (same bool, err er
 }
 
 // inCatalog calls do with the catalog of an older snapshot, unless the catalog is unusable or has other inode numbers.
-func (x *Explainer) inCatalog(r Ref, do func(*index.Catalog) error) (err error) {
+func (x *Explainer) inCatalog(r archive.Snapshot, do func(*index.Catalog) error) (err error) {
 	c, err := index.Open(r.Catalog)
 	if err == nil {
 		if c.Summary().Anchor == x.catalog.Summary().Anchor {

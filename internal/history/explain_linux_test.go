@@ -48,16 +48,13 @@ func (s *series) snap() string {
 }
 
 // refs lists the snapshots.
-func (s *series) refs() (refs []Ref) {
+func (s *series) refs() []arch.Snapshot {
 	s.T.Helper()
 	a, err := arch.Open(s.archive)
 	s.Check(err)
 	list, err := a.Snapshots()
 	s.Check(errors.Join(err, a.Close()))
-	for _, one := range list {
-		refs = append(refs, Ref{one.Name, one.Catalog})
-	}
-	return refs
+	return list
 }
 
 // explainer explains the newest snapshot.
@@ -370,7 +367,7 @@ func TestExplainFlags(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			x, err := NewExplainer(young2, []Ref{{"1", filepath.Join(dir, "1")}, {"2", filepath.Join(dir, "2")}})
+			x, err := NewExplainer(young2, []arch.Snapshot{{Name: "1", Catalog: filepath.Join(dir, "1")}, {Name: "2", Catalog: filepath.Join(dir, "2")}})
 			if err != nil {
 				t.Fatal(err)
 			}

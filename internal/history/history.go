@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/tree"
 	"snapcopy/internal/workers"
 )
@@ -37,16 +38,16 @@ type Unusable struct {
 }
 
 // OpenHistory opens the catalogs of snapshots, given the oldest first. Damaged ones are left out and listed.
-func OpenHistory(ctx context.Context, refs []Ref) (*History, error) {
+func OpenHistory(ctx context.Context, snapshots []archive.Snapshot) (*History, error) {
 	h := new(History)
-	catalogs, errs := make([]*index.Catalog, len(refs)), make([]error, len(refs))
-	err := workers.Each(ctx, workers.Number(0), len(refs), func(_ context.Context, i int) error {
-		if catalogs[i], errs[i] = index.Open(refs[i].Catalog); errs[i] == nil {
-			catalogs[i].KeepBlocks(allBlocks / len(refs))
+	catalogs, errs := make([]*index.Catalog, len(snapshots)), make([]error, len(snapshots))
+	err := workers.Each(ctx, workers.Number(0), len(snapshots), func(_ context.Context, i int) error {
+		if catalogs[i], errs[i] = index.Open(snapshots[i].Catalog); errs[i] == nil {
+			catalogs[i].KeepBlocks(allBlocks / len(snapshots))
 		}
 		return nil
 	})
-	for i, r := range refs {
+	for i, r := range snapshots {
 		switch {
 		case catalogs[i] != nil:
 			h.past = append(h.past, past{r.Name, catalogs[i]})

@@ -14,6 +14,7 @@ import (
 	"github.com/zeebo/blake3"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 )
 
 // The benchmarks of histories use an archive of a million files in four levels of folders, of which a hundredth
@@ -72,7 +73,7 @@ func (b *benchTree) file(i int) index.Entry {
 }
 
 // benchRefs makes the catalogs once.
-func benchRefs(b *testing.B) (refs []Ref) {
+func benchRefs(b *testing.B) (refs []archive.Snapshot) {
 	b.Helper()
 	dir := os.Getenv("SNAPCOPY_BENCH")
 	if dir == "" {
@@ -83,7 +84,7 @@ func benchRefs(b *testing.B) (refs []Ref) {
 	for s := range benchSnapshots {
 		name := fmt.Sprintf("2026-%02d-%02dT020000Z", 1+s/28, 1+s%28)
 		path := filepath.Join(dir, name+".cat")
-		refs = append(refs, Ref{name, path})
+		refs = append(refs, archive.Snapshot{Name: name, Catalog: path})
 		if s > 0 {
 			for range benchFiles / 100 {
 				version[rnd.IntN(benchFiles)]++

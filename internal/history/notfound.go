@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/tree"
 )
 
@@ -35,7 +36,7 @@ func (e *NotFoundError) Unwrap() error { return e.NotFoundError }
 
 // NotFound returns the error for a path that is not in the snapshot of a catalog: a *[tree.NotFoundError] with the
 // nearest names and with those of the archive's snapshots, given the oldest first, that have the path.
-func NotFound(ctx context.Context, c *index.Catalog, snapshots []Ref, path string) error {
+func NotFound(ctx context.Context, c *index.Catalog, snapshots []archive.Snapshot, path string) error {
 	err := tree.NotFound(c, path, index.CleanPath(path))
 	missing := new(NotFoundError)
 	if !errors.As(err, &missing.NotFoundError) {

@@ -132,9 +132,9 @@ func (r *run) take(path string, openSource func() error) (report *archive.Report
 		return nil, err
 	}
 	if !r.opt.DryRun {
-		lock, err := r.archive.Lock()
-		if err != nil {
-			return nil, err
+		lock, lockErr := r.archive.Lock()
+		if lockErr != nil {
+			return nil, lockErr
 		}
 		defer func() {
 			err = errors.Join(err, lock.Unlock())

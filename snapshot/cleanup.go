@@ -11,7 +11,7 @@ import (
 // cleanUp removes the leftovers of interrupted runs, completes snapshots that they have published, and probes the file
 // system again.
 func (r *run) cleanUp() error {
-	recovered, err := r.archive.Recover(r.ctx)
+	recovered, err := r.locked.Recover(r.ctx)
 	if err != nil {
 		return err
 	}
@@ -24,7 +24,7 @@ func (r *run) cleanUp() error {
 	if r.work, err = fsat.OpenDir(r.archive.Meta, archive.WorkDir); err != nil {
 		return &fs.PathError{Op: "open", Path: r.archive.WorkPath(), Err: err}
 	}
-	if r.caps, err = r.archive.Probe(); err != nil {
+	if r.caps, err = r.locked.Probe(); err != nil {
 		return fmt.Errorf("archive %s: %w", r.archive.Path, err)
 	}
 	if !r.caps.HardLinks && !r.opt.AllowCopies {
@@ -32,7 +32,7 @@ func (r *run) cleanUp() error {
 	}
 	if r.caps != r.archive.Info.Capabilities {
 		r.archive.Info.Capabilities = r.caps
-		return r.archive.WriteInfo()
+		return r.locked.WriteInfo()
 	}
 	return nil
 }

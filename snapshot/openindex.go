@@ -22,7 +22,7 @@ func (r *run) openIndex(snapshots []archive.Snapshot) error {
 	if r.opt.DryRun {
 		return nil
 	}
-	if err := r.archive.MakeIndex(r.ctx, snapshots); err != nil {
+	if err := r.locked.MakeIndex(r.ctx, snapshots); err != nil {
 		if r.ctx.Err() != nil {
 			return context.Cause(r.ctx)
 		}

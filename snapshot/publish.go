@@ -129,7 +129,7 @@ func (r *run) placeSnapshot() error {
 func (r *run) settleSnapshot() error {
 	var err error
 	if mode := archive.TopMode(&r.top.self); mode&0o700 != 0o700 {
-		err = r.archive.SetTopMode(r.report.Snapshot, mode)
+		err = r.locked.SetTopMode(r.report.Snapshot, mode)
 	}
 	return errors.Join(err, r.archive.SyncRoot(), archive.CallFailed("sync", r.archive.WorkPath(), fsat.Sync(r.work)))
 }
@@ -158,7 +158,7 @@ func (r *run) updateIndex() error {
 		return err
 	}
 	r.report.IndexRebuilt = "it was damaged; files moved in this run may have been stored again"
-	return r.archive.MakeIndex(r.ctx, snapshots)
+	return r.locked.MakeIndex(r.ctx, snapshots)
 }
 
 // updateLatest points the link at the new snapshot, in one step, unless that is a copy older than the newest one. On a
@@ -168,7 +168,7 @@ func (r *run) updateLatest() error {
 	if !r.caps.Symlinks && r.archive.Latest() == "" || r.origin != nil && r.origin.isOlder {
 		return nil
 	}
-	return r.archive.PointLatest(r.report.Snapshot, r.archive.OutOfInodes())
+	return r.locked.PointLatest(r.report.Snapshot, r.archive.OutOfInodes())
 }
 
 // abandon removes the work of an unsuccessful run, which frees its space. If that fails too, the next run does it.
@@ -181,7 +181,7 @@ func (r *run) abandon(cause error) error {
 	if r.catalogPlaced { // the name is this run's own
 		catalogErr = os.Remove(r.archive.CatalogPath(r.report.Snapshot))
 	}
-	_, err := r.archive.RemoveOrphans()
+	_, err := r.locked.RemoveOrphans()
 	err = errors.Join(catalogErr, err)
 	for _, name := range []string{workTree, workCatalog, archive.WorkReport} {
 		if workErr := rmtree.Remove(r.work, name); workErr != nil {

@@ -2,6 +2,7 @@ package snapshot_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os/exec"
 	"slices"
@@ -227,7 +228,11 @@ func TestRightsGained(t *testing.T) {
 		a := l.Open()
 		defer l.Close(a)
 		rep.SetsOwners = owners
-		if err := a.WriteReport(rep); err != nil {
+		lock, err := a.Lock()
+		if err == nil {
+			err = errors.Join(lock.WriteReport(rep), lock.Unlock())
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -29,6 +29,7 @@ type run struct {
 	opt     Options
 	ignored tree.Fields // fields that mean nothing in this source: see tree.Unchanged
 	archive *archive.Archive
+	locked  *archive.Locked // the same; nil in a dry run
 	filter  *filter.Filter
 	report  *archive.Report
 	caps    archive.Capabilities
@@ -132,12 +133,11 @@ func (r *run) take(path string, openSource func() error) (report *archive.Report
 		return nil, err
 	}
 	if !r.opt.DryRun {
-		lock, lockErr := r.archive.Lock()
-		if lockErr != nil {
-			return nil, lockErr
+		if r.locked, err = r.archive.Lock(); err != nil {
+			return nil, err
 		}
 		defer func() {
-			err = errors.Join(err, lock.Unlock())
+			err = errors.Join(err, r.locked.Unlock())
 			r.emptyTrash(err)
 		}()
 		if err := r.cleanUp(); err != nil {

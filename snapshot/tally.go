@@ -69,7 +69,7 @@ func (r *run) noteOutcome() error {
 
 // placeReport writes the report of a published snapshot.
 func (r *run) placeReport() error {
-	if err := r.archive.WriteReport(r.report); err != nil {
+	if err := r.locked.WriteReport(r.report); err != nil {
 		return err
 	}
 	return rmtree.Remove(r.work, archive.WorkReport)

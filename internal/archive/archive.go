@@ -160,14 +160,14 @@ func (a *Archive) initialize(now time.Time) (err error) {
 		a.Info = other.Info
 		return other.Close()
 	}
-	if err := a.mendFolders(); err != nil {
+	if err := lock.mendFolders(); err != nil {
 		return err
 	}
 	a.Info = Info{Format: formatVersion, ID: newID(), Created: now.UTC().Truncate(time.Second)}
-	if a.Info.Capabilities, err = a.Probe(); err != nil {
+	if a.Info.Capabilities, err = lock.Probe(); err != nil {
 		return err
 	}
-	return a.WriteInfo()
+	return lock.WriteInfo()
 }
 
 // OutsideOthers returns an error if an archive at path would lie in a snapshot or in the .snapcopy of another archive.

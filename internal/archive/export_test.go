@@ -47,10 +47,10 @@ func (g *forgetter) Want(stored uint64) {
 // Pace gives the function that lets a name through in each span of time.
 func Pace(each time.Duration) func(context.Context, int) error { return (&pacer{each: each}).pace }
 
-func (a *Archive) OpenTrash() (int, error)               { return a.openTrash() }
-func (a *Archive) MoveAway(trash int, name string) error { return a.moveAway(trash, name, nil) }
-func (a *Archive) MoveRecords(name string) error         { return a.moveRecords(name, nil) }
-func (c *Coverage) Gone() uint64                         { return c.gone() }
+func (a *Archive) OpenTrash() (int, error)              { return a.openTrash() }
+func (l *Locked) MoveAway(trash int, name string) error { return l.moveAway(trash, name, nil) }
+func (l *Locked) MoveRecords(name string) error         { return l.moveRecords(name, nil) }
+func (c *Coverage) Gone() uint64                        { return c.gone() }
 
 // Acknowledges reports whether the runs of a source up to one, as its summary says, are acknowledged.
 func (a *Archive) Acknowledges(s *index.Summary) (bool, error) {

@@ -21,7 +21,7 @@ import (
 // long, so that the next removal has little to do. Then comes the snapshot right after each removed one: a file
 // missing from it is usually gone for good. While the removed folder is still in the trash, the number of names of a
 // stored file proves that. Only if some files remain in doubt are the catalogs of all other snapshots read.
-func (a *Archive) forget(ctx context.Context) (err error) {
+func (a *Locked) forget(ctx context.Context) (err error) {
 	x, err := index.OpenIndex(a.IndexPath())
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, index.ErrDamaged) {
 		return nil
@@ -34,7 +34,7 @@ func (a *Archive) forget(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	g := forgetter{ctx: ctx, archive: a, snapshots: snapshots}
+	g := forgetter{ctx: ctx, archive: a.Archive, snapshots: snapshots}
 	for _, name := range x.Snapshots() {
 		if !slices.ContainsFunc(snapshots, func(s Snapshot) bool { return s.Name == name }) {
 			g.gone = append(g.gone, name)

@@ -81,7 +81,11 @@ func (l *lab) forgetting(name string, do func(*archive.Forgetter)) {
 	defer l.Close(a)
 	trash, err := a.OpenTrash()
 	if err == nil {
-		err = errors.Join(a.MoveAway(trash, name), a.MoveRecords(name), fsat.Close(trash))
+		var lock *archive.Locked
+		if lock, err = a.Lock(); err == nil {
+			err = errors.Join(lock.MoveAway(trash, name), lock.MoveRecords(name), lock.Unlock())
+		}
+		err = errors.Join(err, fsat.Close(trash))
 	}
 	x, openErr := index.OpenIndex(a.IndexPath())
 	if err = errors.Join(err, openErr); err != nil {

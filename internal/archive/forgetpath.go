@@ -106,13 +106,13 @@ func (f *forgetting) all() (err error) {
 	if err != nil {
 		return err
 	}
+	var lock *Locked // nil in a dry run
 	if !f.opt.DryRun {
-		lock, lockErr := a.Lock()
-		if lockErr != nil {
-			return lockErr
+		if lock, err = a.Lock(); err != nil {
+			return err
 		}
 		defer func() { err = errors.Join(err, lock.Unlock()) }()
-		if _, err := a.Recover(f.ctx); err != nil {
+		if _, err := lock.Recover(f.ctx); err != nil {
 			return err
 		}
 	}
@@ -139,13 +139,13 @@ func (f *forgetting) all() (err error) {
 	if err := f.step.at("note of the path"); err != nil {
 		return err
 	}
-	err = a.withRoom(f.ctx, func() error {
+	err = lock.withRoom(f.ctx, func() error {
 		return jsonfile.Write(a.MetaPath(forgetFile), note)
 	})
 	if err != nil {
 		return err
 	}
-	_, err = a.finishForgetting(f.ctx, f.step)
+	_, err = lock.finishForgetting(f.ctx, f.step)
 	return err
 }
 
@@ -219,7 +219,7 @@ func (f *forgetting) inUse(s Snapshot, readers []Reader) (*SkippedSnapshot, erro
 
 // finishForgetting takes the path of the note, if there is one, out of its snapshots. Each step can be repeated. The
 // note goes last, when all is durable and the trash does not contain the path.
-func (a *Archive) finishForgetting(ctx context.Context, step stepper) (finished *forgetNote, err error) {
+func (a *Locked) finishForgetting(ctx context.Context, step stepper) (finished *forgetNote, err error) {
 	note, err := a.forgetNote()
 	if err != nil || note == nil {
 		return nil, err
@@ -289,7 +289,7 @@ func (a *Archive) forgetNote() (*forgetNote, error) {
 }
 
 // indexAnew makes the index anew, or, for lack of space, leaves that to the next run.
-func (a *Archive) indexAnew(ctx context.Context) error {
+func (a *Locked) indexAnew(ctx context.Context) error {
 	snapshots, err := a.Snapshots()
 	if err == nil {
 		err = a.MakeIndex(ctx, snapshots)
@@ -301,7 +301,7 @@ func (a *Archive) indexAnew(ctx context.Context) error {
 }
 
 // emptyForgotten removes forgotten entries from the trash, so that they cannot be found there.
-func (a *Archive) emptyForgotten(ctx context.Context) (err error) {
+func (a *Locked) emptyForgotten(ctx context.Context) (err error) {
 	trash, err := a.openTrash()
 	if err != nil {
 		return err
@@ -337,7 +337,7 @@ func (a *Archive) inCatalog(name, path string, do func(c *index.Catalog, name, p
 }
 
 // rewriteRecords takes a path out of the catalog and the report of a snapshot.
-func (a *Archive) rewriteRecords(ctx context.Context, c *index.Catalog, name, path string, step stepper) error {
+func (a *Locked) rewriteRecords(ctx context.Context, c *index.Catalog, name, path string, step stepper) error {
 	_, found, err := c.Lookup(path)
 	if err != nil {
 		return err
@@ -349,7 +349,7 @@ func (a *Archive) rewriteRecords(ctx context.Context, c *index.Catalog, name, pa
 }
 
 // rewriteCatalog replaces a catalog that has the path by one without it.
-func (a *Archive) rewriteCatalog(ctx context.Context, c *index.Catalog, name, path string, step stepper) (err error) {
+func (a *Locked) rewriteCatalog(ctx context.Context, c *index.Catalog, name, path string, step stepper) (err error) {
 	if err := step.at("new catalog"); err != nil {
 		return err
 	}
@@ -376,7 +376,7 @@ func (a *Archive) rewriteCatalog(ctx context.Context, c *index.Catalog, name, pa
 	return atomicfile.SyncDir(a.MetaPath(CatalogsDir))
 }
 
-func (a *Archive) writeWithout(ctx context.Context, f *os.File, c *index.Catalog, path string) error {
+func (a *Locked) writeWithout(ctx context.Context, f *os.File, c *index.Catalog, path string) error {
 	w, err := index.NewWriter(f)
 	if err != nil {
 		return err
@@ -390,7 +390,7 @@ func (a *Archive) writeWithout(ctx context.Context, f *os.File, c *index.Catalog
 // rewriteReport takes failed and left-out entries at the path out of a run report. The report keeps the folder from
 // which an entry was forgotten, so that a restore does not take the user's file there for one that never was in the
 // snapshot, and delete it.
-func (a *Archive) rewriteReport(name, path string, held bool, step stepper) error {
+func (a *Locked) rewriteReport(name, path string, held bool, step stepper) error {
 	r, err := a.ReadReport(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -16,7 +16,7 @@ import (
 )
 
 // takeOut moves the path from a snapshot's folder to the trash, and resets the metadata of the folder above.
-func (a *Archive) takeOut(c *index.Catalog, name, path string, step stepper) error {
+func (a *Locked) takeOut(c *index.Catalog, name, path string, step stepper) error {
 	above, _ := splitPath(path)
 	e, found, err := c.Lookup(above)
 	if err != nil || !found || e.Type != index.Dir {
@@ -35,7 +35,7 @@ func splitPath(path string) (above, leaf string) {
 
 // takeOutOf is takeOut for a folder with the catalog entry e, or nil if the catalog is damaged. A missing folder is no
 // error.
-func (a *Archive) takeOutOf(name, path string, e *index.Entry, step stepper) (err error) {
+func (a *Locked) takeOutOf(name, path string, e *index.Entry, step stepper) (err error) {
 	if err := step.at("take out"); err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func (a *Archive) takeOutOf(name, path string, e *index.Entry, step stepper) (er
 
 // moveOut moves a name to the trash. Without privileges that takes write permission on the folder that contains it,
 // and on a folder that is moved; every folder is in one snapshot only.
-func (a *Archive) moveOut(dir int, leaf, snapshot string, st *fsat.Stat) (err error) {
+func (a *Locked) moveOut(dir int, leaf, snapshot string, st *fsat.Stat) (err error) {
 	trash, err := a.openTrash()
 	if err != nil {
 		return err
@@ -120,7 +120,7 @@ func (a *Archive) moveOut(dir int, leaf, snapshot string, st *fsat.Stat) (err er
 }
 
 // dropReport removes a damaged run report, because it may name the forgotten path and cannot be searched for it.
-func (a *Archive) dropReport(name string, damage error) error {
+func (a *Locked) dropReport(name string, damage error) error {
 	var kind *plainfile.KindError
 	if errors.As(damage, &kind) {
 		return a.putAside(filepath.Join(RunsDir, name+reportExt), kind.Is)

@@ -9,7 +9,7 @@ import (
 )
 
 // MakeIndex makes the index anew from all readable catalogs, the newest first. The caller has the lock.
-func (a *Archive) MakeIndex(ctx context.Context, snapshots []Snapshot) error {
+func (a *Locked) MakeIndex(ctx context.Context, snapshots []Snapshot) error {
 	var paths []string
 	for _, s := range slices.Backward(snapshots) {
 		c, err := s.OpenCatalog()
@@ -32,12 +32,12 @@ func (a *Archive) RebuildIndex(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Unlock()) }()
-	if _, err := a.Recover(ctx); err != nil {
+	if _, err := lock.Recover(ctx); err != nil {
 		return err
 	}
 	snapshots, err := a.Snapshots()
 	if err != nil {
 		return err
 	}
-	return a.MakeIndex(ctx, snapshots)
+	return lock.MakeIndex(ctx, snapshots)
 }

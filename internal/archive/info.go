@@ -147,12 +147,12 @@ func newID() string {
 	return hex.EncodeToString(id)
 }
 
-func (a *Archive) WriteInfo() error {
+func (a *Locked) WriteInfo() error {
 	return jsonfile.Write(a.MetaPath(ArchiveFile), a.Info)
 }
 
 // mendInfo makes archive.json anew if it could not be used. The caller has the lock.
-func (a *Archive) mendInfo() error {
+func (a *Locked) mendInfo() error {
 	if a.InfoDamage == nil {
 		return nil
 	}

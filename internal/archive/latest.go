@@ -15,7 +15,7 @@ import (
 //
 // If there is no space for a second link beside the old one, and spare says that the old one is useless, PointLatest
 // removes the old one first: on a file system without a free inode the new link takes the inode of the old one.
-func (a *Archive) PointLatest(name string, spare bool) error {
+func (a *Locked) PointLatest(name string, spare bool) error {
 	if name == "" {
 		return a.dropLatest()
 	}
@@ -32,7 +32,7 @@ func (a *Archive) PointLatest(name string, spare bool) error {
 	return a.SyncRoot()
 }
 
-func (a *Archive) dropLatest() error {
+func (a *Locked) dropLatest() error {
 	if err := fsat.Unlink(a.Root, LatestLink); err != nil && !fsat.IsGone(err) {
 		return &fs.PathError{Op: "unlink", Path: filepath.Join(a.Path, LatestLink), Err: err}
 	}
@@ -40,7 +40,7 @@ func (a *Archive) dropLatest() error {
 }
 
 // placeLatest makes the new link in the work folder and moves it over the old one.
-func (a *Archive) placeLatest(name string) (err error) {
+func (a *Locked) placeLatest(name string) (err error) {
 	work, err := fsat.OpenDir(a.Meta, WorkDir)
 	if err != nil {
 		return &fs.PathError{Op: "open", Path: a.WorkPath(), Err: err}
@@ -80,7 +80,7 @@ func (a *Archive) Latest() string {
 
 // mendLatest points the link at the newest snapshot. An interrupted removal may have left it at an older one, or, for
 // lack of space, removed it; a run may have ended before setting it. Anything but a link of that name is left alone.
-func (a *Archive) mendLatest() error {
+func (a *Locked) mendLatest() error {
 	target := a.Latest()
 	if target == "" {
 		_, err := os.Lstat(filepath.Join(a.Path, LatestLink))

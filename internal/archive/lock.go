@@ -13,24 +13,27 @@ import (
 	"snapcopy/internal/plainfile"
 )
 
-// Lock is the right to change an archive. The system releases it when its process ends, so that a crash or a power cut
-// never leaves an archive locked.
-type Lock struct{ file *os.File }
+// Locked is an archive with its lock, which is the right to change it. The system releases the lock when its process ends,
+// so that a crash or a power cut never leaves an archive locked.
+type Locked struct {
+	*Archive
+	file *os.File
+}
 
 // Lock takes the archive's lock. If another process has it, Lock fails with ErrLocked and says which. It makes missing
 // folders and derived files of the archive anew (Mended).
-func (a *Archive) Lock() (*Lock, error) {
+func (a *Archive) Lock() (*Locked, error) {
 	lock, err := a.lock()
 	if err != nil {
 		return nil, err
 	}
-	if err := a.mend(); err != nil {
+	if err := lock.mend(); err != nil {
 		return nil, errors.Join(err, lock.Unlock())
 	}
 	return lock, nil
 }
 
-func (a *Archive) lock() (*Lock, error) {
+func (a *Archive) lock() (*Locked, error) {
 	if err := OutsideOthers(a.Path); err != nil { // whoever writes takes the lock
 		return nil, err
 	}
@@ -55,7 +58,7 @@ func (a *Archive) lock() (*Lock, error) {
 	if err != nil && !fsat.IsNoSpace(err) { // locking takes no space, and removing needs it on a full disk
 		return nil, errors.Join(fmt.Errorf("lock archive: %w", err), f.Close())
 	}
-	return &Lock{f}, nil
+	return &Locked{a, f}, nil
 }
 
 // openLock opens the lock file, and puts aside anything else in its place that cannot be locked. Only a process that
@@ -89,7 +92,7 @@ func (a *Archive) openLock() (f *os.File, err error) {
 }
 
 // Unlock releases the lock.
-func (l *Lock) Unlock() error {
+func (l *Locked) Unlock() error {
 	return errors.Join(fsat.Unlock(int(l.file.Fd())), l.file.Close())
 }
 

@@ -17,7 +17,7 @@ import (
 // mend puts the archive's own folders and files in order: it makes missing derived ones anew, moves objects of the
 // wrong type aside, and removes temporary files of interrupted processes. The caller has the lock. Mended reports the
 // changes.
-func (a *Archive) mend() error {
+func (a *Locked) mend() error {
 	if err := a.mendFolders(); err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func (a *Archive) tellMended(format string, args ...any) {
 
 // mendFolders makes the folders that writing to the archive needs. Other tools leave out empty folders when they copy
 // an archive. Catalogs cannot be made anew: another object in the place of their folder is left alone.
-func (a *Archive) mendFolders() error {
+func (a *Locked) mendFolders() error {
 	for _, dir := range []string{CatalogsDir, RunsDir, WorkDir, TrashDir} {
 		path := a.MetaPath(dir)
 		var st fsat.Stat
@@ -87,7 +87,7 @@ func (a *Archive) mendFolders() error {
 }
 
 // openMode gives the owner of the archive access to one of its folders, as in the others.
-func (a *Archive) openMode(dir string, st *fsat.Stat) error {
+func (a *Locked) openMode(dir string, st *fsat.Stat) error {
 	if st.Mode&0o700 == 0o700 || int(st.UID) != os.Geteuid() {
 		return nil
 	}
@@ -99,7 +99,7 @@ func (a *Archive) openMode(dir string, st *fsat.Stat) error {
 }
 
 // makeFolder makes a folder in .snapcopy, for the owner of the archive.
-func (a *Archive) makeFolder(dir string) (err error) {
+func (a *Locked) makeFolder(dir string) (err error) {
 	if err := fsat.Mkdir(a.Meta, dir, 0o700); err != nil {
 		return err
 	}
@@ -181,7 +181,7 @@ func (a *Archive) listDerived(dir string) ([]string, error) {
 const noteAge = time.Hour
 
 // removePending removes temporary files of interrupted replacements.
-func (a *Archive) removePending() error {
+func (a *Locked) removePending() error {
 	for _, dir := range []string{"", CatalogsDir, RunsDir, pinsDir, readersDir} {
 		files, err := a.listDerived(dir)
 		if err != nil {

@@ -36,7 +36,7 @@ func (a *Archive) Pin(snapshot, label string, now time.Time) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Unlock()) }()
-	if err := a.dropStalePins(); err != nil {
+	if err := lock.dropStalePins(); err != nil {
 		return err
 	}
 	if there, err := a.hasFolder(snapshot); err != nil {
@@ -65,7 +65,7 @@ func (a *Archive) Unpin(snapshot string) (was bool, err error) {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, lock.Unlock()) }()
-	if err := a.dropStalePins(); err != nil {
+	if err := lock.dropStalePins(); err != nil {
 		return false, err
 	}
 	if err := os.Remove(a.pinPath(snapshot)); errors.Is(err, fs.ErrNotExist) {
@@ -136,7 +136,7 @@ func (a *Archive) hasFolder(snapshot string) (bool, error) {
 }
 
 // dropStalePins removes the pins of removed snapshots. The caller has the lock.
-func (a *Archive) dropStalePins() error {
+func (a *Locked) dropStalePins() error {
 	snapshots, err := a.pinned()
 	if err != nil {
 		return err

@@ -35,7 +35,7 @@ type Capabilities struct {
 // Probe finds the capabilities of the archive's file system by trying them in the work folder. A capability of
 // archive.json is lost only if it is refused twice. It may really be gone, because the archive lies on another file
 // system now, or because privileges differ from run to run; but a single refusal may come from a passing obstacle.
-func (a *Archive) Probe() (Capabilities, error) {
+func (a *Locked) Probe() (Capabilities, error) {
 	c, doubt, err := a.probeOnce()
 	if err == nil && (c.lacks(&a.Info.Capabilities) || doubt != nil) {
 		var again Capabilities
@@ -78,7 +78,7 @@ func (c *Capabilities) merge(other *Capabilities) {
 }
 
 // probeOnce returns the result of one attempt; doubt is an error that was taken for a refusal and may have been none.
-func (a *Archive) probeOnce() (c Capabilities, doubt, err error) {
+func (a *Locked) probeOnce() (c Capabilities, doubt, err error) {
 	sp, err := fsat.FileSystem(a.Root)
 	if err != nil {
 		return c, nil, err

@@ -24,7 +24,7 @@ func IsCrash(err error) bool { return errors.Is(err, ErrCrash) }
 // Recover finishes interrupted runs and removals: it removes unpublished work and completes everything else. Files in
 // the trash only cost space, and stay unless space is needed. The caller has the lock. did has a sentence for each
 // thing done.
-func (a *Archive) Recover(ctx context.Context) (did []string, err error) {
+func (a *Locked) Recover(ctx context.Context) (did []string, err error) {
 	did, err = a.tidy(ctx)
 	if err != nil {
 		return did, err
@@ -49,7 +49,7 @@ func (p *postponedError) Error() string { return p.err.Error() }
 func (p *postponedError) Unwrap() error { return p.err }
 
 // tidy is the part of Recover that removes, which works without free space.
-func (a *Archive) tidy(ctx context.Context) (did []string, err error) {
+func (a *Locked) tidy(ctx context.Context) (did []string, err error) {
 	waits, err := a.adoptReport()
 	if err != nil {
 		return nil, fmt.Errorf("clean up %s: %w", WorkDir, err)
@@ -68,7 +68,7 @@ func (a *Archive) tidy(ctx context.Context) (did []string, err error) {
 }
 
 // complete is the part of Recover that writes.
-func (a *Archive) complete(ctx context.Context) (did []string, err error) {
+func (a *Locked) complete(ctx context.Context) (did []string, err error) {
 	note, err := a.finishForgetting(ctx, nil)
 	if err != nil {
 		return nil, err
@@ -84,7 +84,7 @@ func (a *Archive) complete(ctx context.Context) (did []string, err error) {
 }
 
 // emptyWork removes the leftovers of an interrupted run, except a report that waits for space.
-func (a *Archive) emptyWork(reportWaits bool) (did []string, err error) {
+func (a *Locked) emptyWork(reportWaits bool) (did []string, err error) {
 	fd, err := fsat.OpenDir(a.Meta, WorkDir)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: a.WorkPath(), Err: err}
@@ -108,7 +108,7 @@ func (a *Archive) emptyWork(reportWaits bool) (did []string, err error) {
 // RemoveOrphans removes catalogs newer than every snapshot, except those from the future, if their runs have no
 // report: those runs ended just before publishing. A report proves that the snapshot was published, and that somebody
 // has removed its folder; verify reports that.
-func (a *Archive) RemoveOrphans() (did []string, err error) {
+func (a *Locked) RemoveOrphans() (did []string, err error) {
 	snapshots, err := a.Snapshots()
 	if err != nil {
 		return nil, err
@@ -141,7 +141,7 @@ func (a *Archive) RemoveOrphans() (did []string, err error) {
 
 // finishNewest does the steps after publishing that the run of the newest snapshot has missed: the mode of the
 // snapshot's folder and the run report.
-func (a *Archive) finishNewest() (err error) {
+func (a *Locked) finishNewest() (err error) {
 	snapshots, err := a.Snapshots()
 	if err != nil || len(snapshots) == 0 {
 		return err
@@ -155,7 +155,7 @@ func (a *Archive) finishNewest() (err error) {
 	return a.finishRun(snapshots[last])
 }
 
-func (a *Archive) finishRun(s Snapshot) (err error) {
+func (a *Locked) finishRun(s Snapshot) (err error) {
 	c, err := s.OpenCatalog()
 	if err != nil {
 		return nil // the run reports it when it needs the catalog
@@ -166,7 +166,7 @@ func (a *Archive) finishRun(s Snapshot) (err error) {
 
 // settleMode sets the mode in root, its entry, on a snapshot's own folder that was given write permission in order to
 // be moved.
-func (a *Archive) settleMode(name string, root index.Entry) error {
+func (a *Locked) settleMode(name string, root index.Entry) error {
 	mode := TopMode(&root)
 	var st fsat.Stat
 	if err := fsat.StatAt(a.Root, name, &st); err != nil {
@@ -179,7 +179,7 @@ func (a *Archive) settleMode(name string, root index.Entry) error {
 }
 
 // missingReport writes the report of a run that ended just after publishing, from the data in the catalog.
-func (a *Archive) missingReport(name string, s index.Summary) error {
+func (a *Locked) missingReport(name string, s index.Summary) error {
 	if _, err := os.Lstat(a.reportPath(name)); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -216,7 +216,7 @@ func TopMode(root *index.Entry) uint32 {
 }
 
 // SetTopMode sets the mode of a snapshot's own folder, which has to wait until the folder has been moved into place.
-func (a *Archive) SetTopMode(name string, mode uint32) error {
+func (a *Locked) SetTopMode(name string, mode uint32) error {
 	if err := fsat.ChmodAt(a.Root, name, mode); err != nil && !fsat.IsRefused(err) {
 		return CallFailed("chmod", filepath.Join(a.Path, name), err)
 	}

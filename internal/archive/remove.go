@@ -111,6 +111,7 @@ func (a *Archive) Remove(ctx context.Context, names []string, opt RemoveOptions)
 type removal struct {
 	ctx     context.Context
 	archive *Archive
+	locked  *Locked // nil in a dry run
 	opt     RemoveOptions
 	step    stepper
 	report  *RemoveReport
@@ -129,7 +130,8 @@ func (rm *removal) takeAway(names []string) (err error) {
 			return lockErr
 		}
 		defer func() { err = errors.Join(err, lock.Unlock()) }()
-		if rm.report.Recovered, err = rm.archive.tidy(rm.ctx); err != nil {
+		rm.locked = lock
+		if rm.report.Recovered, err = rm.locked.tidy(rm.ctx); err != nil {
 			return err
 		}
 		if err := rm.orLater(rm.complete()); err != nil {
@@ -354,11 +356,11 @@ func (rm *removal) move(chosen []Snapshot) (err error) {
 		return err
 	}
 	if err != nil {
-		err = errors.Join(err, rm.orLater(rm.archive.mendLatest()))
+		err = errors.Join(err, rm.orLater(rm.locked.mendLatest()))
 	}
 	finishErr := rm.finishLeaving(trash)
 	if finishErr == nil {
-		finishErr = rm.archive.dropStalePins()
+		finishErr = rm.locked.dropStalePins()
 	}
 	return errors.Join(err, finishErr)
 }
@@ -366,7 +368,7 @@ func (rm *removal) move(chosen []Snapshot) (err error) {
 // takeOne moves one snapshot into the trash. If there is no space for its name there, takeOne empties the trash and
 // removes derived files; if even that does not help, it removes the snapshot in its place.
 func (rm *removal) takeOne(trash int, name string) error {
-	a := rm.archive
+	a := rm.locked
 	err := a.moveAway(trash, name, rm.step)
 	if errors.Is(err, fs.ErrNotExist) && slices.Contains(rm.noFolder, name) {
 		return a.moveLost(name, rm.step)
@@ -386,10 +388,10 @@ func (rm *removal) takeOne(trash int, name string) error {
 }
 
 func (rm *removal) finishLeaving(trash int) error {
-	done, indexErr, err := rm.archive.finishLeaving(rm.ctx, trash, rm.step)
+	done, indexErr, err := rm.locked.finishLeaving(rm.ctx, trash, rm.step)
 	if err == nil && len(done) == 0 && len(rm.noFolder) > 0 { // nothing but records went
-		if err = rm.archive.syncRecords(trash); err == nil {
-			indexErr = rm.archive.forget(rm.ctx)
+		if err = rm.locked.syncRecords(trash); err == nil {
+			indexErr = rm.locked.forget(rm.ctx)
 		}
 	}
 	if indexErr = rm.orLater(indexErr); indexErr != nil {
@@ -399,7 +401,7 @@ func (rm *removal) finishLeaving(trash int) error {
 }
 
 func (rm *removal) complete() error {
-	did, err := rm.archive.complete(rm.ctx)
+	did, err := rm.locked.complete(rm.ctx)
 	rm.report.Recovered = append(rm.report.Recovered, did...)
 	return err
 }
@@ -425,11 +427,11 @@ func (rm *removal) afterwards(err error) error {
 	if err := rm.archive.Settle(); err != nil {
 		return err
 	}
-	if err := rm.archive.forget(rm.ctx); err != nil {
+	if err := rm.locked.forget(rm.ctx); err != nil {
 		if !fsat.IsNoSpace(err) {
 			return fmt.Errorf("content-hash index: %w", err)
 		}
-		if err := rm.archive.dropDerived(); err != nil { // an outdated index would be useless
+		if err := rm.locked.dropDerived(); err != nil { // it knows what is gone, and is of no use
 			return err
 		}
 		rm.report.Postponed = append(rm.report.Postponed, "content-hash index: "+err.Error())
@@ -464,7 +466,7 @@ func (rm *removal) moveLatest(chosen []Snapshot) error {
 			newest = s.Name
 		}
 	}
-	return rm.archive.PointLatest(newest, true)
+	return rm.locked.PointLatest(newest, true)
 }
 
 // empty empties the trash.

@@ -257,7 +257,7 @@ func (a *Archive) ReadReport(name string) (*Report, error) {
 	return r, nil
 }
 
-func (a *Archive) WriteReport(r *Report) error { return r.WriteTo(a.reportPath(r.Snapshot)) }
+func (a *Locked) WriteReport(r *Report) error { return r.WriteTo(a.reportPath(r.Snapshot)) }
 
 func (r *Report) WriteTo(path string) error { return jsonfile.Write(path, r) }
 
@@ -266,7 +266,7 @@ func (r *Report) WriteTo(path string) error { return jsonfile.Write(path, r) }
 const WorkReport = "report.json"
 
 // adoptReport moves the report of a run that died just after publishing into place. It waits if there is no space.
-func (a *Archive) adoptReport() (waits bool, err error) {
+func (a *Locked) adoptReport() (waits bool, err error) {
 	path := a.MetaPath(WorkDir, WorkReport)
 	r := new(Report)
 	if err := jsonfile.Read(path, r); err != nil {

@@ -21,7 +21,7 @@ import (
 
 // withRoom calls do, which must be repeatable. If do lacks space, withRoom first empties the trash, then removes
 // derived files, and calls do again. The caller has the lock.
-func (a *Archive) withRoom(ctx context.Context, do func() error) error {
+func (a *Locked) withRoom(ctx context.Context, do func() error) error {
 	err := do()
 	empty := func() error { return a.EmptyTrash(ctx, EmptyOptions{wait: true}) }
 	for _, give := range []func() error{empty, a.dropDerived} {
@@ -37,7 +37,7 @@ func (a *Archive) withRoom(ctx context.Context, do func() error) error {
 }
 
 // dropDerived removes the content-hash index and the ledger of space. The next run makes them anew.
-func (a *Archive) dropDerived() error {
+func (a *Locked) dropDerived() error {
 	for _, file := range []string{IndexFile, ledgerFile} {
 		if err := os.Remove(a.MetaPath(file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -54,7 +54,7 @@ func removingNote(name string, st *fsat.Stat) string { return fmt.Sprintf("%s %d
 
 // removeInPlace removes a snapshot whose folder cannot be moved to the trash for lack of space. A note makes the next
 // process with the lock finish that; if not even the note can be made, the snapshot is removed without.
-func (a *Archive) removeInPlace(ctx context.Context, trash int, name string, how EmptyOptions, step stepper) error {
+func (a *Locked) removeInPlace(ctx context.Context, trash int, name string, how EmptyOptions, step stepper) error {
 	if err := step.at("note of the removal"); err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func (a *Archive) removeInPlace(ctx context.Context, trash int, name string, how
 }
 
 // takeApart removes a snapshot in its place: first its catalog, without which it is no longer a snapshot.
-func (a *Archive) takeApart(ctx context.Context, trash int, name string, how EmptyOptions, step stepper) error {
+func (a *Locked) takeApart(ctx context.Context, trash int, name string, how EmptyOptions, step stepper) error {
 	for _, file := range []string{a.CatalogPath(name), a.reportPath(name)} {
 		if err := step.at("remove a record"); err != nil {
 			return err
@@ -108,7 +108,7 @@ func (a *Archive) takeApart(ctx context.Context, trash int, name string, how Emp
 }
 
 // finishInPlace finishes the removal of a snapshot in its place.
-func (a *Archive) finishInPlace(ctx context.Context, trash int) (did []string, err error) {
+func (a *Locked) finishInPlace(ctx context.Context, trash int) (did []string, err error) {
 	name, err := a.removingInPlace()
 	if err != nil || name == "" {
 		return nil, err

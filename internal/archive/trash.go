@@ -58,7 +58,7 @@ func (s stepper) at(name string) error {
 
 // moveAway moves the folder of a snapshot into the trash: from then on it is gone for every command. Without privileges
 // a folder can only be moved by who may write to it; a note makes sure that its mode comes back if it stays after all.
-func (a *Archive) moveAway(trash int, name string, step stepper) error {
+func (a *Locked) moveAway(trash int, name string, step stepper) error {
 	err := step.at("take away")
 	if err == nil {
 		err = fsat.RenameNew(a.Root, name, trash, name)
@@ -107,7 +107,7 @@ func (a *Archive) leaving() (list []string, err error) {
 // too, and takes them out of the content-hash index. Until both are durable a folder keeps its name, so that all steps
 // can be repeated, and no part of it is removed. indexErr is a failure to change the index; the next run makes up for
 // it.
-func (a *Archive) finishLeaving(ctx context.Context, trash int, step stepper) (done []string, indexErr, err error) {
+func (a *Locked) finishLeaving(ctx context.Context, trash int, step stepper) (done []string, indexErr, err error) {
 	list, err := a.leaving()
 	if err != nil || len(list) == 0 {
 		return nil, nil, err
@@ -152,7 +152,7 @@ func (a *Archive) finishLeaving(ctx context.Context, trash int, step stepper) (d
 }
 
 // moveRecords moves a snapshot's catalog and report into the trash, unless a snapshot of that name exists again.
-func (a *Archive) moveRecords(name string, step stepper) error {
+func (a *Locked) moveRecords(name string, step stepper) error {
 	if _, err := os.Lstat(a.Path + "/" + name); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -176,7 +176,7 @@ func (a *Archive) moveRecords(name string, step stepper) error {
 
 // moveLost moves the records of a snapshot whose folder is lost into the trash, the catalog last: after an
 // interruption, the snapshot still counts as one without a folder.
-func (a *Archive) moveLost(name string, step stepper) error {
+func (a *Locked) moveLost(name string, step stepper) error {
 	for _, file := range [][2]string{{a.reportPath(name), name + reportExt}, {a.CatalogPath(name), name + CatalogExt}} {
 		if err := step.at("take away what is left"); err != nil {
 			return err
@@ -189,7 +189,7 @@ func (a *Archive) moveLost(name string, step stepper) error {
 }
 
 // syncRecords makes the move of records into the trash durable.
-func (a *Archive) syncRecords(trash int) error {
+func (a *Locked) syncRecords(trash int) error {
 	err := errors.Join(atomicfile.SyncDir(a.MetaPath(CatalogsDir)), atomicfile.SyncDir(a.MetaPath(RunsDir)),
 		a.syncTrash(trash))
 	if err != nil {
@@ -214,7 +214,7 @@ func setAside(trash int, name string, step stepper) error {
 }
 
 // closeOpened resets the mode of snapshots' folders that were about to be moved and were not.
-func (a *Archive) closeOpened() error {
+func (a *Locked) closeOpened() error {
 	list, err := a.listDerived(TrashDir)
 	if err != nil {
 		return err
@@ -231,7 +231,7 @@ func (a *Archive) closeOpened() error {
 	return nil
 }
 
-func (a *Archive) closeFolder(name string) (err error) {
+func (a *Locked) closeFolder(name string) (err error) {
 	c, err := index.Open(a.CatalogPath(name))
 	if err != nil {
 		return nil // verify tells of it
@@ -246,7 +246,7 @@ func (a *Archive) closeFolder(name string) (err error) {
 
 // recoverTrash finishes interrupted removals, so that each snapshot exists as a whole or not at all. It leaves the
 // trash to be emptied later. The caller has the lock.
-func (a *Archive) recoverTrash(ctx context.Context) (did []string, err error) {
+func (a *Locked) recoverTrash(ctx context.Context) (did []string, err error) {
 	trash, err := a.openTrash()
 	if err != nil {
 		return nil, err

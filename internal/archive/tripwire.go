@@ -152,7 +152,7 @@ func (a *Archive) Acknowledge(name string, now time.Time) (err error) {
 		}
 	}
 	// A full disk needs this to be pruned.
-	return a.withRoom(context.Background(), func() error {
+	return lock.withRoom(context.Background(), func() error {
 		return jsonfile.Write(a.MetaPath(acknowledgedFile), k)
 	})
 }

@@ -1,6 +1,7 @@
 package prune
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -74,11 +75,37 @@ func mustMake(t *testing.T, list []Snapshot, p Policy, now time.Time) *Plan {
 	return plan
 }
 
+// why returns the reasons of a decision as "daily 3 of 7; pinned: before the upgrade".
+func why(d *Decision) string { return texts(d.Reasons) }
+
+func texts(list []Reason) string {
+	all := make([]string, len(list))
+	for i, r := range list {
+		all[i] = string(r.Kind)
+		switch {
+		case r.Label != "":
+			all[i] += ": " + r.Label
+		case r.Otherwise != nil:
+			all[i] += ": " + texts(r.Otherwise)
+		case !r.Within.IsZero():
+			all[i] += " " + r.Within.String()
+		case r.Of == Unlimited:
+			all[i] += fmt.Sprintf(" %d, no limit", r.Number)
+		case r.Of > 0:
+			all[i] += fmt.Sprintf(" %d of %d", r.Number, r.Of)
+		}
+		if r.Oldest {
+			all[i] += ", oldest"
+		}
+	}
+	return strings.Join(all, "; ")
+}
+
 // kept lists what a plan keeps as "name: reasons", oldest first.
 func kept(p *Plan) (list []string) {
 	for _, d := range p.Decisions {
 		if d.Keep {
-			list = append(list, d.Name+": "+d.Why())
+			list = append(list, d.Name+": "+why(&d))
 		}
 	}
 	return list

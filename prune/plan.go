@@ -20,7 +20,7 @@ type Snapshot struct {
 	Group    string // the rules apply to the snapshots of each group separately
 	Pinned   bool
 	Label    string // of the pin
-	Held     string // reason not to remove it now, which its Reason repeats; "": none
+	Held     Kind   // the reason not to remove it now, mostly Needed or Unusable; "": none
 }
 
 // Doubt is the reason why a snapshot, complete or not, must not replace another.
@@ -60,9 +60,6 @@ type Decision struct {
 	// space that the plan frees. nil: the snapshot is kept, or the space is unknown.
 	Freed *Size
 }
-
-// Why returns the reasons as people read them.
-func (d *Decision) Why() string { return reasonTexts(d.Reasons) }
 
 // Removed returns the names of the snapshots to remove, oldest first.
 func (p *Plan) Removed() (names []string) {
@@ -178,10 +175,10 @@ func (d *draft) keepWhatNothingMayTake() {
 	for i := range d.plan.Decisions {
 		s := &d.plan.Decisions[i]
 		if s.Pinned {
-			d.keep(i, Reason{Kind: Pinned, Text: s.Label})
+			d.keep(i, Reason{Kind: Pinned, Label: s.Label})
 		}
 		if s.Held != "" {
-			d.keep(i, Reason{Kind: Held, Text: s.Held})
+			d.keep(i, Reason{Kind: s.Held})
 		}
 		if d.inFuture(s) {
 			d.keep(i, Reason{Kind: InFuture})

@@ -21,7 +21,7 @@ func mixed(t *testing.T, lines ...[]string) (list []Snapshot) {
 			case "labelled":
 				s.Pinned, s.Label = true, "before the upgrade"
 			case "held":
-				s.Held = "needed by /srv"
+				s.Held = Needed
 			default:
 				t.Fatalf("%q", word)
 			}
@@ -37,7 +37,7 @@ func outcome(p *Plan) (list []string) {
 		if d.Keep {
 			verb = "keep "
 		}
-		list = append(list, verb+d.Name+": "+d.Why())
+		list = append(list, verb+d.Name+": "+why(&d))
 	}
 	return list
 }
@@ -56,45 +56,45 @@ func TestSpecialSnapshots(t *testing.T) {
 			mixed(t, []string{"2026-01-01 12:00"}, []string{"2026-01-02 12:00", "incomplete"}, []string{"2026-01-03 12:00"},
 				[]string{"2026-01-04 12:00", "incomplete"}, []string{"2026-01-05 12:00", "incomplete"}),
 			[]string{"keep 2026-01-01 12:00: last 2 of 2",
-				"remove 2026-01-02 12:00: incomplete, and a newer one is complete",
+				"remove 2026-01-02 12:00: incomplete",
 				"keep 2026-01-03 12:00: last 1 of 2",
-				"keep 2026-01-04 12:00: incomplete, and no newer one is complete",
-				"keep 2026-01-05 12:00: incomplete, and no newer one is complete"}},
+				"keep 2026-01-04 12:00: newest incomplete",
+				"keep 2026-01-05 12:00: newest incomplete"}},
 		{"nothing complete", Policy{Last: 1},
 			mixed(t, []string{"2026-01-01 12:00", "incomplete"}, []string{"2026-01-02 12:00", "incomplete"}),
-			[]string{"keep 2026-01-01 12:00: incomplete, and no newer one is complete",
-				"keep 2026-01-02 12:00: incomplete, and no newer one is complete"}},
+			[]string{"keep 2026-01-01 12:00: newest incomplete",
+				"keep 2026-01-02 12:00: newest incomplete"}},
 		{"incomplete ones counted", Policy{Last: 1, CountIncomplete: true},
 			mixed(t, []string{"2026-01-01 12:00"}, []string{"2026-01-02 12:00", "incomplete"}),
-			[]string{"remove 2026-01-01 12:00: no rule wants it", "keep 2026-01-02 12:00: last 1 of 1"}},
+			[]string{"remove 2026-01-01 12:00: unwanted", "keep 2026-01-02 12:00: last 1 of 1"}},
 		{"the oldest is the oldest complete one", Policy{Monthly: 2},
 			mixed(t, []string{"2026-01-01 12:00", "incomplete"}, []string{"2026-01-02 12:00"}, []string{"2026-01-03 12:00"}),
-			[]string{"remove 2026-01-01 12:00: incomplete, and a newer one is complete",
+			[]string{"remove 2026-01-01 12:00: incomplete",
 				"keep 2026-01-02 12:00: monthly 2 of 2, oldest", "keep 2026-01-03 12:00: monthly 1 of 2"}},
 		{"future", Policy{Daily: 1, Within: span(t, "1d")},
 			mixed(t, []string{"2026-01-08 12:00"}, []string{"2026-01-09 13:00"}, []string{"2026-01-10 12:00"},
 				[]string{"2026-01-10 12:02"}, []string{"2027-01-10 12:00", "incomplete"}),
-			[]string{"remove 2026-01-08 12:00: no rule wants it",
+			[]string{"remove 2026-01-08 12:00: unwanted",
 				"keep 2026-01-09 13:00: within 1d",
 				"keep 2026-01-10 12:00: daily 1 of 1; within 1d",
 				"keep 2026-01-10 12:02: in the future", "keep 2027-01-10 12:00: in the future"}},
 		{"clocks that differ a little", Policy{Last: 1},
 			mixed(t, []string{"2026-01-10 12:00"}, []string{"2026-01-10 12:01"}),
-			[]string{"remove 2026-01-10 12:00: no rule wants it", "keep 2026-01-10 12:01: last 1 of 1"}},
+			[]string{"remove 2026-01-10 12:00: unwanted", "keep 2026-01-10 12:01: last 1 of 1"}},
 		{"a complete one in the future displaces no incomplete one", Policy{Last: 1},
 			mixed(t, []string{"2026-01-09 12:00", "incomplete"}, []string{"2026-02-01 12:00"}),
-			[]string{"keep 2026-01-09 12:00: incomplete, and no newer one is complete",
+			[]string{"keep 2026-01-09 12:00: newest incomplete",
 				"keep 2026-02-01 12:00: in the future"}},
 		{"pinned and needed", Policy{Last: 1},
 			mixed(t, []string{"2026-01-01 12:00", "pinned"}, []string{"2026-01-02 12:00", "labelled", "incomplete"},
 				[]string{"2026-01-03 12:00", "held"}, []string{"2026-01-04 12:00", "held", "incomplete"},
 				[]string{"2026-01-05 12:00", "labelled", "held"}),
 			[]string{"keep 2026-01-01 12:00: pinned", "keep 2026-01-02 12:00: pinned: before the upgrade",
-				"keep 2026-01-03 12:00: needed by /srv", "keep 2026-01-04 12:00: needed by /srv",
-				"keep 2026-01-05 12:00: pinned: before the upgrade; needed by /srv; last 1 of 1"}},
+				"keep 2026-01-03 12:00: needed", "keep 2026-01-04 12:00: needed",
+				"keep 2026-01-05 12:00: pinned: before the upgrade; needed; last 1 of 1"}},
 		{"a pinned one counts like any other", Policy{Daily: 2},
 			mixed(t, []string{"2026-01-01 12:00"}, []string{"2026-01-02 12:00"}, []string{"2026-01-03 12:00", "pinned"}),
-			[]string{"remove 2026-01-01 12:00: no rule wants it", "keep 2026-01-02 12:00: daily 2 of 2",
+			[]string{"remove 2026-01-01 12:00: unwanted", "keep 2026-01-02 12:00: daily 2 of 2",
 				"keep 2026-01-03 12:00: pinned; daily 1 of 2"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -130,8 +130,8 @@ func TestRefused(t *testing.T) {
 	all := append(slices.Clone(list),
 		mixed(t, []string{"2026-01-03 12:00", "incomplete"}, []string{"2026-01-04 12:00", "pinned"})...)
 	equalLines(t, "an empty policy that is allowed", outcome(mustMake(t, all, Policy{AllowRemoveAll: true}, late)),
-		[]string{"remove 2026-01-01 12:00: the policy keeps nothing", "remove 2026-01-02 12:00: the policy keeps nothing",
-			"remove 2026-01-03 12:00: incomplete, and a newer one is complete", "keep 2026-01-04 12:00: pinned"})
+		[]string{"remove 2026-01-01 12:00: everything", "remove 2026-01-02 12:00: everything",
+			"remove 2026-01-03 12:00: incomplete", "keep 2026-01-04 12:00: pinned"})
 	if plan := mustMake(t, nil, Policy{Last: 1}, late); len(plan.Decisions) > 0 || plan.Removed() != nil {
 		t.Errorf("an empty archive: %+v", plan)
 	}

@@ -128,7 +128,7 @@ func TestPlanProperties(t *testing.T) {
 		var parts Size
 		newest := -1
 		for i, d := range plan.Decisions {
-			if d.Snapshot != list[i] || len(d.Reasons) == 0 || d.Why() == "" {
+			if d.Snapshot != list[i] || len(d.Reasons) == 0 || why(&d) == "" {
 				t.Fatalf("decision %d: %+v", i, d)
 			}
 			if (d.Complete || policy.CountIncomplete) && !d.Time.After(now.Add(Slack)) {
@@ -254,7 +254,7 @@ func TestRaisingACountRemovesNoMore(t *testing.T) {
 		}
 		for i, d := range few.Decisions {
 			if d.Keep && !many.Decisions[i].Keep {
-				t.Fatalf("%s is kept (%s) by %+v but not by %+v", d.Name, d.Why(), policy, more)
+				t.Fatalf("%s is kept (%s) by %+v but not by %+v", d.Name, why(&d), policy, more)
 			}
 		}
 	})
@@ -300,7 +300,7 @@ func TestRulesByDefinition(t *testing.T) {
 		}
 		for _, d := range plan.Decisions {
 			if d.Keep != want[d.Name] {
-				t.Fatalf("%s: %v (%s), want %v", d.Time, d.Keep, d.Why(), want[d.Name])
+				t.Fatalf("%s: %v (%s), want %v", d.Time, d.Keep, why(&d), want[d.Name])
 			}
 		}
 	})

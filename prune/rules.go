@@ -6,25 +6,6 @@ import (
 	"snapcopy/internal/calendar"
 )
 
-// Kind is the kind of a reason to keep or remove a snapshot.
-type Kind string
-
-// The rules.
-const (
-	Last          Kind = "last"
-	Hourly        Kind = "hourly"
-	Daily         Kind = "daily"
-	Weekly        Kind = "weekly"
-	Monthly       Kind = "monthly"
-	Yearly        Kind = "yearly"
-	Within        Kind = "within"
-	WithinHourly  Kind = "hourly within"
-	WithinDaily   Kind = "daily within"
-	WithinWeekly  Kind = "weekly within"
-	WithinMonthly Kind = "monthly within"
-	WithinYearly  Kind = "yearly within"
-)
-
 // rule is one rule of a policy.
 type rule struct {
 	kind   Kind

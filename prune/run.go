@@ -49,8 +49,8 @@ type Facts struct {
 	Tripped   []archive.Tripped
 	Snapshots []Snapshot
 	Sources   map[string]archive.SourceID // of the snapshots, as far as it is known
-	NeededBy  map[string]archive.Reader   // snapshots with a reader's note; Held of these is HeldByReader
-	Unknown   map[string]error            // errors of unusable catalogs; Held of these is HeldUnknown
+	NeededBy  map[string]archive.Reader   // snapshots with a reader's note; their Held is Needed
+	Unknown   map[string]error            // errors of unusable catalogs; their Held is Unusable
 	// WithoutCatalog and WithoutFolder name snapshots of which only a part is left. Run leaves them alone, and they
 	// are not in Snapshots.
 	WithoutCatalog []string
@@ -59,12 +59,6 @@ type Facts struct {
 	Room   *Room
 	NoRoom error
 }
-
-// The values of Snapshot.Held that Run sets.
-const (
-	HeldByReader = "needed"    // see Facts.NeededBy
-	HeldUnknown  = "not known" // see Facts.Unknown
-)
 
 // Damaged reports whether a catalog is damaged, or a part of a snapshot is lost.
 func (f *Facts) Damaged() bool {
@@ -188,7 +182,7 @@ func (f *Facts) gather(ctx context.Context, a *archive.Archive, g Grouping, now 
 		pin, p.Pinned = pins[s.Name]
 		p.Label = pin.Label
 		if _, needed := f.NeededBy[s.Name]; needed {
-			p.Held = HeldByReader
+			p.Held = Needed
 		}
 		if err := f.rely(&p, s, standing[s.Name], now); err != nil {
 			return err
@@ -212,7 +206,7 @@ func (f *Facts) rely(p *Snapshot, s archive.Snapshot, st *archive.Standing, now 
 		if errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		p.Doubt, p.Held = NotKnown, HeldUnknown
+		p.Doubt, p.Held = NotKnown, Unusable
 		f.Unknown[s.Name] = err
 		return nil
 	}

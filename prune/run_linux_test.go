@@ -129,7 +129,7 @@ func TestRunKeepsTheUnknown(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 	d := out.Plan.Decisions[0]
-	if !out.Facts.Damaged() || out.Facts.NoRoom == nil || len(d.Reasons) != 1 || d.Reasons[0].Text != prune.HeldUnknown {
+	if !out.Facts.Damaged() || out.Facts.NoRoom == nil || len(d.Reasons) != 1 || d.Reasons[0].Kind != prune.Unusable {
 		t.Errorf("%+v, %+v", out.Facts, d)
 	}
 	if _, err := prune.Run(context.Background(), a, prune.Policy{Last: 1, MaxSize: 1}, options()); !errors.Is(err, index.ErrDamaged) {

@@ -135,7 +135,7 @@ func (d *draft) thinOut(room *Room) {
 		}
 		d.takeAway(r.of)
 		s := &d.plan.Decisions[r.of]
-		s.Keep, s.Reasons = false, []Reason{{Kind: Thinned, Text: reasonTexts(s.Reasons)}}
+		s.Keep, s.Reasons = false, []Reason{{Kind: Thinned, Otherwise: s.Reasons}}
 	}
 }
 

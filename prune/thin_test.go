@@ -109,8 +109,8 @@ func TestThinnedReasons(t *testing.T) {
 		t.Fatal(err)
 	}
 	equalLines(t, "outcome", outcome(plan), []string{
-		"remove 0: no rule wants it",
-		"remove 1: to make room; otherwise last 4 of 4",
+		"remove 0: unwanted",
+		"remove 1: thinned: last 4 of 4",
 		"keep 2: last 3 of 4", "keep 3: last 2 of 4", "keep 4: last 1 of 4"})
 	if *plan.Freed != (Size{7 * gib, 3}) || *plan.Decisions[0].Freed != (Size{gib, 1}) ||
 		*plan.Decisions[1].Freed != (Size{6 * gib, 2}) || plan.Decisions[2].Freed != nil {

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"strings"
 
 	"snapcopy/internal/archive"
 	"snapcopy/prune"
@@ -54,30 +52,6 @@ func (a *app) whyFrozen(arch *archive.Archive, f *prune.Facts, err error) error 
 		a.tellTripwires(arch, frozen.Tripped)
 	}
 	return told{statusTripwire}
-}
-
-// why returns the reasons to keep or remove a snapshot.
-func why(d *prune.Decision, f *prune.Facts) string {
-	texts := make([]string, len(d.Reasons))
-	for i, r := range d.Reasons {
-		texts[i] = reasonText(d.Name, r, f)
-	}
-	return strings.Join(texts, "; ")
-}
-
-// reasonText returns the words for a reason of a snapshot.
-func reasonText(snapshot string, r prune.Reason, f *prune.Facts) string {
-	if r.Kind != prune.Held {
-		return printable(r.String())
-	}
-	if r.Text == prune.HeldUnknown {
-		return "what it holds is not known: " + stateText(&snapshotLine{State: stateOf(f.Unknown[snapshot])})
-	}
-	reader := f.NeededBy[snapshot]
-	if reader.Damage != nil {
-		return "needed, as a note says that cannot be read: " + name(reader.Path)
-	}
-	return "needed by " + name(cmp.Or(string(reader.PlaceRaw), reader.Place)) + " on " + name(reader.Host)
 }
 
 // settleRoom finishes earlier removals, and makes sure that their space counts as free: otherwise snapshots would be

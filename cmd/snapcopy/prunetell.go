@@ -101,7 +101,7 @@ func (o *pruneOptions) printPlan(a *app, plan *prune.Plan, f *prune.Facts, sourc
 		if carriedOut && d.Keep {
 			continue
 		}
-		row := []string{d.Name, a.local(d.Time), planWord(d), "", why(d, f)}
+		row := []string{d.Name, a.local(d.Time), planWord(d), "", reasonTexts(d.Name, d.Reasons, f)}
 		if d.Freed != nil {
 			row[3] = size(d.Freed.Bytes)
 		}

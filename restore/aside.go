@@ -13,12 +13,12 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// maxAside bounds the names that are tried to keep something aside under.
+// maxAside bounds the names tried for keeping an entry aside.
 const maxAside = 1000
 
-// keepAside makes way for what is to have a name of d now, and keeps what has it under another name if that is wanted. A
-// file whose place another is about to take (replaced) stays until then. A directory goes: it must be empty, or all in it
-// is to be deleted.
+// keepAside makes way for an entry that is to have a name of d, and keeps the existing entry under another name if
+// that is wanted. A file that another is about to replace (replaced) stays until then. A folder is removed: it must be
+// empty, or all in it is to be deleted.
 func (r *run) keepAside(w *worker, d *dir, name string, st *fsat.Stat, replaced bool) error {
 	dir := d.dst()
 	switch {
@@ -91,7 +91,7 @@ func unlink(dir int, name string) error {
 	return nil
 }
 
-// removeDir removes a directory of d that is in the way.
+// removeDir removes a folder of d that is in the way.
 func (r *run) removeDir(d *dir, name string) error {
 	if r.opt.Delete {
 		all, err := r.removeTree(d, name)
@@ -125,8 +125,8 @@ func (r *run) removeEmpty(dir int, name string) error {
 	return errors.Join(err, fsat.Close(fd))
 }
 
-// removeTree removes a directory of d with all that is in it, but for what is to stay: what Exclude matches, the archive,
-// other file systems, and what the snapshot cannot have held.
+// removeTree removes a folder of d with everything in it, except entries that are to stay: those that Exclude matches,
+// the archive, other file systems, and entries that the snapshot cannot contain.
 func (r *run) removeTree(d *dir, name string) (all bool, err error) {
 	remove := rmtree.RemoveExcept
 	if r.opt.DryRun {
@@ -149,8 +149,8 @@ func (r *run) removeTree(d *dir, name string) (all bool, err error) {
 	return all, err
 }
 
-// deleteOthers removes from an existing directory of the target what the snapshot does not have in it, or just what an
-// earlier run had under construction.
+// deleteOthers removes from an existing folder of the target the entries that the snapshot does not have in it, or
+// only the leftovers of an earlier run.
 func (r *run) deleteOthers(w *worker, d *dir) error {
 	others := r.opt.Delete && d.rec != nil && !d.spared
 	if d.own || d.dst() < 0 || !others && !r.resumed() {

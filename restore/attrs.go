@@ -10,16 +10,16 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// The file attributes (chattr) that need a time of their own.
+// The file attributes (chattr) that have to be set at a certain time.
 const (
-	// lockingAttrs, immutable and append-only, keep an inode from being worked with: they come when all else is done.
+	// lockingAttrs, immutable and append-only, prevent work on an inode: they are set last.
 	lockingAttrs index.Attrs = 0x10 | 0x20
-	// earlyAttrs, how content is stored and how names are compared, are for what is empty: compressed, not compressed,
-	// no copy on write, case folding.
+	// earlyAttrs, about how content is stored and how names are compared, must be set while the inode is empty:
+	// compressed, not compressed, no copy on write, case folding.
 	earlyAttrs index.Attrs = 0x4 | 0x400 | 0x800000 | 0x40000000
 )
 
-// startAttrs sets those attributes that only an empty file or directory takes. What is refused is counted at the end.
+// startAttrs sets those attributes that only an empty file or folder accepts. Refusals are counted at the end.
 func (r *run) startAttrs(fd int, e *index.Entry) error {
 	if early := e.Attrs & earlyAttrs; r.opt.Attrs && early != 0 {
 		if err := fsat.SetAttrs(fd, uint32(early), uint32(early)); err != nil && !fsat.IsRefused(err) {
@@ -29,14 +29,14 @@ func (r *run) startAttrs(fd int, e *index.Entry) error {
 	return nil
 }
 
-// inheritedAttrs reports whether an inode that cannot be opened, and whose attributes nobody can set, has them from the
-// folder it was made in.
+// inheritedAttrs reports whether an inode that cannot be opened, and whose attributes cannot be set, has inherited
+// them from its folder.
 func inheritedAttrs(e *index.Entry, st *fsat.Stat) bool {
 	return e.Attrs == tree.KnownAttrs(st.Attrs)
 }
 
-// setAttrs sets the attributes of an open inode that is finished, but for those that lock it. held is false if it does
-// not have them all.
+// setAttrs sets the attributes of an open, finished inode, except those that lock it. held is false if it does not
+// have them all.
 func (r *run) setAttrs(n inode, e *index.Entry) (held bool, err error) {
 	want, mask := e.Attrs&^lockingAttrs, index.KnownAttrs&^lockingAttrs
 	if err := fsat.SetAttrs(n.fd, uint32(want), uint32(mask)); err == nil {
@@ -44,7 +44,7 @@ func (r *run) setAttrs(n inode, e *index.Entry) (held bool, err error) {
 	} else if !fsat.IsRefused(err) {
 		return false, fmt.Errorf("set attributes: %w", err)
 	}
-	for bit := index.Attrs(1); bit != 0; bit <<= 1 { // one that the file system does not know must not cost the others
+	for bit := index.Attrs(1); bit != 0; bit <<= 1 { // an unknown one must not prevent the others
 		if mask&bit == 0 {
 			continue
 		}
@@ -74,8 +74,8 @@ func (r *run) lockLater(d *dir, name string, e *index.Entry, made *fsat.Stat) {
 	r.late.attrs = append(r.late.attrs, lateAttrs{d, strings.Clone(name), e.Attrs & lockingAttrs, madeOf(made)})
 }
 
-// lockAll sets the locking attributes, in the order in which the inodes were finished: what is in a directory comes
-// before it.
+// lockAll sets the locking attributes, in the order in which the inodes were finished: entries of a folder come before
+// it.
 func (r *run) lockAll() error {
 	for _, l := range r.late.attrs {
 		held, err := l.lock()

@@ -9,34 +9,36 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// dir is one directory being restored. There are three kinds: the top, which is the target itself; below it the
-// directories of the snapshot; and, if only some paths are wanted, between the two one base for each path, which pairs
-// the folder of the snapshot that holds the path with the target.
+// dir is a folder being restored. There are three kinds: the top, which is the target itself; below it the folders of
+// the snapshot; and, if only some paths are selected, one base for each path between the two, which pairs the folder
+// of the snapshot that contains the path with a folder of the target.
 type dir struct {
 	tree.Folder
 	parent   *dir
-	selected []tree.Selection // the top's, if only some paths are wanted
+	selected []tree.Selection // of the top, if only some paths are selected
 	base     *tree.Selection  // a base's
 	entry    index.Entry      // the metadata it gets
 	xattrs   []index.Xattr
 
 	state dirState
-	// own: only this run makes names in it, so that one which exists is a second form of one made before.
-	// plain: what is made in it belongs to us and inherits nothing.
-	// spared: nothing in it is deleted, because something is mounted there that the snapshot knows nothing of.
+	// own: only this run makes names in it, so that an existing name is another spelling of an earlier one. plain:
+	// entries made in it belong to us and inherit nothing. spared: nothing in it is deleted, because a file system is
+	// mounted there of which the snapshot knows nothing.
 	own, plain, spared bool
 
-	diff    tree.Fields  // it existed: in what it was not as in the snapshot
+	diff    tree.Fields  // differences of an existing folder from the snapshot
 	seen    seenMetadata // then
 	touched atomic.Bool  // names in it have changed, or would without a dry run
 
-	// leftOut is the rule by which a run with the snapshot's filters would not look into it, so that nothing is deleted.
+	// leftOut is the rule by which a run with the snapshot's filters would not look into it, so that nothing is
+	// deleted.
 	leftOut string
 
-	searched atomic.Bool // for what a killed restore has left
+	searched atomic.Bool // searched for leftovers of a killed restore
 	open     openable
 
-	// had has the names that it had when it was entered, if two that differ may be the same there; otherwise it is nil.
+	// had has the names in it when it was entered, if the file system may treat two different names as equal;
+	// otherwise it is nil.
 	had map[string]bool
 
 	mu     sync.Mutex // of the cursor
@@ -44,23 +46,23 @@ type dir struct {
 	cursor index.Cursor
 }
 
-// dirState says what a directory was when it was entered, and with that what becomes of its metadata.
+// dirState is the state of a folder when it was entered, which decides what happens to its metadata.
 type dirState uint8
 
 const (
-	dirPassage  dirState = iota // it only leads to what is restored, and keeps the metadata it has
-	dirMade                     // it was made by this run, and gets its metadata when everything in it is there
-	dirReopened                 // it was made by the restore that this one goes on with: the same
-	dirUpdated                  // it existed, and gets its metadata if that is not as in the snapshot
+	dirPassage  dirState = iota // it only leads to paths to restore, and keeps its metadata
+	dirMade                     // this run made it, and sets its metadata when all its entries are there
+	dirReopened                 // the restore that this one continues made it: the same
+	dirUpdated                  // it existed, and gets the snapshot's metadata if they differ
 	dirKept                     // it existed, and keeps its metadata
 	dirAbsent                   // a dry run has found that it does not exist
 	dirDone                     // it has got the snapshot's metadata
 )
 
-// unfinished reports whether the directory gets the snapshot's metadata, whatever it has.
+// unfinished reports whether the folder gets the snapshot's metadata in any case.
 func (s dirState) unfinished() bool { return s == dirMade || s == dirReopened }
 
-// existing gives the state of a directory that was there.
+// existing returns the state of a folder that existed.
 func (r *run) existing() dirState {
 	switch {
 	case r.resumed():
@@ -71,7 +73,7 @@ func (r *run) existing() dirState {
 	return dirKept
 }
 
-// folded reports whether a name that the directory has is not that name, but another one which the file system takes for it.
+// folded reports whether an existing name is really another name, which the file system treats as equal.
 func (d *dir) folded(name string) bool { return d.had != nil && !d.had[name] }
 
 // items is the number of entries to restore.
@@ -85,7 +87,7 @@ func (d *dir) items() int {
 	return d.rec.Len()
 }
 
-// at gives one entry.
+// at returns one entry.
 func (d *dir) at(item int) index.Entry {
 	if d.base != nil {
 		return d.base.Entry
@@ -94,7 +96,7 @@ func (d *dir) at(item int) index.Entry {
 	return e
 }
 
-// take decodes the next entries, n in all the calls together, and returns how many there are in this one.
+// take decodes the next entries, n in all the calls together, and returns their number in this call.
 func (d *dir) take(w *worker, n int) int {
 	if d.base != nil {
 		w.entries[0], w.pos[0] = d.base.Entry, 0
@@ -111,7 +113,7 @@ func (d *dir) take(w *worker, n int) int {
 	return min(n, chunk)
 }
 
-// above is where the entry of d is, for what is said of it; the top stands for itself.
+// above returns the folder whose entry d is, for messages; the top stands for itself.
 func (d *dir) above() *dir {
 	if d.parent == nil {
 		return d
@@ -125,14 +127,14 @@ const (
 	inTarget
 )
 
-// src is the handle of the directory in the snapshot; fsat.NoDir: there is none, and Lost says why.
+// src returns the handle of the folder in the snapshot; fsat.NoDir: there is none, and Lost has the error.
 func (d *dir) src() int { return d.FD(inSnapshot) }
 
-// dst is the handle of the directory in the target; fsat.NoDir: a dry run has found none.
+// dst returns the handle of the folder in the target; fsat.NoDir: a dry run has found none.
 func (d *dir) dst() int { return d.FD(inTarget) }
 
-// targetPath gives the whole path of a directory of the target.
+// targetPath returns the whole path of a folder of the target.
 func (r *run) targetPath(d *dir) string { return filepath.Join(r.report.Target, d.PathIn(inTarget)) }
 
-// openAgain opens the directory in the target for a caller who may come after it was left, and who closes it.
+// openAgain opens the folder in the target. It works after Leave, too, and the caller closes the handle.
 func openAgain(d *dir) (int, error) { return d.Again(inTarget) }

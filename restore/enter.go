@@ -23,7 +23,7 @@ func (r *run) enter(id int, parent *dir, item int) (d *dir, items int, ok bool, 
 		err = r.enterBase(&r.workers[id], d, item)
 	} else {
 		d.entry = parent.at(item)
-		d.entry.Name = strings.Clone(d.entry.Name) // the record need not stay in memory for it
+		d.entry.Name = strings.Clone(d.entry.Name) // do not keep the record in memory for the name
 		d.Begin(&parent.Folder, d.entry.Name)
 		err = r.enterDir(&r.workers[id], d)
 	}
@@ -32,7 +32,7 @@ func (r *run) enter(id int, parent *dir, item int) (d *dir, items int, ok bool, 
 		if d.base != nil {
 			return nil, 0, false, r.failed(d, &d.base.Entry, err)
 		}
-		if d.state == dirMade { // nothing is left of what could not be restored, if it is empty
+		if d.state == dirMade { // leave no empty folder of a failed entry
 			if rmErr := fsat.Rmdir(parent.dst(), d.Name()); rmErr != nil && !fsat.IsExist(rmErr) {
 				err = errors.Join(err, fmt.Errorf("remove folder: %w", rmErr))
 			}
@@ -42,7 +42,7 @@ func (r *run) enter(id int, parent *dir, item int) (d *dir, items int, ok bool, 
 	return d, d.items(), true, d.Enter()
 }
 
-// enterDir finds or makes the directory, and opens both sides.
+// enterDir finds or makes the folder, and opens both sides.
 func (r *run) enterDir(w *worker, d *dir) error {
 	if err := r.readRecord(d); err != nil {
 		return err
@@ -54,7 +54,7 @@ func (r *run) enterDir(w *worker, d *dir) error {
 	if err := r.findDir(w, d); err != nil {
 		return err
 	}
-	_ = d.Open(inSnapshot) // told of what has its content there
+	_ = d.Open(inSnapshot) // an entry whose content is stored there reports the error
 	if d.state == dirAbsent {
 		return nil
 	}
@@ -74,7 +74,7 @@ func (r *run) enterDir(w *worker, d *dir) error {
 	return nil
 }
 
-// findDir makes the directory, open to us alone while it is filled, unless it exists.
+// findDir makes the folder, with access for us alone while it is filled, unless it exists.
 func (r *run) findDir(w *worker, d *dir) error {
 	if d.parent.state == dirAbsent {
 		d.state, d.own = dirAbsent, true
@@ -148,11 +148,11 @@ func (r *run) makeDir(d *dir) error {
 	return nil
 }
 
-// crossed reports whether the snapshot has anything of another file system that was mounted at d. An empty folder can be
-// one that it did not look into.
+// crossed reports whether the snapshot has entries of another file system that was mounted at d. For an empty folder
+// it returns false, since the run may not have looked into the mount.
 func (d *dir) crossed() bool { return d.entry.Dev != d.parent.entry.Dev && d.rec.Len() > 0 }
 
-// clearWay removes or renames what is no directory and has the name of one.
+// clearWay removes or renames an entry that is not a folder and has the name of one.
 func (r *run) clearWay(w *worker, d *dir, st *fsat.Stat) error {
 	if r.opt.Overwrite == OverwriteNever {
 		return fmt.Errorf("%w and is not a folder", ErrExists)
@@ -167,7 +167,8 @@ func (r *run) clearWay(w *worker, d *dir, st *fsat.Stat) error {
 	return nil
 }
 
-// openFound opens the directory in the target. One that is to get its metadata anew need not let us in as it is.
+// openFound opens an existing folder in the target. The mode of a folder that is to get new metadata may deny us
+// access.
 func (r *run) openFound(d *dir) (int, error) {
 	var fd int
 	var err error

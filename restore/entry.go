@@ -11,7 +11,7 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// items restores some of the entries of a directory. Directories among them are returned, to be entered later.
+// items restores some of the entries of a folder. It returns the folders among them, to be entered later.
 func (r *run) items(id int, d *dir, from, to int) (descend []int, err error) {
 	if d.selected != nil {
 		for i := from; i < to; i++ {
@@ -53,7 +53,7 @@ func (r *run) leavesOut(w *worker, d *dir, e *index.Entry) bool {
 	return true
 }
 
-// restore restores one entry that is not a directory.
+// restore restores one entry other than a folder.
 func (r *run) restore(w *worker, d *dir, e *index.Entry) error {
 	if r.leavesOut(w, d, e) {
 		return nil
@@ -79,7 +79,8 @@ func (r *run) outcome(d *dir, e *index.Entry, err error) error {
 	return nil
 }
 
-// make makes an entry as an inode of its own, in the place of what over describes if that is not nil.
+// make makes an entry as an inode of its own, in the place of the existing entry that over describes, if it is not
+// nil.
 func (r *run) make(w *worker, d *dir, e *index.Entry, over *fsat.Stat) (made fsat.Stat, err error) {
 	set, err := w.xattrs.Get(r.from.Catalog, e.Xattrs)
 	if err != nil {
@@ -118,7 +119,7 @@ func (r *run) make(w *worker, d *dir, e *index.Entry, over *fsat.Stat) (made fsa
 	return made, nil
 }
 
-// makeFile restores a regular file. If anything goes wrong nothing is left of it.
+// makeFile restores a regular file. After a failure nothing is left of it.
 func (r *run) makeFile(w *worker, d *dir, e *index.Entry, set []index.Xattr, over *fsat.Stat) (made fsat.Stat, err error) {
 	src, stored, err := tree.OpenStored(d.src(), d.Lost(inSnapshot), e)
 	if err != nil {
@@ -160,7 +161,7 @@ func (r *run) makeFile(w *worker, d *dir, e *index.Entry, set []index.Xattr, ove
 	return s.stat, nil
 }
 
-// readBack compares what has come to the disk with what was to be written.
+// readBack compares the file on the disk with the catalog.
 func (r *run) readBack(w *worker, e *index.Entry, fd int) error {
 	if err := fsat.DropCache(fd); err != nil {
 		return fmt.Errorf("read back: %w", err)
@@ -181,7 +182,7 @@ func (r *run) readBack(w *worker, e *index.Entry, fd int) error {
 
 var errReadBack = errors.New("what was written reads back as something else: the target's disk or memory is at fault")
 
-// publish gives what was made its name, and keeps what it replaces if that is wanted.
+// publish gives a finished inode its name, and keeps the replaced entry if that is wanted.
 func (r *run) publish(w *worker, d *dir, e *index.Entry, p *pending, over *fsat.Stat) error {
 	if over != nil {
 		if err := r.step("replace"); err != nil {
@@ -197,7 +198,7 @@ func (r *run) publish(w *worker, d *dir, e *index.Entry, p *pending, over *fsat.
 	return nil
 }
 
-// hasHoles asks only where it can be: a small file with all its blocks is worth no system call.
+// hasHoles makes no system call for a small file that has all of its blocks.
 func hasHoles(fd int, st *fsat.Stat) bool {
 	const small = 1 << 20
 	return (st.Blocks*512 < st.Size || st.Size > small) && fsat.HasHoles(fd, st.Size)
@@ -216,15 +217,15 @@ func checkStored(w *worker, d *dir, e *index.Entry) error {
 	return fsat.Close(fd)
 }
 
-// Whether the target takes reflinks of stored files.
+// Whether the target accepts reflinks of stored files.
 const (
 	cloneUntried = iota
 	cloneWorks
 	cloneRefused
 )
 
-// fill writes the content into the new file dst, as a reflink where that is possible, and proves that it is what was
-// stored: by what was read on the way, or by reading the reflink.
+// fill writes the content into the new file dst, as a reflink if possible, and compares it with the catalog's hash: as
+// read on the way, or by reading the reflink.
 func (r *run) fill(w *worker, e *index.Entry, dst, src int, stored *fsat.Stat) error {
 	cloned := r.clone(dst, src, e)
 	to := dst
@@ -259,7 +260,8 @@ func (r *run) fill(w *worker, e *index.Entry, dst, src int, stored *fsat.Stat) e
 	return nil
 }
 
-// clone makes dst share the content of src, if the file systems can. One refusal at the start is taken for all.
+// clone makes dst share the content of src, if the file systems can. It does not try again after a refusal at the
+// start.
 func (r *run) clone(dst, src int, e *index.Entry) bool {
 	if e.Size == 0 || r.clones.Load() == cloneRefused {
 		return false
@@ -272,7 +274,7 @@ func (r *run) clone(dst, src int, e *index.Entry) bool {
 	return false
 }
 
-// makeSpecial restores a symbolic link, FIFO, socket or device, whether the archive's file system held it or not.
+// makeSpecial restores a symbolic link, FIFO, socket or device from the catalog alone.
 func (r *run) makeSpecial(w *worker, d *dir, e *index.Entry, set []index.Xattr, over *fsat.Stat) (made fsat.Stat, err error) {
 	if err := r.step("create"); err != nil {
 		return made, fmt.Errorf("create: %w", err)
@@ -289,7 +291,7 @@ func (r *run) makeSpecial(w *worker, d *dir, e *index.Entry, set []index.Xattr, 
 	return s.stat, r.publish(w, d, e, &p, over)
 }
 
-// openMade opens what was just made, and makes sure that nobody has put something else in its place.
+// openMade opens an entry that was just made, and checks that nobody has replaced it.
 func openMade(dir int, name string, e *index.Entry) (int, error) {
 	fd, err := fsat.OpenNode(dir, name)
 	if err != nil {
@@ -307,7 +309,7 @@ func openMade(dir int, name string, e *index.Entry) (int, error) {
 
 var errReplaced = errors.New("it was replaced while it was restored")
 
-// refused says why a name could not be made in d.
+// refused returns the error for a name that could not be made in d.
 func (d *dir) refused(op string, err error) error {
 	if !fsat.IsExist(err) {
 		return fmt.Errorf("%s: %w", op, err)

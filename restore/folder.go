@@ -9,13 +9,13 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// A folder that exists is compared when it is entered, before what is done in it changes its time. With OverwriteNever it
-// stays as it is: one that differs is told of as failed, as a file is; but its time follows from what was made and removed
-// in it since, so that another time alone is only noted. Where this restore changes names, the time is that of the
-// snapshot afterwards. The target itself, if it is not restored in place, is no entry of the snapshot, but a place that the
-// caller has chosen: in what it differs is in the report.
+// An existing folder is compared when it is entered, before work in it changes its time. With OverwriteNever it stays
+// as it is: a folder that differs is listed as failed, like a file. A different time alone is only recorded, since the
+// time depends on the names made and removed since. If this restore changes names in it, the folder gets the
+// snapshot's time afterwards. The target itself, unless it is restored in place, is no entry of the snapshot, but a
+// place that the caller has chosen: the report has its differences.
 
-// differingNames puts the fields in which a folder differs into words.
+// differingNames returns words for the fields in which a folder differs.
 func differingNames(f tree.Fields) (list []string) {
 	for _, n := range []struct {
 		field tree.Fields
@@ -31,7 +31,7 @@ func differingNames(f tree.Fields) (list []string) {
 	return list
 }
 
-// compareDir finds out in what an open folder of the target differs, of what can be mended.
+// compareDir returns those fields in which an open folder of the target differs that can be mended.
 func (r *run) compareDir(w *worker, d *dir, fd int, st *fsat.Stat) (diff tree.Fields, err error) {
 	e := &d.entry
 	d.seen = seenOf(st)
@@ -75,7 +75,7 @@ func (r *run) compareDir(w *worker, d *dir, fd int, st *fsat.Stat) (diff tree.Fi
 	return diff, nil
 }
 
-// seenMetadata is what a stat tells of a folder, to find out whether anything has changed it since.
+// seenMetadata is the metadata of a folder in stat data, to detect a later change.
 type seenMetadata struct {
 	mode, uid, gid uint32
 	mtime          fsat.Time
@@ -83,7 +83,7 @@ type seenMetadata struct {
 
 func seenOf(st *fsat.Stat) seenMetadata { return seenMetadata{st.Mode, st.UID, st.GID, st.Mtime} }
 
-// leaveAsIs ends a folder that existed and keeps its metadata.
+// leaveAsIs ends an existing folder that keeps its metadata.
 func (r *run) leaveAsIs(d *dir) error {
 	e := d.entry
 	e.Below = index.Totals{}
@@ -106,7 +106,7 @@ func (r *run) leaveAsIs(d *dir) error {
 	return nil
 }
 
-// setTimeOfFolder gives a folder in which names have changed its time.
+// setTimeOfFolder sets the snapshot's time on a folder in which names have changed.
 func (r *run) setTimeOfFolder(fd int, e *index.Entry) error {
 	if r.opt.DryRun {
 		return nil

@@ -9,17 +9,18 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// Guard knows what a snapshot was told to leave out and what it failed to read. An entry of the target that the snapshot
-// does not have for such a reason has no copy in the archive: Delete spares it.
+// Guard knows the entries that a snapshot left out or failed to read. Such an entry of the target has no copy in the
+// archive: Delete spares it.
 type Guard struct {
-	// Filter is what the run was told to leave out. It is asked about the target's entries, so that it spares those that
-	// are newer than the snapshot, too.
+	// Filter is the filter of the snapshot's run. It is asked about the target's entries, so that entries newer than
+	// the snapshot are spared, too.
 	Filter *filter.Filter
-	// Named has paths that were left out or could not be read, and why.
+	// Named has paths that were left out or could not be read, and the reasons.
 	Named map[string]string
-	// Folders has paths of folders out of which something was taken, and why that is so; what it was is not known.
+	// Folders has paths of folders from which an unknown entry was taken, and the reasons.
 	Folders map[string]string
-	// Unnamed, if it is not "", says why any entry that the snapshot does not have may be one that it left out.
+	// Unnamed, if it is not "", is the reason why any entry that the snapshot does not have may be one that it left
+	// out.
 	Unnamed string
 }
 
@@ -29,7 +30,7 @@ type UnsavedItem struct {
 	Why  string // rule or failure that kept it out of the snapshot
 }
 
-// unsaved gives the reason for which the snapshot cannot have held an entry of a folder in the target, or "".
+// unsaved returns the reason why the snapshot cannot contain an entry of a folder in the target, or "".
 func (g *Guard) unsaved(dir int, at string, st *fsat.Stat) (why string, err error) {
 	if why, named := g.Named[at]; named {
 		return why, nil
@@ -49,7 +50,7 @@ func (g *Guard) unsaved(dir int, at string, st *fsat.Stat) (why string, err erro
 	return g.Unnamed, nil
 }
 
-// filterState asks a filter about what an entry is now.
+// filterState asks a filter about the present state of an entry.
 func filterState(f *filter.Filter, dir int, name string, st *fsat.Stat) (why string, err error) {
 	switch {
 	case !f.ByState():
@@ -68,11 +69,11 @@ func filterState(f *filter.Filter, dir int, name string, st *fsat.Stat) (why str
 	return why, err
 }
 
-// guards reports whether Delete spares what was never saved.
+// guards reports whether Delete spares entries that were never saved.
 func (r *run) guards() bool { return r.opt.Delete && !r.opt.DeleteUnsaved }
 
-// leftOutNow finds out of a folder that exists and that the snapshot has, whether a run with the snapshot's filters would
-// not look into it today. What is in it and not in the snapshot may have come since.
+// leftOutNow returns the rule by which a run with the snapshot's filters would not look into an existing folder today,
+// or "". Entries in it that the snapshot lacks may be newer than the snapshot.
 func (r *run) leftOutNow(d *dir, st *fsat.Stat) (why string, err error) {
 	if !r.guards() || r.opt.Guard == nil || r.opt.Guard.Filter == nil {
 		return "", nil
@@ -94,7 +95,7 @@ func (r *run) leftOutNow(d *dir, st *fsat.Stat) (why string, err error) {
 	return why, nil
 }
 
-// hasNoCopy reports whether Delete spares an entry below d, because the snapshot cannot have held it; it is then noted.
+// hasNoCopy reports whether Delete spares an entry below d, because the snapshot cannot contain it, and records that.
 func (r *run) hasNoCopy(d *dir, dir int, at string, st *fsat.Stat) (bool, error) {
 	if !r.guards() {
 		return false, nil

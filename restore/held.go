@@ -14,9 +14,9 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// An entry of the target that lacks what the target's file system or these privileges cannot hold is as good as a restore
-// can make it: to make it again would change nothing. What they can hold is found out by trying, on an inode of the
-// restore's own that has no name any more: no list of file systems would be right for all of them.
+// An entry of the target that only lacks metadata which the target's file system or these privileges cannot store is
+// as good as a restore can make it: to make it again would change nothing. A trial on an inode of the restore's own,
+// without a name, finds out which metadata can be stored: no list of file systems would be right for all of them.
 
 // scratch is such an inode, with a handle, on one file system.
 type scratch struct {
@@ -25,18 +25,19 @@ type scratch struct {
 	fd   int
 }
 
-// most is what an entry becomes where it can be given everything that the file system and the privileges allow.
+// most is the best result for an entry, given the file system and the privileges.
 type most struct {
 	stat   fsat.Stat
 	xattrs index.Hash
 	attrs  index.Attrs
-	// noLocks says that nothing can be made immutable or append-only.
+	// noLocks says that no inode can be made immutable or append-only.
 	noLocks bool
-	// noDefault says that a default ACL was left out: it was tried on a file.
+	// noDefault says that a default ACL was not tried, because the trial used a file.
 	noDefault bool
 }
 
-// left gives those differences that could be mended. An owner that cannot be set says nothing: it is whoever made the entry.
+// left returns the differences that could be mended. An owner that cannot be set is no difference: it is that of the
+// process that made the entry.
 func (m *most) left(e *index.Entry, diff tree.Fields, st *fsat.Stat) tree.Fields {
 	if diff&tree.Owner&^tree.DiffStat(e, &m.stat) == 0 {
 		diff &^= tree.Owner
@@ -46,7 +47,7 @@ func (m *most) left(e *index.Entry, diff tree.Fields, st *fsat.Stat) tree.Fields
 	}
 	if diff&tree.Mtime != 0 {
 		off := distance(m.stat.Mtime, e.Mtime)
-		switch { // a time out of range is another one, and some file systems take none at all
+		switch { // a time out of range becomes another one, and some file systems keep none at all
 		case off >= coarsest, off > 0 && distance(st.Mtime, e.Mtime) < coarsest:
 			diff &^= tree.Mtime
 		}
@@ -57,7 +58,7 @@ func (m *most) left(e *index.Entry, diff tree.Fields, st *fsat.Stat) tree.Fields
 // coarsest is the coarsest unit in which file systems keep times.
 const coarsest = 2 * time.Second
 
-// distance is how far two times are apart, if that is not very far.
+// distance returns how far two times are apart, within limits.
 func distance(a, b index.Time) time.Duration {
 	const far = 1 << 30
 	if d := a.Sec - b.Sec; d > far || d < -far {
@@ -66,14 +67,14 @@ func distance(a, b index.Time) time.Duration {
 	return (time.Duration(a.Sec-b.Sec)*time.Second + time.Duration(a.Nsec) - time.Duration(b.Nsec)).Abs()
 }
 
-// tryMost finds out what an entry of d becomes at most. ok is false where that cannot be tried: then what differs differs.
-// What is lacking is counted as not held. A folder can be tried on a file where that leaves no trace, but for a default ACL:
-// file systems that know files without a name treat both alike.
+// tryMost finds the best result for an entry of d. ok is false if no trial is possible: then every difference counts.
+// Missing metadata are counted as not held. A folder can be tried on a file without a name, which leaves no trace,
+// except for a default ACL: file systems with such files treat both alike.
 func (r *run) tryMost(w *worker, d *dir, e *index.Entry) (m most, ok bool, err error) {
 	as := *e
 	as.Type = index.File
 	if e.Type == index.Symlink {
-		as.Mode = 0o777 // the only one it can have, which is not looked at
+		as.Mode = 0o777 // its only possible mode, which is not looked at
 	}
 	s, ok, err := r.scratchOn(w, d)
 	if err != nil {
@@ -81,7 +82,7 @@ func (r *run) tryMost(w *worker, d *dir, e *index.Entry) (m most, ok bool, err e
 	}
 	if ok {
 		if m, ok, err = r.tryOn(w, s.fd, &as); !ok {
-			err = errors.Join(err, s.close()) // some file systems take nothing where there is no name
+			err = errors.Join(err, s.close()) // some file systems set nothing on an inode without a name
 		}
 		return m, ok, err
 	}
@@ -105,8 +106,8 @@ func (r *run) tryFolder(w *worker, d *dir, e *index.Entry) (m most, ok bool, err
 	}, fsat.Rmdir)
 }
 
-// tryNamed is tryMost on an inode that has a name in d or in the target meanwhile. It is closed before it is removed: many
-// file systems in user space, and NFS, give an open file that is removed another name, and remove that late, which then
+// tryNamed is tryMost on an inode that has a name in d or in the target meanwhile. It is closed before it is removed:
+// many file systems in user space, and NFS, give a removed open file another name, and remove that late, which then
 // changes the time of its folder.
 func (r *run) tryNamed(w *worker, d *dir, e *index.Entry, create func(in int, temp string) (int, error),
 	remove func(in int, temp string) error) (m most, ok bool, err error) {
@@ -118,7 +119,7 @@ func (r *run) tryNamed(w *worker, d *dir, e *index.Entry, create func(in int, te
 			temp := r.tempIn(w, in, d)
 			fd, err := create(in, temp)
 			if err != nil {
-				return nil // whatever the reason, it is told when anything is to be made there
+				return nil // a real attempt to make an entry there reports the error
 			}
 			m, ok, err = r.tryOn(w, fd, e)
 			return errors.Join(err, fsat.Close(fd), remove(in, temp))
@@ -130,7 +131,7 @@ func (r *run) tryNamed(w *worker, d *dir, e *index.Entry, create func(in int, te
 	return m, false, nil
 }
 
-// tryOn gives a scratch inode the metadata of an entry.
+// tryOn sets the metadata of an entry on a scratch inode.
 func (r *run) tryOn(w *worker, fd int, e *index.Entry) (m most, ok bool, err error) {
 	set, err := w.xattrs.Get(r.from.Catalog, e.Xattrs)
 	if err != nil {
@@ -142,7 +143,7 @@ func (r *run) tryOn(w *worker, fd int, e *index.Entry) (m most, ok bool, err err
 	}
 	before := w.counts.NotHeld
 	var made settled
-	err = fsat.Chmod(fd, 0o700) // an owner who may not write sets no extended attributes
+	err = fsat.Chmod(fd, 0o700) // an owner who may not write may set no extended attributes
 	if err == nil || fsat.IsRefused(err) {
 		made, err = r.updateInode(w, fd, e, set)
 	}
@@ -173,7 +174,7 @@ func (r *run) lookAtScratch(fd int, st *fsat.Stat, folder bool) (m most, err err
 			return m, fmt.Errorf("read attributes: %w", err)
 		}
 		m.attrs = tree.KnownAttrs(attrs)
-		if folder { // it has a name, which would stay if this ended here
+		if folder { // its name would stay if the process ended here
 			return m, nil
 		}
 		err = fsat.SetAttrs(fd, uint32(lockingAttrs), uint32(lockingAttrs))
@@ -187,7 +188,7 @@ func (r *run) lookAtScratch(fd int, st *fsat.Stat, folder bool) (m most, err err
 	return m, nil
 }
 
-// wanted is what an entry of d is to have, or what can be had of that: it is tried when something differs.
+// wanted is the metadata of an entry of d, or the best possible: tryMost runs only if there is a difference.
 type wanted struct {
 	r        *run
 	w        *worker
@@ -225,7 +226,8 @@ func (m *wanted) tryFolder() (ok bool, err error) {
 	return m.ok, err
 }
 
-// leftAsMade reports whether the entry is a symbolic link of which the restore sets nothing: see linksHoldMetadata.
+// leftAsMade reports whether the entry is a symbolic link on which the restore sets no metadata: see
+// linksHoldMetadata.
 func (m *wanted) leftAsMade() (bool, error) {
 	if m.e.Type != index.Symlink || m.r.opt.DryRun {
 		return false, nil
@@ -234,7 +236,7 @@ func (m *wanted) leftAsMade() (bool, error) {
 	return !holds && err == nil, err
 }
 
-// hasStat reports whether an entry of the target has the metadata that a stat tells.
+// hasStat reports whether an entry of the target has the metadata that stat data tell.
 func (m *wanted) hasStat(st *fsat.Stat) (bool, error) {
 	diff := tree.DiffStat(m.e, st) & tree.Settable(m.e.Type)
 	if diff == 0 {
@@ -278,7 +280,7 @@ func (m *wanted) hasAttrs(attrs index.Attrs) (bool, error) {
 	return attrs&lockingAttrs == m.e.Attrs&lockingAttrs || m.most.noLocks && attrs&lockingAttrs == 0, nil
 }
 
-// scratchOn gives a worker's scratch file on the file system of d, where that knows files without a name.
+// scratchOn returns a worker's scratch file on the file system of d, if that supports files without a name.
 func (r *run) scratchOn(w *worker, d *dir) (s *scratch, ok bool, err error) {
 	s = &w.scratch
 	if s.open && s.dev == d.ID(inTarget).Dev {
@@ -296,21 +298,21 @@ func (r *run) scratchOn(w *worker, d *dir) (s *scratch, ok bool, err error) {
 			return s, true, nil
 		}
 	}
-	return s, false, nil // whatever the reason, it is told when anything is to be made there
+	return s, false, nil // a real attempt to make an entry there reports the error
 }
 
-// scratchPlaces are the folders in which an inode on the file system of d can be made.
+// scratchPlaces returns the folders in which an inode on the file system of d can be made.
 func (r *run) scratchPlaces(d *dir) (list []int) {
 	if d.dst() != fsat.NoDir {
 		list = append(list, d.dst())
 	}
-	if r.top.ID(inTarget).Dev == d.ID(inTarget).Dev { // where these privileges may make something, if they may anywhere
+	if r.top.ID(inTarget).Dev == d.ID(inTarget).Dev { // where these privileges can make an entry if they can anywhere
 		list = append(list, r.target)
 	}
 	return list
 }
 
-// tempIn gives a worker's temporary name in one of the scratchPlaces of d.
+// tempIn returns a worker's temporary name in one of the scratchPlaces of d.
 func (r *run) tempIn(w *worker, in int, d *dir) string {
 	if in == r.target {
 		d = r.top
@@ -318,7 +320,7 @@ func (r *run) tempIn(w *worker, in int, d *dir) string {
 	return w.temp(d)
 }
 
-// briefly lets do make something in a folder of the target and take it away again: the folder has its time again then.
+// briefly calls do, which makes an entry in a folder of the target and removes it, and resets the folder's time.
 func (r *run) briefly(in int, do func() error) error {
 	r.scratchLock.Lock() // two workers may be in one folder
 	defer r.scratchLock.Unlock()
@@ -337,12 +339,12 @@ func (r *run) briefly(in int, do func() error) error {
 	return err
 }
 
-// canLink reports whether the file system of d lets an inode have a second name. A dry run takes that for granted.
+// canLink reports whether the file system of d supports hard links. A dry run assumes that.
 func (r *run) canLink(w *worker, d *dir) (can bool, err error) {
 	if known, ok := r.linkable.Load(d.ID(inTarget).Dev); ok || r.opt.DryRun {
 		return !ok || known.(bool), nil
 	}
-	if _, ok, err := r.scratchOn(w, d); ok || err != nil { // who knows files without a name gives them one by a link
+	if _, ok, err := r.scratchOn(w, d); ok || err != nil { // a file system that supports files without a name links them to give them one
 		return true, err
 	}
 	in, temp, second := d.dst(), w.temp(d), leftover.Temporary(rand.Uint64(), d.ID(inTarget).Ino)
@@ -350,7 +352,7 @@ func (r *run) canLink(w *worker, d *dir) (can bool, err error) {
 	err = r.briefly(in, func() error {
 		fd, err := fsat.Create(in, temp, 0o600)
 		if err != nil {
-			return nil // where nothing can be made, nothing is known
+			return nil // without a file to link, nothing is known
 		}
 		err = fsat.Link(in, temp, in, second)
 		if can = !fsat.IsRefused(err); err == nil {

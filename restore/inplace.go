@@ -14,8 +14,8 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// enterBase opens the folder of the target that a path goes into: the target itself or, in place, the one that the path
-// is in, which is made with those above it where it is missing.
+// enterBase opens the folder of the target that a path goes into: the target itself or, in place, the folder that
+// contains the path, which it makes, with those above, if it is missing.
 func (r *run) enterBase(w *worker, d *dir, item int) error {
 	p := d.parent
 	d.base, d.own = &p.selected[item], p.own
@@ -35,7 +35,7 @@ func (r *run) enterBase(w *worker, d *dir, item int) error {
 	if !ok {
 		return tree.ErrDamaged
 	}
-	d.entry.Dev = above.Dev // tells whether something was mounted at the path
+	d.entry.Dev = above.Dev // to detect a mount at the path
 	if !r.opt.InPlace || d.base.Folder == "" || d.state == dirAbsent {
 		d.had = p.had
 		return d.openBase()
@@ -69,11 +69,12 @@ func (d *dir) openBase() error {
 			return fmt.Errorf("open in target: %w", err)
 		}
 	}
-	_ = d.Open(inSnapshot) // told of what has its content there
+	_ = d.Open(inSnapshot) // an entry whose content is stored there reports the error
 	return nil
 }
 
-// makeFolders opens the folder of a base, and makes what is missing of the path; a dry run returns NoDir for that.
+// makeFolders opens the folder of a base, and makes the missing folders of its path; a dry run returns NoDir for a
+// missing one.
 func (r *run) makeFolders(w *worker, d *dir) (int, error) {
 	fd, err := fsat.OpenDir(r.target, ".")
 	at := ""
@@ -168,8 +169,8 @@ func (l *lateWork) madeBefore(path string) bool {
 	return slices.ContainsFunc(l.folders, func(f lateFolder) bool { return f.path == path })
 }
 
-// startFolder gives a folder that was made on the way to a path its metadata: a restore that is cut short need not come
-// back to it.
+// startFolder sets the metadata of a folder that was made on the way to a path at once: an interrupted restore need
+// not come back to it.
 func (r *run) startFolder(w *worker, fd int, path string) error {
 	e, ok, err := r.from.Catalog.Lookup(path)
 	if err != nil {
@@ -195,7 +196,7 @@ func (r *run) startFolder(w *worker, fd int, path string) error {
 	return nil
 }
 
-// finishFolders gives the folders that were made on the way to a path their times, the deepest first.
+// finishFolders sets the times of the folders that were made on the way to a path, the deepest first.
 func (r *run) finishFolders() error {
 	for len(r.late.folders) > 0 {
 		last := len(r.late.folders) - 1

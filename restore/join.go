@@ -9,9 +9,10 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// In a target that existed, a name of a link group may be missing and another one be there, as the snapshot has it. The
-// missing one has to become a link to that, whichever of the two the walk meets first, and even if the other one is
-// outside of the paths that are restored. What exists keeps its inode; the names that this run has made are moved over.
+// In an existing target, a name of a link group may be missing while another one exists, equal to the snapshot's. The
+// missing name has to become a link to the existing one, whichever of the two the walk meets first, and even if the
+// existing one is outside of the paths to restore. Existing names keep their inode; names that this run has made are
+// moved over.
 
 // placed is a name that this run has given to an inode it has made for a link group.
 type placed struct {
@@ -19,15 +20,15 @@ type placed struct {
 	name string
 }
 
-// madeName notes an inode that this run has made for the group, or a further name of it.
+// madeName records an inode that this run has made for the group, or a further name of it.
 func (r *run) madeName(group *linkGroup, d *dir, e *index.Entry) {
-	if !r.top.own && !group.found { // nothing else can be found in a target that was empty
+	if !r.top.own && !group.found { // a target that was empty has no other names
 		group.names = append(group.names, placed{d, cloneName(e)})
 	}
 }
 
-// adopt makes an inode of the target that is as in the snapshot the one of its group, and all names that this run has
-// made links to it. It returns false if the group keeps its own.
+// adopt makes an inode of the target that equals the snapshot's the inode of its group, and makes all names of this
+// run links to it. It returns false if the group keeps its own inode.
 func (r *run) adopt(w *worker, d *dir, e *index.Entry, st *fsat.Stat, group *linkGroup) (bool, error) {
 	if group.found || !r.groups.claim(tree.IDOf(st), e) {
 		return false, nil
@@ -48,8 +49,8 @@ func (r *run) adopt(w *worker, d *dir, e *index.Entry, st *fsat.Stat, group *lin
 	return true, nil
 }
 
-// isFull reports whether st, an inode of the target that is as in the snapshot, and the one that the group has cannot
-// become one inode, because one of them has as many names as the file system allows. The group goes on with the other.
+// isFull reports whether st, an inode of the target that equals the snapshot's, and the group's inode cannot become
+// one, because one of them has as many names as the file system permits. The group goes on with the other one.
 func (r *run) isFull(w *worker, d *dir, e *index.Entry, st *fsat.Stat, group *linkGroup) (bool, error) {
 	space, err := fsat.FileSystem(d.dst())
 	if err != nil || space.LinkLimit == 0 {
@@ -106,7 +107,7 @@ func (r *run) moveName(w *worker, d *dir, name string, st *fsat.Stat, p placed, 
 	return true, p.dir.keepTime(to)
 }
 
-// keepTime gives an open directory, to which a name was added, its time again: it may have its metadata already.
+// keepTime resets the time of an open folder after a name was added: it may have its metadata already.
 func (d *dir) keepTime(fd int) error {
 	d.touched.Store(true)
 	if d.base != nil || d.selected != nil {
@@ -118,8 +119,8 @@ func (d *dir) keepTime(fd int) error {
 	return nil
 }
 
-// joinOutside looks for the other names of groups of which this run has made some, where only some paths of the snapshot
-// are restored to their places: those that are there and as in the snapshot are joined.
+// joinOutside looks for the other names of groups of which this run has made some, if only some paths of the snapshot
+// are restored in place. It joins those that exist and equal the snapshot's.
 func (r *run) joinOutside() error {
 	if r.whole || !r.opt.InPlace || r.opt.DryRun || r.opt.Overwrite == OverwriteAlways {
 		return nil
@@ -149,7 +150,8 @@ func (r *run) joinOutside() error {
 	})
 }
 
-// joinOne joins a group to one name of it in the target. What is wrong with that name is not this run's to tell.
+// joinOne joins a group to one of its names in the target. It ignores faults of that name, which was not to be
+// restored.
 func (r *run) joinOne(w *worker, folder string, e *index.Entry, group *linkGroup) (err error) {
 	fd, err := fsat.OpenPath(r.target, folder)
 	if err != nil {

@@ -7,11 +7,12 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// A restore that overwrites in a tree that existed, and is killed, can leave a temporary name beside what it was about to
-// replace. That was not replaced, so the next restore of it comes to the same folder, and looks for the name there.
+// A restore that overwrites in an existing tree, and is killed, can leave a temporary name beside the entry that it
+// was about to replace. That entry was not replaced, so the next restore of it comes to the same folder, and looks for
+// the name there.
 
-// maxSearched is the size of a directory up to which it is listed for that: a larger one would take longer than what is
-// to be done in it.
+// maxSearched is the size of a folder up to which it is listed for that: listing a larger one would take longer than
+// the work in it.
 const maxSearched = 1 << 20
 
 // claim finds out whether no other restore into the same target is under way, whose temporary names would look like

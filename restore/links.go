@@ -11,34 +11,34 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// linkGroups remembers, for each inode of the source that has several names, where the first of them was restored.
+// linkGroups remembers, for each inode of the source with several names, the place of the first name restored.
 type linkGroups struct {
 	mu      sync.Mutex
 	groups  map[tree.GroupKey]*linkGroup
-	kept    map[tree.InodeID]tree.GroupKey // inodes of the target that were as in the snapshot, and are those of a group
-	counted bool                           // each name comes once, so that a group is done with after the last
+	kept    map[tree.InodeID]tree.GroupKey // inodes of the target equal to the snapshot's, and their groups
+	counted bool                           // each name comes once, so that a group ends with its last name
 }
 
-// linkGroup is one such inode. Its lock is held while one of its names is restored, so that the others wait for that.
+// linkGroup is one such inode. It stays locked while one of its names is restored, so that the others wait.
 type linkGroup struct {
 	mu   sync.Mutex
 	left int64 // names not seen yet
-	dir  *dir  // where the restored one is; nil: none yet
+	dir  *dir  // folder of the restored name; nil: none yet
 	name string
 	made madeInode
-	// found: that inode was in the target before, as the snapshot has it. Otherwise this run has made it, and names are
-	// those it has so far.
+	// found: the inode existed in the target, equal to the snapshot's. Otherwise this run has made it, and names are
+	// its names so far.
 	found bool
 	names []placed
-	bad   uint64 // a stored inode with damaged content, which need not be read again; 0: none
-	err   error  // what is wrong with it
+	bad   uint64 // stored inode with damaged content, not to be read again; 0: none
+	err   error  // the damage of that inode
 }
 
 func (g *linkGroups) init(counted bool) {
 	g.groups, g.kept, g.counted = make(map[tree.GroupKey]*linkGroup), make(map[tree.InodeID]tree.GroupKey), counted
 }
 
-// claim makes an inode of the target that of the group of e, unless it is another group's.
+// claim records an inode of the target as that of the group of e, unless it is another group's.
 func (g *linkGroups) claim(id tree.InodeID, e *index.Entry) bool {
 	key := tree.GroupKeyOf(e)
 	g.mu.Lock()
@@ -52,7 +52,7 @@ func (g *linkGroups) claim(id tree.InodeID, e *index.Entry) bool {
 
 func cloneName(e *index.Entry) string { return strings.Clone(e.Name) }
 
-// enter gives the group of an entry, locked.
+// enter returns the group of an entry, locked.
 func (g *linkGroups) enter(e *index.Entry) *linkGroup {
 	key := tree.GroupKeyOf(e)
 	g.mu.Lock()
@@ -70,8 +70,8 @@ func (g *linkGroups) enter(e *index.Entry) *linkGroup {
 	return group
 }
 
-// restoreLinked restores one of several names of an inode: as a link to the one restored before, if there is one. over
-// describes what has the name and is to be replaced, if that is not nil.
+// restoreLinked restores one of several names of an inode: as a link to an earlier name if there is one. over
+// describes the existing entry to replace, or is nil.
 func (r *run) restoreLinked(w *worker, d *dir, e *index.Entry, over *fsat.Stat) error {
 	group := r.groups.enter(e)
 	defer group.mu.Unlock()
@@ -97,7 +97,7 @@ func (r *run) restoreInGroup(w *worker, d *dir, e *index.Entry, over *fsat.Stat,
 			r.told(d, e, tree.Linked)
 			return nil
 		}
-		apart = true // the target cannot do that, or not once more: the next names are linked to this one
+		apart = true // the target permits no link, or no further one: the next names are linked to this one
 	}
 	if group.bad != 0 && group.bad == e.Stored {
 		return r.tryLate(d, e, group, group.err)
@@ -121,7 +121,7 @@ func (r *run) restoreInGroup(w *worker, d *dir, e *index.Entry, over *fsat.Stat,
 	return nil
 }
 
-// linkToGroup makes name in d a further name of what the group has; it returns false if the target does not allow that.
+// linkToGroup makes name in d a hard link to the group's inode. It returns false if the target does not permit that.
 func (r *run) linkToGroup(w *worker, d *dir, name string, over *fsat.Stat, group *linkGroup) (bool, error) {
 	if r.opt.DryRun {
 		if over != nil {
@@ -157,7 +157,7 @@ func (r *run) linkToGroup(w *worker, d *dir, name string, over *fsat.Stat, group
 	}
 	if err = r.keepAside(w, d, name, over, true); err == nil {
 		err = p.publish(w, d, name, over.Type != fsat.Directory)
-		p.temp = temp // still there if both were names of one inode
+		p.temp = temp // the temporary name remains if both were names of one inode
 	}
 	return err == nil, errors.Join(err, p.end())
 }
@@ -172,8 +172,8 @@ func (r *run) link(from int, group *linkGroup, d *dir, to int, name string) (boo
 	case err != nil:
 		return false, d.refused("link", err)
 	}
-	// It may be another file, which has taken the place of the group's; or a file system has a number for each name, or shows
-	// late what it has. None of that can be told from the others, and a copy is always right.
+	// It may be another file, which has taken the place of the group's; or a file system has a number for each name,
+	// or shows changes late. These cases cannot be distinguished, and a copy is always right.
 	var st fsat.Stat
 	if err := fsat.StatAt(to, name, &st); err == nil && madeOf(&st) == group.made {
 		return true, nil
@@ -181,7 +181,8 @@ func (r *run) link(from int, group *linkGroup, d *dir, to int, name string) (boo
 	return false, unlink(to, name)
 }
 
-// madeInode tells an inode that this run has made from one that took its place, and perhaps its number.
+// madeInode identifies an inode that this run has made, also if another one has taken its place, and perhaps its
+// number.
 type madeInode struct {
 	id       tree.InodeID
 	uid, gid uint32
@@ -193,20 +194,21 @@ func madeOf(st *fsat.Stat) madeInode {
 	return madeInode{tree.IDOf(st), st.UID, st.GID, st.Size, st.Mtime}
 }
 
-// lateWork is what can only be done when everything else is there.
+// lateWork has the steps that have to wait until all entries are there.
 type lateWork struct {
 	mu    sync.Mutex
 	names []lateName
 	modes []lateMode
 	attrs []lateAttrs
-	// opened are folders that existed and get their modes back
+	// opened are existing folders whose modes are to be reset
 	opened []openedUp
 	// folders of the snapshot that were made on the way to a path, each after the one above it
 	folders    []lateFolder
 	folderLock sync.Mutex
 }
 
-// lateName is a name of a link group whose stored file is damaged; another name of the group may be stored elsewhere.
+// lateName is a name of a link group whose stored file is damaged. Another name of the group may be stored in another
+// file.
 type lateName struct {
 	dir   *dir
 	entry index.Entry
@@ -214,7 +216,7 @@ type lateName struct {
 	err   error
 }
 
-// maxLate bounds the names kept; the ones beyond it fail at once.
+// maxLate bounds the late names; further ones fail at once.
 const maxLate = 10_000
 
 func (r *run) tryLate(d *dir, e *index.Entry, group *linkGroup, err error) error {
@@ -259,7 +261,7 @@ func (r *run) linkLate() error {
 	return nil
 }
 
-// linkIntoLeft makes a name in a directory that has its metadata already, and gives that its time again.
+// linkIntoLeft makes a name in a folder that already has its metadata, and resets the folder's time.
 func (r *run) linkIntoLeft(w *worker, n *lateName) (linked bool, err error) {
 	to, err := openAgain(n.dir)
 	if err != nil {
@@ -276,7 +278,7 @@ func (r *run) linkIntoLeft(w *worker, n *lateName) (linked bool, err error) {
 	return linked, n.dir.keepTime(to)
 }
 
-// lateMode is the mode of a directory that could not be worked with once it had it.
+// lateMode is the final mode of a folder, which would deny access to it.
 type lateMode struct {
 	dir  *dir
 	mode uint32
@@ -288,11 +290,11 @@ func (l *lateWork) closeMode(d *dir, mode uint32) {
 	l.modes = append(l.modes, lateMode{d, mode})
 }
 
-// closeModes sets those modes, in the order in which the directories were left: what is in one comes before it.
+// closeModes sets those modes, in the order in which the folders were left: folders below come before a folder.
 func (r *run) closeModes() error {
 	for _, m := range r.late.modes {
 		if m.dir == r.top && r.swap != nil && !r.swap.done {
-			continue // after the exchange, when the note can go
+			continue // set after the exchange, when the note can go
 		}
 		if m.dir == r.top {
 			if err := r.endNote(); err != nil {

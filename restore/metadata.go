@@ -11,14 +11,14 @@ import (
 	"snapcopy/internal/leftover"
 )
 
-// This file holds what is done to inodes in the target. Each is one that this run has made, and is reached by its
-// handle: its name may have been given to something else meanwhile.
+// This file changes inodes in the target. This run has made each of them, and reaches it by its handle: its name may
+// belong to another inode by now.
 
-// inode is a handle of one: of an open file or directory, or a node handle.
+// inode is a handle of an inode: of an open file or folder, or a node handle.
 type inode struct {
 	fd   int
 	node bool
-	dir  int // of a node handle: where it was opened, and by which name
+	dir  int // of a node handle: folder and name it was opened by
 	name string
 }
 
@@ -52,8 +52,8 @@ func (n inode) setXattr(x index.Xattr) error {
 	return fsat.SetXattr(n.fd, x)
 }
 
-// hasRoom reports, of a failure to set an attribute, that it is the error of a full file system, and this one is not full:
-// then one inode cannot have so much, or somebody has just made room.
+// hasRoom reports whether a failure to set an attribute has the error of a full file system although this one is not
+// full: then the attribute is too large for one inode, or space has just been freed.
 func (n inode) hasRoom(err error) bool {
 	const room = 1 << 20
 	if !errors.Is(err, syscall.ENOSPC) {
@@ -63,8 +63,8 @@ func (n inode) hasRoom(err error) bool {
 	return err == nil && space.Free >= room
 }
 
-// canBeTooLarge reports whether there are file systems that let one inode have no such set. The least that one allows are
-// some hundred bytes (ext4 with blocks of 1 KiB).
+// canBeTooLarge reports whether some file system does not let one inode have such a set. The smallest limit is some
+// hundred bytes (ext4 with blocks of 1 KiB).
 func canBeTooLarge(set []index.Xattr) bool {
 	const anywhere = 512
 	size := 0
@@ -99,23 +99,23 @@ func (n inode) dropACLs(directory bool) error {
 	return err
 }
 
-// setting says how the metadata of an inode is to be set.
+// setting says how to set the metadata of an inode.
 type setting struct {
-	plain bool   // it belongs to us and has inherited nothing
-	mode  uint32 // it was made with, and is to have unless the process or the file system masks some of it; 0: another
+	plain bool   // the inode belongs to us and has inherited nothing
+	mode  uint32 // made with and to have in the end, unless some bits are masked; 0: another
 	keep  uint32 // mode bits it has to have for the time being
 }
 
-// settled is what has become of an inode.
+// settled is the outcome of setting the metadata of an inode.
 type settled struct {
 	stat fsat.Stat
 	mode uint32 // it is to have in the end
 }
 
-// setMetadata gives an inode everything that the catalog has of it, in the order in which none undoes another: a change
-// of owner clears capabilities and set-ID bits, an ACL changes the mode and may take the right to set other attributes, so
-// they are set from the last name to the first. What the target or the privileges do not allow
-// is counted, by looking at what the inode has come to be.
+// setMetadata sets all metadata in the catalog on an inode, in the order in which none undoes another: a change of
+// owner clears capabilities and set-ID bits, an ACL changes the mode and may remove the right to set other attributes,
+// so they are set from the last name to the first. It looks at the inode afterwards, and counts metadata that the
+// target or the privileges do not permit.
 func (r *run) setMetadata(w *worker, n inode, e *index.Entry, xattrs []index.Xattr, how setting) (s settled, err error) {
 	if err := r.step("metadata"); err != nil {
 		return s, err
@@ -131,7 +131,7 @@ func (r *run) setMetadata(w *worker, n inode, e *index.Entry, xattrs []index.Xat
 	if err != nil {
 		return s, err
 	}
-	if !owned { // a set-user-ID program of root's must not become one of whoever restores it
+	if !owned { // a set-user-ID program of root's must not become one of the user who restores it
 		s.mode &^= 0o6000
 	}
 	if !how.plain && e.Type != index.Symlink {
@@ -174,7 +174,7 @@ func (r *run) setMetadata(w *worker, n inode, e *index.Entry, xattrs []index.Xat
 	} else if err != nil {
 		return s, fmt.Errorf("set time: %w", err)
 	}
-	if e.Type != index.Symlink && how.mode == 0 { // after the time: what it closes to us is known by that, see isUnread
+	if e.Type != index.Symlink && how.mode == 0 { // last: isUnread recognises an inode closed to us by its time
 		if err := r.step("mode"); err != nil {
 			return s, err
 		}
@@ -213,8 +213,8 @@ func (r *run) setMetadata(w *worker, n inode, e *index.Entry, xattrs []index.Xat
 	return s, nil
 }
 
-// linksHoldMetadata reports whether the target's file system can set owner and time of a symbolic link: over some protocols
-// they would reach what the link leads to, which may be anything.
+// linksHoldMetadata reports whether the target's file system can set owner and time of a symbolic link: over some
+// protocols they would reach the link's target, which may be any file.
 func (r *run) linksHoldMetadata(w *worker) (bool, error) {
 	if !r.fsync { // a file system of this machine
 		return true, nil
@@ -232,7 +232,7 @@ func (r *run) linksHoldMetadata(w *worker) (bool, error) {
 	return r.linkHolds, nil
 }
 
-// leaveMetadata is setMetadata for a link that is left as it was made.
+// leaveMetadata is setMetadata for a link whose metadata are not set.
 func (r *run) leaveMetadata(w *worker, n inode, e *index.Entry, err error) (settled, error) {
 	s := settled{mode: e.Mode}
 	if err = errors.Join(err, fsat.StatHandle(n.fd, &s.stat)); err != nil {
@@ -252,11 +252,11 @@ func (r *run) leaveMetadata(w *worker, n inode, e *index.Entry, err error) (sett
 	return s, nil
 }
 
-// sameID stands for an owner or a group that is left as it is.
+// sameID stands for an owner or a group to leave alone.
 const sameID = ^uint32(0)
 
-// setOwner sets owner and group, or at least the group. owned is false if the inode belongs to somebody else than it
-// should, which some file systems let come about without an error.
+// setOwner sets owner and group, or at least the group. owned is false if the inode has another owner than it should,
+// which some file systems let happen without an error.
 func (r *run) setOwner(n inode, e *index.Entry, xattrs []index.Xattr, how setting) (owned bool, err error) {
 	if how.plain && e.UID == r.euid && e.GID == r.egid {
 		return true, nil

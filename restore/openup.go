@@ -10,8 +10,8 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// A user's own folder without write permission keeps root from nothing, and the user only as long as he does not say
-// chmod. A restore does: just before the first name in such a folder changes. At the end, however that comes about, the
+// A user's own folder without write permission does not stop root, and stops the user only until a chmod. A restore
+// does the chmod: just before the first name in such a folder changes. At the end, however that comes about, the
 // folder gets its mode back.
 
 // openable is a folder of the target that may have to be opened up, once.
@@ -20,7 +20,7 @@ type openable struct {
 	err  error
 }
 
-// openedUp is a folder that was opened up: dir, or the one at a path below the target.
+// openedUp is a folder that was opened up: dir, or the folder at a path below the target.
 type openedUp struct {
 	dir   *dir
 	path  string
@@ -28,12 +28,12 @@ type openedUp struct {
 	mode  uint32 // before
 }
 
-// opensUp reports whether a folder that exists is to be opened up before names in it change.
+// opensUp reports whether an existing folder is to be opened up before names in it change.
 func (r *run) opensUp(st *fsat.Stat) bool {
 	return r.euid != 0 && !r.opt.DryRun && st.UID == r.euid && st.Mode&0o700 != 0o700
 }
 
-// openUp opens up a folder in which a name is about to change, if it exists and is in need of that.
+// openUp opens up a folder in which a name is about to change, if it existed and needs that.
 func (r *run) openUp(d *dir) error {
 	if d.own || r.euid == 0 || r.opt.DryRun {
 		return nil
@@ -56,7 +56,7 @@ func (r *run) openUpHandle(fd int, st *fsat.Stat, was openedUp, chmod func(fd in
 		return err
 	}
 	was.inode, was.mode = tree.IDOf(st), st.Mode
-	r.late.mu.Lock() // before it is done: whatever comes then, the mode comes back
+	r.late.mu.Lock() // recorded first: the mode is reset whatever happens next
 	r.late.opened = append(r.late.opened, was)
 	r.late.mu.Unlock()
 	if err := chmod(fd, st.Mode|0o700); err != nil && !fsat.IsRefused(err) {
@@ -65,7 +65,7 @@ func (r *run) openUpHandle(fd int, st *fsat.Stat, was openedUp, chmod func(fd in
 	return nil
 }
 
-// mkdirIn makes a folder in one on the way to a path, which may have to be opened up.
+// mkdirIn makes a folder in a folder on the way to a path, which may have to be opened up.
 func (r *run) mkdirIn(dir int, name, folder string) error {
 	err := fsat.Mkdir(dir, name, 0o700)
 	if !errors.Is(err, fs.ErrPermission) {
@@ -81,7 +81,7 @@ func (r *run) mkdirIn(dir int, name, folder string) error {
 	return fsat.Mkdir(dir, name, 0o700)
 }
 
-// openAnyway opens a folder that exists, which may have to be opened up even for that.
+// openAnyway opens an existing folder, which may have to be opened up even for that.
 func (r *run) openAnyway(dir int, name string, was openedUp) (int, error) {
 	fd, err := fsat.OpenDir(dir, name)
 	var st fsat.Stat
@@ -106,11 +106,11 @@ func (r *run) openAnyway(dir int, name string, was openedUp) (int, error) {
 	return fd, errors.Join(err, nodeErr, fsat.Close(node))
 }
 
-// closeUp gives the folders that were opened up their modes back, but for those that have got the snapshot's.
+// closeUp resets the modes of the folders that were opened up, except those that have got the snapshot's.
 func (r *run) closeUp() (err error) {
 	opened := r.late.opened
 	r.late.opened = nil
-	for i := len(opened) - 1; i >= 0; i-- { // who was the first to open a folder up knows its mode
+	for i := len(opened) - 1; i >= 0; i-- { // the first to open a folder up has recorded its mode
 		if o := &opened[i]; o.dir == nil || o.dir.state != dirDone {
 			err = errors.Join(err, r.closeUpOne(o))
 		}

@@ -10,22 +10,22 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// pending is an inode under construction. It gets its name when it is finished, so that nobody sees half of it, what it
-// replaces is there until then, and an interruption leaves nothing under a name of the snapshot.
+// pending is an inode under construction. It gets its name when it is finished: nobody sees half of it, the entry it
+// replaces exists until then, and an interruption leaves no name of the snapshot.
 type pending struct {
 	dir  int
 	fd   int    // of the inode itself
 	temp string // "": it has no name at all
-	// placed: temp is the name it is to have.
+	// placed: temp is the final name.
 	placed bool
-	mode   uint32 // it was made with, if that is what it is to have in the end; otherwise 0
+	mode   uint32 // mode it was made with, if that is the final mode; otherwise 0
 }
 
-// unfinishedMode is the mode of a file that has its name already and not yet its content: see newFile and isUnread.
-// Its owner may write: without that he may set no extended attributes.
+// unfinishedMode is the mode of a file that has its name already but not yet its content: see newFile and isUnread.
+// Its owner may write: without that right he may set no extended attributes.
 const unfinishedMode = 0o200
 
-// temp gives the name in d of what this worker has under construction, where that has to have one.
+// temp returns the temporary name in d of this worker's entry under construction.
 func (w *worker) temp(d *dir) string { return leftover.Temporary(w.random, d.ID(inTarget).Ino) }
 
 func (d *dir) isTemporary(name string) bool {
@@ -33,15 +33,17 @@ func (d *dir) isTemporary(name string) bool {
 	return ok
 }
 
-// isLeftover reports whether a name in d is a temporary one of another run: two workers can be in one folder.
+// isLeftover reports whether a name in d is a temporary one of another run. Another worker of this run may be in the
+// folder, too.
 func (w *worker) isLeftover(d *dir, name string) bool {
 	random, ok := leftover.ParseTemporary(name, d.ID(inTarget).Ino)
 	return ok && random/maxWorkers != w.random/maxWorkers
 }
 
-// newFile makes a regular file without a name or, where the file system knows none such, with a temporary one. In a
-// folder of which a note says that it is not finished it has its own name at once, and its mode if nothing else has to be
-// set before that: each saves a call. What is not finished is known by its content then: see comparePart.
+// newFile makes a regular file without a name, or with a temporary one if the file system does not support that. In a
+// folder with a note that it is unfinished, the file gets its final name at once, and its final mode if no other
+// metadata have to be set before: each saves a call. An unfinished file is then recognised by its content: see
+// comparePart.
 func (r *run) newFile(w *worker, d *dir, e *index.Entry) (p pending, err error) {
 	dir := d.dst()
 	p = pending{dir: dir}
@@ -76,7 +78,7 @@ func (r *run) newFile(w *worker, d *dir, e *index.Entry) (p pending, err error) 
 	return p, err
 }
 
-// newSpecial makes a symbolic link, FIFO, socket or device under a temporary name or, as newFile does, its own.
+// newSpecial makes a symbolic link, FIFO, socket or device under a temporary name or, as newFile does, the final one.
 func (r *run) newSpecial(w *worker, d *dir, e *index.Entry) (p pending, err error) {
 	dir := d.dst()
 	p = pending{dir: dir, fd: fsat.NoDir, temp: w.temp(d)}
@@ -99,13 +101,13 @@ func (r *run) newSpecial(w *worker, d *dir, e *index.Entry) (p pending, err erro
 	if fsat.IsExist(err) || errors.Is(err, errReplaced) {
 		p.temp = "" // not ours
 	}
-	if err != nil { // some file systems say so, and have made it all the same
+	if err != nil { // some file systems report this although they have made the inode
 		err = errors.Join(err, p.end())
 	}
 	return p, err
 }
 
-// whyNoDevice adds to an error what may keep root, too, from making a device.
+// whyNoDevice adds to an error the reason why even root may not make a device.
 func whyNoDevice(err error) error {
 	switch fsat.MissingFor(err, fsat.CapMknod) {
 	case fsat.CapMknod:
@@ -116,8 +118,8 @@ func whyNoDevice(err error) error {
 	return err
 }
 
-// publish gives the inode its name. over says that it replaces what has that name now; otherwise a name that is taken is
-// an error that fsat.IsExist reports.
+// publish gives the inode its name. over replaces an existing entry of that name; without it, an existing name is an
+// error that fsat.IsExist reports.
 func (p *pending) publish(w *worker, d *dir, name string, over bool) error {
 	switch {
 	case p.placed:
@@ -145,7 +147,7 @@ func (p *pending) publish(w *worker, d *dir, name string, over bool) error {
 	return err
 }
 
-// end closes the inode, and takes the temporary name away if it still has that.
+// end closes the inode, and removes its temporary name if it still has one.
 func (p *pending) end() error {
 	var err error
 	if p.temp != "" {
@@ -157,7 +159,7 @@ func (p *pending) end() error {
 	}
 	closeErr := fsat.Close(p.fd)
 	p.fd = fsat.NoDir
-	if closeErr != nil { // some file systems report here that they could not write
+	if closeErr != nil { // some file systems report a failed write only here
 		err = errors.Join(err, fmt.Errorf("close: %w", closeErr))
 	}
 	return err

@@ -15,68 +15,72 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// Report is what a restore did.
+// Report is the result of a restore.
 type Report struct {
 	Snapshot string
 	Target   string // absolute
 	DryRun   bool
-	OldTree  string // of Swap: where the tree is that was in the target's place
-	Resumed  bool   // it went on with a restore that was cut short
-	// Unfinished says that folders of this restore's own have not got their metadata: the same restore goes on with that.
+	OldTree  string // of Swap: where the former tree of the target is
+	Resumed  bool   // it went on with an interrupted restore
+	// Unfinished says that folders of this restore's own still lack their metadata: the same restore, run again, sets
+	// them.
 	Unfinished bool
 
 	Files         uint64 // entries made that are not directories
 	Dirs          uint64 // directories made
-	Existing      uint64 // directories that were there: entered, their metadata left as it is
-	Linked        uint64 // of Files: made as a further name of one made before
-	Replaced      uint64 // of Files: took the place of something else
-	Unchanged     uint64 // entries that were as in the snapshot: left alone
-	Metadata      uint64 // entries of which only the metadata was set
-	Deleted       uint64 // names removed, because the snapshot has them not; a directory is one
-	KeptAside     uint64 // names renamed, because something took their place or they were to go
+	Existing      uint64 // folders that existed: entered, with their metadata left alone
+	Linked        uint64 // of Files: made as a further name of an earlier one
+	Replaced      uint64 // of Files: replaced an existing entry
+	Unchanged     uint64 // entries equal to the snapshot's: left alone
+	Metadata      uint64 // entries of which only the metadata were set
+	Deleted       uint64 // names removed because the snapshot does not contain them; a folder counts once
+	KeptAside     uint64 // names renamed because another entry took their place, or in place of deleting them
 	Excluded      uint64 // names left out
 	BytesWritten  uint64
-	BytesCloned   uint64 // not written: they share the archive's space
+	BytesCloned   uint64 // not written, but shared with the archive
 	BytesVerified uint64 // read back from the target
 
-	// Spared names folders in which nothing was deleted: another file system is mounted there, of which the snapshot
+	// Spared has the folders in which nothing was deleted: another file system is mounted there, of which the snapshot
 	// knows nothing, or it is the archive.
 	Spared []string
 
-	// TargetDiffers says in what the target itself, which existed and was left as it is, differs from the snapshot's root.
+	// TargetDiffers has the differences of the target itself, which existed and was left alone, from the snapshot's
+	// root.
 	TargetDiffers []string
-	// TargetSet says in what the target, which existed but looked like one that this restore had made, gets the metadata of
-	// the snapshot's root.
+	// TargetSet has the fields in which the target, which existed but looked as if this restore had made it, gets the
+	// metadata of the snapshot's root.
 	TargetSet []string
-	// OtherTimesCount is the number of folders that existed and were left as they are, and differ in their time only.
-	// OtherTimes names the first 1000, sorted.
+	// OtherTimesCount is the number of existing folders, left alone, that differ in their time only. OtherTimes has
+	// the first 1000, sorted.
 	OtherTimesCount uint64
 	OtherTimes      []string
 
-	// UnsavedCount is the number of entries that were not deleted, because they have no copy in the archive: the snapshot
-	// left them out or could not read them. Unsaved names the first 1000, sorted by path.
+	// UnsavedCount is the number of entries that were not deleted because they have no copy in the archive: the
+	// snapshot left them out or could not read them. Unsaved has the first 1000, sorted by path.
 	UnsavedCount uint64
 	Unsaved      []UnsavedItem
 
-	// NotHeld counts entries that were restored without something, which the target or the privileges do not allow.
+	// NotHeld counts restored entries that lack metadata which the target's file system or the privileges do not
+	// permit.
 	NotHeld NotHeld
-	// Lacking names the capabilities that root lacks and would need for that; UserNamespace says that it is root of a user
-	// namespace only.
+	// Lacking names the capabilities that root lacks and would need for these; UserNamespace says that the user is
+	// root of a user namespace only.
 	Lacking       []string
 	UserNamespace bool
 
-	// FailedCount is the number of entries that were not restored: each item of Failed counts with what is below it.
+	// FailedCount is the number of entries that were not restored: each item of Failed counts with all entries below
+	// it.
 	FailedCount uint64
-	// Damaged is how many of them the archive is to blame for: their error wraps ErrDamaged.
+	// Damaged is the number of those that are damaged in the archive: their error wraps ErrDamaged.
 	Damaged uint64
-	// Failed names the first 1000, sorted by path.
+	// Failed has the first 1000, sorted by path.
 	Failed []tree.FailedItem
 }
 
-// NotHeld counts restored entries by what they lack.
+// NotHeld counts restored entries by the metadata that they lack.
 type NotHeld struct {
 	Owners uint64
-	Modes  uint64 // among them set-ID bits, which nobody gets without the owner they are for
+	Modes  uint64 // including set-ID bits, which no entry gets without the owner they are for
 	Times  uint64
 	Xattrs uint64 // some of the entry's extended attributes or ACLs
 	Links  uint64 // names restored as files of their own
@@ -84,7 +88,7 @@ type NotHeld struct {
 	Space  uint64
 }
 
-// worker is what one worker of the walk has to itself.
+// worker is the state of one worker of the walk.
 type worker struct {
 	copier  filecopy.Copier
 	entries [chunk]index.Entry
@@ -92,15 +96,15 @@ type worker struct {
 	folders folders.Cache[*dir] // to which links were made last
 	xattrs  tree.XattrCache
 	scratch scratch
-	random  uint64 // for the names of what it has under construction
+	random  uint64 // for the names of its entries under construction
 	counts  Report // its figures
 	_       [64]byte
 }
 
-// chunk is how many entries of a directory are decoded at a time.
+// chunk is the number of entries of a folder decoded at a time.
 const chunk = 32
 
-// maxWorkers is more than there can be in one run.
+// maxWorkers exceeds the number of workers of any run.
 const maxWorkers = 1 << 16
 
 func newWorkers(n int, progress *tree.Progress) []worker {
@@ -115,7 +119,7 @@ func newWorkers(n int, progress *tree.Progress) []worker {
 	return list
 }
 
-// sumUp adds up what the workers counted.
+// sumUp adds up the counts of the workers.
 func (r *run) sumUp() {
 	rep := r.report
 	for i := range r.late.names { // of a run that ended early
@@ -157,7 +161,8 @@ func (n *NotHeld) add(m *NotHeld) {
 	n.Space += m.Space
 }
 
-// failed settles an entry that could not be restored: it is listed, unless the cause ends the run.
+// failed handles an entry that could not be restored: it returns a cause that ends the run, and lists the entry
+// otherwise.
 func (r *run) failed(d *dir, e *index.Entry, err error) error {
 	if r.ends(err) {
 		return err
@@ -173,7 +178,7 @@ func (r *run) refused(err error, needed fsat.Privileges) {
 	}
 }
 
-// ends reports whether an error ends the run: it is being stopped, or nothing more can be written.
+// ends reports whether an error ends the run: ctx has ended, or nothing more can be written.
 func (r *run) ends(err error) bool {
 	return r.ctx.Err() != nil || fsat.IsNoSpace(err) || errors.Is(err, syscall.EROFS)
 }

@@ -1,23 +1,19 @@
-// Package restore brings back what a snapshot holds, and answers questions about snapshots from their catalogs.
+// Package restore brings back the content of a snapshot.
 //
 // [Run] makes an exact copy of a snapshot, or of some paths in it: type, owner, mode, times, extended attributes, link
-// groups and devices come from the catalog, which holds the truth even where the archive's file system could not;
-// content comes from the stored files and is compared with the catalog's hash on the way. A stored file that is not what
-// was stored is never restored: it is listed as damaged, and everything else goes on.
+// groups and devices come from the catalog, which has the truth even if the archive's file system could not store it;
+// content comes from the stored files and is compared with the catalog's hash on the way. A damaged stored file is
+// never restored: it is listed, and everything else goes on.
 //
-// The archive is only read. In the target, what exists and differs is not changed unless [Options] say so; a folder that
-// exists is entered. An entry that has all that the target's file system and these privileges can hold does not differ.
-// Work goes by directory handles and leaf names, so no symbolic link that is put into the target leads it astray, and
-// no depth is too deep. Memory grows with the largest single directory, and with the number of inodes of which several
-// names are wanted and only some were made so far.
+// The archive is only read. Existing entries of the target that differ are changed only if [Options] say so; existing
+// folders are entered. An entry that lacks only metadata which the target's file system and these privileges cannot
+// store does not differ. All work is done by folder handles and leaf names, so no symbolic link that is put into the
+// target leads it astray, and no depth is too deep. Memory grows with the largest single folder, and with the number
+// of inodes of which several names are wanted and only some were made so far.
 //
-// There are four ways to bring a snapshot back: [Run] into a new or an existing folder, [Swap] in one step in the place of
-// a folder, package tarball as a tar archive, and [MakeInstant] at once as a writable mount, of which [Settle] makes an ordinary folder.
-// [Cat] writes one file.
-//
-// [Compare] walks two catalogs and skips every directory that is equal in both; [CompareLive] compares a catalog with a
-// folder. [History] has all catalogs of an archive side by side, for the versions of a path and for searches. [Explainer]
-// says why a file is, or is not, shared with the previous snapshot.
+// There are four ways to bring a snapshot back: [Run] into a new or an existing folder, [Swap] in one step in the
+// place of a folder, package tarball as a tar archive, and [MakeInstant] at once as a writable mount, which [Settle]
+// turns into an ordinary folder. [Cat] writes one file.
 package restore
 
 import (
@@ -42,17 +38,19 @@ import (
 	"snapcopy/internal/workers"
 )
 
-// Errors that callers tell apart with errors.Is. A path that is not in the snapshot is a *[tree.NotFoundError].
+// Errors that callers tell apart with errors.Is. The error for a path that is not in the snapshot is a
+// *[tree.NotFoundError].
 var (
-	// ErrExists says that the target has an entry of that name already. It was not touched.
+	// ErrExists reports an existing entry of that name in the target, which was not touched.
 	ErrExists = errors.New("exists already")
-	// ErrHoldsArchive is returned for a folder that would have to be moved, with the archive in it.
+	// ErrHoldsArchive reports a folder that would have to be moved, with the archive in it.
 	ErrHoldsArchive = errors.New("the archive is in it")
-	// ErrNoRoom says that nothing was written, because the target seems to have too little room.
+	// ErrNoRoom reports that nothing was written, because the target seems to have too little space.
 	ErrNoRoom = errors.New("too little room in the target")
 )
 
-// A SpaceError says that the target cannot hold what is to be restored. errors.Is finds ENOSPC and ErrNoRoom in it.
+// A SpaceError reports that the target has too little space for the restore. errors.Is finds ENOSPC and ErrNoRoom in
+// it.
 type SpaceError struct {
 	Target     string
 	Need, Free uint64 // bytes
@@ -64,49 +62,51 @@ func (e *SpaceError) Error() string {
 
 func (e *SpaceError) Unwrap() []error { return []error{syscall.ENOSPC, ErrNoRoom} }
 
-// Options are the choices for one restore. The zero value is good.
+// Options are the options of one restore. The zero value is a good default.
 type Options struct {
 	// Threads is the number of workers. 0: one for each processor, at least 2 (so that one can wait for the disk) and
 	// at most 16.
 	Threads int
-	// Overwrite says what becomes of what exists in the target and is not as in the snapshot.
+	// Overwrite says what to do with existing entries of the target that differ from the snapshot.
 	Overwrite Overwrite
-	// Delete removes from the directories of the target that are in the snapshot what is not. It spares what Exclude
-	// matches, the archive, other file systems mounted in the target unless the snapshot has what is on them, and what the
-	// snapshot cannot have held: what Guard says, and what is in a directory that could not be read.
+	// Delete removes the entries of the target that the snapshot lacks, in folders that the snapshot has. It spares
+	// entries that Exclude matches, the archive, other file systems mounted in the target unless the snapshot has
+	// entries of them, and entries that the snapshot cannot contain: those that Guard knows, and those in a folder
+	// that could not be read.
 	Delete bool
-	// DeleteUnsaved makes Delete remove what the snapshot cannot have held, too.
+	// DeleteUnsaved makes Delete remove entries that the snapshot cannot contain, too.
 	DeleteUnsaved bool
-	// Guard knows what the snapshot left out. nil: nothing.
+	// Guard knows the entries that the snapshot left out. nil: none.
 	Guard *Guard
-	// BackupSuffix, if set, keeps what is replaced or deleted under its name with the suffix, and a number if need be.
+	// BackupSuffix, if set, keeps replaced and deleted entries under their names with the suffix, and a number if need
+	// be.
 	BackupSuffix string
-	// Exclude leaves out what it matches. nil: nothing.
+	// Exclude leaves out the entries that it matches. nil: none.
 	Exclude *exclude.Matcher
-	// InPlace restores each path to its place below the target and not under its last element. Folders on the way that
-	// are missing are made as in the snapshot.
+	// InPlace restores each path to its place below the target and not under its last element. Missing folders on the
+	// way are made as in the snapshot.
 	InPlace bool
-	// IgnoreSpace begins even if the target seems to have too little room: what compresses may fit.
+	// IgnoreSpace begins even if the target seems to have too little space: data that compress well may fit.
 	IgnoreSpace bool
-	// Verify reads every file back from the disk after it was written.
+	// Verify reads every file back from the disk after writing it.
 	Verify bool
-	// DryRun changes nothing, and tells what would be done. On a file system that knows no files without a name it cannot
-	// find out what can be held there, and takes for a difference what is none.
+	// DryRun changes nothing, and reports what a restore would do. On a file system without unnamed files it cannot
+	// find out which metadata can be stored there, and reports some differences that are none.
 	DryRun bool
-	// Attrs sets the file attributes that the source had (chattr): exactly those, where the target's file system can.
-	// Otherwise new files and folders have what they inherit.
+	// Attrs sets the file attributes of the source (chattr): exactly those, if the target's file system can. Otherwise
+	// new files and folders keep inherited ones.
 	Attrs    bool
 	Progress *tree.Progress // nil: nobody is watching
-	// Item, if set, is told what became of each entry. It is called from several workers, one call at a time.
+	// Item, if set, is called with the outcome for each entry. Several workers call it, one at a time.
 	Item func(tree.Item)
-	// Fault, if set, is asked before each step that changes the target, by the step's name; an error it returns takes
-	// the place of the step. For tests.
+	// Fault, if set, is called with the name of each step that changes the target, before the step; its error replaces
+	// the step. For tests.
 	Fault func(step string) error
 }
 
 func (o *Options) threads() int { return workers.Number(o.Threads) }
 
-// run is one restore under way.
+// run is the state of one restore.
 type run struct {
 	ctx  context.Context
 	from archive.Source
@@ -125,12 +125,12 @@ type run struct {
 	workers    []worker
 	euid       uint32
 	egid       uint32
-	clones     atomic.Int32          // whether the target takes reflinks of stored files: one of the states below
-	exactNames bool                  // the target's file system takes no name for another
-	named      atomic.Bool           // the target knows no files without a name
-	lacks      atomic.Uint64         // fsat.Privileges that kept something from being set
+	clones     atomic.Int32          // whether the target accepts reflinks of stored files: one of the states below
+	exactNames bool                  // the target's file system treats no two names as equal
+	named      atomic.Bool           // the target does not support files without a name
+	lacks      atomic.Uint64         // fsat.Privileges whose lack kept metadata from being set
 	masked     atomic.Uint32         // mode bits that new files do not get
-	devices    []uint64              // of the source, as the catalog numbers them
+	devices    []uint64              // of the source, as numbered in the catalog
 	archive    tree.InodeID          // its folder, which is never touched if it is in the target
 	above      map[tree.InodeID]bool // the folders that the archive is in
 	alone      bool                  // no other restore into the target is under way
@@ -142,18 +142,18 @@ type run struct {
 	writeOut   writeOut
 
 	scratchLock sync.Mutex
-	linkable    sync.Map // whether file systems know hard links, by device
+	linkable    sync.Map // whether file systems support hard links, by device
 }
 
-// Run restores from a published snapshot into the folder to, which is made if it is missing, with its parents. Without
-// paths the whole snapshot goes into it, and if it was made, or anything is overwritten, it gets the metadata of the
-// snapshot's root. Otherwise each
-// path, elements joined by '/', is restored under its last element's name, with everything below it.
+// Run restores from a published snapshot into the folder to, which it makes if it is missing, with its parents.
+// Without paths the whole snapshot goes into it, and if Run made the folder, or overwrites entries, the folder gets
+// the metadata of the snapshot's root. Otherwise each path, elements joined by '/', is restored under its last
+// element's name, with everything below it.
 //
-// An entry that cannot be restored is listed in the report and stops nothing. Run itself fails if there is nothing
-// sensible to go on with: a path that is not in the snapshot or a target that cannot be used, both before anything is
-// written; a full file system; the end of ctx. What was restored until then is left, as the report returned with the
-// error says. When Run returns without an error, everything is on the disk.
+// An entry that cannot be restored is listed in the report and stops nothing. Run itself fails if it makes no sense to
+// go on: if a path is not in the snapshot or the target cannot be used, both before anything is written; if the file
+// system is full; or if ctx ends. Entries restored until then are left, and the report returned with the error counts
+// them. When Run returns without an error, everything is on the disk.
 func Run(ctx context.Context, from archive.Source, paths []string, to string, opt Options) (report *Report, err error) {
 	return start(ctx, from, paths, to, opt, nil)
 }
@@ -219,7 +219,7 @@ func start(ctx context.Context, from archive.Source, paths []string, to string, 
 	return r.report, err
 }
 
-// finish does what has to wait until everything else is there, and brings it all to the disk.
+// finish does the steps that have to wait until all entries are there, and makes everything durable.
 func (r *run) finish() error {
 	if r.opt.DryRun {
 		return nil
@@ -233,7 +233,7 @@ func (r *run) finish() error {
 	if err := r.finishFolders(); err != nil {
 		return err
 	}
-	if r.unfinished() && !r.fsync { // without the note, what did not come to the disk would not be known for what it is
+	if r.unfinished() && !r.fsync { // without the note, an entry that did not reach the disk would not be recognised
 		if err := r.step("sync contents"); err != nil {
 			return err
 		}
@@ -266,7 +266,8 @@ func (r *run) finish() error {
 	return r.exchange()
 }
 
-// openTarget opens the folder to restore into and makes it if it is missing, for us alone until it gets its metadata.
+// openTarget opens the folder to restore into and makes it if it is missing, with access for us alone until it gets
+// its metadata.
 func (r *run) openTarget(to string) error {
 	abs, err := filepath.Abs(to)
 	if err != nil {
@@ -315,7 +316,7 @@ func (r *run) openTarget(to string) error {
 	return nil
 }
 
-// findArchive finds out which folders must not be deleted or moved: the archive of a snapshot, and all above it.
+// findArchive returns the folders that must not be deleted or moved: the archive of a snapshot, and all above it.
 func findArchive(snapshot string) (archive tree.InodeID, above map[tree.InodeID]bool, err error) {
 	above = make(map[tree.InodeID]bool)
 	at, err := fsat.OpenRoot(filepath.Dir(snapshot))
@@ -342,7 +343,7 @@ func findArchive(snapshot string) (archive tree.InodeID, above map[tree.InodeID]
 // holdsArchive reports whether a folder is the archive or one above it.
 func (r *run) holdsArchive(st *fsat.Stat) bool { return r.above[tree.IDOf(st)] }
 
-// step marks a point where the target is about to change, and where tests make things go wrong.
+// step precedes each change of the target, and makes it fail in tests.
 func (r *run) step(name string) error {
 	if r.opt.Fault == nil {
 		return nil

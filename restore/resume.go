@@ -18,16 +18,16 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// A restore into a new or an empty folder can be cut short and gone on with: a note in the target says meanwhile that
-// all folders in the target are this restore's own, so that they get their metadata even if they exist.
+// A restore into a new or an empty folder can be interrupted and continued. Until it ends, a note in the target says
+// that all folders in the target are this restore's own, so that they get their metadata even if they exist.
 
-// origin says who made the folder that is restored into.
+// origin says who made the target.
 type origin uint8
 
 const (
 	targetForeign origin = iota // somebody else, before
-	targetAdopted               // it is empty and closed to others: as a restore of ours leaves it that is killed at once
-	targetOurs                  // this restore, or the one that it goes on with
+	targetAdopted               // empty and closed to others, like the leftover of a restore killed at once
+	targetOurs                  // this restore, or the one that it continues
 )
 
 // note is the note in the target.
@@ -35,20 +35,20 @@ type note struct {
 	state noteState
 	name  string
 	all   map[string]string // the notes of all restores in the target, by name
-	stays atomic.Bool       // when the restore ends: some folder has not got its metadata
+	stays atomic.Bool       // when the restore ends: some folder still lacks its metadata
 }
 
-// noteState says where the note of this restore comes from.
+// noteState is the state of this restore's note.
 type noteState uint8
 
 const (
 	noteNone    noteState = iota
 	noteWritten           // this restore has begun in an empty target
-	noteFound             // it goes on with what was cut short
+	noteFound             // it continues an interrupted restore
 )
 
-// findNote finds out whether the target is that of the same restore that was cut short. replaces is the note of another
-// restore that the note of this one takes the place of. list has the names in the target.
+// findNote finds the note of the same restore in the target, which was then interrupted. replaces is the note of
+// another restore that this one's note replaces. list has the names in the target.
 func (r *run) findNote(d *dir, list []fsat.DirEntry) (replaces string, err error) {
 	text, full := leftover.Note(r.noteText(d)), leftover.Note(r.noteText(d)+noteMade)
 	if r.note.all, err = leftover.Notes(r.target, list); err != nil {
@@ -64,13 +64,14 @@ func (r *run) findNote(d *dir, list []fsat.DirEntry) (replaces string, err error
 				r.origin = targetOurs
 			}
 		case r.whole && r.opt.Delete && r.opt.Overwrite != OverwriteNever:
-			replaces = name // it has no meaning any more if everything is made as in this snapshot
+			replaces = name // useless once every entry is made as in this snapshot
 		}
 	}
 	return replaces, nil
 }
 
-// begin notes that a restore begins in the target, if all in it is to be the restore's own and it has no such note.
+// begin writes a note that a restore begins in the target, if everything in it is to be the restore's own and it has
+// no such note.
 func (r *run) begin(d *dir, list []fsat.DirEntry, replaces string) error {
 	if r.resumed() || !d.own && replaces == "" {
 		return nil
@@ -94,10 +95,10 @@ func (r *run) begin(d *dir, list []fsat.DirEntry, replaces string) error {
 	return nil
 }
 
-// noteMade ends the note if the target was made by the restore: then it gets its metadata in the end.
+// noteMade ends the note if the restore made the target, which then gets its metadata in the end.
 const noteMade = "made the folder\n"
 
-// inSnapshot reports whether a name of the target is one that this restore makes itself.
+// inSnapshot reports whether this restore itself makes a name of the target.
 func (r *run) inSnapshot(d *dir, name string) bool {
 	if r.whole {
 		_, known, err := r.from.Catalog.Lookup(name)
@@ -109,8 +110,8 @@ func (r *run) inSnapshot(d *dir, name string) bool {
 	})
 }
 
-// writeNote makes the note, under a name that neither the user nor the snapshot has. It is on the disk before it has the
-// name, so that its text is whole whatever happens.
+// writeNote writes the note, under a name that neither the user nor the snapshot has. The note is durable before it
+// has the name, so that its text is whole whatever happens.
 func (r *run) writeNote(d *dir, text string, list []fsat.DirEntry) (err error) {
 	w := &r.workers[0]
 	p := pending{dir: r.target}
@@ -145,7 +146,7 @@ func (r *run) writeNote(d *dir, text string, list []fsat.DirEntry) (err error) {
 	return err
 }
 
-// noteText tells one restore from others: by what is restored.
+// noteText identifies a restore by its snapshot and paths.
 func (r *run) noteText(d *dir) string {
 	root := r.from.Catalog.Root()
 	text := fmt.Sprintf("%s\n%x\n", r.report.Snapshot, root.Hash)
@@ -160,14 +161,14 @@ func (r *run) noteText(d *dir) string {
 	return text
 }
 
-// resumed reports whether the target is that of this restore, which was cut short before.
+// resumed reports whether this restore continues an interrupted one.
 func (r *run) resumed() bool { return r.note.state == noteFound }
 
 // unfinished reports whether the target has the note.
 func (r *run) unfinished() bool { return r.note.state != noteNone && !r.opt.DryRun }
 
-// endNote takes the note away. Only modes and attributes that would keep it there are set after that. A tree that is to be
-// exchanged has it until then: what is under that name and has no note is not ours.
+// endNote removes the note. Only modes and attributes that would prevent that are set later. A tree to be exchanged
+// keeps its note until the exchange: a tree under that name without a note is not ours.
 func (r *run) endNote() error {
 	if !r.unfinished() || r.note.stays.Load() || r.swap != nil && !r.swap.done {
 		return nil
@@ -185,16 +186,17 @@ func (r *run) endNote() error {
 	return nil
 }
 
-// isUnread reports, of a file that these privileges do not read, whether a restore of ours has left it: nobody has changed
-// one of the right time, and one of the mode of what has no content yet is no longer than the entry.
+// isUnread reports whether a file that these privileges cannot read was left by a restore of ours. A file with the
+// recorded time was changed by nobody; a file with the mode of files without content must not be longer than the
+// entry.
 func (r *run) isUnread(e *index.Entry, st *fsat.Stat) bool {
 	return e.Mtime == st.Mtime ||
 		st.Mode == unfinishedMode && st.UID == r.euid && uint64(st.Size) <= e.Size
 }
 
-// comparePart finds out whether an open file of the target is what a restore that was cut short leaves of an entry, be it
-// by a power cut: it is no longer than the entry, and each block of it is as stored or was never written. Nothing is lost
-// with such a file.
+// comparePart checks whether an open file of the target is the part of an entry that an interrupted restore leaves,
+// also by a power cut: the file is no longer than the entry, and each of its blocks either is as stored or was never
+// written. Replacing such a file loses nothing.
 func (r *run) comparePart(w *worker, d *dir, e *index.Entry, fd int, size int64) (diff difference, err error) {
 	if uint64(size) > e.Size {
 		return otherContent, nil
@@ -248,10 +250,10 @@ func dropPart(d *dir, e *index.Entry, part *fsat.Stat) error {
 	return unlink(d.dst(), e.Name)
 }
 
-// writtenBlock is how much of a file comes to the disk at once, at least.
+// writtenBlock is the smallest piece of a file that reaches the disk at once.
 const writtenBlock = 512
 
-// partOf reports whether each block of has is zeros or as in stored.
+// partOf reports whether each block of has is zeros or equal to stored.
 func partOf(has, stored []byte) bool {
 	for len(has) > 0 {
 		n := min(len(has), writtenBlock)
@@ -263,7 +265,7 @@ func partOf(has, stored []byte) bool {
 	return true
 }
 
-// readFull fills buf with what a file has from offset at.
+// readFull fills buf with the content of a file from offset at.
 func readFull(fd int, buf []byte, at int64) error {
 	for len(buf) > 0 {
 		n, err := fsat.ReadSome(fd, buf, at)

@@ -12,25 +12,25 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// Overwrite says what becomes of an entry of the target that is not as the snapshot has it.
+// Overwrite says what to do with an existing entry of the target that differs from the snapshot.
 type Overwrite uint8
 
-// The ways to go about it. In all of them, what is as in the snapshot is known by its inode and change time where it is
-// the very file the snapshot was made of, and otherwise by comparing contents.
+// The values of Overwrite. In all of them, an existing entry counts as equal by its inode and change time if it is the
+// very file the snapshot was made of, and otherwise by comparing contents.
 const (
 	OverwriteNever   Overwrite = iota // it is left, and told of as failed
 	OverwriteChanged                  // it is made as in the snapshot
-	OverwriteAlways                   // everything is made anew, even what is as in the snapshot
+	OverwriteAlways                   // every entry is made anew, even an equal one
 )
 
-// difference is how an entry of the target differs from the snapshot's.
+// difference is the kind of difference between an entry of the target and the snapshot's.
 type difference uint8
 
 const (
 	noDifference  difference = iota
-	otherMetadata            // or, of one that is the restore's own, another link group
+	otherMetadata            // or, of an entry that the restore has made, another link group
 	otherContent             // or another kind of file, or link group
-	partOfContent            // as a restore that was cut short leaves it, which goes on now
+	partOfContent            // left by an interrupted restore, which this run continues
 )
 
 // restoreTaken restores an entry whose name is taken in the target; taken is false if it is not.
@@ -58,8 +58,8 @@ func (r *run) restoreTaken(w *worker, d *dir, e *index.Entry) (taken bool, err e
 
 var errFolded = fmt.Errorf("%w: the target's file system takes this name for another one of the folder", ErrExists)
 
-// lookForFolding lists an existing directory in which names that differ only in case, or in how letters are encoded, may
-// be the same: there, something that has a name need not be what the name is of.
+// lookForFolding lists an existing folder in which the file system may treat names as equal that differ only in case,
+// or in the encoding of letters: an existing name may then belong to another entry.
 func (r *run) lookForFolding(d *dir) error {
 	if r.exactNames {
 		attrs, err := fsat.Attrs(d.dst())
@@ -85,10 +85,10 @@ func (r *run) lookForFolding(d *dir) error {
 	return nil
 }
 
-// caseFold is the attribute of directories in which ext4, f2fs and tmpfs fold names.
+// caseFold is the attribute of folders in which ext4, f2fs and tmpfs fold names.
 const caseFold = 0x40000000
 
-// exactNames are the file systems that take no name for another, except in directories with that attribute.
+// exactNames are the file systems that treat no two names as equal, except in folders with that attribute.
 var exactNames = map[string]bool{"ext4": true, "xfs": true, "btrfs": true, "tmpfs": true, "f2fs": true, "overlay": true}
 
 // verdict is what becomes of an entry of the target whose name an entry of the snapshot has.
@@ -157,8 +157,8 @@ func (r *run) replace(w *worker, d *dir, e *index.Entry, st *fsat.Stat, diff dif
 	return err
 }
 
-// linkedTaken is restoreTaken for one of several names of an inode. The inode that the first name has, or is given, is
-// that of all the others; no other group may have it.
+// linkedTaken is restoreTaken for one of several names of an inode. All other names get the inode that the first name
+// has, or is given; no other group may have it.
 func (r *run) linkedTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat) error {
 	group := r.groups.enter(e)
 	defer group.mu.Unlock()
@@ -233,13 +233,13 @@ func (r *run) joinTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat, group 
 	return true, nil
 }
 
-// compare finds out how an entry of the target differs from the snapshot's, in what can be mended. It reads content only
-// where nothing else tells.
+// compare returns the difference of an entry of the target from the snapshot's, among those that can be mended. It
+// reads content only if nothing else tells.
 func (r *run) compare(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (diff difference, err error) {
 	before := w.counts.NotHeld
 	diff, err = r.compareEntry(w, d, e, st)
 	if diff != noDifference || err != nil {
-		w.counts.NotHeld = before // what is made of the entry counts
+		w.counts.NotHeld = before // making the entry counts them again
 	}
 	return diff, err
 }
@@ -309,8 +309,8 @@ func compareOther(m *wanted, st *fsat.Stat, meta bool) (difference, error) {
 	return noDifference, nil
 }
 
-// isStored reports whether the target has the stored file itself (cp -al from the snapshot), of one that may have several
-// names: nothing is to be made a link to that.
+// isStored reports whether the target has the stored file itself (cp -al from the snapshot), for an entry that may
+// have several names: nothing may be linked to a stored file.
 func (r *run) isStored(d *dir, e *index.Entry, st *fsat.Stat) bool {
 	var stored fsat.Stat
 	return e.Linked() && st.Dev == r.archive.Dev && d.src() >= 0 &&
@@ -319,12 +319,12 @@ func (r *run) isStored(d *dir, e *index.Entry, st *fsat.Stat) bool {
 
 var errStored = fmt.Errorf("%w, and is the archive's stored file itself: what is written to it changes the snapshot", ErrExists)
 
-// mends reports whether what is there with the right content is made right, although nothing is overwritten otherwise:
-// an earlier run has made it, and it may lack what another order of the work, or these privileges, make different.
+// mends reports whether metadata of an existing entry may be corrected even though Overwrite is Never: the entry was
+// made by the interrupted restore that this run resumes.
 func (r *run) mends() bool { return r.resumed() && r.opt.Overwrite == OverwriteNever }
 
-// isRecorded reports whether the target has the very inode that the snapshot was made of, not changed since: its change
-// time would tell.
+// isRecorded reports whether the target has the very inode that the snapshot was made of, unchanged by its change
+// time.
 func (r *run) isRecorded(e *index.Entry, st *fsat.Stat) bool {
 	return int(e.Dev) < len(r.devices) && r.devices[e.Dev] == st.Dev &&
 		tree.DiffStat(e, st)&tree.Version == 0 && e.Flags&(index.Racy|index.Torn) == 0
@@ -380,8 +380,9 @@ func (r *run) compareFile(m *wanted, st *fsat.Stat, meta bool) (diff difference,
 	return noDifference, nil
 }
 
-// update sets the metadata of a file of the target whose content was found to be right when it was as seen. The inode has
-// this one name: one that a stranger has linked into the target from elsewhere has more, and is replaced instead.
+// update sets the metadata of a file of the target whose content was found to be right when it was as seen. The inode
+// must have no other name: a file with several may have been linked in from elsewhere by another user, and is replaced
+// instead.
 func (r *run) update(w *worker, d *dir, e *index.Entry, seen *fsat.Stat) (made fsat.Stat, err error) {
 	if r.opt.DryRun {
 		w.counts.Metadata++
@@ -420,9 +421,9 @@ func (r *run) update(w *worker, d *dir, e *index.Entry, seen *fsat.Stat) (made f
 	return s.stat, nil
 }
 
-// mayUpdate reports whether an inode of the target that has the right content may get the right metadata. Somebody else
-// whose it is may have it open for writing: it must not become a file of another owner, or one that runs with more
-// privileges, into which he could then put a content of his own.
+// mayUpdate reports whether an inode of the target with the right content may get the right metadata. Its present
+// owner may have it open for writing: it must not become a file of another owner, or one that runs with more
+// privileges, into which he could then write.
 func (r *run) mayUpdate(w *worker, e *index.Entry, st *fsat.Stat) bool {
 	switch {
 	case st.Type != fsat.Regular || st.Nlink != 1 || st.UID != e.UID && st.UID != r.euid:
@@ -436,7 +437,7 @@ func (r *run) mayUpdate(w *worker, e *index.Entry, st *fsat.Stat) bool {
 	return err == nil && !slices.ContainsFunc(set, func(x index.Xattr) bool { return x.Name == capability })
 }
 
-// updateInode gives an existing file or directory exactly the metadata of an entry.
+// updateInode sets exactly the metadata of an entry on an existing file or folder.
 func (r *run) updateInode(w *worker, fd int, e *index.Entry, want []index.Xattr) (s settled, err error) {
 	if err := r.dropXattrs(w, fd, want); err != nil {
 		return s, err
@@ -444,7 +445,7 @@ func (r *run) updateInode(w *worker, fd int, e *index.Entry, want []index.Xattr)
 	return r.setMetadata(w, inode{fd: fd}, e, want, setting{})
 }
 
-// dropXattrs takes off an existing file or directory the extended attributes that it should not have.
+// dropXattrs removes from an existing file or folder the extended attributes that it should not have.
 func (r *run) dropXattrs(w *worker, fd int, want []index.Xattr) error {
 	has, err := fsat.Xattrs(fd)
 	if err != nil {

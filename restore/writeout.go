@@ -9,10 +9,10 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// writeOut brings what was made to the disk while more is being made, so that little is left to wait for in the end, and
-// what is told as done is soon on the disk. Where files are synced one by one it does nothing.
+// writeOut writes finished entries to the disk while others are being made, so that little is left to wait for in the
+// end, and entries reported as done are soon durable. If files are synced one by one it does nothing.
 type writeOut struct {
-	weight atomic.Int64 // of what was made since it was last wanted
+	weight atomic.Int64 // of the entries made since the last writing out
 	wanted chan struct{}
 	group  sync.WaitGroup
 	failed error
@@ -54,7 +54,7 @@ func (o *writeOut) made(e *index.Entry) {
 	}
 }
 
-// end waits until nothing is being written out, and tells whether any of it failed.
+// end waits until the last writing out has ended, and returns an error if any failed.
 func (o *writeOut) end() error {
 	if o.wanted == nil {
 		return nil

@@ -41,6 +41,10 @@ type dir struct {
 	// otherwise it is nil.
 	had map[string]bool
 
+	// ending is held while the directory gets its metadata, and while a name in it is moved by somebody who came from
+	// another one: with its metadata it may be closed to us.
+	ending sync.Mutex
+
 	mu     sync.Mutex // of the cursor
 	rec    *index.Record
 	cursor index.Cursor

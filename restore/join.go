@@ -79,6 +79,8 @@ func (r *run) isFull(w *worker, d *dir, e *index.Entry, st *fsat.Stat, group *li
 func (r *run) moveName(w *worker, d *dir, name string, st *fsat.Stat, p placed, group *linkGroup) (moved bool, err error) {
 	to := d.dst()
 	if p.dir != d {
+		p.dir.ending.Lock()
+		defer p.dir.ending.Unlock()
 		if to, err = openAgain(p.dir); err != nil {
 			return false, err
 		}

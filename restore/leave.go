@@ -28,6 +28,8 @@ func (r *run) leave(id int, d *dir) (err error) {
 
 // endDir gives a directory the metadata that it is to have.
 func (r *run) endDir(w *worker, d *dir) error {
+	d.ending.Lock()
+	defer d.ending.Unlock()
 	switch state := d.state; {
 	case state == dirPassage:
 		return nil

@@ -138,7 +138,7 @@ func (o *pruneOptions) archive(ctx context.Context, a *app, path string) (err er
 	}
 	defer func() { err = errors.Join(err, arch.Close()) }()
 	a.tellFindings(arch)
-	if err := o.settleRoom(ctx, a, arch); err != nil {
+	if err := o.finishRemovals(ctx, a, arch); err != nil {
 		return err
 	}
 	return o.run(ctx, a, arch)

@@ -56,7 +56,7 @@ func (a *app) whyFrozen(arch *archive.Archive, f *prune.Facts, err error) error 
 
 // settleRoom finishes earlier removals, and makes sure that their space counts as free: otherwise snapshots would be
 // thinned out for space that comes back anyway. A dry run only mentions them.
-func (o *pruneOptions) settleRoom(ctx context.Context, a *app, archive *archive.Archive) error {
+func (o *pruneOptions) finishRemovals(ctx context.Context, a *app, archive *archive.Archive) error {
 	if !o.dryRun {
 		if err := a.finishEarlier(ctx, archive, o.removing(a), o.quiet); err != nil || !o.thins() {
 			return err

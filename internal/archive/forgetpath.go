@@ -124,7 +124,7 @@ func (f *forgetting) all() (err error) {
 	if note.Snapshots, err = f.choose(snapshots); err != nil {
 		return err
 	}
-	if err := f.settleNote(); err != nil {
+	if err := f.dropUnreadableNote(); err != nil {
 		return err
 	}
 	if len(f.report.Forgotten) == 0 && len(f.report.Skipped) == 0 {
@@ -149,9 +149,9 @@ func (f *forgetting) all() (err error) {
 	return err
 }
 
-// settleNote removes an unreadable note if no snapshot has the path: the person who repeats the command then learns
+// dropUnreadableNote removes an unreadable note if no snapshot has the path: the person who repeats the command then learns
 // that the work is done. Otherwise the new note replaces the unreadable one.
-func (f *forgetting) settleNote() error {
+func (f *forgetting) dropUnreadableNote() error {
 	if _, err := f.archive.readForgetNote(); err == nil || errors.Is(err, fs.ErrNotExist) || f.opt.DryRun {
 		return nil
 	}

@@ -161,12 +161,12 @@ func (a *Locked) finishRun(s Snapshot) (err error) {
 		return nil // the run reports it when it needs the catalog
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
-	return errors.Join(a.settleMode(s.Name, c.Root()), a.missingReport(s.Name, c.Summary()))
+	return errors.Join(a.resetMode(s.Name, c.Root()), a.missingReport(s.Name, c.Summary()))
 }
 
-// settleMode sets the mode in root, its entry, on a snapshot's own folder that was given write permission in order to
+// resetMode sets the mode in root, its entry, on a snapshot's own folder that was given write permission in order to
 // be moved.
-func (a *Locked) settleMode(name string, root index.Entry) error {
+func (a *Locked) resetMode(name string, root index.Entry) error {
 	mode := TopMode(&root)
 	var st fsat.Stat
 	if err := fsat.StatAt(a.Root, name, &st); err != nil {

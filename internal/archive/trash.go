@@ -237,7 +237,7 @@ func (a *Locked) closeFolder(name string) (err error) {
 		return nil // verify tells of it
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
-	err = a.settleMode(name, c.Root())
+	err = a.resetMode(name, c.Root())
 	if errors.Is(err, fs.ErrNotExist) { // it was moved after all
 		return nil
 	}

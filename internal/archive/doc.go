@@ -3,8 +3,8 @@
 // and recovery from interrupted commands.
 //
 // An [Archive] opens without a lock and without changing anything. A command that changes the archive takes the lock
-// ([Archive.Lock]), which also makes missing derived files anew, and first finishes interrupted commands
-// ([Archive.Recover]). [Archive.Select] finds the snapshot that a person means, [Snapshot.Hold] protects it while it
+// ([Archive.Lock] returns a [Locked]), which also makes missing derived files anew, and first finishes interrupted
+// commands ([Locked.Recover]). [Archive.Select] finds the snapshot that a person means, [Snapshot.Hold] protects it while it
 // is read. [Archive.Remove] removes snapshots, [Archive.ForgetPath] takes a path out of all of them, and
 // [Archive.Acknowledge] accepts a run with a [Tripwire].
 //

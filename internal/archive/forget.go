@@ -15,7 +15,7 @@ import (
 )
 
 // forget takes removed snapshots out of the content-hash index. A stored file that other snapshots have as well gets a
-// location in one of them. A missing or damaged index is left to the next run. The caller has the lock.
+// location in one of them. A missing or damaged index is left to the next run.
 //
 // To find stored files elsewhere, forget searches the newest snapshot first: it has most of them, and will exist for
 // long, so that the next removal has little to do. Then comes the snapshot right after each removed one: a file

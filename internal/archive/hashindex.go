@@ -8,7 +8,7 @@ import (
 	"snapcopy/index"
 )
 
-// MakeIndex makes the index anew from all readable catalogs, the newest first. The caller has the lock.
+// MakeIndex makes the index anew from all readable catalogs, the newest first.
 func (a *Locked) MakeIndex(ctx context.Context, snapshots []Snapshot) error {
 	var paths []string
 	for _, s := range slices.Backward(snapshots) {

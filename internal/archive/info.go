@@ -151,7 +151,7 @@ func (a *Locked) WriteInfo() error {
 	return jsonfile.Write(a.MetaPath(ArchiveFile), a.Info)
 }
 
-// mendInfo makes archive.json anew if it could not be used. The caller has the lock.
+// mendInfo makes archive.json anew if it could not be used.
 func (a *Locked) mendInfo() error {
 	if a.InfoDamage == nil {
 		return nil

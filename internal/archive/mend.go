@@ -15,8 +15,7 @@ import (
 )
 
 // mend puts the archive's own folders and files in order: it makes missing derived ones anew, moves objects of the
-// wrong type aside, and removes temporary files of interrupted processes. The caller has the lock. Mended reports the
-// changes.
+// wrong type aside, and removes temporary files of interrupted processes. Mended reports the changes.
 func (a *Locked) mend() error {
 	if err := a.mendFolders(); err != nil {
 		return err

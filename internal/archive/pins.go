@@ -135,7 +135,7 @@ func (a *Archive) hasFolder(snapshot string) (bool, error) {
 	return err == nil, err
 }
 
-// dropStalePins removes the pins of removed snapshots. The caller has the lock.
+// dropStalePins removes the pins of removed snapshots.
 func (a *Locked) dropStalePins() error {
 	snapshots, err := a.pinned()
 	if err != nil {

@@ -22,8 +22,7 @@ var ErrCrash = errors.New("crash")
 func IsCrash(err error) bool { return errors.Is(err, ErrCrash) }
 
 // Recover finishes interrupted runs and removals: it removes unpublished work and completes everything else. Files in
-// the trash only cost space, and stay unless space is needed. The caller has the lock. did has a sentence for each
-// thing done.
+// the trash only cost space, and stay unless space is needed. did has a sentence for each thing done.
 func (a *Locked) Recover(ctx context.Context) (did []string, err error) {
 	did, err = a.tidy(ctx)
 	if err != nil {

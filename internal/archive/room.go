@@ -20,7 +20,7 @@ import (
 // metadata), it removes a snapshot in its place.
 
 // withRoom calls do, which must be repeatable. If do lacks space, withRoom first empties the trash, then removes
-// derived files, and calls do again. The caller has the lock.
+// derived files, and calls do again.
 func (a *Locked) withRoom(ctx context.Context, do func() error) error {
 	err := do()
 	empty := func() error { return a.EmptyTrash(ctx, EmptyOptions{wait: true}) }

@@ -30,7 +30,7 @@ func (a *Archive) Select(selector string, now time.Time, loc *time.Location) (Sn
 	return s, err
 }
 
-// untilLatest drops snapshots from the future after "latest" if the selector refers to the newest one.
+// untilLatest drops snapshots from the future after "latest" if the selector is "latest", or counts back from it.
 func (a *Archive) untilLatest(list []Snapshot, selector string, now time.Time) []Snapshot {
 	if _, ok := latestBack(selector); ok {
 		return list[:a.newest(list, now)+1]

@@ -245,7 +245,7 @@ func (a *Locked) closeFolder(name string) (err error) {
 }
 
 // recoverTrash finishes interrupted removals, so that each snapshot exists as a whole or not at all. It leaves the
-// trash to be emptied later. The caller has the lock.
+// trash to be emptied later.
 func (a *Locked) recoverTrash(ctx context.Context) (did []string, err error) {
 	trash, err := a.openTrash()
 	if err != nil {

@@ -462,7 +462,7 @@ func SetMtimeAt(dir int, name string, t Time) error {
 }
 
 // setMtime sets a modification time. Many file systems in user space (with libfuse 2) ignore a call that leaves the
-// access time alone, and still report success: if the time has not changed afterwards, setMtime repeats the call with
+// access time alone, and still report success: if the time is still another one, setMtime repeats the call with
 // the present access time. The first call never has it, because exfat-fuse would then set the times of folders late.
 func setMtime(t Time, set func(*[2]unix.Timespec) error, look func(*unix.Stat_t) error) error {
 	ts := [2]unix.Timespec{{Nsec: utimeOmit}, {Sec: t.Sec, Nsec: int64(t.Nsec)}}

@@ -203,7 +203,7 @@ func (b *builder) create(verb, name string, rest []string) error {
 		err, rest = needsRoot(unix.Mknod(path, kind|0o600, int(unix.Mkdev(major, minor)))), rest[1:]
 	}
 	if err == nil && !testtools.MayDoAll() {
-		err = b.lift(name) // it may have inherited an ACL without permissions
+		err = b.lift(name) // an inherited ACL may deny permissions
 	}
 	if err != nil {
 		return err
@@ -347,7 +347,7 @@ func change(path, how, content string) error {
 	return errors.Join(err, f.Close())
 }
 
-// Random gives n bytes that depend on seed alone.
+// Random returns n bytes that depend on seed alone.
 func Random(n int, seed uint64) []byte {
 	var key [32]byte
 	for i := range 8 {
@@ -358,6 +358,6 @@ func Random(n int, seed uint64) []byte {
 	return b
 }
 
-// Settle waits until a change made from now on gets another time stamp than anything before, by a margin at which no
+// Settle waits until a change made from now on gets a later time stamp than every earlier one, by a margin at which no
 // program has to take a file for one that may still be changing.
 func Settle() { time.Sleep(60 * time.Millisecond) }

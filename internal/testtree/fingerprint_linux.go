@@ -24,7 +24,7 @@ type Item struct {
 	Size    int64
 	Content string // hash of a file's content; a symbolic link's target
 	Device  string
-	Holes   string // of a file: which 64 KiB pieces are data, if not all
+	Holes   string // of a file: the 64 KiB pieces with data, if not all
 	Xattrs  string // all of them, POSIX ACLs among them
 	Group   string // the first path that shares the inode; empty: no other does
 
@@ -33,10 +33,10 @@ type Item struct {
 	Allocated int64 // bytes of blocks, as the file system counts them
 }
 
-// Field names parts of an item that a comparison leaves out.
+// Field is a set of parts of an item that a comparison leaves out.
 type Field int
 
-// The fields that some file systems cannot hold.
+// Parts that some file systems cannot store.
 const (
 	Mode Field = 1 << iota
 	Owner
@@ -60,11 +60,11 @@ func Take(t testing.TB, dir string) Tree {
 	return tree
 }
 
-// Seen keeps what was read of each inode, so that trees that share many can be compared in little time. It is good for
-// as long as nothing is changed.
+// Seen caches the items read, by inode, so that trees that share many inodes are compared quickly. It is valid as long
+// as no inode changes.
 type Seen map[[2]uint64]Item
 
-// TakeAll is Take with a memory.
+// TakeAll is Take with a cache.
 func TakeAll(t testing.TB, dir string, seen Seen) Tree {
 	t.Helper()
 	tree, err := read(dir, seen)
@@ -74,7 +74,7 @@ func TakeAll(t testing.TB, dir string, seen Seen) Tree {
 	return tree
 }
 
-// Read is Take for those who handle errors themselves.
+// Read is Take for callers who handle errors themselves.
 func Read(dir string) (Tree, error) { return read(dir, nil) }
 
 func read(dir string, seen Seen) (Tree, error) {
@@ -91,7 +91,7 @@ func read(dir string, seen Seen) (Tree, error) {
 	return r.tree, nil
 }
 
-// group says of each item which others share its inode.
+// group sets the Group of each item.
 func (tree Tree) group() {
 	first := make(map[[2]uint64]string)
 	count := make(map[[2]uint64]int)
@@ -111,7 +111,7 @@ func (tree Tree) group() {
 	}
 }
 
-// Remove takes the paths for which out is true from the tree, and with them what they had in common with others.
+// Remove removes the paths for which out is true from the tree, and from the groups of the others.
 func (tree Tree) Remove(out func(path string) bool) {
 	for path := range tree {
 		if out(path) {
@@ -234,7 +234,7 @@ func (r *reader) content(name string, st *unix.Stat_t) (hash, holes string, err 
 	}
 	f := os.NewFile(uintptr(fd), name)
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if st.Size > 0 { // the number of blocks tells nothing: some file systems set aside more than they use
+	if st.Size > 0 { // the number of blocks tells nothing: some file systems allocate more than they use
 		if holes, err = dataMap(f, st.Size); err != nil {
 			return "", "", err
 		}
@@ -263,7 +263,7 @@ func newHash() *maphash.Hash {
 // onlyReader hides that a file would choose a buffer of its own.
 type onlyReader struct{ io.Reader }
 
-// huge is the size from which on the zeros of a file are not hashed.
+// huge is the size from which the zeros of a file are not hashed.
 const huge = 256 << 10
 
 // hashPieces hashes the number and the content of each piece that is not all zeros, so that it does not matter whether
@@ -399,7 +399,7 @@ func differ(w Item, _ bool, g Item, inGot bool, without Field) string {
 	return fmt.Sprintf("%q: %s", w.Path, strings.Join(list, "; "))
 }
 
-// Equal fails the test if got is not all that want is, except in the fields left out.
+// Equal fails the test if got differs from want, except in the fields left out.
 func Equal(t testing.TB, what string, want, got Tree, without Field) {
 	t.Helper()
 	if lines := Diff(want, got, without); len(lines) > 0 {

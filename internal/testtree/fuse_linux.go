@@ -13,8 +13,8 @@ import (
 // FuseKinds are the file systems in user space that Fuse knows.
 var FuseKinds = []string{"bindfs", "fuse-overlayfs", "unionfs-fuse", "sshfs"}
 
-// Fuse mounts a new folder through a file system in user space for one test, and gives the path of the mount. The test is
-// skipped, with the reason, where that cannot be done.
+// Fuse mounts a new folder through a file system in user space for one test, and returns the path of the mount. It
+// skips the test, with the reason, if that is impossible.
 func Fuse(t testing.TB, kind string) string {
 	t.Helper()
 	NeedRoot(t)

@@ -30,7 +30,7 @@ func tool(program string, args ...string) error {
 	return err
 }
 
-// needsRoot takes a refusal for what it is where the tests are not run by root.
+// needsRoot turns a refusal into the reason to skip the test, if the tests are not run by root.
 func needsRoot(err error) error {
 	if why := testtools.NotRoot(); errors.Is(err, unix.EPERM) && why != "" {
 		return &ImpossibleError{why}
@@ -48,8 +48,8 @@ type lifted struct {
 
 const owners = 0o700 // the permissions of the owner
 
-// line carries out one line. For an ordinary user, the permissions of all that the line goes through or changes are
-// lifted before, and put back afterwards.
+// line carries out one line. For an ordinary user, it lifts the permissions on the way of the line before, and puts
+// them back afterwards.
 func (b *builder) line(words []string) (err error) {
 	if !testtools.MayDoAll() && len(words) > 1 {
 		defer func() { err = errors.Join(err, b.putBack()) }()
@@ -67,7 +67,7 @@ func (b *builder) line(words []string) (err error) {
 	return b.do(words)
 }
 
-// lift gives the owner all permissions of each directory on the way to path, and of what path names.
+// lift gives the owner all permissions of each folder on the way to path, and of path itself.
 func (b *builder) lift(path string) error {
 	at := b.root
 	for _, name := range append([]string{"."}, strings.Split(path, "/")...) {
@@ -75,7 +75,7 @@ func (b *builder) lift(path string) error {
 		var st unix.Stat_t
 		err := unix.Lstat(at, &st)
 		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENAMETOOLONG) {
-			return nil // the line is about to make it, or has its own way to fail
+			return nil // the line is about to make it, or fails by itself
 		}
 		if err != nil {
 			return &os.PathError{Op: "lstat", Path: at, Err: err}
@@ -96,7 +96,7 @@ func (b *builder) lift(path string) error {
 	return nil
 }
 
-// putBack takes from the owner what lift gave.
+// putBack removes the permissions that lift gave.
 func (b *builder) putBack() (err error) {
 	for _, l := range slices.Backward(b.lifted) {
 		var st unix.Stat_t
@@ -110,7 +110,7 @@ func (b *builder) putBack() (err error) {
 	return err
 }
 
-// keepMode says that the mode that a path has from now on is the one to stay.
+// keepMode records the present mode of a path as the one to stay.
 func (b *builder) keepMode(path string, mode uint32) {
 	var st unix.Stat_t
 	if unix.Lstat(path, &st) != nil { // then the change of the mode has failed, too

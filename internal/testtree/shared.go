@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// Shared gives the content of a file in the testdata folder at the top of the project, which holds what the tests of
-// several packages use.
+// Shared returns the content of a file in the testdata folder at the top of the project, which has the files that
+// tests of several packages use.
 func Shared(t testing.TB, name string) string {
 	t.Helper()
 	dir, err := os.Getwd()
@@ -35,7 +35,7 @@ func Shared(t testing.TB, name string) string {
 	return string(content)
 }
 
-// SharedNames gives unusual names of files: each is legal on every file system that Linux has of its own.
+// SharedNames returns unusual names of files: each is legal on every file system that Linux has of its own.
 func SharedNames(t testing.TB) (names []string) {
 	t.Helper()
 	for line := range strings.Lines(Shared(t, "names.txt")) {

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -12,52 +13,20 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// This file checks new inodes against their entries. Many file systems accept metadata that they cannot store without
-// an error, and clamp them, round them, map them to other values or forget them; then only the catalog has the truth.
-// Stat data cost no call of their own: the run needs the inode number of a new inode anyway.
+// This file looks at what the archive's file system has made of a new inode, where tree.Set does not: extended attributes,
+// special files, names. Many file systems take what they cannot hold without an error; then the catalog alone has the truth.
 
-// newInode is an inode of the mirror that this run has made: an open file, or the name of an inode that cannot be
-// opened.
-type newInode struct {
-	fd   int // NoDir: it is name in dir
-	dir  int
-	name string
-}
-
-func (n newInode) chmod(mode uint32) error {
-	if n.fd >= 0 {
-		return fsat.Chmod(n.fd, mode)
-	}
-	return fsat.ChmodAt(n.dir, n.name, mode)
-}
-
-func (n newInode) xattrs() ([]fsat.Xattr, error) {
-	if n.fd >= 0 {
-		return fsat.Xattrs(n.fd)
-	}
-	return fsat.XattrsAt(n.dir, n.name)
-}
-
-// readBack flags the metadata of the entry that a new inode, described by stored, does not have although setting them
-// succeeded.
-func (r *run) readBack(n newInode, e *index.Entry, set []fsat.Xattr, stored *fsat.Stat) error {
-	e.Flags |= (tree.DiffStat(e, stored) & tree.Settable(e.Type)).Flags()
+// readBack flags what a new inode does not hold of the entry though stat shows it, or though setting it has succeeded.
+func (r *run) readBack(n tree.Inode, e *index.Entry, set []fsat.Xattr) error {
 	if r.caps.NeedsFsync && !everywhere(e.Mtime) {
 		e.Flags |= index.TimeNotHeld
-	}
-	if e.Flags&index.OwnerNotHeld != 0 && stored.Mode&0o6000 != 0 {
-		// A program must not run with the rights of an owner that it never had.
-		e.Flags |= index.ModeNotHeld
-		if err := n.chmod(stored.Mode &^ 0o6000); err != nil && !fsat.IsRefused(err) {
-			return err
-		}
 	}
 	if len(set) == 0 || e.Flags&index.XattrsNotHeld != 0 || r.heldXattrs.has(e.XattrHash) {
 		return nil
 	}
-	have, err := n.xattrs()
+	have, err := n.Xattrs()
 	if err != nil && !fsat.IsRefused(err) {
-		return err
+		return fmt.Errorf("read back extended attributes: %w", err)
 	}
 	if !holdsXattrs(have, set) {
 		e.Flags |= index.XattrsNotHeld

@@ -123,7 +123,7 @@ func (r *run) xattrsAltered(d *dir, was *index.Entry) string {
 			return "" // an entry that cannot be compared is stored anew in any case: see keepXattrs
 		}
 	}
-	return tree.XattrDifference(have, want, r.euid == 0)
+	return tree.XattrDifference(have, want, r.setter.UID == 0)
 }
 
 // damaged records an entry of a published snapshot that differs from its record.

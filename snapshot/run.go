@@ -66,8 +66,7 @@ type run struct {
 	recent   recentContents
 	workers  []worker
 	umask    uint32
-	euid     uint32
-	egid     uint32
+	setter   tree.Setter // with the user and group of the process
 	tally    tally
 	itemLock sync.Mutex
 
@@ -259,7 +258,8 @@ func (r *run) previousUnusable(err error) {
 // begin makes the empty top folder of the mirror, the catalog and the list of allocations.
 func (r *run) begin() error {
 	r.workers = newWorkers(r.opt.threads(), r.opt.Progress)
-	r.umask, r.euid, r.egid = fsat.Umask(), uint32(os.Geteuid()), uint32(os.Getegid())
+	r.umask = fsat.Umask()
+	r.setter = tree.Setter{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Readable: true, Fault: r.opt.Fault}
 	r.groups.init()
 	r.dirs.Open, r.dirs.OpenFrom, r.dirs.Close = r.openByPath, r.openFrom, (*dir).closeHandles
 	if r.archive != nil {
@@ -317,8 +317,8 @@ func (r *run) makeTop() (int, error) {
 			return fsat.NoDir, errors.Join(err, fsat.Close(dst))
 		}
 	}
-	if st.GID != r.egid && r.caps.Modes { // inherited; entries made in it would inherit it, too
-		if err := fsat.Chown(dst, r.euid, r.egid); err != nil && !fsat.IsRefused(err) {
+	if st.GID != r.setter.GID && r.caps.Modes { // inherited; entries made in it would inherit it, too
+		if err := fsat.Chown(dst, r.setter.UID, r.setter.GID); err != nil && !fsat.IsRefused(err) {
 			return fsat.NoDir, errors.Join(err, fsat.Close(dst))
 		}
 	}

@@ -374,21 +374,14 @@ func (r *run) copyContent(f *file, known bool) (err error) {
 		return errors.Join(err, r.takeBack(f))
 	}
 	r.keepSpace(f, dst)
-	var lost error
-	if f.e.Flags, lost, err = r.setMetadata(dst, &f.e, f.set, made); err != nil {
+	stored, lost, err := r.setMetadata(tree.Opened(dst), &f.e, f.set, made)
+	if err != nil {
 		return fatal("set metadata of", f.d.child(f.name), err)
 	}
 	f.failed = cmp.Or(f.failed, lost)
-	var stored fsat.Stat
-	if err := fsat.StatHandle(dst, &stored); err != nil {
-		return fatal("stat", f.d.child(f.name), err)
-	}
 	f.e.Stored, f.e.Blocks = stored.Ino, uint64(stored.Blocks)
 	f.allocated = f.e.Blocks * 512
 	f.w.counts.BytesAllocated += f.allocated
-	if err := r.readBack(newInode{fd: dst}, &f.e, f.set, &stored); err != nil {
-		return fatal("read back metadata of", f.d.child(f.name), err)
-	}
 	f.e.Flags |= f.w.notLinked
 	if r.caps.NeedsFsync {
 		if err := fsat.Sync(dst); err != nil {

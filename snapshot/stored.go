@@ -138,7 +138,7 @@ func (r *run) sameXattrs(f *file, dir int, e *index.Entry) bool {
 		return true
 	}
 	have, err := fsat.XattrsAt(dir, e.Name)
-	return err == nil && tree.XattrDifference(have, f.set, r.euid == 0) == ""
+	return err == nil && tree.XattrDifference(have, f.set, r.setter.UID == 0) == ""
 }
 
 // sameHoles reports whether a stored file with the content of f, described by st, has its holes in the same places,

@@ -13,6 +13,7 @@ import (
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/plainfile"
 	"snapcopy/internal/rmtree"
+	"snapcopy/internal/tree"
 )
 
 // takeOut moves the path from a snapshot's folder to the trash, and resets the metadata of the folder above.
@@ -72,7 +73,7 @@ func (a *Locked) takeOutOf(name, path string, e *index.Entry, step stepper) (err
 	}
 	mode := e.Mode
 	if e.Flags&index.OwnerNotHeld != 0 {
-		mode, _ = SafeMode(e)
+		mode = tree.SafeMode(e)
 	}
 	if e.Flags&index.ModeNotHeld == 0 || e.Flags&index.OwnerNotHeld != 0 {
 		if err := fsat.Chmod(dir, mode); err != nil && !fsat.IsRefused(err) {

@@ -14,6 +14,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/rmtree"
+	"snapcopy/internal/tree"
 )
 
 // ErrCrash, returned by a test's fault, stands for the death of the process: nothing is cleaned up.
@@ -208,8 +209,7 @@ func (a *Locked) missingReport(name string, s index.Summary) error {
 // TopMode returns the mode for a snapshot's own folder. It differs from the source's if the owner could not be set.
 func TopMode(root *index.Entry) uint32 {
 	if root.Flags&index.OwnerNotHeld != 0 {
-		mode, _ := SafeMode(root)
-		return mode
+		return tree.SafeMode(root)
 	}
 	return root.Mode
 }
@@ -220,18 +220,4 @@ func (a *Locked) SetTopMode(name string, mode uint32) error {
 		return CallFailed("chmod", filepath.Join(a.Path, name), err)
 	}
 	return nil
-}
-
-// SafeMode returns the mode for a file that belongs to us because its owner cannot be set. It has no set-ID bits: a
-// set-user-ID program of root's must not become one of the user who makes the snapshot. And it lets the owner read a
-// file that we could read as its group or as others.
-func SafeMode(e *index.Entry) (uint32, index.Flags) {
-	mode := e.Mode&^0o6000 | 0o400
-	if e.Type == index.Dir {
-		mode |= 0o500
-	}
-	if mode != e.Mode {
-		return mode, index.OwnerNotHeld | index.ModeNotHeld
-	}
-	return mode, index.OwnerNotHeld
 }

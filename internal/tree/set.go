@@ -1,0 +1,369 @@
+package tree
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"snapcopy/index"
+	"snapcopy/internal/fsat"
+)
+
+// A Setter gives inodes the metadata of entries: what the process may, and what it was told.
+type Setter struct {
+	UID, GID uint32 // of the process, and so of an inode that it makes
+	// Readable lets an inode that stays the process's own, though its entry is somebody else's, be read by it: see SafeMode.
+	Readable bool
+	// Attrs sets file attributes (chattr), too, but for those that lock an inode. They are read and set of open inodes only.
+	Attrs bool
+	// Fault, if set, is asked before the first call and before the mode is set; an error it returns takes their place. Tests
+	// use it.
+	Fault func(step string) error
+}
+
+// Setting is what is known of one inode before its metadata is set. The zero value supposes nothing.
+type Setting struct {
+	// Plain: the process has made the inode, it belongs to the process, and has inherited no ACL.
+	Plain bool
+	// Made is the mode that the inode was made with. If that is the entry's, it is only set where the inode turns out to
+	// have another. 0: another mode than the entry's.
+	Made uint32
+	// Keep are mode bits that the inode has to have for the time being.
+	Keep uint32
+	// Leave: nothing may be set, because it would reach another inode: see fsat.LinksHoldMetadata.
+	Leave bool
+}
+
+// Done is what has become of an inode.
+type Done struct {
+	Stat    fsat.Stat
+	Mode    uint32          // that it is to have in the end, without the bits of Keep
+	Masked  uint32          // mode bits that an inode made with them does not get
+	NotHeld Fields          // in which it differs from its entry
+	Lacks   fsat.Privileges // that root lacks, and that would have been needed
+	// NoRoom is the first extended attribute for which the file system said that it is full, though it is not: an inode
+	// cannot have so much of them, or another attempt may succeed. All else was set.
+	NoRoom struct {
+		Xattr string
+		Err   error
+	}
+}
+
+// setting is the work on one inode.
+type setting struct {
+	*Setter
+	Setting
+	Done
+	n     Inode
+	e     *index.Entry
+	set   []index.Xattr
+	owned bool // it belongs to whom it should
+}
+
+// steps are in the order in which none undoes another.
+var steps = [...]func(*setting) error{
+	(*setting).begin,
+	(*setting).setOwner,  // clears capabilities and set-ID bits
+	(*setting).dropACLs,  // which change the mode
+	(*setting).setXattrs, // ACLs among them
+	(*setting).setAttrs,
+	(*setting).setTime,
+	(*setting).setMode, // after the time: an inode that the mode closes to the process is known by its time
+	(*setting).look,
+	(*setting).unmask,
+	(*setting).disarm,
+}
+
+// Set gives an inode everything that an entry says of its metadata, with a set of extended attributes sorted by name, and
+// looks at what it has come to be: many file systems take what they cannot hold without an error, and clamp it, round it,
+// or forget it. What the file system or the privileges do not allow is no error, but in Done.NotHeld.
+//
+// Extended attributes that the inode has and the entry has not stay, but for ACLs: see DropXattrs. Attributes are not read
+// back.
+//
+// An inode that does not come to belong to whom it should gets neither set-ID bits nor capabilities: a program of root's
+// must not become one of whoever makes it anew.
+func (s *Setter) Set(n Inode, e *index.Entry, xattrs []index.Xattr, how Setting) (Done, error) {
+	job := setting{Setter: s, Setting: how, n: n, e: e, set: xattrs}
+	for _, step := range steps {
+		if err := step(&job); err != nil {
+			return job.Done, err
+		}
+	}
+	job.judge()
+	return job.Done, nil
+}
+
+func (s *Setter) step(name string) error {
+	if s.Fault == nil {
+		return nil
+	}
+	return s.Fault(name)
+}
+
+// refused notes which of the needed privileges root lacks, and reports whether err is a refusal.
+func (j *setting) refused(err error, needed fsat.Privileges) bool {
+	if !fsat.IsRefused(err) {
+		return false
+	}
+	j.Lacks |= fsat.MissingFor(err, needed)
+	return true
+}
+
+func (j *setting) begin() error {
+	j.Mode = j.e.Mode
+	return j.step("metadata")
+}
+
+// sameID stands for an owner or a group that is left as it is.
+const sameID = ^uint32(0)
+
+// setOwner sets user and group, or at least the group. Some file systems let an inode belong to somebody else without an
+// error; that is looked for where it matters.
+func (j *setting) setOwner() error {
+	if j.Leave || j.Plain && j.e.UID == j.UID && j.e.GID == j.GID {
+		j.owned = true
+		return nil
+	}
+	err := j.n.chown(j.e.UID, j.e.GID)
+	switch {
+	case j.refused(err, fsat.CapChown):
+		if err := j.n.chown(sameID, j.e.GID); err != nil && !fsat.IsRefused(err) {
+			return fmt.Errorf("chown: %w", err)
+		}
+	case err != nil:
+		return fmt.Errorf("chown: %w", err)
+	case j.e.Mode&setID == 0 && len(j.set) == 0:
+		j.owned = true
+	default:
+		var st fsat.Stat
+		if err := j.n.stat(&st); err != nil {
+			return fmt.Errorf("stat: %w", err)
+		}
+		j.owned = st.UID == j.e.UID && st.GID == j.e.GID
+	}
+	if !j.owned {
+		j.Mode &^= setID
+		if j.Readable {
+			j.Mode = SafeMode(j.e)
+		}
+	}
+	return nil
+}
+
+// setID are the mode bits that let a program run with the rights of its owner or group.
+const setID = 0o6000
+
+// SafeMode gives the mode for an inode that stays the process's own though its entry is somebody else's. It has no set-ID
+// bits: a set-user-ID program of root's must not become one of the user who makes the snapshot. And the process may read
+// it: what it could read as one of the group, or of the others, must not be closed to it now that it is the owner.
+func SafeMode(e *index.Entry) uint32 {
+	mode := e.Mode&^setID | 0o400
+	if e.Type == index.Dir {
+		mode |= 0o100
+	}
+	return mode
+}
+
+func (j *setting) dropACLs() error {
+	if j.Plain || j.Leave || j.n.named() || j.e.Type == index.Symlink {
+		return nil
+	}
+	return j.n.DropACLs(j.e.Type == index.Dir)
+}
+
+// setXattrs goes from the last name to the first: an ACL, whose name begins with "system.", may take the right to set
+// others.
+func (j *setting) setXattrs() error {
+	if j.Leave {
+		if len(j.set) > 0 {
+			j.NotHeld |= Xattrs
+		}
+		return nil
+	}
+	for i := range slices.Backward(j.set) {
+		if err := j.setXattr(&j.set[i]); err != nil {
+			return fmt.Errorf("set %s: %w", j.set[i].Name, err)
+		}
+	}
+	return nil
+}
+
+func (j *setting) setXattr(x *index.Xattr) error {
+	if x.Name == Capability && !j.owned {
+		j.NotHeld |= Xattrs
+		return nil
+	}
+	err := j.n.setXattr(*x)
+	if fsat.IsNoSpace(err) && j.n.hasRoom() { // somebody may have given it back at this moment
+		err = j.n.setXattr(*x)
+	}
+	switch {
+	case err == nil:
+	case j.refused(err, fsat.PrivilegeFor(x.Name)):
+		j.NotHeld |= Xattrs
+	case fsat.IsNoSpace(err) && j.n.hasRoom():
+		j.NotHeld |= Xattrs
+		if j.NoRoom.Err == nil {
+			j.NoRoom.Xattr, j.NoRoom.Err = x.Name, err
+		}
+	default:
+		return err
+	}
+	return nil
+}
+
+// LockingAttrs, immutable and append-only, keep an inode from being worked with: they are set when all else is done.
+const LockingAttrs index.Attrs = 0x10 | 0x20
+
+// setAttrs sets the file attributes of an open inode.
+func (j *setting) setAttrs() error {
+	if !j.Attrs || j.n.node || j.n.named() {
+		return nil
+	}
+	want, mask := j.e.Attrs&^LockingAttrs, index.KnownAttrs&^LockingAttrs
+	err := fsat.SetAttrs(j.n.fd, uint32(want), uint32(mask))
+	if err == nil {
+		return nil
+	}
+	// One attribute that the file system does not know must not cost the others.
+	for bit := index.Attrs(1); bit != 0 && fsat.IsRefused(err); bit <<= 1 {
+		if mask&bit == 0 {
+			continue
+		}
+		if one := fsat.SetAttrs(j.n.fd, uint32(want), uint32(bit)); one != nil && !fsat.IsRefused(one) {
+			err = one
+		}
+	}
+	if !fsat.IsRefused(err) {
+		return fmt.Errorf("set attributes: %w", err)
+	}
+	has, err := fsat.Attrs(j.n.fd)
+	if err != nil {
+		return fmt.Errorf("read attributes: %w", err)
+	}
+	j.NotHeld.mark(KnownAttrs(has)&mask != want, Attrs)
+	return nil
+}
+
+func (j *setting) setTime() error {
+	if j.Leave {
+		return nil
+	}
+	err := j.n.setMtime(j.e.Mtime)
+	if j.e.Type == index.Symlink && fsat.IsGone(err) { // it went to what the link leads to
+		return nil
+	}
+	if err != nil && !j.refused(err, fsat.CapFowner) {
+		return fmt.Errorf("set time: %w", err)
+	}
+	return nil
+}
+
+func (j *setting) setMode() error {
+	if j.e.Type == index.Symlink || j.isMade() {
+		return nil
+	}
+	if err := j.step("mode"); err != nil {
+		return err
+	}
+	return j.chmod(j.Mode | j.Keep)
+}
+
+// isMade reports whether the inode may have its mode already: an ACL would have changed it.
+func (j *setting) isMade() bool { return j.Made != 0 && j.Made == j.Mode|j.Keep && len(j.set) == 0 }
+
+func (j *setting) chmod(mode uint32) error {
+	if err := j.n.chmod(mode); err != nil && !j.refused(err, fsat.CapFowner) {
+		return fmt.Errorf("chmod: %w", err)
+	}
+	return nil
+}
+
+func (j *setting) look() error {
+	if err := j.n.stat(&j.Stat); err != nil {
+		return fmt.Errorf("stat: %w", err)
+	}
+	return nil
+}
+
+// unmask sets the mode of an inode that was made with it and has another: the process or the file system masks some bits.
+func (j *setting) unmask() error {
+	if j.e.Type == index.Symlink || !j.isMade() || j.Stat.Mode == j.Mode|j.Keep {
+		return nil
+	}
+	j.Masked = (j.Mode | j.Keep) &^ j.Stat.Mode
+	if err := j.chmod(j.Mode | j.Keep); err != nil {
+		return err
+	}
+	return j.look()
+}
+
+// disarm takes set-ID bits off an inode of which only the last look has shown that it belongs to somebody else.
+func (j *setting) disarm() error {
+	if j.Stat.Mode&setID == 0 || j.Leave || j.Stat.UID == j.e.UID && j.Stat.GID == j.e.GID {
+		return nil
+	}
+	j.Mode &^= setID
+	if err := j.chmod(j.Stat.Mode &^ setID); err != nil {
+		return err
+	}
+	return j.look()
+}
+
+// judge finds out what the inode does not hold.
+func (j *setting) judge() {
+	as := *j.e
+	as.Mode |= j.Keep
+	j.NotHeld |= DiffStat(&as, &j.Stat) & Settable(as.Type)
+	if as.Type != index.Symlink {
+		j.NotHeld.mark(j.Mode != j.e.Mode, Mode)
+	}
+	if j.Attrs && (j.n.node || j.n.named()) { // nobody can set them; some are inherited from the folder it was made in
+		j.NotHeld.mark(j.e.Attrs != KnownAttrs(j.Stat.Attrs), Attrs)
+	}
+}
+
+// The extended attributes that the system gives a meaning.
+const (
+	AccessACL  = "system.posix_acl_access"
+	DefaultACL = "system.posix_acl_default"
+	Capability = "security.capability"
+)
+
+// DropACLs removes the ACLs that an inode has: those of a folder may be two.
+func (n *Inode) DropACLs(folder bool) error {
+	err := n.dropACL(AccessACL)
+	if folder {
+		err = errors.Join(err, n.dropACL(DefaultACL))
+	}
+	return err
+}
+
+func (n *Inode) dropACL(name string) error {
+	if err := n.removeXattr(name); err != nil && !fsat.IsRefused(err) {
+		return fmt.Errorf("remove %s: %w", name, err)
+	}
+	return nil
+}
+
+// DropXattrs takes off an open file or folder the extended attributes that are not in want, but for ACLs: Set removes those.
+// It returns how many the file system does not let go.
+func DropXattrs(fd int, want []index.Xattr) (kept uint64, err error) {
+	has, err := fsat.Xattrs(fd)
+	if err != nil {
+		return 0, fmt.Errorf("read extended attributes: %w", err)
+	}
+	for _, x := range has {
+		wanted := slices.ContainsFunc(want, func(y index.Xattr) bool { return x.Name == y.Name })
+		if wanted || x.Name == AccessACL || x.Name == DefaultACL {
+			continue
+		}
+		if err := fsat.RemoveXattr(fd, x.Name); fsat.IsRefused(err) {
+			kept++
+		} else if err != nil {
+			return kept, fmt.Errorf("remove %s: %w", x.Name, err)
+		}
+	}
+	return kept, nil
+}

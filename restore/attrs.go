@@ -10,14 +10,9 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// The file attributes (chattr) that have to be set at a certain time.
-const (
-	// lockingAttrs, immutable and append-only, prevent work on an inode: they are set last.
-	lockingAttrs index.Attrs = 0x10 | 0x20
-	// earlyAttrs, about how content is stored and how names are compared, must be set while the inode is empty:
-	// compressed, not compressed, no copy on write, case folding.
-	earlyAttrs index.Attrs = 0x4 | 0x400 | 0x800000 | 0x40000000
-)
+// earlyAttrs are the file attributes (chattr) about how content is stored and how names are compared. They must be set
+// while the inode is empty: compressed, not compressed, no copy on write, case folding.
+const earlyAttrs index.Attrs = 0x4 | 0x400 | 0x800000 | 0x40000000
 
 // startAttrs sets those attributes that only an empty file or folder accepts. Refusals are counted at the end.
 func (r *run) startAttrs(fd int, e *index.Entry) error {
@@ -27,33 +22,6 @@ func (r *run) startAttrs(fd int, e *index.Entry) error {
 		}
 	}
 	return nil
-}
-
-// inheritedAttrs reports whether an inode that cannot be opened, and whose attributes cannot be set, has inherited
-// them from its folder.
-func inheritedAttrs(e *index.Entry, st *fsat.Stat) bool {
-	return e.Attrs == tree.KnownAttrs(st.Attrs)
-}
-
-// setAttrs sets the attributes of an open, finished inode, except those that lock it. held is false if it does not
-// have them all.
-func (r *run) setAttrs(n inode, e *index.Entry) (held bool, err error) {
-	want, mask := e.Attrs&^lockingAttrs, index.KnownAttrs&^lockingAttrs
-	if err := fsat.SetAttrs(n.fd, uint32(want), uint32(mask)); err == nil {
-		return true, nil
-	} else if !fsat.IsRefused(err) {
-		return false, fmt.Errorf("set attributes: %w", err)
-	}
-	for bit := index.Attrs(1); bit != 0; bit <<= 1 { // an unknown one must not prevent the others
-		if mask&bit == 0 {
-			continue
-		}
-		if err := fsat.SetAttrs(n.fd, uint32(want), uint32(bit)); err != nil && !fsat.IsRefused(err) {
-			return false, fmt.Errorf("set attributes: %w", err)
-		}
-	}
-	has, err := fsat.Attrs(n.fd)
-	return tree.KnownAttrs(has)&mask == want, err
 }
 
 // lateAttrs are the locking attributes of an inode.
@@ -66,12 +34,12 @@ type lateAttrs struct {
 
 // lockLater remembers the locking attributes of an entry that was made in d, or of d itself.
 func (r *run) lockLater(d *dir, name string, e *index.Entry, made *fsat.Stat) {
-	if !r.opt.Attrs || e.Attrs&lockingAttrs == 0 || r.swap != nil && d == r.top && name == "" {
+	if !r.opt.Attrs || e.Attrs&tree.LockingAttrs == 0 || r.swap != nil && d == r.top && name == "" {
 		return
 	}
 	r.late.mu.Lock()
 	defer r.late.mu.Unlock()
-	r.late.attrs = append(r.late.attrs, lateAttrs{d, strings.Clone(name), e.Attrs & lockingAttrs, madeOf(made)})
+	r.late.attrs = append(r.late.attrs, lateAttrs{d, strings.Clone(name), e.Attrs & tree.LockingAttrs, madeOf(made)})
 }
 
 // lockAll sets the locking attributes, in the order in which the inodes were finished: entries of a folder come before
@@ -117,7 +85,7 @@ func (l *lateAttrs) lock() (held bool, err error) {
 	if tree.IDOf(&st) != l.made.id {
 		return false, errReplaced
 	}
-	err = fsat.SetAttrs(fd, uint32(l.attrs), uint32(lockingAttrs))
+	err = fsat.SetAttrs(fd, uint32(l.attrs), uint32(tree.LockingAttrs))
 	if fsat.IsRefused(err) {
 		return false, nil
 	}

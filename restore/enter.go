@@ -248,7 +248,7 @@ func (r *run) startNew(d *dir, st *fsat.Stat) error {
 			return err
 		}
 	}
-	d.plain = st.UID == r.euid && st.GID == r.egid && st.Mode == 0o700
+	d.plain = st.UID == r.setter.UID && st.GID == r.setter.GID && st.Mode == 0o700
 	return nil
 }
 
@@ -257,12 +257,12 @@ func (r *run) dropInherited(dst int, st *fsat.Stat) error {
 	if err := checkNew(dst); err != nil {
 		return err
 	}
-	if st.UID != r.euid || st.GID != r.egid { // before the rest: whose it is could give it another ACL after that
-		if err := fsat.Chown(dst, r.euid, r.egid); err != nil && !fsat.IsRefused(err) {
+	if st.UID != r.setter.UID || st.GID != r.setter.GID { // before the rest: whose it is could give it another ACL after that
+		if err := fsat.Chown(dst, r.setter.UID, r.setter.GID); err != nil && !fsat.IsRefused(err) {
 			return fmt.Errorf("chown: %w", err)
 		}
 	}
-	if err := (inode{fd: dst}).dropACLs(true); err != nil {
+	if err := tree.Opened(dst).DropACLs(true); err != nil {
 		return err
 	}
 	if err := fsat.Chmod(dst, 0o700); err != nil && !fsat.IsRefused(err) {

@@ -140,7 +140,7 @@ func (r *run) makeFile(w *worker, d *dir, e *index.Entry, set []index.Xattr, ove
 	if err := r.fill(w, e, p.fd, src, &stored); err != nil {
 		return made, err
 	}
-	s, err := r.setMetadata(w, inode{fd: p.fd}, e, set, setting{plain: d.plain, mode: p.mode})
+	s, err := r.setMetadata(w, tree.Opened(p.fd), e, set, tree.Setting{Plain: d.plain, Made: p.mode})
 	if err != nil {
 		return made, err
 	}
@@ -157,8 +157,8 @@ func (r *run) makeFile(w *worker, d *dir, e *index.Entry, set []index.Xattr, ove
 	if err := r.publish(w, d, e, &p, over); err != nil {
 		return made, err
 	}
-	r.lockLater(d, e.Name, e, &s.stat)
-	return s.stat, nil
+	r.lockLater(d, e.Name, e, &s.Stat)
+	return s.Stat, nil
 }
 
 // readBack compares the file on the disk with the catalog.
@@ -284,11 +284,11 @@ func (r *run) makeSpecial(w *worker, d *dir, e *index.Entry, set []index.Xattr, 
 		return made, d.refused("create", err)
 	}
 	defer func() { err = errors.Join(err, p.end()) }()
-	s, err := r.setMetadata(w, inode{fd: p.fd, node: true, dir: p.dir, name: p.temp}, e, set, setting{plain: d.plain})
+	s, err := r.setMetadata(w, tree.Noded(p.fd, p.dir, p.temp), e, set, tree.Setting{Plain: d.plain})
 	if err != nil {
 		return made, err
 	}
-	return s.stat, r.publish(w, d, e, &p, over)
+	return s.Stat, r.publish(w, d, e, &p, over)
 }
 
 // openMade opens an entry that was just made, and checks that nobody has replaced it.

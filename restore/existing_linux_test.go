@@ -414,7 +414,7 @@ func TestForeignInodeGetsNoPrivileges(t *testing.T) {
 	needRoot(t)
 	source := testarchive.BuiltTree(t, "file suid 04755 x mtime=5\nfile owned 0644 x mtime=5\nfile own-suid 04755 x owner=7:7 mtime=5\n"+
 		"file capable 0755 x owner=7:7 mtime=5\nfile same 0600 x owner=7:7 mtime=5")
-	testarchive.Builder{T: t, Root: source}.Xattr("capable", capability, testarchive.NetBind)
+	testarchive.Builder{T: t, Root: source}.Xattr("capable", tree.Capability, testarchive.NetBind)
 	a := take(t, source)
 	to := testarchive.BuiltTree(t, "file suid 0755 x owner=7:7 mtime=5\nfile owned 0644 x owner=7:7 mtime=5\n"+
 		"file own-suid 0755 x owner=7:7 mtime=5\nfile capable 0755 x owner=7:7 mtime=5\nfile same 0644 x owner=7:7 mtime=5")

@@ -139,16 +139,16 @@ func (r *run) tryOn(w *worker, fd int, e *index.Entry) (m most, ok bool, err err
 	}
 	wanted := len(set)
 	if e.Type != index.Dir {
-		set = slices.DeleteFunc(slices.Clone(set), func(x index.Xattr) bool { return x.Name == defaultACL })
+		set = slices.DeleteFunc(slices.Clone(set), func(x index.Xattr) bool { return x.Name == tree.DefaultACL })
 	}
 	before := w.counts.NotHeld
-	var made settled
+	var made tree.Done
 	err = fsat.Chmod(fd, 0o700) // an owner who may not write may set no extended attributes
 	if err == nil || fsat.IsRefused(err) {
 		made, err = r.updateInode(w, fd, e, set)
 	}
 	if err == nil {
-		m, err = r.lookAtScratch(fd, &made.stat, e.Type == index.Dir)
+		m, err = r.lookAtScratch(fd, &made.Stat, e.Type == index.Dir)
 		m.noDefault = len(set) < wanted
 	}
 	if err != nil {
@@ -177,9 +177,9 @@ func (r *run) lookAtScratch(fd int, st *fsat.Stat, folder bool) (m most, err err
 		if folder { // its name would stay if the process ended here
 			return m, nil
 		}
-		err = fsat.SetAttrs(fd, uint32(lockingAttrs), uint32(lockingAttrs))
+		err = fsat.SetAttrs(fd, uint32(tree.LockingAttrs), uint32(tree.LockingAttrs))
 		if m.noLocks = fsat.IsRefused(err); err == nil {
-			err = fsat.SetAttrs(fd, 0, uint32(lockingAttrs))
+			err = fsat.SetAttrs(fd, 0, uint32(tree.LockingAttrs))
 		}
 		if err != nil && !m.noLocks {
 			return m, fmt.Errorf("set attributes: %w", err)
@@ -198,7 +198,7 @@ type wanted struct {
 	onFolder bool
 	ok       bool
 	most     most
-	before   NotHeld // when nothing had been tried
+	before   tree.NotHeld // when nothing had been tried
 }
 
 func (m *wanted) try() (ok bool, err error) {
@@ -274,10 +274,10 @@ func (m *wanted) hasAttrs(attrs index.Attrs) (bool, error) {
 		return true, nil
 	}
 	ok, err := m.try()
-	if !ok || err != nil || attrs&^lockingAttrs != m.most.attrs&^lockingAttrs {
+	if !ok || err != nil || attrs&^tree.LockingAttrs != m.most.attrs&^tree.LockingAttrs {
 		return false, err
 	}
-	return attrs&lockingAttrs == m.e.Attrs&lockingAttrs || m.most.noLocks && attrs&lockingAttrs == 0, nil
+	return attrs&tree.LockingAttrs == m.e.Attrs&tree.LockingAttrs || m.most.noLocks && attrs&tree.LockingAttrs == 0, nil
 }
 
 // scratchOn returns a worker's scratch file on the file system of d, if that supports files without a name.

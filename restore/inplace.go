@@ -183,15 +183,15 @@ func (r *run) startFolder(w *worker, fd int, path string) error {
 	if err != nil {
 		return err
 	}
-	how := setting{}
-	if r.euid != 0 {
-		how.keep = 0o700 // something is made in it
+	how := tree.Setting{}
+	if r.setter.UID != 0 {
+		how.Keep = 0o700 // something is made in it
 	}
-	s, err := r.setMetadata(w, inode{fd: fd}, &e, set, how)
+	s, err := r.setMetadata(w, tree.Opened(fd), &e, set, how)
 	if err != nil {
 		return fmt.Errorf("set metadata: %w", err)
 	}
-	r.late.folders = append(r.late.folders, lateFolder{path, tree.IDOf(&s.stat), s.mode, e.Mtime})
+	r.late.folders = append(r.late.folders, lateFolder{path, tree.IDOf(&s.Stat), s.Mode, e.Mtime})
 	w.counts.Dirs++
 	return nil
 }

@@ -94,7 +94,7 @@ type InstantReport struct {
 	// Mended counts entries that an overlay alone would not show correctly, and that were made so: entries of which
 	// only the catalog has everything, and hard links.
 	Mended  uint64
-	NotHeld NotHeld
+	NotHeld tree.NotHeld
 	// Lacking and UserNamespace are the reasons why some metadata could not be set, as in Report.
 	Lacking       []string
 	UserNamespace bool

@@ -128,8 +128,8 @@ func (in *instant) anew(ctx context.Context, from archive.Source, opt InstantOpt
 	if err := m.mend(fd); err != nil {
 		return err
 	}
-	r.Mended, r.NotHeld = m.mended, m.worker.counts.NotHeld
-	lacking := fsat.Privileges(m.run.lacks.Load())
+	r.Mended, r.NotHeld = m.mended, m.notHeld
+	lacking := m.lacks
 	r.Lacking, r.UserNamespace = lacking.Names(), lacking&fsat.InitialUser != 0
 	if m.mended > 0 {
 		err = in.syncAll()

@@ -17,6 +17,7 @@ import (
 	"snapcopy/internal/overlay"
 	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
+	"snapcopy/internal/tree"
 	"snapcopy/snapshot"
 )
 
@@ -264,7 +265,7 @@ func TestInstantIsExact(t *testing.T) {
 				testarchive.MakeTorture(t, source)
 			})
 			want := s.restored()
-			if r := s.instant(); r.Resumed || r.Mended > 0 != (c.links == 0) || r.NotHeld != (NotHeld{}) {
+			if r := s.instant(); r.Resumed || r.Mended > 0 != (c.links == 0) || r.NotHeld != (tree.NotHeld{}) {
 				t.Errorf("%+v", r)
 			}
 			s.same("instant", want)

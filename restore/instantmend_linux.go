@@ -31,11 +31,13 @@ const (
 
 // mender makes the tree equal to the catalog where the snapshot's folder is not.
 type mender struct {
-	in     *instant
-	from   archive.Source
-	run    run
-	worker worker
-	mended uint64
+	in      *instant
+	from    archive.Source
+	setter  tree.Setter
+	xattrs  tree.XattrCache
+	lacks   fsat.Privileges // that root lacks, and that would have been needed
+	mended  uint64
+	notHeld tree.NotHeld
 
 	mu      sync.Mutex
 	entries []misheld
@@ -60,20 +62,32 @@ type misheld struct {
 
 func newMender(in *instant, from archive.Source, opt InstantOptions) *mender {
 	m := &mender{in: in, from: from, links: links{groups: make(map[tree.GroupKey][]misheld)}}
-	m.run.opt.Fault = opt.Fault
-	m.run.euid, m.run.egid = uint32(os.Geteuid()), uint32(os.Getegid())
+	m.setter = tree.Setter{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Fault: opt.Fault}
 	return m
 }
 
 // root sets the metadata of the snapshot's root on the upper folder, which is the visible one of the two.
 func (m *mender) root() error {
 	e := m.from.Catalog.Root()
-	set, err := m.worker.xattrs.Get(m.from.Catalog, e.Xattrs)
+	return m.setMetadata(tree.Opened(m.in.upper), &e)
+}
+
+// setMetadata gives an inode everything that the catalog has of it, and counts what it does not hold.
+func (m *mender) setMetadata(n tree.Inode, e *index.Entry) error {
+	set, err := m.xattrs.Get(m.from.Catalog, e.Xattrs)
 	if err != nil {
 		return err
 	}
-	_, err = m.run.setMetadata(&m.worker, inode{fd: m.in.upper}, &e, set, setting{})
-	return err
+	done, err := m.setter.Set(n, e, set, tree.Setting{})
+	if err == nil {
+		err = done.Unplaced(set)
+	}
+	if err != nil {
+		return err
+	}
+	m.lacks |= done.Lacks
+	m.notHeld.Count(done.NotHeld)
+	return nil
 }
 
 // catalogDir is a folder to search.
@@ -251,17 +265,12 @@ func (m *mender) entry(dir int, e *index.Entry) (err error) {
 			return err
 		}
 	}
-	set, err := m.worker.xattrs.Get(m.from.Catalog, e.Xattrs)
-	if err != nil {
-		return err
-	}
 	fd, err := fsat.OpenNode(dir, e.Name)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, fsat.Close(fd)) }()
-	_, err = m.run.setMetadata(&m.worker, inode{fd: fd, node: true, dir: dir, name: e.Name}, e, set, setting{})
-	return err
+	return m.setMetadata(tree.Noded(fd, dir, e.Name), e)
 }
 
 // join makes an entry a hard link of the first name of its group.

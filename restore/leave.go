@@ -57,19 +57,19 @@ func (r *run) endDir(w *worker, d *dir) error {
 func (r *run) finishDir(w *worker, d *dir) error {
 	e := d.entry
 	e.Below = index.Totals{} // what is in it has been accounted for
-	how := setting{plain: d.plain}
-	if r.euid != 0 && e.Mode&0o500 != 0o500 {
-		how.keep = 0o700 // names in it may still be linked to, and folders in it have to be closed first
+	how := tree.Setting{Plain: d.plain}
+	if r.setter.UID != 0 && e.Mode&0o500 != 0o500 {
+		how.Keep = 0o700 // names in it may still be linked to, and folders in it have to be closed first
 	}
-	if d.parent == nil && r.unfinished() && r.euid != 0 {
-		how.keep = 0o700 // the note is in it until the end
+	if d.parent == nil && r.unfinished() && r.setter.UID != 0 {
+		how.Keep = 0o700 // the note is in it until the end
 	}
 	if d.parent == nil || !d.own { // it may have attributes that the snapshot does not know
-		if err := r.dropXattrs(w, d.dst(), d.xattrs); err != nil {
+		if err := dropXattrs(w, d.dst(), d.xattrs); err != nil {
 			return r.notFinished(d, &e, fmt.Errorf("set metadata: %w", err))
 		}
 	}
-	set, err := r.setMetadata(w, inode{fd: d.dst()}, &e, d.xattrs, how)
+	set, err := r.setMetadata(w, tree.Opened(d.dst()), &e, d.xattrs, how)
 	if err != nil {
 		return r.notFinished(d, &e, fmt.Errorf("set metadata: %w", err))
 	}
@@ -79,9 +79,9 @@ func (r *run) finishDir(w *worker, d *dir) error {
 		}
 	}
 	d.state = dirDone
-	r.lockLater(d, "", &e, &set.stat)
-	if how.keep != 0 {
-		r.late.closeMode(d, set.mode)
+	r.lockLater(d, "", &e, &set.Stat)
+	if how.Keep != 0 {
+		r.late.closeMode(d, set.Mode)
 	}
 	if d.parent != nil {
 		w.counts.Dirs++
@@ -115,7 +115,7 @@ func (r *run) updateDir(w *worker, d *dir) error {
 		return r.failed(d.above(), &e, fmt.Errorf("set metadata: %w", err))
 	}
 	d.state = dirDone
-	r.lockLater(d, "", &e, &s.stat)
+	r.lockLater(d, "", &e, &s.Stat)
 	r.toldUpdated(w, d)
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
+	"snapcopy/internal/tree"
 )
 
 // Guards: modes come from the snapshot, whatever the mask of the process takes from new files.
@@ -31,7 +32,7 @@ func TestMaskOfTheProcess(t *testing.T) {
 		rep := a.restore(nil, to, Options{Threads: 1})
 		unix.Umask(old)
 		wantFailed(t, rep)
-		if rep.NotHeld != (NotHeld{}) {
+		if rep.NotHeld != (tree.NotHeld{}) {
 			t.Errorf("mask %o: not held: %+v", mask, rep.NotHeld)
 		}
 		testtree.Equal(t, fmt.Sprintf("mask %o", mask), testtree.Take(t, source), testtree.Take(t, to), 0)

@@ -50,7 +50,7 @@ func (r *run) newFile(w *worker, d *dir, e *index.Entry) (p pending, err error) 
 	if d.own && r.note.state == noteWritten {
 		mode := uint32(unfinishedMode)
 		const special, readable = 0o7000, 0o400
-		if d.plain && e.UID == r.euid && e.GID == r.egid && e.Xattrs == 0 && e.Mode&special == 0 &&
+		if d.plain && e.UID == r.setter.UID && e.GID == r.setter.GID && e.Xattrs == 0 && e.Mode&special == 0 &&
 			e.Mode&readable != 0 && e.Mode&r.masked.Load() == 0 {
 			mode, p.mode = e.Mode, e.Mode
 		}

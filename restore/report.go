@@ -62,7 +62,7 @@ type Report struct {
 
 	// NotHeld counts restored entries that lack metadata which the target's file system or the privileges do not
 	// permit.
-	NotHeld NotHeld
+	NotHeld tree.NotHeld
 	// Lacking names the capabilities that root lacks and would need for these; UserNamespace says that the user is
 	// root of a user namespace only.
 	Lacking       []string
@@ -75,17 +75,6 @@ type Report struct {
 	Damaged uint64
 	// Failed has the first 1000, sorted by path.
 	Failed []tree.FailedItem
-}
-
-// NotHeld counts restored entries by the metadata that they lack.
-type NotHeld struct {
-	Owners uint64
-	Modes  uint64 // including set-ID bits, which no entry gets without the owner they are for
-	Times  uint64
-	Xattrs uint64 // some of the entry's extended attributes or ACLs
-	Links  uint64 // names restored as files of their own
-	Attrs  uint64
-	Space  uint64
 }
 
 // worker is the state of one worker of the walk.
@@ -141,7 +130,7 @@ func (r *run) sumUp() {
 		rep.BytesVerified += c.BytesVerified
 		rep.BytesWritten += c.BytesWritten
 		rep.BytesCloned += c.BytesCloned
-		rep.NotHeld.add(&c.NotHeld)
+		rep.NotHeld.Add(&c.NotHeld)
 	}
 	lacking := fsat.Privileges(r.lacks.Load())
 	rep.Lacking, rep.UserNamespace = lacking.Names(), lacking&fsat.InitialUser != 0
@@ -149,16 +138,6 @@ func (r *run) sumUp() {
 	slices.Sort(rep.Spared)
 	slices.Sort(rep.OtherTimes)
 	slices.SortFunc(rep.Unsaved, func(a, b UnsavedItem) int { return strings.Compare(a.Path, b.Path) })
-}
-
-func (n *NotHeld) add(m *NotHeld) {
-	n.Owners += m.Owners
-	n.Modes += m.Modes
-	n.Times += m.Times
-	n.Xattrs += m.Xattrs
-	n.Links += m.Links
-	n.Attrs += m.Attrs
-	n.Space += m.Space
 }
 
 // failed handles an entry that could not be restored: it returns a cause that ends the run, and lists the entry
@@ -169,13 +148,6 @@ func (r *run) failed(d *dir, e *index.Entry, err error) error {
 	}
 	r.list(d, e, err)
 	return nil
-}
-
-// refused notes which of the needed privileges has kept root from what was refused.
-func (r *run) refused(err error, needed fsat.Privileges) {
-	if lacks := fsat.MissingFor(err, needed); lacks != 0 {
-		r.lacks.Or(uint64(lacks))
-	}
 }
 
 // ends reports whether an error ends the run: ctx has ended, or nothing more can be written.
@@ -189,7 +161,7 @@ func whyRefused(dir int, name string, err error) error {
 	if !errors.Is(err, syscall.EPERM) || fsat.StatHandle(dir, &above) != nil {
 		return err
 	}
-	const locked = uint32(lockingAttrs)
+	const locked = uint32(tree.LockingAttrs)
 	switch {
 	case fsat.StatAt(dir, name, &at) == nil && at.Attrs&locked != 0:
 		return fmt.Errorf("%w: what is there is immutable or append-only (chattr)", err)

@@ -123,8 +123,7 @@ type run struct {
 	dirs       tree.Walk
 	groups     linkGroups
 	workers    []worker
-	euid       uint32
-	egid       uint32
+	setter     tree.Setter           // with the user and group of the process
 	clones     atomic.Int32          // whether the target accepts reflinks of stored files: one of the states below
 	exactNames bool                  // the target's file system treats no two names as equal
 	named      atomic.Bool           // the target does not support files without a name
@@ -168,7 +167,8 @@ func start(ctx context.Context, from archive.Source, paths []string, to string, 
 		opt.Exclude = exclude.New()
 	}
 	r := &run{ctx: ctx, from: from, opt: opt, snapshot: fsat.NoDir, target: fsat.NoDir, devices: from.Catalog.Devices(),
-		euid: uint32(os.Geteuid()), egid: uint32(os.Getegid()), swap: swap}
+		swap:   swap,
+		setter: tree.Setter{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Attrs: opt.Attrs, Fault: opt.Fault}}
 	r.item = opt.Item
 	r.report = &Report{Snapshot: from.Catalog.Summary().Snapshot, DryRun: opt.DryRun}
 	defer func() {

@@ -30,7 +30,7 @@ func TestWholeSnapshotIsExact(t *testing.T) {
 		if n := int(rep.Files + rep.Dirs + 1); n != len(want) {
 			t.Errorf("report counts %d entries, the tree has %d", n, len(want))
 		}
-		if rep.NotHeld != (NotHeld{}) {
+		if rep.NotHeld != (tree.NotHeld{}) {
 			t.Errorf("not held: %+v", rep.NotHeld)
 		}
 	}

@@ -191,7 +191,7 @@ func (r *run) endNote() error {
 // entry.
 func (r *run) isUnread(e *index.Entry, st *fsat.Stat) bool {
 	return e.Mtime == st.Mtime ||
-		st.Mode == unfinishedMode && st.UID == r.euid && uint64(st.Size) <= e.Size
+		st.Mode == unfinishedMode && st.UID == r.setter.UID && uint64(st.Size) <= e.Size
 }
 
 // comparePart checks whether an open file of the target is the part of an entry that an interrupted restore leaves,

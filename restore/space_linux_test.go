@@ -16,6 +16,7 @@ import (
 	"snapcopy/internal/leftover"
 	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
+	"snapcopy/internal/tree"
 )
 
 // Guards: a target that is too small is told of before anything is written; if asked for, or if it fills up for another
@@ -209,7 +210,7 @@ func TestAttributesAreMirrored(t *testing.T) {
 	opt.Attrs = true
 	for range 2 {
 		rep := a.wantMirror(source, to, opt)
-		if rep.NotHeld != (NotHeld{}) {
+		if rep.NotHeld != (tree.NotHeld{}) {
 			t.Errorf("not held: %+v", rep.NotHeld)
 		}
 		if want, got := attrs(source), attrs(to); want != got {

@@ -117,8 +117,8 @@ func (r *run) exchange() error {
 func (s *swap) settle(from *index.Catalog, opt *Options, report *Report) error {
 	root := from.Root()
 	err := s.step("exchanged")
-	if err == nil && opt.Attrs && root.Attrs&lockingAttrs != 0 {
-		err = s.lock(root.Attrs&lockingAttrs, report)
+	if err == nil && opt.Attrs && root.Attrs&tree.LockingAttrs != 0 {
+		err = s.lock(root.Attrs&tree.LockingAttrs, report)
 	}
 	if err == nil {
 		err = fsat.Sync(s.dir)
@@ -133,7 +133,7 @@ func (s *swap) lock(attrs index.Attrs, report *Report) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, fsat.Close(fd)) }()
-	err = fsat.SetAttrs(fd, uint32(attrs), uint32(lockingAttrs))
+	err = fsat.SetAttrs(fd, uint32(attrs), uint32(tree.LockingAttrs))
 	if fsat.IsRefused(err) {
 		report.NotHeld.Attrs++
 		return nil
@@ -214,7 +214,7 @@ func (s *swap) look(archive map[tree.InodeID]bool) error {
 		return ErrMountPoint
 	case archive[tree.IDOf(&st)]:
 		return ErrHoldsArchive
-	case (st.Attrs|above.Attrs)&uint32(lockingAttrs) != 0:
+	case (st.Attrs|above.Attrs)&uint32(tree.LockingAttrs) != 0:
 		return whyRefused(s.dir, s.name, syscall.EPERM)
 	}
 	return noMountsBelow(s.dir, s.name)

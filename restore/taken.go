@@ -414,11 +414,11 @@ func (r *run) update(w *worker, d *dir, e *index.Entry, seen *fsat.Stat) (made f
 		w.counts = before
 		return made, err
 	}
-	r.lockLater(d, e.Name, e, &s.stat)
+	r.lockLater(d, e.Name, e, &s.Stat)
 	w.counts.Metadata++
 	r.opt.Progress.Bytes.Add(e.Size)
 	r.told(d, e, tree.Updated)
-	return s.stat, nil
+	return s.Stat, nil
 }
 
 // mayUpdate reports whether an inode of the target with the right content may get the right metadata. Its present
@@ -426,41 +426,28 @@ func (r *run) update(w *worker, d *dir, e *index.Entry, seen *fsat.Stat) (made f
 // privileges, into which he could then write.
 func (r *run) mayUpdate(w *worker, e *index.Entry, st *fsat.Stat) bool {
 	switch {
-	case st.Type != fsat.Regular || st.Nlink != 1 || st.UID != e.UID && st.UID != r.euid:
+	case st.Type != fsat.Regular || st.Nlink != 1 || st.UID != e.UID && st.UID != r.setter.UID:
 		return false
 	case e.Mode&0o6000 != 0:
 		return st.Mode == e.Mode && st.UID == e.UID && st.GID == e.GID
-	case st.UID == r.euid:
+	case st.UID == r.setter.UID:
 		return true
 	}
 	set, err := w.xattrs.Get(r.from.Catalog, e.Xattrs)
-	return err == nil && !slices.ContainsFunc(set, func(x index.Xattr) bool { return x.Name == capability })
+	return err == nil && !slices.ContainsFunc(set, func(x index.Xattr) bool { return x.Name == tree.Capability })
 }
 
 // updateInode sets exactly the metadata of an entry on an existing file or folder.
-func (r *run) updateInode(w *worker, fd int, e *index.Entry, want []index.Xattr) (s settled, err error) {
-	if err := r.dropXattrs(w, fd, want); err != nil {
-		return s, err
+func (r *run) updateInode(w *worker, fd int, e *index.Entry, want []index.Xattr) (tree.Done, error) {
+	if err := dropXattrs(w, fd, want); err != nil {
+		return tree.Done{}, err
 	}
-	return r.setMetadata(w, inode{fd: fd}, e, want, setting{})
+	return r.setMetadata(w, tree.Opened(fd), e, want, tree.Setting{})
 }
 
 // dropXattrs removes from an existing file or folder the extended attributes that it should not have.
-func (r *run) dropXattrs(w *worker, fd int, want []index.Xattr) error {
-	has, err := fsat.Xattrs(fd)
-	if err != nil {
-		return fmt.Errorf("read extended attributes: %w", err)
-	}
-	for _, x := range has {
-		wanted := slices.ContainsFunc(want, func(y index.Xattr) bool { return x.Name == y.Name })
-		if wanted || x.Name == accessACL || x.Name == defaultACL { // ACLs come off anyway
-			continue
-		}
-		if err := fsat.RemoveXattr(fd, x.Name); fsat.IsRefused(err) {
-			w.counts.NotHeld.Xattrs++
-		} else if err != nil {
-			return fmt.Errorf("remove %s: %w", x.Name, err)
-		}
-	}
-	return nil
+func dropXattrs(w *worker, fd int, want []index.Xattr) error {
+	kept, err := tree.DropXattrs(fd, want)
+	w.counts.NotHeld.Xattrs += kept
+	return err
 }

@@ -90,7 +90,7 @@ func (r *run) lookAtTarget(d *dir) (st fsat.Stat, list []fsat.DirEntry, err erro
 		return st, nil, err
 	}
 	// An empty folder that is closed to others is as this restore makes one: it can be what is left of a kill just then.
-	if d.own && r.origin != targetOurs && st.UID == r.euid && st.Mode == 0o700 {
+	if d.own && r.origin != targetOurs && st.UID == r.setter.UID && st.Mode == 0o700 {
 		r.origin = targetAdopted
 	}
 	return st, list, nil

@@ -17,6 +17,7 @@ import (
 	"snapcopy/internal/leftover"
 	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
+	"snapcopy/internal/tree"
 )
 
 const helperEnv = "SNAPCOPY_RESTORE_HELPER"
@@ -116,7 +117,7 @@ func TestWithoutPrivileges(t *testing.T) {
 		t.Errorf("failed: %+v", rep.Failed)
 	}
 	// Not ours: all but "mine" and "trusted", and the target, which stays as it is.
-	if rep.NotHeld != (NotHeld{Owners: 7, Modes: 2, Xattrs: 2}) {
+	if rep.NotHeld != (tree.NotHeld{Owners: 7, Modes: 2, Xattrs: 2}) {
 		t.Errorf("not held: %+v", rep.NotHeld)
 	}
 	got := strings.Join(testarchive.Describe(t, target.Root), "\n")
@@ -202,7 +203,7 @@ func TestAttributesOfAFolderWithoutWritePermission(t *testing.T) {
 	to := filepath.Join(testarchive.TempDir(t), "to")
 	rep := a.restore(nil, to, Options{Threads: 1})
 	wantFailed(t, rep)
-	if rep.NotHeld != (NotHeld{}) {
+	if rep.NotHeld != (tree.NotHeld{}) {
 		t.Errorf("not held: %+v", rep.NotHeld)
 	}
 	want := testtree.Take(t, source)

@@ -203,7 +203,7 @@ func (o *restoreOptions) summary(a *app, r *restore.Report, lacks *lackingInSnap
 }
 
 // notRestored lists the metadata that restored entries lack.
-func notRestored(n *restore.NotHeld) string {
+func notRestored(n *tree.NotHeld) string {
 	return join(
 		lacking(n.Owners, "owners of"),
 		lacking(n.Modes, "modes of"),

@@ -12,6 +12,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/archive"
 	"snapcopy/internal/testtree"
+	"snapcopy/internal/tree"
 	"snapcopy/restore"
 	"snapcopy/snapshot"
 )
@@ -105,7 +106,7 @@ func TestFileAttributes(t *testing.T) {
 		restored, err := restore.Run(context.Background(), archive.Source{Catalog: c, Dir: l.path(l.order[0])}, nil, to,
 			restore.Options{Attrs: true})
 		l.check(errors.Join(err, c.Close()))
-		if restored.FailedCount > 0 || restored.NotHeld != (restore.NotHeld{}) {
+		if restored.FailedCount > 0 || restored.NotHeld != (tree.NotHeld{}) {
 			t.Errorf("restore: %+v", restored)
 		}
 		testtree.Equal(t, "restored", l.want[l.order[0]], testtree.Take(t, to), 0)

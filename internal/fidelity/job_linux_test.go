@@ -15,6 +15,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/archive"
 	"snapcopy/internal/testtree"
+	"snapcopy/internal/tree"
 	"snapcopy/restore"
 	"snapcopy/snapshot"
 )
@@ -33,7 +34,7 @@ type job struct {
 
 type jobResult struct {
 	Report   *archive.Report
-	Restored restore.NotHeld
+	Restored tree.NotHeld
 	Failed   []string
 	Err      string
 }

@@ -12,6 +12,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/archive"
 	"snapcopy/internal/testtree"
+	"snapcopy/internal/tree"
 	"snapcopy/internal/verify"
 	"snapcopy/restore"
 	"snapcopy/snapshot"
@@ -216,7 +217,7 @@ func (l *lab) restored(name string, look func(tree testtree.Tree)) {
 	l.t.Helper()
 	to := filepath.Join(l.to, "restored")
 	rep := l.restore(name, to)
-	if rep.FailedCount > 0 || rep.NotHeld != (restore.NotHeld{}) {
+	if rep.FailedCount > 0 || rep.NotHeld != (tree.NotHeld{}) {
 		l.t.Errorf("restore of %s: failed %v, not held %+v", name, rep.Failed, rep.NotHeld)
 	}
 	got := testtree.Take(l.t, to)

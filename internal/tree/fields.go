@@ -123,7 +123,7 @@ func Settable(t index.Type) Fields {
 // archive that was copied, Stored differs everywhere.
 func DiffStored(e *index.Entry, st *fsat.Stat) Fields {
 	held := Type | Size | Rdev | Stored | Settable(e.Type)
-	return DiffStat(e, st) & held &^ NotHeld(e.Flags)
+	return DiffStat(e, st) & held &^ Unheld(e.Flags)
 }
 
 // notHeld pairs a field with the flag of an entry whose stored file lacks it.
@@ -135,7 +135,7 @@ var notHeld = [...]struct {
 }
 
 // NotHeld returns the fields that a stored file lacks, by the flags of its entry.
-func NotHeld(flags index.Flags) (f Fields) {
+func Unheld(flags index.Flags) (f Fields) {
 	for _, n := range notHeld {
 		f.mark(flags&n.flag != 0, n.field)
 	}

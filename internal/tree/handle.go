@@ -21,18 +21,18 @@ func Noded(fd, dir int, name string) Inode { return Inode{fd: fd, node: true, di
 // nobody else may write.
 func Named(dir int, name string) Inode { return Inode{fd: fsat.NoDir, dir: dir, name: name} }
 
-func (n *Inode) named() bool { return n.fd == fsat.NoDir }
+func (n Inode) named() bool { return n.fd == fsat.NoDir }
 
-func (n *Inode) asNode() fsat.Node { return fsat.Node{FD: n.fd, Dir: n.dir, Name: n.name} }
+func (n Inode) asNode() fsat.Node { return fsat.Node{FD: n.fd, Dir: n.dir, Name: n.name} }
 
-func (n *Inode) stat(st *fsat.Stat) error {
+func (n Inode) stat(st *fsat.Stat) error {
 	if n.named() {
 		return fsat.StatAt(n.dir, n.name, st)
 	}
 	return fsat.StatHandle(n.fd, st)
 }
 
-func (n *Inode) chown(uid, gid uint32) error {
+func (n Inode) chown(uid, gid uint32) error {
 	switch {
 	case n.named():
 		return fsat.ChownAt(n.dir, n.name, uid, gid)
@@ -42,7 +42,7 @@ func (n *Inode) chown(uid, gid uint32) error {
 	return fsat.Chown(n.fd, uid, gid)
 }
 
-func (n *Inode) chmod(mode uint32) error {
+func (n Inode) chmod(mode uint32) error {
 	switch {
 	case n.named():
 		return fsat.ChmodAt(n.dir, n.name, mode)
@@ -52,7 +52,7 @@ func (n *Inode) chmod(mode uint32) error {
 	return fsat.Chmod(n.fd, mode)
 }
 
-func (n *Inode) setMtime(t fsat.Time) error {
+func (n Inode) setMtime(t fsat.Time) error {
 	switch {
 	case n.named():
 		return fsat.SetMtimeAt(n.dir, n.name, t)
@@ -62,7 +62,7 @@ func (n *Inode) setMtime(t fsat.Time) error {
 	return fsat.SetMtime(n.fd, t)
 }
 
-func (n *Inode) setXattr(x fsat.Xattr) error {
+func (n Inode) setXattr(x fsat.Xattr) error {
 	switch {
 	case n.named():
 		return fsat.SetXattrAt(n.dir, n.name, x)
@@ -72,7 +72,7 @@ func (n *Inode) setXattr(x fsat.Xattr) error {
 	return fsat.SetXattr(n.fd, x)
 }
 
-func (n *Inode) removeXattr(name string) error {
+func (n Inode) removeXattr(name string) error {
 	if n.node {
 		return n.asNode().RemoveXattr(name)
 	}
@@ -80,7 +80,7 @@ func (n *Inode) removeXattr(name string) error {
 }
 
 // Xattrs reads the extended attributes.
-func (n *Inode) Xattrs() ([]fsat.Xattr, error) {
+func (n Inode) Xattrs() ([]fsat.Xattr, error) {
 	if n.named() || n.node {
 		return fsat.XattrsAt(n.dir, n.name)
 	}
@@ -88,7 +88,7 @@ func (n *Inode) Xattrs() ([]fsat.Xattr, error) {
 }
 
 // hasRoom reports whether the file system has room, for as much as an inode may take. It knows nothing of quotas.
-func (n *Inode) hasRoom() bool {
+func (n Inode) hasRoom() bool {
 	const enough = 1 << 20
 	at := n.fd
 	if n.named() {

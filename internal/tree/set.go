@@ -49,6 +49,27 @@ type Done struct {
 	}
 }
 
+// Unplaced is an error for an extended attribute that was not set, although the file system has room, and another attempt
+// may set it; nil: there is none, or the set may be larger than an inode can have. The least that an inode can have
+// anywhere is some hundred bytes (ext4 with blocks of 1 KiB). A file system's room tells nothing of quotas: an error that
+// says that one is exhausted is wrapped.
+func (d *Done) Unplaced(set []index.Xattr) error {
+	const anywhere = 512
+	err, size := d.NoRoom.Err, 0
+	for _, x := range set {
+		size += len(x.Name) + len(x.Value)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case fsat.IsOverQuota(err):
+		return fmt.Errorf("set %s: %w", d.NoRoom.Xattr, err)
+	case size > anywhere:
+		return nil
+	}
+	return fmt.Errorf("set %s, though the target has room: %v", d.NoRoom.Xattr, err) // not wrapped: the disk is not full
+}
+
 // setting is the work on one inode.
 type setting struct {
 	*Setter
@@ -332,7 +353,7 @@ const (
 )
 
 // DropACLs removes the ACLs that an inode has: those of a folder may be two.
-func (n *Inode) DropACLs(folder bool) error {
+func (n Inode) DropACLs(folder bool) error {
 	err := n.dropACL(AccessACL)
 	if folder {
 		err = errors.Join(err, n.dropACL(DefaultACL))
@@ -340,7 +361,7 @@ func (n *Inode) DropACLs(folder bool) error {
 	return err
 }
 
-func (n *Inode) dropACL(name string) error {
+func (n Inode) dropACL(name string) error {
 	if err := n.removeXattr(name); err != nil && !fsat.IsRefused(err) {
 		return fmt.Errorf("remove %s: %w", name, err)
 	}

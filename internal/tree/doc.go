@@ -4,10 +4,15 @@
 //
 //   - Which type of file is it? TypeOf and KindOf are the one table between the file system's kinds and the catalog's types.
 //   - How does a catalog describe an inode? Describe.
-//   - In which fields do two entries differ, or an entry and an inode? Diff, DiffStat, DiffStored; Unchanged decides
-//     whether a run reads a file.
+//   - In which fields do two entries differ, or an entry and an inode? Diff for two entries, DiffStat for an entry and an
+//     inode, DiffStored for a stored file. Each returns a set of Fields, which the caller masks by its question. Unchanged
+//     is the rule by which a run does not read a file.
+//   - How does an inode get the metadata of its entry, and which of them can it not hold? Set, of a Setter.
 //   - Where is the walk, and is a folder still the one that was listed? Folder, of a Walk through one or several trees.
-//   - Is a stored file there and sound? OpenStored, StoredError.
+//   - Is a stored file present and sound? OpenStored, StoredError.
+//
+// Comparing allocates nothing: a run compares each name. Set changes only the inode that it is given, which the caller has
+// made or is told to change; never a stored file of a published snapshot.
 //
 // The package knows no archive, run or user. It prints nothing, and reads no clock.
 //

@@ -64,7 +64,7 @@ func (l *lateAttrs) path() string {
 	return l.dir.Child(l.name)
 }
 
-// lock sets them if the inode still is the one that was made: in a folder of somebody else's it may have been replaced.
+// lock sets them if the inode is still the one that was made: in a folder of another user it may have been replaced.
 func (l *lateAttrs) lock() (held bool, err error) {
 	fd, err := openAgain(l.dir)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// enter makes a directory that items has found, or enters it if it exists.
+// enter makes a folder that items has found, or enters an existing one.
 func (r *run) enter(id int, parent *dir, item int) (d *dir, items int, ok bool, err error) {
 	if err := parent.Acquire(); err != nil {
 		return nil, 0, false, err
@@ -88,7 +88,7 @@ func (r *run) findDir(w *worker, d *dir) error {
 	return r.makeDir(d)
 }
 
-// findExisting looks for the directory in one that existed. What has its name and is no directory makes way.
+// findExisting looks for the folder in an existing one. An entry of another type with its name makes way.
 func (r *run) findExisting(w *worker, d *dir) (exists bool, err error) {
 	p := d.parent
 	var st fsat.Stat
@@ -112,7 +112,7 @@ func (r *run) findExisting(w *worker, d *dir) (exists bool, err error) {
 	return true, nil
 }
 
-// findMounted looks at a directory on which another file system is mounted.
+// findMounted looks at a folder on which another file system is mounted.
 func (r *run) findMounted(d *dir) error {
 	if _, is, err := inside.Archive(r.targetPath(d)); err != nil || is { // a snapshot that is mounted there
 		return cmp.Or(err, inside.ErrTarget)
@@ -126,7 +126,7 @@ func (r *run) findMounted(d *dir) error {
 	return nil
 }
 
-// makeDir makes the directory. A dry run only says so.
+// makeDir makes the folder. A dry run only records that.
 func (r *run) makeDir(d *dir) error {
 	p := d.parent
 	d.own = true
@@ -208,7 +208,7 @@ func letIn(dir int, name string) error {
 	return errors.Join(err, fsat.Close(node))
 }
 
-// startDir gets a directory that was opened ready for what is restored into it.
+// startDir prepares a folder just opened for the entries restored into it.
 func (r *run) startDir(w *worker, d *dir) error {
 	var st fsat.Stat
 	if err := fsat.StatHandle(d.dst(), &st); err != nil {
@@ -221,7 +221,7 @@ func (r *run) startDir(w *worker, d *dir) error {
 	return r.startExisting(w, d, &st)
 }
 
-// startExisting looks at a directory that existed, before anything in it changes.
+// startExisting looks at an existing folder, before anything in it changes.
 func (r *run) startExisting(w *worker, d *dir, st *fsat.Stat) (err error) {
 	if err := r.lookForFolding(d); err != nil {
 		return err
@@ -235,13 +235,13 @@ func (r *run) startExisting(w *worker, d *dir, st *fsat.Stat) (err error) {
 	if d.diff, err = r.compareDir(w, d, d.dst(), st); err != nil {
 		return err
 	}
-	if d.state == dirUpdated && st.Mode&0o500 != 0o500 { // to look at what is in it
+	if d.state == dirUpdated && st.Mode&0o500 != 0o500 { // to look at its entries
 		return r.openUp(d)
 	}
 	return nil
 }
 
-// startNew gets a new directory ready: the snapshot alone says what is in the target.
+// startNew prepares a new folder: only the snapshot determines the target.
 func (r *run) startNew(d *dir, st *fsat.Stat) error {
 	if !d.parent.plain {
 		if err := r.dropInherited(d.dst(), st); err != nil {
@@ -252,7 +252,7 @@ func (r *run) startNew(d *dir, st *fsat.Stat) error {
 	return nil
 }
 
-// dropInherited takes off a new directory what it has from the one above, and looks at it anew.
+// dropInherited removes inherited metadata from a new folder, and reads its stat data anew.
 func (r *run) dropInherited(dst int, st *fsat.Stat) error {
 	if err := checkNew(dst); err != nil {
 		return err
@@ -274,8 +274,8 @@ func (r *run) dropInherited(dst int, st *fsat.Stat) error {
 	return nil
 }
 
-// checkNew makes sure that a directory just made is the one that was opened, as far as it matters: where others may
-// change names, they could have put a folder of ours in its place, and it must not get new contents and metadata.
+// checkNew checks that a folder just made is the one that was opened, as far as it matters: where others may change
+// names, they could have put a folder of ours in its place, and that must not get new contents and metadata.
 func checkNew(fd int) error {
 	list, err := fsat.ReadDir(fd, make([]byte, 4096))
 	if err != nil {

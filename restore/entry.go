@@ -71,7 +71,7 @@ func (r *run) restore(w *worker, d *dir, e *index.Entry) error {
 	return r.outcome(d, e, err)
 }
 
-// outcome lists an entry that could not be restored, with what may have kept it from that.
+// outcome lists an entry that could not be restored, with the attribute or privilege that may be the reason.
 func (r *run) outcome(d *dir, e *index.Entry, err error) error {
 	if err != nil {
 		return r.failed(d, e, whyRefused(d.dst(), e.Name, err))
@@ -204,7 +204,7 @@ func hasHoles(fd int, st *fsat.Stat) bool {
 	return (st.Blocks*512 < st.Size || st.Size > small) && fsat.HasHoles(fd, st.Size)
 }
 
-// checkStored is what a dry run does in place of making a file: it sees to what can be seen without reading.
+// checkStored replaces making a file in a dry run: it checks the stored file without reading it.
 func checkStored(w *worker, d *dir, e *index.Entry) error {
 	if e.Type != index.File {
 		return nil

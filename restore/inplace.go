@@ -111,7 +111,7 @@ func (r *run) openOrMake(w *worker, dir int, name, path string) (int, error) {
 	return r.makeOnTheWay(w, dir, name, path)
 }
 
-// openOnTheWay opens a folder that exists on the way to a path. What is something else now is not followed.
+// openOnTheWay opens an existing folder on the way to a path. It does not follow an entry of another type.
 func (r *run) openOnTheWay(w *worker, dir int, name, path string, st *fsat.Stat) (int, error) {
 	if st.Mounted {
 		if _, is, err := inside.Archive(filepath.Join(r.report.Target, path)); err != nil || is {

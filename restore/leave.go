@@ -9,7 +9,7 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// leave ends a directory: it gets its metadata now that nothing in it changes any more.
+// leave ends a folder: it sets its metadata now that no entry in it changes any more.
 func (r *run) leave(id int, d *dir) (err error) {
 	if err := d.Acquire(); err != nil {
 		return err
@@ -26,7 +26,7 @@ func (r *run) leave(id int, d *dir) (err error) {
 	return d.Leave()
 }
 
-// endDir gives a directory the metadata that it is to have.
+// endDir sets the metadata that the state of a folder asks for.
 func (r *run) endDir(w *worker, d *dir) error {
 	d.ending.Lock()
 	defer d.ending.Unlock()
@@ -90,18 +90,18 @@ func (r *run) finishDir(w *worker, d *dir) error {
 	return nil
 }
 
-// notFinished lists a folder of this restore's own that has not got its metadata: the note of it stays, so that the same
-// restore makes up for that.
+// notFinished lists a folder of this restore's own whose metadata could not be set: the note stays, so that the same
+// restore, run again, sets them.
 func (r *run) notFinished(d *dir, e *index.Entry, err error) error {
 	r.note.stays.Store(true)
 	return r.failed(d.above(), e, err)
 }
 
-// updateDir gives a directory that existed the metadata of the snapshot, if it has another.
+// updateDir sets the snapshot's metadata on an existing folder, if they differ.
 func (r *run) updateDir(w *worker, d *dir) error {
 	e := d.entry
 	e.Below = index.Totals{}
-	if d.diff == 0 { // then nothing but the work in it can have changed it
+	if d.diff == 0 { // then only the work in it can have changed them
 		var st fsat.Stat
 		if err := fsat.StatHandle(d.dst(), &st); err != nil {
 			return r.failed(d.above(), &e, fmt.Errorf("stat: %w", err))
@@ -120,7 +120,7 @@ func (r *run) updateDir(w *worker, d *dir) error {
 	return nil
 }
 
-// toldUpdated counts and tells a directory whose metadata was another when it was entered.
+// toldUpdated counts and reports a folder whose metadata differed when it was entered.
 func (r *run) toldUpdated(w *worker, d *dir) {
 	if d.diff != 0 {
 		w.counts.Metadata++

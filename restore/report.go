@@ -155,7 +155,7 @@ func (r *run) ends(err error) bool {
 	return r.ctx.Err() != nil || fsat.IsNoSpace(err) || errors.Is(err, syscall.EROFS)
 }
 
-// whyRefused adds to an error what may keep root, too, from changing a name in the target.
+// whyRefused adds to an error the attribute or privilege that keeps even root from changing a name in the target.
 func whyRefused(dir int, name string, err error) error {
 	var at, above fsat.Stat
 	if !errors.Is(err, syscall.EPERM) || fsat.StatHandle(dir, &above) != nil {

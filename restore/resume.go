@@ -233,8 +233,9 @@ func (r *run) comparePart(w *worker, d *dir, e *index.Entry, fd int, size int64)
 	return partOfContent, nil
 }
 
-// dropPart removes the part of an entry that cannot be finished, because what is stored is damaged: so is the part. One of
-// the right time may have been finished before, and have been found to be a part only because it cannot be read.
+// dropPart removes the part of an entry that cannot be finished because the stored file is damaged: the part is
+// damaged, too. It keeps a file with the recorded time: that may have been finished before, and taken for a part only
+// because it cannot be read.
 func dropPart(d *dir, e *index.Entry, part *fsat.Stat) error {
 	if e.Mtime == part.Mtime {
 		return nil

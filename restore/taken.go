@@ -33,7 +33,7 @@ const (
 	partOfContent            // left by an interrupted restore, which this run continues
 )
 
-// restoreTaken restores an entry whose name is taken in the target; taken is false if it is not.
+// restoreTaken restores an entry whose name exists in the target; taken is false if it does not.
 func (r *run) restoreTaken(w *worker, d *dir, e *index.Entry) (taken bool, err error) {
 	var st fsat.Stat
 	err = fsat.StatAt(d.dst(), e.Name, &st)
@@ -91,7 +91,7 @@ const caseFold = 0x40000000
 // exactNames are the file systems that treat no two names as equal, except in folders with that attribute.
 var exactNames = map[string]bool{"ext4": true, "xfs": true, "btrfs": true, "tmpfs": true, "f2fs": true, "overlay": true}
 
-// verdict is what becomes of an entry of the target whose name an entry of the snapshot has.
+// verdict is the decision about an entry of the target with the name of an entry of the snapshot.
 type verdict uint8
 
 const (
@@ -101,8 +101,8 @@ const (
 	replaceIt                // it is made anew
 )
 
-// verdictOn judges an entry of the target that differs as diff says, or not at all. Of a group that has an inode, the
-// further names become links to that.
+// verdictOn decides about an entry of the target with a difference diff, or none. In a group that has an inode,
+// further names become links to it.
 func (r *run) verdictOn(w *worker, e *index.Entry, st *fsat.Stat, diff difference, group *linkGroup) verdict {
 	switch r.opt.Overwrite {
 	case OverwriteAlways:
@@ -121,7 +121,7 @@ func (r *run) verdictOn(w *worker, e *index.Entry, st *fsat.Stat, diff differenc
 	return replaceIt
 }
 
-// resolve does what the options say about an entry of the target that differs as diff says, or not at all.
+// resolve carries out the options for an entry of the target with a difference diff, or none.
 func (r *run) resolve(w *worker, d *dir, e *index.Entry, st *fsat.Stat, diff difference, group *linkGroup) error {
 	switch r.verdictOn(w, e, st, diff, group) {
 	case leaveIt:
@@ -141,7 +141,8 @@ func (r *run) resolve(w *worker, d *dir, e *index.Entry, st *fsat.Stat, diff dif
 	return r.replace(w, d, e, st, diff, group)
 }
 
-// replace makes an entry anew in the place of one of the target. A part of one whose content is damaged in the archive goes.
+// replace makes an entry anew in the place of one of the target. If the stored content is damaged, a part that an
+// interrupted restore left is removed.
 func (r *run) replace(w *worker, d *dir, e *index.Entry, st *fsat.Stat, diff difference, group *linkGroup) (err error) {
 	var damaged bool
 	if group != nil {
@@ -177,7 +178,7 @@ func (r *run) linkedTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat) erro
 	return r.resolve(w, d, e, st, diff, group)
 }
 
-// has says that the target had the inode of the group, or what became of it, as an entry of d.
+// has records that the target had the inode of the group, or an inode that has replaced it, as an entry of d.
 func (g *linkGroup) has(d *dir, e *index.Entry, st *fsat.Stat) {
 	g.found, g.dir, g.name, g.made = true, d, cloneName(e), madeOf(st)
 }
@@ -214,8 +215,8 @@ func (r *run) furtherTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat, gro
 	return r.resolve(w, d, e, st, diff, group)
 }
 
-// joinTaken joins a group to an entry of the target that is as in the snapshot but for being no link. Where links cannot be
-// made it is as good as it can be, too: each name is a file of its own, or one of several that have as many names as they can.
+// joinTaken joins a group to an entry of the target that equals the snapshot's except for not being a link. If no link
+// can be made, the entry counts as joined, too: each name is a file of its own, or one of several files that are full.
 func (r *run) joinTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat, group *linkGroup) (joined bool, err error) {
 	if joined, err := r.adopt(w, d, e, st, group); joined || err != nil {
 		return joined, err
@@ -281,7 +282,8 @@ func (r *run) compareEntry(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (di
 	return compareOther(&m, st, meta)
 }
 
-// compareOther is compareEntry for what is no regular file. meta says that the metadata a stat tells are right.
+// compareOther is compareEntry for an entry other than a regular file. meta says that the metadata in stat data are
+// equal.
 func compareOther(m *wanted, st *fsat.Stat, meta bool) (difference, error) {
 	d, e := m.d, m.e
 	set, err := fsat.XattrsAt(d.dst(), e.Name)

@@ -8,7 +8,8 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// teller says what a restore does: to whoever is watching, and in lists of the report. Several workers use it at once.
+// teller reports the outcome for each entry: to Options.Item, and in the lists of the report. Several workers use it
+// at once.
 type teller struct {
 	item     func(tree.Item) // nil: nobody is watching
 	itemLock sync.Mutex      // one call at a time
@@ -18,21 +19,21 @@ type teller struct {
 	failures   tree.Failures
 }
 
-// told tells what became of an entry of d that did not fail.
+// told reports the outcome for an entry of d that did not fail.
 func (t *teller) told(d *dir, e *index.Entry, a tree.Action) {
 	if t.item != nil {
 		t.tell(tree.Item{Path: d.Child(e.Name), Action: a, Type: e.Type, Size: e.Size})
 	}
 }
 
-// list puts an entry on the list of those that were not restored.
+// list records an entry as not restored.
 func (t *teller) list(d *dir, e *index.Entry, err error) {
 	item := tree.FailedEntry(d.Child(e.Name), e, err)
 	t.failures.Add(item)
 	t.tell(tree.Item{Path: item.Path, Action: tree.Failed, Type: e.Type, Size: e.Size, Err: item.Err})
 }
 
-// tell passes an item on to whoever is watching.
+// tell passes an item to Options.Item.
 func (t *teller) tell(item tree.Item) {
 	if t.item == nil {
 		return
@@ -49,7 +50,7 @@ func (t *teller) spared(path string) {
 	t.report.Spared = append(t.report.Spared, strings.Clone(path))
 }
 
-// unsaved lists an entry that is not deleted, because the snapshot cannot have held it.
+// unsaved lists an entry that is not deleted, because the snapshot cannot contain it.
 func (t *teller) unsaved(path, why string) {
 	t.reportLock.Lock()
 	defer t.reportLock.Unlock()
@@ -59,7 +60,7 @@ func (t *teller) unsaved(path, why string) {
 	}
 }
 
-// otherTime lists a folder that existed and has another time than in the snapshot, but no other difference.
+// otherTime lists an existing folder that differs from the snapshot in its time only.
 func (t *teller) otherTime(path string) {
 	t.reportLock.Lock()
 	defer t.reportLock.Unlock()

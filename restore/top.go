@@ -43,7 +43,7 @@ func (r *run) openTop(selected []tree.Selection) error {
 	return nil
 }
 
-// enterTarget looks at the target, notes in it that a restore begins, and opens it as the top.
+// enterTarget looks at the target, makes a note in it that a restore begins, and opens it as the top.
 func (r *run) enterTarget(d *dir) (dst int, err error) {
 	st, list, err := r.lookAtTarget(d)
 	if err != nil {
@@ -76,7 +76,7 @@ func (r *run) enterTarget(d *dir) (dst int, err error) {
 	return dst, nil
 }
 
-// lookAtTarget finds out what the target is like, and whether it can hold what is to be restored. It changes nothing.
+// lookAtTarget describes the target, and checks that it can take the restore. It changes nothing.
 func (r *run) lookAtTarget(d *dir) (st fsat.Stat, list []fsat.DirEntry, err error) {
 	if err := fsat.StatHandle(r.target, &st); err != nil {
 		return st, nil, &fs.PathError{Op: "stat", Path: r.report.Target, Err: err}
@@ -96,8 +96,8 @@ func (r *run) lookAtTarget(d *dir) (st fsat.Stat, list []fsat.DirEntry, err erro
 	return st, list, nil
 }
 
-// stateOfTarget is the state of the target if the whole snapshot goes into it. One with a note in it has one more name
-// than it will have, so that what it is like says nothing.
+// stateOfTarget returns the state of the target if the whole snapshot goes into it. A target with a note in it has one
+// name too many, so that its metadata say nothing.
 func (r *run) stateOfTarget(d *dir) dirState {
 	overwrites := r.opt.Overwrite != OverwriteNever
 	switch {

@@ -1,19 +1,24 @@
-// Package restore brings back the content of a snapshot.
+// Package restore copies a published snapshot, or some paths in it, back into a folder.
 //
-// [Run] makes an exact copy of a snapshot, or of some paths in it: type, owner, mode, times, extended attributes, link
-// groups and devices come from the catalog, which has the truth even if the archive's file system could not store it;
-// content comes from the stored files and is compared with the catalog's hash on the way. A damaged stored file is
-// never restored: it is listed, and everything else goes on.
+// [Run] fills a target, which may exist; [Swap] restores beside a folder and exchanges the two in one step; [Cat] writes
+// the content of one file to a stream. Type, owner, mode, times, extended attributes, link groups and devices come from
+// the catalog, which has the truth even if the archive's file system could not store it; content comes from the stored
+// files and is compared with the catalog's hash on the way. A damaged stored file is never restored: it is listed in the
+// [Report], and everything else goes on.
 //
-// The archive is only read. Existing entries of the target that differ are changed only if [Options] say so; existing
-// folders are entered. An entry that lacks only metadata which the target's file system and these privileges cannot
-// store does not differ. All work is done by folder handles and leaf names, so no symbolic link that is put into the
-// target leads it astray, and no depth is too deep. Memory grows with the largest single folder, and with the number
-// of inodes of which several names are wanted and only some were made so far.
+// The archive is only read. [Options] decide about the entries that the target has: without them a folder is entered, an
+// entry that differs is left alone and listed, and nothing is deleted. With Overwrite a differing entry is replaced; with
+// Delete an entry that the snapshot does not contain is removed, unless the filters of the snapshot's run may have left it
+// out. An entry that lacks only metadata which the target's file system and these privileges cannot store does not differ.
 //
-// There are four ways to bring a snapshot back: [Run] into a new or an existing folder, [Swap] in one step in the
-// place of a folder, package tarball as a tar archive, and [MakeInstant] at once as a writable mount, which [Settle]
-// turns into an ordinary folder. [Cat] writes one file.
+// A file gets its name when it is complete. A restore that was cut short leaves a note in a target that it has made, and
+// the same call continues it. When Run returns without an error, everything is on the disk.
+//
+// All work is done by folder handles and leaf names, so no symbolic link that is put into the target leads it astray, and
+// no depth is too deep. Memory grows with the largest single folder, and with the number of inodes of which several names
+// are wanted and only some were made so far.
+//
+// A snapshot as a tar archive is in restore/tarball, one that is mounted at once and copied later in restore/instant.
 package restore
 
 import (

@@ -21,6 +21,7 @@ import (
 	"snapcopy/internal/tree"
 	"snapcopy/internal/verify"
 	"snapcopy/restore"
+	"snapcopy/restore/instant"
 	"snapcopy/snapshot"
 )
 
@@ -137,12 +138,12 @@ var hints = []struct {
 	{errNotInSnapshot, "`snapcopy ls ARCHIVE@SNAPSHOT` shows what there is"},
 	{restore.ErrNotFile, "`snapcopy ls ARCHIVE@SNAPSHOT PATH` lists a folder, `snapcopy restore` brings back anything"},
 	{archive.ErrNoSnapshot, "`snapcopy list ARCHIVE` shows what there is"},
-	{restore.ErrMounted, "`snapcopy settle MOUNTPOINT` makes an ordinary folder of it"},
-	{restore.ErrSettling, "`snapcopy settle MOUNTPOINT` finishes that"},
-	{restore.ErrOtherSnapshot, "settle it first, or choose another mountpoint"},
-	{restore.ErrNotEmpty, "move what it holds elsewhere; what is written there while nothing is mounted is not in the tree"},
-	{restore.ErrUnsuitable, "choose another mountpoint, or copy the snapshot: `snapcopy restore ARCHIVE@SNAPSHOT --to DIR`"},
-	{restore.ErrBusy, "end them, or let them leave the folder, and settle again: nothing is left to copy"},
+	{instant.ErrMounted, "`snapcopy settle MOUNTPOINT` makes an ordinary folder of it"},
+	{instant.ErrSettling, "`snapcopy settle MOUNTPOINT` finishes that"},
+	{instant.ErrOtherSnapshot, "settle it first, or choose another mountpoint"},
+	{instant.ErrNotEmpty, "move what it holds elsewhere; what is written there while nothing is mounted is not in the tree"},
+	{instant.ErrUnsuitable, "choose another mountpoint, or copy the snapshot: `snapcopy restore ARCHIVE@SNAPSHOT --to DIR`"},
+	{instant.ErrBusy, "end them, or let them leave the folder, and settle again: nothing is left to copy"},
 	{overlay.ErrInUse, "a process has kept files open there since it was unmounted, or another mount namespace has it"},
 	{overlay.ErrOtherLower, "use the archive that was used before, and not a copy of it"},
 	{overlay.ErrNotPermitted, "run it as root, or in a user namespace with a mount namespace (`unshare -Urm`)"},

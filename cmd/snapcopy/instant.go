@@ -11,7 +11,7 @@ import (
 
 	"snapcopy/internal/archive"
 	"snapcopy/internal/fsat"
-	"snapcopy/restore"
+	"snapcopy/restore/instant"
 )
 
 type instantOptions struct {
@@ -64,7 +64,7 @@ func (o *instantOptions) Run(ctx context.Context, a *app, args []string) (err er
 	if err := giveID(s.archive); err != nil {
 		return err
 	}
-	old, oldErr := restore.ReadInstant(o.mountpoint)
+	old, oldErr := instant.Read(o.mountpoint)
 	if errors.Is(oldErr, fsat.ErrNoProc) { // mounting is impossible, and the note would stay
 		return oldErr
 	}
@@ -80,19 +80,19 @@ func (o *instantOptions) Run(ctx context.Context, a *app, args []string) (err er
 
 // mount writes a reader's note in the archive, and mounts the snapshot. If that fails, it removes the note, unless an
 // earlier instant restore at the mountpoint needs it.
-func (o *instantOptions) mount(ctx context.Context, a *app, s *openSnapshot) (*restore.InstantReport, error) {
+func (o *instantOptions) mount(ctx context.Context, a *app, s *openSnapshot) (*instant.Report, error) {
 	reader, noted, err := o.noteReader(a, s)
 	if err != nil {
 		return nil, err
 	}
-	report, err := restore.MakeInstant(ctx, s.from(), o.mountpoint,
-		restore.InstantOptions{ArchiveID: s.archive.Info.ID, Now: a.now})
+	report, err := instant.Make(ctx, s.from(), o.mountpoint,
+		instant.Options{ArchiveID: s.archive.Info.ID, Now: a.now})
 	if err == nil || !noted {
 		return report, err
 	}
-	left, leftErr := restore.ReadInstant(o.mountpoint)
+	left, leftErr := instant.Read(o.mountpoint)
 	ours := leftErr == nil && left.Snapshot == s.Name && left.ArchiveID == s.archive.Info.ID
-	if !ours && (leftErr == nil || errors.Is(leftErr, restore.ErrNotInstant)) {
+	if !ours && (leftErr == nil || errors.Is(leftErr, instant.ErrNotInstant)) {
 		err = errors.Join(err, s.archive.RemoveReader(reader))
 	}
 	return nil, err
@@ -113,7 +113,7 @@ func giveID(archive *archive.Archive) error {
 
 // noteReader protects the snapshot from removal by a note, unless the archive cannot be written to.
 func (o *instantOptions) noteReader(a *app, s *openSnapshot) (r archive.Reader, noted bool, err error) {
-	where, err := restore.InstantPath(o.mountpoint)
+	where, err := instant.Path(o.mountpoint)
 	if err != nil {
 		return r, false, err
 	}
@@ -130,7 +130,7 @@ func (o *instantOptions) noteReader(a *app, s *openSnapshot) (r archive.Reader, 
 	return r, false, nil
 }
 
-func (o *instantOptions) toldInstant(a *app, s *openSnapshot, r *restore.InstantReport, took time.Duration) error {
+func (o *instantOptions) toldInstant(a *app, s *openSnapshot, r *instant.Report, took time.Duration) error {
 	lacks := s.lacks(nil, nil)
 	o.toldLacking(a, s, &lacks)
 	if text := notRestored(&r.NotHeld); text != "" && !o.quiet {

@@ -12,6 +12,7 @@ import (
 	"snapcopy/internal/verify"
 	"snapcopy/prune"
 	"snapcopy/restore"
+	"snapcopy/restore/instant"
 	"snapcopy/restore/tarball"
 	"snapcopy/snapshot"
 )
@@ -467,7 +468,7 @@ type instantObject struct {
 	NoRename      bool          `json:"no_folder_rename,omitempty"`
 }
 
-func instantJSON(r *restore.InstantReport) *instantObject {
+func instantJSON(r *instant.Report) *instantObject {
 	return &instantObject{
 		Snapshot: r.Snapshot, Mountpoint: r.Mountpoint, Folder: r.Folder, Resumed: r.Resumed, Mended: r.Mended,
 		NotHeld: notHeldObject(r.NotHeld), Lacking: r.Lacking, UserNamespace: r.UserNamespace, NoRename: r.NoRename,
@@ -487,7 +488,7 @@ type settleObject struct {
 	Settled      bool           `json:"settled"`
 }
 
-func settleJSON(r *restore.SettleReport) *settleObject {
+func settleJSON(r *instant.SettleReport) *settleObject {
 	return &settleObject{
 		Snapshot: r.Snapshot, Mountpoint: r.Mountpoint, Copied: r.Copied, BytesChecked: r.BytesChecked, Changed: r.Changed,
 		Unavailable: r.Unavailable, Damaged: r.Damaged, FailedCount: r.FailedCount, Failed: failedJSON(r.Failed),

@@ -13,7 +13,7 @@ import (
 	"snapcopy/internal/archive"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/tree"
-	"snapcopy/restore"
+	"snapcopy/restore/instant"
 )
 
 type settleOptions struct {
@@ -46,7 +46,7 @@ func (o *settleOptions) Run(ctx context.Context, a *app, args []string) (err err
 	if err := errors.Join(o.telling.check(), checkThreads(o.threads)); err != nil {
 		return err
 	}
-	state, err := restore.ReadInstant(args[0])
+	state, err := instant.Read(args[0])
 	if err != nil {
 		return err
 	}
@@ -64,19 +64,19 @@ func (o *settleOptions) Run(ctx context.Context, a *app, args []string) (err err
 	} else {
 		archive = nil // the archive is no longer needed, only its note is left
 	}
-	opt := restore.SettleOptions{Threads: o.threads, Progress: new(tree.Progress)}
+	opt := instant.SettleOptions{Threads: o.threads, Progress: new(tree.Progress)}
 	opt.Released = func() error { return o.forgetReader(a, archive, &state) }
 	begin := time.Now()
 	meter := restoreMeter(opt.Progress)
 	meter.phase = func() string { return "Settling" }
 	bar := startProgress(a, meter, o.quiet)
-	report, err := restore.Settle(ctx, from, args[0], opt)
+	report, err := instant.Settle(ctx, from, args[0], opt)
 	bar.stop()
 	return o.toldSettled(a, report, err, time.Since(begin))
 }
 
 // openSettled opens the snapshot that a mountpoint was made from.
-func (a *app) openSettled(state *restore.InstantState) (*openSnapshot, error) {
+func (a *app) openSettled(state *instant.State) (*openSnapshot, error) {
 	archive, err := a.openArchive(state.Archive)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errArchiveAway, err)
@@ -95,7 +95,7 @@ func (a *app) openSettled(state *restore.InstantState) (*openSnapshot, error) {
 var errArchiveAway = errors.New("the archive is not where it was")
 
 // forgetReader removes the reader's note of the instant restore.
-func (o *settleOptions) forgetReader(a *app, arch *archive.Archive, state *restore.InstantState) error {
+func (o *settleOptions) forgetReader(a *app, arch *archive.Archive, state *instant.State) error {
 	r := archive.NewReader(state.Snapshot, state.Mountpoint, a.now())
 	if arch != nil && arch.Info.ID == state.ArchiveID {
 		err := arch.RemoveReader(r)
@@ -109,8 +109,8 @@ func (o *settleOptions) forgetReader(a *app, arch *archive.Archive, state *resto
 }
 
 // toldSettled prints the outcome.
-func (o *settleOptions) toldSettled(a *app, r *restore.SettleReport, err error, took time.Duration) error {
-	var busy *restore.BusyError
+func (o *settleOptions) toldSettled(a *app, r *instant.SettleReport, err error, took time.Duration) error {
+	var busy *instant.BusyError
 	if errors.As(err, &busy) {
 		a.term.errorf("Everything is copied, but %s is in use and cannot be put into its place:", name(busy.Mountpoint))
 		for _, u := range busy.Users {
@@ -157,7 +157,7 @@ func (o *settleOptions) toldSettled(a *app, r *restore.SettleReport, err error, 
 	return nil
 }
 
-func (o *settleOptions) printSettled(a *app, r *restore.SettleReport, took time.Duration) error {
+func (o *settleOptions) printSettled(a *app, r *instant.SettleReport, took time.Duration) error {
 	switch {
 	case o.json:
 		return a.printJSON("settle", settleJSON(r))

@@ -1,4 +1,4 @@
-package restore
+package instant
 
 import (
 	"context"
@@ -86,7 +86,7 @@ func TestSettleKilled(t *testing.T) {
 					}
 					<-ended
 					killed++
-					if _, err := ReadInstant(s.at); errors.Is(err, ErrNotInstant) {
+					if _, err := Read(s.at); errors.Is(err, ErrNotInstant) {
 						done = true // killed after it was all over
 					}
 				}

@@ -1,4 +1,4 @@
-package restore
+package instant
 
 import (
 	"context"
@@ -37,11 +37,11 @@ func TestInstantPowerCut(t *testing.T) {
 	for _, kind := range []string{"ext4", "xfs"} {
 		t.Run(kind, func(t *testing.T) {
 			s, want := newSmall(t, kind)
-			opt := InstantOptions{ArchiveID: "id"}
+			opt := Options{ArchiveID: "id"}
 			for n, made, settled := 1, false, false; !made || !settled; n++ {
 				unix.Sync()
 				opt.Fault = s.cutAt(n, uint32(n%3))
-				_, err := MakeInstant(context.Background(), s.Source, s.at, opt)
+				_, err := Make(context.Background(), s.Source, s.at, opt)
 				if made = err == nil; !made {
 					s.reboot()
 					s.instant()

@@ -1,4 +1,4 @@
-package restore
+package instant
 
 import (
 	"context"
@@ -18,6 +18,7 @@ import (
 	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
 	"snapcopy/internal/tree"
+	"snapcopy/restore"
 	"snapcopy/snapshot"
 )
 
@@ -106,9 +107,9 @@ func closeFD(t *testing.T, fd int) {
 }
 
 // instant mounts the snapshot.
-func (s *site) instant() *InstantReport {
+func (s *site) instant() *Report {
 	s.t.Helper()
-	r, err := MakeInstant(context.Background(), s.Source, s.at, InstantOptions{ArchiveID: "id"})
+	r, err := Make(context.Background(), s.Source, s.at, Options{ArchiveID: "id"})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -136,7 +137,7 @@ func (s *site) settle() *SettleReport {
 // settled checks that there is an ordinary tree, without anything of the kernel's in it or beside it.
 func (s *site) settled() {
 	s.t.Helper()
-	if _, err := ReadInstant(s.at); !errors.Is(err, ErrNotInstant) {
+	if _, err := Read(s.at); !errors.Is(err, ErrNotInstant) {
 		s.t.Errorf("after settling: %v", err)
 	}
 	names, err := filepath.Glob(filepath.Join(s.disk.Path, ".*"))
@@ -201,7 +202,7 @@ func storedInodes(t *testing.T, root string) []string {
 func (s *site) restored() string {
 	s.t.Helper()
 	to := filepath.Join(s.disk.Path, "restored")
-	rep, err := Run(context.Background(), s.Source, nil, to, Options{})
+	rep, err := restore.Run(context.Background(), s.Source, nil, to, restore.Options{})
 	if err != nil || rep.FailedCount > 0 {
 		s.t.Fatalf("restore: %v, %+v", err, rep)
 	}
@@ -358,7 +359,7 @@ func TestInstantInterrupted(t *testing.T) {
 	for n := 1; !done; n++ {
 		steps := 0
 		var failed string
-		_, err := MakeInstant(context.Background(), s.Source, s.at, InstantOptions{Fault: func(step string) error {
+		_, err := Make(context.Background(), s.Source, s.at, Options{Fault: func(step string) error {
 			if steps++; steps == n {
 				failed = step
 				return errFault

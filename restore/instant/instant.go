@@ -1,24 +1,19 @@
-package restore
-
-import (
-	"context"
-	"errors"
-	"path/filepath"
-	"time"
-
-	"snapcopy/internal/archive"
-	"snapcopy/internal/tree"
-)
-
-// A snapshot can be used before it is copied. [MakeInstant] mounts it at a folder, writable, in a time that does not
-// depend on its bytes: an overlay shows the snapshot's folder and keeps every change in a state folder beside the
-// mountpoint. [Settle] turns the two into an ordinary tree, while the mounted tree is in use, and puts that in the
-// mountpoint's place.
+// Package instant makes a snapshot usable before it is copied. [Make] mounts it at a folder, writable, in a time that does
+// not depend on its bytes: an overlay shows the snapshot's folder and keeps every change in a state folder beside the
+// mountpoint. [Settle] turns the two into an ordinary folder, while the mounted tree is in use, and puts that in the
+// mountpoint's place. [Read] returns how far an instant restore has come.
 //
-// The archive is only read. The snapshot has to stay until the tree is settled: a reader's note in the archive
-// protects it.
+// The archive is only read. The snapshot has to stay until the tree is settled: a reader's note in
+// the archive protects it.
+// Contents are compared with their hashes when they are copied, not before: until then the tree shows a damaged
+// stored file as it is. Each step can be cut short at any point, also by a power cut, and the same call goes on.
 //
-// State folder, .NAME.snapcopy-instant beside the mountpoint NAME, for its owner alone:
+// It needs overlay mounts, which only Linux has: root's, or those of a user namespace. A snapshot that an
+// overlay cannot show correctly is refused with [ErrUnsuitable].
+//
+// # State folder
+//
+// The state folder, .NAME.snapcopy-instant beside the mountpoint NAME, is for its owner alone:
 //
 //	lock         locked by the process that works on it
 //	state.json   snapshot, mountpoint and phase; replaced durably before each step
@@ -42,8 +37,19 @@ import (
 //
 // All state is in the state folder. After a reboot the mount is gone and the state folder is not, so that either
 // function goes on from there.
+package instant
 
-// Errors of MakeInstant and Settle that callers tell apart.
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"time"
+
+	"snapcopy/internal/archive"
+	"snapcopy/internal/tree"
+)
+
+// Errors of Make and Settle that callers tell apart.
 var (
 	// ErrNotInstant reports a folder without a state folder.
 	ErrNotInstant = errors.New("there is no instant restore, or it is settled")
@@ -59,16 +65,16 @@ var (
 	ErrUnsuitable = errors.New("not possible as an instant restore")
 	// ErrBusy reports that everything is copied, but the mount is in use.
 	ErrBusy = errors.New("in use")
-	// ErrLockedInstant reports that another process works on the mountpoint.
-	ErrLockedInstant = errors.New("another process is working on it")
+	// ErrLocked reports that another process works on the mountpoint.
+	ErrLocked = errors.New("another process is working on it")
 )
 
-// InstantState is the state of a mountpoint.
-type InstantState struct {
+// State is the state of a mountpoint.
+type State struct {
 	Mountpoint string    // absolute
 	Folder     string    // the state folder
 	Archive    string    // path of the archive
-	ArchiveID  string    // as the caller of MakeInstant gave it
+	ArchiveID  string    // as the caller of Make gave it
 	Snapshot   string    // name
 	Since      time.Time // when it was mounted for the first time
 	// NeedsArchive is false when everything is copied.
@@ -77,15 +83,15 @@ type InstantState struct {
 	Unfinished bool
 }
 
-// InstantOptions are the options of MakeInstant. The zero value is a good default.
-type InstantOptions struct {
+// Options are the options of Make. The zero value is a good default.
+type Options struct {
 	ArchiveID string           // recorded for the caller, to recognise the archive
 	Now       func() time.Time // nil: time.Now
 	Fault     func(step string) error
 }
 
-// InstantReport is the result of MakeInstant.
-type InstantReport struct {
+// Report is the result of Make.
+type Report struct {
 	Snapshot   string
 	Mountpoint string // absolute
 	Folder     string
@@ -103,20 +109,20 @@ type InstantReport struct {
 	NoRename bool
 }
 
-// MakeInstant mounts a snapshot at a folder, which it makes if it is missing; an existing folder has to be empty. If
+// Make mounts a snapshot at a folder, which it makes if it is missing; an existing folder has to be empty. If
 // changes to the same snapshot were made there before, and the mount is gone, the tree has them again.
 //
 // Entries that the archive's file system could not store are made from the catalog before anybody sees the tree; if
-// there are more than a few, MakeInstant fails with ErrUnsuitable. Contents are not checked: Settle does that.
-func MakeInstant(ctx context.Context, from archive.Source, mountpoint string, opt InstantOptions) (*InstantReport, error) {
+// there are more than a few, Make fails with ErrUnsuitable. Contents are not checked: Settle does that.
+func Make(ctx context.Context, from archive.Source, mountpoint string, opt Options) (*Report, error) {
 	return makeInstant(ctx, from, mountpoint, opt)
 }
 
-// ReadInstant returns the state of a mountpoint. It fails with ErrNotInstant if there is none.
-func ReadInstant(mountpoint string) (InstantState, error) { return readInstant(mountpoint) }
+// Read returns the state of a mountpoint. It fails with ErrNotInstant if there is none.
+func Read(mountpoint string) (State, error) { return readInstant(mountpoint) }
 
-// InstantPath returns the path that identifies a mountpoint: absolute, with no symbolic link above its name.
-func InstantPath(mountpoint string) (string, error) {
+// Path returns the path that identifies a mountpoint: absolute, with no symbolic link above its name.
+func Path(mountpoint string) (string, error) {
 	abs, err := filepath.Abs(mountpoint)
 	if err != nil {
 		return "", err

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package restore
+package instant
 
 import (
 	"context"
@@ -9,11 +9,11 @@ import (
 	"snapcopy/internal/archive"
 )
 
-func makeInstant(context.Context, archive.Source, string, InstantOptions) (*InstantReport, error) {
+func makeInstant(context.Context, archive.Source, string, Options) (*Report, error) {
 	return nil, errors.ErrUnsupported
 }
 
-func readInstant(string) (InstantState, error) { return InstantState{}, errors.ErrUnsupported }
+func readInstant(string) (State, error) { return State{}, errors.ErrUnsupported }
 
 func settle(context.Context, archive.Source, string, SettleOptions) (*SettleReport, error) {
 	return nil, errors.ErrUnsupported

@@ -1,4 +1,4 @@
-package restore
+package instant
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"testing"
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
@@ -31,7 +32,7 @@ func instantHelper(disk string) (err error) {
 	}
 	defer func() { err = errors.Join(err, from.Catalog.Close()) }()
 	at := filepath.Join(disk, "at:a,b\\c\n\xff")
-	made, err := MakeInstant(context.Background(), from, at, InstantOptions{})
+	made, err := Make(context.Background(), from, at, Options{})
 	if err != nil {
 		return err
 	}
@@ -51,7 +52,7 @@ func openSource(place, name string) (archive.Source, error) {
 }
 
 func settleHelper(mountpoint string) (err error) {
-	state, err := ReadInstant(mountpoint)
+	state, err := Read(mountpoint)
 	if err != nil {
 		return err
 	}
@@ -76,4 +77,15 @@ func instantJob() (done bool, err error) {
 		return true, settleHelper(at)
 	}
 	return false, nil
+}
+
+func TestMain(m *testing.M) {
+	if done, err := instantJob(); done {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
 }

@@ -1,4 +1,4 @@
-package restore
+package instant
 
 import (
 	"crypto/sha256"
@@ -71,11 +71,11 @@ type instant struct {
 	fault  func(step string) error
 }
 
-func locateInstant(mountpoint string) (in *instant, err error) {
+func locate(mountpoint string) (in *instant, err error) {
 	if !fsat.HasProc() {
 		return nil, fmt.Errorf("%w, and what is mounted is only known from there", fsat.ErrNoProc)
 	}
-	path, err := InstantPath(mountpoint)
+	path, err := Path(mountpoint)
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +143,7 @@ func (in *instant) open(create bool) error {
 		return &fs.PathError{Op: "lock", Path: in.folder, Err: err}
 	}
 	if !free {
-		return &fs.PathError{Op: "lock", Path: in.path, Err: ErrLockedInstant}
+		return &fs.PathError{Op: "lock", Path: in.path, Err: ErrLocked}
 	}
 	return nil
 }
@@ -341,8 +341,8 @@ func (in *instant) close() error {
 	return err
 }
 
-func readInstant(mountpoint string) (s InstantState, err error) {
-	in, err := locateInstant(mountpoint)
+func readInstant(mountpoint string) (s State, err error) {
+	in, err := locate(mountpoint)
 	if err != nil {
 		return s, err
 	}
@@ -357,7 +357,7 @@ func readInstant(mountpoint string) (s InstantState, err error) {
 	if !found { // leftover of an interrupted removal
 		return s, errors.Join(&fs.PathError{Op: "settle", Path: in.path, Err: ErrNotInstant}, in.removeFolder())
 	}
-	return InstantState{
+	return State{
 		Mountpoint: in.path, Folder: in.folder, Archive: string(in.Archive), ArchiveID: in.ArchiveID,
 		Snapshot: in.Snapshot, Since: in.Since, Unfinished: in.Phase == making,
 		NeedsArchive: in.Phase == making || in.Phase == mounted,

@@ -1,4 +1,4 @@
-package restore
+package instant
 
 import (
 	"context"
@@ -27,7 +27,7 @@ import (
 const maxRounds = 20
 
 func settle(ctx context.Context, from archive.Source, mountpoint string, opt SettleOptions) (r *SettleReport, err error) {
-	in, err := locateInstant(mountpoint)
+	in, err := locate(mountpoint)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package restore
+package instant
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/overlay"
 	"snapcopy/internal/tree"
+	"snapcopy/internal/workers"
 )
 
 // Limits of the entries to make from the catalog before the tree is mounted. Above them, the time would depend on the
@@ -60,7 +61,7 @@ type misheld struct {
 	entry index.Entry
 }
 
-func newMender(in *instant, from archive.Source, opt InstantOptions) *mender {
+func newMender(in *instant, from archive.Source, opt Options) *mender {
 	m := &mender{in: in, from: from, links: links{groups: make(map[tree.GroupKey][]misheld)}}
 	m.setter = tree.Setter{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Fault: opt.Fault}
 	return m
@@ -99,8 +100,7 @@ type catalogDir struct {
 // find searches the catalog for entries to make, and for entries that an overlay would not show correctly.
 func (m *mender) find(ctx context.Context) error {
 	root := m.from.Catalog.Root()
-	opt := Options{}
-	last := make([]index.XattrRef, opt.threads()) // a set known to be harmless, one for each worker; 0 is empty
+	last := make([]index.XattrRef, workers.Number(0)) // a set known to be harmless, one for each worker; 0 is empty
 	return spread(ctx, len(last), catalogDir{nil, root.Child}, func(w int, d catalogDir) ([]catalogDir, error) {
 		r, err := m.from.Catalog.ReadDir(d.pos)
 		if err != nil {

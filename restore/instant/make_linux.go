@@ -1,4 +1,4 @@
-package restore
+package instant
 
 import (
 	"context"
@@ -19,8 +19,8 @@ import (
 	"snapcopy/internal/rmtree"
 )
 
-func makeInstant(ctx context.Context, from archive.Source, at string, opt InstantOptions) (r *InstantReport, err error) {
-	in, err := locateInstant(at)
+func makeInstant(ctx context.Context, from archive.Source, at string, opt Options) (r *Report, err error) {
+	in, err := locate(at)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +48,7 @@ func makeInstant(ctx context.Context, from archive.Source, at string, opt Instan
 			err = errors.Join(err, in.forget())
 		}
 	}()
-	r = &InstantReport{Snapshot: from.Catalog.Summary().Snapshot, Mountpoint: in.path, Folder: in.folder}
+	r = &Report{Snapshot: from.Catalog.Summary().Snapshot, Mountpoint: in.path, Folder: in.folder}
 	place, err := in.look()
 	switch {
 	case err != nil:
@@ -101,7 +101,7 @@ func (in *instant) again(from archive.Source, archiveID string) (err error) {
 }
 
 // anew mounts for the first time. Until the tree is attached nobody sees it, and everything can be thrown away.
-func (in *instant) anew(ctx context.Context, from archive.Source, opt InstantOptions, r *InstantReport) (err error) {
+func (in *instant) anew(ctx context.Context, from archive.Source, opt Options, r *Report) (err error) {
 	dir, err := in.openMountpoint() // fails early if the mountpoint is unsuitable
 	if err = errors.Join(err, fsat.Close(dir)); err != nil {
 		return err
@@ -146,7 +146,7 @@ func (in *instant) anew(ctx context.Context, from archive.Source, opt InstantOpt
 }
 
 // begin makes the folders for the changes, and records in the state that they are worthless yet.
-func (in *instant) begin(from archive.Source, opt InstantOptions) error {
+func (in *instant) begin(from archive.Source, opt Options) error {
 	now := time.Now
 	if opt.Now != nil {
 		now = opt.Now

@@ -26,24 +26,24 @@ type delta struct {
 const eventBatch = 4096
 
 func (d *delta) run() error {
-	var before, after index.HeldDir
-	if d.old != nil {
-		root := d.old.Root()
-		before = index.HeldDir{Sum: root.Inodes, Space: root.Space}
-	}
-	if d.new != nil {
-		root := d.new.Root()
-		after = index.HeldDir{Sum: root.Inodes, Space: root.Space}
-	}
-	err := d.dirs(before, after)
+	err := d.dirs(rootOf(d.old), rootOf(d.new))
 	d.out.Add(d.batch...)
 	d.batch = d.batch[:0]
 	return err
 }
 
+// rootOf returns the top folder of a catalog, and a missing folder for no catalog.
+func rootOf(c *index.Catalog) index.HeldDir {
+	if c == nil {
+		return index.HeldDir{}
+	}
+	root := c.Root()
+	return index.HeldDir{Sum: root.Inodes, Space: root.Space}
+}
+
 // dirs compares two folders. Space 0 stands for a missing one.
 func (d *delta) dirs(before, after index.HeldDir) error {
-	if d.oldEra == d.newEra && before.Space != 0 && after.Space != 0 && before.Sum == after.Sum {
+	if d.equal(before, after) {
 		return nil
 	}
 	if err := d.ctx.Err(); err != nil {
@@ -63,19 +63,24 @@ func (d *delta) dirs(before, after index.HeldDir) error {
 	}
 	byName := func(a, b *index.HeldDir) int { return cmp.Compare(a.Name, b.Name) }
 	for a, b := range pair.Lists(pair.Slice(old.Dirs), pair.Slice(now.Dirs), byName) {
-		var before, after index.HeldDir
-		if a != nil {
-			before = *a
-		}
-		if b != nil {
-			after = *b
-		}
-		if err := d.dirs(before, after); err != nil {
+		if err := d.dirs(orMissing(a), orMissing(b)); err != nil {
 			return err
 		}
 	}
 	d.spare = append(d.spare, old, now)
 	return nil
+}
+
+// equal reports whether two folders hold the same stored files.
+func (d *delta) equal(a, b index.HeldDir) bool {
+	return d.oldEra == d.newEra && a.Space != 0 && b.Space != 0 && a.Sum == b.Sum
+}
+
+func orMissing(dir *index.HeldDir) index.HeldDir {
+	if dir == nil {
+		return index.HeldDir{}
+	}
+	return *dir
 }
 
 // read returns the space record of a folder: the inodes ascending, the folders sorted by name.

@@ -53,7 +53,7 @@ func Top(ctx context.Context, list []Catalog, since *Catalog, count int) (files,
 			return nil, nil, err
 		}
 	}
-	if _, _, err := t.folder("", at, old); err != nil {
+	if _, err := t.folder("", at, old); err != nil {
 		return nil, nil, err
 	}
 	return t.files.sorted(), t.folders.sorted(), nil
@@ -93,17 +93,63 @@ func (t *topper) meet(c *index.Catalog, space uint64) error {
 	return nil
 }
 
+// sum is the space of the stored files under one path, and their number.
+type sum struct{ bytes, files uint64 }
+
+func (s *sum) add(other sum) {
+	s.bytes += other.bytes
+	s.files += other.files
+}
+
 // folder counts the entries under one path in some snapshots. It reads equal folders once, and none that equals old,
 // if old is not nil.
-func (t *topper) folder(path string, in []placed, old *placed) (bytes, files uint64, err error) {
+func (t *topper) folder(path string, in []placed, old *placed) (all sum, err error) {
 	if err := t.ctx.Err(); err != nil {
-		return 0, 0, context.Cause(t.ctx)
+		return sum{}, context.Cause(t.ctx)
 	}
-	var different []placed
+	different := distinct(in, old)
+	if old == nil {
+		for _, p := range in {
+			all.bytes += p.entry.Blocks * blockSize * p.times
+		}
+	}
+	lists, err := pull(different)
+	if err != nil {
+		return sum{}, err
+	}
+	var before *index.Record
+	if old != nil && len(different) > 0 && old.entry.Type == index.Dir {
+		if before, err = old.catalog.ReadDir(old.entry.Child); err != nil {
+			return sum{}, err
+		}
+	}
+	var folders []placed
+	for row := range pair.Rows(lists, index.CompareNames) {
+		name, file := "", sum{}
+		name, file, folders = t.row(row, different, folders[:0])
+		child := joinPath(path, name)
+		if file.files > 0 {
+			t.files.add(Place{Path: child, Bytes: file.bytes, Versions: file.files})
+			all.add(file)
+		}
+		if len(folders) > 0 {
+			below, err := t.folder(child, slices.Clone(folders), old.child(before, name))
+			if err != nil {
+				return sum{}, err
+			}
+			all.add(below)
+		}
+	}
+	if path != "" {
+		t.folders.add(Place{Path: path, Folder: true, Bytes: all.bytes, Versions: all.files})
+	}
+	return all, nil
+}
+
+// distinct returns the different folders of a list, without those that equal old.
+func distinct(in []placed, old *placed) (different []placed) {
 	for _, p := range in {
-		if old == nil {
-			bytes += p.entry.Blocks * blockSize * p.times
-		} else if p.entry.Inodes == old.entry.Inodes {
+		if old != nil && p.entry.Inodes == old.entry.Inodes {
 			continue
 		}
 		i := slices.IndexFunc(different, func(q placed) bool {
@@ -115,64 +161,48 @@ func (t *topper) folder(path string, in []placed, old *placed) (bytes, files uin
 			different[i].times += p.times
 		}
 	}
-	lists := make([]pair.Next[index.Entry], len(different))
-	for i, p := range different {
+	return different
+}
+
+// pull returns the entries of each folder.
+func pull(in []placed) ([]pair.Next[index.Entry], error) {
+	lists := make([]pair.Next[index.Entry], len(in))
+	for i, p := range in {
 		rec, err := p.catalog.ReadDir(p.entry.Child)
 		if err != nil {
-			return 0, 0, err
+			return nil, err
 		}
 		lists[i] = rec.Pull()
 	}
-	var before *index.Record
-	if old != nil && len(different) > 0 && old.entry.Type == index.Dir {
-		if before, err = old.catalog.ReadDir(old.entry.Child); err != nil {
-			return 0, 0, err
+	return lists, nil
+}
+
+// row counts the stored files under one name of some folders, and appends its folders to a list.
+func (t *topper) row(row []*index.Entry, of []placed, folders []placed) (name string, file sum, _ []placed) {
+	for i, e := range row {
+		if e == nil {
+			continue
+		}
+		name = e.Name
+		if e.Type == index.Dir {
+			folders = append(folders, placed{of[i].catalog, *e, of[i].times})
+		} else if e.Stored != 0 && t.seen.Claim(e.Stored) {
+			file.add(sum{e.Blocks * blockSize, 1})
 		}
 	}
-	var same []placed
-	for row := range pair.Rows(lists, index.CompareNames) {
-		same = same[:0]
-		var file Place
-		name := ""
-		for i, e := range row {
-			if e == nil {
-				continue
-			}
-			name = e.Name
-			if e.Type == index.Dir {
-				same = append(same, placed{different[i].catalog, *e, different[i].times})
-			} else if e.Stored != 0 && t.seen.Claim(e.Stored) {
-				file.Bytes += e.Blocks * blockSize
-				file.Versions++
-			}
-		}
-		child := joinPath(path, name)
-		if file.Versions > 0 {
-			file.Path = child
-			t.files.add(file)
-			bytes += file.Bytes
-			files += file.Versions
-		}
-		if len(same) > 0 {
-			was := old
-			if old != nil {
-				was = &placed{catalog: old.catalog}
-				if before != nil {
-					was.entry, _ = before.Find(name)
-				}
-			}
-			b, n, err := t.folder(child, slices.Clone(same), was)
-			if err != nil {
-				return 0, 0, err
-			}
-			bytes += b
-			files += n
-		}
+	return name, file, folders
+}
+
+// child returns the entry of a folder under a name. rec is the record of the folder, or nil if it is none.
+func (p *placed) child(rec *index.Record, name string) *placed {
+	if p == nil {
+		return nil
 	}
-	if path != "" {
-		t.folders.add(Place{Path: path, Folder: true, Bytes: bytes, Versions: files})
+	child := &placed{catalog: p.catalog}
+	if rec != nil {
+		child.entry, _ = rec.Find(name)
 	}
-	return bytes, files, nil
+	return child
 }
 
 func joinPath(dir, name string) string {

@@ -17,6 +17,9 @@ type Options struct {
 	DryRun   bool // make the plan; remove nothing
 	// Remove has the options for removing. Run sets Check and Freed. Its Now is the time of the plan.
 	Remove archive.RemoveOptions
+	// Finishing and Finished, if set, are called before and after Run finishes an interrupted removal, if there is one.
+	Finishing func(*archive.Progress)
+	Finished  func(*archive.FinishReport)
 	// Planned, if set, is called with the plan before any snapshot is removed. Its error ends Run.
 	Planned func(*Facts, *Plan) error
 }
@@ -44,6 +47,8 @@ func (g Grouping) of(id archive.SourceID) string {
 
 // Facts describes the snapshots of an archive as far as pruning needs it.
 type Facts struct {
+	// Unfinished: an interrupted removal has space to give back. Only a dry run leaves it like that.
+	Unfinished bool
 	// Tripped lists the runs that look wrong and that nobody has acknowledged: while there are any, Run removes
 	// nothing.
 	Tripped   []archive.Tripped
@@ -85,9 +90,9 @@ type Outcome struct {
 	Removal *archive.RemoveReport // nil: nothing was to be removed
 }
 
-// Run decides by a policy which snapshots of an archive to remove, and removes them. Snapshots that an interrupted
-// removal was about to remove count as removed: Run finishes that removal first, by [archive.Archive.Remove] without
-// names.
+// Run decides by a policy which snapshots of an archive to remove, and removes them. An interrupted removal or
+// forgetting is finished first, by [archive.Archive.Finish], even if no further snapshot may be removed. So its
+// space counts as free in the plan; in that of a dry run it does not.
 //
 // Run fails with a FrozenError if a run looks wrong: at once, or, for a dry run, at the end. With an error Run also
 // returns the outcome so far.
@@ -96,6 +101,9 @@ func Run(ctx context.Context, a *archive.Archive, policy Policy, opt Options) (*
 		opt.Remove.Now = time.Now
 	}
 	out := &Outcome{Facts: new(Facts)}
+	if err := out.Facts.finishEarlier(ctx, a, &policy, &opt); err != nil {
+		return out, err
+	}
 	if err := out.Facts.lookForTripwires(a); err != nil {
 		return out, err
 	}
@@ -103,36 +111,69 @@ func Run(ctx context.Context, a *archive.Archive, policy Policy, opt Options) (*
 	if frozen != nil && !opt.DryRun {
 		return out, frozen
 	}
-	now := opt.Remove.Now()
-	if err := out.Facts.gather(ctx, a, opt.Grouping, now); err != nil {
+	if err := out.plan(ctx, a, policy, &opt); err != nil {
 		return out, err
 	}
-	if out.Facts.Room == nil && policy.thins() {
-		return out, out.Facts.NoRoom
-	}
-	var err error
-	if out.Plan, err = Make(out.Facts.Snapshots, policy, now, out.Facts.Room); err != nil {
-		return out, err
-	}
-	if opt.Planned != nil {
-		if err := opt.Planned(out.Facts, out.Plan); err != nil {
-			return out, err
-		}
-	}
-	names := out.Plan.Removed()
-	if frozen != nil || opt.DryRun || len(names) == 0 {
+	if frozen != nil || opt.DryRun {
 		return out, frozen
 	}
-	opt.Remove.Freed = Freed(a)
-	opt.Remove.Check = func() error { // a run may have ended since the plan was begun
+	return out, out.remove(ctx, a, opt.Remove)
+}
+
+// finishEarlier finishes an interrupted removal, which a dry run only looks for, and makes sure that the space of removed
+// files counts as free: otherwise the plan would thin out snapshots for space that comes back anyway.
+func (f *Facts) finishEarlier(ctx context.Context, a *archive.Archive, policy *Policy, opt *Options) error {
+	if opt.DryRun {
+		var err error
+		if f.Unfinished, err = a.Unfinished(); err != nil {
+			return err
+		}
+	} else {
+		done, err := a.Finish(ctx, opt.Remove, opt.Finishing)
+		if err != nil {
+			return err
+		}
+		if done != nil && opt.Finished != nil {
+			opt.Finished(done)
+		}
+	}
+	if !policy.thins() {
+		return nil
+	}
+	return a.Settle()
+}
+
+// plan gathers the facts, and makes the plan.
+func (o *Outcome) plan(ctx context.Context, a *archive.Archive, policy Policy, opt *Options) (err error) {
+	now := opt.Remove.Now()
+	if err := o.Facts.gather(ctx, a, opt.Grouping, now); err != nil {
+		return err
+	}
+	if o.Facts.Room == nil && policy.thins() {
+		return o.Facts.NoRoom
+	}
+	if o.Plan, err = Make(o.Facts.Snapshots, policy, now, o.Facts.Room); err != nil || opt.Planned == nil {
+		return err
+	}
+	return opt.Planned(o.Facts, o.Plan)
+}
+
+// remove carries the plan out.
+func (o *Outcome) remove(ctx context.Context, a *archive.Archive, opt archive.RemoveOptions) (err error) {
+	names := o.Plan.Removed()
+	if len(names) == 0 {
+		return nil
+	}
+	opt.Freed = Freed(a)
+	opt.Check = func() error { // a run may have ended since the plan was begun
 		now := new(Facts)
 		if err := now.lookForTripwires(a); err != nil {
 			return err
 		}
 		return now.frozen()
 	}
-	out.Removal, err = a.Remove(ctx, names, opt.Remove)
-	return out, err
+	o.Removal, err = a.Remove(ctx, names, opt)
+	return err
 }
 
 func (f *Facts) lookForTripwires(a *archive.Archive) (err error) {

@@ -136,3 +136,50 @@ func TestRunKeepsTheUnknown(t *testing.T) {
 		t.Errorf("thinned out without figures: %v", err)
 	}
 }
+
+// Guards: an interrupted removal is finished before anything is planned, whether snapshots are to be removed or not; a dry
+// run says that there is one, and leaves it.
+func TestRunFinishesAnInterruptedRemoval(t *testing.T) {
+	a := history(t, 1, 2, 3)
+	list, err := a.Snapshots()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	opt := archive.RemoveOptions{Fault: func(step string) error {
+		if step == "empty" {
+			cancel()
+		}
+		return nil
+	}}
+	if _, err := a.Remove(ctx, []string{list[0].Name}, opt); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	policy := prune.Policy{Last: 2}
+	out, err := prune.Run(context.Background(), a, policy, prune.Options{DryRun: true})
+	if err != nil || !out.Facts.Unfinished {
+		t.Fatalf("%+v, %v", out.Facts, err)
+	}
+	var events []string
+	_, err = prune.Run(context.Background(), a, policy, prune.Options{
+		Finishing: func(*archive.Progress) { events = append(events, "finishing") },
+		Finished: func(done *archive.FinishReport) {
+			if done.Unlinked == 0 {
+				t.Errorf("%+v", done)
+			}
+			events = append(events, "finished")
+		},
+		Planned: func(f *prune.Facts, p *prune.Plan) error {
+			events = append(events, "planned")
+			if len(p.Removed()) > 0 || len(p.Decisions) != 2 || f.Unfinished {
+				t.Errorf("%+v, %+v", p, f)
+			}
+			return nil
+		}})
+	if want := []string{"finishing", "finished", "planned"}; err != nil || !slices.Equal(events, want) {
+		t.Fatalf("%q, %v", events, err)
+	}
+	if unfinished, err := a.Unfinished(); unfinished || err != nil {
+		t.Fatal(unfinished, err)
+	}
+}

@@ -10,36 +10,29 @@ import (
 // finishEarlier finishes an interrupted removal or forgetting, whatever else the command is about to do: it frees the
 // space of removed snapshots, and takes a forgotten path out of every snapshot. It prints what it did.
 func (a *app) finishEarlier(ctx context.Context, arch *archive.Archive, opt archive.RemoveOptions, quiet bool) error {
-	unfinished, err := arch.Unfinished()
-	if err != nil || !unfinished {
+	stopBar := func() {}
+	done, err := arch.Finish(ctx, opt, func(p *archive.Progress) { stopBar = startProgress(a, removeMeter(p), quiet).stop })
+	stopBar()
+	if err != nil || done == nil {
 		return err
 	}
-	before, err := arch.FileSystem()
-	if err != nil {
-		return err
+	a.tellFinished(done, quiet)
+	return nil
+}
+
+// tellFinished prints which work of interrupted commands was finished.
+func (a *app) tellFinished(done *archive.FinishReport, quiet bool) {
+	if quiet {
+		return
 	}
-	opt.Progress, opt.Check, opt.Freed = new(archive.Progress), nil, nil
-	rm := removeOptions{quiet: quiet}
-	report, err := rm.watch(ctx, a, arch, nil, opt)
-	if err != nil {
-		return err
-	}
-	if err := arch.Settle(); err != nil {
-		return err
-	}
-	after, err := arch.FileSystem()
-	if err != nil || quiet {
-		return err
-	}
-	for _, text := range report.Recovered {
+	for _, text := range done.Recovered {
 		a.term.errorf("From before: %s.", printable(text))
 	}
-	if report.Unlinked > 0 {
-		text := counted(report.Unlinked, "name", "names") + " unlinked"
-		if after.Free > before.Free {
-			text += fmt.Sprintf(", and the disk has %s more free", size(after.Free-before.Free))
+	if done.Unlinked > 0 {
+		text := counted(done.Unlinked, "name", "names") + " unlinked"
+		if done.Freed > 0 {
+			text += fmt.Sprintf(", and the disk has %s more free", size(done.Freed))
 		}
 		a.term.errorf("From before: %s.", text)
 	}
-	return nil
 }

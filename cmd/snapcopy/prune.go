@@ -138,9 +138,6 @@ func (o *pruneOptions) archive(ctx context.Context, a *app, path string) (err er
 	}
 	defer func() { err = errors.Join(err, arch.Close()) }()
 	a.tellFindings(arch)
-	if err := o.finishRemovals(ctx, a, arch); err != nil {
-		return err
-	}
 	return o.run(ctx, a, arch)
 }
 
@@ -149,8 +146,15 @@ func (o *pruneOptions) run(ctx context.Context, a *app, arch *archive.Archive) e
 	opt := prune.Options{Grouping: o.groupBy.Grouping, DryRun: o.dryRun, Remove: o.removing(a)}
 	begin, stopBar := time.Now(), func() {}
 	told := false
+	opt.Finishing = func(p *archive.Progress) { stopBar = startProgress(a, removeMeter(p), o.quiet).stop }
+	opt.Finished = func(done *archive.FinishReport) {
+		stopBar()
+		stopBar = func() {}
+		a.tellFinished(done, o.quiet)
+	}
 	opt.Planned = func(f *prune.Facts, plan *prune.Plan) error {
 		told = true
+		o.tellUnfinished(a, f)
 		a.tellFacts(arch, f)
 		if err := o.tell(a, plan, f); err != nil {
 			return err
@@ -164,16 +168,22 @@ func (o *pruneOptions) run(ctx context.Context, a *app, arch *archive.Archive) e
 	if !told {
 		facts := *out.Facts
 		facts.NoRoom = nil // it is err, if it matters
+		o.tellUnfinished(a, &facts)
 		a.tellFacts(arch, &facts)
 	}
-	if r := out.Removal; r != nil && (err == nil || len(r.Removed) > 0) {
+	return o.tellOutcome(a, arch, out, err, time.Since(begin))
+}
+
+// tellOutcome prints what was removed. cause is the error that ended pruning early, if any.
+func (o *pruneOptions) tellOutcome(a *app, arch *archive.Archive, out *prune.Outcome, cause error, took time.Duration) error {
+	if r := out.Removal; r != nil && (cause == nil || len(r.Removed) > 0) {
 		rm := removeOptions{quiet: o.quiet, json: o.json, brief: true}
-		if tellErr := rm.tell(a, r, err, time.Since(begin)); err == nil {
-			err = tellErr
+		if tellErr := rm.tell(a, r, cause, took); cause == nil {
+			cause = tellErr
 		}
 	}
-	if err != nil {
-		return a.whyFrozen(arch, out.Facts, err)
+	if cause != nil {
+		return a.whyFrozen(arch, out.Facts, cause)
 	}
 	return outcomeOf(out.Plan, out.Facts.Damaged())
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 
 	"snapcopy/internal/archive"
@@ -54,30 +53,16 @@ func (a *app) whyFrozen(arch *archive.Archive, f *prune.Facts, err error) error 
 	return told{statusTripwire}
 }
 
-// settleRoom finishes earlier removals, and makes sure that their space counts as free: otherwise snapshots would be
-// thinned out for space that comes back anyway. A dry run only mentions them.
-func (o *pruneOptions) finishRemovals(ctx context.Context, a *app, archive *archive.Archive) error {
-	if !o.dryRun {
-		if err := a.finishEarlier(ctx, archive, o.removing(a), o.quiet); err != nil || !o.thins() {
-			return err
-		}
-		return archive.Settle()
-	}
-	waiting, err := archive.Unfinished()
-	if err != nil {
-		return err
-	}
+// tellUnfinished warns, in a dry run, of space that an earlier removal has not given back yet.
+func (o *pruneOptions) tellUnfinished(a *app, f *prune.Facts) {
 	switch {
-	case waiting && o.thins():
+	case !f.Unfinished:
+	case o.thins():
 		a.term.errorf("Warning: the space of what was removed before is not given back yet. That comes first, and fewer " +
 			"may have to go than is told.")
-	case waiting && !o.quiet:
+	case !o.quiet:
 		a.term.errorf("Note: the space of what was removed before is not given back yet. That comes first.")
 	}
-	if !o.thins() {
-		return nil
-	}
-	return archive.Settle()
 }
 
 // removing returns the options for removing snapshots.

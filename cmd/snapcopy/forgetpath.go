@@ -194,11 +194,11 @@ func (o *forgetPathOptions) tell(a *app, r *archive.ForgetReport) error {
 	for _, s := range r.Skipped {
 		if o.json {
 			if err := a.printJSON("forgotten", &forgottenLine{Event: "kept", Path: r.Path, Snapshot: s.Name,
-				Reason: s.Reason}); err != nil {
+				Reason: skippedText(&s)}); err != nil {
 				return err
 			}
 		}
-		a.term.errorf("%s", printable(fmt.Sprintf("%s keeps it: %s.", s.Name, s.Reason)))
+		a.term.errorf("%s", printable(fmt.Sprintf("%s keeps it: %s.", s.Name, skippedText(&s))))
 	}
 	if len(r.Skipped) > 0 {
 		return toldIncomplete

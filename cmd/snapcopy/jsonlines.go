@@ -551,7 +551,7 @@ func removalJSON(r *archive.RemoveReport) *removalObject {
 		v.Removed = append(v.Removed, removedObject(r.Removed[i]))
 	}
 	for i := range r.Skipped {
-		v.Skipped = append(v.Skipped, skippedObject(r.Skipped[i]))
+		v.Skipped = append(v.Skipped, skippedObject{r.Skipped[i].Name, skippedText(&r.Skipped[i]), r.Skipped[i].Note})
 	}
 	return v
 }

@@ -200,7 +200,7 @@ func removeMeter(p *archive.Progress) meter {
 // tell puts a removal into words. cause is the reason why it ended early, or nil.
 func (o *removeOptions) tell(a *app, r *archive.RemoveReport, cause error, took time.Duration) error {
 	for _, s := range r.Skipped {
-		text := s.Name + " stays: " + s.Reason
+		text := s.Name + " stays: " + skippedText(&s)
 		if s.Note != "" {
 			text += "; if that is not so any more, remove " + s.Note
 		}
@@ -259,6 +259,21 @@ func (o *removeOptions) tellRemoved(a *app, r *archive.RemoveReport, took time.D
 		text += ", " + size(*r.Freed) + " freed"
 	}
 	return a.printf("%s.\n", text)
+}
+
+// skippedText returns the reason why a snapshot stays.
+func skippedText(s *archive.SkippedSnapshot) string {
+	switch {
+	case s.Pin != nil && s.Pin.Label != "":
+		return "it is pinned: " + s.Pin.Label
+	case s.Pin != nil:
+		return "it is pinned"
+	case s.Reader == nil:
+		return "it is being read"
+	case s.Reader.Damage != nil:
+		return "a note that cannot be read says that it is needed"
+	}
+	return fmt.Sprintf("needed for %q on %s since %s", s.Reader.Place, s.Reader.Host, s.Reader.Since.Format(time.RFC3339))
 }
 
 func (a *app) removedLine(word string, r *archive.RemovedSnapshot) string {

@@ -212,7 +212,7 @@ func (f *forgetting) inUse(s Snapshot, readers []Reader) (*SkippedSnapshot, erro
 		return nil, err
 	}
 	if hold == nil {
-		return &SkippedSnapshot{Name: s.Name, Reason: "it is being read"}, nil
+		return &SkippedSnapshot{Name: s.Name}, nil
 	}
 	return nil, hold.Release()
 }

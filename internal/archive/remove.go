@@ -73,12 +73,13 @@ type RemovedSnapshot struct {
 	Incomplete bool
 }
 
-// SkippedSnapshot is a snapshot that stays, and the reason.
+// SkippedSnapshot is a snapshot that stays because it is pinned, or needed by a reader, or, with neither Pin nor Reader,
+// because a process reads it.
 type SkippedSnapshot struct {
 	Name   string
-	Reason string
-	// Note is the path of a reader's note, if that is the reason.
-	Note string
+	Pin    *Pin
+	Reader *Reader
+	Note   string // the path of the reader's note
 }
 
 // Remove removes snapshots, by their names. Each is removed as a whole, by a single rename into the trash: at any
@@ -216,11 +217,7 @@ func (rm *removal) leaveOutPinned(chosen []Snapshot) ([]Snapshot, error) {
 	return slices.DeleteFunc(chosen, func(s Snapshot) bool {
 		pin, pinned := pins[s.Name]
 		if pinned {
-			reason := "it is pinned"
-			if pin.Label != "" {
-				reason += ": " + pin.Label
-			}
-			rm.report.Skipped = append(rm.report.Skipped, SkippedSnapshot{Name: s.Name, Reason: reason})
+			rm.report.Skipped = append(rm.report.Skipped, SkippedSnapshot{Name: s.Name, Pin: &pin})
 		}
 		return pinned
 	}), nil
@@ -236,7 +233,7 @@ func (rm *removal) leaveOutUsed(chosen []Snapshot) (free []Snapshot, err error) 
 			return nil, err
 		}
 		if hold == nil {
-			rm.report.Skipped = append(rm.report.Skipped, SkippedSnapshot{Name: s.Name, Reason: "it is being read"})
+			rm.report.Skipped = append(rm.report.Skipped, SkippedSnapshot{Name: s.Name})
 			continue
 		}
 		rm.holds = append(rm.holds, hold)
@@ -259,14 +256,11 @@ func (rm *removal) leaveOutUsed(chosen []Snapshot) (free []Snapshot, err error) 
 
 // needed returns the entry of the report for a snapshot that stays because of a reader.
 func (a *Archive) needed(r *Reader) SkippedSnapshot {
-	if r.Damage != nil {
-		return SkippedSnapshot{Name: r.Snapshot, Reason: "a note that cannot be read says that it is needed", Note: r.Path}
+	note := r.Path
+	if r.Damage == nil {
+		note = a.MetaPath(readersDir, r.file())
 	}
-	return SkippedSnapshot{
-		Name:   r.Snapshot,
-		Reason: fmt.Sprintf("needed for %q on %s since %s", r.Place, r.Host, r.Since.Format(time.RFC3339)),
-		Note:   a.MetaPath(readersDir, r.file()),
-	}
+	return SkippedSnapshot{Name: r.Snapshot, Reader: r, Note: note}
 }
 
 // leavesEnough checks that a good snapshot is left, of the archive and of each source that loses a snapshot.

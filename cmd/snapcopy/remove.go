@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -86,7 +84,12 @@ func (o *removeOptions) Run(ctx context.Context, a *app, args []string) (err err
 	}
 	defer func() { err = errors.Join(err, arch.Close()) }()
 	a.tellFindings(arch)
-	names, chooseErr := o.choose(a, arch, args[1:])
+	names, removed, chooseErr := arch.SelectToRemove(args[1:], a.now(), a.loc)
+	for _, gone := range removed {
+		if !o.quiet {
+			a.term.errorf("From before: %s is removed already; its space is given back now.", gone)
+		}
+	}
 	if chooseErr != nil && !errors.Is(chooseErr, archive.ErrNoSnapshot) {
 		return chooseErr
 	}
@@ -110,46 +113,6 @@ func (o *removeOptions) Run(ctx context.Context, a *app, args []string) (err err
 		}
 	}
 	return o.remove(ctx, a, arch, names, opt)
-}
-
-// choose finds the snapshots. The name, or the beginning of the name, of a snapshot that an interrupted command has
-// removed is no mistake: the same command given again finishes that.
-func (o *removeOptions) choose(a *app, arch *archive.Archive, selectors []string) (names []string, err error) {
-	removed, err := arch.Removed()
-	if err != nil {
-		return nil, err
-	}
-	for _, selector := range selectors {
-		s, err := arch.SelectOnly(selector, a.now(), a.loc)
-		if errors.Is(err, archive.ErrNoSnapshot) {
-			gone, listErr := removedBefore(arch, removed, selector)
-			if err = errors.Join(err, listErr); gone != "" {
-				if !o.quiet {
-					a.term.errorf("From before: %s is removed already; its space is given back now.", gone)
-				}
-				continue
-			}
-		}
-		if err != nil {
-			return nil, err
-		}
-		names = append(names, s.Name)
-	}
-	return names, nil
-}
-
-// removedBefore returns the only removed snapshot that a selector can mean: the selector is its name or the beginning
-// of it, and of no snapshot that the archive still has; "" if there is none.
-func removedBefore(arch *archive.Archive, removed []string, selector string) (string, error) {
-	list, err := arch.Snapshots()
-	if err != nil || slices.ContainsFunc(list, func(s archive.Snapshot) bool { return strings.HasPrefix(s.Name, selector) }) {
-		return "", err
-	}
-	i := slices.IndexFunc(removed, func(name string) bool { return strings.HasPrefix(name, selector) })
-	if i < 0 {
-		return "", nil
-	}
-	return removed[i], nil
 }
 
 // confirm shows the snapshots to be removed, and asks.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -82,6 +83,45 @@ func (a *Archive) SelectOnly(selector string, now time.Time, loc *time.Location)
 		}
 	}
 	return s, err
+}
+
+// SelectToRemove is SelectOnly for several snapshots that are to be removed. It also returns the names of snapshots that an
+// interrupted command has removed already: the name of such a snapshot, or the beginning of the name, is no mistake, because
+// the same command given again finishes that (Finish). With an error SelectToRemove returns the names found before it.
+func (a *Archive) SelectToRemove(selectors []string, now time.Time, loc *time.Location) (names, removed []string, err error) {
+	before, err := a.Removed()
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, selector := range selectors {
+		s, err := a.SelectOnly(selector, now, loc)
+		if errors.Is(err, ErrNoSnapshot) {
+			gone, listErr := a.removedBefore(before, selector)
+			if err = errors.Join(err, listErr); gone != "" {
+				removed = append(removed, gone)
+				continue
+			}
+		}
+		if err != nil {
+			return names, removed, err
+		}
+		names = append(names, s.Name)
+	}
+	return names, removed, nil
+}
+
+// removedBefore returns the removed snapshot that a selector means: the selector is its name or the beginning of it,
+// and of no snapshot that the archive still has; "" if there is none.
+func (a *Archive) removedBefore(removed []string, selector string) (string, error) {
+	list, err := a.Snapshots()
+	if err != nil || slices.ContainsFunc(list, func(s Snapshot) bool { return strings.HasPrefix(s.Name, selector) }) {
+		return "", err
+	}
+	i := slices.IndexFunc(removed, func(name string) bool { return strings.HasPrefix(name, selector) })
+	if i < 0 {
+		return "", nil
+	}
+	return removed[i], nil
 }
 
 func selectOnly(list []Snapshot, selector string, now time.Time, loc *time.Location) (Snapshot, error) {

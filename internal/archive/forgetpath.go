@@ -101,46 +101,58 @@ type forgetting struct {
 
 // all does all steps that need the lock.
 func (f *forgetting) all() (err error) {
-	a := f.archive
-	begun, _, err := a.Forgetting()
+	begun, _, err := f.archive.Forgetting()
 	if err != nil {
 		return err
 	}
-	var lock *Locked // nil in a dry run
-	if !f.opt.DryRun {
-		if lock, err = a.Lock(); err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, lock.Unlock()) }()
-		if _, err := lock.Recover(f.ctx); err != nil {
-			return err
-		}
+	if f.opt.DryRun {
+		_, err := f.find("")
+		return err
 	}
-	snapshots, err := a.Snapshots()
+	lock, err := f.archive.Lock()
 	if err != nil {
 		return err
 	}
-	note := forgetNote{Path: []byte(f.report.Path)}
-	if note.Snapshots, err = f.choose(snapshots); err != nil {
+	defer func() { err = errors.Join(err, lock.Unlock()) }()
+	if _, err := lock.Recover(f.ctx); err != nil {
 		return err
+	}
+	names, err := f.find(begun)
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	return f.forgetIn(lock, names)
+}
+
+// find returns the snapshots from which the path is to be taken, and reports the other names with its content. finished is
+// the path that Recover has just finished forgetting, if any: it is no error that no snapshot has that one.
+func (f *forgetting) find(finished string) (names []string, err error) {
+	snapshots, err := f.archive.Snapshots()
+	if err != nil {
+		return nil, err
+	}
+	if names, err = f.choose(snapshots); err != nil {
+		return nil, err
 	}
 	if err := f.dropUnreadableNote(); err != nil {
-		return err
+		return nil, err
 	}
-	if len(f.report.Forgotten) == 0 && len(f.report.Skipped) == 0 {
-		if begun == f.report.Path && !f.opt.DryRun {
-			return nil
+	if len(f.report.Forgotten)+len(f.report.Skipped) == 0 {
+		if finished == f.report.Path {
+			return nil, nil
 		}
-		return fmt.Errorf("forget %q: %w", f.report.Path, ErrNotHeld)
+		return nil, fmt.Errorf("forget %q: %w", f.report.Path, ErrNotHeld)
 	}
-	if err := f.findElsewhere(snapshots); err != nil || f.opt.DryRun || len(note.Snapshots) == 0 {
-		return err
-	}
+	return names, f.findElsewhere(snapshots)
+}
+
+// forgetIn takes the path out of snapshots, under a note by which the next process goes on after an interruption.
+func (f *forgetting) forgetIn(lock *Locked, names []string) error {
 	if err := f.step.at("note of the path"); err != nil {
 		return err
 	}
-	err = lock.withRoom(f.ctx, func() error {
-		return jsonfile.Write(a.MetaPath(forgetFile), note)
+	err := lock.withRoom(f.ctx, func() error {
+		return jsonfile.Write(lock.MetaPath(forgetFile), forgetNote{Path: []byte(f.report.Path), Snapshots: names})
 	})
 	if err != nil {
 		return err

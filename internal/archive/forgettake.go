@@ -40,16 +40,8 @@ func (a *Locked) takeOutOf(name, path string, e *index.Entry, step stepper) (err
 	if err := step.at("take out"); err != nil {
 		return err
 	}
-	top, err := fsat.OpenDir(a.Root, name)
-	if fsat.IsNoDir(err) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, fsat.Close(top)) }()
 	above, leaf := splitPath(path)
-	dir, err := fsat.OpenPath(top, above)
+	dir, err := a.openIn(name, above)
 	if fsat.IsNoDir(err) {
 		return nil
 	}
@@ -61,8 +53,7 @@ func (a *Locked) takeOutOf(name, path string, e *index.Entry, step stepper) (err
 	if err := fsat.StatHandle(dir, &was); err != nil {
 		return err
 	}
-	err = fsat.StatAt(dir, leaf, &st)
-	if err == nil {
+	if err = fsat.StatAt(dir, leaf, &st); err == nil {
 		err = a.moveOut(dir, leaf, name, &st)
 	}
 	if err != nil && !fsat.IsGone(err) {
@@ -71,6 +62,22 @@ func (a *Locked) takeOutOf(name, path string, e *index.Entry, step stepper) (err
 	if e == nil {
 		e = &index.Entry{Mode: was.Mode, Mtime: was.Mtime}
 	}
+	return resetFolder(dir, e)
+}
+
+// openIn opens a folder of a snapshot.
+func (a *Archive) openIn(snapshot, path string) (dir int, err error) {
+	top, err := fsat.OpenDir(a.Root, snapshot)
+	if err != nil {
+		return -1, err
+	}
+	defer func() { err = errors.Join(err, fsat.Close(top)) }()
+	return fsat.OpenPath(top, path)
+}
+
+// resetFolder gives a folder of a snapshot the mode and the time that it had before an entry was taken out of it, as far
+// as the archive can hold them.
+func resetFolder(dir int, e *index.Entry) error {
 	mode := e.Mode
 	if e.Flags&index.OwnerNotHeld != 0 {
 		mode = tree.SafeMode(e)

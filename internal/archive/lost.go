@@ -66,26 +66,42 @@ func (a *Archive) WithoutFolder() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	newest := ""
+	if len(folders) > 0 {
+		newest = folders[len(folders)-1]
+	}
 	var list []string
 	for _, file := range catalogs {
 		name, isCatalog := strings.CutSuffix(file, CatalogExt)
 		if !isCatalog || !IsName(name) || name == leaving {
 			continue
 		}
-		info, folderErr := os.Lstat(filepath.Join(a.Path, name))
-		if folderErr == nil && info.IsDir() || a.isLeaving(name) {
-			continue
+		lost, err := a.hasLostFolder(name, newest)
+		if err != nil {
+			return nil, err
 		}
-		if folderErr != nil && !errors.Is(folderErr, fs.ErrNotExist) {
-			return nil, folderErr
-		}
-		_, reportErr := os.Lstat(a.reportPath(name))
-		isOrphan := folderErr != nil && reportErr != nil && (len(folders) == 0 || name > folders[len(folders)-1])
-		if !isOrphan {
+		if lost {
 			list = append(list, name)
 		}
 	}
 	return list, nil
+}
+
+// hasLostFolder reports whether a snapshot with a catalog was published and has no folder. newest is the newest folder with a
+// snapshot's name, "" if there is none.
+func (a *Archive) hasLostFolder(name, newest string) (bool, error) {
+	info, err := os.Lstat(filepath.Join(a.Path, name))
+	switch {
+	case err == nil && info.IsDir(), a.isLeaving(name):
+		return false, nil
+	case err == nil: // another object has its name
+		return true, nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return false, err
+	}
+	// A newer catalog than any folder, without a report: its publishing was interrupted.
+	_, err = os.Lstat(a.reportPath(name))
+	return err == nil || name <= newest, nil
 }
 
 // lost finds a snapshot of which only a part is left. why is ErrNoFolder or ErrNoCatalog, or nil if there is no such

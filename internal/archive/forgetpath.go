@@ -6,15 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"snapcopy/index"
 	"snapcopy/internal/atomicfile"
-	"snapcopy/internal/fsat"
 	"snapcopy/internal/jsonfile"
-	"snapcopy/internal/rmtree"
 )
 
 // ErrNotHeld reports a path that is in no snapshot.
@@ -229,67 +226,6 @@ func (f *forgetting) inUse(s Snapshot, readers []Reader) (*SkippedSnapshot, erro
 	return nil, hold.Release()
 }
 
-// finishForgetting takes the path of the note, if there is one, out of its snapshots. Each step can be repeated. The
-// note goes last, when all is durable and the trash does not contain the path.
-func (a *Locked) finishForgetting(ctx context.Context, step stepper) (finished *forgetNote, err error) {
-	note, err := a.forgetNote()
-	if err != nil || note == nil {
-		return nil, err
-	}
-	path := string(note.Path)
-	// Damage to a catalog in the meantime must neither keep the path in that snapshot nor stop the others.
-	inEach := func(do func(c *index.Catalog, name, path string) error, damaged func(name string) error) error {
-		for _, name := range note.Snapshots {
-			err := a.withRoom(ctx, func() error {
-				err := a.inCatalog(name, path, do)
-				if errors.Is(err, index.ErrDamaged) {
-					err = damaged(name)
-				}
-				return err
-			})
-			if err != nil {
-				return fmt.Errorf("forget a path in %s: %w", name, err)
-			}
-		}
-		return nil
-	}
-	tookOut := func(name string, err error) error {
-		return CallFailed("take out", filepath.Join(a.Path, name, path), err)
-	}
-	err = inEach(func(c *index.Catalog, name, path string) error { return tookOut(name, a.takeOut(c, name, path, step)) },
-		func(name string) error { return tookOut(name, a.takeOutOf(name, path, nil, step)) })
-	if err != nil {
-		return nil, err
-	}
-	if err := step.at("removal of what is forgotten"); err != nil { // now, because it may free space for the next steps
-		return nil, err
-	}
-	if err := a.emptyForgotten(ctx); err != nil {
-		return nil, err
-	}
-	err = inEach(func(c *index.Catalog, name, path string) error { return a.rewriteRecords(ctx, c, name, path, step) },
-		func(name string) error { return a.rewriteReport(name, path, true, step) })
-	if err != nil {
-		return nil, err
-	}
-	if err := step.at("sync of what is forgotten"); err != nil {
-		return nil, err
-	}
-	if err := CallFailed("sync", a.Path, fsat.SyncFS(a.Root)); err != nil {
-		return nil, err
-	}
-	if err := step.at("content-hash index"); err != nil { // it says where in the catalogs files are
-		return nil, err
-	}
-	if err := a.indexAnew(ctx); err != nil {
-		return nil, fmt.Errorf("content-hash index: %w", err)
-	}
-	if err := step.at("end of the note"); err != nil {
-		return nil, err
-	}
-	return note, errors.Join(os.Remove(a.MetaPath(forgetFile)), atomicfile.SyncDir(a.MetaPath()))
-}
-
 // forgetNote reads the note of an unfinished ForgetPath. It returns nil if there is none or it is unreadable: that
 // must not stop other work, and Findings reports it.
 func (a *Archive) forgetNote() (*forgetNote, error) {
@@ -300,32 +236,6 @@ func (a *Archive) forgetNote() (*forgetNote, error) {
 	return &note, nil
 }
 
-// indexAnew makes the index anew, or, for lack of space, leaves that to the next run.
-func (a *Locked) indexAnew(ctx context.Context) error {
-	snapshots, err := a.Snapshots()
-	if err == nil {
-		err = a.MakeIndex(ctx, snapshots)
-	}
-	if fsat.IsNoSpace(err) {
-		return a.dropDerived()
-	}
-	return err
-}
-
-// emptyForgotten removes forgotten entries from the trash, so that they cannot be found there.
-func (a *Locked) emptyForgotten(ctx context.Context) (err error) {
-	trash, err := a.openTrash()
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, fsat.Close(trash)) }()
-	opt := rmtree.Options{Spare: func(name string) bool { return !strings.Contains(name, forgottenExt) }}
-	if err := rmtree.Empty(ctx, trash, opt); err != nil {
-		return fmt.Errorf("empty %s: %w", a.MetaPath(TrashDir), err)
-	}
-	return a.syncTrash(trash)
-}
-
 // readForgetNote reads the note of an unfinished ForgetPath. Without a note the error wraps fs.ErrNotExist.
 func (a *Archive) readForgetNote() (note forgetNote, err error) {
 	err = jsonfile.Read(a.MetaPath(forgetFile), &note)
@@ -333,103 +243,4 @@ func (a *Archive) readForgetNote() (note forgetNote, err error) {
 		err = errors.New("it names no path and no snapshots")
 	}
 	return note, err
-}
-
-// inCatalog calls do with the catalog of a snapshot that still exists.
-func (a *Archive) inCatalog(name, path string, do func(c *index.Catalog, name, path string) error) (err error) {
-	c, err := index.Open(a.CatalogPath(name))
-	if errors.Is(err, fs.ErrNotExist) { // it was removed meanwhile
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, c.Close()) }()
-	return do(c, name, path)
-}
-
-// rewriteRecords takes a path out of the catalog and the report of a snapshot.
-func (a *Locked) rewriteRecords(ctx context.Context, c *index.Catalog, name, path string, step stepper) error {
-	_, found, err := c.Lookup(path)
-	if err != nil {
-		return err
-	}
-	if err := a.rewriteReport(name, path, found, step); err != nil || !found { // before the catalog, by which Recover finds the path
-		return err
-	}
-	return a.rewriteCatalog(ctx, c, name, path, step)
-}
-
-// rewriteCatalog replaces a catalog that has the path by one without it.
-func (a *Locked) rewriteCatalog(ctx context.Context, c *index.Catalog, name, path string, step stepper) (err error) {
-	if err := step.at("new catalog"); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(a.WorkPath(), "catalog-")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			if removeErr := os.Remove(f.Name()); !errors.Is(removeErr, fs.ErrNotExist) { // it may be in its place already
-				err = errors.Join(err, removeErr)
-			}
-		}
-	}()
-	if err = errors.Join(atomicfile.Inherit(f), a.writeWithout(ctx, f, c, path), f.Close()); err != nil {
-		return err
-	}
-	if err = step.at("catalog"); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), a.CatalogPath(name)); err != nil {
-		return err
-	}
-	return atomicfile.SyncDir(a.MetaPath(CatalogsDir))
-}
-
-func (a *Locked) writeWithout(ctx context.Context, f *os.File, c *index.Catalog, path string) error {
-	w, err := index.NewWriter(f)
-	if err != nil {
-		return err
-	}
-	if _, err := c.CopyWithout(ctx, w, path); err != nil {
-		return err
-	}
-	return f.Sync()
-}
-
-// rewriteReport takes failed and left-out entries at the path out of a run report. The report keeps the folder from
-// which an entry was forgotten, so that a restore does not take the user's file there for one that never was in the
-// snapshot, and delete it.
-func (a *Locked) rewriteReport(name, path string, held bool, step stepper) error {
-	r, err := a.ReadReport(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return a.dropReport(name, err)
-	}
-	before := len(r.Failed) + len(r.LeftOut) + len(r.Altered) + len(r.ForgottenIn)
-	at := func(item string) bool { return item == path || strings.HasPrefix(item, path+"/") }
-	r.Failed = slices.DeleteFunc(r.Failed, func(f FailedItem) bool { return at(f.Path) })
-	named := len(r.LeftOut)
-	r.LeftOut = slices.DeleteFunc(r.LeftOut, func(l LeftOutItem) bool { return at(l.Path) })
-	r.LeftOutCount -= uint64(named - len(r.LeftOut))
-	r.Altered = slices.DeleteFunc(r.Altered, func(a Altered) bool { return at(a.Path) })
-	r.ForgottenIn = slices.DeleteFunc(r.ForgottenIn, func(l LeftOutItem) bool { return at(l.Path) })
-	changed := len(r.Failed)+len(r.LeftOut)+len(r.Altered)+len(r.ForgottenIn) != before
-	if folder := path[:max(strings.LastIndexByte(path, '/'), 0)]; (held || changed) &&
-		!slices.ContainsFunc(r.ForgottenIn, func(l LeftOutItem) bool { return l.Path == folder }) {
-		r.ForgottenIn = append(r.ForgottenIn, LeftOutItem{folder, "forget-path"})
-		changed = true
-	}
-	if !changed {
-		return nil
-	}
-	if err := step.at("report"); err != nil {
-		return err
-	}
-	r.Archive = a.Path
-	return a.WriteReport(r)
 }

@@ -4,26 +4,32 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
-	"snapcopy/internal/plainfile"
 	"snapcopy/internal/rmtree"
 	"snapcopy/internal/tree"
 )
 
 // takeOut moves the path from a snapshot's folder to the trash, and resets the metadata of the folder above.
-func (a *Locked) takeOut(c *index.Catalog, name, path string, step stepper) error {
-	above, _ := splitPath(path)
+func (w *forgetWork) takeOut(c *index.Catalog, name string) error {
+	above, _ := splitPath(w.path)
 	e, found, err := c.Lookup(above)
-	if err != nil || !found || e.Type != index.Dir {
-		return err
+	if err == nil && found && e.Type == index.Dir {
+		err = w.takeOutOf(name, &e)
 	}
-	return a.takeOutOf(name, path, &e, step)
+	return w.takeOutFailed(name, err)
+}
+
+// takeOutDamaged is takeOut for a snapshot with a damaged catalog.
+func (w *forgetWork) takeOutDamaged(name string) error {
+	return w.takeOutFailed(name, w.takeOutOf(name, nil))
+}
+
+func (w *forgetWork) takeOutFailed(name string, err error) error {
+	return CallFailed("take out", filepath.Join(w.Path, name, w.path), err)
 }
 
 // splitPath splits a path into the folder above, "" for the top, and the name in it.
@@ -36,12 +42,12 @@ func splitPath(path string) (above, leaf string) {
 
 // takeOutOf is takeOut for a folder with the catalog entry e, or nil if the catalog is damaged. A missing folder is no
 // error.
-func (a *Locked) takeOutOf(name, path string, e *index.Entry, step stepper) (err error) {
-	if err := step.at("take out"); err != nil {
+func (w *forgetWork) takeOutOf(name string, e *index.Entry) (err error) {
+	if err := w.step.at("take out"); err != nil {
 		return err
 	}
-	above, leaf := splitPath(path)
-	dir, err := a.openIn(name, above)
+	above, leaf := splitPath(w.path)
+	dir, err := w.openIn(name, above)
 	if fsat.IsNoDir(err) {
 		return nil
 	}
@@ -54,7 +60,7 @@ func (a *Locked) takeOutOf(name, path string, e *index.Entry, step stepper) (err
 		return err
 	}
 	if err = fsat.StatAt(dir, leaf, &st); err == nil {
-		err = a.moveOut(dir, leaf, name, &st)
+		err = w.moveOut(dir, leaf, name, &st)
 	}
 	if err != nil && !fsat.IsGone(err) {
 		return err
@@ -95,8 +101,8 @@ func resetFolder(dir int, e *index.Entry) error {
 
 // moveOut moves a name to the trash. Without privileges that takes write permission on the folder that contains it,
 // and on a folder that is moved; every folder is in one snapshot only.
-func (a *Locked) moveOut(dir int, leaf, snapshot string, st *fsat.Stat) (err error) {
-	trash, err := a.openTrash()
+func (w *forgetWork) moveOut(dir int, leaf, snapshot string, st *fsat.Stat) (err error) {
+	trash, err := w.openTrash()
 	if err != nil {
 		return err
 	}
@@ -125,21 +131,4 @@ func (a *Locked) moveOut(dir int, leaf, snapshot string, st *fsat.Stat) (err err
 		}
 	}
 	return move()
-}
-
-// dropReport removes a damaged run report, because it may name the forgotten path and cannot be searched for it.
-func (a *Locked) dropReport(name string, damage error) error {
-	var kind *plainfile.KindError
-	if errors.As(damage, &kind) {
-		return a.putAside(filepath.Join(RunsDir, name+reportExt), kind.Is)
-	}
-	var errno syscall.Errno
-	if errors.As(damage, &errno) { // it could not be read this time, and may be sound
-		return damage
-	}
-	if err := os.Remove(a.reportPath(name)); err != nil {
-		return err
-	}
-	a.tellMended("the damaged %v was removed, as it might name what is forgotten", damage)
-	return nil
 }

@@ -1,0 +1,234 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"snapcopy/index"
+	"snapcopy/internal/atomicfile"
+	"snapcopy/internal/fsat"
+	"snapcopy/internal/plainfile"
+	"snapcopy/internal/rmtree"
+)
+
+// finishForgetting takes the path of the note, if there is one, out of its snapshots. Each step can be repeated. The
+// note goes last, when all is durable and the trash does not contain the path.
+func (a *Locked) finishForgetting(ctx context.Context, step stepper) (finished *forgetNote, err error) {
+	note, err := a.forgetNote()
+	if err != nil || note == nil {
+		return nil, err
+	}
+	w := forgetWork{Locked: a, ctx: ctx, step: step, path: string(note.Path), snapshots: note.Snapshots}
+	if err := w.all(); err != nil {
+		return nil, err
+	}
+	if err := step.at("end of the note"); err != nil {
+		return nil, err
+	}
+	return note, errors.Join(os.Remove(a.MetaPath(forgetFile)), atomicfile.SyncDir(a.MetaPath()))
+}
+
+// forgetWork takes a path out of snapshots.
+type forgetWork struct {
+	*Locked
+	ctx       context.Context
+	step      stepper
+	path      string
+	snapshots []string
+}
+
+// all does all steps but the removal of the note.
+func (w *forgetWork) all() error {
+	if err := w.inEach(w.takeOut, w.takeOutDamaged); err != nil {
+		return err
+	}
+	if err := w.step.at("removal of what is forgotten"); err != nil { // now, because it may free space for the next steps
+		return err
+	}
+	if err := w.emptyForgotten(); err != nil {
+		return err
+	}
+	if err := w.inEach(w.rewriteRecords, func(name string) error { return w.rewriteReport(name, true) }); err != nil {
+		return err
+	}
+	if err := w.step.at("sync of what is forgotten"); err != nil {
+		return err
+	}
+	if err := CallFailed("sync", w.Path, fsat.SyncFS(w.Root)); err != nil {
+		return err
+	}
+	if err := w.step.at("content-hash index"); err != nil { // it says where in the catalogs files are
+		return err
+	}
+	if err := w.indexAnew(); err != nil {
+		return fmt.Errorf("content-hash index: %w", err)
+	}
+	return nil
+}
+
+// inEach calls do with the catalog of each snapshot that still exists. Damage to a catalog in the meantime must neither
+// keep the path in that snapshot nor stop the others: for such a snapshot inEach calls damaged.
+func (w *forgetWork) inEach(do func(c *index.Catalog, name string) error, damaged func(name string) error) error {
+	for _, name := range w.snapshots {
+		err := w.withRoom(w.ctx, func() error {
+			err := w.inCatalog(name, do)
+			if errors.Is(err, index.ErrDamaged) {
+				err = damaged(name)
+			}
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("forget a path in %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// emptyForgotten removes forgotten entries from the trash, so that they cannot be found there.
+func (w *forgetWork) emptyForgotten() (err error) {
+	trash, err := w.openTrash()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, fsat.Close(trash)) }()
+	opt := rmtree.Options{Spare: func(name string) bool { return !strings.Contains(name, forgottenExt) }}
+	if err := rmtree.Empty(w.ctx, trash, opt); err != nil {
+		return fmt.Errorf("empty %s: %w", w.MetaPath(TrashDir), err)
+	}
+	return w.syncTrash(trash)
+}
+
+// indexAnew makes the index anew, or, for lack of space, leaves that to the next run.
+func (w *forgetWork) indexAnew() error {
+	snapshots, err := w.Snapshots()
+	if err == nil {
+		err = w.MakeIndex(w.ctx, snapshots)
+	}
+	if fsat.IsNoSpace(err) {
+		return w.dropDerived()
+	}
+	return err
+}
+
+// inCatalog calls do with the catalog of a snapshot that still exists.
+func (w *forgetWork) inCatalog(name string, do func(c *index.Catalog, name string) error) (err error) {
+	c, err := index.Open(w.CatalogPath(name))
+	if errors.Is(err, fs.ErrNotExist) { // it was removed meanwhile
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	return do(c, name)
+}
+
+// rewriteRecords takes a path out of the catalog and the report of a snapshot.
+func (w *forgetWork) rewriteRecords(c *index.Catalog, name string) error {
+	_, found, err := c.Lookup(w.path)
+	if err != nil {
+		return err
+	}
+	if err := w.rewriteReport(name, found); err != nil || !found { // before the catalog, by which Recover finds the path
+		return err
+	}
+	return w.rewriteCatalog(c, name)
+}
+
+// rewriteCatalog replaces a catalog that has the path by one without it.
+func (w *forgetWork) rewriteCatalog(c *index.Catalog, name string) (err error) {
+	if err := w.step.at("new catalog"); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(w.WorkPath(), "catalog-")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			if removeErr := os.Remove(f.Name()); !errors.Is(removeErr, fs.ErrNotExist) { // it may be in its place already
+				err = errors.Join(err, removeErr)
+			}
+		}
+	}()
+	if err = errors.Join(atomicfile.Inherit(f), writeWithout(w.ctx, f, c, w.path), f.Close()); err != nil {
+		return err
+	}
+	if err = w.step.at("catalog"); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), w.CatalogPath(name)); err != nil {
+		return err
+	}
+	return atomicfile.SyncDir(w.MetaPath(CatalogsDir))
+}
+
+func writeWithout(ctx context.Context, f *os.File, c *index.Catalog, path string) error {
+	out, err := index.NewWriter(f)
+	if err != nil {
+		return err
+	}
+	if _, err := c.CopyWithout(ctx, out, path); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// rewriteReport takes failed and left-out entries at the path out of a run report. The report keeps the folder from
+// which an entry was forgotten, so that a restore does not take the user's file there for one that never was in the
+// snapshot, and delete it.
+func (w *forgetWork) rewriteReport(name string, held bool) error {
+	r, err := w.ReadReport(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return w.dropReport(name, err)
+	}
+	before := len(r.Failed) + len(r.LeftOut) + len(r.Altered) + len(r.ForgottenIn)
+	at := func(item string) bool { return item == w.path || strings.HasPrefix(item, w.path+"/") }
+	r.Failed = slices.DeleteFunc(r.Failed, func(f FailedItem) bool { return at(f.Path) })
+	named := len(r.LeftOut)
+	r.LeftOut = slices.DeleteFunc(r.LeftOut, func(l LeftOutItem) bool { return at(l.Path) })
+	r.LeftOutCount -= uint64(named - len(r.LeftOut))
+	r.Altered = slices.DeleteFunc(r.Altered, func(a Altered) bool { return at(a.Path) })
+	r.ForgottenIn = slices.DeleteFunc(r.ForgottenIn, func(l LeftOutItem) bool { return at(l.Path) })
+	changed := len(r.Failed)+len(r.LeftOut)+len(r.Altered)+len(r.ForgottenIn) != before
+	if folder, _ := splitPath(w.path); (held || changed) &&
+		!slices.ContainsFunc(r.ForgottenIn, func(l LeftOutItem) bool { return l.Path == folder }) {
+		r.ForgottenIn = append(r.ForgottenIn, LeftOutItem{folder, "forget-path"})
+		changed = true
+	}
+	if !changed {
+		return nil
+	}
+	if err := w.step.at("report"); err != nil {
+		return err
+	}
+	r.Archive = w.Path
+	return w.WriteReport(r)
+}
+
+// dropReport removes a damaged run report, because it may name the forgotten path and cannot be searched for it.
+func (w *forgetWork) dropReport(name string, damage error) error {
+	var kind *plainfile.KindError
+	if errors.As(damage, &kind) {
+		return w.putAside(filepath.Join(RunsDir, name+reportExt), kind.Is)
+	}
+	var errno syscall.Errno
+	if errors.As(damage, &errno) { // it could not be read this time, and may be sound
+		return damage
+	}
+	if err := os.Remove(w.reportPath(name)); err != nil {
+		return err
+	}
+	w.tellMended("the damaged %v was removed, as it might name what is forgotten", damage)
+	return nil
+}

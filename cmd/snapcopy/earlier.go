@@ -22,6 +22,7 @@ func (a *app) finishEarlier(ctx context.Context, arch *archive.Archive, opt arch
 
 // tellFinished prints which work of interrupted commands was finished.
 func (a *app) tellFinished(done *archive.FinishReport, quiet bool) {
+	a.tellLeft(done.Postponed, done.Unfinished)
 	if quiet {
 		return
 	}

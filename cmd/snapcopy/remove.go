@@ -169,12 +169,7 @@ func (o *removeOptions) tell(a *app, r *archive.RemoveReport, cause error, took 
 		}
 		a.term.errorf("%s.", printable(text))
 	}
-	for _, text := range r.Postponed {
-		a.term.errorf("There is no room for it yet, and the next run makes it anew: %s.", printable(text))
-	}
-	for _, text := range r.Unfinished {
-		a.term.errorf("Left to the next run: %s.", printable(text))
-	}
+	a.tellLeft(r.Postponed, r.Unfinished)
 	if err := o.tellRemoved(a, r, took); err != nil {
 		return err
 	}
@@ -188,6 +183,16 @@ func (o *removeOptions) tell(a *app, r *archive.RemoveReport, cause error, took 
 		return toldIncomplete
 	}
 	return nil
+}
+
+// tellLeft prints what a removal leaves to the next run.
+func (a *app) tellLeft(postponed, unfinished []string) {
+	for _, text := range postponed {
+		a.term.errorf("There is no room for it yet, and the next run makes it anew: %s.", printable(text))
+	}
+	for _, text := range unfinished {
+		a.term.errorf("Left to the next run: %s.", printable(text))
+	}
 }
 
 func (o *removeOptions) tellRemoved(a *app, r *archive.RemoveReport, took time.Duration) error {

@@ -4,9 +4,10 @@ import "context"
 
 // FinishReport describes the work of Finish.
 type FinishReport struct {
-	Recovered []string // as in RemoveReport
-	Unlinked  uint64   // as in RemoveReport
-	Freed     uint64   // bytes by which the free space of the file system grew meanwhile
+	Recovered, Unfinished, Postponed []string // as in RemoveReport
+
+	Unlinked uint64 // as in RemoveReport
+	Freed    uint64 // bytes by which the free space of the file system grew meanwhile
 }
 
 // Finish finishes an interrupted removal or forgetting, if there is one, and returns when the space of the removed files
@@ -36,5 +37,6 @@ func (a *Archive) Finish(ctx context.Context, opt RemoveOptions, begin func(*Pro
 	if err != nil {
 		return nil, err
 	}
-	return &FinishReport{Recovered: report.Recovered, Unlinked: report.Unlinked, Freed: after.Free - min(after.Free, before.Free)}, nil
+	return &FinishReport{Recovered: report.Recovered, Unfinished: report.Unfinished, Postponed: report.Postponed,
+		Unlinked: report.Unlinked, Freed: after.Free - min(after.Free, before.Free)}, nil
 }

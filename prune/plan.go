@@ -211,22 +211,29 @@ func (d *draft) applyRules() {
 func (d *draft) dropIncomplete() {
 	for i := range d.plan.Decisions {
 		s := &d.plan.Decisions[i]
-		newest := -1
-		if g := d.groupOf[i]; len(g.counted) > 0 {
-			newest = g.counted[0]
+		if d.counts(i) || d.inFuture(s) || s.Doubt == LooksWrong || s.Doubt == NotKnown {
+			continue
 		}
 		kept, gone := NewestIncomplete, Incomplete
 		if s.Complete || d.policy.CountIncomplete {
 			kept, gone = NewestHollow, Hollow
 		}
+		newest := d.groupOf[i].newest()
 		switch {
-		case d.counts(i) || d.inFuture(s) || s.Doubt == LooksWrong || s.Doubt == NotKnown:
 		case i > newest && !d.policy.IsEmpty():
 			d.keep(i, Reason{Kind: kept})
-		case !s.Keep && i < newest:
+		case i < newest && !s.Keep:
 			s.Reasons = []Reason{{Kind: gone}}
 		}
 	}
+}
+
+// newest returns the position of the newest snapshot that counts for the rules, -1 if there is none.
+func (g *group) newest() int {
+	if len(g.counted) == 0 {
+		return -1
+	}
+	return g.counted[0]
 }
 
 func (d *draft) dropRest() {

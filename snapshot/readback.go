@@ -13,10 +13,11 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// This file looks at what the archive's file system has made of a new inode, where tree.Set does not: extended attributes,
-// special files, names. Many file systems take what they cannot hold without an error; then the catalog alone has the truth.
+// This file checks new inodes where tree.Set does not: extended attributes, special files, names. Many file systems
+// accept values that they cannot store without an error; then only the catalog has the truth.
 
-// readBack flags what a new inode does not hold of the entry though stat shows it, or though setting it has succeeded.
+// readBack flags the metadata of the entry that a new inode lacks by its stat data, or although setting them
+// succeeded.
 func (r *run) readBack(n tree.Inode, e *index.Entry, set []fsat.Xattr) error {
 	if r.caps.NeedsFsync && !everywhere(e.Mtime) {
 		e.Flags |= index.TimeNotHeld

@@ -72,7 +72,7 @@ func (r *run) readSpecial(w *worker, d *dir, i int, st *source.Stat) (e index.En
 	return e, m.Xattrs, r.addXattrs(&e, m.Xattrs)
 }
 
-// linkSpecial makes the entry e a link to the file that the previous snapshot has under the same name, if that can be.
+// linkSpecial makes the entry e a link to the previous snapshot's file of the same name, if that is possible.
 func (r *run) linkSpecial(w *worker, d *dir, i int, e, was *index.Entry, names uint32) (linked bool, err error) {
 	if linked, err = r.linkPrevious(w, d, i, was, names); err != nil || !linked {
 		return false, err

@@ -13,13 +13,13 @@ import (
 // This file has all functions that change inodes in the work tree. No function here reaches a stored file of a
 // published snapshot: each gets an inode that this run has made.
 
-// setMetadata gives a new inode of the mirror the metadata of its entry, made with a mode, and flags in the entry what the
-// inode does not hold. lost is what could not be set though another attempt may succeed.
+// setMetadata sets the metadata of an entry on a new inode of the mirror, which was made with a mode, and flags in the
+// entry the metadata that the inode lacks. lost is the error for metadata that another attempt may be able to set.
 func (r *run) setMetadata(n tree.Inode, e *index.Entry, set []fsat.Xattr, made uint32) (stored fsat.Stat, lost, err error) {
 	done, err := r.setter.Set(n, e, set, tree.Setting{
 		Plain: true,
 		Made:  made &^ r.umask,
-		Leave: e.Type == index.Symlink && !r.caps.LinkMetadata, // what is set would reach what the link leads to
+		Leave: e.Type == index.Symlink && !r.caps.LinkMetadata, // the calls would reach the link's target
 	})
 	if err != nil {
 		return done.Stat, nil, err

@@ -2,12 +2,12 @@ package tree
 
 import "snapcopy/internal/fsat"
 
-// An Inode is one whose metadata is to be set, and the way to it: a handle, which reaches that very inode whatever its name
-// has become, or a name alone, where nobody else may change names. Make one with Opened, Noded or Named.
+// An Inode is an inode whose metadata are to be set, with the way to it: a handle, which reaches that inode even if
+// its name has changed, or a name alone, where no other user may change names. Opened, Noded and Named make one.
 type Inode struct {
 	fd   int
 	node bool // fd is a node handle
-	dir  int  // where a node handle was opened, or where the name is
+	dir  int  // folder of the name, or where a node handle was opened
 	name string
 }
 
@@ -17,8 +17,8 @@ func Opened(fd int) Inode { return Inode{fd: fd} }
 // Noded is the inode of a node handle (see fsat.OpenNode), which was opened by its name in dir.
 func Noded(fd, dir int, name string) Inode { return Inode{fd: fd, node: true, dir: dir, name: name} }
 
-// Named is the inode that has a name in dir, and cannot be opened or need not be: this process has just made it, where
-// nobody else may write.
+// Named is the inode with a name in dir that cannot or need not be opened: this process has just made it, where no
+// other user may write.
 func Named(dir int, name string) Inode { return Inode{fd: fsat.NoDir, dir: dir, name: name} }
 
 func (n Inode) named() bool { return n.fd == fsat.NoDir }

@@ -1,9 +1,9 @@
 package tree
 
-// NotHeld counts restored entries by what they lack.
+// NotHeld counts restored entries by the metadata that they lack.
 type NotHeld struct {
 	Owners uint64
-	Modes  uint64 // among them set-ID bits, which nobody gets without the owner they are for
+	Modes  uint64 // including set-ID bits, which no entry gets without the owner they are for
 	Times  uint64
 	Xattrs uint64 // some of the entry's extended attributes or ACLs
 	Links  uint64 // names restored as files of their own
@@ -11,7 +11,7 @@ type NotHeld struct {
 	Space  uint64
 }
 
-// Count counts an entry that does not hold some fields.
+// Count counts an entry that lacks some fields.
 func (n *NotHeld) Count(f Fields) {
 	for _, c := range []struct {
 		field Fields
@@ -25,7 +25,7 @@ func (n *NotHeld) Count(f Fields) {
 	}
 }
 
-// Add adds what another one has counted.
+// Add adds the counts of m.
 func (n *NotHeld) Add(m *NotHeld) {
 	n.Owners += m.Owners
 	n.Modes += m.Modes

@@ -9,50 +9,51 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// A Setter gives inodes the metadata of entries: what the process may, and what it was told.
+// A Setter sets the metadata of entries on inodes. Its fields are the abilities and the wishes of the process.
 type Setter struct {
 	UID, GID uint32 // of the process, and so of an inode that it makes
-	// Readable lets an inode that stays the process's own, though its entry is somebody else's, be read by it: see SafeMode.
+	// Readable makes an inode readable that belongs to the process although its entry has another owner: see SafeMode.
 	Readable bool
-	// Attrs sets file attributes (chattr), too, but for those that lock an inode. They are read and set of open inodes only.
+	// Attrs sets file attributes (chattr), too, except those that lock an inode. They are read and set only on open
+	// inodes.
 	Attrs bool
 	// Fault, if set, is asked before the first call and before the mode is set; an error it returns takes their place. Tests
 	// use it.
 	Fault func(step string) error
 }
 
-// Setting is what is known of one inode before its metadata is set. The zero value supposes nothing.
+// Setting describes an inode before its metadata are set. The zero value assumes nothing.
 type Setting struct {
 	// Plain: the process has made the inode, it belongs to the process, and has inherited no ACL.
 	Plain bool
-	// Made is the mode that the inode was made with. If that is the entry's, it is only set where the inode turns out to
-	// have another. 0: another mode than the entry's.
+	// Made is the mode that the inode was made with. If that is the entry's mode, it is set only if the inode turns
+	// out to have another. 0: another mode than the entry's.
 	Made uint32
-	// Keep are mode bits that the inode has to have for the time being.
+	// Keep are mode bits that the inode needs for the time being.
 	Keep uint32
 	// Leave: nothing may be set, because it would reach another inode: see fsat.LinksHoldMetadata.
 	Leave bool
 }
 
-// Done is what has become of an inode.
+// Done is the outcome for one inode.
 type Done struct {
 	Stat    fsat.Stat
-	Mode    uint32          // that it is to have in the end, without the bits of Keep
+	Mode    uint32          // final mode, without the bits of Keep
 	Masked  uint32          // mode bits that an inode made with them does not get
 	NotHeld Fields          // in which it differs from its entry
-	Lacks   fsat.Privileges // that root lacks, and that would have been needed
-	// NoRoom is the first extended attribute for which the file system said that it is full, though it is not: an inode
-	// cannot have so much of them, or another attempt may succeed. All else was set.
+	Lacks   fsat.Privileges // needed privileges that root lacks
+	// NoRoom is the first extended attribute refused by a "full" file system that is not full: the attributes exceed
+	// the limit of an inode, or another attempt may succeed. Everything else was set.
 	NoRoom struct {
 		Xattr string
 		Err   error
 	}
 }
 
-// Unplaced is an error for an extended attribute that was not set, although the file system has room, and another attempt
-// may set it; nil: there is none, or the set may be larger than an inode can have. The least that an inode can have
-// anywhere is some hundred bytes (ext4 with blocks of 1 KiB). A file system's room tells nothing of quotas: an error that
-// says that one is exhausted is wrapped.
+// Unplaced returns an error for an extended attribute that was not set although the file system has space, if another
+// attempt may set it. It returns nil if there is none, or if the set may exceed the limit of an inode; the smallest
+// such limit is some hundred bytes (ext4 with blocks of 1 KiB). Free space does not tell of quotas: the error of an
+// exhausted quota is wrapped.
 func (d *Done) Unplaced(set []index.Xattr) error {
 	const anywhere = 512
 	err, size := d.NoRoom.Err, 0
@@ -89,21 +90,20 @@ var steps = [...]func(*setting) error{
 	(*setting).setXattrs, // ACLs among them
 	(*setting).setAttrs,
 	(*setting).setTime,
-	(*setting).setMode, // after the time: an inode that the mode closes to the process is known by its time
+	(*setting).setMode, // after the time: an inode whose mode closes it to the process is recognised by its time
 	(*setting).look,
 	(*setting).unmask,
 	(*setting).disarm,
 }
 
-// Set gives an inode everything that an entry says of its metadata, with a set of extended attributes sorted by name, and
-// looks at what it has come to be: many file systems take what they cannot hold without an error, and clamp it, round it,
-// or forget it. What the file system or the privileges do not allow is no error, but in Done.NotHeld.
+// Set gives an inode the metadata of an entry, with a set of extended attributes sorted by name, and looks at the
+// result: many file systems accept values that they cannot store without an error, and clamp them, round them, or
+// forget them. Done.NotHeld has the metadata that the file system or the privileges do not permit; they are no error.
 //
-// Extended attributes that the inode has and the entry has not stay, but for ACLs: see DropXattrs. Attributes are not read
-// back.
+// Extended attributes that only the inode has stay, except for ACLs: see DropXattrs. Attributes are not read back.
 //
-// An inode that does not come to belong to whom it should gets neither set-ID bits nor capabilities: a program of root's
-// must not become one of whoever makes it anew.
+// An inode that does not get the right owner gets neither set-ID bits nor capabilities: a program of root's must not
+// become one of the user who makes it anew.
 func (s *Setter) Set(n Inode, e *index.Entry, xattrs []index.Xattr, how Setting) (Done, error) {
 	job := setting{Setter: s, Setting: how, n: n, e: e, set: xattrs}
 	for _, step := range steps {
@@ -122,7 +122,7 @@ func (s *Setter) step(name string) error {
 	return s.Fault(name)
 }
 
-// refused notes which of the needed privileges root lacks, and reports whether err is a refusal.
+// refused records the needed privileges that root lacks, and reports whether err is a refusal.
 func (j *setting) refused(err error, needed fsat.Privileges) bool {
 	if !fsat.IsRefused(err) {
 		return false
@@ -136,11 +136,11 @@ func (j *setting) begin() error {
 	return j.step("metadata")
 }
 
-// sameID stands for an owner or a group that is left as it is.
+// sameID stands for an owner or a group to leave alone.
 const sameID = ^uint32(0)
 
-// setOwner sets user and group, or at least the group. Some file systems let an inode belong to somebody else without an
-// error; that is looked for where it matters.
+// setOwner sets user and group, or at least the group. Some file systems ignore a change of owner without an error;
+// setOwner checks that if it matters.
 func (j *setting) setOwner() error {
 	if j.Leave || j.Plain && j.e.UID == j.UID && j.e.GID == j.GID {
 		j.owned = true
@@ -175,9 +175,9 @@ func (j *setting) setOwner() error {
 // setID are the mode bits that let a program run with the rights of its owner or group.
 const setID = 0o6000
 
-// SafeMode gives the mode for an inode that stays the process's own though its entry is somebody else's. It has no set-ID
-// bits: a set-user-ID program of root's must not become one of the user who makes the snapshot. And the process may read
-// it: what it could read as one of the group, or of the others, must not be closed to it now that it is the owner.
+// SafeMode returns the mode for an inode that belongs to the process although its entry has another owner. It has no
+// set-ID bits: a set-user-ID program of root's must not become one of the user who makes the snapshot. And it lets the
+// owner read an inode that the process could read as its group or as others.
 func SafeMode(e *index.Entry) uint32 {
 	mode := e.Mode&^setID | 0o400
 	if e.Type == index.Dir {
@@ -193,8 +193,8 @@ func (j *setting) dropACLs() error {
 	return j.n.DropACLs(j.e.Type == index.Dir)
 }
 
-// setXattrs goes from the last name to the first: an ACL, whose name begins with "system.", may take the right to set
-// others.
+// setXattrs goes from the last name to the first: an ACL, whose name begins with "system.", may remove the right to
+// set other attributes.
 func (j *setting) setXattrs() error {
 	if j.Leave {
 		if len(j.set) > 0 {
@@ -216,7 +216,7 @@ func (j *setting) setXattr(x *index.Xattr) error {
 		return nil
 	}
 	err := j.n.setXattr(*x)
-	if fsat.IsNoSpace(err) && j.n.hasRoom() { // somebody may have given it back at this moment
+	if fsat.IsNoSpace(err) && j.n.hasRoom() { // space may just have been freed
 		err = j.n.setXattr(*x)
 	}
 	switch {
@@ -234,7 +234,7 @@ func (j *setting) setXattr(x *index.Xattr) error {
 	return nil
 }
 
-// LockingAttrs, immutable and append-only, keep an inode from being worked with: they are set when all else is done.
+// LockingAttrs, immutable and append-only, prevent work on an inode: they are set last.
 const LockingAttrs index.Attrs = 0x10 | 0x20
 
 // setAttrs sets the file attributes of an open inode.
@@ -247,7 +247,7 @@ func (j *setting) setAttrs() error {
 	if err == nil {
 		return nil
 	}
-	// One attribute that the file system does not know must not cost the others.
+	// An attribute unknown to the file system must not prevent the others.
 	for bit := index.Attrs(1); bit != 0 && fsat.IsRefused(err); bit <<= 1 {
 		if mask&bit == 0 {
 			continue
@@ -272,7 +272,7 @@ func (j *setting) setTime() error {
 		return nil
 	}
 	err := j.n.setMtime(j.e.Mtime)
-	if j.e.Type == index.Symlink && fsat.IsGone(err) { // it went to what the link leads to
+	if j.e.Type == index.Symlink && fsat.IsGone(err) { // the call reached the link's target
 		return nil
 	}
 	if err != nil && !j.refused(err, fsat.CapFowner) {
@@ -308,7 +308,8 @@ func (j *setting) look() error {
 	return nil
 }
 
-// unmask sets the mode of an inode that was made with it and has another: the process or the file system masks some bits.
+// unmask sets the mode of an inode that was made with this mode and has another, because the process or the file
+// system masks some bits.
 func (j *setting) unmask() error {
 	if j.e.Type == index.Symlink || !j.isMade() || j.Stat.Mode == j.Mode|j.Keep {
 		return nil
@@ -320,7 +321,7 @@ func (j *setting) unmask() error {
 	return j.look()
 }
 
-// disarm takes set-ID bits off an inode of which only the last look has shown that it belongs to somebody else.
+// disarm removes set-ID bits from an inode that, as only the last look has shown, has another owner.
 func (j *setting) disarm() error {
 	if j.Stat.Mode&setID == 0 || j.Leave || j.Stat.UID == j.e.UID && j.Stat.GID == j.e.GID {
 		return nil
@@ -332,7 +333,7 @@ func (j *setting) disarm() error {
 	return j.look()
 }
 
-// judge finds out what the inode does not hold.
+// judge records the metadata that the inode lacks.
 func (j *setting) judge() {
 	as := *j.e
 	as.Mode |= j.Keep
@@ -340,19 +341,19 @@ func (j *setting) judge() {
 	if as.Type != index.Symlink {
 		j.NotHeld.mark(j.Mode != j.e.Mode, Mode)
 	}
-	if j.Attrs && (j.n.node || j.n.named()) { // nobody can set them; some are inherited from the folder it was made in
+	if j.Attrs && (j.n.node || j.n.named()) { // nobody can set them; some are inherited from the folder
 		j.NotHeld.mark(j.e.Attrs != KnownAttrs(j.Stat.Attrs), Attrs)
 	}
 }
 
-// The extended attributes that the system gives a meaning.
+// Extended attributes with a meaning for the system.
 const (
 	AccessACL  = "system.posix_acl_access"
 	DefaultACL = "system.posix_acl_default"
 	Capability = "security.capability"
 )
 
-// DropACLs removes the ACLs that an inode has: those of a folder may be two.
+// DropACLs removes the ACLs of an inode; a folder may have two.
 func (n Inode) DropACLs(folder bool) error {
 	err := n.dropACL(AccessACL)
 	if folder {

@@ -24,9 +24,9 @@ type allocations struct {
 	buf  []byte
 }
 
-// settledBlocks is the number of blocks of 512 bytes up to which a file needs no list of extents of its own, so that
+// certainBlocks is the number of blocks of 512 bytes up to which a file needs no list of extents of its own, so that
 // it has exactly as many blocks as its content needs.
-const settledBlocks = 32
+const certainBlocks = 32
 
 func (a *allocations) start(dir string) error {
 	file, err := os.CreateTemp(dir, "blocks-")
@@ -48,7 +48,7 @@ func (a *allocations) close() error {
 func (a *allocations) add(d *dir) error {
 	count := 0
 	for i := range d.entries {
-		if d.unsettled(i) {
+		if d.uncertain(i) {
 			count++
 		}
 	}
@@ -62,7 +62,7 @@ func (a *allocations) add(d *dir) error {
 	text(d.path())
 	b = binary.AppendUvarint(b, uint64(count))
 	for i := range d.entries {
-		if d.unsettled(i) {
+		if d.uncertain(i) {
 			text(d.entries[i].Name)
 			b = binary.AppendUvarint(b, d.entries[i].Stored)
 			b = binary.AppendUvarint(b, d.entries[i].Blocks)
@@ -73,14 +73,14 @@ func (a *allocations) add(d *dir) error {
 	return err
 }
 
-func (d *dir) unsettled(i int) bool {
+func (d *dir) uncertain(i int) bool {
 	e := &d.entries[i]
-	return d.fresh[i] && e.Type == index.File && e.Blocks > settledBlocks
+	return d.fresh[i] && e.Type == index.File && e.Blocks > certainBlocks
 }
 
-// settleBlocks looks again at the new files, which are on the disk now, and corrects their numbers of blocks in the
+// correctBlocks looks again at the new files, which are on the disk now, and corrects their numbers of blocks in the
 // catalog.
-func (r *run) settleBlocks() error {
+func (r *run) correctBlocks() error {
 	a := &r.allocations
 	if err := a.out.Flush(); err != nil {
 		return err
@@ -94,7 +94,7 @@ func (r *run) settleBlocks() error {
 	}
 	in := bufio.NewReader(a.file)
 	for err == nil {
-		err = r.settleDir(tree, in)
+		err = r.correctDir(tree, in)
 	}
 	if err == io.EOF {
 		err = nil
@@ -102,8 +102,8 @@ func (r *run) settleBlocks() error {
 	return errors.Join(err, fsat.Close(tree))
 }
 
-// settleDir looks at the files of one folder. It returns io.EOF after the last folder.
-func (r *run) settleDir(tree int, in *bufio.Reader) (err error) {
+// correctDir looks at the files of one folder. It returns io.EOF after the last folder.
+func (r *run) correctDir(tree int, in *bufio.Reader) (err error) {
 	if _, err := in.Peek(1); err != nil {
 		return err
 	}

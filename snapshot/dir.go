@@ -424,7 +424,7 @@ func (r *run) leave(id int, d *dir) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.handles.Release()) }()
-	r.settleVanished(w, d)
+	r.confirmVanished(w, d)
 	n := 0
 	for i := range d.entries {
 		if d.entries[i].Type != 0 {

@@ -141,7 +141,7 @@ func (r *run) keptAsWas(w *worker, d *dir, i int, st *source.Stat) error {
 	e.Dev, e.Ino, e.Ctime, e.Nlink = r.device(d, st), st.Ino, st.Ctime, st.Nlink
 	e.Flags = e.Flags&ofStored | st.Flags
 	d.fresh[i] = r.restat
-	r.settled(w, d, i, Unchanged, "")
+	r.countEntry(w, d, i, Unchanged, "")
 	return nil
 }
 
@@ -213,8 +213,8 @@ func (r *run) reconsider(w *worker, d *dir, i int) error {
 	return err
 }
 
-// settled counts an entry that is in the snapshot.
-func (r *run) settled(w *worker, d *dir, i int, a Action, was string) {
+// countEntry counts an entry that is in the snapshot.
+func (r *run) countEntry(w *worker, d *dir, i int, a Action, was string) {
 	e := &d.entries[i]
 	if r.gone.off { // the first snapshot of its source
 		a, was = New, ""

@@ -311,7 +311,7 @@ func (r *run) joinGroup(w *worker, d *dir, i int, st *source.Stat, group *linkGr
 		action = Moved
 	}
 	d.entries[i] = e
-	r.settled(w, d, i, action, "")
+	r.countEntry(w, d, i, action, "")
 	switch {
 	case e.Flags&index.LinksNotHeld == 0:
 	case group.late:

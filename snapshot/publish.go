@@ -40,7 +40,7 @@ func (r *run) publish(ctx context.Context) error {
 		return fmt.Errorf("publish: %w", err)
 	}
 	r.published = true
-	r.afterwards("sync of the folders", r.settleSnapshot)
+	r.afterwards("sync of the folders", r.syncSnapshot)
 	r.afterwards("content-hash index", r.updateIndex)
 	r.afterwards("run report", r.placeReport)
 	r.afterwards(archive.LatestLink, r.updateLatest)
@@ -51,7 +51,7 @@ func (r *run) publish(ctx context.Context) error {
 // finishCatalog completes the catalog with the final numbers of blocks, known only now that the mirror is on the disk,
 // and makes it durable.
 func (r *run) finishCatalog() error {
-	if err := r.settleBlocks(); err != nil {
+	if err := r.correctBlocks(); err != nil {
 		return err
 	}
 	rep := r.report
@@ -125,8 +125,8 @@ func (r *run) placeSnapshot() error {
 	return nil
 }
 
-// settleSnapshot makes the snapshot's name durable: until then a power cut may still remove the whole snapshot.
-func (r *run) settleSnapshot() error {
+// syncSnapshot makes the snapshot's name durable: until then a power cut may still remove the whole snapshot.
+func (r *run) syncSnapshot() error {
 	var err error
 	if mode := archive.TopMode(&r.top.self); mode&0o700 != 0o700 {
 		err = r.locked.SetTopMode(r.report.Snapshot, mode)

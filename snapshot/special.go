@@ -37,7 +37,7 @@ func (r *run) storeSpecial(w *worker, d *dir, i int, st *source.Stat, was *index
 		}
 	}
 	d.entries[i] = e
-	r.settled(w, d, i, action, "")
+	r.countEntry(w, d, i, action, "")
 	return nil
 }
 

@@ -146,7 +146,7 @@ func (r *run) storeFile(w *worker, d *dir, i int, st *source.Stat, was *index.En
 	}
 	*st = f.st
 	d.entries[i], d.fresh[i] = f.e, f.fresh
-	r.settled(w, d, i, f.action, f.from)
+	r.countEntry(w, d, i, f.action, f.from)
 	return nil
 }
 

@@ -53,8 +53,8 @@ func (d *dir) vanish(slot int, was index.Entry) {
 	d.vanishedLock.Unlock()
 }
 
-// settleVanished separates the names of a folder that are gone from those that the folder still has.
-func (r *run) settleVanished(w *worker, d *dir) {
+// confirmVanished separates the names of a folder that are gone from those that the folder still has.
+func (r *run) confirmVanished(w *worker, d *dir) {
 	if len(d.vanished) == 0 {
 		return
 	}

@@ -3,13 +3,12 @@
 // mountpoint. [Settle] turns the two into an ordinary folder, while the mounted tree is in use, and puts that in the
 // mountpoint's place. [Read] returns how far an instant restore has come.
 //
-// The archive is only read. The snapshot has to stay until the tree is settled: a reader's note in
-// the archive protects it.
-// Contents are compared with their hashes when they are copied, not before: until then the tree shows a damaged
-// stored file as it is. Each step can be cut short at any point, also by a power cut, and the same call goes on.
+// The archive is only read. The snapshot has to stay until the tree is settled: a reader's note in the archive protects
+// it. Contents are compared with their hashes when they are copied, not before: until then the tree shows a damaged stored
+// file as it is. Each step can be interrupted at any point, also by a power cut, and the same call goes on.
 //
-// It needs overlay mounts, which only Linux has: root's, or those of a user namespace. A snapshot that an
-// overlay cannot show correctly is refused with [ErrUnsuitable].
+// The package needs overlay mounts, which only Linux has: root's, or those of a user namespace. A snapshot that an overlay
+// cannot show correctly is refused with [ErrUnsuitable].
 //
 // # State folder
 //

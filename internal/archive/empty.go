@@ -57,18 +57,22 @@ func (a *Archive) EmptyTrash(ctx context.Context, how EmptyOptions) (err error) 
 		if len(stays) == len(list) {
 			return nil
 		}
-		spare := func(name string) bool { return slices.Contains(stays, name) || !slices.Contains(list, name) }
-		// Catalogs go last: after an interruption, they tell how many names are left to remove.
-		records := func(name string) bool { return strings.HasSuffix(name, CatalogExt) }
-		opt.Spare = func(name string) bool { return spare(name) || records(name) }
-		if err := rmtree.Empty(ctx, trash, opt); err != nil {
-			return fmt.Errorf("empty %s: %w", a.MetaPath(TrashDir), err)
-		}
-		opt.Spare = spare
-		if err := rmtree.Empty(ctx, trash, opt); err != nil {
+		if err := emptyListed(ctx, trash, list, stays, opt); err != nil {
 			return fmt.Errorf("empty %s: %w", a.MetaPath(TrashDir), err)
 		}
 	}
+}
+
+// emptyListed removes the listed names from the trash, but for those that stay. Catalogs go last: after an
+// interruption, they tell how many names are left to remove.
+func emptyListed(ctx context.Context, trash int, list, stays []string, opt rmtree.Options) error {
+	spare := func(name string) bool { return slices.Contains(stays, name) || !slices.Contains(list, name) }
+	opt.Spare = func(name string) bool { return spare(name) || strings.HasSuffix(name, CatalogExt) }
+	if err := rmtree.Empty(ctx, trash, opt); err != nil {
+		return err
+	}
+	opt.Spare = spare
+	return rmtree.Empty(ctx, trash, opt)
 }
 
 // HasTrash reports whether removed files still take space, because a removal was interrupted or is under way.

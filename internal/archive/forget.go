@@ -202,24 +202,29 @@ func (g *forgetter) dropIn(name string, names map[uint64]uint32) (err error) {
 		if there, err := f.stat(dir, e.Name, &st); err != nil || !there || st.Ino != e.Stored {
 			return err
 		}
-		left, met := names[e.Stored]
-		switch {
-		case !met && st.Nlink > 1:
-			if len(names) < maxCounted {
-				names[e.Stored] = st.Nlink - 1
-			}
-		case !met || left == 1:
-			delete(names, e.Stored)
-			g.found(e.Stored)
-		default:
-			names[e.Stored] = left - 1
-		}
+		g.meet(e.Stored, st.Nlink, names)
 		return nil
 	})
 	if errors.Is(err, index.ErrDamaged) { // searching finds it all the same
 		return nil
 	}
 	return err
+}
+
+// meet counts a name of a stored file. When all its names were met, the stored file goes with the snapshots.
+func (g *forgetter) meet(stored uint64, links uint32, names map[uint64]uint32) {
+	left, met := names[stored]
+	switch {
+	case !met && links > 1:
+		if len(names) < maxCounted {
+			names[stored] = links - 1
+		}
+	case !met || left == 1:
+		delete(names, stored)
+		g.found(stored)
+	default:
+		names[stored] = left - 1
+	}
 }
 
 // goneFolder looks at the files of a snapshot in the trash, and keeps the folder used last open.

@@ -112,21 +112,7 @@ func (a *Locked) finishLeaving(ctx context.Context, trash int, step stepper) (do
 	if err != nil || len(list) == 0 {
 		return nil, nil, err
 	}
-	if err := step.at("sync of the folders"); err != nil {
-		return nil, nil, err
-	}
-	if err := errors.Join(a.SyncRoot(), a.syncTrash(trash)); err != nil {
-		return nil, nil, fmt.Errorf("sync: %w", err)
-	}
-	for _, name := range list {
-		if err := a.moveRecords(name, step); err != nil {
-			return nil, nil, err
-		}
-	}
-	if err := step.at("sync of the records"); err != nil {
-		return nil, nil, err
-	}
-	if err := a.syncRecords(trash); err != nil {
+	if err := a.moveAllRecords(trash, list, step); err != nil {
 		return nil, nil, err
 	}
 	if indexErr = step.at("content-hash index"); indexErr == nil {
@@ -149,6 +135,26 @@ func (a *Locked) finishLeaving(ctx context.Context, trash int, step stepper) (do
 		done = append(done, name)
 	}
 	return done, indexErr, nil
+}
+
+// moveAllRecords moves the records of snapshots into the trash, when it is durable that their folders are there, and makes
+// that durable, too.
+func (a *Locked) moveAllRecords(trash int, list []string, step stepper) error {
+	if err := step.at("sync of the folders"); err != nil {
+		return err
+	}
+	if err := errors.Join(a.SyncRoot(), a.syncTrash(trash)); err != nil {
+		return fmt.Errorf("sync: %w", err)
+	}
+	for _, name := range list {
+		if err := a.moveRecords(name, step); err != nil {
+			return err
+		}
+	}
+	if err := step.at("sync of the records"); err != nil {
+		return err
+	}
+	return a.syncRecords(trash)
 }
 
 // moveRecords moves a snapshot's catalog and report into the trash, unless a snapshot of that name exists again.

@@ -222,6 +222,8 @@ func TestRemoveSkipsWhatIsRead(t *testing.T) {
 	rep := l.remove(list[0].Name, list[1].Name, list[2].Name)
 	if s := rep.Skipped; len(s) != 2 || s[0].Name != list[0].Name || s[1].Name != list[1].Name || s[1].Note != note {
 		t.Errorf("skipped: %+v", s)
+	} else if s[0].Pin != nil || s[0].Reader != nil || s[1].Pin != nil || s[1].Reader == nil || s[1].Reader.Place != "/srv/tree" {
+		t.Errorf("reasons: %+v", s)
 	}
 	l.Intact()
 	if err := errors.Join(hold.Release(), a.RemoveReader(reader)); err != nil {

@@ -39,7 +39,7 @@ func NewestPast(list []Snapshot, now time.Time) int {
 	return -1
 }
 
-// Newest returns the position of the snapshot that was made last; -1 if there is none. If the last snapshot is from
+// newest returns the position of the snapshot that was made last; -1 if there is none. If the last snapshot is from
 // the future, that is the snapshot to which "latest" points.
 func (a *Archive) newest(list []Snapshot, now time.Time) int {
 	last := len(list) - 1

@@ -148,7 +148,7 @@ type FailedItem struct {
 	Error string
 }
 
-// BytesIfNeeded returns a name that JSON cannot express, for the base64 field, and nil for all others.
+// bytesIfNeeded returns a name that JSON cannot express, for the base64 field, and nil for all others.
 func bytesIfNeeded(name string) []byte {
 	if utf8.ValidString(name) {
 		return nil

@@ -131,7 +131,7 @@ func check(random, folder uint64) uint64 {
 // The endings of the folders that a restore makes beside NAME; their names begin with a dot and NAME.
 const (
 	swapExt    = ".snapcopy-new"
-	InstantExt = ".snapcopy-instant" // see restore.MakeInstant
+	InstantExt = ".snapcopy-instant" // see restore/instant
 )
 
 // SwapName returns the n-th possible name, from 0, of the folder in which a restore makes the tree to be exchanged for

@@ -134,7 +134,7 @@ var notHeld = [...]struct {
 	{Owner, index.OwnerNotHeld}, {Mode, index.ModeNotHeld}, {Mtime, index.TimeNotHeld}, {Xattrs, index.XattrsNotHeld},
 }
 
-// NotHeld returns the fields that a stored file lacks, by the flags of its entry.
+// Unheld returns the fields that a stored file lacks, by the flags of its entry.
 func Unheld(flags index.Flags) (f Fields) {
 	for _, n := range notHeld {
 		f.mark(flags&n.flag != 0, n.field)

@@ -78,7 +78,7 @@ type State struct {
 	Since      time.Time // when it was mounted for the first time
 	// NeedsArchive is false when everything is copied.
 	NeedsArchive bool
-	// Unfinished says that MakeInstant was interrupted; the mountpoint never showed anything.
+	// Unfinished says that Make was interrupted; the mountpoint never showed anything.
 	Unfinished bool
 }
 

@@ -73,7 +73,7 @@ func (m *mender) root() error {
 	return m.setMetadata(tree.Opened(m.in.upper), &e)
 }
 
-// setMetadata gives an inode everything that the catalog has of it, and counts what it does not hold.
+// setMetadata sets the metadata in the catalog on an inode, and counts the metadata that the inode lacks.
 func (m *mender) setMetadata(n tree.Inode, e *index.Entry) error {
 	set, err := m.xattrs.Get(m.from.Catalog, e.Xattrs)
 	if err != nil {

@@ -98,8 +98,8 @@ func (a *Archive) Unfinished() (bool, error) {
 	return a.HasTrash()
 }
 
-// Removed returns the names of removed snapshots that still take space.
-func (a *Archive) Removed() (list []string, err error) {
+// removedNames returns the names of removed snapshots that still take space.
+func (a *Archive) removedNames() (list []string, err error) {
 	all, err := a.listDerived(TrashDir)
 	if err != nil {
 		return nil, err

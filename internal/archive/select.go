@@ -89,7 +89,7 @@ func (a *Archive) SelectOnly(selector string, now time.Time, loc *time.Location)
 // interrupted command has removed already: the name of such a snapshot, or the beginning of the name, is no mistake, because
 // the same command given again finishes that (Finish). With an error SelectToRemove returns the names found before it.
 func (a *Archive) SelectToRemove(selectors []string, now time.Time, loc *time.Location) (names, removed []string, err error) {
-	before, err := a.Removed()
+	before, err := a.removedNames()
 	if err != nil {
 		return nil, nil, err
 	}

@@ -41,7 +41,7 @@ type dir struct {
 	// otherwise it is nil.
 	had map[string]bool
 
-	// ending is held while the directory gets its metadata, and while a name in it is moved by somebody who came from
+	// ending is held while the folder gets its metadata, and while a name in it is moved by somebody who came from
 	// another one: with its metadata it may be closed to us.
 	ending sync.Mutex
 

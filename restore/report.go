@@ -26,8 +26,8 @@ type Report struct {
 	// them.
 	Unfinished bool
 
-	Files         uint64 // entries made that are not directories
-	Dirs          uint64 // directories made
+	Files         uint64 // entries made that are not folders
+	Dirs          uint64 // folders made
 	Existing      uint64 // folders that existed: entered, with their metadata left alone
 	Linked        uint64 // of Files: made as a further name of an earlier one
 	Replaced      uint64 // of Files: replaced an existing entry

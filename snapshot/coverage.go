@@ -35,7 +35,7 @@ type missing struct {
 	kind   index.Type
 	nlink  uint32
 	stored uint64 // of a file
-	child  uint64 // of a directory: its record in the base line's catalog
+	child  uint64 // of a folder: its record in the base line's catalog
 	cause  string
 }
 

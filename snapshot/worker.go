@@ -20,7 +20,7 @@ const (
 // worker is the state of one worker of the walk.
 type worker struct {
 	copier filecopy.Copier
-	list   []byte // for reading directories
+	list   []byte // for reading folders
 	// looked has the source's descriptions of a batch of names, the first of which is item lookedFrom of its folder.
 	looked     []source.Stat
 	lookedFrom int
@@ -33,7 +33,7 @@ type worker struct {
 	limit        uint64 // links that the file system's limit prevented
 	missing      uint64 // links to stored files that were gone
 	rechecked    uint64 // stored files looked at before they were linked
-	structure    uint64 // bytes of directories made
+	structure    uint64 // bytes of folders made
 	files, bytes uint64 // since progress was last published
 	_            [64]byte
 }

@@ -68,7 +68,7 @@ type Explanation struct {
 	Apart       []string
 	By          string
 
-	Below *Below // of a directory
+	Below *Below // of a folder
 }
 
 // Below counts the entries below a folder, other than folders, by reason. Bytes are those of regular files.

@@ -15,7 +15,7 @@ func Describe(e *index.Entry, st *fsat.Stat) {
 	e.Mtime, e.Ctime, e.Ino = st.Mtime, st.Ctime, st.Ino
 	e.Attrs = KnownAttrs(st.Attrs)
 	e.Nlink = 0
-	if e.Type != index.Dir { // the count of a directory says nothing
+	if e.Type != index.Dir { // the count of a folder says nothing
 		e.Nlink = st.Nlink
 	}
 	if e.Type == index.File {

@@ -22,7 +22,7 @@ const (
 	Mtime
 	Xattrs // extended attributes, including ACLs
 	Attrs  // file attributes, which chattr sets
-	Nlink  // number of names; directories have none
+	Nlink  // number of names; folders have none
 	Ctime
 	Ino    // inode number in the source
 	Stored // inode number in the archive

@@ -49,7 +49,7 @@ type Options struct {
 type Report struct {
 	Snapshot string
 
-	Files        uint64 // entries in it that are not directories
+	Files        uint64 // entries in it that are not folders
 	Dirs         uint64 // folders, without the root of the snapshot
 	Linked       uint64 // of Files: further names of one before
 	Excluded     uint64 // names left out

@@ -31,52 +31,57 @@ func TestFolderSwappedForLink(t *testing.T) {
 	outsideTree := strings.ReplaceAll(strings.ReplaceAll(tree, " inside", fmt.Sprintf(" %q", secret)), "random=1200000:5",
 		fmt.Sprintf("%q", secret))
 	for _, swapped := range []string{"d", "d/sub", "d/sub/deep"} {
-		for at := 0; ; at++ {
-			l := newLab(t, "ext4")
-			outside := filepath.Join(l.base, "outside")
-			l.check(os.Mkdir(outside, 0o755))
-			testtree.Build(t, outside, outsideTree)
-			l.build(tree)
-			if at%2 == 1 {
-				l.run() // with a previous snapshot the run takes other ways
-				l.build("set d/a mtime=7.7\nset d/sub/b mode=0600\nset d/sub/deep/s mtime=3.3")
-			}
-			before := testtree.Take(t, outside)
-			step, done := 0, false
-			l.opt.Threads = 1
-			l.opt.Fault = func(string) error {
-				if step++; step == at+1 {
-					done = true
-					l.build(fmt.Sprintf("mv %[1]s ../moved\nsymlink %[1]s %[2]s", swapped, filepath.Join(outside, swapped)))
-				}
-				return nil
-			}
-			rep, err := snapshot.Run(t.Context(), l.src, l.arch, l.opt)
-			if err != nil {
-				t.Fatalf("%s swapped at step %d: %v", swapped, at, err)
-			}
-			l.note(rep)
-			hash := testtree.Item{}
-			for path, item := range before {
-				if path == "d/a" {
-					hash = item
-				}
-			}
-			for path, item := range l.last(0) {
-				if item.Type == "file" && item.Content == hash.Content {
-					t.Errorf("%s swapped at step %d: %s was read outside of the source", swapped, at, path)
-				}
-			}
-			testtree.Equal(t, "the tree outside", before, testtree.Take(t, outside), 0)
-			l.verify()
-			if !done {
-				if at < 20 {
+		for at, done := 0, true; done; at++ {
+			done = false                                                          // also if the test of this step ends early
+			t.Run(fmt.Sprintf("%s at step %d", swapped, at), func(t *testing.T) { // each leaves the disk as it was
+				done = swapFolder(t, swapped, at, tree, outsideTree)
+				if !done && at < 20 {
 					t.Errorf("only %d steps", at)
 				}
-				break
-			}
+			})
 		}
 	}
+}
+
+// swapFolder swaps a folder of the source for a link to one outside at a step of a run. It returns false if the run has
+// fewer steps.
+func swapFolder(t *testing.T, swapped string, at int, tree, outsideTree string) (done bool) {
+	l := newLab(t, "ext4")
+	outside := filepath.Join(l.base, "outside")
+	l.check(os.Mkdir(outside, 0o755))
+	testtree.Build(t, outside, outsideTree)
+	l.build(tree)
+	if at%2 == 1 {
+		l.run() // with a previous snapshot the run takes other ways
+		l.build("set d/a mtime=7.7\nset d/sub/b mode=0600\nset d/sub/deep/s mtime=3.3")
+	}
+	before := testtree.Take(t, outside)
+	step := 0
+	l.opt.Threads = 1
+	l.opt.Fault = func(string) error {
+		if step++; step == at+1 {
+			done = true
+			l.build(fmt.Sprintf("mv %[1]s ../moved\nsymlink %[1]s %[2]s", swapped, filepath.Join(outside, swapped)))
+		}
+		return nil
+	}
+	rep, err := snapshot.Run(t.Context(), l.src, l.arch, l.opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.note(rep)
+	secret := before["d/a"].Content
+	if secret == "" {
+		t.Fatal("the secret is not known")
+	}
+	for path, item := range l.last(0) {
+		if item.Type == "file" && item.Content == secret {
+			t.Errorf("%s was read outside of the source", path)
+		}
+	}
+	testtree.Equal(t, "the tree outside", before, testtree.Take(t, outside), 0)
+	l.verify()
+	return done
 }
 
 // storm carries out an edit of the source again and again until the test has done with it.

@@ -123,7 +123,7 @@ func (r *run) openOnTheWay(w *worker, dir int, name, path string, st *fsat.Stat)
 		return fsat.NoDir, fmt.Errorf("%w and is not a folder", ErrExists)
 	case tree.IDOf(st) == r.archive:
 		return fsat.NoDir, inside.ErrTarget
-	case r.resumed() && !r.late.madeBefore(path):
+	case r.resumed() && !r.opt.DryRun && !r.late.madeBefore(path):
 		fd, err := openOpenedUp(dir, name)
 		if err == nil {
 			err = r.startFolder(w, fd, path)

@@ -84,6 +84,31 @@ func withoutFolders(lines []string) []string {
 	return slices.DeleteFunc(slices.Clone(lines), func(line string) bool { return strings.Contains(line, "type=4000") })
 }
 
+// Guards: a restored file never becomes a name of the archive's stored file, though the target has another name of its
+// group that is one.
+func TestNoJoiningWithTheStoredFile(t *testing.T) {
+	source := testarchive.TempDir(t)
+	b := testarchive.Builder{T: t, Root: source}
+	b.Dir("a")
+	b.Dir("b")
+	b.File("a/x", "content")
+	b.Link("a/x", "b/x")
+	a := take(t, source)
+	target := filepath.Join(t.TempDir(), "target")
+	if out, err := exec.Command("cp", "-al", a.Dir, target).CombinedOutput(); err != nil {
+		t.Skip("the target cannot have hard links of the archive here: ", string(out))
+	}
+	check(t, os.RemoveAll(filepath.Join(target, "a")))
+	a.restore([]string{"a/x"}, target, Options{InPlace: true})
+	stored, err := os.Stat(filepath.Join(a.Dir, "a/x"))
+	check(t, err)
+	restored, err := os.Stat(filepath.Join(target, "a/x"))
+	check(t, err)
+	if os.SameFile(stored, restored) {
+		t.Error("who writes to the restored file changes the snapshot")
+	}
+}
+
 // Guards: a file that is as in the snapshot but for being a separate one stays without Overwrite, and the reason is told.
 func TestSeparateFileInPlaceOfLink(t *testing.T) {
 	source := testarchive.TempDir(t)

@@ -129,6 +129,29 @@ func wait(t *testing.T, cmd *exec.Cmd) (killed bool) {
 }
 
 // catalogPath is where the catalog of an archived tree is.
+// Guards: a dry run of a restore that was cut short changes no folder on the way to a path.
+func TestDryRunAfterAnInterruptedRestore(t *testing.T) {
+	source := testarchive.TempDir(t)
+	testtree.Build(t, source, "dir a 0755 mtime=1000.1\nfile a/b 0644 content")
+	a := take(t, source)
+	target := filepath.Join(testarchive.TempDir(t), "target")
+	opt := Options{InPlace: true, Fault: func(step string) error {
+		if step == "create" {
+			return syscall.ENOSPC
+		}
+		return nil
+	}}
+	if _, err := Run(t.Context(), a.Source, []string{"a/b"}, target, opt); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(target, "a")
+	check(t, os.Chmod(dir, 0o711))
+	before := testtree.Take(t, target)
+	a.restore([]string{"a/b"}, target, Options{InPlace: true, DryRun: true})
+	testtree.Equal(t, "after a dry run", before, testtree.Take(t, target), 0)
+	a.restore([]string{"a/b"}, target, Options{InPlace: true})
+}
+
 func (a archived) catalogPath() string {
 	return filepath.Join(filepath.Dir(a.Dir), ".snapcopy", "catalogs", filepath.Base(a.Dir)+".cat")
 }

@@ -41,9 +41,9 @@ func restoreCommand(a *app) *cobra.Command {
 	c := command(a, &cobra.Command{
 		Use:   "restore ARCHIVE[@SNAPSHOT] [PATH...]",
 		Short: "Bring back a snapshot, or parts of it",
-		Long: `Restore a snapshot, the latest if none is named: everything or each PATH, or what matches it:
-patterns are those of .gitignore files, so '*.txt' finds names in all folders, '/*.txt' at the top of the snapshot only.
-A PATH that exists is taken as it is, whatever letters it has.
+		Long: `Restore a snapshot, the latest if none is named: everything or each PATH. A PATH that the
+snapshot does not have is a pattern if it has a * or a ?, as in .gitignore files: '*.txt' finds names in all folders,
+'/*.txt' at the top of the snapshot only.
 
   --to DIR    into a folder: without PATH the snapshot's contents, otherwise each PATH under its own name, as cp does
   --in-place  to where it came from

@@ -10,9 +10,10 @@ import (
 // Glob returns the paths of a snapshot that match a pattern, in the order of the names. If a folder matches, Glob
 // returns none of the paths below it, since the folder stands for them. Patterns are those of Query, with `./` for the
 // top of the snapshot: a pattern without a slash is compared with names in all folders. Glob returns no path for a
-// text without any of `*?[`. An error wraps ErrPattern, or comes from the catalog.
+// text without `*` or `?`: names have brackets often enough, and a mistyped one must not stand for another file. An error
+// wraps ErrPattern, or comes from the catalog.
 func Glob(c *index.Catalog, pattern string) ([]string, error) {
-	if !strings.ContainsAny(pattern, "*?[") {
+	if !strings.ContainsAny(pattern, "*?") {
 		return nil, nil
 	}
 	if rest, ok := strings.CutPrefix(pattern, "./"); ok {

@@ -43,15 +43,17 @@ func TestGlob(t *testing.T) {
 		{"/*.txt", "a.txt"},
 		{"./*.txt", "a.txt"},
 		{"*.txt/", ""}, // folders
-		{"[df]/", "d f"},
+		{"[df]/", ""}, // brackets alone make no pattern: names have them
+		{"[df]*/", "d f"},
 		{"*", ".hidden [x] a.txt b.md back\\slash d f new\nline odd\xff\xfename é"},
 		{"?", "d f"}, // a folder brings what is in it
 		{"??", "é"},  // bytes
 		{"[a-b].*", "a.txt b.md d/a.txt d/e/a.txt f/d/a.txt"},
 		{"!*.txt", ""},
 		{"[^a].*", "b.md"},
-		{`\[x\]`, "[x]"},
-		{`[[]x]`, "[x]"},
+		{`\[x\]`, ""},
+		{`\[x*`, "[x]"},
+		{`[[]x?`, "[x]"},
 		{`back\\*`, `back\slash`},
 		{"odd??name", "odd\xff\xfename"},
 		{"odd*name", "odd\xff\xfename"},
@@ -81,7 +83,7 @@ func TestGlob(t *testing.T) {
 			t.Errorf("%q: (-want +got) %s", c.pattern, diff)
 		}
 	}
-	for _, bad := range []string{"[", "../*", "a/[", "**/[a-", `*\`} {
+	for _, bad := range []string{"[*", "../*", "a/[?", "**/[a-", `*\`} {
 		if _, err := Glob(catalog, bad); !errors.Is(err, ErrPattern) {
 			t.Errorf("%q: %v", bad, err)
 		}

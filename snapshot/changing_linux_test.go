@@ -104,6 +104,19 @@ func TestSourceChangesMeanwhile(t *testing.T) {
 	}
 }
 
+// Guards: a file that becomes a folder after it was looked at is left out by a pattern for folders.
+func TestFileBecomesExcludedFolder(t *testing.T) {
+	l := newLab(t)
+	l.Build("file a 0644 a\nfile b 0644 b\nfile c 0644 c")
+	l.Opt.Exclude = archivetest.Patterns(t, "c/")
+	l.at("create", 2, "rm c\ndir c 0755\nfile c/secret 0600 secret") // after the first, all may be looked at again
+	rep := l.runChanging()
+	l.Counts(rep, "2 new, 1 excluded")
+	if _, err := os.Lstat(filepath.Join(l.Arch, rep.Snapshot, "c")); err == nil {
+		t.Error("the excluded folder is in the snapshot")
+	}
+}
+
 // Guards: of a folder that was taken away while the walk was far below it, the folders not entered yet are told of with
 // the reason, or have vanished with it.
 func TestFolderLostMeanwhile(t *testing.T) {

@@ -201,7 +201,9 @@ func (r *run) openTop(dst int) error {
 	if err != nil {
 		r.fail(&r.workers[0], ".", err)
 	}
-	r.report.MarkedItself = reason.Rule
+	if reason.Rule != "" { // a copy has the rule from the report of the original run
+		r.report.MarkedItself = reason.Rule
+	}
 	return nil
 }
 

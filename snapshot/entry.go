@@ -76,10 +76,15 @@ func (r *run) oneItem(w *worker, d *dir, i int, path string, st *source.Stat) (i
 		}
 	}
 	err = r.keep(w, d, i, st)
-	if errors.Is(err, errIsDir) {
-		return true, nil
+	if !errors.Is(err, errIsDir) {
+		return false, err
 	}
-	return false, err
+	if !r.opt.Exclude.Empty() { // some patterns are for folders alone
+		if rule, out := r.opt.Exclude.Match(join(path, name), true); out {
+			return false, r.excluded(w, d, i, fsat.Directory, rule.String())
+		}
+	}
+	return true, nil
 }
 
 // leaveOutFile returns the rule that leaves out an entry other than a folder because of its size, content or

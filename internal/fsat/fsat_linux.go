@@ -188,8 +188,8 @@ func statx(dir int, name string, flags int, st *Stat) error {
 	return nil
 }
 
-// ReadDir lists an open directory, sorted by name, without "." and "..". buf is working space (64 KiB is plenty). If
-// an error ends the listing early, ReadDir returns the names read so far with the error.
+// ReadDir lists an open directory, sorted by name, each name once, without "." and "..". buf is working space (64 KiB is
+// plenty). If an error ends the listing early, ReadDir returns the names read so far with the error.
 func ReadDir(dir int, buf []byte) ([]DirEntry, error) {
 	var list []DirEntry
 	for {
@@ -198,12 +198,10 @@ func ReadDir(dir int, buf []byte) ([]DirEntry, error) {
 			continue
 		}
 		if err != nil {
-			sortEntries(list)
-			return list, err
+			return sorted(list), err
 		}
 		if n == 0 {
-			sortEntries(list)
-			return list, nil
+			return sorted(list), nil
 		}
 		list = parseDirents(list, buf[:n])
 	}
@@ -226,8 +224,11 @@ func parseDirents(list []DirEntry, b []byte) []DirEntry {
 	return list
 }
 
-func sortEntries(list []DirEntry) {
+// sorted sorts names and drops those that were listed twice: some file systems do that with a name that is removed and
+// made again meanwhile.
+func sorted(list []DirEntry) []DirEntry {
 	slices.SortFunc(list, func(a, b DirEntry) int { return strings.Compare(a.Name, b.Name) })
+	return slices.CompactFunc(list, func(a, b DirEntry) bool { return a.Name == b.Name })
 }
 
 // Link makes newName in newDir another name of oldName in oldDir. It links a symbolic link itself.

@@ -43,7 +43,7 @@ func TestGlob(t *testing.T) {
 		{"/*.txt", "a.txt"},
 		{"./*.txt", "a.txt"},
 		{"*.txt/", ""}, // folders
-		{"[df]/", ""}, // brackets alone make no pattern: names have them
+		{"[df]/", ""},  // brackets alone make no pattern: names have them
 		{"[df]*/", "d f"},
 		{"*", ".hidden [x] a.txt b.md back\\slash d f new\nline odd\xff\xfename é"},
 		{"?", "d f"}, // a folder brings what is in it

@@ -3,7 +3,6 @@ package history
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
@@ -95,7 +94,6 @@ func (l *live) match(d *liveDir, path string, list []fsat.DirEntry) error {
 	if err != nil {
 		return err
 	}
-	list = slices.CompactFunc(list, func(a, b fsat.DirEntry) bool { return a.Name == b.Name })
 	d.names = list[:0]
 	for e, n := range pair.Lists(was.next, pair.Slice(list), tree.CompareNames) {
 		if n == nil {

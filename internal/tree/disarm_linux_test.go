@@ -27,7 +27,7 @@ func TestForgottenOwnerOfSetIDProgram(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	e := index.Entry{Name: "program", Type: index.File, Mode: 0o4755, UID: uint32(os.Geteuid()) + 1}
+	e := index.Entry{Name: "program", Type: index.File, Mode: 0o4755, UID: uint32(os.Geteuid()) + 1, GID: uint32(os.Getegid())}
 	j := setting{Setter: new(Setter), n: Named(fd, "program"), e: &e}
 	j.Mode = e.Mode
 	for _, step := range []func() error{j.look, j.disarm} {

@@ -130,7 +130,7 @@ var flagAnswers = []flagAnswer{
 	{"snapshot", answer{"--checksum -c --ignore-times -I --rehash", "what changed is read and hashed anyway; `--recheck 100%` looks at every stored " +
 		"file, and `snapcopy verify ARCHIVE` reads all contents"}},
 	{"snapshot", answer{"--ignore-existing --update -u --size-only --modify-window --inplace --partial -P --append --whole-file -W --backup -b --backup-dir " +
-		"--suffix", "it is not needed: no snapshot is ever written over, and a run that was cut short goes on with what it had copied"}},
+		"--suffix", "it is not needed: no snapshot is ever written over"}},
 	{"snapshot", answer{"--compress -z --compression -C --compress-level --zip", "snapcopy does not compress, so that a snapshot is an ordinary folder: " +
 		"put the archive on a file system that does (btrfs, ZFS)"}},
 	{"snapshot", answer{"--tag --tags --comment --description --label", "`snapcopy pin ARCHIVE --label TEXT` after the run keeps the snapshot and says why"}},

@@ -87,7 +87,7 @@ func TestPeersWords(t *testing.T) {
 	}
 }
 
-// typed runs a command line and gives its exit status and what it says on stderr.
+// typed runs a command line and returns its exit status and its text on stderr.
 func typed(t *testing.T, args ...string) (status int, told string) {
 	t.Helper()
 	a, _, errOut := testApp(t)

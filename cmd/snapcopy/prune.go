@@ -174,7 +174,7 @@ func (o *pruneOptions) run(ctx context.Context, a *app, arch *archive.Archive) e
 	return o.tellOutcome(a, arch, out, err, time.Since(begin))
 }
 
-// tellOutcome prints what was removed. cause is the error that ended pruning early, if any.
+// tellOutcome prints the removed snapshots. cause is the error that ended pruning early, if any.
 func (o *pruneOptions) tellOutcome(a *app, arch *archive.Archive, out *prune.Outcome, cause error, took time.Duration) error {
 	if r := out.Removal; r != nil && (cause == nil || len(r.Removed) > 0) {
 		rm := removeOptions{quiet: o.quiet, json: o.json, brief: true}

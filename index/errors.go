@@ -7,10 +7,14 @@ import (
 	"snapcopy/internal/plainfile"
 )
 
-// Errors that callers tell apart with errors.Is. Every error that wraps ErrDamaged is a *DamageError.
+// Errors that callers tell apart with errors.Is.
 var (
-	// ErrDamaged reports a file that was cut short or changed, or that is not a file of this kind at all.
-	ErrDamaged = errors.New("damaged")
+	// ErrDamagedData reports that data of an archive are damaged. Its kinds, whose remedies differ, wrap it: ErrDamaged for
+	// a catalog or the index, tree.ErrDamaged for a stored file.
+	ErrDamagedData = errors.New("damaged")
+	// ErrDamaged reports a catalog or an index that was cut short or changed, or a file that is neither. Errors of this
+	// package that wrap it are of type *DamageError.
+	ErrDamaged = fmt.Errorf("%w", ErrDamagedData)
 	// ErrNewer reports a file that a later release wrote, in a format that this release does not know.
 	ErrNewer = errors.New("written in a newer format")
 )

@@ -18,6 +18,7 @@ import (
 	"snapcopy/internal/archive"
 	"snapcopy/internal/archivetest"
 	"snapcopy/internal/testtree"
+	"snapcopy/internal/tree"
 	"snapcopy/internal/verify"
 	"snapcopy/snapshot"
 )
@@ -391,7 +392,7 @@ func TestVerifyFindsDamage(t *testing.T) {
 			for _, quick := range []bool{false, true} {
 				var paths []string
 				for _, d := range l.Damage(verify.Options{MetadataOnly: quick}) {
-					if !errors.Is(d.Err, verify.ErrDamage) || d.Snapshot != rep.Snapshot {
+					if !errors.Is(d.Err, tree.ErrDamaged) || d.Snapshot != rep.Snapshot {
 						t.Errorf("finding: %+v", d)
 					}
 					paths = append(paths, d.Path)

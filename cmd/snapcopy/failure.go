@@ -19,7 +19,6 @@ import (
 	"snapcopy/internal/overlay"
 	"snapcopy/internal/plainfile"
 	"snapcopy/internal/tree"
-	"snapcopy/internal/verify"
 	"snapcopy/restore"
 	"snapcopy/restore/instant"
 	"snapcopy/snapshot"
@@ -104,7 +103,7 @@ func statusOf(err error) int {
 		return statusLocked
 	case fsat.IsNoSpace(err):
 		return statusNoSpace
-	case errors.Is(err, index.ErrDamaged), errors.Is(err, verify.ErrDamage), errors.Is(err, tree.ErrDamaged):
+	case errors.Is(err, index.ErrDamagedData):
 		return statusDamage
 	}
 	return statusFailed

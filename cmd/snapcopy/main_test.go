@@ -229,6 +229,7 @@ func TestStatusOf(t *testing.T) {
 		{told{statusIncomplete}, statusIncomplete},
 		{fmt.Errorf("a: %w", index.ErrDamaged), statusDamage},
 		{fmt.Errorf("a: %w", tree.ErrDamaged), statusDamage},
+		{fmt.Errorf("a: %w", index.ErrDamagedData), statusDamage},
 		{fmt.Errorf("a: %w", archive.ErrLocked), statusLocked},
 		{wrongUsage("x"), statusUsage},
 		{errors.Join(context.Canceled, errors.New("x")), statusInterrupted},
@@ -236,6 +237,22 @@ func TestStatusOf(t *testing.T) {
 	} {
 		if got := statusOf(c.err); got != c.want {
 			t.Errorf("statusOf(%v) = %d, want %d", c.err, got, c.want)
+		}
+	}
+}
+
+// Guards: the way out of a damaged catalog is not offered for a damaged stored file.
+func TestDamageHints(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{fmt.Errorf("a: %w", index.ErrDamaged), true},
+		{fmt.Errorf("a: %w", tree.ErrDamaged), false},
+		{fmt.Errorf("a: %w", index.ErrDamagedData), false},
+	} {
+		if hint, next := hintFor(c.err), remedy(c.err, "/a", "s"); (hint != "") != c.want || (next != "") != c.want {
+			t.Errorf("%v: hint %q, next step %q", c.err, hint, next)
 		}
 	}
 }

@@ -8,8 +8,9 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// ErrDamaged reports a stored file that is gone, cannot be read, or differs from its record. It is not restored.
-var ErrDamaged = errors.New("stored file is damaged")
+// ErrDamaged is the [index.ErrDamagedData] of a stored file that is gone, cannot be read, or differs from its record.
+// Such a file is not restored.
+var ErrDamaged = fmt.Errorf("stored file is %w", index.ErrDamagedData)
 
 // ErrContent is the ErrDamaged of a stored file whose content does not have the catalog's hash.
 var ErrContent = fmt.Errorf("%w: its content is not what was stored", ErrDamaged)

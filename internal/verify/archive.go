@@ -22,7 +22,7 @@ func (v *verifier) wholeArchive() error {
 	}
 	for _, name := range lost {
 		v.name = name
-		v.damage("", damagef("%w", archive.ErrNoCatalog))
+		v.damage("", ofArchive.damagef("%w", archive.ErrNoCatalog))
 	}
 	gone, err := v.archive.WithoutFolder()
 	if err != nil {
@@ -30,19 +30,19 @@ func (v *verifier) wholeArchive() error {
 	}
 	for _, name := range gone {
 		v.name = name
-		v.damage("", damagef("%w (%s)", archive.ErrNoFolder, v.archive.CatalogPath(name)))
+		v.damage("", ofArchive.damagef("%w (%s)", archive.ErrNoFolder, v.archive.CatalogPath(name)))
 	}
 	v.name = ""
 	for _, f := range v.archive.Findings() {
 		err := fmt.Errorf("%s: %w", f.Path, f.Err)
 		if f.Seen {
-			err = damagef("%w", err)
+			err = ofArchive.damagef("%w", err)
 		}
 		v.damage("", err)
 	}
 	if target, err := os.Readlink(filepath.Join(v.archive.Path, archive.LatestLink)); err == nil {
 		if _, err := os.Lstat(filepath.Join(v.archive.Path, target)); errors.Is(err, fs.ErrNotExist) {
-			v.damage("", damagef("%q points to %q, which is not there", archive.LatestLink, target))
+			v.damage("", ofArchive.damagef("%q points to %q, which is not there", archive.LatestLink, target))
 		}
 	}
 	x, err := index.OpenIndex(v.archive.IndexPath())
@@ -57,7 +57,7 @@ func (v *verifier) wholeArchive() error {
 	}
 	if err != nil {
 		if !errors.Is(err, index.ErrDamaged) {
-			err = lookFailed("read", err)
+			err = ofArchive.lookFailed("read", err)
 		}
 		v.damage("", fmt.Errorf("%w: %w", archive.ErrIndex, err))
 	}

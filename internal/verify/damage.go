@@ -4,20 +4,33 @@ import (
 	"errors"
 	"fmt"
 
+	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/tree"
 )
 
-// ErrDamage is wrapped by every Damage.Err that proves damage. A Damage without it could not be looked at.
-var ErrDamage = errors.New("damage")
+// kind is a kind of damage: the error that damage of this kind wraps.
+type kind struct{ error }
 
-// damageError is damage of one entry. It wraps ErrDamage.
-type damageError struct{ cause error }
+var (
+	ofEntry   = kind{tree.ErrDamaged}      // of a stored file, or of another entry of a snapshot
+	ofArchive = kind{index.ErrDamagedData} // of a catalog as a whole, of the index, of the archive's own files
+)
 
-func (d *damageError) Error() string { return ErrDamage.Error() + ": " + d.cause.Error() }
+// damageError is damage that was found. It wraps its kind and its cause.
+type damageError struct {
+	kind  kind
+	cause error
+}
 
-func (d *damageError) Unwrap() []error { return []error{ErrDamage, d.cause} }
+func (d *damageError) Error() string { return "damage: " + d.cause.Error() }
 
-func damagef(format string, args ...any) error { return &damageError{fmt.Errorf(format, args...)} }
+func (d *damageError) Unwrap() []error { return []error{d.kind.error, d.cause} }
+
+// damagef makes an error of damage of this kind.
+func (k kind) damagef(format string, args ...any) error {
+	return &damageError{k, fmt.Errorf(format, args...)}
+}
 
 // joinDamage joins several damages of one entry into one error.
 func joinDamage(list []error) error {
@@ -32,16 +45,16 @@ func joinDamage(list []error) error {
 	return joined
 }
 
-// lookFailed turns the failure of a call on an entry into a finding. A missing entry, an entry of another type and a
-// failing disk are damage. Any other error proves nothing about the stored data: the next run may find it sound.
-func lookFailed(op string, err error) error {
+// lookFailed turns the failure of a call into a finding. A missing entry, an entry of another type and a failing disk
+// are damage of this kind. Any other error proves nothing about the stored data: the next run may find it sound.
+func (k kind) lookFailed(op string, err error) error {
 	switch {
 	case fsat.IsGone(err):
-		return damagef("missing: %s: %w", op, err)
+		return k.damagef("missing: %s: %w", op, err)
 	case fsat.IsOtherType(err):
-		return damagef("it has become something else: %s: %w", op, err)
+		return k.damagef("it has become something else: %s: %w", op, err)
 	case fsat.IsBadDisk(err):
-		return damagef("the disk or its file system fails: %s: %w", op, err)
+		return k.damagef("the disk or its file system fails: %s: %w", op, err)
 	}
 	return fmt.Errorf("%s: %w", op, err)
 }

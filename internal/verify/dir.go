@@ -46,9 +46,9 @@ func (v *verifier) leave(_ int, d *dir) error { return d.Leave() }
 func (v *verifier) closedDir(above int, d *dir, cause error) {
 	var st fsat.Stat
 	if d.entry.Flags&index.Unread == 0 || !errors.Is(cause, fs.ErrPermission) {
-		v.damage(d.Path(), lookFailed("open", cause))
+		v.damage(d.Path(), ofEntry.lookFailed("open", cause))
 	} else if err := fsat.StatAt(above, d.entry.Name, &st); err != nil {
-		v.damage(d.Path(), lookFailed("stat", err))
+		v.damage(d.Path(), ofEntry.lookFailed("stat", err))
 	} else if err := v.compare(&d.entry, &st); err != nil {
 		v.damage(d.Path(), err)
 	}

@@ -11,7 +11,7 @@ import (
 // compare compares the stat data of an entry with its record, except for the fields that the mirror could not store.
 func (v *verifier) compare(e *index.Entry, st *fsat.Stat) error {
 	if wrong := tree.Differences(e, st); len(wrong) > 0 {
-		return damagef("%s", strings.Join(wrong, "; "))
+		return ofEntry.damagef("%s", strings.Join(wrong, "; "))
 	}
 	return nil
 }
@@ -31,7 +31,7 @@ func (v *verifier) compareLinks(e *index.Entry, st *fsat.Stat) error {
 	}
 	if !e.Linked() {
 		if !v.used.Claim(st.Ino) {
-			return damagef("shares its stored file with another name of this snapshot; they were separate")
+			return ofEntry.damagef("shares its stored file with another name of this snapshot; they were separate")
 		}
 		return nil
 	}
@@ -47,9 +47,9 @@ func (v *verifier) compareLinks(e *index.Entry, st *fsat.Stat) error {
 	v.lock.Unlock()
 	switch {
 	case !seen && !v.used.Claim(st.Ino):
-		return damagef("shares its stored file with another name of this snapshot; they were separate")
+		return ofEntry.damagef("shares its stored file with another name of this snapshot; they were separate")
 	case seen && ino != st.Ino && v.archive.Info.Capabilities.HardLinks:
-		return damagef("no longer shares its stored file with the other names it was a hard link of")
+		return ofEntry.damagef("no longer shares its stored file with the other names it was a hard link of")
 	}
 	return nil
 }
@@ -61,7 +61,7 @@ func (v *verifier) compareXattrs(e *index.Entry, read func() ([]fsat.Xattr, erro
 	}
 	set, err := read()
 	if err != nil {
-		return lookFailed("read extended attributes", err)
+		return ofEntry.lookFailed("read extended attributes", err)
 	}
 	have := set
 	if index.HashXattrs(have) == e.XattrHash {
@@ -69,10 +69,10 @@ func (v *verifier) compareXattrs(e *index.Entry, read func() ([]fsat.Xattr, erro
 	}
 	want, err := v.catalog.Xattrs(e.Xattrs)
 	if err != nil {
-		return damagef("catalog: %w", err)
+		return ofEntry.damagef("catalog: %w", err)
 	}
 	if wrong := tree.XattrDifference(have, want, v.root); wrong != "" {
-		return damagef("%s", wrong)
+		return ofEntry.damagef("%s", wrong)
 	}
 	return nil
 }

@@ -29,9 +29,9 @@ type Options struct {
 	Damage func(Damage)
 }
 
-// Damage is a finding. Path is empty if it concerns a whole snapshot or the archive. Err wraps ErrDamage, or
-// index.ErrDamaged for a catalog or the index, if the finding proves damage; otherwise the entry could not be looked
-// at.
+// Damage is a finding. Path is empty if it concerns a whole snapshot or the archive. Err wraps
+// [index.ErrDamagedData] if the finding proves damage, of an entry [tree.ErrDamaged]; otherwise the entry could not be
+// looked at.
 type Damage struct {
 	Snapshot string
 	Path     string
@@ -116,7 +116,7 @@ func (v *verifier) damage(path string, err error) {
 		v.report.Forgotten++
 		return
 	}
-	if errors.Is(err, ErrDamage) || errors.Is(err, index.ErrDamaged) {
+	if errors.Is(err, index.ErrDamagedData) {
 		v.report.Damaged++
 	} else {
 		v.report.Unreadable++
@@ -137,7 +137,7 @@ func (v *verifier) findings(path string, wrong ...error) {
 	for _, err := range wrong {
 		switch {
 		case err == nil:
-		case errors.Is(err, ErrDamage):
+		case errors.Is(err, index.ErrDamagedData):
 			damage = append(damage, err)
 		default:
 			v.damage(path, err)
@@ -170,13 +170,13 @@ func (v *verifier) snapshot(s archive.Snapshot) (err error) {
 	}
 	if err != nil {
 		if !errors.Is(err, index.ErrDamaged) {
-			err = lookFailed("read", err)
+			err = ofArchive.lookFailed("read", err)
 		}
 		v.damage("", fmt.Errorf("catalog: %w", err))
 		return nil
 	}
 	if v.catalog = c; c.Summary().Snapshot != s.Name {
-		v.damage("", damagef("the catalog is that of snapshot %q", c.Summary().Snapshot))
+		v.damage("", ofArchive.damagef("the catalog is that of snapshot %q", c.Summary().Snapshot))
 	}
 	v.used, v.groups = inodeset.Set{}, make(map[groupKey]uint64)
 	return errors.Join(v.tree(), c.Close())
@@ -186,7 +186,7 @@ func (v *verifier) tree() error {
 	root := v.catalog.Root()
 	fd, err := fsat.OpenDir(v.archive.Root, v.name)
 	if err != nil {
-		v.damage("", lookFailed("open", err))
+		v.damage("", ofEntry.lookFailed("open", err))
 		return nil
 	}
 	top := &dir{entry: root}
@@ -213,18 +213,18 @@ func (v *verifier) list(w *worker, d *dir) error {
 	}
 	var st fsat.Stat
 	if err := fsat.StatHandle(d.FD(stored), &st); err != nil {
-		v.damage(d.Path(), lookFailed("stat", err))
+		v.damage(d.Path(), ofEntry.lookFailed("stat", err))
 	} else {
 		v.findings(d.Path(), v.compare(&d.entry, &st),
 			v.compareXattrs(&d.entry, func() ([]fsat.Xattr, error) { return fsat.Xattrs(d.FD(stored)) }))
 	}
 	list, err := fsat.ReadDir(d.FD(stored), w.list)
 	if err != nil {
-		v.damage(d.Path(), lookFailed("list", err))
+		v.damage(d.Path(), ofEntry.lookFailed("list", err))
 		return nil
 	}
 	for _, name := range v.strangers(d, list) {
-		v.damage(d.Child(name), damagef("not in the catalog: added after the snapshot was made"))
+		v.damage(d.Child(name), ofEntry.damagef("not in the catalog: added after the snapshot was made"))
 	}
 	v.lock.Lock()
 	v.report.Dirs++
@@ -283,7 +283,7 @@ func (v *verifier) entry(w *worker, dir int, e *index.Entry) (read bool, wrong [
 	}
 	var st fsat.Stat
 	if err := fsat.StatAt(dir, e.Name, &st); err != nil {
-		return false, []error{lookFailed("stat", err)}
+		return false, []error{ofEntry.lookFailed("stat", err)}
 	}
 	note(v.compare(e, &st))
 	if tree.TypeOf(st.Type) != e.Type {
@@ -294,9 +294,9 @@ func (v *verifier) entry(w *worker, dir int, e *index.Entry) (read bool, wrong [
 		target, err := fsat.Readlink(dir, e.Name, st.Size)
 		switch {
 		case err != nil:
-			note(lookFailed("read link", err))
+			note(ofEntry.lookFailed("read link", err))
 		case target != e.Target:
-			note(damagef("points to %q, was %q", target, e.Target))
+			note(ofEntry.damagef("points to %q, was %q", target, e.Target))
 		}
 	}
 	note(v.compareXattrs(e, func() ([]fsat.Xattr, error) { return fsat.XattrsAt(dir, e.Name) }))
@@ -312,19 +312,19 @@ func (v *verifier) entry(w *worker, dir int, e *index.Entry) (read bool, wrong [
 func (v *verifier) content(w *worker, dir int, e *index.Entry) (err error) {
 	fd, err := fsat.OpenFile(dir, e.Name)
 	if err != nil {
-		return lookFailed("open", err)
+		return ofEntry.lookFailed("open", err)
 	}
 	defer func() { err = errors.Join(err, fsat.Close(fd)) }()
 	var st fsat.Stat
 	if err := fsat.StatHandle(fd, &st); err != nil {
-		return lookFailed("stat", err)
+		return ofEntry.lookFailed("stat", err)
 	}
 	n, hash, err := w.copier.Copy(v.ctx, filecopy.NoFile, fd, st.Size, st.Blocks*512 < st.Size)
 	if err != nil {
-		return lookFailed("read", err)
+		return ofEntry.lookFailed("read", err)
 	}
 	if uint64(n) != e.Size || hash != e.Hash {
-		return damagef("content is not what was stored: hash %x, was %x", hash, e.Hash)
+		return ofEntry.damagef("content is not what was stored: hash %x, was %x", hash, e.Hash)
 	}
 	return nil
 }

@@ -140,7 +140,7 @@ func (f *Facts) finishEarlier(ctx context.Context, a *archive.Archive, policy *P
 	if !policy.thins() {
 		return nil
 	}
-	return a.Settle()
+	return a.SyncFreed()
 }
 
 // plan gathers the facts, and makes the plan.

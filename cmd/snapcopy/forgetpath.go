@@ -69,7 +69,7 @@ func (o *forgetPathOptions) Run(ctx context.Context, a *app, args []string) (err
 	}
 	opt := archive.ForgetOptions{DryRun: o.dryRun || !o.yes, Elsewhere: o.elsewhere(a)}
 	report, err := forgetFirst(ctx, arch, candidates, opt)
-	if errors.Is(err, archive.ErrNotHeld) && slices.Contains(candidates, begun) {
+	if errors.Is(err, archive.ErrInNoSnapshot) && slices.Contains(candidates, begun) {
 		return nil // the same command was interrupted, and its work has just been finished
 	}
 	if err != nil {
@@ -85,7 +85,7 @@ func (o *forgetPathOptions) Run(ctx context.Context, a *app, args []string) (err
 func forgetFirst(ctx context.Context, arch *archive.Archive, paths []string, opt archive.ForgetOptions) (
 	report *archive.ForgetReport, err error) {
 	for _, path := range paths {
-		if report, err = arch.ForgetPath(ctx, path, opt); !errors.Is(err, archive.ErrNotHeld) {
+		if report, err = arch.ForgetPath(ctx, path, opt); !errors.Is(err, archive.ErrInNoSnapshot) {
 			break
 		}
 	}

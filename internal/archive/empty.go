@@ -117,8 +117,8 @@ func (a *Archive) removedNames() (list []string, err error) {
 	return list, nil
 }
 
-// Settle makes the file system count the space of removed files as free: some do so only when they write to the disk.
-func (a *Archive) Settle() error {
+// SyncFreed makes the file system count the space of removed files as free: some do so only when they write to the disk.
+func (a *Archive) SyncFreed() error {
 	if err := fsat.SyncFS(a.Root); err != nil {
 		return fmt.Errorf("sync %s: %w", a.Path, err)
 	}

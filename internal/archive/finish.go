@@ -30,7 +30,7 @@ func (a *Archive) Finish(ctx context.Context, opt RemoveOptions, begin func(*Pro
 	if err != nil {
 		return nil, err
 	}
-	if err := a.Settle(); err != nil {
+	if err := a.SyncFreed(); err != nil {
 		return nil, err
 	}
 	after, err := a.FileSystem()

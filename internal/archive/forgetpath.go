@@ -14,8 +14,8 @@ import (
 	"snapcopy/internal/jsonfile"
 )
 
-// ErrNotHeld reports a path that is in no snapshot.
-var ErrNotHeld = errors.New("it is in no snapshot")
+// ErrInNoSnapshot reports a path that is in no snapshot.
+var ErrInNoSnapshot = errors.New("it is in no snapshot")
 
 // ForgetOptions are the options of ForgetPath.
 type ForgetOptions struct {
@@ -58,7 +58,7 @@ type forgetNote struct {
 // that must not be kept. Nothing else in a snapshot changes, not even the times of the folder that contained the path.
 // It can be interrupted at any moment: the next process with the lock goes on.
 //
-// ForgetPath fails with ErrNotHeld if no snapshot has the path, unless it just finished an earlier ForgetPath of the
+// ForgetPath fails with ErrInNoSnapshot if no snapshot has the path, unless it just finished an earlier ForgetPath of the
 // same path. Snapshots in use are skipped. When it returns without an error, the trash does not contain the path
 // either.
 func (a *Archive) ForgetPath(ctx context.Context, path string, opt ForgetOptions) (report *ForgetReport, err error) {
@@ -67,7 +67,7 @@ func (a *Archive) ForgetPath(ctx context.Context, path string, opt ForgetOptions
 	}
 	f := forgetting{ctx: ctx, archive: a, opt: opt, step: opt.Fault, report: &ForgetReport{Path: path, DryRun: opt.DryRun}}
 	err = f.all()
-	if opt.DryRun || err != nil && !errors.Is(err, ErrNotHeld) {
+	if opt.DryRun || err != nil && !errors.Is(err, ErrInNoSnapshot) {
 		return f.report, err
 	}
 	how := EmptyOptions{Threads: opt.Threads, wait: true}
@@ -138,7 +138,7 @@ func (f *forgetting) find(finished string) (names []string, err error) {
 		if finished == f.report.Path {
 			return nil, nil
 		}
-		return nil, fmt.Errorf("forget %q: %w", f.report.Path, ErrNotHeld)
+		return nil, fmt.Errorf("forget %q: %w", f.report.Path, ErrInNoSnapshot)
 	}
 	return names, f.findElsewhere(snapshots)
 }

@@ -418,7 +418,7 @@ func (rm *removal) afterwards(err error) error {
 	if err := rm.empty(); err != nil {
 		return err
 	}
-	if err := rm.archive.Settle(); err != nil {
+	if err := rm.archive.SyncFreed(); err != nil {
 		return err
 	}
 	if err := rm.locked.forget(rm.ctx); err != nil {

@@ -186,16 +186,16 @@ func (a *series) same(what string, s *Space, rng *rand.Rand) {
 	}
 }
 
-// holds reports whether a snapshot holds an inode.
-func (a *series) holds(ino uint64) (held bool) {
+// has reports whether a snapshot has an inode.
+func (a *series) has(ino uint64) (found bool) {
 	for _, name := range a.names {
 		a.folders[name].all(func(f *folder) {
 			for _, other := range f.files {
-				held = held || other == ino
+				found = found || other == ino
 			}
 		})
 	}
-	return held
+	return found
 }
 
 // change edits a tree as source and archive do: new files, some with the number of an inode that is gone, names that move,
@@ -210,7 +210,7 @@ func (a *series) change(top *folder, rng *rand.Rand, next *uint64, gone *[]uint6
 				used = used || other == ino
 			}
 		})
-		return used || a.holds(ino)
+		return used || a.has(ino)
 	}
 	fresh := func() uint64 {
 		for i, ino := range *gone {
@@ -261,7 +261,7 @@ func (a *series) change(top *folder, rng *rand.Rand, next *uint64, gone *[]uint6
 		}
 	case 5: // back again
 		if len(*gone) > 0 {
-			if ino := (*gone)[rng.IntN(len(*gone))]; a.holds(ino) {
+			if ino := (*gone)[rng.IntN(len(*gone))]; a.has(ino) {
 				f.files[name] = ino
 			}
 		}

@@ -51,8 +51,8 @@ type merger struct {
 
 // sameKey has all on which the new set of holders of a file without events depends.
 type sameKey struct {
-	set  uint32
-	held bool // by the last snapshot that was known
+	set uint32
+	had bool // by the last snapshot that was known
 }
 
 const noSet = ^uint32(0)
@@ -128,7 +128,7 @@ func (m *merger) put(file *account) error {
 	return m.write(file, m.number())
 }
 
-// findHolders sets now to the snapshots that held a known file and still exist.
+// findHolders sets now to the snapshots that had a known file and still exist.
 func (m *merger) findHolders(file *account) {
 	clear(m.now)
 	for i, p := range m.at {
@@ -138,7 +138,7 @@ func (m *merger) findHolders(file *account) {
 	}
 }
 
-// addHolders adds to now the new snapshots that hold a file, and brings the number of its names up to date.
+// addHolders adds to now the new snapshots that have a file, and brings the number of its names up to date.
 func (m *merger) addHolders(file *account) error {
 	names := int64(file.names)
 	rest := m.events
@@ -175,7 +175,7 @@ func (m *merger) number() uint32 {
 }
 
 func (m *merger) write(file *account, set uint32) error {
-	if set == noSet { // all snapshots that held it are gone
+	if set == noSet { // all snapshots that had it are gone
 		return nil
 	}
 	file.set = set

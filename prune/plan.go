@@ -11,7 +11,8 @@ import (
 // share an archive differ by seconds.
 const Slack = time.Minute
 
-// Snapshot is a snapshot as a plan sees it.
+// Snapshot is a snapshot as a plan sees it. It is no archive.Snapshot: a plan is made without any archive or file, for
+// which Facts has gathered all, and Time can differ from the time in the name, if a run had to take a later name.
 type Snapshot struct {
 	Name     string
 	Time     time.Time
@@ -20,7 +21,7 @@ type Snapshot struct {
 	Group    string // the rules apply to the snapshots of each group separately
 	Pinned   bool
 	Label    string // of the pin
-	Held     Kind   // the reason not to remove it now, mostly Needed or Unusable; "": none
+	MustStay Kind   // the reason not to remove it under any policy, mostly Needed or Unusable; "": none
 }
 
 // Doubt is the reason why a snapshot, complete or not, must not replace another.
@@ -28,11 +29,11 @@ type Doubt int
 
 // The doubts.
 const (
-	NoDoubt     Doubt = iota
-	LooksWrong        // an unacknowledged tripwire of its run: it is kept
-	LacksMost         // it lacks most entries of the snapshots before it: treated as incomplete
-	HoldsNoFile       // it has no file: treated as incomplete if other complete snapshots of its group have files
-	NotKnown          // its catalog is unusable; the caller has to set Held to keep it
+	NoDoubt    Doubt = iota
+	LooksWrong       // an unacknowledged tripwire of its run: it is kept
+	LacksMost        // it lacks most entries of the snapshots before it: treated as incomplete
+	HasNoFile        // it has no file: treated as incomplete if other complete snapshots of its group have files
+	NotKnown         // its catalog is unusable; the caller has to set MustStay to keep it
 )
 
 // Room has the space that the snapshots take, and the size and free space of their file system.
@@ -72,7 +73,7 @@ func (p *Plan) Removed() (names []string) {
 }
 
 // Make decides about each snapshot. It does not change snapshots. room can be nil for a policy that does not thin out;
-// the plan then lacks the freed space. A snapshot that is pinned, held or in the future is always kept.
+// the plan then lacks the freed space. A snapshot that is pinned, must stay or is in the future is always kept.
 func Make(snapshots []Snapshot, policy Policy, now time.Time, room *Room) (*Plan, error) {
 	switch err := policy.check(); {
 	case err != nil:
@@ -155,7 +156,7 @@ func (d *draft) counts(i int) bool {
 	switch s.Doubt {
 	case NoDoubt:
 		return s.Complete || d.policy.CountIncomplete
-	case HoldsNoFile:
+	case HasNoFile:
 		return s.Complete && d.groupOf[i].empty
 	}
 	return false
@@ -164,7 +165,7 @@ func (d *draft) counts(i int) bool {
 func (d *draft) inFuture(s *Decision) bool { return s.Time.After(d.now.Add(Slack)) }
 
 // fixed reports whether s is kept under any policy.
-func (d *draft) fixed(s *Decision) bool { return s.Pinned || s.Held != "" || d.inFuture(s) }
+func (d *draft) fixed(s *Decision) bool { return s.Pinned || s.MustStay != "" || d.inFuture(s) }
 
 func (d *draft) keep(i int, r Reason) {
 	s := &d.plan.Decisions[i]
@@ -177,8 +178,8 @@ func (d *draft) keepWhatNothingMayTake() {
 		if s.Pinned {
 			d.keep(i, Reason{Kind: Pinned, Label: s.Label})
 		}
-		if s.Held != "" {
-			d.keep(i, Reason{Kind: s.Held})
+		if s.MustStay != "" {
+			d.keep(i, Reason{Kind: s.MustStay})
 		}
 		if d.inFuture(s) {
 			d.keep(i, Reason{Kind: InFuture})

@@ -20,8 +20,8 @@ func mixed(t *testing.T, lines ...[]string) (list []Snapshot) {
 				s.Pinned = true
 			case "labelled":
 				s.Pinned, s.Label = true, "before the upgrade"
-			case "held":
-				s.Held = Needed
+			case "needed":
+				s.MustStay = Needed
 			default:
 				t.Fatalf("%q", word)
 			}
@@ -87,8 +87,8 @@ func TestSpecialSnapshots(t *testing.T) {
 				"keep 2026-02-01 12:00: in the future"}},
 		{"pinned and needed", Policy{Last: 1},
 			mixed(t, []string{"2026-01-01 12:00", "pinned"}, []string{"2026-01-02 12:00", "labelled", "incomplete"},
-				[]string{"2026-01-03 12:00", "held"}, []string{"2026-01-04 12:00", "held", "incomplete"},
-				[]string{"2026-01-05 12:00", "labelled", "held"}),
+				[]string{"2026-01-03 12:00", "needed"}, []string{"2026-01-04 12:00", "needed", "incomplete"},
+				[]string{"2026-01-05 12:00", "labelled", "needed"}),
 			[]string{"keep 2026-01-01 12:00: pinned", "keep 2026-01-02 12:00: pinned: before the upgrade",
 				"keep 2026-01-03 12:00: needed", "keep 2026-01-04 12:00: needed",
 				"keep 2026-01-05 12:00: pinned: before the upgrade; needed; last 1 of 1"}},

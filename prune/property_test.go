@@ -25,8 +25,8 @@ func drawSnapshots(t *rapid.T, special bool) (list []Snapshot, now time.Time) {
 		if special {
 			s.Complete = rapid.IntRange(0, 5).Draw(t, "complete") > 0
 			s.Pinned = rapid.IntRange(0, 9).Draw(t, "pinned") == 0
-			if rapid.IntRange(0, 9).Draw(t, "held") == 0 {
-				s.Held = "x"
+			if rapid.IntRange(0, 9).Draw(t, "must stay") == 0 {
+				s.MustStay = "x"
 			}
 		}
 		list = append(list, s)
@@ -138,7 +138,7 @@ func TestPlanProperties(t *testing.T) {
 				rest = append(rest, list[i])
 				continue
 			}
-			if d.Pinned || d.Held != "" || d.Time.After(now.Add(Slack)) {
+			if d.Pinned || d.MustStay != "" || d.Time.After(now.Add(Slack)) {
 				t.Fatalf("removed: %+v", d)
 			}
 			removed = append(removed, i)

@@ -54,8 +54,8 @@ type Facts struct {
 	Tripped   []archive.Tripped
 	Snapshots []Snapshot
 	Sources   map[string]archive.SourceID // of the snapshots, as far as it is known
-	NeededBy  map[string]archive.Reader   // snapshots with a reader's note; their Held is Needed
-	Unknown   map[string]error            // errors of unusable catalogs; their Held is Unusable
+	NeededBy  map[string]archive.Reader   // snapshots with a reader's note; their MustStay is Needed
+	Unknown   map[string]error            // errors of unusable catalogs; their MustStay is Unusable
 	// WithoutCatalog and WithoutFolder name snapshots of which only a part is left. Run leaves them alone, and they
 	// are not in Snapshots.
 	WithoutCatalog []string
@@ -223,7 +223,7 @@ func (f *Facts) gather(ctx context.Context, a *archive.Archive, g Grouping, now 
 		pin, p.Pinned = pins[s.Name]
 		p.Label = pin.Label
 		if _, needed := f.NeededBy[s.Name]; needed {
-			p.Held = Needed
+			p.MustStay = Needed
 		}
 		if err := f.rely(&p, s, standing[s.Name], now); err != nil {
 			return err
@@ -247,7 +247,7 @@ func (f *Facts) rely(p *Snapshot, s archive.Snapshot, st *archive.Standing, now 
 		if errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		p.Doubt, p.Held = NotKnown, Unusable
+		p.Doubt, p.MustStay = NotKnown, Unusable
 		f.Unknown[s.Name] = err
 		return nil
 	}
@@ -278,7 +278,7 @@ func doubtAbout(s *archive.Standing) Doubt {
 	case s.Hollow:
 		return LacksMost
 	case s.Summary.Counts.Files == 0 && !s.Accepted:
-		return HoldsNoFile
+		return HasNoFile
 	}
 	return NoDoubt
 }

@@ -52,7 +52,7 @@ func TestThinning(t *testing.T) {
 		{"it goes anyway", []uint64{1, 1, 50}, nil, Policy{MaxSize: 49 * gib, ThinAnyway: true}, []string{"0", "1"},
 			[]Missed{{"max-size", 49 * gib, gib}}},
 		{"never what is pinned, needed or incomplete", []uint64{1, 9, 9, 1, 1, 9}, func(list []Snapshot, _ *Room) {
-			list[1].Pinned, list[2].Held, list[5].Complete = true, "x", false
+			list[1].Pinned, list[2].MustStay, list[5].Complete = true, "x", false
 		}, Policy{MaxSize: 28 * gib}, []string{"0", "3"}, nil},
 		{"never the newest complete one", []uint64{1, 50, 9}, func(list []Snapshot, _ *Room) { list[2].Complete = false },
 			Policy{MaxSize: 20 * gib, ThinAnyway: true}, []string{"0"}, []Missed{{"max-size", 20 * gib, 39 * gib}}},

@@ -128,8 +128,8 @@ func (r *run) joinOutside() error {
 		return nil
 	}
 	open := make(map[tree.GroupKey]*linkGroup)
-	for key, group := range r.groups.groups {
-		if group.left > 0 && !group.found && len(group.names) > 0 {
+	for key, g := range r.groups.All() {
+		if group := &g.Value; g.Missing() && !group.found && len(group.names) > 0 {
 			open[key] = group
 		}
 	}

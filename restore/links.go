@@ -11,19 +11,16 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// linkGroups remembers, for each inode of the source with several names, the place of the first name restored.
+// linkGroups are the inodes of the source with several names.
 type linkGroups struct {
-	mu      sync.Mutex
-	groups  map[tree.GroupKey]*linkGroup
-	kept    map[tree.InodeID]tree.GroupKey // inodes of the target equal to the snapshot's, and their groups
-	counted bool                           // each name comes once, so that a group ends with its last name
+	tree.Links[tree.GroupKey, linkGroup]
+	mu   sync.Mutex
+	kept map[tree.InodeID]tree.GroupKey // inodes of the target equal to the snapshot's, and their groups
 }
 
-// linkGroup is one such inode. It stays locked while one of its names is restored, so that the others wait.
+// linkGroup has the place of the first name restored.
 type linkGroup struct {
-	mu   sync.Mutex
-	left int64 // names not seen yet
-	dir  *dir  // folder of the restored name; nil: none yet
+	dir  *dir // folder of that name; nil: none yet
 	name string
 	made madeInode
 	// found: the inode existed in the target, equal to the snapshot's. Otherwise this run has made it, and names are
@@ -34,10 +31,6 @@ type linkGroup struct {
 	err   error  // the damage of that inode
 }
 
-func (g *linkGroups) init(counted bool) {
-	g.groups, g.kept, g.counted = make(map[tree.GroupKey]*linkGroup), make(map[tree.InodeID]tree.GroupKey), counted
-}
-
 // claim records an inode of the target as that of the group of e, unless it is another group's.
 func (g *linkGroups) claim(id tree.InodeID, e *index.Entry) bool {
 	key := tree.GroupKeyOf(e)
@@ -46,36 +39,22 @@ func (g *linkGroups) claim(id tree.InodeID, e *index.Entry) bool {
 	if other, taken := g.kept[id]; taken && other != key {
 		return false
 	}
+	if g.kept == nil {
+		g.kept = make(map[tree.InodeID]tree.GroupKey)
+	}
 	g.kept[id] = key
 	return true
 }
 
 func cloneName(e *index.Entry) string { return strings.Clone(e.Name) }
 
-// enter returns the group of an entry, locked.
-func (g *linkGroups) enter(e *index.Entry) *linkGroup {
-	key := tree.GroupKeyOf(e)
-	g.mu.Lock()
-	group := g.groups[key]
-	if group == nil {
-		group = &linkGroup{left: int64(e.Nlink)}
-		g.groups[key] = group
-	}
-	group.left--
-	if group.left <= 0 && g.counted {
-		delete(g.groups, key)
-	}
-	g.mu.Unlock()
-	group.mu.Lock()
-	return group
-}
-
 // restoreLinked restores one of several names of an inode: as a link to an earlier name if there is one. over
 // describes the existing entry to replace, or is nil.
 func (r *run) restoreLinked(w *worker, d *dir, e *index.Entry, over *fsat.Stat) error {
-	group := r.groups.enter(e)
-	defer group.mu.Unlock()
-	return r.restoreInGroup(w, d, e, over, group)
+	key := tree.GroupKeyOf(e)
+	group := r.groups.Enter(key, e.Nlink)
+	defer r.groups.Leave(key, group)
+	return r.restoreInGroup(w, d, e, over, &group.Value)
 }
 
 func (r *run) restoreInGroup(w *worker, d *dir, e *index.Entry, over *fsat.Stat, group *linkGroup) error {

@@ -201,7 +201,7 @@ func start(ctx context.Context, from archive.Source, paths []string, to string, 
 	if err := r.openTarget(to); err != nil {
 		return nil, err
 	}
-	r.groups.init(r.whole)
+	r.groups.Partial = !r.whole
 	r.workers = newWorkers(opt.threads(), opt.Progress)
 	for i := range r.workers {
 		r.workers[i].folders.Open, r.workers[i].folders.Most = openAgain, 4

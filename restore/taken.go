@@ -161,8 +161,10 @@ func (r *run) replace(w *worker, d *dir, e *index.Entry, st *fsat.Stat, diff dif
 // linkedTaken is restoreTaken for one of several names of an inode. All other names get the inode that the first name
 // has, or is given; no other group may have it.
 func (r *run) linkedTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat) error {
-	group := r.groups.enter(e)
-	defer group.mu.Unlock()
+	key := tree.GroupKeyOf(e)
+	entered := r.groups.Enter(key, e.Nlink)
+	defer r.groups.Leave(key, entered)
+	group := &entered.Value
 	if group.dir != nil {
 		return r.furtherTaken(w, d, e, st, group)
 	}

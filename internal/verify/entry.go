@@ -17,7 +17,8 @@ func (v *verifier) compare(e *index.Entry, st *fsat.Stat) error {
 }
 
 // groupKey identifies a link group, or, if the mirror could not keep the group together, the part of it with one
-// stored file.
+// stored file. tree.Links does not fit: not each name of a part comes, nor each one of a group of which ForgetPath has
+// removed some, and of a group a number is enough.
 type groupKey struct {
 	device uint32
 	ino    uint64

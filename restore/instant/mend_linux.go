@@ -48,7 +48,8 @@ type mender struct {
 	tooManyLinks bool
 }
 
-// links are the link groups that mender has to join.
+// links are the link groups that mender has to join. tree.Links does not fit: it forgets a group with its last name,
+// while these are joined after all names were found, since nothing can be made before the tree is mounted.
 type links struct {
 	groups map[tree.GroupKey][]misheld
 	names  int    // of groups with more than one

@@ -9,9 +9,8 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// group is an inode of the source with several names, of which some are still to come.
+// group is an inode of the source with several names.
 type group struct {
-	left int64  // names not seen yet
 	name string // member with the content; "": none yet
 	bad  uint64 // stored inode with damaged content, not to be read again; 0: none
 	late []lateName
@@ -30,14 +29,10 @@ const maxLateNames = 10_000
 // linked writes one of several names of an inode: as a hard link if an earlier member has the content.
 func (t *run) linked(d *dir, e *index.Entry) error {
 	key := tree.GroupKeyOf(e)
-	g := t.groups[key]
-	if g == nil {
-		g = &group{left: int64(e.Nlink)}
-		t.groups[key] = g
-	}
-	g.left--
-	if g.left <= 0 && t.selected == nil && t.opt.Exclude.Empty() { // each name comes once
-		delete(t.groups, key)
+	entered := t.groups.Enter(key, e.Nlink)
+	defer t.groups.Leave(key, entered)
+	g := &entered.Value
+	if !entered.Missing() && !t.groups.Partial {
 		defer t.endGroup(g)
 	}
 	if g.name != "" {
@@ -109,7 +104,7 @@ func (t *run) endGroup(g *group) {
 
 // endGroups ends the groups of which not all names came.
 func (t *run) endGroups() {
-	for _, g := range t.groups {
-		t.endGroup(g)
+	for _, g := range t.groups.All() {
+		t.endGroup(&g.Value)
 	}
 }

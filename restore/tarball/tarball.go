@@ -86,7 +86,7 @@ type run struct {
 	snapshot int              // handle of the snapshot's folder
 	top      dir
 	dirs     tree.Walk
-	groups   map[tree.GroupKey]*group
+	groups   tree.Links[tree.GroupKey, group]
 	late     int // names kept in groups
 	copier   filecopy.Copier
 	small    bytes.Buffer // content of a file, kept in memory until its hash is checked
@@ -112,11 +112,12 @@ func Write(ctx context.Context, from archive.Source, paths []string, w io.Writer
 	if opt.Exclude == nil {
 		opt.Exclude = exclude.New()
 	}
-	t := &run{ctx: ctx, from: from, opt: opt, groups: make(map[tree.GroupKey]*group)}
+	t := &run{ctx: ctx, from: from, opt: opt}
 	t.report = &Report{Snapshot: from.Catalog.Summary().Snapshot}
 	if t.selected, err = tree.Select(from.Catalog, paths, false); err != nil {
 		return nil, err
 	}
+	t.groups.Partial = t.selected != nil || !opt.Exclude.Empty()
 	opt.Progress.Expect(tree.TotalsOf(from.Catalog, t.selected))
 	if t.snapshot, err = fsat.OpenRoot(from.Dir); err != nil {
 		return nil, &fs.PathError{Op: "open snapshot", Path: from.Dir, Err: err}

@@ -95,11 +95,10 @@ func (r *run) linkFrom(w *worker, d *dir, from int, stored, name string, was *in
 	return false, fatal("link", d.child(name), err)
 }
 
-// linkGroups remembers, for each inode of the source with several names, the stored file of this snapshot, until the
-// last of the names was seen. Memory grows with the number of inodes of which some names are still to come.
+// linkGroups are the inodes of the source with several names.
 type linkGroups struct {
-	mu     sync.Mutex
-	groups map[inodeKey]*linkGroup
+	tree.Links[inodeKey, linkGroup]
+	mu sync.Mutex
 	// complete has the inodes, by device, of which all names were seen, by the link count at the first one. A further
 	// name was linked meanwhile, and the group's stored file is already forgotten.
 	complete map[uint32]*inodeset.Set
@@ -111,55 +110,53 @@ type inodeKey struct {
 	part uint64 // source.Stat.Part
 }
 
-// linkGroup is one such inode. It stays locked while one of its names is stored, so that the others wait.
+// linkGroup has the stored file of such an inode.
 type linkGroup struct {
-	mu    sync.Mutex
-	left  int64 // names not seen yet
 	entry index.Entry
 	dir   string    // folder of the stored file, below the top of the mirror; entry.Type 0: not stored yet
 	born  fsat.Time // of the inode; zero if the file system has no creation time
+	begun bool      // late is known
 	late  bool      // other names of the inode have another stored file
 	// parts are the stored files of the previous snapshot to which names of this group are linked, if the group is too
 	// large for one inode. nil: none yet.
 	parts map[uint64]bool
 }
 
-func (g *linkGroups) init() {
-	g.groups, g.complete = make(map[inodeKey]*linkGroup), make(map[uint32]*inodeset.Set)
-}
-
-// enter returns the group of an inode, locked.
-func (g *linkGroups) enter(key inodeKey, names uint32) *linkGroup {
-	g.mu.Lock()
-	group := g.groups[key]
-	complete := g.complete[key.dev]
-	if complete == nil {
-		complete = new(inodeset.Set)
-		g.complete[key.dev] = complete
-	}
-	if group == nil {
-		group = &linkGroup{left: int64(names), late: key.part == 0 && complete.Has(key.ino)}
-		g.groups[key] = group
-	}
-	group.left--
-	if group.left <= 0 {
-		delete(g.groups, key)
-		if key.part == 0 {
+// enter returns the group of an inode, locked until leave is called.
+func (g *linkGroups) enter(key inodeKey, names uint32) (group *linkGroup, leave func()) {
+	entered := g.Enter(key, names)
+	group = &entered.Value
+	if key.part == 0 {
+		complete := g.completeOn(key.dev)
+		if !group.begun {
+			group.begun, group.late = true, complete.Has(key.ino)
+		}
+		if !entered.Missing() {
 			complete.Claim(key.ino)
 		}
 	}
-	g.mu.Unlock()
-	group.mu.Lock()
-	return group
+	return group, func() { g.Leave(key, entered) }
 }
 
-func (g *linkGroup) leave() { g.mu.Unlock() }
+func (g *linkGroups) completeOn(dev uint32) *inodeset.Set {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	complete := g.complete[dev]
+	if complete == nil {
+		if g.complete == nil {
+			g.complete = make(map[uint32]*inodeset.Set)
+		}
+		complete = new(inodeset.Set)
+		g.complete[dev] = complete
+	}
+	return complete
+}
 
 // keepLinked keeps an unchanged entry whose inode has several names.
 func (r *run) keepLinked(w *worker, d *dir, i int, st *source.Stat) error {
 	defer w.forgetOldLooks()
-	group := r.groups.enter(inodeKey{r.device(d, st), st.Ino, st.Part}, st.Nlink)
-	defer group.leave()
+	group, leave := r.groups.enter(inodeKey{r.device(d, st), st.Ino, st.Part}, st.Nlink)
+	defer leave()
 	if group.entry.Type != 0 {
 		return r.joinGroup(w, d, i, st, group)
 	}
@@ -198,8 +195,8 @@ func (r *run) roomFor(names uint32, stored *fsat.Stat) bool {
 
 // storeLinked stores a new or changed entry whose inode has several names.
 func (r *run) storeLinked(w *worker, d *dir, i int, st *source.Stat) error {
-	group := r.groups.enter(inodeKey{r.device(d, st), st.Ino, st.Part}, st.Nlink)
-	defer group.leave()
+	group, leave := r.groups.enter(inodeKey{r.device(d, st), st.Ino, st.Part}, st.Nlink)
+	defer leave()
 	if group.entry.Type != 0 {
 		return r.joinGroup(w, d, i, st, group)
 	}

@@ -260,7 +260,6 @@ func (r *run) begin() error {
 	r.workers = newWorkers(r.opt.threads(), r.opt.Progress)
 	r.umask = fsat.Umask()
 	r.setter = tree.Setter{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Readable: true, Fault: r.opt.Fault}
-	r.groups.init()
 	r.dirs.Open, r.dirs.OpenFrom, r.dirs.Close = r.openByPath, r.openFrom, (*dir).closeHandles
 	if r.archive != nil {
 		r.stored.init(r.archive)

@@ -37,10 +37,6 @@ type origin struct {
 // Everything else is as with Run. It returns ErrCopied if the target has a copy of that snapshot. The options for what to
 // leave out, IgnoreInode, IgnoreCtime and those about the clock mean nothing here. How the snapshot compares with its base
 // line, and the tripwires that follow from it, are those of the original run, for as long as its report is there.
-//
-// Limit: snapshots should be copied in the order of their times. If the copy of one that is older than the newest of the
-// target is cut short at publishing, the next run does not see it: a catalog without a snapshot, of which verify tells
-// and which remove takes, or a snapshot without report is left.
 func Copy(ctx context.Context, from *archive.Archive, s archive.Snapshot, path string, opt Options) (*archive.Report, error) {
 	opt.Exclude, opt.IgnoreInode, opt.IgnoreCtime = exclude.New(), false, false
 	r := newRun(ctx, opt)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -519,6 +520,85 @@ func TestCopyIsCutShort(t *testing.T) {
 	}
 	c.same(true)
 	c.again()
+}
+
+// Guards: the process that copies a snapshot older than the newest one of the target dies at any step, or one step of
+// publishing fails: the next run of the target makes the copy complete, or leaves no trace of it.
+func TestCopyOfOlderCrashes(t *testing.T) {
+	older := func(t *testing.T, parallel bool) *copied {
+		c := newCopied(t)
+		c.Parallel, c.to.Parallel, c.to.Opt.Threads = parallel, parallel, 2
+		c.Opt.ExcludeLarger = 1 << 20
+		c.Build(plain + "set . mode=0500")
+		testtree.Settle()
+		c.Run()
+		c.Build("append home/a more\nmv home/b home/c")
+		c.Run()
+		if _, err := c.copy(c.Order[1]); err != nil {
+			t.Fatal(err)
+		}
+		c.to.Build("file other 0644 other")
+		return c
+	}
+	c := older(t, false)
+	var order []string
+	c.to.Opt.Fault = func(step string) error {
+		if !slices.Contains(order, step) {
+			order = append(order, step)
+		}
+		return nil
+	}
+	c.to.Opt.Threads = 1
+	if rep, err := c.copy(c.Order[0]); err != nil || len(rep.Unfinished) > 0 {
+		t.Fatal(err, rep)
+	}
+	for _, step := range order {
+		for _, dies := range []bool{true, false} {
+			t.Run(fmt.Sprint(step, " ", dies), func(t *testing.T) {
+				t.Parallel()
+				c := older(t, true)
+				var met, crashed atomic.Bool
+				c.to.Opt.Fault = func(name string) error {
+					if name == step && met.CompareAndSwap(false, true) || dies && crashed.Load() {
+						crashed.Store(true)
+						return archive.ErrCrash
+					}
+					return nil
+				}
+				_, err := c.copy(c.Order[0])
+				published := slices.Contains(afterPublish, step) || step == "empty"
+				if published != (err == nil) || err != nil && !errors.Is(err, archive.ErrCrash) {
+					t.Fatalf("the copy says %v", err)
+				}
+				c.to.Opt.Fault = nil
+				a := c.to.Open()
+				lost, err := a.WithoutFolder()
+				if c.to.Close(a); err != nil || len(lost) > 0 {
+					t.Errorf("before the next run, it seems that a person has removed the folders of %q, %v", lost, err)
+				}
+				if top, ok := c.to.Taken[c.Order[0]]["."]; ok { // the mode is set by a step, too
+					top.Mode = c.Taken[c.Order[0]]["."].Mode
+					c.to.Taken[c.Order[0]]["."] = top
+				}
+				if rep := c.to.Run(); len(rep.Findings) > 0 {
+					t.Errorf("the next run says %v", rep.Findings)
+				}
+				c.to.NothingLeft()
+				c.to.Verify()
+				_, err = c.copy(c.Order[0])
+				if published != errors.Is(err, snapshot.ErrCopied) || !published && err != nil {
+					t.Errorf("copied again: %v", err)
+				}
+				if rep := c.to.report(c.Order[0]); rep.CopiedFrom == nil || rep.Filters.Larger != 1<<20 {
+					t.Errorf("the report has no origin, or not its filters: %+v", rep)
+				}
+				c.to.Intact()
+				for _, name := range c.Order {
+					testtree.Equal(t, "copy of "+name, c.Taken[name], c.to.Taken[name], 0)
+				}
+			})
+		}
+	}
 }
 
 // Guards: names of one inode that are several stored files, because the links changed during the run, stay so.

@@ -183,7 +183,11 @@ func (r *run) abandon(cause error) error {
 	}
 	_, err := r.locked.RemoveOrphans()
 	err = errors.Join(catalogErr, err)
-	for _, name := range []string{workTree, workCatalog, archive.WorkReport} {
+	leftovers := []string{workTree, workCatalog}
+	if catalogErr == nil { // otherwise it tells the next run which catalog to remove
+		leftovers = append(leftovers, archive.WorkReport)
+	}
+	for _, name := range leftovers {
 		if workErr := rmtree.Remove(r.work, name); workErr != nil {
 			err = errors.Join(err, &fs.PathError{Op: "remove", Path: r.archive.MetaPath(archive.WorkDir, name), Err: workErr})
 		}

@@ -56,9 +56,10 @@ func (r *run) sumUp() {
 	rep.End = r.opt.now().UTC()
 }
 
-// noteOutcome makes the tripwires of the run durable, before its snapshot exists.
+// noteOutcome makes the report durable before its snapshot exists, if the run must not count as a good one, or is a
+// copy: see archive.WorkReport.
 func (r *run) noteOutcome() error {
-	if len(r.report.Tripwires) == 0 && !r.report.Incomplete {
+	if len(r.report.Tripwires) == 0 && !r.report.Incomplete && r.origin == nil {
 		return nil
 	}
 	if err := r.step("outcome"); err != nil {
@@ -67,9 +68,10 @@ func (r *run) noteOutcome() error {
 	return r.report.WriteTo(r.archive.MetaPath(archive.WorkDir, archive.WorkReport))
 }
 
-// placeReport writes the report of a published snapshot.
+// placeReport writes the report of a published snapshot. After a failure of an earlier step the work folder goes on
+// naming the snapshot, for the next run.
 func (r *run) placeReport() error {
-	if err := r.locked.WriteReport(r.report); err != nil {
+	if err := r.locked.WriteReport(r.report); err != nil || len(r.report.Unfinished) > 0 {
 		return err
 	}
 	return rmtree.Remove(r.work, archive.WorkReport)

@@ -99,9 +99,10 @@ func (a *Archive) hasLostFolder(name, newest string) (bool, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return false, err
 	}
-	// A newer catalog than any folder, without a report: its publishing was interrupted.
+	// Without a report, a newer catalog than any folder, or one that the work folder names: its publishing is under way,
+	// or was interrupted.
 	_, err = os.Lstat(a.reportPath(name))
-	return err == nil || name <= newest, nil
+	return err == nil || name <= newest && name != a.beingPublished(), nil
 }
 
 // lost finds a snapshot of which only a part is left. why is ErrNoFolder or ErrNoCatalog, or nil if there is no such

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"snapcopy/index"
+	"snapcopy/internal/atomicfile"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/rmtree"
 	"snapcopy/internal/tree"
@@ -50,11 +51,12 @@ func (p *postponedError) Unwrap() error { return p.err }
 
 // tidy is the part of Recover that removes, which works without free space.
 func (a *Locked) tidy(ctx context.Context) (did []string, err error) {
-	waits, err := a.adoptReport()
+	did, waits, err := a.finishPublishing()
 	if err != nil {
 		return nil, fmt.Errorf("clean up %s: %w", WorkDir, err)
 	}
-	did, err = a.emptyWork(waits)
+	emptied, err := a.emptyWork(waits)
+	did = append(did, emptied...)
 	if err != nil {
 		return did, err
 	}
@@ -81,6 +83,27 @@ func (a *Locked) complete(ctx context.Context) (did []string, err error) {
 		err = &postponedError{err}
 	}
 	return did, err
+}
+
+// finishPublishing completes the snapshot that the report in the work folder names, if its run has published it, and
+// takes it back otherwise. reportWaits says that the report has to stay there until there is space.
+func (a *Locked) finishPublishing() (did []string, reportWaits bool, err error) {
+	name := a.beingPublished()
+	if name == "" {
+		return nil, false, nil
+	}
+	switch _, err := os.Lstat(filepath.Join(a.Path, name)); {
+	case errors.Is(err, fs.ErrNotExist):
+		did, err = a.removeUnpublished(name)
+		return did, false, errors.Join(err, atomicfile.SyncDir(a.MetaPath(CatalogsDir)))
+	case err != nil:
+		return nil, false, err
+	}
+	if err := a.mendMode(name); err != nil {
+		return nil, false, err
+	}
+	reportWaits, err = a.adoptReport(name)
+	return nil, reportWaits, err
 }
 
 // emptyWork removes the leftovers of an interrupted run, except a report that waits for space.
@@ -126,17 +149,30 @@ func (a *Locked) RemoveOrphans() (did []string, err error) {
 		if _, ok := ParseName(name); !ok || !isCatalog || name <= newest {
 			continue
 		}
-		_, folderErr := os.Lstat(filepath.Join(a.Path, name))
-		_, reportErr := os.Lstat(a.reportPath(name))
-		if !errors.Is(folderErr, fs.ErrNotExist) || !errors.Is(reportErr, fs.ErrNotExist) || a.isLeaving(name) {
-			continue
-		}
-		if err := os.Remove(a.CatalogPath(name)); err != nil {
+		removed, err := a.removeUnpublished(name)
+		if err != nil {
 			return did, fmt.Errorf("clean up: %w", err)
 		}
-		did = append(did, "removed the catalog of "+name+", which was not published")
+		did = append(did, removed...)
 	}
 	return did, nil
+}
+
+// removeUnpublished removes a catalog without snapshot and report.
+func (a *Locked) removeUnpublished(name string) (did []string, err error) {
+	_, folderErr := os.Lstat(filepath.Join(a.Path, name))
+	_, reportErr := os.Lstat(a.reportPath(name))
+	if !errors.Is(folderErr, fs.ErrNotExist) || !errors.Is(reportErr, fs.ErrNotExist) || a.isLeaving(name) {
+		return nil, nil
+	}
+	err = os.Remove(a.CatalogPath(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return []string{"removed the catalog of " + name + ", which was not published"}, nil
 }
 
 // finishNewest does the steps after publishing that the run of the newest snapshot has missed: the mode of the
@@ -162,6 +198,15 @@ func (a *Locked) finishRun(s Snapshot) (err error) {
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
 	return errors.Join(a.resetMode(s.Name, c.Root()), a.missingReport(s.Name, c.Summary()))
+}
+
+// mendMode is resetMode with the catalog of the snapshot; without a usable one it does nothing.
+func (a *Locked) mendMode(name string) error {
+	c, err := index.Open(a.CatalogPath(name))
+	if err != nil {
+		return nil // the run reports it when it needs the catalog
+	}
+	return errors.Join(a.resetMode(name, c.Root()), c.Close())
 }
 
 // resetMode sets the mode in root, its entry, on a snapshot's own folder that was given write permission in order to

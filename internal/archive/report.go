@@ -262,24 +262,29 @@ func (a *Locked) WriteReport(r *Report) error { return r.WriteTo(a.reportPath(r.
 func (r *Report) WriteTo(path string) error { return jsonfile.Write(path, r) }
 
 // WorkReport is the report, in the work folder, of a snapshot that is about to be published. A run writes it only if
-// later runs must not take its snapshot for a good one, even if the run dies before its report is in place.
+// later runs must not take its snapshot for a good one, even if the run dies before its report is in place, or if the
+// snapshot is a copy: a later run could not find one that is older than others, nor make its report from the catalog.
 const WorkReport = "report.json"
 
-// adoptReport moves the report of a run that died just after publishing into place. It waits if there is no space.
-func (a *Locked) adoptReport() (waits bool, err error) {
+// beingPublished returns the name of the snapshot that has a report in the work folder, or "".
+func (a *Archive) beingPublished() string {
+	var r struct {
+		Snapshot string `json:"snapshot"`
+	}
+	err := jsonfile.Read(a.MetaPath(WorkDir, WorkReport), &r)
+	if _, isName := ParseName(r.Snapshot); err != nil || !isName { // there is none, or it was never finished
+		return ""
+	}
+	return r.Snapshot
+}
+
+// adoptReport moves the report in the work folder into place, if the snapshot has none. It waits if there is no space.
+func (a *Locked) adoptReport(name string) (waits bool, err error) {
 	path := a.MetaPath(WorkDir, WorkReport)
-	r := new(Report)
-	if err := jsonfile.Read(path, r); err != nil {
-		return false, nil // there is none, or the run died before it was finished
+	if _, err := os.Lstat(a.reportPath(name)); !errors.Is(err, fs.ErrNotExist) {
+		return false, errors.Join(err, os.Remove(path))
 	}
-	if _, isName := ParseName(r.Snapshot); !isName {
-		return false, nil
-	}
-	_, err = os.Lstat(filepath.Join(a.Path, r.Snapshot))
-	if _, reportErr := os.Lstat(a.reportPath(r.Snapshot)); err != nil || !errors.Is(reportErr, fs.ErrNotExist) {
-		return false, nil // it was not published, or has a report
-	}
-	if err = os.Rename(path, a.reportPath(r.Snapshot)); fsat.IsNoSpace(err) {
+	if err = os.Rename(path, a.reportPath(name)); fsat.IsNoSpace(err) {
 		return true, nil
 	}
 	return false, errors.Join(err, atomicfile.SyncDir(a.MetaPath(RunsDir)))

@@ -15,7 +15,7 @@ func Catalogs(a *archive.Archive, list []archive.Snapshot) ([]Catalog, error) {
 		if err != nil {
 			return nil, err
 		}
-		catalogs = append(catalogs, Catalog{Name: s.Name, Path: s.Catalog, Records: Size(records)})
+		catalogs = append(catalogs, Catalog{Name: s.Name, Path: s.CatalogPath, Records: Size(records)})
 	}
 	return catalogs, nil
 }

@@ -121,7 +121,7 @@ func TestRunKeepsTheUnknown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Truncate(snapshots[0].Catalog, 100); err != nil {
+	if err := os.Truncate(snapshots[0].CatalogPath, 100); err != nil {
 		t.Fatal(err)
 	}
 	out, err := prune.Run(context.Background(), a, prune.Policy{Last: 1}, options())

@@ -19,7 +19,7 @@ var ErrNotFile = errors.New("has no stored content")
 // Cat writes the content of a regular file of a snapshot to w, holes as zeros, and compares it with the catalog's hash
 // on the way. Damage is known only at the end: the error then wraps ErrDamaged, and w has bytes that may be wrong. If
 // the path is not in the snapshot, the error is a *[tree.NotFoundError].
-func Cat(ctx context.Context, from archive.Source, path string, w io.Writer) (err error) {
+func Cat(ctx context.Context, from archive.OpenSnapshot, path string, w io.Writer) (err error) {
 	clean := index.CleanPath(path)
 	e, ok, err := from.Catalog.Lookup(clean)
 	switch {

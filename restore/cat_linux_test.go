@@ -18,7 +18,7 @@ func TestCat(t *testing.T) {
 	err := a.Catalog.Walk(func(dir string, _ *index.Record, e *index.Entry) error {
 		path := index.Join(dir, e.Name)
 		var got bytes.Buffer
-		err := Cat(context.Background(), a.Source, path, &got)
+		err := Cat(context.Background(), a.OpenSnapshot, path, &got)
 		if e.Type != index.File {
 			if !errors.Is(err, ErrNotFile) || got.Len() > 0 {
 				t.Errorf("%q: %d bytes and error %v for a %s", path, got.Len(), err, e.Type)
@@ -47,14 +47,14 @@ func TestCat(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := Cat(ctx, a.Source, "large", new(bytes.Buffer)); !errors.Is(err, context.Canceled) {
+	if err := Cat(ctx, a.OpenSnapshot, "large", new(bytes.Buffer)); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v after it was cancelled", err)
 	}
 	var missing *tree.NotFoundError
-	if err := Cat(context.Background(), a.Source, "plan", new(bytes.Buffer)); !errors.As(err, &missing) {
+	if err := Cat(context.Background(), a.OpenSnapshot, "plan", new(bytes.Buffer)); !errors.As(err, &missing) {
 		t.Errorf("error %v for a path that is not there", err)
 	}
-	if err := Cat(context.Background(), a.Source, "plain", failing{}); !errors.Is(err, errFull) {
+	if err := Cat(context.Background(), a.OpenSnapshot, "plain", failing{}); !errors.Is(err, errFull) {
 		t.Errorf("error %v, want that of the output", err)
 	}
 }

@@ -96,7 +96,7 @@ func TestEveryKindOverEveryKind(t *testing.T) {
 		a := take(t, source)
 		for _, has := range kindScripts {
 			t.Run(want.name+" over "+has.name, func(t *testing.T) {
-				a := archived{a.Source, t}
+				a := archived{a.OpenSnapshot, t}
 				target := func() string {
 					return testarchive.BuiltTree(t, "dir d 0755\n"+strings.ReplaceAll(has.other, " x", " d/x")+"\nset d mtime=6")
 				}
@@ -159,7 +159,7 @@ func TestMetadataAloneIsSetInPlace(t *testing.T) {
 		"set d xattr.user.z=9", "unset d user.a", "noacl d", "set d default=u:78:r", "set d acl=u:78:r",
 		"set f owner=0:0 mode=0444 mtime=1 xattr.user.n=9 acl=g:3:r"} {
 		t.Run(change, func(t *testing.T) {
-			a := archived{a.Source, t}
+			a := archived{a.OpenSnapshot, t}
 			to := testarchive.BuiltTree(t, file+"\n"+change)
 			before := testtree.Take(t, to)
 			rep := a.wantMirror(source, to, mirror)
@@ -293,7 +293,7 @@ func TestLinkGroupsOverEveryState(t *testing.T) {
 		"swapped kinds":        "file p 0644\nfile q 0644 x\nlink r q\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := archived{a.Source, t}
+			a := archived{a.OpenSnapshot, t}
 			for _, threads := range []int{1, 4} {
 				for _, how := range []Overwrite{OverwriteChanged, OverwriteAlways} {
 					to := testarchive.BuiltTree(t, script)
@@ -322,7 +322,7 @@ func TestDryRunTellsWhatIsDone(t *testing.T) {
 			filepath.Join(testarchive.TempDir(t), "missing")} {
 			items := func(opt Options) (list []string, rep *Report) {
 				opt.Item = func(i tree.Item) { list = append(list, fmt.Sprint(i.Path, " ", i.Action, " ", i.Err)) }
-				rep, err := Run(context.Background(), a.Source, nil, to, opt)
+				rep, err := Run(context.Background(), a.OpenSnapshot, nil, to, opt)
 				if err != nil {
 					t.Fatal(err)
 				}

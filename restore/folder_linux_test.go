@@ -32,7 +32,7 @@ func TestFoldersThatDiffer(t *testing.T) {
 		{"set . mode=0700", ".", "mode", ""},
 	} {
 		t.Run(c.change, func(t *testing.T) {
-			a := archived{a.Source, t}
+			a := archived{a.OpenSnapshot, t}
 			for _, where := range []Options{{}, {InPlace: true}} {
 				to := testarchive.BuiltTree(t, foldersScript+"\n"+c.change)
 				before := testtree.Take(t, to)

@@ -64,7 +64,7 @@ func TestFuse(t *testing.T) {
 			c, err := index.Open(filepath.Join(arch, ".snapcopy", "catalogs", rep.Snapshot+".cat"))
 			check(t, err)
 			back := filepath.Join(testarchive.TempDir(t), "back")
-			archived{archive.Source{Catalog: c, Dir: filepath.Join(arch, rep.Snapshot)}, t}.restore(nil, back, Options{})
+			archived{archive.OpenSnapshot{Catalog: c, Snapshot: archive.Snapshot{Dir: filepath.Join(arch, rep.Snapshot)}}, t}.restore(nil, back, Options{})
 			testarchive.CloseAll(t, c)
 			testtree.Equal(t, "restored from it", want, testtree.Take(t, back), 0)
 			testtree.Equal(t, "what a link leads to", before, testtree.Take(t, filepath.Dir(victim)), 0)

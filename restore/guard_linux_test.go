@@ -58,7 +58,7 @@ func TestDeleteStopsAtMountsThatTheSnapshotDidNotCross(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer testarchive.CloseAll(t, c)
-		a := archived{archive.Source{Catalog: c, Dir: filepath.Join(path, run.Snapshot)}, t}
+		a := archived{archive.OpenSnapshot{Catalog: c, Snapshot: archive.Snapshot{Dir: filepath.Join(path, run.Snapshot)}}, t}
 		testtree.Build(t, source, "file new 0644\nfile d/new 0644\nfile mnt/new 0644\nfile empty/new 0644\nfile file 0644")
 		testtree.Bind(t, filepath.Join(source, "bound"), filepath.Join(source, "file"))
 

@@ -62,7 +62,7 @@ func TestAgainWithoutPrivileges(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer testarchive.CloseAll(t, c)
-	a := archived{archive.Source{Catalog: c, Dir: dir}, t}
+	a := archived{archive.OpenSnapshot{Catalog: c, Snapshot: archive.Snapshot{Dir: dir}}, t}
 	to := filepath.Join(testarchive.TempDir(t), "to")
 	t.Cleanup(func() {
 		if err := os.Chmod(filepath.Join(to, "ro"), 0o755); err != nil {
@@ -84,7 +84,7 @@ func TestAgainOnPoorFileSystems(t *testing.T) {
 	a := take(t, testarchive.BuiltTree(t, unheldScript))
 	for name, disk := range map[string][]string{"ext4": {"-I", "128"}, "vfat": nil, "exfat": nil} {
 		t.Run(name, func(t *testing.T) {
-			a := archived{a.Source, t}
+			a := archived{a.OpenSnapshot, t}
 			to := filepath.Join(testtree.NewDisk(t, name, 48<<20, disk...).Path, "to")
 			if rep := a.restore(nil, to, Options{}); rep.FailedCount != 0 || rep.NotHeld.Times == 0 {
 				t.Fatalf("%+v", rep)

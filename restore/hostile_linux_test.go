@@ -59,7 +59,7 @@ func TestPlantedSymlinkLeadsNowhere(t *testing.T) {
 				}
 				return errors.Join(os.Rename(name, name+".away"), os.Symlink(dest, name))
 			}
-			rep, err := Run(context.Background(), a.Source, nil, to, Options{Threads: 1, Fault: swap})
+			rep, err := Run(context.Background(), a.OpenSnapshot, nil, to, Options{Threads: 1, Fault: swap})
 			if !swapped {
 				t.Fatal("nothing was swapped")
 			}
@@ -81,7 +81,7 @@ func TestMovedFolderLeadsNowhere(t *testing.T) {
 	outside.Mode("", 0o700)
 	to := testarchive.TempDir(t)
 	steps := 0
-	_, err := Run(context.Background(), a.Source, nil, to, Options{Threads: 1, Fault: func(step string) error {
+	_, err := Run(context.Background(), a.OpenSnapshot, nil, to, Options{Threads: 1, Fault: func(step string) error {
 		if step != "mkdir" {
 			return nil
 		}
@@ -155,7 +155,7 @@ func TestSwappedFolderIsNotFilled(t *testing.T) {
 	to.Mode("mine", 0o700)
 	d := &dir{parent: &dir{}, own: true}
 	d.Begin(&d.parent.Folder, "dir")
-	r := &run{from: a.Source}
+	r := &run{from: a.OpenSnapshot}
 	fd, err := openForTest(to.Path("mine"))
 	if err != nil {
 		t.Fatal(err)

@@ -103,7 +103,7 @@ func TestInPlaceParentIsNoFolder(t *testing.T) {
 		for _, opt := range []Options{inPlace, {InPlace: true}, {InPlace: true, DryRun: true}} {
 			to := testarchive.BuiltTree(t, kind)
 			before, was := states(t, outside), states(t, to)["a"]
-			rep, err := Run(context.Background(), a.Source, []string{"a/b", "z/f"}, to, opt)
+			rep, err := Run(context.Background(), a.OpenSnapshot, []string{"a/b", "z/f"}, to, opt)
 			if err != nil {
 				t.Fatalf("%s: %v", kind, err)
 			}
@@ -294,7 +294,7 @@ func TestBackupSuffixKeepsEverything(t *testing.T) {
 		t.Errorf("the third time: %+v", rep)
 	}
 	opt.BackupSuffix = "/x"
-	if _, err := Run(context.Background(), a.Source, nil, to, opt); err == nil {
+	if _, err := Run(context.Background(), a.OpenSnapshot, nil, to, opt); err == nil {
 		t.Error("a suffix with a slash was accepted")
 	}
 }
@@ -306,7 +306,7 @@ func TestUnreadFolderKeepsItsContents(t *testing.T) {
 	unread.Flags = index.Unread
 	c := testarchive.Model{"": folder, "d": unread, "e": folder}.Catalog(t, testarchive.TempDir(t), "unread")
 	t.Cleanup(func() { testarchive.CloseAll(t, c) })
-	a := archived{archive.Source{Catalog: c, Dir: testarchive.BuiltTree(t, "dir d 0755\ndir e 0755")}, t}
+	a := archived{archive.OpenSnapshot{Catalog: c, Snapshot: archive.Snapshot{Dir: testarchive.BuiltTree(t, "dir d 0755\ndir e 0755")}}, t}
 	to := testarchive.BuiltTree(t, "dir d 0755\nfile d/own 0644\ndir d/sub 0755\nfile d/sub/own 0644\ndir e 0755\nfile e/own 0644")
 	rep := a.restore(nil, to, mirror)
 	wantFailed(t, rep)

@@ -49,7 +49,7 @@ func TestMissingNamesJoinTheirGroup(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			target := filepath.Join(testarchive.TempDir(t), "target")
-			a := archived{a.Source, t}
+			a := archived{a.OpenSnapshot, t}
 			a.restore(nil, target, Options{})
 			outside := target + "-outside"
 			check(t, os.Link(filepath.Join(target, "a/q"), outside))

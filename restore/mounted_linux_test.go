@@ -24,7 +24,7 @@ func TestMountedSnapshot(t *testing.T) {
 	to := testarchive.TempDir(t)
 	testtree.Bind(t, old.Dir, to)
 	for _, path := range []string{to, filepath.Join(to, "new"), filepath.Join(to, "d", "e")} {
-		if _, err := Run(t.Context(), a.Source, nil, path, opt); !errors.Is(err, inside.ErrTarget) {
+		if _, err := Run(t.Context(), a.OpenSnapshot, nil, path, opt); !errors.Is(err, inside.ErrTarget) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}

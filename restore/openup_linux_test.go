@@ -59,7 +59,7 @@ func TestOwnReadOnlyFolder(t *testing.T) {
 				}
 				return nil
 			}
-			rep, err := Run(context.Background(), a.Source, c.paths, to, opt)
+			rep, err := Run(context.Background(), a.OpenSnapshot, c.paths, to, opt)
 			if (err != nil) != (c.fault != "") || err != nil && !errors.Is(err, boom) {
 				t.Fatalf("%04o, %q: %v", mode, c.paths, err)
 			}

@@ -73,7 +73,7 @@ func TestMountsAreNotMovedAlong(t *testing.T) {
 	testtree.Tmpfs(t, at, "size=1m")
 	check(t, os.WriteFile(filepath.Join(at, "precious"), nil, 0o600))
 	to := filepath.Join(folder, "site")
-	if _, err := Swap(context.Background(), a.Source, to, Options{}, swapTime); !errors.Is(err, ErrMountsBelow) || !strings.HasSuffix(err.Error(), fmt.Sprintf("with it: %q", at)) {
+	if _, err := Swap(context.Background(), a.OpenSnapshot, to, Options{}, swapTime); !errors.Is(err, ErrMountsBelow) || !strings.HasSuffix(err.Error(), fmt.Sprintf("with it: %q", at)) {
 		t.Errorf("swap: %v", err)
 	}
 	if got := names(t, folder); len(got) != 1 {

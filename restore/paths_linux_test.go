@@ -33,7 +33,7 @@ func TestBadPathsWriteNothing(t *testing.T) {
 		{[]string{"documents/letter.txt", "other/letter.txt"}, tree.ErrSameName, nil},
 	} {
 		to := filepath.Join(testarchive.TempDir(t), "to")
-		_, err := Run(context.Background(), a.Source, c.paths, to, Options{})
+		_, err := Run(context.Background(), a.OpenSnapshot, c.paths, to, Options{})
 		if !errors.Is(err, c.want) {
 			t.Errorf("%q: error %v, want %v", c.paths, err, c.want)
 		}
@@ -45,7 +45,7 @@ func TestBadPathsWriteNothing(t *testing.T) {
 			t.Errorf("%q: the target was made", c.paths)
 		}
 	}
-	if _, err := Run(context.Background(), a.Source, []string{"/", "other"}, testarchive.TempDir(t), Options{}); err == nil {
+	if _, err := Run(context.Background(), a.OpenSnapshot, []string{"/", "other"}, testarchive.TempDir(t), Options{}); err == nil {
 		t.Error("the root together with a path was accepted")
 	}
 }

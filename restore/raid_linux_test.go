@@ -131,7 +131,7 @@ func TestHostileOwnerOfTheTarget(t *testing.T) {
 			}
 			return nil
 		}
-		if _, err := Run(context.Background(), a.Source, paths, r.target, opt); err != nil && runs < 2 {
+		if _, err := Run(context.Background(), a.OpenSnapshot, paths, r.target, opt); err != nil && runs < 2 {
 			t.Logf("run %d: %v", runs, err)
 		}
 	}

@@ -114,7 +114,7 @@ func (o *Options) threads() int { return workers.Number(o.Threads) }
 // run is the state of one restore.
 type run struct {
 	ctx  context.Context
-	from archive.Source
+	from archive.OpenSnapshot
 	opt  Options
 	teller
 
@@ -158,12 +158,12 @@ type run struct {
 // go on: if a path is not in the snapshot or the target cannot be used, both before anything is written; if the file
 // system is full; or if ctx ends. Entries restored until then are left, and the report returned with the error counts
 // them. When Run returns without an error, everything is on the disk.
-func Run(ctx context.Context, from archive.Source, paths []string, to string, opt Options) (report *Report, err error) {
+func Run(ctx context.Context, from archive.OpenSnapshot, paths []string, to string, opt Options) (report *Report, err error) {
 	return start(ctx, from, paths, to, opt, nil)
 }
 
 // start is Run. swap, if not nil, opens the target, which exists and is to be moved.
-func start(ctx context.Context, from archive.Source, paths []string, to string, opt Options,
+func start(ctx context.Context, from archive.OpenSnapshot, paths []string, to string, opt Options,
 	swap *swap) (report *Report, err error) {
 	if opt.Progress == nil {
 		opt.Progress = new(tree.Progress)

@@ -130,7 +130,7 @@ func TestTargetInsideArchiveIsRefused(t *testing.T) {
 	link := filepath.Join(testarchive.TempDir(t), "link")
 	b.Check(os.Symlink(a.Dir, link))
 	for _, to := range []string{a.Dir, filepath.Join(a.Dir, "new", "x"), filepath.Dir(a.Dir), filepath.Join(link, "sub")} {
-		if _, err := Run(context.Background(), a.Source, nil, to, Options{}); !errors.Is(err, inside.ErrTarget) {
+		if _, err := Run(context.Background(), a.OpenSnapshot, nil, to, Options{}); !errors.Is(err, inside.ErrTarget) {
 			t.Errorf("%s: %v", to, err)
 		}
 	}
@@ -305,7 +305,7 @@ func TestEveryStepCanFail(t *testing.T) {
 			t.Run(fmt.Sprintf("%d %s %v", i, step, fault), func(t *testing.T) {
 				n := -1
 				to := filepath.Join(testarchive.TempDir(t), "to")
-				rep, err := Run(context.Background(), a.Source, nil, to, Options{Threads: 1, Fault: func(string) error {
+				rep, err := Run(context.Background(), a.OpenSnapshot, nil, to, Options{Threads: 1, Fault: func(string) error {
 					if n++; n == i {
 						return fault
 					}
@@ -361,7 +361,7 @@ func TestCancelledRunFailsNoFile(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	created := 0
 	before := testarchive.OpenDescriptors(t)
-	rep, err := Run(ctx, a.Source, nil, filepath.Join(testarchive.TempDir(t), "to"), Options{Fault: func(step string) error {
+	rep, err := Run(ctx, a.OpenSnapshot, nil, filepath.Join(testarchive.TempDir(t), "to"), Options{Fault: func(step string) error {
 		if step == "write" {
 			if created++; created == 5 {
 				cancel()
@@ -409,7 +409,7 @@ func TestTimesOutOfRangeAreCounted(t *testing.T) {
 		Mtime: index.Time{Sec: 1 << 40}, Target: "x", Size: 1}
 	c := testarchive.Model{}.Put("far", far).Catalog(t, dir, "catalog")
 	defer testarchive.CloseAll(t, c)
-	a := archived{archive.Source{Catalog: c, Dir: filepath.Join(dir, "archive", "snapshot")}, t}
+	a := archived{archive.OpenSnapshot{Catalog: c, Snapshot: archive.Snapshot{Dir: filepath.Join(dir, "archive", "snapshot")}}, t}
 	to := testarchive.Builder{T: t, Root: filepath.Join(dir, "to")}
 	to.Check(os.MkdirAll(a.Dir, 0o755))
 	rep := a.restore([]string{"far"}, to.Root, Options{})

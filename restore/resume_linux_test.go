@@ -81,9 +81,9 @@ func (o *order) do() (rep *Report, err error) {
 		return nil
 	}}
 	if o.Swap {
-		return Swap(context.Background(), archive.Source{Catalog: c, Dir: o.Dir}, o.To, opt, o.Now)
+		return Swap(context.Background(), archive.OpenSnapshot{Catalog: c, Snapshot: archive.Snapshot{Dir: o.Dir}}, o.To, opt, o.Now)
 	}
-	return Run(context.Background(), archive.Source{Catalog: c, Dir: o.Dir}, o.Paths, o.To, opt)
+	return Run(context.Background(), archive.OpenSnapshot{Catalog: c, Snapshot: archive.Snapshot{Dir: o.Dir}}, o.Paths, o.To, opt)
 }
 
 // start starts a process that carries out the order.
@@ -141,7 +141,7 @@ func TestDryRunAfterAnInterruptedRestore(t *testing.T) {
 		}
 		return nil
 	}}
-	if _, err := Run(t.Context(), a.Source, []string{"a/b"}, target, opt); !errors.Is(err, syscall.ENOSPC) {
+	if _, err := Run(t.Context(), a.OpenSnapshot, []string{"a/b"}, target, opt); !errors.Is(err, syscall.ENOSPC) {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(target, "a")
@@ -329,7 +329,7 @@ func TestCancelledRestoreGoesOn(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(context.Background())
 		cause := errors.New("enough")
 		steps := 0
-		_, err := Run(ctx, a.Source, nil, to, Options{Threads: 1, Fault: func(string) error {
+		_, err := Run(ctx, a.OpenSnapshot, nil, to, Options{Threads: 1, Fault: func(string) error {
 			if steps++; steps == n {
 				cancel(cause)
 			}
@@ -351,7 +351,7 @@ func TestCancelledInSync(t *testing.T) {
 	to := filepath.Join(testarchive.TempDir(t), "to")
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	_, err := Run(ctx, a.Source, nil, to, Options{Fault: once("sync contents", 1, func() error {
+	_, err := Run(ctx, a.OpenSnapshot, nil, to, Options{Fault: once("sync contents", 1, func() error {
 		cancel()
 		return nil
 	})})

@@ -126,7 +126,7 @@ func TestPowerCutDuringLastSync(t *testing.T) {
 				err = errors.Join(unix.Fsync(fd), unix.Close(fd), testtree.PowerCut(to, 2))
 				return errors.Join(errPowerCut, err)
 			}}
-			if _, err := Run(context.Background(), a.Source, nil, to, opt); !errors.Is(err, errPowerCut) {
+			if _, err := Run(context.Background(), a.OpenSnapshot, nil, to, opt); !errors.Is(err, errPowerCut) {
 				t.Fatal(err)
 			}
 			if err := disk.Unmount(); err != nil {

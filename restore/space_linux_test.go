@@ -31,7 +31,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	to := filepath.Join(disk.Path, "to")
-	_, err := Run(context.Background(), a.Source, nil, to, Options{})
+	_, err := Run(context.Background(), a.OpenSnapshot, nil, to, Options{})
 	var space *SpaceError
 	if !errors.As(err, &space) || space.Need < 9_000_000 || space.Free > space.Need || !errors.Is(err, unix.ENOSPC) {
 		t.Fatalf("error %v", err)
@@ -40,7 +40,7 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("something was written: %v", tree)
 	}
 	for range 2 {
-		rep, err := Run(context.Background(), a.Source, nil, to, Options{IgnoreSpace: true})
+		rep, err := Run(context.Background(), a.OpenSnapshot, nil, to, Options{IgnoreSpace: true})
 		if !errors.Is(err, unix.ENOSPC) || rep == nil {
 			t.Fatalf("error %v", err)
 		}
@@ -66,7 +66,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	testtree.Build(t, to, "dir d 0755\nfile d/a 0644 old\nfile d/b 0644 random=1000000:9")
 	before := testtree.Take(t, to)
-	if _, err := Run(context.Background(), a.Source, nil, to, mirror); !errors.Is(err, unix.ENOSPC) {
+	if _, err := Run(context.Background(), a.OpenSnapshot, nil, to, mirror); !errors.Is(err, unix.ENOSPC) {
 		t.Fatalf("error %v", err)
 	}
 	want := testtree.Take(t, source)
@@ -94,7 +94,7 @@ func TestFullDiskForXattrs(t *testing.T) {
 	filler := filepath.Join(disk.Path, "filler")
 	fillUp(t, filler)
 	for range 2 {
-		if rep, err := Run(context.Background(), a.Source, nil, to, mirror); !errors.Is(err, unix.ENOSPC) {
+		if rep, err := Run(context.Background(), a.OpenSnapshot, nil, to, mirror); !errors.Is(err, unix.ENOSPC) {
 			t.Fatalf("error %v, report %+v", err, rep)
 		}
 		noTemporaryNames(t, to)
@@ -236,7 +236,7 @@ func TestSpaceOfWhatIsStored(t *testing.T) {
 	if rep := a.restore([]string{"d", "b"}, to, Options{}); rep.FailedCount > 0 || rep.Linked != 1 {
 		t.Errorf("report %+v", rep)
 	}
-	rep, err := Run(context.Background(), a.Source, nil, filepath.Join(disk.Path, "all"), Options{})
+	rep, err := Run(context.Background(), a.OpenSnapshot, nil, filepath.Join(disk.Path, "all"), Options{})
 	var space *SpaceError
 	if !errors.As(err, &space) || space.Need < 12_000_000 || space.Need > 13_000_000 || !errors.Is(err, ErrNoRoom) {
 		t.Errorf("error %v, report %+v", err, rep)

@@ -67,7 +67,7 @@ func noMountsBelow(dir int, name string) (err error) {
 // file system that cannot exchange names Swap makes two renames, between which to does not exist. Attributes that keep
 // the new tree's top from being moved (chattr) are set after the exchange. opt.Overwrite, Delete, BackupSuffix,
 // InPlace and DryRun have no effect.
-func Swap(ctx context.Context, from archive.Source, to string, opt Options, now time.Time) (*Report, error) {
+func Swap(ctx context.Context, from archive.OpenSnapshot, to string, opt Options, now time.Time) (*Report, error) {
 	s, err := openSwap(from, to, now)
 	if err != nil {
 		return nil, err
@@ -161,7 +161,7 @@ func (s *swap) oldPath() string {
 	return filepath.Join(s.parent, s.old)
 }
 
-func openSwap(from archive.Source, to string, now time.Time) (s swap, err error) {
+func openSwap(from archive.OpenSnapshot, to string, now time.Time) (s swap, err error) {
 	abs, err := filepath.Abs(to)
 	if err != nil {
 		return s, err

@@ -45,7 +45,7 @@ func TestSwapExchangesTrees(t *testing.T) {
 	to := filepath.Join(folder, "site")
 	old := testtree.Take(t, to)
 	for i := range 3 {
-		rep, err := Swap(context.Background(), a.Source, to, Options{}, swapTime)
+		rep, err := Swap(context.Background(), a.OpenSnapshot, to, Options{}, swapTime)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +69,7 @@ func TestSwapTargets(t *testing.T) {
 	want := testtree.Take(t, source)
 	folder := testarchive.BuiltTree(t, "dir real 0755\ndir real/site 0755\nfile real/site/own 0644\nsymlink link real/site\n"+
 		"file file 0644\nsymlink broken nowhere")
-	rep, err := Swap(context.Background(), a.Source, filepath.Join(folder, "new/site"), Options{}, swapTime)
+	rep, err := Swap(context.Background(), a.OpenSnapshot, filepath.Join(folder, "new/site"), Options{}, swapTime)
 	if err != nil || rep.OldTree != "" {
 		t.Fatalf("%v, old tree %q", err, rep.OldTree)
 	}
@@ -77,7 +77,7 @@ func TestSwapTargets(t *testing.T) {
 	if got := names(t, filepath.Join(folder, "new")); len(got) != 1 {
 		t.Errorf("%q", got)
 	}
-	rep, err = Swap(context.Background(), a.Source, filepath.Join(folder, "link"), Options{}, swapTime)
+	rep, err = Swap(context.Background(), a.OpenSnapshot, filepath.Join(folder, "link"), Options{}, swapTime)
 	if err != nil || rep.OldTree != filepath.Join(folder, "real/site"+oldSuffix) {
 		t.Fatalf("%v, %+v", err, rep)
 	}
@@ -89,7 +89,7 @@ func TestSwapTargets(t *testing.T) {
 	refused := func(to string, want error) {
 		t.Helper()
 		before := names(t, filepath.Dir(to))
-		_, err := Swap(context.Background(), a.Source, to, Options{Fault: func(step string) error {
+		_, err := Swap(context.Background(), a.OpenSnapshot, to, Options{Fault: func(step string) error {
 			t.Errorf("%s: step %s", to, step)
 			return nil
 		}}, swapTime)
@@ -120,7 +120,7 @@ func TestSwapDoesNotFollowAPlantedLink(t *testing.T) {
 	testtree.Build(t, folder, "dir .site.snapcopy-new-2 0700\nfile .site.snapcopy-new-2/mine 0600 x\n"+
 		"file .site.snapcopy-new-2/"+unfinishedName+" 0600 mine\nfile .site.snapcopy-new-3 0600 x\ndir .site.snapcopy-new-4 0755")
 	before := testtree.Take(t, folder)
-	rep, err := Swap(context.Background(), a.Source, filepath.Join(folder, "site"), Options{}, swapTime)
+	rep, err := Swap(context.Background(), a.OpenSnapshot, filepath.Join(folder, "site"), Options{}, swapTime)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func TestSwapOfADamagedSnapshot(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(a.Dir, "g"), []byte("alzo"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	rep, err := Swap(context.Background(), a.Source, to, Options{}, swapTime)
+	rep, err := Swap(context.Background(), a.OpenSnapshot, to, Options{}, swapTime)
 	if !errors.Is(err, ErrIncomplete) || rep.Damaged != 1 {
 		t.Fatalf("%v, %+v", err, rep)
 	}
@@ -156,7 +156,7 @@ func TestSwapOfADamagedSnapshot(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(a.Dir, "g"), []byte("also"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	rep, err = Swap(context.Background(), a.Source, to, Options{}, swapTime)
+	rep, err = Swap(context.Background(), a.OpenSnapshot, to, Options{}, swapTime)
 	if err != nil || rep.Unchanged != 1 || rep.Files != 1 {
 		t.Fatalf("%v, %+v", err, rep)
 	}
@@ -190,7 +190,7 @@ func TestSwapCutShort(t *testing.T) {
 			folder := testarchive.BuiltTree(t, before)
 			to := filepath.Join(folder, "site")
 			f, steps := fault(n, unix.EIO)
-			rep, err := Swap(context.Background(), a.Source, to, Options{Threads: 1, Fault: f}, swapTime)
+			rep, err := Swap(context.Background(), a.OpenSnapshot, to, Options{Threads: 1, Fault: f}, swapTime)
 			if n > len(*steps) {
 				if err != nil || !slices.Contains(*steps, "exchange names") || refuse != slices.Contains(*steps, "second rename") {
 					t.Errorf("%v; steps %q", err, *steps)
@@ -235,7 +235,7 @@ func TestSwapCutShort(t *testing.T) {
 func swapAgain(t *testing.T, what string, a archived, want, old testtree.Tree, folder string) {
 	t.Helper()
 	to := filepath.Join(folder, "site")
-	rep, err := Swap(context.Background(), a.Source, to, Options{}, swapTime)
+	rep, err := Swap(context.Background(), a.OpenSnapshot, to, Options{}, swapTime)
 	if err != nil {
 		t.Errorf("%s: the next one: %v", what, err)
 		return
@@ -261,7 +261,7 @@ func TestSwapOfAnImmutableTop(t *testing.T) {
 	t.Cleanup(func() { chattr(t, "-i", source, []string{"."}) })
 	a := take(t, source)
 	t.Cleanup(func() { chattr(t, "-i", to, []string{"."}) })
-	rep, err := Swap(context.Background(), a.Source, to, Options{Attrs: true}, swapTime)
+	rep, err := Swap(context.Background(), a.OpenSnapshot, to, Options{Attrs: true}, swapTime)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,7 +273,7 @@ func TestSwapOfAnImmutableTop(t *testing.T) {
 		t.Errorf("the new top can be written to: %v", err)
 	}
 	before := names(t, folder)
-	_, err = Swap(context.Background(), a.Source, to, Options{Attrs: true}, swapTime)
+	_, err = Swap(context.Background(), a.OpenSnapshot, to, Options{Attrs: true}, swapTime)
 	if !errors.Is(err, unix.EPERM) || !strings.Contains(err.Error(), "chattr") {
 		t.Errorf("error %v", err)
 	}

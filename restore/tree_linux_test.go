@@ -15,7 +15,7 @@ var unfinishedName = leftover.NoteName(0)
 
 // archived is a snapshot that a test has made.
 type archived struct {
-	archive.Source
+	archive.OpenSnapshot
 	t *testing.T
 }
 
@@ -41,7 +41,7 @@ func torture(t *testing.T) (source string, want []string, a archived) {
 func (a archived) restore(paths []string, to string, opt Options) *Report {
 	a.t.Helper()
 	before := testarchive.OpenDescriptors(a.t)
-	rep, err := Run(context.Background(), a.Source, paths, to, opt)
+	rep, err := Run(context.Background(), a.OpenSnapshot, paths, to, opt)
 	if err != nil {
 		a.t.Fatal(err)
 	}

@@ -55,7 +55,7 @@ func helper(catalog, dir, to string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
-	rep, err := Run(context.Background(), archive.Source{Catalog: c, Dir: dir}, nil, to, Options{Threads: 1}) // the order of names matters
+	rep, err := Run(context.Background(), archive.OpenSnapshot{Catalog: c, Snapshot: archive.Snapshot{Dir: dir}}, nil, to, Options{Threads: 1}) // the order of names matters
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"snapcopy/internal/archive"
 	"snapcopy/restore"
 )
 
@@ -38,7 +37,7 @@ func (o *catOptions) Run(ctx context.Context, a *app, args []string) (err error)
 		return err
 	}
 	for _, path := range paths {
-		if err := restore.Cat(ctx, archive.Source{Catalog: s.catalog, Dir: s.dir()}, path, a.term); err != nil {
+		if err := restore.Cat(ctx, *s.OpenSnapshot, path, a.term); err != nil {
 			return err
 		}
 	}

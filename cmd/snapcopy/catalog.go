@@ -50,12 +50,12 @@ func (o *catalogOptions) Run(ctx context.Context, a *app, args []string) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	return export(a, s.catalog, func(visit func(string, *index.Entry) error) error {
-		root := s.catalog.Root()
+	return export(a, s.Catalog, func(visit func(string, *index.Entry) error) error {
+		root := s.Catalog.Root()
 		if err := visit("", &root); err != nil {
 			return err
 		}
-		return walkBelow(s.catalog, "", &root, func(path string, e *index.Entry) error {
+		return walkBelow(s.Catalog, "", &root, func(path string, e *index.Entry) error {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}

@@ -156,7 +156,7 @@ func (a *app) namesIn(place, begun string) (found []cobra.Completion, err error)
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	above, start := "", begun
-	e := s.catalog.Root()
+	e := s.Catalog.Root()
 	if i := strings.LastIndexByte(begun, '/'); i >= 0 {
 		above, start = begun[:i+1], begun[i+1:]
 		if _, e, err = s.find(above); err != nil {
@@ -166,7 +166,7 @@ func (a *app) namesIn(place, begun string) (found []cobra.Completion, err error)
 	if e.Type != index.Dir {
 		return nil, nil
 	}
-	r, err := s.catalog.ReadDir(e.Child)
+	r, err := s.Catalog.ReadDir(e.Child)
 	if err != nil {
 		return nil, err
 	}

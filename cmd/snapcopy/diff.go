@@ -129,12 +129,12 @@ func (o *diffOptions) snapshots(ctx context.Context, a *app, args []string) (err
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, old.closeSnapshot()) }()
+	defer func() { err = errors.Join(err, old.Close()) }()
 	young, err := a.openIn(archive, args[2])
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, young.closeSnapshot()) }()
+	defer func() { err = errors.Join(err, young.Close()) }()
 	path := ""
 	if len(args) > 3 {
 		if path, err = pathInEither(args[3], young, old); err != nil {
@@ -143,7 +143,7 @@ func (o *diffOptions) snapshots(ctx context.Context, a *app, args []string) (err
 	}
 	p := changePrinter{ctx: ctx, a: a, o: o}
 	p.tally.Depth = o.depth
-	if err = history.Compare(old.catalog, young.catalog, path, p.visit); err == nil {
+	if err = history.Compare(old.Catalog, young.Catalog, path, p.visit); err == nil {
 		err = p.end(old.Name, young.Name)
 	}
 	return err

@@ -37,7 +37,7 @@ func (o *diffOptions) live(ctx context.Context, a *app, args []string) (err erro
 	}
 	p := changePrinter{ctx: ctx, a: a, o: o}
 	p.tally.Depth = o.depth
-	report, err := history.CompareLive(ctx, s.catalog, args[1], path, opt, p.visit)
+	report, err := history.CompareLive(ctx, s.Catalog, args[1], path, opt, p.visit)
 	if err != nil {
 		return err
 	}

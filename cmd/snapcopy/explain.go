@@ -74,7 +74,7 @@ func (s *openSnapshot) explainer() (*history.Explainer, error) {
 	if err != nil {
 		return nil, err
 	}
-	x, err := history.NewExplainer(s.catalog, snapshots)
+	x, err := history.NewExplainer(s.Catalog, snapshots)
 	if err != nil {
 		return nil, err
 	}

@@ -85,7 +85,7 @@ func (o *instantOptions) mount(ctx context.Context, a *app, s *openSnapshot) (*i
 	if err != nil {
 		return nil, err
 	}
-	report, err := instant.Make(ctx, s.from(), o.mountpoint,
+	report, err := instant.Make(ctx, *s.OpenSnapshot, o.mountpoint,
 		instant.Options{ArchiveID: s.archive.Info.ID, Now: a.now})
 	if err == nil || !noted {
 		return report, err
@@ -143,7 +143,7 @@ func (o *instantOptions) toldInstant(a *app, s *openSnapshot, r *instant.Report,
 	case o.quiet:
 		return nil
 	}
-	below := s.catalog.Root().Below
+	below := s.Catalog.Root().Below
 	text := fmt.Sprintf("Snapshot %s is at %s, after %.2f s: %s in %s, %s.\n", r.Snapshot, name(r.Mountpoint),
 		took.Seconds(), counted(below.Files, "file", "files"), counted(below.Dirs+1, "folder", "folders"),
 		size(below.Bytes))

@@ -37,7 +37,7 @@ func (o *lsOptions) Run(ctx context.Context, a *app, args []string) (err error) 
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	path, e := "", s.catalog.Root()
+	path, e := "", s.Catalog.Root()
 	if len(args) > 1 {
 		if path, e, err = s.lookUp(ctx, args[1]); err != nil {
 			return err
@@ -47,14 +47,14 @@ func (o *lsOptions) Run(ctx context.Context, a *app, args []string) (err error) 
 		return o.print(a, path, path, &e)
 	}
 	if o.recursive {
-		return walkBelow(s.catalog, path, &e, func(p string, e *index.Entry) error {
+		return walkBelow(s.Catalog, path, &e, func(p string, e *index.Entry) error {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
 			return o.print(a, p, p, e)
 		})
 	}
-	r, err := s.catalog.ReadDir(e.Child)
+	r, err := s.Catalog.ReadDir(e.Child)
 	if err != nil {
 		return err
 	}

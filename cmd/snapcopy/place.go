@@ -102,12 +102,10 @@ func isArchive(path string) bool {
 	return a.Close() == nil
 }
 
-// openSnapshot is a snapshot with its archive and its catalog.
+// openSnapshot is an open snapshot with its archive.
 type openSnapshot struct {
-	archive.Snapshot
+	*archive.OpenSnapshot
 	archive *archive.Archive
-	catalog *index.Catalog
-	hold    *archive.Hold // nobody removes it meanwhile
 }
 
 // open opens the snapshot that ARCHIVE[@SNAPSHOT] means, the newest if none is named.
@@ -136,36 +134,27 @@ func (a *app) openIn(archive *archive.Archive, selector string) (*openSnapshot, 
 	if err != nil {
 		return nil, err
 	}
-	hold, err := s.Hold()
+	open, err := s.Open()
 	if err != nil {
 		return nil, err
 	}
-	c, err := s.OpenCatalog()
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("snapshot %s: %w", s.Name, err), hold.Release())
-	}
-	return &openSnapshot{s, archive, c, hold}, nil
+	return &openSnapshot{open, archive}, nil
 }
 
-// closeSnapshot closes everything but the archive.
-func (s *openSnapshot) closeSnapshot() error { return errors.Join(s.catalog.Close(), s.hold.Release()) }
-
-func (s *openSnapshot) close() error { return errors.Join(s.closeSnapshot(), s.archive.Close()) }
-
-// dir returns the snapshot's own folder.
-func (s *openSnapshot) dir() string { return filepath.Join(s.archive.Path, s.Name) }
+// close closes the archive, too.
+func (s *openSnapshot) close() error { return errors.Join(s.OpenSnapshot.Close(), s.archive.Close()) }
 
 // errNotInSnapshot reports a PATH that a snapshot does not have.
 var errNotInSnapshot = errors.New("no such file or folder in snapshot")
 
 // find looks up a PATH from the command line; "" and "." are the snapshot's root.
 func (s *openSnapshot) find(arg string) (path string, e index.Entry, err error) {
-	candidates, err := pathCandidates(arg, s.catalog.Summary().Source)
+	candidates, err := pathCandidates(arg, s.Catalog.Summary().Source)
 	if err != nil {
 		return "", index.Entry{}, err
 	}
 	for _, p := range candidates {
-		e, ok, err := s.catalog.Lookup(p)
+		e, ok, err := s.Catalog.Lookup(p)
 		if err != nil {
 			return "", index.Entry{}, err
 		}
@@ -182,7 +171,7 @@ func (s *openSnapshot) lookUp(ctx context.Context, arg string) (path string, e i
 	if !errors.Is(err, errNotInSnapshot) {
 		return path, e, err
 	}
-	candidates, err := pathCandidates(arg, s.catalog.Summary().Source)
+	candidates, err := pathCandidates(arg, s.Catalog.Summary().Source)
 	if err != nil {
 		return "", e, err
 	}
@@ -191,7 +180,7 @@ func (s *openSnapshot) lookUp(ctx context.Context, arg string) (path string, e i
 		return "", e, err
 	}
 	for _, p := range slices.Backward(candidates) {
-		err = history.NotFound(ctx, s.catalog, snapshots, p)
+		err = history.NotFound(ctx, s.Catalog, snapshots, p)
 		var missing *history.NotFoundError
 		if errors.As(err, &missing) && missing.Elsewhere != nil {
 			break

@@ -154,11 +154,11 @@ func endedEarly(err error, report *restore.Report) error {
 func (o *restoreOptions) restore(ctx context.Context, a *app, w *request, opt restore.Options) (*restore.Report, error) {
 	switch {
 	case o.swapDir != "":
-		return restore.Swap(ctx, w.from(), o.swapDir, opt, a.now())
+		return restore.Swap(ctx, *w.OpenSnapshot, o.swapDir, opt, a.now())
 	case o.inPlace:
-		return restore.Run(ctx, w.from(), w.paths, w.catalog.Summary().Source, opt)
+		return restore.Run(ctx, *w.OpenSnapshot, w.paths, w.Catalog.Summary().Source, opt)
 	}
-	return restore.Run(ctx, w.from(), w.paths, o.to, opt)
+	return restore.Run(ctx, *w.OpenSnapshot, w.paths, o.to, opt)
 }
 
 func (o *restoreOptions) options(w *request) restore.Options {

@@ -24,7 +24,7 @@ type lackingInSnapshot struct {
 // lacks finds the entries that the snapshot lacks at or below the paths, or as a whole.
 func (s *openSnapshot) lacks(paths []string, without *exclude.Matcher) lackingInSnapshot {
 	var l lackingInSnapshot
-	total := s.catalog.Summary().Counts.Failed
+	total := s.Catalog.Summary().Counts.Failed
 	if total == 0 {
 		return l
 	}
@@ -72,7 +72,7 @@ func notAsked(m *exclude.Matcher, path string) bool {
 // guard tells restore --delete which entries the snapshot's run left out or could not read, by the report of that run.
 // If the report is incomplete, no entry that the snapshot lacks is taken for deleted.
 func (s *openSnapshot) guard() *restore.Guard {
-	counts := s.catalog.Summary().Counts
+	counts := s.Catalog.Summary().Counts
 	g := &restore.Guard{Named: make(map[string]string), Folders: make(map[string]string)}
 	report, err := s.archive.ReadReport(s.Name)
 	if err != nil {

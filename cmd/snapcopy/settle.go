@@ -50,7 +50,7 @@ func (o *settleOptions) Run(ctx context.Context, a *app, args []string) (err err
 	if err != nil {
 		return err
 	}
-	var from archive.Source
+	var from archive.OpenSnapshot
 	var archive *archive.Archive
 	if state.NeedsArchive {
 		s, openErr := a.openSettled(&state)
@@ -58,7 +58,7 @@ func (o *settleOptions) Run(ctx context.Context, a *app, args []string) (err err
 			return openErr
 		}
 		defer func() { err = errors.Join(err, s.close()) }()
-		from, archive = s.from(), s.archive
+		from, archive = *s.OpenSnapshot, s.archive
 	} else if archive, err = a.openArchive(state.Archive); err == nil {
 		defer func() { err = errors.Join(err, archive.Close()) }()
 	} else {

@@ -126,7 +126,7 @@ func (o *statsOptions) each(ctx context.Context, a *app, archive *archive.Archiv
 }
 
 func describeSpace(l *statsLine, archive *archive.Archive, s archive.Snapshot) (err error) {
-	c, err := index.Open(s.Catalog)
+	c, err := index.Open(s.CatalogPath)
 	if err != nil {
 		return fmt.Errorf("snapshot %s: %w", s.Name, err)
 	}

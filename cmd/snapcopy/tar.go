@@ -67,7 +67,7 @@ func (o *tarOptions) Run(ctx context.Context, a *app, args []string) (err error)
 	}
 	begin := time.Now()
 	bar := startProgress(a, restoreMeter(opt.Progress), o.quiet)
-	report, err := tarball.Write(ctx, w.from(), w.paths, a.term, opt)
+	report, err := tarball.Write(ctx, *w.OpenSnapshot, w.paths, a.term, opt)
 	if flushErr := a.term.flush(); flushErr != nil && err == nil {
 		err = fmt.Errorf("write tar archive: %w", flushErr)
 	}

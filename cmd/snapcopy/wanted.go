@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"snapcopy/internal/archive"
 	"snapcopy/internal/exclude"
 	"snapcopy/internal/history"
 )
@@ -55,9 +54,6 @@ type request struct {
 	without *exclude.Matcher
 }
 
-// from returns the source of the contents.
-func (s *openSnapshot) from() archive.Source { return archive.Source{Catalog: s.catalog, Dir: s.dir()} }
-
 // find opens the snapshot chosen by the first argument and --at, and looks up the other arguments, which are paths.
 func (o *wanted) find(ctx context.Context, a *app, args []string) (*request, error) {
 	without := exclude.New()
@@ -86,9 +82,9 @@ func (o *wanted) find(ctx context.Context, a *app, args []string) (*request, err
 
 // checkPatterns refuses patterns that begin with the path of the snapshot's source.
 func (s *openSnapshot) checkPatterns(m *exclude.Matcher) error {
-	source := s.catalog.Summary().Source
+	source := s.Catalog.Summary().Source
 	_, err := checkPatterns(m, source, []string{source}, func(path string) bool {
-		_, ok, err := s.catalog.Lookup(strings.Trim(path, "/"))
+		_, ok, err := s.Catalog.Lookup(strings.Trim(path, "/"))
 		return ok || err != nil
 	})
 	return err
@@ -101,7 +97,7 @@ func (s *openSnapshot) pathsMeant(ctx context.Context, args []string) ([]string,
 	var missing []error
 	for _, arg := range args {
 		if _, _, err := s.find(arg); errors.Is(err, errNotInSnapshot) {
-			found, err := history.Glob(s.catalog, arg)
+			found, err := history.Glob(s.Catalog, arg)
 			if errors.Is(err, history.ErrPattern) {
 				return nil, wrongUsage("%w", err)
 			}

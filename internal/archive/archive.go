@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"snapcopy/index"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/inside"
 )
@@ -68,13 +67,6 @@ type Archive struct {
 	TopStat fsat.Stat
 	Now     func() time.Time // of the command that opened it
 	anchor  uint64           // identity of .snapcopy: stored inode numbers are valid while it stays the same
-}
-
-// Snapshot is a published snapshot.
-type Snapshot struct {
-	Name    string
-	Time    time.Time // start of the run, from the name
-	Catalog string    // path of the catalog file
 }
 
 // NoParentError reports that an archive cannot be made, because the folder to contain it does not exist.
@@ -257,11 +249,16 @@ func (a *Archive) Snapshots() ([]Snapshot, error) {
 	var list []Snapshot
 	for _, name := range folders {
 		if _, found := slices.BinarySearch(catalogs, name+CatalogExt); found {
-			t, _ := ParseName(name)
-			list = append(list, Snapshot{Name: name, Time: t, Catalog: a.CatalogPath(name)})
+			list = append(list, a.snapshot(name))
 		}
 	}
 	return list, nil
+}
+
+// snapshot describes the snapshot of that name.
+func (a *Archive) snapshot(name string) Snapshot {
+	t, _ := ParseName(name)
+	return Snapshot{Name: name, Time: t, CatalogPath: a.CatalogPath(name), Dir: filepath.Join(a.Path, name)}
 }
 
 func names(dir string) ([]string, error) {
@@ -274,33 +271,4 @@ func names(dir string) ([]string, error) {
 		out[i] = e.Name()
 	}
 	return out, nil
-}
-
-// OpenCatalog opens the catalog of s. The catalog of another snapshot in its place is damage: its records do not
-// describe the files of s.
-func (s Snapshot) OpenCatalog() (*index.Catalog, error) {
-	c, err := index.Open(s.Catalog)
-	if err != nil {
-		return nil, err
-	}
-	if of := c.Summary().Snapshot; of != s.Name {
-		err := &index.DamageError{Path: s.Catalog, Reason: fmt.Errorf("it is the catalog of snapshot %q", of)}
-		return nil, errors.Join(err, c.Close())
-	}
-	return c, nil
-}
-
-// NameAt returns the name of a snapshot whose run starts at t.
-func NameAt(t time.Time) string { return t.UTC().Format(nameLayout) }
-
-// IsName reports whether a snapshot can have the name.
-func IsName(name string) bool {
-	_, ok := ParseName(name)
-	return ok
-}
-
-// ParseName reads the time from a snapshot's name.
-func ParseName(name string) (time.Time, bool) {
-	t, err := time.Parse(nameLayout, name)
-	return t, err == nil && t.Format(nameLayout) == name
 }

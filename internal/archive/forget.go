@@ -78,7 +78,7 @@ func (g *forgetter) comparable() (bool, error) {
 		paths = append(paths, g.archive.trashPath(name+CatalogExt))
 	}
 	for _, s := range g.snapshots {
-		paths = append(paths, s.Catalog)
+		paths = append(paths, s.CatalogPath)
 	}
 	for i, path := range paths {
 		c, err := index.Open(path)

@@ -19,7 +19,7 @@ func (a *Locked) MakeIndex(ctx context.Context, snapshots []Snapshot) error {
 		if err := c.Close(); err != nil {
 			return err
 		}
-		paths = append(paths, s.Catalog)
+		paths = append(paths, s.CatalogPath)
 	}
 	return index.Rebuild(ctx, paths, a.WorkPath(), a.IndexPath())
 }

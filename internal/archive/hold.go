@@ -19,9 +19,9 @@ type Hold struct{ file *os.File }
 
 // Hold takes a hold of s. It fails with ErrNoSnapshot if s has just been removed.
 func (s Snapshot) Hold() (*Hold, error) {
-	f, err := plainfile.Open(s.Catalog)
+	f, err := plainfile.Open(s.CatalogPath)
 	if errors.Is(err, plainfile.ErrKind) { // says that it is damaged
-		_, err = index.Open(s.Catalog)
+		_, err = index.Open(s.CatalogPath)
 		return nil, fmt.Errorf("snapshot %s: %w", s.Name, err)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
@@ -46,7 +46,7 @@ func (h *Hold) check(s Snapshot) error {
 	if err != nil {
 		return err
 	}
-	now, err := os.Lstat(s.Catalog)
+	now, err := os.Lstat(s.CatalogPath)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(own, now) {
 		return fmt.Errorf("%w: %s was removed", ErrNoSnapshot, s.Name)
 	}
@@ -66,9 +66,9 @@ const holdPatience = time.Second
 
 // holdAlone takes an exclusive hold; nil if others have a hold for longer than patience.
 func (s Snapshot) holdAlone(ctx context.Context, patience time.Duration) (*Hold, error) {
-	f, err := plainfile.OpenFile(s.Catalog, os.O_RDWR, 0) // network file systems want it writable for this
+	f, err := plainfile.OpenFile(s.CatalogPath, os.O_RDWR, 0) // network file systems want it writable for this
 	if err != nil && !errors.Is(err, plainfile.ErrKind) {
-		f, err = plainfile.Open(s.Catalog)
+		f, err = plainfile.Open(s.CatalogPath)
 	}
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, plainfile.ErrKind) {
 		return &Hold{}, nil // nobody can hold a snapshot without a catalog

@@ -108,11 +108,10 @@ func (a *Archive) hasLostFolder(name, newest string) (bool, error) {
 // lost finds a snapshot of which only a part is left. why is ErrNoFolder or ErrNoCatalog, or nil if there is no such
 // snapshot.
 func (a *Archive) lost(name string) (s Snapshot, why, err error) {
-	t, ok := ParseName(name)
-	if !ok {
+	if !IsName(name) {
 		return s, nil, nil
 	}
-	s = Snapshot{Name: name, Time: t, Catalog: a.CatalogPath(name)}
+	s = a.snapshot(name)
 	for _, kind := range []struct {
 		why  error
 		list func() ([]string, error)

@@ -103,7 +103,7 @@ func TestFileAttributes(t *testing.T) {
 		to := filepath.Join(l.base, "with-attributes")
 		unlock(t, to)
 		c := l.catalog(l.order[0])
-		restored, err := restore.Run(context.Background(), archive.Source{Catalog: c, Dir: l.path(l.order[0])}, nil, to,
+		restored, err := restore.Run(context.Background(), archive.OpenSnapshot{Catalog: c, Snapshot: archive.Snapshot{Dir: l.path(l.order[0])}}, nil, to,
 			restore.Options{Attrs: true})
 		l.check(errors.Join(err, c.Close()))
 		if restored.FailedCount > 0 || restored.NotHeld != (tree.NotHeld{}) {

@@ -80,7 +80,7 @@ func (j *job) restore(out *jobResult) error {
 	if err != nil {
 		return err
 	}
-	rep, err := restore.Run(context.Background(), archive.Source{Catalog: c, Dir: filepath.Join(j.Archive, j.Snapshot)},
+	rep, err := restore.Run(context.Background(), archive.OpenSnapshot{Catalog: c, Snapshot: archive.Snapshot{Dir: filepath.Join(j.Archive, j.Snapshot)}},
 		nil, j.To, restore.Options{})
 	if err == nil {
 		out.Restored = rep.NotHeld

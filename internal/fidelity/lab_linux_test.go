@@ -234,7 +234,7 @@ func (l *lab) restored(name string, look func(tree testtree.Tree)) {
 func (l *lab) restore(name, to string) *restore.Report {
 	l.t.Helper()
 	c := l.catalog(name)
-	rep, err := restore.Run(l.t.Context(), archive.Source{Catalog: c, Dir: l.path(name)}, nil, to, restore.Options{})
+	rep, err := restore.Run(l.t.Context(), archive.OpenSnapshot{Catalog: c, Snapshot: archive.Snapshot{Dir: l.path(name)}}, nil, to, restore.Options{})
 	if err = errors.Join(err, c.Close()); err != nil {
 		l.t.Fatalf("restore of %s: %v", name, err)
 	}

@@ -77,7 +77,7 @@ func (l *lab) rollBack(name, target string, opt restore.Options) (told []string)
 	l.t.Helper()
 	opt.Item = func(i tree.Item) { told = append(told, fmt.Sprintf("%q %s %v", i.Path, i.Action, i.Err)) }
 	c := l.catalog(name)
-	rep, err := restore.Run(l.t.Context(), archive.Source{Catalog: c, Dir: l.path(name)}, nil, target, opt)
+	rep, err := restore.Run(l.t.Context(), archive.OpenSnapshot{Catalog: c, Snapshot: archive.Snapshot{Dir: l.path(name)}}, nil, target, opt)
 	if err = errors.Join(err, c.Close()); err != nil {
 		l.t.Fatalf("restore of %s: %v", name, err)
 	}

@@ -98,7 +98,7 @@ func (l *lab) account(a *archive.Archive, ledger string) *prune.Space {
 	for _, s := range list {
 		records, err := a.RecordsOf(s.Name)
 		l.check(err)
-		catalogs = append(catalogs, prune.Catalog{Name: s.Name, Path: s.Catalog, Records: prune.Size(records)})
+		catalogs = append(catalogs, prune.Catalog{Name: s.Name, Path: s.CatalogPath, Records: prune.Size(records)})
 	}
 	space, err := prune.Account(l.t.Context(), catalogs, prune.AccountOptions{Ledger: ledger, Anchor: a.Anchor(),
 		Note: func(err error) { l.t.Error(err) }})

@@ -61,7 +61,7 @@ func (s *series) refs() []arch.Snapshot {
 func (s *series) explainer() *Explainer {
 	s.T.Helper()
 	refs := s.refs()
-	c, err := index.Open(refs[len(refs)-1].Catalog)
+	c, err := index.Open(refs[len(refs)-1].CatalogPath)
 	s.Check(err)
 	x, err := NewExplainer(c, refs)
 	s.Check(err)
@@ -367,7 +367,7 @@ func TestExplainFlags(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			x, err := NewExplainer(young2, []arch.Snapshot{{Name: "1", Catalog: filepath.Join(dir, "1")}, {Name: "2", Catalog: filepath.Join(dir, "2")}})
+			x, err := NewExplainer(young2, []arch.Snapshot{{Name: "1", CatalogPath: filepath.Join(dir, "1")}, {Name: "2", CatalogPath: filepath.Join(dir, "2")}})
 			if err != nil {
 				t.Fatal(err)
 			}

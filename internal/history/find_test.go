@@ -24,7 +24,7 @@ func historyOf(t rapid.TB, dir string, trees ...testarchive.Model) *History {
 	for i, m := range trees {
 		name := fmt.Sprint(i)
 		testarchive.CloseAll(t, m.Catalog(t, dir, name))
-		refs = append(refs, archive.Snapshot{Name: name, Catalog: filepath.Join(dir, name)})
+		refs = append(refs, archive.Snapshot{Name: name, CatalogPath: filepath.Join(dir, name)})
 	}
 	h, err := OpenHistory(context.Background(), refs)
 	if err != nil {
@@ -186,7 +186,7 @@ func TestFindDamaged(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "1"), damaged, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		h, err := OpenHistory(context.Background(), []archive.Snapshot{{Name: "0", Catalog: filepath.Join(dir, "0")}, {Name: "1", Catalog: filepath.Join(dir, "1")}})
+		h, err := OpenHistory(context.Background(), []archive.Snapshot{{Name: "0", CatalogPath: filepath.Join(dir, "0")}, {Name: "1", CatalogPath: filepath.Join(dir, "1")}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -33,7 +33,7 @@ func TestGlob(t *testing.T) {
 		dir f/d 0755
 		file f/d/a.txt 0644`)
 	s.snap()
-	catalog, err := index.Open(s.refs()[0].Catalog)
+	catalog, err := index.Open(s.refs()[0].CatalogPath)
 	s.Check(err)
 	defer testarchive.CloseAll(t, catalog)
 	for _, c := range []struct{ pattern, want string }{

@@ -84,7 +84,7 @@ func benchRefs(b *testing.B) (refs []archive.Snapshot) {
 	for s := range benchSnapshots {
 		name := fmt.Sprintf("2026-%02d-%02dT020000Z", 1+s/28, 1+s%28)
 		path := filepath.Join(dir, name+".cat")
-		refs = append(refs, archive.Snapshot{Name: name, Catalog: path})
+		refs = append(refs, archive.Snapshot{Name: name, CatalogPath: path})
 		if s > 0 {
 			for range benchFiles / 100 {
 				version[rnd.IntN(benchFiles)]++

@@ -36,7 +36,7 @@ func changeText(c *Change) string {
 func (s *series) liveChanges(path string, opt LiveOptions) (lines []string, report *LiveReport) {
 	s.T.Helper()
 	refs := s.refs()
-	c, err := index.Open(refs[len(refs)-1].Catalog)
+	c, err := index.Open(refs[len(refs)-1].CatalogPath)
 	s.Check(err)
 	defer testarchive.CloseAll(s.T, c)
 	before := testarchive.OpenDescriptors(s.T)
@@ -55,9 +55,9 @@ func (s *series) liveChanges(path string, opt LiveOptions) (lines []string, repo
 func (s *series) between(path string) (lines []string) {
 	s.T.Helper()
 	refs := s.refs()
-	old, err := index.Open(refs[len(refs)-2].Catalog)
+	old, err := index.Open(refs[len(refs)-2].CatalogPath)
 	s.Check(err)
-	young, err := index.Open(refs[len(refs)-1].Catalog)
+	young, err := index.Open(refs[len(refs)-1].CatalogPath)
 	s.Check(err)
 	defer testarchive.CloseAll(s.T, old, young)
 	s.Check(Compare(old, young, path, func(c Change) error {
@@ -203,7 +203,7 @@ func TestLiveErrors(t *testing.T) {
 	s.File("docs/a", "x")
 	s.snap()
 	refs := s.refs()
-	c, err := index.Open(refs[0].Catalog)
+	c, err := index.Open(refs[0].CatalogPath)
 	s.Check(err)
 	defer testarchive.CloseAll(t, c)
 	ignore := func(Change) error { return nil }

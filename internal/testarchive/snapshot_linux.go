@@ -15,7 +15,7 @@ import (
 )
 
 // Take takes a snapshot of a tree, into an archive of its own, and opens it until the test ends.
-func Take(t *testing.T, source string) archive.Source {
+func Take(t *testing.T, source string) archive.OpenSnapshot {
 	t.Helper()
 	a := TakeIn(t, source, filepath.Join(TempDir(t), "archive"))
 	t.Cleanup(func() { CloseAll(t, a.Catalog) })
@@ -23,7 +23,7 @@ func Take(t *testing.T, source string) archive.Source {
 }
 
 // TakeIn takes a snapshot of a tree into the archive at path. The caller closes its catalog.
-func TakeIn(t *testing.T, source, path string) archive.Source {
+func TakeIn(t *testing.T, source, path string) archive.OpenSnapshot {
 	t.Helper()
 	rep, err := snapshot.Run(context.Background(), source, path, snapshot.Options{})
 	if err != nil {
@@ -36,7 +36,7 @@ func TakeIn(t *testing.T, source, path string) archive.Source {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return archive.Source{Catalog: c, Dir: filepath.Join(path, rep.Snapshot)}
+	return archive.OpenSnapshot{Catalog: c, Snapshot: archive.Snapshot{Dir: filepath.Join(path, rep.Snapshot)}}
 }
 
 // tortured is a tree with everything that is hard to copy, and an archive of it. They are made once; tests only read
@@ -44,12 +44,12 @@ func TakeIn(t *testing.T, source, path string) archive.Source {
 var tortured struct {
 	sync.Once
 	dir  string // "" until they are made
-	from archive.Source
+	from archive.OpenSnapshot
 	want []string // description of the tree
 }
 
 // Torture gives a tree with everything that is hard to copy, its description, and a snapshot of it.
-func Torture(t *testing.T) (source string, want []string, from archive.Source) {
+func Torture(t *testing.T) (source string, want []string, from archive.OpenSnapshot) {
 	t.Helper()
 	tortured.Do(func() {
 		var err error

@@ -159,7 +159,7 @@ func (v *verifier) snapshot(s archive.Snapshot) (err error) {
 		defer func() { err = errors.Join(err, hold.Release()) }()
 	}
 	v.report.Snapshots++
-	c, err := index.Open(s.Catalog) // its error says why the snapshot could not be held; the name is compared below
+	c, err := index.Open(s.CatalogPath) // its error says why the snapshot could not be held; the name is compared below
 	if err == nil {
 		if err = c.Check(v.ctx); err != nil {
 			err = errors.Join(err, c.Close())

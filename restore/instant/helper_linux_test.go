@@ -46,9 +46,9 @@ func instantHelper(disk string) (err error) {
 	return err
 }
 
-func openSource(place, name string) (archive.Source, error) {
+func openSource(place, name string) (archive.OpenSnapshot, error) {
 	c, err := index.Open(filepath.Join(place, ".snapcopy", "catalogs", name+".cat"))
-	return archive.Source{Catalog: c, Dir: filepath.Join(place, name)}, err
+	return archive.OpenSnapshot{Catalog: c, Snapshot: archive.Snapshot{Dir: filepath.Join(place, name)}}, err
 }
 
 func settleHelper(mountpoint string) (err error) {

@@ -113,7 +113,7 @@ type Report struct {
 //
 // Entries that the archive's file system could not store are made from the catalog before anybody sees the tree; if
 // there are more than a few, Make fails with ErrUnsuitable. Contents are not checked: Settle does that.
-func Make(ctx context.Context, from archive.Source, mountpoint string, opt Options) (*Report, error) {
+func Make(ctx context.Context, from archive.OpenSnapshot, mountpoint string, opt Options) (*Report, error) {
 	return makeInstant(ctx, from, mountpoint, opt)
 }
 
@@ -184,7 +184,7 @@ func (e *BusyError) Unwrap() error { return ErrBusy }
 // Settle can be interrupted at any point, also by a power cut, and called again. If the mount is in use when
 // everything is copied, it fails with a *BusyError, and the next call goes on there. If an entry cannot be copied, the
 // report lists it and the tree stays mounted.
-func Settle(ctx context.Context, from archive.Source, mountpoint string, opt SettleOptions) (*SettleReport, error) {
+func Settle(ctx context.Context, from archive.OpenSnapshot, mountpoint string, opt SettleOptions) (*SettleReport, error) {
 	if opt.Progress == nil {
 		opt.Progress = new(tree.Progress)
 	}

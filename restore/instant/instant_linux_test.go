@@ -37,7 +37,7 @@ func newDisk(t *testing.T, kind string) *testtree.Disk {
 
 // site is a file system with a source, an archive of it with two snapshots, and a mountpoint.
 type site struct {
-	archive.Source
+	archive.OpenSnapshot
 	t      *testing.T
 	disk   *testtree.Disk
 	source string
@@ -59,7 +59,7 @@ func newSite(t *testing.T, kind string, build func(source string)) *site {
 	if _, err := snapshot.Run(context.Background(), s.source, archive, snapshot.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	s.Source = testarchive.TakeIn(t, s.source, archive) // the second one: what is stored has two names
+	s.OpenSnapshot = testarchive.TakeIn(t, s.source, archive) // the second one: what is stored has two names
 	t.Cleanup(func() {
 		unmount(t, s.at)
 		s.close()
@@ -109,7 +109,7 @@ func closeFD(t *testing.T, fd int) {
 // instant mounts the snapshot.
 func (s *site) instant() *Report {
 	s.t.Helper()
-	r, err := Make(context.Background(), s.Source, s.at, Options{ArchiveID: "id"})
+	r, err := Make(context.Background(), s.OpenSnapshot, s.at, Options{ArchiveID: "id"})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func (s *site) instant() *Report {
 func (s *site) settle() *SettleReport {
 	s.t.Helper()
 	open := testarchive.OpenDescriptors(s.t)
-	r, err := Settle(context.Background(), s.Source, s.at, SettleOptions{})
+	r, err := Settle(context.Background(), s.OpenSnapshot, s.at, SettleOptions{})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -202,7 +202,7 @@ func storedInodes(t *testing.T, root string) []string {
 func (s *site) restored() string {
 	s.t.Helper()
 	to := filepath.Join(s.disk.Path, "restored")
-	rep, err := restore.Run(context.Background(), s.Source, nil, to, restore.Options{})
+	rep, err := restore.Run(context.Background(), s.OpenSnapshot, nil, to, restore.Options{})
 	if err != nil || rep.FailedCount > 0 {
 		s.t.Fatalf("restore: %v, %+v", err, rep)
 	}
@@ -309,7 +309,7 @@ func TestInstantAcrossFileSystems(t *testing.T) {
 	s.at = filepath.Join(other.Path, "at")
 	s.instant()
 	s.same("instant", s.source)
-	r, err := Settle(context.Background(), s.Source, s.at, SettleOptions{Threads: 2})
+	r, err := Settle(context.Background(), s.OpenSnapshot, s.at, SettleOptions{Threads: 2})
 	if err != nil || !r.Settled {
 		t.Fatalf("%+v, %v", r, err)
 	}
@@ -359,7 +359,7 @@ func TestInstantInterrupted(t *testing.T) {
 	for n := 1; !done; n++ {
 		steps := 0
 		var failed string
-		_, err := Make(context.Background(), s.Source, s.at, Options{Fault: func(step string) error {
+		_, err := Make(context.Background(), s.OpenSnapshot, s.at, Options{Fault: func(step string) error {
 			if steps++; steps == n {
 				failed = step
 				return errFault
@@ -401,7 +401,7 @@ func TestSettleInterrupted(t *testing.T) {
 			}
 			return nil
 		}
-		_, err := Settle(context.Background(), s.Source, s.at, SettleOptions{Threads: 1, Fault: fault})
+		_, err := Settle(context.Background(), s.OpenSnapshot, s.at, SettleOptions{Threads: 1, Fault: fault})
 		if done = err == nil; !done {
 			if !errors.Is(err, errFault) {
 				t.Fatalf("step %d: %v", n, err)
@@ -409,7 +409,7 @@ func TestSettleInterrupted(t *testing.T) {
 			if n%2 == 0 {
 				s.reboot()
 			}
-			r, err := Settle(context.Background(), s.Source, s.at, SettleOptions{})
+			r, err := Settle(context.Background(), s.OpenSnapshot, s.at, SettleOptions{})
 			if err != nil || !r.Settled {
 				t.Fatalf("after step %d: %+v, %v", n, r, err)
 			}
@@ -439,7 +439,7 @@ func TestSettleBusy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = Settle(context.Background(), s.Source, s.at, SettleOptions{})
+	_, err = Settle(context.Background(), s.OpenSnapshot, s.at, SettleOptions{})
 	var busy *BusyError
 	us := fmt.Sprint("process ", os.Getpid(), " (")
 	if !errors.As(err, &busy) || !strings.Contains(strings.Join(busy.Users, "\n"), us) {
@@ -449,7 +449,7 @@ func TestSettleBusy(t *testing.T) {
 	if err := unix.Unmount(s.at, unix.MNT_DETACH); err != nil {
 		t.Fatal(err)
 	}
-	if _, err = Settle(context.Background(), s.Source, s.at, SettleOptions{}); !errors.Is(err, overlay.ErrInUse) {
+	if _, err = Settle(context.Background(), s.OpenSnapshot, s.at, SettleOptions{}); !errors.Is(err, overlay.ErrInUse) {
 		t.Errorf("a file is open after a lazy unmount: %v", err)
 	}
 	if err := f.Close(); err != nil {
@@ -477,7 +477,7 @@ func TestSettleFindsDamage(t *testing.T) {
 	mirror.Check(os.WriteFile(mirror.Path("foreign"), nil, 0o600))
 	s.instant()
 	errFault := errors.New("interrupted")
-	_, err := Settle(context.Background(), s.Source, s.at, SettleOptions{Fault: func(step string) error {
+	_, err := Settle(context.Background(), s.OpenSnapshot, s.at, SettleOptions{Fault: func(step string) error {
 		if step == "unmount" {
 			return errFault
 		}

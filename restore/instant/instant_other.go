@@ -9,12 +9,12 @@ import (
 	"snapcopy/internal/archive"
 )
 
-func makeInstant(context.Context, archive.Source, string, Options) (*Report, error) {
+func makeInstant(context.Context, archive.OpenSnapshot, string, Options) (*Report, error) {
 	return nil, errors.ErrUnsupported
 }
 
 func readInstant(string) (State, error) { return State{}, errors.ErrUnsupported }
 
-func settle(context.Context, archive.Source, string, SettleOptions) (*SettleReport, error) {
+func settle(context.Context, archive.OpenSnapshot, string, SettleOptions) (*SettleReport, error) {
 	return nil, errors.ErrUnsupported
 }

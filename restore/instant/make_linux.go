@@ -19,7 +19,7 @@ import (
 	"snapcopy/internal/rmtree"
 )
 
-func makeInstant(ctx context.Context, from archive.Source, at string, opt Options) (r *Report, err error) {
+func makeInstant(ctx context.Context, from archive.OpenSnapshot, at string, opt Options) (r *Report, err error) {
 	in, err := locate(at)
 	if err != nil {
 		return nil, err
@@ -81,7 +81,7 @@ func (in *instant) makeMountpoint() error {
 }
 
 // again mounts an existing tree again.
-func (in *instant) again(from archive.Source, archiveID string) (err error) {
+func (in *instant) again(from archive.OpenSnapshot, archiveID string) (err error) {
 	if s := from.Catalog.Summary().Snapshot; s != in.Snapshot || archiveID != in.ArchiveID {
 		return &fs.PathError{Op: "mount at", Path: in.path, Err: fmt.Errorf("%w: %s of %s, since %s", ErrOtherSnapshot,
 			in.Snapshot, in.Archive, in.Since.Format(time.RFC3339))}
@@ -101,7 +101,7 @@ func (in *instant) again(from archive.Source, archiveID string) (err error) {
 }
 
 // anew mounts for the first time. Until the tree is attached nobody sees it, and everything can be thrown away.
-func (in *instant) anew(ctx context.Context, from archive.Source, opt Options, r *Report) (err error) {
+func (in *instant) anew(ctx context.Context, from archive.OpenSnapshot, opt Options, r *Report) (err error) {
 	dir, err := in.openMountpoint() // fails early if the mountpoint is unsuitable
 	if err = errors.Join(err, fsat.Close(dir)); err != nil {
 		return err
@@ -146,7 +146,7 @@ func (in *instant) anew(ctx context.Context, from archive.Source, opt Options, r
 }
 
 // begin makes the folders for the changes, and records in the state that they are worthless yet.
-func (in *instant) begin(from archive.Source, opt Options) error {
+func (in *instant) begin(from archive.OpenSnapshot, opt Options) error {
 	now := time.Now
 	if opt.Now != nil {
 		now = opt.Now
@@ -177,7 +177,7 @@ func (in *instant) begin(from archive.Source, opt Options) error {
 }
 
 // tryIndex checks that the kernel can keep link groups together.
-func (in *instant) tryIndex(from archive.Source) error {
+func (in *instant) tryIndex(from archive.OpenSnapshot) error {
 	in.Indexed = true
 	fd, err := in.mount(from.Dir)
 	if err = errors.Join(err, fsat.Close(fd)); err != nil {

@@ -33,7 +33,7 @@ const (
 // mender makes the tree equal to the catalog where the snapshot's folder is not.
 type mender struct {
 	in      *instant
-	from    archive.Source
+	from    archive.OpenSnapshot
 	setter  tree.Setter
 	xattrs  tree.XattrCache
 	lacks   fsat.Privileges // that root lacks, and that would have been needed
@@ -62,7 +62,7 @@ type misheld struct {
 	entry index.Entry
 }
 
-func newMender(in *instant, from archive.Source, opt Options) *mender {
+func newMender(in *instant, from archive.OpenSnapshot, opt Options) *mender {
 	m := &mender{in: in, from: from, links: links{groups: make(map[tree.GroupKey][]misheld)}}
 	m.setter = tree.Setter{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Fault: opt.Fault}
 	return m

@@ -41,7 +41,7 @@ func TestInstantPowerCut(t *testing.T) {
 			for n, made, settled := 1, false, false; !made || !settled; n++ {
 				unix.Sync()
 				opt.Fault = s.cutAt(n, uint32(n%3))
-				_, err := Make(context.Background(), s.Source, s.at, opt)
+				_, err := Make(context.Background(), s.OpenSnapshot, s.at, opt)
 				if made = err == nil; !made {
 					s.reboot()
 					s.instant()
@@ -49,11 +49,11 @@ func TestInstantPowerCut(t *testing.T) {
 				testtree.Build(t, s.at, smallEdit)
 				unix.Sync()
 				cut := SettleOptions{Threads: 1, Fault: s.cutAt(n, uint32((n+1)%3))}
-				if _, err = Settle(context.Background(), s.Source, s.at, cut); err == nil {
+				if _, err = Settle(context.Background(), s.OpenSnapshot, s.at, cut); err == nil {
 					settled = true
 				} else {
 					s.reboot()
-					r, err := Settle(context.Background(), s.Source, s.at, SettleOptions{})
+					r, err := Settle(context.Background(), s.OpenSnapshot, s.at, SettleOptions{})
 					if err != nil && !errors.Is(err, ErrNotInstant) || err == nil && !r.Settled {
 						t.Fatalf("after step %d: %+v, %v", n, r, err)
 					}

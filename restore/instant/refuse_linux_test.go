@@ -24,7 +24,7 @@ func TestInstantRefuses(t *testing.T) {
 	make := func(at string, want error) {
 		t.Helper()
 		_, before := os.Lstat(at)
-		_, err := Make(context.Background(), s.Source, at, Options{ArchiveID: "id"})
+		_, err := Make(context.Background(), s.OpenSnapshot, at, Options{ArchiveID: "id"})
 		if !errors.Is(err, want) {
 			t.Errorf("%q: %v, want %v", at, err, want)
 		}
@@ -45,28 +45,28 @@ func TestInstantRefuses(t *testing.T) {
 	})
 	t.Run("no extended attributes", func(t *testing.T) {
 		at := filepath.Join(testtree.Fuse(t, "unionfs-fuse"), "at")
-		_, err := Make(context.Background(), s.Source, at, Options{ArchiveID: "id"})
+		_, err := Make(context.Background(), s.OpenSnapshot, at, Options{ArchiveID: "id"})
 		if _, lstatErr := os.Lstat(at); !errors.Is(err, overlay.ErrNoXattrs) || !errors.Is(lstatErr, os.ErrNotExist) {
 			t.Errorf("%v, and the mountpoint: %v", err, lstatErr)
 		}
 	})
 	other := filepath.Join(testarchive.TempDir(t), "at") // its state folder is somebody's own
 	must(t, os.Mkdir(filepath.Join(filepath.Dir(other), stateFolderName("at")), 0o755))
-	if _, err := Make(context.Background(), s.Source, other, Options{}); err == nil {
+	if _, err := Make(context.Background(), s.OpenSnapshot, other, Options{}); err == nil {
 		t.Error("a state folder that others can enter is taken")
 	}
 	if _, err := os.Lstat(other); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%q is left: %v", other, err)
 	}
-	if _, err := Settle(context.Background(), s.Source, s.at, SettleOptions{}); !errors.Is(err, ErrNotInstant) {
+	if _, err := Settle(context.Background(), s.OpenSnapshot, s.at, SettleOptions{}); !errors.Is(err, ErrNotInstant) {
 		t.Errorf("settle: %v", err)
 	}
 	s.instant()
-	if _, err := Make(context.Background(), s.Source, s.at, Options{}); !errors.Is(err, ErrMounted) {
+	if _, err := Make(context.Background(), s.OpenSnapshot, s.at, Options{}); !errors.Is(err, ErrMounted) {
 		t.Errorf("twice: %v", err)
 	}
 	unmount(t, s.at)
-	_, err := Make(context.Background(), s.Source, s.at, Options{ArchiveID: "other"})
+	_, err := Make(context.Background(), s.OpenSnapshot, s.at, Options{ArchiveID: "other"})
 	if !errors.Is(err, ErrOtherSnapshot) {
 		t.Errorf("other archive: %v", err)
 	}
@@ -74,7 +74,7 @@ func TestInstantRefuses(t *testing.T) {
 	if err := os.WriteFile(stray, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Settle(context.Background(), s.Source, s.at, SettleOptions{}); !errors.Is(err, ErrNotEmpty) {
+	if _, err := Settle(context.Background(), s.OpenSnapshot, s.at, SettleOptions{}); !errors.Is(err, ErrNotEmpty) {
 		t.Errorf("settle over what was written: %v", err)
 	}
 	if err := os.Remove(stray); err != nil {
@@ -91,7 +91,7 @@ func TestInstantRefusesOverlays(t *testing.T) {
 		"char whiteout 0600 0:0",
 	} {
 		s := newSite(t, "ext4", func(source string) { testtree.Build(t, source, script) })
-		_, err := Make(context.Background(), s.Source, s.at, Options{})
+		_, err := Make(context.Background(), s.OpenSnapshot, s.at, Options{})
 		if !errors.Is(err, ErrUnsuitable) {
 			t.Errorf("%s: %v", script, err)
 		}
@@ -109,7 +109,7 @@ func TestInstantMends(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	m := newMender(&instant{stateFile: stateFile{Indexed: true}}, s.Source, Options{})
+	m := newMender(&instant{stateFile: stateFile{Indexed: true}}, s.OpenSnapshot, Options{})
 	for _, path := range []string{"d", "d/b", "p", "e", "s"} {
 		e, ok, err := s.Catalog.Lookup(path)
 		if err != nil || !ok {

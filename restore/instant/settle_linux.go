@@ -26,7 +26,7 @@ import (
 // being renamed can.
 const maxRounds = 20
 
-func settle(ctx context.Context, from archive.Source, mountpoint string, opt SettleOptions) (r *SettleReport, err error) {
+func settle(ctx context.Context, from archive.OpenSnapshot, mountpoint string, opt SettleOptions) (r *SettleReport, err error) {
 	in, err := locate(mountpoint)
 	if err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ func settle(ctx context.Context, from archive.Source, mountpoint string, opt Set
 // settling is the state of one Settle.
 type settling struct {
 	*instant
-	from     archive.Source
+	from     archive.OpenSnapshot
 	opt      SettleOptions
 	report   *SettleReport
 	failures tree.Failures

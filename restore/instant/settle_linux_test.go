@@ -127,7 +127,7 @@ func settleWhileInUse(t *testing.T, links int) {
 	rounds := 0
 	var r *SettleReport
 	for err := errAgain; errors.Is(err, errAgain); {
-		r, err = Settle(context.Background(), s.Source, s.at, SettleOptions{Threads: 2, Fault: func(step string) error {
+		r, err = Settle(context.Background(), s.OpenSnapshot, s.at, SettleOptions{Threads: 2, Fault: func(step string) error {
 			switch {
 			case step == "unmount" && rounds < 4:
 				rounds++
@@ -178,7 +178,7 @@ func TestSettleWhileFilesGo(t *testing.T) {
 		}
 	})
 	next := 0
-	r, err := Settle(context.Background(), s.Source, s.at, SettleOptions{Threads: 1, Fault: func(step string) error {
+	r, err := Settle(context.Background(), s.OpenSnapshot, s.at, SettleOptions{Threads: 1, Fault: func(step string) error {
 		switch {
 		case step == "copy" && next < files:
 			copying <- next
@@ -303,14 +303,14 @@ func TestSettleWithoutSpace(t *testing.T) {
 	t.Cleanup(func() { unmount(t, s.at) })
 	s.instant()
 	for range 2 {
-		r, err := Settle(context.Background(), s.Source, s.at, SettleOptions{})
+		r, err := Settle(context.Background(), s.OpenSnapshot, s.at, SettleOptions{})
 		if !fsat.IsNoSpace(err) || r.Settled {
 			t.Fatalf("%+v, %v", r, err)
 		}
 	}
 	s.sameWithout("full", s.source, testtree.Holes)
 	testtree.Build(t, s.at, "rm f1\nrm f3\nrm f5\nset . mtime=1.1")
-	if r, err := Settle(context.Background(), s.Source, s.at, SettleOptions{}); err != nil || !r.Settled {
+	if r, err := Settle(context.Background(), s.OpenSnapshot, s.at, SettleOptions{}); err != nil || !r.Settled {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	testtree.Build(t, s.source, "rm f1\nrm f3\nrm f5\nset . mtime=1.1")
@@ -323,7 +323,7 @@ func TestSettleWithoutExchange(t *testing.T) {
 	s, want := newSmall(t, "ext4")
 	s.instant()
 	testtree.Build(t, s.at, smallEdit)
-	r, err := Settle(context.Background(), s.Source, s.at, SettleOptions{Fault: func(step string) error {
+	r, err := Settle(context.Background(), s.OpenSnapshot, s.at, SettleOptions{Fault: func(step string) error {
 		if step == "exchange" {
 			return unix.EINVAL
 		}

@@ -77,7 +77,7 @@ var ErrNotInTar = pax.ErrCannotHold
 // run is the state of one Write.
 type run struct {
 	ctx    context.Context
-	from   archive.Source
+	from   archive.OpenSnapshot
 	opt    Options
 	report *Report
 	out    *pax.Writer
@@ -105,7 +105,7 @@ type run struct {
 // is incomplete, and ends in such a way that every reader notices. The report describes the part written.
 //
 // An inode of which several names are wanted takes about 100 bytes and a path until all of them came.
-func Write(ctx context.Context, from archive.Source, paths []string, w io.Writer, opt Options) (_ *Report, err error) {
+func Write(ctx context.Context, from archive.OpenSnapshot, paths []string, w io.Writer, opt Options) (_ *Report, err error) {
 	if opt.Progress == nil {
 		opt.Progress = new(tree.Progress)
 	}

@@ -26,7 +26,7 @@ import (
 
 // taken is a snapshot that a test has taken.
 type taken struct {
-	archive.Source
+	archive.OpenSnapshot
 	t *testing.T
 }
 
@@ -46,7 +46,7 @@ func (a taken) tar(paths []string, opt Options) (*Report, []byte) {
 	a.t.Helper()
 	before := testarchive.OpenDescriptors(a.t)
 	var out bytes.Buffer
-	rep, err := Write(context.Background(), a.Source, paths, &out, opt)
+	rep, err := Write(context.Background(), a.OpenSnapshot, paths, &out, opt)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -226,7 +226,7 @@ func TestTarPathsAreStoredByTheirNames(t *testing.T) {
 	}
 	for _, paths := range [][]string{{"nothing"}, {"top", "nothing"}} {
 		var out bytes.Buffer
-		if _, err := Write(context.Background(), a.Source, paths, &out, Options{}); err == nil || out.Len() > 0 {
+		if _, err := Write(context.Background(), a.OpenSnapshot, paths, &out, Options{}); err == nil || out.Len() > 0 {
 			t.Errorf("%q: error %v, %d bytes written", paths, err, out.Len())
 		}
 	}
@@ -324,7 +324,7 @@ func TestTarThatEndsEarlyIsNoticed(t *testing.T) {
 				opt.Fault = func(string) error {
 					return os.WriteFile(large, append([]byte{^content[0]}, content[1:]...), 0o644)
 				}
-				_, err = Write(context.Background(), a.Source, nil, w, opt)
+				_, err = Write(context.Background(), a.OpenSnapshot, nil, w, opt)
 				if !errors.Is(err, tree.ErrDamaged) {
 					t.Errorf("error %v, want %v", err, tree.ErrDamaged)
 				}
@@ -337,7 +337,7 @@ func TestTarThatEndsEarlyIsNoticed(t *testing.T) {
 						cancel()
 					}
 				}
-				rep, err := Write(ctx, a.Source, nil, w, opt)
+				rep, err := Write(ctx, a.OpenSnapshot, nil, w, opt)
 				if !errors.Is(err, context.Canceled) || rep.FailedCount > 0 {
 					t.Errorf("error %v, %d failed", err, rep.FailedCount)
 				}
@@ -377,7 +377,7 @@ func TestTarWriterFails(t *testing.T) {
 	full := errors.New("full")
 	for _, zstd := range []bool{false, true} {
 		for _, room := range []int{0, 600, 1 << 20, 3<<20 - 1<<10} {
-			rep, err := Write(context.Background(), a.Source, nil, &bounded{room, full}, Options{Zstd: zstd})
+			rep, err := Write(context.Background(), a.OpenSnapshot, nil, &bounded{room, full}, Options{Zstd: zstd})
 			if !errors.Is(err, full) || rep.FailedCount > 0 || strings.Count(err.Error(), "full") != 1 {
 				t.Errorf("zstd %v, room for %d: error %v, %d failed", zstd, room, err, rep.FailedCount)
 			}

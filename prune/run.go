@@ -17,9 +17,7 @@ type Options struct {
 	DryRun   bool // make the plan; remove nothing
 	// Remove has the options for removing. Run sets Check and Freed. Its Now is the time of the plan.
 	Remove archive.RemoveOptions
-	// Finishing and Finished, if set, are called before and after Run finishes an interrupted removal, if there is one.
-	Finishing func(*archive.Progress)
-	Finished  func(*archive.FinishReport)
+	archive.Earlier
 	// Planned, if set, is called with the plan before any snapshot is removed. Its error ends Run.
 	Planned func(*Facts, *Plan) error
 }
@@ -128,14 +126,8 @@ func (f *Facts) finishEarlier(ctx context.Context, a *archive.Archive, policy *P
 		if f.Unfinished, err = a.Unfinished(); err != nil {
 			return err
 		}
-	} else {
-		done, err := a.Finish(ctx, opt.Remove, opt.Finishing)
-		if err != nil {
-			return err
-		}
-		if done != nil && opt.Finished != nil {
-			opt.Finished(done)
-		}
+	} else if err := a.Finish(ctx, opt.Remove, opt.Earlier); err != nil {
+		return err
 	}
 	if !policy.thins() {
 		return nil

@@ -162,12 +162,14 @@ func TestRunFinishesAnInterruptedRemoval(t *testing.T) {
 	}
 	var events []string
 	_, err = prune.Run(context.Background(), a, policy, prune.Options{
-		Finishing: func(*archive.Progress) { events = append(events, "finishing") },
-		Finished: func(done *archive.FinishReport) {
-			if done.Unlinked == 0 {
-				t.Errorf("%+v", done)
-			}
-			events = append(events, "finished")
+		Earlier: archive.Earlier{
+			Finishing: func(*archive.Progress) { events = append(events, "finishing") },
+			Finished: func(done *archive.FinishReport) {
+				if done.Unlinked == 0 {
+					t.Errorf("%+v", done)
+				}
+				events = append(events, "finished")
+			},
 		},
 		Planned: func(f *prune.Facts, p *prune.Plan) error {
 			events = append(events, "planned")

@@ -1,23 +1,24 @@
 package main
 
 import (
-	"context"
 	"fmt"
 
 	"snapcopy/internal/archive"
 )
 
-// finishEarlier finishes an interrupted removal or forgetting, whatever else the command is about to do: it frees the
-// space of removed snapshots, and takes a forgotten path out of every snapshot. It prints what it did.
-func (a *app) finishEarlier(ctx context.Context, arch *archive.Archive, opt archive.RemoveOptions, quiet bool) error {
+// earlier shows the progress of finishing interrupted work, and prints the result.
+func (a *app) earlier(quiet bool) (e archive.Earlier, stop func()) {
 	stopBar := func() {}
-	done, err := arch.Finish(ctx, opt, func(p *archive.Progress) { stopBar = startProgress(a, removeMeter(p), quiet).stop })
-	stopBar()
-	if err != nil || done == nil {
-		return err
+	stop = func() {
+		stopBar()
+		stopBar = func() {}
 	}
-	a.tellFinished(done, quiet)
-	return nil
+	e.Finishing = func(p *archive.Progress) { stopBar = startProgress(a, removeMeter(p), quiet).stop }
+	e.Finished = func(done *archive.FinishReport) {
+		stop()
+		a.tellFinished(done, quiet)
+	}
+	return e, stop
 }
 
 // tellFinished prints which work of interrupted commands was finished.

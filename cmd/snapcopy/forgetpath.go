@@ -55,105 +55,57 @@ func (o *forgetPathOptions) Run(ctx context.Context, a *app, args []string) (err
 	if !o.dryRun && !o.yes && !a.canAsk() {
 		return wrongUsage("there is no terminal to ask on: --yes says that %s is to be forgotten for good", name(args[1]))
 	}
-	candidates, err := a.candidatesIn(arch, args[1])
-	if err != nil {
-		return err
-	}
-	candidates = slices.DeleteFunc(candidates, func(path string) bool { return path == "" })
-	if len(candidates) == 0 {
-		return wrongUsage("PATH %s is a whole snapshot, which `snapcopy remove` removes", name(args[1]))
-	}
-	begun, err := o.finishEarlier(ctx, a, arch)
-	if err != nil {
-		return err
-	}
-	opt := archive.ForgetOptions{DryRun: o.dryRun || !o.yes, Elsewhere: o.elsewhere(a)}
-	report, err := forgetFirst(ctx, arch, candidates, opt)
-	if errors.Is(err, archive.ErrInNoSnapshot) && slices.Contains(candidates, begun) {
-		return nil // the same command was interrupted, and its work has just been finished
-	}
-	if err != nil {
-		return tellForgetting(a, arch, err)
-	}
-	if o.dryRun || o.yes {
-		return o.tell(a, report)
-	}
-	return o.forgetIfWanted(ctx, a, arch, report)
+	return o.forget(ctx, a, arch, args[1])
 }
 
-// forgetFirst forgets the first of some paths that any snapshot has.
-func forgetFirst(ctx context.Context, arch *archive.Archive, paths []string, opt archive.ForgetOptions) (
-	report *archive.ForgetReport, err error) {
-	for _, path := range paths {
-		if report, err = arch.ForgetPath(ctx, path, opt); !errors.Is(err, archive.ErrInNoSnapshot) {
-			break
+func (o *forgetPathOptions) forget(ctx context.Context, a *app, arch *archive.Archive, arg string) error {
+	meaning := archive.Meaning{Paths: func(source string) ([]string, error) { return pathsToForget(arg, source) }}
+	earlier, stopEarlier := a.earlier(false)
+	meaning.Earlier = earlier
+	meaning.Begun = func(path string) {
+		a.term.errorf("Note: forgetting %s was begun and cut short. Without --dry-run that is finished first.", name(path))
+	}
+	if !o.yes {
+		meaning.Confirm = func(would *archive.ForgetReport) error { return o.confirm(ctx, a, would) }
+	}
+	report, err := arch.ForgetMeant(ctx, meaning, archive.ForgetOptions{DryRun: o.dryRun, Elsewhere: o.elsewhere(a), Now: a.now})
+	stopEarlier()
+	if err != nil {
+		if report != nil && report.Unfinished != "" {
+			a.term.errorf("Forgetting %s is not finished. The same command goes on with it, and so does the next snapshot, prune or remove.",
+				name(report.Unfinished))
 		}
+		return err
 	}
-	return report, err
+	if report == nil { // the same command was interrupted, and its work has just been finished
+		return nil
+	}
+	return o.tell(a, report)
 }
 
-// forgetIfWanted shows what would be forgotten, asks, and forgets it.
-func (o *forgetPathOptions) forgetIfWanted(ctx context.Context, a *app, arch *archive.Archive, would *archive.ForgetReport) error {
+// pathsToForget lists the possible meanings of a PATH, which must not be a whole snapshot.
+func pathsToForget(arg, source string) ([]string, error) {
+	paths, err := pathCandidates(arg, source)
+	if err != nil {
+		return nil, err
+	}
+	paths = slices.DeleteFunc(paths, func(path string) bool { return path == "" })
+	if len(paths) == 0 {
+		return nil, wrongUsage("PATH %s is a whole snapshot, which `snapcopy remove` removes", name(arg))
+	}
+	return paths, nil
+}
+
+// confirm shows what would be forgotten, and asks.
+func (o *forgetPathOptions) confirm(ctx context.Context, a *app, would *archive.ForgetReport) error {
 	if err := o.tell(a, would); err != nil && !errors.As(err, new(told)) {
 		return err
 	}
 	if len(would.Forgotten) == 0 {
 		return toldIncomplete
 	}
-	if err := a.ask(ctx, "Forget "+name(would.Path)+" in "+counted(uint64(len(would.Forgotten)), "snapshot", "snapshots")+
-		" for good?"); err != nil {
-		return err
-	}
-	report, err := arch.ForgetPath(ctx, would.Path, archive.ForgetOptions{})
-	if err != nil {
-		return tellForgetting(a, arch, err)
-	}
-	return o.tell(a, report)
-}
-
-// tellForgetting says that forgetting has begun, for a command that ends early.
-func tellForgetting(a *app, archive *archive.Archive, cause error) error {
-	if path, unfinished, err := archive.Forgetting(); err == nil && unfinished {
-		a.term.errorf("Forgetting %s is not finished. The same command goes on with it, and so does the next snapshot, prune or remove.",
-			name(path))
-	}
-	return cause
-}
-
-// finishEarlier finishes the work of interrupted commands, and returns the path that one of them was to forget, if
-// any.
-func (o *forgetPathOptions) finishEarlier(ctx context.Context, a *app, arch *archive.Archive) (begun string, err error) {
-	begun, unfinished, err := arch.Forgetting()
-	if err != nil {
-		return "", err
-	}
-	if !o.dryRun {
-		return begun, a.finishEarlier(ctx, arch, archive.RemoveOptions{Now: a.now}, false)
-	}
-	if unfinished {
-		a.term.errorf("Note: forgetting %s was begun and cut short. Without --dry-run that is finished first.", name(begun))
-	}
-	return begun, nil
-}
-
-// candidatesIn lists the possible meanings of a PATH of the command line.
-func (a *app) candidatesIn(archive *archive.Archive, arg string) ([]string, error) {
-	source := ""
-	list, err := archive.Snapshots()
-	if err != nil {
-		return nil, err
-	}
-	if len(list) > 0 {
-		c, err := list[len(list)-1].OpenCatalog()
-		if err != nil {
-			return nil, err
-		}
-		source = c.Summary().Source
-		if err := c.Close(); err != nil {
-			return nil, err
-		}
-	}
-	return pathCandidates(arg, source)
+	return a.ask(ctx, "Forget "+name(would.Path)+" in "+counted(uint64(len(would.Forgotten)), "snapshot", "snapshots")+
+		" for good?")
 }
 
 func (o *forgetPathOptions) elsewhere(a *app) func(archive.Elsewhere) error {

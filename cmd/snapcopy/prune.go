@@ -144,14 +144,10 @@ func (o *pruneOptions) archive(ctx context.Context, a *app, path string) (err er
 // run makes the plan, prints it, and carries it out.
 func (o *pruneOptions) run(ctx context.Context, a *app, arch *archive.Archive) error {
 	opt := prune.Options{Grouping: o.groupBy.Grouping, DryRun: o.dryRun, Remove: o.removing(a)}
+	earlier, stopEarlier := a.earlier(o.quiet)
+	opt.Earlier = earlier
 	begin, stopBar := time.Now(), func() {}
 	told := false
-	opt.Finishing = func(p *archive.Progress) { stopBar = startProgress(a, removeMeter(p), o.quiet).stop }
-	opt.Finished = func(done *archive.FinishReport) {
-		stopBar()
-		stopBar = func() {}
-		a.tellFinished(done, o.quiet)
-	}
 	opt.Planned = func(f *prune.Facts, plan *prune.Plan) error {
 		told = true
 		o.tellUnfinished(a, f)
@@ -164,6 +160,7 @@ func (o *pruneOptions) run(ctx context.Context, a *app, arch *archive.Archive) e
 		return nil
 	}
 	out, err := prune.Run(ctx, arch, o.policy(a.loc), opt)
+	stopEarlier()
 	stopBar()
 	if !told {
 		facts := *out.Facts

@@ -84,59 +84,34 @@ func (o *removeOptions) Run(ctx context.Context, a *app, args []string) (err err
 	}
 	defer func() { err = errors.Join(err, arch.Close()) }()
 	a.tellFindings(arch)
-	names, removed, chooseErr := arch.SelectToRemove(args[1:], a.now(), a.loc)
-	for _, gone := range removed {
+	return o.remove(ctx, a, arch, args[1:])
+}
+
+func (o *removeOptions) remove(ctx context.Context, a *app, arch *archive.Archive, selectors []string) error {
+	opt := archive.RemoveOptions{Threads: o.threads, BackgroundIO: o.background, Rate: o.rate,
+		AllowLast: o.allowLast, CountIncomplete: o.countIncomplete, DryRun: o.dryRun,
+		Progress: new(archive.Progress), Now: a.now, Freed: prune.Freed(arch)}
+	chosen := archive.Selection{Selectors: selectors, Zone: a.loc}
+	chosen.Before = func(gone string) {
 		if !o.quiet {
 			a.term.errorf("From before: %s is removed already; its space is given back now.", gone)
 		}
 	}
-	if chooseErr != nil && !errors.Is(chooseErr, archive.ErrNoSnapshot) {
-		return chooseErr
+	if !o.yes && a.canAsk() {
+		chosen.Confirm = func(would *archive.RemoveReport) error { return confirmRemoval(ctx, a, would) }
 	}
-	opt := archive.RemoveOptions{Threads: o.threads, BackgroundIO: o.background, Rate: o.rate,
-		AllowLast: o.allowLast, CountIncomplete: o.countIncomplete, DryRun: o.dryRun,
-		Progress: new(archive.Progress), Now: a.now, Freed: prune.Freed(arch)}
-	if !o.dryRun {
-		if err := a.finishEarlier(ctx, arch, opt, o.quiet); err != nil {
-			return err
-		}
+	earlier, stopEarlier := a.earlier(o.quiet)
+	chosen.Earlier = earlier
+	var begin time.Time
+	stopBar := func() {}
+	chosen.Removing = func() {
+		begin = time.Now()
+		stopBar = startProgress(a, removeMeter(opt.Progress), o.quiet || o.dryRun).stop
 	}
-	if chooseErr != nil {
-		return chooseErr
-	}
-	if len(names) == 0 { // all of them were removed before
-		return nil
-	}
-	if !o.dryRun && !o.yes {
-		if err := o.confirm(ctx, a, arch, names, opt); err != nil {
-			return err
-		}
-	}
-	return o.remove(ctx, a, arch, names, opt)
-}
-
-// confirm shows the snapshots to be removed, and asks.
-func (o *removeOptions) confirm(ctx context.Context, a *app, archive *archive.Archive, names []string,
-	opt archive.RemoveOptions) error {
-	if !a.canAsk() {
-		return nil
-	}
-	opt.DryRun = true
-	report, err := archive.Remove(ctx, names, opt)
-	if err != nil || len(report.Removed) == 0 {
-		return err // removing reports the error
-	}
-	for _, r := range report.Removed {
-		a.term.errorf("%s", a.removedLine("Remove", &r))
-	}
-	return a.ask(ctx, "Remove "+counted(uint64(len(report.Removed)), "snapshot", "snapshots")+"?")
-}
-
-func (o *removeOptions) remove(ctx context.Context, a *app, archive *archive.Archive, names []string,
-	opt archive.RemoveOptions) error {
-	begin := time.Now()
-	report, err := o.watch(ctx, a, archive, names, opt)
-	if err != nil && len(report.Removed) == 0 {
+	report, err := arch.RemoveSelected(ctx, chosen, opt)
+	stopEarlier()
+	stopBar()
+	if report == nil || err != nil && len(report.Removed) == 0 {
 		return err
 	}
 	if tellErr := o.tell(a, report, err, time.Since(begin)); err == nil {
@@ -145,12 +120,12 @@ func (o *removeOptions) remove(ctx context.Context, a *app, archive *archive.Arc
 	return err
 }
 
-// watch removes, and shows the progress.
-func (o *removeOptions) watch(ctx context.Context, a *app, archive *archive.Archive, names []string,
-	opt archive.RemoveOptions) (*archive.RemoveReport, error) {
-	bar := startProgress(a, removeMeter(opt.Progress), o.quiet || o.dryRun)
-	defer bar.stop()
-	return archive.Remove(ctx, names, opt)
+// confirmRemoval shows the snapshots to be removed, and asks.
+func confirmRemoval(ctx context.Context, a *app, would *archive.RemoveReport) error {
+	for i := range would.Removed {
+		a.term.errorf("%s", a.removedLine("Remove", &would.Removed[i]))
+	}
+	return a.ask(ctx, "Remove "+counted(uint64(len(would.Removed)), "snapshot", "snapshots")+"?")
 }
 
 func removeMeter(p *archive.Progress) meter {

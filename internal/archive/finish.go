@@ -10,33 +10,39 @@ type FinishReport struct {
 	Freed    uint64 // bytes by which the free space of the file system grew meanwhile
 }
 
+// Earlier has the functions that Finish calls if there is interrupted work. Each may be nil.
+type Earlier struct {
+	Finishing func(*Progress)     // before the work
+	Finished  func(*FinishReport) // after the work, unless it failed
+}
+
 // Finish finishes an interrupted removal or forgetting, if there is one, and returns when the space of the removed files
-// counts as free. It does so by Remove without names, for which opt is meant; it ignores Check and Freed. begin, if not
-// nil, is called before the work begins. Finish returns nil if nothing was unfinished.
-func (a *Archive) Finish(ctx context.Context, opt RemoveOptions, begin func(*Progress)) (*FinishReport, error) {
+// counts as free. It does so by Remove without names, for which opt is meant; it ignores Check and Freed.
+func (a *Archive) Finish(ctx context.Context, opt RemoveOptions, earlier Earlier) error {
 	unfinished, err := a.Unfinished()
 	if err != nil || !unfinished {
-		return nil, err
+		return err
 	}
 	before, err := a.FileSystem()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	opt.Progress, opt.Check, opt.Freed = new(Progress), nil, nil
-	if begin != nil {
-		begin(opt.Progress)
+	if earlier.Finishing != nil {
+		earlier.Finishing(opt.Progress)
 	}
 	report, err := a.Remove(ctx, nil, opt)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := a.SyncFreed(); err != nil {
-		return nil, err
+		return err
 	}
 	after, err := a.FileSystem()
-	if err != nil {
-		return nil, err
+	if err != nil || earlier.Finished == nil {
+		return err
 	}
-	return &FinishReport{Recovered: report.Recovered, Unfinished: report.Unfinished, Postponed: report.Postponed,
-		Unlinked: report.Unlinked, Freed: after.Free - min(after.Free, before.Free)}, nil
+	earlier.Finished(&FinishReport{Recovered: report.Recovered, Unfinished: report.Unfinished, Postponed: report.Postponed,
+		Unlinked: report.Unlinked, Freed: after.Free - min(after.Free, before.Free)})
+	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"snapcopy/index"
 	"snapcopy/internal/atomicfile"
@@ -24,6 +25,7 @@ type ForgetOptions struct {
 	Elsewhere func(Elsewhere) error
 	Threads   int // as in RemoveOptions
 	Progress  *Progress
+	Now       func() time.Time
 	Fault     func(step string) error
 }
 
@@ -34,6 +36,8 @@ type ForgetReport struct {
 	Forgotten []ForgottenFrom
 	Skipped   []SkippedSnapshot // in use; they still hold it
 	Elsewhere uint64            // names of files with the same content that stay
+	// Unfinished, set by ForgetMeant, is the path that remains to be forgotten.
+	Unfinished string
 }
 
 // ForgottenFrom is a snapshot from which the path was taken, with the totals of the entries there.

@@ -111,7 +111,7 @@ func NewExplainer(c *index.Catalog, snapshots []archive.Snapshot) (*Explainer, e
 	}
 	for _, r := range slices.Backward(x.older) {
 		var err error
-		if x.previous, err = index.Open(r.CatalogPath); err == nil {
+		if x.previous, err = r.OpenCatalog(); err == nil {
 			return x, nil
 		}
 		if !unusable(err) {
@@ -325,7 +325,7 @@ func (x *Explainer) inOlder(ctx context.Context, s *search, below string) (with 
 		if r.Name >= x.previous.Summary().Snapshot {
 			continue
 		}
-		c, err := index.Open(r.CatalogPath)
+		c, err := r.OpenCatalog()
 		if err == nil && c.Summary().Anchor == x.catalog.Summary().Anchor {
 			if err = s.differing(ctx, c, newer, below); err == nil {
 				c, newer = newer, c
@@ -384,7 +384,7 @@ func (x *Explainer) holds(r archive.Snapshot, path string, e *index.Entry) (same
 
 // inCatalog calls do with the catalog of an older snapshot, unless the catalog is unusable or has other inode numbers.
 func (x *Explainer) inCatalog(r archive.Snapshot, do func(*index.Catalog) error) (err error) {
-	c, err := index.Open(r.CatalogPath)
+	c, err := r.OpenCatalog()
 	if err == nil {
 		if c.Summary().Anchor == x.catalog.Summary().Anchor {
 			err = do(c)

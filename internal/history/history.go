@@ -42,7 +42,7 @@ func OpenHistory(ctx context.Context, snapshots []archive.Snapshot) (*History, e
 	h := new(History)
 	catalogs, errs := make([]*index.Catalog, len(snapshots)), make([]error, len(snapshots))
 	err := workers.Each(ctx, workers.Number(0), len(snapshots), func(_ context.Context, i int) error {
-		if catalogs[i], errs[i] = index.Open(snapshots[i].CatalogPath); errs[i] == nil {
+		if catalogs[i], errs[i] = snapshots[i].OpenCatalog(); errs[i] == nil {
 			catalogs[i].KeepBlocks(allBlocks / len(snapshots))
 		}
 		return nil

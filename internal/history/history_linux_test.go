@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"snapcopy/index"
 )
 
 // history opens all snapshots of a series.
@@ -185,6 +187,43 @@ func TestVersionsOfDamaged(t *testing.T) {
 			t.Errorf("damage at %d: unusable: %v", at, list)
 		}
 	}
+}
+
+// Guards: a catalog that was copied into another snapshot's place is unusable; nothing in it is taken for that snapshot.
+func TestCatalogOfAnother(t *testing.T) {
+	s := newSeries(t)
+	s.File("f", "1")
+	first := s.snap()
+	s.File("f", "22")
+	second := s.snap()
+	s.snap()
+	catalog := func(name string) string { return filepath.Join(s.archive, ".snapcopy", "catalogs", name+".cat") }
+	content, err := os.ReadFile(catalog(second))
+	s.Check(err)
+	s.Check(os.WriteFile(catalog(first), content, 0o600))
+	wantExplained(t, s.explainer(), map[string]string{"f": "unchanged with=21 since=21 snapshots=1"})
+
+	content, err = os.ReadFile(catalog(s.snap()))
+	s.Check(err)
+	s.Check(os.WriteFile(catalog(second), content, 0o600))
+	h := s.history()
+	wantVersions(t, h, "f", "f 22-23 (2) 2")
+	var unusable []string
+	for _, u := range h.Unusable() {
+		if !errors.Is(u.Err, index.ErrDamaged) {
+			t.Errorf("%s: %v", u.Snapshot, u.Err)
+		}
+		unusable = append(unusable, u.Snapshot)
+	}
+	if !slices.Equal(unusable, []string{first, second}) {
+		t.Errorf("unusable: %q", unusable)
+	}
+	wantExplained(t, s.explainer(), map[string]string{"f": "unchanged with=22 since=22 snapshots=1"})
+	fourth := s.snap()
+	s.File("f", "333")
+	s.snap()
+	s.Check(os.WriteFile(catalog(fourth), content, 0o600))
+	wantExplained(t, s.explainer(), map[string]string{"f": "previous_unusable fields=mtime"})
 }
 
 func TestVersionsNowhere(t *testing.T) {

@@ -123,7 +123,7 @@ func (p *sides) path() string {
 	return index.Join(p.folder, p.old.Name)
 }
 
-// place is the position of an entry in its catalog.
+// place is the position of an entry in its catalog, or that of a change among [changes].
 type place struct {
 	dir index.DirID
 	pos uint32

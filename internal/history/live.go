@@ -5,14 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 
 	"snapcopy/index"
 	"snapcopy/internal/exclude"
-	"snapcopy/internal/filecopy"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/tree"
 	"snapcopy/internal/walk"
@@ -29,6 +25,14 @@ type LiveOptions struct {
 	IgnoreInode, IgnoreCtime bool
 }
 
+func (o *LiveOptions) excludes(path string, isDir bool) bool {
+	if o.Exclude == nil || o.Exclude.Empty() {
+		return false
+	}
+	_, out := o.Exclude.Match(path, isDir)
+	return out
+}
+
 // LiveReport has the figures of a CompareLive besides its changes.
 type LiveReport struct {
 	Compared  uint64 // entries of the source looked at
@@ -38,10 +42,6 @@ type LiveReport struct {
 	FailedCount uint64
 	Failed      []tree.FailedItem
 }
-
-// maxHeld is the number of changes kept until the end in order to find moves and to sort. Further changes are visited
-// at once.
-const maxHeld = 1 << 18
 
 // CompareLive compares a snapshot with a live folder, at path and below it, and calls visit for every change that
 // [Compare] would report if a snapshot of the folder was taken now, in the same order. The folder is only read. A file
@@ -55,8 +55,8 @@ const maxHeld = 1 << 18
 // processes do to it meanwhile.
 func CompareLive(ctx context.Context, c *index.Catalog, source, path string, opt LiveOptions,
 	visit func(Change) error) (report *LiveReport, err error) {
-	l := &live{ctx: ctx, catalog: c, opt: opt, ignored: tree.Ignored(opt.IgnoreCtime, opt.IgnoreInode), visit: visit,
-		root: fsat.NoDir}
+	l := &live{ctx: ctx, catalog: c, opt: opt, ignored: tree.Ignored(opt.IgnoreCtime, opt.IgnoreInode), root: fsat.NoDir}
+	l.changes.visit = visit
 	l.workers = make([]worker, workers.Number(opt.Threads))
 	for i := range l.workers {
 		l.workers[i].copier.Buf = make([]byte, copyBuffer)
@@ -70,13 +70,14 @@ func CompareLive(ctx context.Context, c *index.Catalog, source, path string, opt
 		return nil, &fs.PathError{Op: "open source", Path: source, Err: err}
 	}
 	if opt.Archive != "" {
-		if err := l.leaveOut(opt.Archive); err != nil {
-			return nil, err
+		if l.archive, err = folderID(opt.Archive); err != nil {
+			return nil, &fs.PathError{Op: "open archive", Path: opt.Archive, Err: err}
 		}
 	}
 	top, err := l.top(index.CleanPath(path), path)
 	if err != nil || top == nil {
-		return l.summary(), errors.Join(err, l.tellHeld())
+		l.changes.sort()
+		return l.summary(), errors.Join(err, l.changes.visitAll())
 	}
 	err = walk.Run(ctx, len(l.workers), top, len(top.names), walk.Tree[*liveDir]{
 		Items: l.items,
@@ -84,51 +85,40 @@ func CompareLive(ctx context.Context, c *index.Catalog, source, path string, opt
 		Leave: l.leave,
 	})
 	if err == nil {
-		err = l.findMoves()
+		l.changes.sort()
+		err = l.readMoved()
 	}
 	if err == nil {
-		err = l.tellHeld()
+		l.changes.findMoves()
+		err = l.changes.visitAll()
 	}
 	return l.summary(), err
 }
-
-// worker is the state of one worker of the walk.
-type worker struct {
-	copier filecopy.Copier
-	_      [64]byte
-}
-
-// copyBuffer is the size of a worker's buffer for content.
-const copyBuffer = 1 << 20
 
 // live is the state of one CompareLive.
 type live struct {
 	ctx     context.Context
 	catalog *index.Catalog
 	opt     LiveOptions
-	ignored tree.Fields // fields that mean nothing in this folder: see tree.Unchanged
-	visit   func(Change) error
+	ignored tree.Fields  // fields that mean nothing in this folder: see tree.Unchanged
 	root    int          // handle of the source
 	archive tree.InodeID // zero: none
 	workers []worker
 	dirs    tree.Walk
 
-	compared, filesRead, bytesRead atomic.Uint64
-	failures                       tree.Failures
-
-	mu   sync.Mutex
-	held []Change
+	changes  changes
+	failures tree.Failures
 }
 
-func (l *live) leaveOut(archive string) error {
-	fd, err := fsat.OpenRoot(archive)
+// folderID returns the identity of the folder at path.
+func folderID(path string) (tree.InodeID, error) {
+	fd, err := fsat.OpenRoot(path)
 	if err != nil {
-		return &fs.PathError{Op: "open archive", Path: archive, Err: err}
+		return tree.InodeID{}, err
 	}
 	var st fsat.Stat
 	err = fsat.StatHandle(fd, &st)
-	l.archive = tree.IDOf(&st)
-	return errors.Join(err, fsat.Close(fd))
+	return tree.IDOf(&st), errors.Join(err, fsat.Close(fd))
 }
 
 func (l *live) close() error {
@@ -174,41 +164,13 @@ func (l *live) top(path, asked string) (*liveDir, error) {
 	return d, nil
 }
 
-// tell visits a change, or keeps it for later. It copies the entries.
-func (l *live) tell(c Change) error {
-	if c.Old != nil {
-		c.Old = kept(c.Old)
-	}
-	c.Path = strings.Clone(c.Path)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.held) >= maxHeld {
-		return l.visit(c)
-	}
-	l.held = append(l.held, c)
-	return nil
-}
-
-func (l *live) tellHeld() error {
-	slices.SortFunc(l.held, func(a, b Change) int { return comparePaths(a.Path, b.Path) })
-	for i := range l.held {
-		if l.held[i].Kind == "" { // part of a move
-			continue
-		}
-		if err := l.visit(l.held[i]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // removed reports an entry that is gone, with everything below it.
 func (l *live) removed(folder string, e *index.Entry) error {
 	path := index.Join(folder, e.Name)
-	if l.excluded(path, e.Type == index.Dir) {
+	if l.opt.excludes(path, e.Type == index.Dir) {
 		return nil
 	}
-	if err := l.tell(Change{Path: path, Kind: Removed, Old: e}); err != nil {
+	if err := l.changes.add(Change{Path: path, Kind: Removed, Old: e}); err != nil {
 		return err
 	}
 	return l.removedBelow(path, e)
@@ -225,14 +187,6 @@ func (l *live) removedBelow(path string, e *index.Entry) error {
 	return err
 }
 
-func (l *live) excluded(path string, isDir bool) bool {
-	if l.opt.Exclude == nil || l.opt.Exclude.Empty() {
-		return false
-	}
-	_, out := l.opt.Exclude.Match(path, isDir)
-	return out
-}
-
 // fail records an entry that cannot be compared.
 func (l *live) fail(path string, err error) error {
 	if l.ctx.Err() != nil {
@@ -243,64 +197,29 @@ func (l *live) fail(path string, err error) error {
 }
 
 func (l *live) summary() *LiveReport {
-	r := &LiveReport{Compared: l.compared.Load(), FilesRead: l.filesRead.Load(), BytesRead: l.bytesRead.Load()}
+	r := new(LiveReport)
+	for i := range l.workers {
+		w := &l.workers[i]
+		r.Compared += w.compared
+		r.FilesRead += w.filesRead
+		r.BytesRead += w.bytesRead
+	}
 	r.Failed, r.FailedCount, _ = l.failures.Sorted()
 	return r
 }
 
-// findMoves reads the added files that have the size of a removed file, and pairs files of the same content.
-func (l *live) findMoves() error {
-	gone := make(map[uint64][]int)
-	for i := range l.held {
-		if e := l.held[i].Old; l.held[i].Kind == Removed && e.Type == index.File && e.Size > 0 {
-			gone[e.Size] = append(gone[e.Size], i)
-		}
-	}
-	var added []int
-	for i := range l.held {
-		if e := l.held[i].New; l.held[i].Kind == Added && e.Type == index.File && gone[e.Size] != nil {
-			added = append(added, i)
-		}
-	}
+// readMoved reads the added files that may have been moved.
+func (l *live) readMoved() error {
+	added := l.changes.mayBeMoved()
 	spare := make(chan *worker, len(l.workers))
 	for i := range l.workers {
 		spare <- &l.workers[i]
 	}
-	err := workers.Each(l.ctx, workers.Number(0), len(added), func(_ context.Context, i int) error {
+	return workers.Each(l.ctx, workers.Number(0), len(added), func(_ context.Context, i int) error {
 		w := <-spare
 		defer func() { spare <- w }()
-		return l.readAdded(w, &l.held[added[i]])
+		return l.readAdded(w, added[i])
 	})
-	if err != nil {
-		return err
-	}
-	order := func(a, b int) int { return comparePaths(l.held[a].Path, l.held[b].Path) }
-	slices.SortFunc(added, order)
-	for _, list := range gone {
-		slices.SortFunc(list, order)
-	}
-	for _, sameName := range []bool{true, false} {
-		for _, i := range added {
-			l.matchMove(&l.held[i], gone, sameName)
-		}
-	}
-	return nil
-}
-
-// matchMove turns an added file with the content of a removed file into a move.
-func (l *live) matchMove(c *Change, gone map[uint64][]int, sameName bool) {
-	if c.Kind != Added || c.New.Hash == (index.Hash{}) {
-		return
-	}
-	for _, i := range gone[c.New.Size] {
-		was := &l.held[i]
-		if was.Kind != Removed || was.Old.Hash != c.New.Hash || sameName && was.Old.Name != c.New.Name {
-			continue
-		}
-		c.Kind, c.From, c.Old, c.Fields = Moved, was.Path, was.Old, tree.Diff(was.Old, c.New).Names()
-		was.Kind = ""
-		return
-	}
 }
 
 // readAdded completes the entry of an added file.
@@ -312,7 +231,7 @@ func (l *live) readAdded(w *worker, c *Change) error {
 	var st fsat.Stat
 	e := *c.New
 	if err = fsat.StatAt(dir, e.Name, &st); err == nil && st.Type == fsat.Regular {
-		if err = l.complete(w, dir, &e, &st, true); err == nil {
+		if err = w.complete(l.ctx, dir, &e, &st, true); err == nil {
 			c.New = &e
 		}
 	}

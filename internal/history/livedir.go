@@ -69,7 +69,7 @@ func (l *live) leave(_ int, d *liveDir) error { return d.Leave() }
 
 // fill compares a folder itself, lists it, and pairs the names with the snapshot's entries.
 func (l *live) fill(w *worker, d *liveDir) error {
-	l.compared.Add(1)
+	w.compared++
 	path := d.Path()
 	var st fsat.Stat
 	err := fsat.StatHandle(d.FD(source), &st)
@@ -102,7 +102,7 @@ func (l *live) match(d *liveDir, path string, list []fsat.DirEntry) error {
 			}
 			continue
 		}
-		if l.opt.Exclude != nil && l.excluded(index.Join(path, n.Name), n.Type == fsat.Directory) {
+		if l.opt.excludes(index.Join(path, n.Name), n.Type == fsat.Directory) {
 			continue
 		}
 		d.names = append(d.names, *n)

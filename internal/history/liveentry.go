@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"snapcopy/index"
-	"snapcopy/internal/filecopy"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/tree"
 )
@@ -27,7 +26,7 @@ func (l *live) item(w *worker, d *liveDir, i int) (isDir bool, err error) {
 	if st.Type == fsat.Directory {
 		return tree.IDOf(&st) != l.archive, nil
 	}
-	l.compared.Add(1)
+	w.compared++
 	same := tree.Unchanged(was, &st, l.ignored)
 	if same && l.opt.IgnoreCtime {
 		set, err := fsat.XattrsAt(d.FD(source), name)
@@ -44,9 +43,8 @@ func (l *live) changed(w *worker, d *liveDir, was *index.Entry, name string, st 
 	path := d.Child(name)
 	e := index.Entry{Name: strings.Clone(name)}
 	tree.Describe(&e, st)
-	c := Change{Path: path, Kind: Added, New: &e}
 	read := was.Type == index.File && e.Type == index.File && was.Size == e.Size
-	err := l.complete(w, d.FD(source), &e, st, read)
+	err := w.complete(l.ctx, d.FD(source), &e, st, read)
 	if fsat.IsGone(err) {
 		if was.Type == 0 {
 			return nil
@@ -56,65 +54,24 @@ func (l *live) changed(w *worker, d *liveDir, was *index.Entry, name string, st 
 	if err != nil {
 		return l.fail(path, err)
 	}
-	if was.Type != 0 {
-		kind, differ := kindOf(was, &e)
-		if kind == "" {
-			return nil
-		}
-		c.Kind, c.Old, c.Fields = kind, was, differ.Names()
+	c, ok := changeOf(path, was, &e)
+	if !ok {
+		return nil
 	}
-	if err := l.tell(c); err != nil || was.Type != index.Dir || e.Type == index.Dir {
+	if err := l.changes.add(c); err != nil || was.Type != index.Dir || e.Type == index.Dir {
 		return err
 	}
 	return l.removedBelow(path, was)
 }
 
-var errAnotherType = errors.New("changed its type while it was compared")
-
-// complete reads the metadata that statx does not report, and the content of a regular file if wanted.
-func (l *live) complete(w *worker, dir int, e *index.Entry, st *fsat.Stat, content bool) (err error) {
-	if e.Type != index.File {
-		if e.Type == index.Symlink {
-			if e.Target, err = fsat.Readlink(dir, e.Name, st.Size); err != nil {
-				return err
-			}
-			e.Size = uint64(len(e.Target))
-		}
-		set, err := fsat.XattrsAt(dir, e.Name)
-		e.XattrHash = index.HashXattrs(set)
-		return err
+// changeOf returns the change from the recorded entry of a path, of Type 0 if there is none, to that of the source; ok
+// is false if they are equal.
+func changeOf(path string, was, e *index.Entry) (c Change, ok bool) {
+	if was.Type == 0 {
+		return Change{Path: path, Kind: Added, New: e}, true
 	}
-	fd, err := fsat.OpenFile(dir, e.Name)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, fsat.Close(fd)) }()
-	if err := fsat.StatHandle(fd, st); err != nil {
-		return err
-	}
-	if st.Type != fsat.Regular {
-		return errAnotherType
-	}
-	*e = index.Entry{Name: e.Name}
-	tree.Describe(e, st)
-	set, err := fsat.Xattrs(fd)
-	if err != nil {
-		return err
-	}
-	e.XattrHash = index.HashXattrs(set)
-	attrs, err := fsat.Attrs(fd)
-	if err != nil {
-		return err
-	}
-	e.Attrs = tree.KnownAttrs(attrs)
-	if !content {
-		return nil
-	}
-	l.filesRead.Add(1)
-	n, hash, err := w.copier.Copy(l.ctx, filecopy.NoFile, fd, st.Size, fsat.HasHoles(fd, st.Size))
-	l.bytesRead.Add(uint64(w.copier.Data))
-	e.Size, e.Hash = uint64(n), hash
-	return err
+	kind, differ := kindOf(was, e)
+	return Change{Path: path, Kind: kind, Old: was, New: e, Fields: differ.Names()}, kind != ""
 }
 
 // directory compares a folder itself.
@@ -131,13 +88,8 @@ func (l *live) directory(d *liveDir, path string, st *fsat.Stat) error {
 		return l.fail(path, err)
 	}
 	e.XattrHash, e.Attrs = index.HashXattrs(set), tree.KnownAttrs(attrs)
-	c := Change{Path: path, Kind: Added, New: &e}
-	if was.Type != 0 {
-		kind, differ := kindOf(was, &e)
-		if kind == "" {
-			return nil
-		}
-		c.Kind, c.Old, c.Fields = kind, was, differ.Names()
+	if c, ok := changeOf(path, was, &e); ok {
+		return l.changes.add(c)
 	}
-	return l.tell(c)
+	return nil
 }

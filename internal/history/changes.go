@@ -1,0 +1,97 @@
+package history
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"snapcopy/index"
+	"snapcopy/internal/tree"
+)
+
+// maxHeld is the number of changes that are kept until the end in order to find moves and to sort. Further changes are
+// visited at once.
+const maxHeld = 1 << 18
+
+// changes are the changes of a comparison whose order is not that of the paths. They are kept until all are known;
+// then moves are found among them, and they are visited in order.
+type changes struct {
+	visit func(Change) error
+	mu    sync.Mutex // of held and visit, until all changes are known
+	held  []Change
+	moves moves // by positions in held, once it is sorted
+}
+
+// add keeps a change, or visits it if too many are kept. It copies Old and Path. Several goroutines may call it.
+func (s *changes) add(c Change) error {
+	if c.Old != nil {
+		c.Old = kept(c.Old)
+	}
+	c.Path = strings.Clone(c.Path)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.held) >= maxHeld {
+		return s.visit(c)
+	}
+	s.held = append(s.held, c)
+	return nil
+}
+
+// sort brings the changes into the order of their paths. No change may be added any more.
+func (s *changes) sort() {
+	slices.SortFunc(s.held, func(a, b Change) int { return comparePaths(a.Path, b.Path) })
+}
+
+// mayBeMoved returns the added files that have the size of a removed file.
+func (s *changes) mayBeMoved() (added []*Change) {
+	sizes := make(map[uint64]bool)
+	for i := range s.held {
+		if e := s.held[i].Old; s.held[i].Kind == Removed && e.Type == index.File && e.Size > 0 {
+			sizes[e.Size] = true
+		}
+	}
+	for i := range s.held {
+		if c := &s.held[i]; c.Kind == Added && c.New.Type == index.File && sizes[c.New.Size] {
+			added = append(added, c)
+		}
+	}
+	return added
+}
+
+// findMoves pairs the removed files with those added files whose content was read. The changes are sorted.
+func (s *changes) findMoves() {
+	for i := range s.held {
+		switch c := &s.held[i]; {
+		case c.Kind == Removed:
+			s.moves.addRemoved(c.Old, s.place(i))
+		case c.Kind == Added && c.New.Hash != index.Hash{}:
+			s.moves.addAdded(c.New, s.place(i))
+		}
+	}
+	s.moves.match()
+}
+
+// place is the position of a change among those kept, for moves.
+func (s *changes) place(i int) place { return place{pos: uint32(i)} }
+
+// visitAll visits the changes in the order in which they are, the two of a move as one.
+func (s *changes) visitAll() error {
+	for i, c := range s.held {
+		switch c.Kind {
+		case Removed:
+			if s.moves.isGone(s.place(i)) {
+				continue
+			}
+		case Added:
+			if from, ok := s.moves.cameFrom(s.place(i)); ok {
+				was := &s.held[from.pos]
+				c = Change{Path: c.Path, Kind: Moved, From: was.Path, Old: was.Old, New: c.New,
+					Fields: tree.Diff(was.Old, c.New).Names()}
+			}
+		}
+		if err := s.visit(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -170,11 +170,10 @@ func (x *Explainer) Explain(ctx context.Context, path string) (*Explanation, err
 // judge returns the reason that follows from the two entries of one path; old is nil if the previous snapshot has
 // none. A stored file under another path is not considered yet.
 func (x *Explainer) judge(e, old *index.Entry) Reason {
-	differ := func(in tree.Fields) bool { return tree.Diff(old, e)&in != 0 }
 	switch {
 	case e.Flags&index.NotStored != 0:
 		return InCatalogOnly
-	case x.previous == nil && x.lost == "":
+	case x.isFirst():
 		return FirstSnapshot
 	case x.sameStored(e, old):
 		return Unchanged
@@ -188,11 +187,19 @@ func (x *Explainer) judge(e, old *index.Entry) Reason {
 		return x.lost
 	case old == nil:
 		return FirstSeen
-	case differ(tree.Type):
+	}
+	return x.apart(e, old)
+}
+
+// apart returns the reason why two entries of one path do not have the same stored file.
+func (x *Explainer) apart(e, old *index.Entry) Reason {
+	differ := tree.Diff(old, e)
+	switch {
+	case differ&tree.Type != 0:
 		return OtherType
-	case differ(tree.Body):
+	case differ&tree.Body != 0:
 		return OtherContent
-	case differ(tree.OfInode):
+	case differ&tree.OfInode != 0:
 		return OtherMetadata
 	case x.NoLinks:
 		return NoHardLinks
@@ -205,6 +212,9 @@ func (x *Explainer) judge(e, old *index.Entry) Reason {
 	}
 	return NotLinked
 }
+
+// isFirst reports whether the run had no snapshot to compare with.
+func (x *Explainer) isFirst() bool { return x.previous == nil && x.lost == "" }
 
 // comparable reports whether equal inode numbers in the two snapshots mean the same stored file. A file system without
 // hard links makes the numbers up.

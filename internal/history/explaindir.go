@@ -11,7 +11,7 @@ import (
 func (x *Explainer) directory(ctx context.Context, ex *Explanation) error {
 	e, old := &ex.Entry, ex.Old
 	switch {
-	case x.previous == nil && x.lost == "":
+	case x.isFirst():
 		ex.Reason = FirstSnapshot
 	case old == nil && x.lost != "":
 		ex.Reason = x.lost
@@ -121,50 +121,63 @@ func (d *descent) entry(e, old *index.Entry) {
 	d.open = append(d.open, o)
 }
 
-// resolve finds the doubtful entries that are shared with files of other paths, and counts all of them.
+// resolve finds the doubtful entries that are shared with files of other paths, and counts all of them. It searches the
+// previous snapshot for the contents in was, too.
 func (d *descent) resolve(was *search) error {
-	now := newSearch()
+	f := elsewhere{now: newSearch(), was: was, older: newSearch()}
 	for i := range d.open {
-		was.addStored(d.open[i].stored)
-		now.addStored(d.open[i].was)
+		f.was.addStored(d.open[i].stored)
+		f.now.addStored(d.open[i].was)
 	}
-	if d.x.previous != nil {
-		if err := was.in(d.ctx, d.x.previous); err != nil {
-			return err
-		}
-	}
-	if err := now.in(d.ctx, d.x.catalog); err != nil {
+	if err := d.find(&f); err != nil {
 		return err
-	}
-	still, err := was.still(d.ctx, d.x.catalog)
-	if err != nil {
-		return err
-	}
-	older := newSearch()
-	for i := range d.open {
-		if o := &d.open[i]; was.stored[o.stored] == "" {
-			older.addStored(o.stored)
-		}
-	}
-	if d.x.previous != nil {
-		if _, err := d.x.inOlder(d.ctx, older, d.path); err != nil {
-			return err
-		}
 	}
 	for i := range d.open {
 		o := &d.open[i]
-		reason := o.reason
-		switch {
-		case still[o.stored]:
-			reason = NewName
-		case was.stored[o.stored] != "":
-			reason = Renamed
-		case older.stored[o.stored] != "":
-			reason = Returned
-		case reason == NotLinked && now.stored[o.was] != "":
-			reason = TakenByOther
-		}
-		d.below.count(reason, o.size)
+		d.below.count(f.reason(o), o.size)
 	}
 	return nil
+}
+
+// elsewhere are the stored files of doubtful entries that have a path in some snapshot.
+type elsewhere struct {
+	now, was, older *search         // in the snapshot, in the previous one, in those before
+	still           map[uint64]bool // of was: the snapshot has them under the same path
+}
+
+// find searches the snapshots.
+func (d *descent) find(f *elsewhere) (err error) {
+	if d.x.previous != nil {
+		if err := f.was.in(d.ctx, d.x.previous); err != nil {
+			return err
+		}
+	}
+	if err := f.now.in(d.ctx, d.x.catalog); err != nil {
+		return err
+	}
+	if f.still, err = f.was.still(d.ctx, d.x.catalog); err != nil || d.x.previous == nil {
+		return err
+	}
+	for i := range d.open {
+		if stored := d.open[i].stored; f.was.stored[stored] == "" {
+			f.older.addStored(stored)
+		}
+	}
+	_, err = d.x.inOlder(d.ctx, f.older, d.path)
+	return err
+}
+
+// reason returns the reason of an entry that was doubtful.
+func (f *elsewhere) reason(o *doubtful) Reason {
+	switch {
+	case f.still[o.stored]:
+		return NewName
+	case f.was.stored[o.stored] != "":
+		return Renamed
+	case f.older.stored[o.stored] != "":
+		return Returned
+	case o.reason == NotLinked && f.now.stored[o.was] != "":
+		return TakenByOther
+	}
+	return o.reason
 }

@@ -42,12 +42,15 @@ func (s *changes) sort() {
 	slices.SortFunc(s.held, func(a, b Change) int { return comparePaths(a.Path, b.Path) })
 }
 
-// mayBeMoved returns the added files that have the size of a removed file.
+// leaves reports whether the old entry is no longer under its path, so that a file may have been moved elsewhere.
+func (c *Change) leaves() bool { return c.Kind == Removed || c.Kind == TypeChanged }
+
+// mayBeMoved returns the added files that have the size of a file that left its path.
 func (s *changes) mayBeMoved() (added []*Change) {
 	sizes := make(map[uint64]bool)
 	for i := range s.held {
-		if e := s.held[i].Old; s.held[i].Kind == Removed && e.Type == index.File && e.Size > 0 {
-			sizes[e.Size] = true
+		if c := &s.held[i]; c.leaves() && c.Old.Type == index.File && c.Old.Size > 0 {
+			sizes[c.Old.Size] = true
 		}
 	}
 	for i := range s.held {
@@ -58,11 +61,11 @@ func (s *changes) mayBeMoved() (added []*Change) {
 	return added
 }
 
-// findMoves pairs the removed files with those added files whose content was read. The changes are sorted.
+// findMoves pairs the files that left their paths with those added files whose content was read. The changes are sorted.
 func (s *changes) findMoves() {
 	for i := range s.held {
 		switch c := &s.held[i]; {
-		case c.Kind == Removed:
+		case c.leaves():
 			s.moves.addRemoved(c.Old, s.place(i))
 		case c.Kind == Added && c.New.Hash != index.Hash{}:
 			s.moves.addAdded(c.New, s.place(i))

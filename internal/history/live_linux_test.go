@@ -67,6 +67,27 @@ func (s *series) between(path string) (lines []string) {
 	return lines
 }
 
+// Guards: a file whose old name is another kind of entry now has moved all the same, to both comparisons.
+func TestLiveMoveFromChangedType(t *testing.T) {
+	s := newSeries(t)
+	s.File("was", "content of a file that moves")
+	s.File("other", "content of a file that becomes a link")
+	testtree.Settle()
+	s.snap()
+	s.Check(os.Rename(s.Path("was"), s.Path("now")))
+	s.File("was/below", "x")
+	s.Check(os.Rename(s.Path("other"), s.Path("another")))
+	s.Check(os.Symlink("another", s.Path("other")))
+	live, _ := s.liveChanges("", LiveOptions{})
+	s.snap()
+	if diff := cmp.Diff(s.between(""), live); diff != "" {
+		t.Errorf("-snapshots +live:\n%s", diff)
+	}
+	if !slices.Contains(live, `moved "now" from "was"`) {
+		t.Errorf("changes: %q", live)
+	}
+}
+
 // A live comparison says what comparing with a snapshot taken now would say.
 func TestLive(t *testing.T) {
 	s := newSeries(t)

@@ -46,7 +46,8 @@ type LiveReport struct {
 // CompareLive compares a snapshot with a live folder, at path and below it, and calls visit for every change that
 // [Compare] would report if a snapshot of the folder was taken now, in the same order. The folder is only read. A file
 // whose size, mode, owner, times, change time and inode number equal the record is not opened; the content of other
-// files is read if the size is the same. An added file is read only if a file of its size is gone from its path, to find moves.
+// files is read if the size is the same. An added file is read only if a file of its size is gone from its path, to
+// find moves.
 //
 // New of a change lacks Hash if the content was not read, and always Stored, Child and Below. The report lists entries
 // that could not be read. Changes beyond 262,144 are visited at once, in no order, and moves among them are not found.

@@ -54,7 +54,7 @@ func (r *run) enterDir(w *worker, d *dir) error {
 	if err := r.findDir(w, d); err != nil {
 		return err
 	}
-	_ = d.Open(inSnapshot) // an entry whose content is stored there reports the error
+	_ = d.Open(inSnapshot) // an entry whose content is stored there, or may be in the target, reports the error
 	if d.state == dirAbsent {
 		return nil
 	}

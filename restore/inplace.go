@@ -69,7 +69,7 @@ func (d *dir) openBase() error {
 			return fmt.Errorf("open in target: %w", err)
 		}
 	}
-	_ = d.Open(inSnapshot) // an entry whose content is stored there reports the error
+	_ = d.Open(inSnapshot) // an entry whose content is stored there, or may be in the target, reports the error
 	return nil
 }
 

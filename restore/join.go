@@ -163,9 +163,7 @@ func (r *run) joinOne(w *worker, folder string, e *index.Entry, group *linkGroup
 	d.BeginBase(&r.top.Folder, folder, folder)
 	d.Put(inTarget, fd, nil)
 	defer func() { err = errors.Join(err, d.Close()) }()
-	if d.Open(inSnapshot) != nil { // the name could be the archive's stored file, and nothing may be linked to that
-		return nil
-	}
+	_ = d.Open(inSnapshot) // compare asks whether the name may be the archive's stored file
 	var st fsat.Stat
 	if fsat.StatAt(fd, e.Name, &st) != nil || tree.IDOf(&st) == group.made.id {
 		return nil

@@ -15,6 +15,7 @@ import (
 
 	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
+	"snapcopy/internal/tree"
 )
 
 // Guards: a missing name of a link group becomes a link to the name that the target still has, whichever the restore
@@ -232,5 +233,37 @@ func TestTargetOfStoredFiles(t *testing.T) {
 		if stored.Ino == own.Ino || stored.Nlink != own.Nlink {
 			t.Errorf("%s: inode %d with %d names, stored %d with %d", name, own.Ino, own.Nlink, stored.Ino, stored.Nlink)
 		}
+	}
+}
+
+// Guards: where the stored file cannot be looked at, a name of the target that may be that file itself gets no further
+// names: another name of its link group is not linked to it.
+func TestTargetMayBeStoredFiles(t *testing.T) {
+	for _, lost := range []string{"a", "a/x"} {
+		t.Run(lost, func(t *testing.T) {
+			a := take(t, testarchive.BuiltTree(t, "dir a 0755\nfile a/x 0644 \"x\"\nlink a/y a/x\nfile a/z 0644 \"z\""))
+			to := testarchive.TempDir(t)
+			x := filepath.Join(to, "a/x")
+			check(t, os.Mkdir(filepath.Join(to, "a"), 0o755))
+			check(t, os.Link(filepath.Join(a.Dir, "a/x"), x))
+			var before, after unix.Stat_t
+			check(t, os.Rename(filepath.Join(a.Dir, lost), filepath.Join(testarchive.TempDir(t), "lost")))
+			check(t, unix.Stat(x, &before))
+			for _, opt := range []Options{{}, {Overwrite: OverwriteChanged}, {InPlace: true}} {
+				var paths []string
+				if opt.InPlace {
+					paths = []string{"a/x", "a/y"}
+				}
+				rep := a.restore(paths, to, opt)
+				if !slices.ContainsFunc(rep.Failed, func(f tree.FailedItem) bool { return f.Path == "a/x" }) {
+					t.Errorf("%+v: a/x is not listed: %+v", opt, rep.Failed)
+				}
+				check(t, unix.Stat(x, &after))
+				if after.Ino != before.Ino || after.Nlink != before.Nlink || after.Ctim != before.Ctim {
+					t.Errorf("%+v: the stored file had %d names, and has %d; its time was %v, is %v", opt,
+						before.Nlink, after.Nlink, before.Ctim, after.Ctim)
+				}
+			}
+		})
 	}
 }

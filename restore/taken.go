@@ -251,9 +251,9 @@ func (r *run) compareEntry(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (di
 	if tree.DiffStat(e, st)&tree.Type != 0 || !e.Linked() && st.Nlink != 1 && e.Type != index.Dir {
 		return otherContent, nil
 	}
-	if r.isStored(d, e, st) {
+	if err := r.notStored(d, e, st); err != nil {
 		if r.opt.Overwrite == OverwriteNever {
-			return otherContent, errStored
+			return otherContent, err
 		}
 		return otherContent, nil
 	}
@@ -313,12 +313,23 @@ func compareOther(m *wanted, st *fsat.Stat, meta bool) (difference, error) {
 	return noDifference, nil
 }
 
-// isStored reports whether the target has the stored file itself (cp -al from the snapshot), for an entry that may
-// have several names: nothing may be linked to a stored file.
-func (r *run) isStored(d *dir, e *index.Entry, st *fsat.Stat) bool {
-	var stored fsat.Stat
-	return e.Linked() && st.Dev == r.archive.Dev && d.src() >= 0 &&
-		fsat.StatAt(d.src(), e.Name, &stored) == nil && tree.IDOf(&stored) == tree.IDOf(st)
+// notStored returns an error if the target has, or may have, the stored file itself (cp -al from the snapshot), for an
+// entry that may have several names: nothing may be linked to a stored file.
+func (r *run) notStored(d *dir, e *index.Entry, st *fsat.Stat) error {
+	if !e.Linked() || st.Dev != r.archive.Dev {
+		return nil
+	}
+	err := d.Lost(inSnapshot)
+	if d.src() >= 0 {
+		var stored fsat.Stat
+		if err = fsat.StatAt(d.src(), e.Name, &stored); err == nil {
+			if tree.IDOf(&stored) == tree.IDOf(st) {
+				return errStored
+			}
+			return nil
+		}
+	}
+	return fmt.Errorf("%w, and may be the archive's stored file itself, which cannot be looked at: %w", ErrExists, err)
 }
 
 var errStored = fmt.Errorf("%w, and is the archive's stored file itself: what is written to it changes the snapshot", ErrExists)

@@ -72,9 +72,7 @@ func (r *run) openOrigin() (err error) {
 		return nil
 	}
 	rep.Filters, rep.ForgottenIn, rep.MarkedItself = o.report.Filters, o.report.ForgottenIn, o.report.MarkedItself
-	rep.SelfExcluded, rep.UnfinishedRestores = o.report.SelfExcluded, o.report.UnfinishedRestores
-	r.tally.failed = slices.Clone(o.report.Failed)
-	r.tally.leftOut, r.tally.states = slices.Clone(o.report.LeftOut), o.report.LeftOutCount
+	r.tally.goOn(o.report)
 	return nil
 }
 

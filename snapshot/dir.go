@@ -199,7 +199,7 @@ func (r *run) openTop(dst int) error {
 	}
 	reason, err := h.src.LeaveOut("", &d.source)
 	if err != nil {
-		r.fail(&r.workers[0], ".", err)
+		r.workers[0].fail(".", err)
 	}
 	if reason.Rule != "" { // a copy has the rule from the report of the original run
 		r.report.MarkedItself = reason.Rule
@@ -221,7 +221,7 @@ func (r *run) enter(id int, parent *dir, item int) (d *dir, items int, ok bool, 
 	case index.Dir:
 		d.was = *slot
 	default: // a folder has taken its place
-		r.gone.add(parent, slot, r.opt.Item != nil)
+		r.gone.add(parent, slot)
 		*slot = index.Entry{}
 	}
 	d.self = index.Entry{Name: parent.names[item].Name, Type: index.Dir}
@@ -258,8 +258,8 @@ func (r *run) openDir(w *worker, d *dir) (bool, error) {
 		r.coverage.lacks(p, d.slot, rule)
 		*slot = index.Entry{}
 		w.counts.Excluded++
-		r.leftOutForState(p.child(d.name()), rule)
-		r.tell(Item{Path: p.child(d.name()), Action: Excluded, Type: index.Dir, Rule: rule})
+		w.tally.leftOutForState(p.child(d.name()), rule)
+		w.tally.tell(Item{Path: p.child(d.name()), Action: Excluded, Type: index.Dir, Rule: rule})
 		return false, d.closeHandles()
 	}
 	if err := r.makeDir(d); err != nil {
@@ -281,7 +281,7 @@ func (r *run) openDir(w *worker, d *dir) (bool, error) {
 			return false, errors.Join(err, d.closeHandles())
 		}
 		d.self.Flags |= index.Unread
-		r.fail(w, p.child(d.name()), err)
+		w.fail(p.child(d.name()), err)
 	}
 	return true, nil
 }
@@ -293,9 +293,7 @@ func (r *run) leaveOut(d *dir) (rule string, err error) {
 	}
 	reason, err := d.handles.src.LeaveOut("", &d.source)
 	if reason.Rule == source.RuleArchive {
-		r.tally.mu.Lock()
-		r.report.SelfExcluded = d.path()
-		r.tally.mu.Unlock()
+		r.tally.leftOutItself(d.path())
 	}
 	return reason.Rule, err
 }
@@ -332,11 +330,11 @@ func (r *run) readDir(w *worker, d *dir) error {
 		return err
 	} else if err != nil {
 		d.self.Flags |= index.Racy // the next run tries again
-		r.fail(w, d.path(), err)
+		w.fail(d.path(), err)
 	}
 	if r.opt.OneFileSystem && d.source.Dev != r.top.source.Dev { // stays empty: a mountpoint for the other file system
 		w.counts.Excluded++
-		r.tell(Item{Path: d.path(), Action: Excluded, Type: index.Dir, Rule: filter.RuleOneFileSystem})
+		w.tally.tell(Item{Path: d.path(), Action: Excluded, Type: index.Dir, Rule: filter.RuleOneFileSystem})
 		d.leftOut = filter.RuleOneFileSystem
 		return nil
 	}
@@ -392,7 +390,7 @@ func (r *run) pairWithPrevious(d *dir) error {
 			d.entries[i] = *old
 			d.entries[i].Name, d.entries[i].Target = name.Name, strings.Clone(old.Target) // keep nothing of the record
 		} else if old != nil && d.self.Flags&index.Unread == 0 {
-			r.gone.add(d, old, r.opt.Item != nil)
+			r.gone.add(d, old)
 		}
 		if name != nil {
 			i++
@@ -415,7 +413,7 @@ func (r *run) unreadableDir(w *worker, d *dir, cause error) (bool, error) {
 	if err := r.makeDir(d); err != nil {
 		return false, errors.Join(r.failed(w, d, err), d.closeHandles())
 	}
-	r.fail(w, p.child(d.name()), cause)
+	w.fail(p.child(d.name()), cause)
 	return true, nil
 }
 

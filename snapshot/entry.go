@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"snapcopy/index"
-	"snapcopy/internal/archive"
 	"snapcopy/internal/filter"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/leftover"
@@ -67,7 +66,7 @@ func (r *run) oneItem(w *worker, d *dir, i int, path string, st *source.Stat) (i
 		return true, nil
 	}
 	if r.filter.ByState() || strings.HasPrefix(name, leftover.Prefix) {
-		rule, err := r.leaveOutFile(d, name, st)
+		rule, err := w.leaveOutFile(d, name, st)
 		if err != nil {
 			return false, r.notStored(w, d, i, err)
 		}
@@ -89,33 +88,25 @@ func (r *run) oneItem(w *worker, d *dir, i int, path string, st *source.Stat) (i
 
 // leaveOutFile returns the rule that leaves out an entry other than a folder because of its size, content or
 // attributes, or "".
-func (r *run) leaveOutFile(d *dir, name string, st *source.Stat) (rule string, err error) {
+func (w *worker) leaveOutFile(d *dir, name string, st *source.Stat) (rule string, err error) {
 	reason, err := d.handles.src.LeaveOut(name, st)
 	switch {
 	case err != nil:
 		return "", err
 	case reason.OfState:
-		r.leftOutForState(d.child(name), reason.Rule)
+		w.tally.leftOutForState(d.child(name), reason.Rule)
 	case reason.Rule == source.RuleNote:
-		r.tally.mu.Lock()
-		defer r.tally.mu.Unlock()
-		if len(r.report.UnfinishedRestores) < maxUnfinished {
-			r.report.UnfinishedRestores = append(r.report.UnfinishedRestores,
-				archive.LeftOutItem{Path: d.sharedPath(), Rule: reason.Rule})
-		}
+		w.tally.unfinishedRestore(d.sharedPath(), reason.Rule)
 	}
 	return reason.Rule, nil
 }
-
-// maxUnfinished is the number of unfinished restores that a report lists.
-const maxUnfinished = 100
 
 // keep puts an entry other than a folder into the snapshot: a link if it is unchanged, stored anew otherwise.
 func (r *run) keep(w *worker, d *dir, i int, st *source.Stat) error {
 	was := &d.entries[i]
 	w.notLinked = 0
 	if was.Type == index.Dir { // the entries below the former folder are gone
-		r.gone.add(d, was, r.opt.Item != nil)
+		r.gone.add(d, was)
 		*was = index.Entry{}
 	}
 	if was.Type == 0 || !r.canLink(was, st) || r.opt.IgnoreCtime && !sameAttributes(d.handles.src, was, st) {
@@ -146,7 +137,7 @@ func (r *run) keptAsWas(w *worker, d *dir, i int, st *source.Stat) error {
 	e.Dev, e.Ino, e.Ctime, e.Nlink = r.device(d, st), st.Ino, st.Ctime, st.Nlink
 	e.Flags = e.Flags&ofStored | st.Flags
 	d.fresh[i] = r.restat
-	r.countEntry(w, d, i, Unchanged, "")
+	w.countEntry(d, i, Unchanged, "")
 	return nil
 }
 
@@ -181,14 +172,14 @@ func (r *run) notStored(w *worker, d *dir, i int, err error) error {
 	}
 	r.coverage.lacks(d, i, unreadable)
 	d.entries[i] = index.Entry{}
-	r.fail(w, d.child(name), err)
+	w.fail(d.child(name), err)
 	return nil
 }
 
 // leftOutElsewhere leaves out a name on another file system that cannot be looked at. Its type is unknown, so no empty
 // folder takes its place.
 func (r *run) leftOutElsewhere(w *worker, d *dir, i int) error {
-	r.leftOutForState(d.child(d.names[i].Name), filter.RuleOneFileSystem)
+	w.tally.leftOutForState(d.child(d.names[i].Name), filter.RuleOneFileSystem)
 	return r.excluded(w, d, i, d.names[i].Type, filter.RuleOneFileSystem)
 }
 
@@ -196,8 +187,8 @@ func (r *run) excluded(w *worker, d *dir, i int, kind uint32, rule string) error
 	r.coverage.lacks(d, i, rule)
 	d.entries[i] = index.Entry{}
 	w.counts.Excluded++
-	if r.opt.Item != nil {
-		r.tell(Item{Path: d.child(d.names[i].Name), Action: Excluded, Type: tree.TypeOf(kind), Rule: rule})
+	if w.tally.isTold() {
+		w.tally.tell(Item{Path: d.child(d.names[i].Name), Action: Excluded, Type: tree.TypeOf(kind), Rule: rule})
 	}
 	return nil
 }
@@ -216,44 +207,6 @@ func (r *run) reconsider(w *worker, d *dir, i int) error {
 		err = r.notStored(w, d, i, err)
 	}
 	return err
-}
-
-// countEntry counts an entry that is in the snapshot.
-func (r *run) countEntry(w *worker, d *dir, i int, a Action, was string) {
-	e := &d.entries[i]
-	if r.gone.off { // the first snapshot of its source
-		a, was = New, ""
-	}
-	w.counts.Files++
-	w.files++
-	if e.Type == index.File {
-		w.counts.BytesTotal += e.Size
-		w.bytes += e.Size
-	}
-	switch a {
-	case New:
-		w.counts.New++
-	case Changed, MetadataChanged:
-		w.counts.Changed++
-	case Moved:
-		w.counts.Moved++
-	case Unchanged:
-		w.counts.Unchanged++
-	}
-	w.notHeld.Add(e.Flags)
-	if r.opt.Item != nil {
-		r.tell(Item{Path: d.child(e.Name), Action: a, Type: e.Type, Size: e.Size, Was: was})
-	}
-}
-
-// tell passes an item to Options.Item.
-func (r *run) tell(item Item) {
-	if r.opt.Item == nil {
-		return
-	}
-	r.itemLock.Lock()
-	defer r.itemLock.Unlock()
-	r.opt.Item(item)
 }
 
 // describe sets the fields of e that need no open file.

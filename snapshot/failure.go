@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 
 	"snapcopy/index"
-	"snapcopy/internal/archive"
 )
 
 // A fatalError is a failure of the archive: it ends the run. Failures to read the source never do.
@@ -27,25 +25,9 @@ func isFatal(err error) bool {
 }
 
 // fail records that an entry could not be stored, or not completely.
-func (r *run) fail(w *worker, path string, err error) {
+func (w *worker) fail(path string, err error) {
 	w.counts.Failed++
-	r.tally.mu.Lock()
-	if len(r.tally.failed) < maxListed {
-		r.tally.failed = append(r.tally.failed, archive.FailedItem{Path: path, Error: cause(err).Error()})
-	}
-	r.tally.mu.Unlock()
-	r.tell(Item{Path: path, Action: Failed, Err: cause(err)})
-}
-
-// leftOutForState records an entry that the filters leave out because of its size, content or attributes, which may
-// change later.
-func (r *run) leftOutForState(path, rule string) {
-	r.tally.mu.Lock()
-	defer r.tally.mu.Unlock()
-	r.tally.states++
-	if len(r.tally.leftOut) < maxLeftOut {
-		r.tally.leftOut = append(r.tally.leftOut, archive.LeftOutItem{Path: strings.Clone(path), Rule: rule})
-	}
+	w.tally.fail(path, cause(err))
 }
 
 // failed leaves the folder d, which could not be entered, out of the snapshot. It returns an error of the archive.
@@ -55,7 +37,7 @@ func (r *run) failed(w *worker, d *dir, err error) error {
 	}
 	r.coverage.lacks(d.parent, d.slot, unreadable)
 	d.parent.entries[d.slot] = index.Entry{}
-	r.fail(w, d.parent.child(d.name()), err)
+	w.fail(d.parent.child(d.name()), err)
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 // is it known which of them were found elsewhere.
 type goneList struct {
 	off  bool // the previous snapshot is of another source
+	told bool // somebody wants to be told of each entry
 	mu   sync.Mutex
 	list []gone
 }
@@ -22,12 +23,12 @@ type gone struct {
 	path   string // if somebody wants to be told
 }
 
-func (g *goneList) add(d *dir, was *index.Entry, named bool) {
+func (g *goneList) add(d *dir, was *index.Entry) {
 	if g.off {
 		return
 	}
 	e := gone{kind: was.Type, stored: was.Stored, child: was.Child, size: was.Size}
-	if named {
+	if g.told {
 		e.path = d.child(was.Name)
 	}
 	g.mu.Lock()
@@ -46,11 +47,11 @@ func (r *run) countGone(g gone) {
 	if g.kind != index.Dir {
 		if g.stored == 0 || !r.moved.Has(g.stored) {
 			r.workers[0].counts.Deleted++
-			r.tell(Item{Path: g.path, Action: Deleted, Type: g.kind, Size: g.size})
+			r.tally.tell(Item{Path: g.path, Action: Deleted, Type: g.kind, Size: g.size})
 		}
 		return
 	}
-	r.tell(Item{Path: g.path, Action: Deleted, Type: g.kind})
+	r.tally.tell(Item{Path: g.path, Action: Deleted, Type: g.kind})
 	rec, err := r.previous.ReadDir(g.child)
 	if err != nil {
 		r.previousUnusable(err)
@@ -58,7 +59,7 @@ func (r *run) countGone(g gone) {
 	}
 	for _, e := range rec.Entries() {
 		below := gone{kind: e.Type, stored: e.Stored, child: e.Child, size: e.Size}
-		if r.opt.Item != nil {
+		if r.gone.told {
 			below.path = join(g.path, e.Name)
 		}
 		r.countGone(below)

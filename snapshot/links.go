@@ -308,7 +308,7 @@ func (r *run) joinGroup(w *worker, d *dir, i int, st *source.Stat, group *linkGr
 		action = Moved
 	}
 	d.entries[i] = e
-	r.countEntry(w, d, i, action, "")
+	w.countEntry(d, i, action, "")
 	switch {
 	case e.Flags&index.LinksNotHeld == 0:
 	case group.late:
@@ -317,7 +317,7 @@ func (r *run) joinGroup(w *worker, d *dir, i int, st *source.Stat, group *linkGr
 		w.notHeld.Links++
 	}
 	if e.Flags&index.Torn != 0 && st.Known == nil {
-		r.fail(w, d.child(name), errChanging)
+		w.fail(d.child(name), errChanging)
 	}
 	return nil
 }

@@ -85,7 +85,7 @@ func (r *run) openPreviousOf(l *archive.Lineage) error {
 	sum := r.previous.Summary()
 	r.report.Previous, l.AnyHost = r.prevName, rank == samePath
 	if rank == other {
-		r.report.OtherSource, r.gone.off = sum.Source, true
+		r.report.OtherSource, r.gone.off, r.tally.allNew = sum.Source, true, true
 	}
 	r.restat = sum.Anchor != r.archive.Anchor()
 	r.beginRecheck()

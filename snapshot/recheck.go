@@ -1,16 +1,13 @@
 package snapshot
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math"
-	"slices"
 	"strings"
 
 	"snapcopy/index"
-	"snapcopy/internal/archive"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/tree"
 )
@@ -126,21 +123,11 @@ func (r *run) xattrsAltered(d *dir, was *index.Entry) string {
 	return tree.XattrDifference(have, want, r.setter.UID == 0)
 }
 
-// damaged records an entry of a published snapshot that differs from its record.
-func (r *run) damaged(snapshot, path, found string) {
-	r.tally.mu.Lock()
-	defer r.tally.mu.Unlock()
-	r.tally.alteredCount++
-	if len(r.tally.altered) < maxListed {
-		r.tally.altered = append(r.tally.altered, archive.Altered{Snapshot: snapshot, Path: path, Found: found})
-	}
-}
-
 // isAltered records, once for each entry, that the previous snapshot's stored file differs from its record.
 func (r *run) isAltered(w *worker, d *dir, was *index.Entry, found string) {
 	if w.notLinked&index.WasMissing == 0 {
 		w.notLinked |= index.WasMissing
-		r.damaged(r.prevName, d.child(was.Name), found)
+		r.tally.damaged(r.prevName, d.child(was.Name), found)
 	}
 }
 
@@ -158,14 +145,6 @@ func (r *run) isLost(d *dir, name string, err error) bool {
 	default:
 		return false
 	}
-	r.damaged(r.prevName, d.child(name), found)
+	r.tally.damaged(r.prevName, d.child(name), found)
 	return true
-}
-
-// sortedAltered returns the altered entries, sorted by path.
-func (t *tally) sortedAltered() []archive.Altered {
-	slices.SortFunc(t.altered, func(a, b archive.Altered) int {
-		return cmp.Or(strings.Compare(a.Path, b.Path), strings.Compare(a.Snapshot, b.Snapshot))
-	})
-	return t.altered
 }

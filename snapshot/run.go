@@ -68,7 +68,6 @@ type run struct {
 	umask    uint32
 	setter   tree.Setter // with the user and group of the process
 	tally    tally
-	itemLock sync.Mutex
 
 	catalogPlaced bool
 	published     bool
@@ -115,6 +114,7 @@ func newRun(ctx context.Context, opt Options) *run {
 	}
 	r := &run{ctx: ctx, opt: opt, work: fsat.NoDir, filter: opt.filter(),
 		ignored: tree.Ignored(opt.IgnoreCtime, opt.IgnoreInode)}
+	r.tally.item, r.gone.told = opt.Item, opt.Item != nil
 	r.report = &archive.Report{Start: opt.now().UTC(), DryRun: opt.DryRun}
 	return r
 }
@@ -257,7 +257,7 @@ func (r *run) previousUnusable(err error) {
 
 // begin makes the empty top folder of the mirror, the catalog and the list of allocations.
 func (r *run) begin() error {
-	r.workers = newWorkers(r.opt.threads(), r.opt.Progress)
+	r.workers = newWorkers(r.opt.threads(), r.opt.Progress, &r.tally)
 	r.umask = fsat.Umask()
 	r.setter = tree.Setter{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Readable: true, Fault: r.opt.Fault}
 	r.dirs.Open, r.dirs.OpenFrom, r.dirs.Close = r.openByPath, r.openFrom, (*dir).closeHandles
@@ -334,7 +334,7 @@ func (r *run) mirror(ctx context.Context) error {
 	})
 	r.countOrigin()
 	for _, failure := range r.source.Failures() {
-		r.fail(&r.workers[0], ".", failure)
+		r.workers[0].fail(".", failure)
 	}
 	if err == nil {
 		r.countDeleted()

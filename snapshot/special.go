@@ -37,7 +37,7 @@ func (r *run) storeSpecial(w *worker, d *dir, i int, st *source.Stat, was *index
 		}
 	}
 	d.entries[i] = e
-	r.countEntry(w, d, i, action, "")
+	w.countEntry(d, i, action, "")
 	return nil
 }
 
@@ -67,7 +67,7 @@ func (r *run) readSpecial(w *worker, d *dir, i int, st *source.Stat) (e index.En
 	}
 	if m.Err != nil {
 		e.Flags |= index.Racy // the next run tries again
-		r.fail(w, d.child(name), m.Err)
+		w.fail(d.child(name), m.Err)
 	}
 	return e, m.Xattrs, r.addXattrs(&e, m.Xattrs)
 }

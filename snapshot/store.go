@@ -136,7 +136,7 @@ func (r *run) storeFile(w *worker, d *dir, i int, st *source.Stat, was *index.En
 		f.st = after
 	}
 	if f.failed != nil {
-		r.fail(w, d.child(name), f.failed)
+		w.fail(d.child(name), f.failed)
 	}
 	if f.movedFrom != 0 {
 		r.moved.Claim(f.movedFrom)
@@ -146,7 +146,7 @@ func (r *run) storeFile(w *worker, d *dir, i int, st *source.Stat, was *index.En
 	}
 	*st = f.st
 	d.entries[i], d.fresh[i] = f.e, f.fresh
-	r.countEntry(w, d, i, f.action, f.from)
+	w.countEntry(d, i, f.action, f.from)
 	return nil
 }
 

@@ -54,7 +54,7 @@ func (r *run) linkStoredAt(f *file, snapshot, dir string, e *index.Entry) (linke
 		}
 		if !r.untouched(e, &st) {
 			if st.Ino == e.Stored && f.w.notLinked&index.WasMissing == 0 && r.stored.native(snapshot) {
-				r.damaged(snapshot, join(dir, e.Name), r.whatAltered(e, &st))
+				r.tally.damaged(snapshot, join(dir, e.Name), r.whatAltered(e, &st))
 			}
 			return nil
 		}

@@ -1,23 +1,24 @@
 package snapshot
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"sync"
 
 	"snapcopy/internal/archive"
-	"snapcopy/internal/fsat"
-	"snapcopy/internal/rmtree"
 )
 
-// maxListed is the number of failed items that a report lists; the count is always exact.
-const maxListed = 1000
+// Numbers of entries that a report lists; the counts are always exact.
+const (
+	maxListed = 1000
+	// maxLeftOut is for entries left out for their state. A restore that deletes spares those, and has to be more careful
+	// if the list is not complete.
+	maxLeftOut    = 10_000
+	maxUnfinished = 100
+)
 
-// maxLeftOut is the number of entries left out for their state that a report lists. A restore that deletes spares
-// those, and has to be more careful if the list is not complete.
-const maxLeftOut = 10_000
-
-// tally collects the lists that workers add to during the walk.
+// tally collects the lists of a report that workers add to during the walk, and passes items to Options.Item.
 type tally struct {
 	mu      sync.Mutex
 	failed  []archive.FailedItem
@@ -26,53 +27,90 @@ type tally struct {
 
 	altered      []archive.Altered
 	alteredCount uint64
+
+	unfinished   []archive.LeftOutItem // restores
+	selfExcluded string                // path of the archive
+
+	itemLock sync.Mutex
+	item     func(Item) // nil: nobody wants to be told
+
+	allNew bool // the archive has no earlier snapshot of the source
 }
 
-// sumUp adds up the counts of the workers.
-func (r *run) sumUp() {
-	rep := r.report
-	rep.Failed = r.tally.failed
-	rep.LeftOut, rep.LeftOutCount = r.tally.leftOut, r.tally.states
-	slices.SortFunc(rep.LeftOut, func(a, b archive.LeftOutItem) int { return strings.Compare(a.Path, b.Path) })
-	slices.SortFunc(rep.Failed, func(a, b archive.FailedItem) int { return strings.Compare(a.Path, b.Path) })
-	for i := range r.workers {
-		w := &r.workers[i]
-		rep.Counts.Add(&w.counts)
-		rep.NotHeld.AddAll(&w.notHeld)
-		rep.LinkLimit += w.limit
-		rep.Missing += w.missing
-		rep.Rechecked += w.rechecked
-		rep.Structure += w.structure
-	}
-	rep.Altered, rep.AlteredCount = r.tally.sortedAltered(), r.tally.alteredCount
-	rep.Copied, rep.SetsOwners = r.restat, r.caps.Owners && r.caps.Modes
-	lacking := r.lacking(&rep.NotHeld)
-	rep.Lacking, rep.UserNamespace = lacking.Names(), lacking&fsat.InitialUser != 0
-	if r.additions != nil {
-		rep.Counts.Contents = uint64(r.additions.Len())
-	}
-	rep.Incomplete = rep.Counts.Failed > 0 || r.origin != nil && r.origin.summary.Incomplete
-	rep.Tripwires = archive.Tripwires(rep.Baseline, rep.Counts.Files)
-	rep.End = r.opt.now().UTC()
+// goOn begins with the lists of another run's report.
+func (t *tally) goOn(rep *archive.Report) {
+	t.failed, t.leftOut, t.states = slices.Clone(rep.Failed), slices.Clone(rep.LeftOut), rep.LeftOutCount
+	t.unfinished, t.selfExcluded = slices.Clone(rep.UnfinishedRestores), rep.SelfExcluded
 }
 
-// noteOutcome makes the report durable before its snapshot exists, if the run must not count as a good one, or is a
-// copy: see archive.WorkReport.
-func (r *run) noteOutcome() error {
-	if len(r.report.Tripwires) == 0 && !r.report.Incomplete && r.origin == nil {
-		return nil
+// isTold reports whether somebody wants to be told of each entry.
+func (t *tally) isTold() bool { return t.item != nil }
+
+// tell passes an item to Options.Item.
+func (t *tally) tell(item Item) {
+	if t.item == nil {
+		return
 	}
-	if err := r.step("outcome"); err != nil {
-		return err
-	}
-	return r.report.WriteTo(r.archive.MetaPath(archive.WorkDir, archive.WorkReport))
+	t.itemLock.Lock()
+	defer t.itemLock.Unlock()
+	t.item(item)
 }
 
-// placeReport writes the report of a published snapshot. After a failure of an earlier step the work folder goes on
-// naming the snapshot, for the next run.
-func (r *run) placeReport() error {
-	if err := r.locked.WriteReport(r.report); err != nil || len(r.report.Unfinished) > 0 {
-		return err
+// fail lists an entry that could not be stored, or not completely.
+func (t *tally) fail(path string, err error) {
+	t.mu.Lock()
+	if len(t.failed) < maxListed {
+		t.failed = append(t.failed, archive.FailedItem{Path: path, Error: err.Error()})
 	}
-	return rmtree.Remove(r.work, archive.WorkReport)
+	t.mu.Unlock()
+	t.tell(Item{Path: path, Action: Failed, Err: err})
+}
+
+// leftOutForState records an entry that the filters leave out because of its size, content or attributes, which may
+// change later.
+func (t *tally) leftOutForState(path, rule string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.states++
+	if len(t.leftOut) < maxLeftOut {
+		t.leftOut = append(t.leftOut, archive.LeftOutItem{Path: strings.Clone(path), Rule: rule})
+	}
+}
+
+// unfinishedRestore records a folder with the note of a restore.
+func (t *tally) unfinishedRestore(path, rule string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.unfinished) < maxUnfinished {
+		t.unfinished = append(t.unfinished, archive.LeftOutItem{Path: path, Rule: rule})
+	}
+}
+
+// leftOutItself records the path of the archive below the source.
+func (t *tally) leftOutItself(path string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.selfExcluded = path
+}
+
+// damaged records an entry of a published snapshot that differs from its record.
+func (t *tally) damaged(snapshot, path, found string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.alteredCount++
+	if len(t.altered) < maxListed {
+		t.altered = append(t.altered, archive.Altered{Snapshot: snapshot, Path: path, Found: found})
+	}
+}
+
+// addTo adds the lists, sorted by path, to a report.
+func (t *tally) addTo(rep *archive.Report) {
+	slices.SortFunc(t.leftOut, func(a, b archive.LeftOutItem) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(t.failed, func(a, b archive.FailedItem) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(t.altered, func(a, b archive.Altered) int {
+		return cmp.Or(strings.Compare(a.Path, b.Path), strings.Compare(a.Snapshot, b.Snapshot))
+	})
+	rep.Failed, rep.LeftOut, rep.LeftOutCount = t.failed, t.leftOut, t.states
+	rep.Altered, rep.AlteredCount = t.altered, t.alteredCount
+	rep.UnfinishedRestores, rep.SelfExcluded = t.unfinished, t.selfExcluded
 }

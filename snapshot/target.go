@@ -69,7 +69,7 @@ func (r *run) makeSpecial(w *worker, d *dir, e *index.Entry, set []fsat.Xattr) e
 		return fatal("set metadata of", d.child(e.Name), err)
 	}
 	if lost != nil {
-		r.fail(w, d.child(e.Name), lost)
+		w.fail(d.child(e.Name), lost)
 	}
 	if !isAsMade(dst, e, &stored) {
 		if err := fsat.Unlink(dst, e.Name); err != nil {
@@ -97,7 +97,7 @@ func (r *run) finishDir(w *worker, d *dir) error {
 		return fatal("set metadata of", d.path(), err)
 	}
 	if lost != nil {
-		r.fail(w, cmp.Or(d.path(), "."), lost)
+		w.fail(cmp.Or(d.path(), "."), lost)
 	}
 	d.self.Flags, d.self.Stored, d.self.Blocks = e.Flags, stored.Ino, uint64(stored.Blocks)
 	if d.parent == nil && archive.TopMode(&d.self) != d.self.Mode {

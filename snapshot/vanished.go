@@ -69,14 +69,14 @@ func (r *run) confirmVanished(w *worker, d *dir) {
 		}
 		if failed != nil {
 			r.coverage.because(d, name, unreadable)
-			r.fail(w, d.child(name), failed)
+			w.fail(d.child(name), failed)
 			continue
 		}
 		w.counts.Vanished++
 		if v.was.Type != 0 {
-			r.gone.add(d, &v.was, r.opt.Item != nil)
+			r.gone.add(d, &v.was)
 		}
-		r.tell(Item{Path: d.child(name), Action: Vanished})
+		w.tally.tell(Item{Path: d.child(name), Action: Vanished})
 	}
 }
 

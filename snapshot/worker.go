@@ -35,13 +35,15 @@ type worker struct {
 	rechecked    uint64 // stored files looked at before they were linked
 	structure    uint64 // bytes of folders made
 	files, bytes uint64 // since progress was last published
+	tally        *tally // of all workers
 	_            [64]byte
 }
 
-func newWorkers(n int, progress *archive.Progress) []worker {
+func newWorkers(n int, progress *archive.Progress, t *tally) []worker {
 	list := make([]worker, n)
 	for i := range list {
 		w := &list[i]
+		w.tally = t
 		w.list = make([]byte, listBuffer)
 		w.copier.Buf = make([]byte, copyBuffer)
 		w.copier.Tick = func(n int) {
@@ -90,6 +92,34 @@ func (w *worker) isFull() {
 func (w *worker) isMissing() {
 	w.missing++
 	w.notLinked |= index.WasMissing
+}
+
+// countEntry counts an entry that is in the snapshot.
+func (w *worker) countEntry(d *dir, i int, a Action, was string) {
+	e := &d.entries[i]
+	if w.tally.allNew {
+		a, was = New, ""
+	}
+	w.counts.Files++
+	w.files++
+	if e.Type == index.File {
+		w.counts.BytesTotal += e.Size
+		w.bytes += e.Size
+	}
+	switch a {
+	case New:
+		w.counts.New++
+	case Changed, MetadataChanged:
+		w.counts.Changed++
+	case Moved:
+		w.counts.Moved++
+	case Unchanged:
+		w.counts.Unchanged++
+	}
+	w.notHeld.Add(e.Flags)
+	if w.tally.isTold() {
+		w.tally.tell(Item{Path: d.child(e.Name), Action: a, Type: e.Type, Size: e.Size, Was: was})
+	}
 }
 
 func (w *worker) publishProgress(p *archive.Progress) {

@@ -1,0 +1,52 @@
+package snapshot
+
+import (
+	"snapcopy/internal/archive"
+	"snapcopy/internal/fsat"
+	"snapcopy/internal/rmtree"
+)
+
+// sumUp completes the report with the outcome of the walk.
+func (r *run) sumUp() {
+	rep := r.report
+	r.tally.addTo(rep)
+	for i := range r.workers {
+		w := &r.workers[i]
+		rep.Counts.Add(&w.counts)
+		rep.NotHeld.AddAll(&w.notHeld)
+		rep.LinkLimit += w.limit
+		rep.Missing += w.missing
+		rep.Rechecked += w.rechecked
+		rep.Structure += w.structure
+	}
+	rep.Copied, rep.SetsOwners = r.restat, r.caps.Owners && r.caps.Modes
+	lacking := r.lacking(&rep.NotHeld)
+	rep.Lacking, rep.UserNamespace = lacking.Names(), lacking&fsat.InitialUser != 0
+	if r.additions != nil {
+		rep.Counts.Contents = uint64(r.additions.Len())
+	}
+	rep.Incomplete = rep.Counts.Failed > 0 || r.origin != nil && r.origin.summary.Incomplete
+	rep.Tripwires = archive.Tripwires(rep.Baseline, rep.Counts.Files)
+	rep.End = r.opt.now().UTC()
+}
+
+// noteOutcome makes the report durable before its snapshot exists, if the run must not count as a good one, or is a
+// copy: see archive.WorkReport.
+func (r *run) noteOutcome() error {
+	if len(r.report.Tripwires) == 0 && !r.report.Incomplete && r.origin == nil {
+		return nil
+	}
+	if err := r.step("outcome"); err != nil {
+		return err
+	}
+	return r.report.WriteTo(r.archive.MetaPath(archive.WorkDir, archive.WorkReport))
+}
+
+// placeReport writes the report of a published snapshot. After a failure of an earlier step the work folder goes on
+// naming the snapshot, for the next run.
+func (r *run) placeReport() error {
+	if err := r.locked.WriteReport(r.report); err != nil || len(r.report.Unfinished) > 0 {
+		return err
+	}
+	return rmtree.Remove(r.work, archive.WorkReport)
+}

@@ -1,3 +1,6 @@
+// The command restore is in three files: its flags and its steps are here, its output in restoretell.go, remarks about what a
+// snapshot lacks in restorelacks.go.
+
 package main
 
 import (

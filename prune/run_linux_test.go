@@ -106,7 +106,7 @@ func TestRunFrozen(t *testing.T) {
 	}
 	opt = options()
 	opt.Planned = func(*prune.Facts, *prune.Plan) error { // as if the run that looks wrong had ended just now
-		return os.Remove(a.MetaPath("acknowledged.json"))
+		return os.Remove(a.Meta.Path("acknowledged.json"))
 	}
 	out, err = prune.Run(context.Background(), a, prune.Policy{Last: 1}, opt)
 	if !errors.As(err, &frozen) || len(out.Facts.Tripped) != 0 || len(names(t, a)) != 3 {

@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"fmt"
-	"io/fs"
 
 	"snapcopy/internal/archive"
 	"snapcopy/internal/fsat"
@@ -16,13 +15,13 @@ func (r *run) cleanUp() error {
 		return err
 	}
 	r.report.Recovered, r.report.ArchiveID = recovered, r.archive.Info.ID
-	r.report.Mended = append(r.report.Mended, r.archive.Mended()...)
+	r.report.Mended = append(r.report.Mended, r.archive.Meta.Mended()...)
 	r.report.Findings = r.archive.Findings()
 	if err := r.makeRoom(); err != nil {
 		return err
 	}
-	if r.work, err = fsat.OpenDir(r.archive.Meta, archive.WorkDir); err != nil {
-		return &fs.PathError{Op: "open", Path: r.archive.WorkPath(), Err: err}
+	if r.work, err = r.archive.Meta.Open(archive.WorkDir); err != nil {
+		return err
 	}
 	if r.caps, err = r.locked.Probe(); err != nil {
 		return fmt.Errorf("archive %s: %w", r.archive.Path, err)

@@ -92,9 +92,9 @@ func (r *run) placeCatalog() (err error) {
 		return err
 	}
 	path := r.archive.CatalogPath(r.report.Snapshot)
-	catalogs, err := fsat.OpenDir(r.archive.Meta, archive.CatalogsDir)
+	catalogs, err := r.archive.Meta.Open(archive.CatalogsDir)
 	if err != nil {
-		return &fs.PathError{Op: "open", Path: filepath.Dir(path), Err: err}
+		return err
 	}
 	defer func() { err = errors.Join(err, fsat.Close(catalogs)) }()
 	if err := fsat.RenameNew(r.work, workCatalog, catalogs, filepath.Base(path)); err != nil {
@@ -115,7 +115,7 @@ func (r *run) placeSnapshot() error {
 	path := filepath.Join(r.archive.Path, r.report.Snapshot)
 	var tree, placed fsat.Stat
 	if err := fsat.StatAt(r.work, workTree, &tree); err != nil {
-		return &fs.PathError{Op: "stat", Path: r.archive.MetaPath(archive.WorkDir, workTree), Err: err}
+		return &fs.PathError{Op: "stat", Path: r.archive.Meta.Path(archive.WorkDir, workTree), Err: err}
 	}
 	err := fsat.RenameNew(r.work, workTree, r.archive.Root, r.report.Snapshot)
 	// A network file system may have renamed and still report a failure, because it received the request twice.
@@ -189,7 +189,7 @@ func (r *run) abandon(cause error) error {
 	}
 	for _, name := range leftovers {
 		if workErr := rmtree.Remove(r.work, name); workErr != nil {
-			err = errors.Join(err, &fs.PathError{Op: "remove", Path: r.archive.MetaPath(archive.WorkDir, name), Err: workErr})
+			err = errors.Join(err, &fs.PathError{Op: "remove", Path: r.archive.Meta.Path(archive.WorkDir, name), Err: workErr})
 		}
 	}
 	return err

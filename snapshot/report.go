@@ -39,7 +39,7 @@ func (r *run) noteOutcome() error {
 	if err := r.step("outcome"); err != nil {
 		return err
 	}
-	return r.report.WriteTo(r.archive.MetaPath(archive.WorkDir, archive.WorkReport))
+	return r.report.WriteTo(r.archive.Meta.Path(archive.WorkDir, archive.WorkReport))
 }
 
 // placeReport writes the report of a published snapshot. After a failure of an earlier step the work folder goes on

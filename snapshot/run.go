@@ -271,7 +271,7 @@ func (r *run) begin() error {
 		return err
 	}
 	var err error
-	r.catalogFile, err = os.OpenFile(r.archive.MetaPath(archive.WorkDir, workCatalog), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	r.catalogFile, err = os.OpenFile(r.archive.Meta.Path(archive.WorkDir, workCatalog), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("begin catalog: %w", err)
 	}

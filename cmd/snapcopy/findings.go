@@ -22,7 +22,7 @@ func (a *app) openArchive(path string) (*archive.Archive, error) {
 // tellMended lists the archives' own files that were unusable and were made anew.
 func (a *app) tellMended() {
 	for _, archive := range a.opened {
-		for _, what := range archive.Mended() {
+		for _, what := range archive.Meta.Mended() {
 			a.term.errorf("Note: %s.", printable(what))
 		}
 		if archive.InfoDamage != nil {

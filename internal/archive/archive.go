@@ -60,10 +60,8 @@ type Archive struct {
 	// InfoDamage is the reason why archive.json cannot be used, or nil. Lock makes the file anew.
 	InfoDamage error
 
-	mended []string // not told yet
-
 	Root    int // handle of the archive folder
-	Meta    int // handle of .snapcopy
+	Meta    *Meta
 	TopStat fsat.Stat
 	Now     func() time.Time // of the command that opened it
 	anchor  uint64           // identity of .snapcopy: stored inode numbers are valid while it stays the same
@@ -130,7 +128,7 @@ func Create(path string, now time.Time) (*Archive, error) {
 			return nil, accessError("create archive", abs, err)
 		}
 	}
-	a := &Archive{Path: abs, Root: fsat.NoDir, Meta: fsat.NoDir, Now: time.Now}
+	a := unopened(abs)
 	if err := a.openHandles(); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
@@ -152,7 +150,7 @@ func (a *Archive) initialize(now time.Time) (err error) {
 		a.Info = other.Info
 		return other.Close()
 	}
-	if err := lock.mendFolders(); err != nil {
+	if err := lock.Meta.mendDirs(); err != nil {
 		return err
 	}
 	a.Info = Info{Format: formatVersion, ID: newID(), Created: now.UTC().Truncate(time.Second)}
@@ -181,7 +179,7 @@ func Open(path string) (*Archive, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Archive{Path: abs, Root: fsat.NoDir, Meta: fsat.NoDir, Now: time.Now}
+	a := unopened(abs)
 	if err := a.readInfo(); err != nil {
 		return nil, err
 	}
@@ -191,20 +189,26 @@ func Open(path string) (*Archive, error) {
 	return a, nil
 }
 
+// unopened returns the archive at an absolute path, of which nothing was read yet.
+func unopened(path string) *Archive {
+	meta := &Meta{path: filepath.Join(path, MetaDir), fd: fsat.NoDir}
+	return &Archive{Path: path, Root: fsat.NoDir, Meta: meta, Now: time.Now}
+}
+
 func (a *Archive) openHandles() error {
 	var err error
 	if a.Root, err = fsat.OpenRoot(a.Path); err != nil {
 		return &fs.PathError{Op: "open archive", Path: a.Path, Err: err}
 	}
-	if a.Meta, err = fsat.OpenDir(a.Root, MetaDir); err != nil {
-		return &fs.PathError{Op: "open archive", Path: a.MetaPath(), Err: err}
+	if a.Meta.fd, err = fsat.OpenDir(a.Root, MetaDir); err != nil {
+		return &fs.PathError{Op: "open archive", Path: a.Meta.Path(), Err: err}
 	}
 	if err = fsat.StatHandle(a.Root, &a.TopStat); err != nil {
 		return &fs.PathError{Op: "stat", Path: a.Path, Err: err}
 	}
 	var st fsat.Stat
-	if err = fsat.StatHandle(a.Meta, &st); err != nil {
-		return &fs.PathError{Op: "stat", Path: a.MetaPath(), Err: err}
+	if err = fsat.StatHandle(a.Meta.fd, &st); err != nil {
+		return &fs.PathError{Op: "stat", Path: a.Meta.Path(), Err: err}
 	}
 	a.anchor = anchorOf(&st)
 	return nil
@@ -218,23 +222,19 @@ func anchorOf(st *fsat.Stat) uint64 {
 }
 
 // Close releases the archive's handles.
-func (a *Archive) Close() error { return errors.Join(fsat.Close(a.Meta), fsat.Close(a.Root)) }
+func (a *Archive) Close() error { return errors.Join(fsat.Close(a.Meta.fd), fsat.Close(a.Root)) }
 
-func (a *Archive) MetaPath(elem ...string) string {
-	return filepath.Join(append([]string{a.Path, MetaDir}, elem...)...)
-}
-
-func (a *Archive) CatalogPath(name string) string { return a.MetaPath(CatalogsDir, name+CatalogExt) }
-func (a *Archive) reportPath(name string) string  { return a.MetaPath(RunsDir, name+".json") }
+func (a *Archive) CatalogPath(name string) string { return a.Meta.Path(CatalogsDir, name+CatalogExt) }
+func (a *Archive) reportPath(name string) string  { return a.Meta.Path(RunsDir, name+".json") }
 
 // InfoPath is the path of archive.json.
-func (a *Archive) InfoPath() string { return a.MetaPath(ArchiveFile) }
+func (a *Archive) InfoPath() string { return a.Meta.Path(ArchiveFile) }
 
 // IndexPath is the path of the content-hash index.
-func (a *Archive) IndexPath() string { return a.MetaPath(IndexFile) }
+func (a *Archive) IndexPath() string { return a.Meta.Path(IndexFile) }
 
 // WorkPath is the folder for temporary files. Only a process with the lock uses it.
-func (a *Archive) WorkPath() string { return a.MetaPath(WorkDir) }
+func (a *Archive) WorkPath() string { return a.Meta.Path(WorkDir) }
 
 // Snapshots returns the published snapshots, oldest first: the folders with a snapshot's name that have a catalog.
 func (a *Archive) Snapshots() ([]Snapshot, error) {
@@ -242,7 +242,7 @@ func (a *Archive) Snapshots() ([]Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	catalogs, err := a.list(CatalogsDir)
+	catalogs, err := a.Meta.list(CatalogsDir)
 	if err != nil {
 		return nil, err
 	}

@@ -39,7 +39,7 @@ func (a *Archive) EmptyTrash(ctx context.Context, how EmptyOptions) (err error) 
 		return err
 	}
 	defer func() { err = errors.Join(err, fsat.Close(trash)) }()
-	if locked, err := lockTrash(ctx, a.MetaPath(TrashDir), trash, how.wait); err != nil || !locked {
+	if locked, err := lockTrash(ctx, a.Meta.Path(TrashDir), trash, how.wait); err != nil || !locked {
 		return err
 	}
 	if how.idle {
@@ -49,7 +49,7 @@ func (a *Archive) EmptyTrash(ctx context.Context, how EmptyOptions) (err error) 
 	}
 	opt := how.options()
 	for { // another process may put more into the trash meanwhile
-		list, err := a.listDerived(TrashDir)
+		list, err := a.Meta.listDerived(TrashDir)
 		if err != nil {
 			return err
 		}
@@ -58,7 +58,7 @@ func (a *Archive) EmptyTrash(ctx context.Context, how EmptyOptions) (err error) 
 			return nil
 		}
 		if err := emptyListed(ctx, trash, list, stays, opt); err != nil {
-			return fmt.Errorf("empty %s: %w", a.MetaPath(TrashDir), err)
+			return fmt.Errorf("empty %s: %w", a.Meta.Path(TrashDir), err)
 		}
 	}
 }
@@ -77,7 +77,7 @@ func emptyListed(ctx context.Context, trash int, list, stays []string, opt rmtre
 
 // HasTrash reports whether removed files still take space, because a removal was interrupted or is under way.
 func (a *Archive) HasTrash() (bool, error) {
-	list, err := a.listDerived(TrashDir)
+	list, err := a.Meta.listDerived(TrashDir)
 	if err != nil {
 		return false, err
 	}
@@ -100,7 +100,7 @@ func (a *Archive) Unfinished() (bool, error) {
 
 // removedNames returns the names of removed snapshots that still take space.
 func (a *Archive) removedNames() (list []string, err error) {
-	all, err := a.listDerived(TrashDir)
+	all, err := a.Meta.listDerived(TrashDir)
 	if err != nil {
 		return nil, err
 	}

@@ -153,7 +153,7 @@ func (f *forgetting) forgetIn(lock *Locked, names []string) error {
 		return err
 	}
 	err := lock.withRoom(f.ctx, func() error {
-		return jsonfile.Write(lock.MetaPath(forgetFile), forgetNote{Path: []byte(f.report.Path), Snapshots: names})
+		return jsonfile.Write(lock.Meta.Path(forgetFile), forgetNote{Path: []byte(f.report.Path), Snapshots: names})
 	})
 	if err != nil {
 		return err
@@ -171,7 +171,7 @@ func (f *forgetting) dropUnreadableNote() error {
 	if len(f.report.Forgotten)+len(f.report.Skipped) > 0 {
 		return nil
 	}
-	return errors.Join(os.Remove(f.archive.MetaPath(forgetFile)), atomicfile.SyncDir(f.archive.MetaPath()))
+	return errors.Join(os.Remove(f.archive.Meta.Path(forgetFile)), atomicfile.SyncDir(f.archive.Meta.Path()))
 }
 
 // choose returns the snapshots that have the path and are not in use.
@@ -242,7 +242,7 @@ func (a *Archive) forgetNote() (*forgetNote, error) {
 
 // readForgetNote reads the note of an unfinished ForgetPath. Without a note the error wraps fs.ErrNotExist.
 func (a *Archive) readForgetNote() (note forgetNote, err error) {
-	err = jsonfile.Read(a.MetaPath(forgetFile), &note)
+	err = jsonfile.Read(a.Meta.Path(forgetFile), &note)
 	if err == nil && (len(note.Path) == 0 || len(note.Snapshots) == 0) {
 		err = errors.New("it names no path and no snapshots")
 	}

@@ -32,7 +32,7 @@ func (a *Locked) finishForgetting(ctx context.Context, step stepper) (finished *
 	if err := step.at("end of the note"); err != nil {
 		return nil, err
 	}
-	return note, errors.Join(os.Remove(a.MetaPath(forgetFile)), atomicfile.SyncDir(a.MetaPath()))
+	return note, errors.Join(os.Remove(a.Meta.Path(forgetFile)), atomicfile.SyncDir(a.Meta.Path()))
 }
 
 // forgetWork takes a path out of snapshots.
@@ -100,7 +100,7 @@ func (w *forgetWork) emptyForgotten() (err error) {
 	defer func() { err = errors.Join(err, fsat.Close(trash)) }()
 	opt := rmtree.Options{Spare: func(name string) bool { return !strings.Contains(name, forgottenExt) }}
 	if err := rmtree.Empty(w.ctx, trash, opt); err != nil {
-		return fmt.Errorf("empty %s: %w", w.MetaPath(TrashDir), err)
+		return fmt.Errorf("empty %s: %w", w.Meta.Path(TrashDir), err)
 	}
 	return w.syncTrash(trash)
 }
@@ -167,7 +167,7 @@ func (w *forgetWork) rewriteCatalog(c *index.Catalog, name string) (err error) {
 	if err := os.Rename(f.Name(), w.CatalogPath(name)); err != nil {
 		return err
 	}
-	return atomicfile.SyncDir(w.MetaPath(CatalogsDir))
+	return atomicfile.SyncDir(w.Meta.Path(CatalogsDir))
 }
 
 func writeWithout(ctx context.Context, f *os.File, c *index.Catalog, path string) error {
@@ -220,7 +220,7 @@ func (w *forgetWork) rewriteReport(name string, held bool) error {
 func (w *forgetWork) dropReport(name string, damage error) error {
 	var kind *plainfile.KindError
 	if errors.As(damage, &kind) {
-		return w.putAside(filepath.Join(RunsDir, name+reportExt), kind.Is)
+		return w.Meta.putAside(filepath.Join(RunsDir, name+reportExt), kind.Is)
 	}
 	var errno syscall.Errno
 	if errors.As(damage, &errno) { // it could not be read this time, and may be sound
@@ -229,6 +229,6 @@ func (w *forgetWork) dropReport(name string, damage error) error {
 	if err := os.Remove(w.reportPath(name)); err != nil {
 		return err
 	}
-	w.tellMended("the damaged %v was removed, as it might name what is forgotten", damage)
+	w.Meta.note("the damaged %v was removed, as it might name what is forgotten", damage)
 	return nil
 }

@@ -32,11 +32,11 @@ var errNoInfo = errors.New("it is missing")
 // readInfo reads archive.json. If the file cannot be used, but the folder is an archive all the same, InfoDamage is
 // the reason, and Info has the values that can be derived.
 func (a *Archive) readInfo() error {
-	if meta, err := os.Lstat(a.MetaPath()); err == nil && !meta.IsDir() {
+	if meta, err := os.Lstat(a.Meta.Path()); err == nil && !meta.IsDir() {
 		kind := &plainfile.KindError{Is: plainfile.KindOf(meta.Mode()), Want: "a folder"}
-		return &fs.PathError{Op: "open archive", Path: a.MetaPath(), Err: kind}
+		return &fs.PathError{Op: "open archive", Path: a.Meta.Path(), Err: kind}
 	}
-	text, err := plainfile.Read(a.MetaPath(ArchiveFile))
+	text, err := plainfile.Read(a.Meta.Path(ArchiveFile))
 	missing := errors.Is(err, fs.ErrNotExist)
 	switch {
 	case missing && !a.hasSnapshots():
@@ -82,7 +82,7 @@ func parseInfo(text []byte) (info Info, err error) {
 // hasSnapshots reports whether the folder contains snapshots or catalogs of ours: then it is an archive, whatever its
 // archive.json says.
 func (a *Archive) hasSnapshots() bool {
-	if meta, err := os.Lstat(a.MetaPath()); err != nil || !meta.IsDir() {
+	if meta, err := os.Lstat(a.Meta.Path()); err != nil || !meta.IsDir() {
 		return false
 	}
 	isOurs := func(e os.DirEntry) bool {
@@ -93,10 +93,10 @@ func (a *Archive) hasSnapshots() bool {
 	if slices.ContainsFunc(folders, isOurs) {
 		return true
 	}
-	if info, err := os.Lstat(a.MetaPath(CatalogsDir)); err != nil || !info.IsDir() {
+	if info, err := os.Lstat(a.Meta.Path(CatalogsDir)); err != nil || !info.IsDir() {
 		return false
 	}
-	catalogs, _ := os.ReadDir(a.MetaPath(CatalogsDir))
+	catalogs, _ := os.ReadDir(a.Meta.Path(CatalogsDir))
 	return slices.ContainsFunc(catalogs, isOurs)
 }
 
@@ -110,7 +110,7 @@ func (a *Archive) notArchive() error {
 		return accessError("open archive", a.Path, err)
 	}
 	if slices.ContainsFunc(names, func(e os.DirEntry) bool { return e.IsDir() && IsName(e.Name()) }) {
-		return fmt.Errorf("open archive %s: %w (%s)", a.Path, ErrNoRecords, a.MetaPath())
+		return fmt.Errorf("open archive %s: %w (%s)", a.Path, ErrNoRecords, a.Meta.Path())
 	}
 	return fmt.Errorf("open archive %s: %w (no %s/%s)", a.Path, ErrNotArchive, MetaDir, ArchiveFile)
 }
@@ -126,11 +126,11 @@ func (a *Archive) derivedInfo() Info {
 			}
 		}
 	}
-	dir, err := os.Lstat(a.MetaPath(RunsDir))
+	dir, err := os.Lstat(a.Meta.Path(RunsDir))
 	if err != nil || !dir.IsDir() {
 		return info
 	}
-	reports, _ := names(a.MetaPath(RunsDir)) // without them there is no id
+	reports, _ := names(a.Meta.Path(RunsDir)) // without them there is no id
 	for _, file := range slices.Backward(reports) {
 		r, err := a.ReadReport(strings.TrimSuffix(file, reportExt))
 		if err == nil && r.ArchiveID != "" {
@@ -148,7 +148,7 @@ func newID() string {
 }
 
 func (a *Locked) WriteInfo() error {
-	return jsonfile.Write(a.MetaPath(ArchiveFile), a.Info)
+	return jsonfile.Write(a.Meta.Path(ArchiveFile), a.Info)
 }
 
 // mendInfo makes archive.json anew if it could not be used.
@@ -156,7 +156,7 @@ func (a *Locked) mendInfo() error {
 	if a.InfoDamage == nil {
 		return nil
 	}
-	now := Archive{Path: a.Path}
+	now := unopened(a.Path)
 	if err := now.readInfo(); err != nil {
 		return err
 	}
@@ -186,7 +186,7 @@ func (a *Locked) mendInfo() error {
 	if err != nil {
 		return err
 	}
-	a.tellMended("%s was made anew: it could not be used (%v)", a.MetaPath(ArchiveFile), a.InfoDamage)
+	a.Meta.note("%s was made anew: it could not be used (%v)", a.Meta.Path(ArchiveFile), a.InfoDamage)
 	a.InfoDamage = nil
 	return nil
 }

@@ -41,16 +41,16 @@ func (a *Locked) dropLatest() error {
 
 // placeLatest makes the new link in the work folder and moves it over the old one.
 func (a *Locked) placeLatest(name string) (err error) {
-	work, err := fsat.OpenDir(a.Meta, WorkDir)
+	work, err := a.Meta.Open(WorkDir)
 	if err != nil {
-		return &fs.PathError{Op: "open", Path: a.WorkPath(), Err: err}
+		return err
 	}
 	defer func() { err = errors.Join(err, fsat.Close(work)) }()
 	if err := fsat.Unlink(work, LatestLink); err != nil && !fsat.IsGone(err) {
-		return CallFailed("unlink", a.MetaPath(WorkDir, LatestLink), err)
+		return CallFailed("unlink", a.Meta.Path(WorkDir, LatestLink), err)
 	}
 	if err := fsat.MakeSymlink(name, work, LatestLink); err != nil {
-		return &fs.PathError{Op: "symlink", Path: a.MetaPath(WorkDir, LatestLink), Err: err}
+		return &fs.PathError{Op: "symlink", Path: a.Meta.Path(WorkDir, LatestLink), Err: err}
 	}
 	if err := fsat.Rename(work, LatestLink, a.Root, LatestLink); err != nil {
 		var st fsat.Stat

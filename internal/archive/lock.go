@@ -21,7 +21,7 @@ type Locked struct {
 }
 
 // Lock takes the archive's lock. If another process has it, Lock fails with ErrLocked and says which. It makes missing
-// folders and derived files of the archive anew (Mended).
+// folders and derived files of the archive anew (Meta.Mended).
 func (a *Archive) Lock() (*Locked, error) {
 	lock, err := a.lock()
 	if err != nil {
@@ -65,13 +65,13 @@ func (a *Archive) lock() (*Locked, error) {
 // has locked .snapcopy itself does that: otherwise the second of two processes would remove the new lock of the first.
 func (a *Archive) openLock() (f *os.File, err error) {
 	open := func() (*os.File, error) {
-		return plainfile.OpenFile(a.MetaPath(LockFile), os.O_RDWR|os.O_CREATE, 0o600)
+		return plainfile.OpenFile(a.Meta.Path(LockFile), os.O_RDWR|os.O_CREATE, 0o600)
 	}
 	if f, err = open(); !errors.Is(err, plainfile.ErrKind) {
 		return f, err
 	}
 	for { // another process has it only as long as this function takes
-		ok, err := fsat.TryLock(a.Meta)
+		ok, err := fsat.TryLock(a.Meta.fd)
 		if err != nil {
 			return nil, err
 		}
@@ -80,11 +80,11 @@ func (a *Archive) openLock() (f *os.File, err error) {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	defer func() { err = errors.Join(err, fsat.Unlock(a.Meta)) }()
+	defer func() { err = errors.Join(err, fsat.Unlock(a.Meta.fd)) }()
 	f, err = open()
 	var kind *plainfile.KindError
 	if errors.As(err, &kind) {
-		if err = a.putAside(LockFile, kind.Is); err == nil {
+		if err = a.Meta.putAside(LockFile, kind.Is); err == nil {
 			f, err = open()
 		}
 	}

@@ -54,7 +54,7 @@ func (a *Archive) WithoutCatalog() ([]string, error) {
 // lost, or another object has its name. Snapshots whose removal was interrupted, or whose publishing was, do not
 // count.
 func (a *Archive) WithoutFolder() ([]string, error) {
-	catalogs, err := a.list(CatalogsDir)
+	catalogs, err := a.Meta.list(CatalogsDir)
 	if err != nil {
 		return nil, err
 	}
@@ -198,17 +198,17 @@ func (a *Archive) Findings() (list []Finding) {
 		list = append(list, f)
 	}
 	if _, err := a.readForgetNote(); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		add(a.MetaPath(forgetFile), ErrForgetNote, err)
+		add(a.Meta.Path(forgetFile), ErrForgetNote, err)
 	}
 	if _, err := a.readAcknowledged(); err != nil {
-		add(a.MetaPath(acknowledgedFile), ErrAcknowledged, err)
+		add(a.Meta.Path(acknowledgedFile), ErrAcknowledged, err)
 	}
 	if _, err := a.pinned(); err != nil {
-		add(a.MetaPath(pinsDir), ErrPins, err)
+		add(a.Meta.Path(pinsDir), ErrPins, err)
 	}
 	readers, err := a.Readers()
 	if err != nil {
-		add(a.MetaPath(readersDir), ErrReaderNotes, err)
+		add(a.Meta.Path(readersDir), ErrReaderNotes, err)
 	}
 	for i := range readers {
 		if readers[i].Damage != nil {

@@ -138,7 +138,7 @@ func TestArchiveIDComesBack(t *testing.T) {
 	if err := lock.Unlock(); err != nil {
 		t.Fatal(err)
 	}
-	if told := a.Mended(); len(told) != 1 || a.InfoDamage != nil {
+	if told := a.Meta.Mended(); len(told) != 1 || a.InfoDamage != nil {
 		t.Errorf("told %q, %v", told, a.InfoDamage)
 	}
 	again := l.Open()

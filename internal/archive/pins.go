@@ -26,7 +26,7 @@ const (
 	pinExt  = ".json"
 )
 
-func (a *Archive) pinPath(snapshot string) string { return a.MetaPath(pinsDir, snapshot+pinExt) }
+func (a *Archive) pinPath(snapshot string) string { return a.Meta.Path(pinsDir, snapshot+pinExt) }
 
 // Pin pins a snapshot, durably; a snapshot already pinned gets the new label. It fails with ErrLocked while another
 // process has the archive's lock, since that process might be removing the snapshot.
@@ -44,8 +44,8 @@ func (a *Archive) Pin(snapshot, label string, now time.Time) (err error) {
 	} else if !there {
 		return fmt.Errorf("pin: %w: %s", ErrNoSnapshot, snapshot)
 	}
-	if err := os.Mkdir(a.MetaPath(pinsDir), 0o700); err == nil {
-		err = atomicfile.SyncDir(a.MetaPath())
+	if err := os.Mkdir(a.Meta.Path(pinsDir), 0o700); err == nil {
+		err = atomicfile.SyncDir(a.Meta.Path())
 		if err != nil {
 			return fmt.Errorf("pin: %w", err)
 		}
@@ -73,7 +73,7 @@ func (a *Archive) Unpin(snapshot string) (was bool, err error) {
 	} else if err != nil {
 		return false, fmt.Errorf("unpin: %w", err)
 	}
-	if err := atomicfile.SyncDir(a.MetaPath(pinsDir)); err != nil {
+	if err := atomicfile.SyncDir(a.Meta.Path(pinsDir)); err != nil {
 		return true, fmt.Errorf("unpin: %w", err)
 	}
 	return true, nil
@@ -110,7 +110,7 @@ func (a *Archive) Pins() (map[string]Pin, error) {
 
 // pinned returns the names of snapshots with a pin.
 func (a *Archive) pinned() (snapshots []string, err error) {
-	files, err := a.list(pinsDir)
+	files, err := a.Meta.list(pinsDir)
 	if err != nil {
 		return nil, err
 	}

@@ -62,7 +62,7 @@ func TestPins(t *testing.T) {
 	}
 
 	must(os.WriteFile(a.pinPath(two), []byte("{"), 0o600))
-	must(os.WriteFile(a.MetaPath(pinsDir, "."+one+".json.1.tmp"), nil, 0o600)) // left by a crash
+	must(os.WriteFile(a.Meta.Path(pinsDir, "."+one+".json.1.tmp"), nil, 0o600)) // left by a crash
 	want(map[string]string{one: "another label", two: ""})
 
 	must(os.Remove(filepath.Join(a.Path, two)))

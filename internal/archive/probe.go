@@ -85,7 +85,7 @@ func (a *Locked) probeOnce() (c Capabilities, doubt, err error) {
 	}
 	c.FileSystem, c.LinkLimit, c.NeedsFsync = sp.Kind, sp.LinkLimit, sp.NeedsFsync
 
-	work, err := fsat.OpenDir(a.Meta, WorkDir)
+	work, err := fsat.OpenDir(a.Meta.fd, WorkDir)
 	if err != nil {
 		return c, nil, fmt.Errorf("open %s: %w", WorkDir, err)
 	}

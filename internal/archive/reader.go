@@ -50,15 +50,15 @@ func (a *Archive) AddReader(r Reader) (path string, err error) {
 	if err := OutsideOthers(a.Path); err != nil {
 		return "", err
 	}
-	if err := os.Mkdir(a.MetaPath(readersDir), 0o700); err == nil {
-		err = atomicfile.SyncDir(a.MetaPath())
+	if err := os.Mkdir(a.Meta.Path(readersDir), 0o700); err == nil {
+		err = atomicfile.SyncDir(a.Meta.Path())
 		if err != nil {
 			return "", fmt.Errorf("note reader: %w", err)
 		}
 	} else if !errors.Is(err, fs.ErrExist) {
 		return "", fmt.Errorf("note reader: %w", err)
 	}
-	path = a.MetaPath(readersDir, r.file())
+	path = a.Meta.Path(readersDir, r.file())
 	if err := jsonfile.Write(path, r); err != nil {
 		return "", fmt.Errorf("note reader: %w", err)
 	}
@@ -67,7 +67,7 @@ func (a *Archive) AddReader(r Reader) (path string, err error) {
 
 // RemoveReader removes a note. A note that does not exist is no error.
 func (a *Archive) RemoveReader(r Reader) error {
-	if err := os.Remove(a.MetaPath(readersDir, r.file())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(a.Meta.Path(readersDir, r.file())); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove note of reader: %w", err)
 	}
 	return nil
@@ -76,7 +76,7 @@ func (a *Archive) RemoveReader(r Reader) error {
 // Readers returns the notes. The file name of an unreadable note still tells its snapshot, if AddReader gave the name;
 // otherwise Readers fails, since the protected snapshot is unknown.
 func (a *Archive) Readers() ([]Reader, error) {
-	files, err := a.list(readersDir)
+	files, err := a.Meta.list(readersDir)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func (a *Archive) Readers() ([]Reader, error) {
 		if atomicfile.IsPending(file) || !strings.HasSuffix(file, ".json") {
 			continue
 		}
-		path := a.MetaPath(readersDir, file)
+		path := a.Meta.Path(readersDir, file)
 		var r Reader
 		err := jsonfile.Read(path, &r)
 		if errors.Is(err, fs.ErrNotExist) { // it has just ended

@@ -95,7 +95,7 @@ func (a *Locked) finishPublishing() (did []string, reportWaits bool, err error) 
 	switch _, err := os.Lstat(filepath.Join(a.Path, name)); {
 	case errors.Is(err, fs.ErrNotExist):
 		did, err = a.removeUnpublished(name)
-		return did, false, errors.Join(err, atomicfile.SyncDir(a.MetaPath(CatalogsDir)))
+		return did, false, errors.Join(err, atomicfile.SyncDir(a.Meta.Path(CatalogsDir)))
 	case err != nil:
 		return nil, false, err
 	}
@@ -108,9 +108,9 @@ func (a *Locked) finishPublishing() (did []string, reportWaits bool, err error) 
 
 // emptyWork removes the leftovers of an interrupted run, except a report that waits for space.
 func (a *Locked) emptyWork(reportWaits bool) (did []string, err error) {
-	fd, err := fsat.OpenDir(a.Meta, WorkDir)
+	fd, err := a.Meta.Open(WorkDir)
 	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: a.WorkPath(), Err: err}
+		return nil, err
 	}
 	list, err := fsat.ReadDir(fd, make([]byte, listingBuffer))
 	list = slices.DeleteFunc(list, func(e fsat.DirEntry) bool { return reportWaits && e.Name == WorkReport })
@@ -140,7 +140,7 @@ func (a *Locked) RemoveOrphans() (did []string, err error) {
 	if past := NewestPast(snapshots, a.Now()); past >= 0 {
 		newest = snapshots[past].Name
 	}
-	files, err := a.list(CatalogsDir)
+	files, err := a.Meta.list(CatalogsDir)
 	if err != nil {
 		return nil, err
 	}

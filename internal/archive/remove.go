@@ -258,7 +258,7 @@ func (rm *removal) leaveOutUsed(chosen []Snapshot) (free []Snapshot, err error) 
 func (a *Archive) needed(r *Reader) SkippedSnapshot {
 	note := r.Path
 	if r.Damage == nil {
-		note = a.MetaPath(readersDir, r.file())
+		note = a.Meta.Path(readersDir, r.file())
 	}
 	return SkippedSnapshot{Name: r.Snapshot, Reader: r, Note: note}
 }

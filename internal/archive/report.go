@@ -271,7 +271,7 @@ func (a *Archive) beingPublished() string {
 	var r struct {
 		Snapshot string `json:"snapshot"`
 	}
-	err := jsonfile.Read(a.MetaPath(WorkDir, WorkReport), &r)
+	err := jsonfile.Read(a.Meta.Path(WorkDir, WorkReport), &r)
 	if _, isName := ParseName(r.Snapshot); err != nil || !isName { // there is none, or it was never finished
 		return ""
 	}
@@ -280,14 +280,14 @@ func (a *Archive) beingPublished() string {
 
 // adoptReport moves the report in the work folder into place, if the snapshot has none. It waits if there is no space.
 func (a *Locked) adoptReport(name string) (waits bool, err error) {
-	path := a.MetaPath(WorkDir, WorkReport)
+	path := a.Meta.Path(WorkDir, WorkReport)
 	if _, err := os.Lstat(a.reportPath(name)); !errors.Is(err, fs.ErrNotExist) {
 		return false, errors.Join(err, os.Remove(path))
 	}
 	if err = os.Rename(path, a.reportPath(name)); fsat.IsNoSpace(err) {
 		return true, nil
 	}
-	return false, errors.Join(err, atomicfile.SyncDir(a.MetaPath(RunsDir)))
+	return false, errors.Join(err, atomicfile.SyncDir(a.Meta.Path(RunsDir)))
 }
 
 func (n *NotHeld) AddAll(m *NotHeld) {

@@ -39,7 +39,7 @@ func (a *Locked) withRoom(ctx context.Context, do func() error) error {
 // dropDerived removes the content-hash index and the ledger of space. The next run makes them anew.
 func (a *Locked) dropDerived() error {
 	for _, file := range []string{IndexFile, ledgerFile} {
-		if err := os.Remove(a.MetaPath(file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(a.Meta.Path(file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
@@ -67,7 +67,7 @@ func (a *Locked) removeInPlace(ctx context.Context, trash int, name string, how 
 		err = a.syncTrash(trash)
 	}
 	if err != nil && !fsat.IsNoSpace(err) && !fsat.IsRefused(err) {
-		return CallFailed("note the removal in", a.MetaPath(TrashDir), err)
+		return CallFailed("note the removal in", a.Meta.Path(TrashDir), err)
 	}
 	return a.takeApart(ctx, trash, name, how, step)
 }
@@ -82,7 +82,7 @@ func (a *Locked) takeApart(ctx context.Context, trash int, name string, how Empt
 			return err
 		}
 	}
-	if err := atomicfile.SyncDir(a.MetaPath(CatalogsDir)); err != nil {
+	if err := atomicfile.SyncDir(a.Meta.Path(CatalogsDir)); err != nil {
 		return err
 	}
 	if err := step.at("remove the folder"); err != nil {
@@ -129,7 +129,7 @@ func (a *Locked) finishInPlace(ctx context.Context, trash int) (did []string, er
 // removingInPlace returns the name of the snapshot that is being removed in its place, or "".
 func (a *Archive) removingInPlace() (name string, err error) {
 	var st fsat.Stat
-	err = fsat.StatAt(a.Meta, TrashDir, &st)
+	err = fsat.StatAt(a.Meta.fd, TrashDir, &st)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && st.Type != fsat.Directory { // whoever has the lock makes it anew
 		return "", nil
 	}
@@ -140,7 +140,7 @@ func (a *Archive) removingInPlace() (name string, err error) {
 	defer func() { err = errors.Join(err, fsat.Close(trash)) }()
 	attrs, err := fsat.Xattrs(trash)
 	if err != nil && !fsat.IsRefused(err) {
-		return "", &fs.PathError{Op: "read attributes", Path: a.MetaPath(TrashDir), Err: err}
+		return "", &fs.PathError{Op: "read attributes", Path: a.Meta.Path(TrashDir), Err: err}
 	}
 	for _, x := range attrs {
 		if x.Name != removingAttr {

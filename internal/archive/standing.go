@@ -140,7 +140,7 @@ type verdict struct {
 func (a *Archive) verdictOn(name string) (v verdict, known bool, err error) {
 	err = jsonfile.Read(a.reportPath(name), &v)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = jsonfile.Read(a.MetaPath(WorkDir, WorkReport), &v)
+		err = jsonfile.Read(a.Meta.Path(WorkDir, WorkReport), &v)
 	}
 	if couldNotLook(err) {
 		return verdict{}, false, err

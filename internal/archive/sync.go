@@ -19,5 +19,5 @@ func (a *Archive) SyncRoot() error { return CallFailed("sync", a.Path, fsat.Sync
 
 // syncTrash makes the names in the trash durable.
 func (a *Archive) syncTrash(trash int) error {
-	return CallFailed("sync", a.MetaPath(TrashDir), fsat.Sync(trash))
+	return CallFailed("sync", a.Meta.Path(TrashDir), fsat.Sync(trash))
 }

@@ -30,12 +30,12 @@ const (
 	goneExt   = ".gone" // of a folder that nothing knows of any more
 )
 
-func (a *Archive) trashPath(name string) string { return a.MetaPath(TrashDir, name) }
+func (a *Archive) trashPath(name string) string { return a.Meta.Path(TrashDir, name) }
 
 func (a *Archive) openTrash() (int, error) {
-	fd, err := fsat.OpenDir(a.Meta, TrashDir)
+	fd, err := fsat.OpenDir(a.Meta.fd, TrashDir)
 	if err != nil {
-		return fsat.NoDir, &fs.PathError{Op: "open", Path: a.MetaPath(TrashDir), Err: err}
+		return fsat.NoDir, &fs.PathError{Op: "open", Path: a.Meta.Path(TrashDir), Err: err}
 	}
 	return fd, nil
 }
@@ -94,7 +94,7 @@ func (a *Locked) moveAway(trash int, name string, step stepper) error {
 
 // leaving returns the snapshots whose removal is unfinished.
 func (a *Archive) leaving() (list []string, err error) {
-	all, err := a.listDerived(TrashDir)
+	all, err := a.Meta.listDerived(TrashDir)
 	for _, name := range all {
 		if _, ok := ParseName(name); ok {
 			list = append(list, name)
@@ -196,7 +196,7 @@ func (a *Locked) moveLost(name string, step stepper) error {
 
 // syncRecords makes the move of records into the trash durable.
 func (a *Locked) syncRecords(trash int) error {
-	err := errors.Join(atomicfile.SyncDir(a.MetaPath(CatalogsDir)), atomicfile.SyncDir(a.MetaPath(RunsDir)),
+	err := errors.Join(atomicfile.SyncDir(a.Meta.Path(CatalogsDir)), atomicfile.SyncDir(a.Meta.Path(RunsDir)),
 		a.syncTrash(trash))
 	if err != nil {
 		return fmt.Errorf("sync: %w", err)
@@ -221,7 +221,7 @@ func setAside(trash int, name string, step stepper) error {
 
 // closeOpened resets the mode of snapshots' folders that were about to be moved and were not.
 func (a *Locked) closeOpened() error {
-	list, err := a.listDerived(TrashDir)
+	list, err := a.Meta.listDerived(TrashDir)
 	if err != nil {
 		return err
 	}
@@ -276,7 +276,7 @@ func (a *Locked) recoverTrash(ctx context.Context) (did []string, err error) {
 
 // trashed returns the number of names in the trash, as far as the catalogs there tell.
 func (a *Archive) trashed() (n uint64) {
-	list, err := a.listDerived(TrashDir)
+	list, err := a.Meta.listDerived(TrashDir)
 	if err != nil {
 		return 0 // emptying will say so
 	}

@@ -120,7 +120,7 @@ func (a *Archive) Acknowledged() (acknowledged, error) {
 
 // readAcknowledged reads the note, or returns the error why it cannot be used.
 func (a *Archive) readAcknowledged() (k acknowledged, err error) {
-	err = jsonfile.Read(a.MetaPath(acknowledgedFile), &k)
+	err = jsonfile.Read(a.Meta.Path(acknowledgedFile), &k)
 	if errors.Is(err, fs.ErrNotExist) {
 		return k, nil
 	}
@@ -153,7 +153,7 @@ func (a *Archive) Acknowledge(name string, now time.Time) (err error) {
 	}
 	// A full disk needs this to be pruned.
 	return lock.withRoom(context.Background(), func() error {
-		return jsonfile.Write(a.MetaPath(acknowledgedFile), k)
+		return jsonfile.Write(a.Meta.Path(acknowledgedFile), k)
 	})
 }
 

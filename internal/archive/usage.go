@@ -1,12 +1,10 @@
 package archive
 
 import (
-	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"snapcopy/internal/fsat"
 )
@@ -22,7 +20,7 @@ func (a *Archive) LedgerPath() string {
 	if OutsideOthers(a.Path) != nil {
 		return ""
 	}
-	return a.MetaPath(ledgerFile)
+	return a.Meta.Path(ledgerFile)
 }
 
 // FileSystem describes the file system of the archive.
@@ -40,7 +38,7 @@ type Usage struct{ Bytes, Inodes uint64 }
 // RecordsOf returns the space of a snapshot's catalog and run report.
 func (a *Archive) RecordsOf(name string) (u Usage, err error) {
 	for _, file := range [][2]string{{CatalogsDir, name + CatalogExt}, {RunsDir, name + ".json"}} {
-		if err := a.count(&u, file[0], file[1]); err != nil {
+		if err := a.Meta.count(&u, file[0], file[1]); err != nil {
 			return u, err
 		}
 	}
@@ -67,19 +65,19 @@ func (a *Archive) Overhead() (u Usage, err error) {
 // countFolder adds the space of a folder of .snapcopy with everything below it, except records of snapshots
 // (RecordsOf) and the content of work and trash.
 func (a *Archive) countFolder(u *Usage, dir string) error {
-	if err := a.count(u, dir, ""); err != nil {
+	if err := a.Meta.count(u, dir, ""); err != nil {
 		return err
 	}
 	if dir == WorkDir || dir == TrashDir {
 		return nil
 	}
-	list, err := a.list(dir)
+	list, err := a.Meta.list(dir)
 	if err != nil {
 		return err
 	}
 	for _, name := range list {
 		var st fsat.Stat
-		there, err := a.statBelow(dir, name, &st)
+		there, err := a.Meta.stat(dir, name, &st)
 		switch {
 		case err != nil:
 			return err
@@ -115,39 +113,9 @@ func (u *Usage) add(st *fsat.Stat) {
 // HasWork reports whether the work folder has files of an unpublished snapshot: its run is under way, or was
 // interrupted.
 func (a *Archive) HasWork() (bool, error) {
-	list, err := a.listDerived(WorkDir)
+	list, err := a.Meta.listDerived(WorkDir)
 	if err != nil {
 		return false, err
 	}
 	return len(list) > 0, nil
-}
-
-// count adds the space of a file or a folder of .snapcopy, without the folder's content; a missing one takes none.
-func (a *Archive) count(u *Usage, dir, name string) error {
-	var st fsat.Stat
-	there, err := a.statBelow(dir, name, &st)
-	if there {
-		u.add(&st)
-	}
-	return err
-}
-
-// statBelow describes a name in a folder of .snapcopy, or the folder itself, if it exists.
-func (a *Archive) statBelow(dir, name string, st *fsat.Stat) (there bool, err error) {
-	fd, err := fsat.OpenPath(a.Meta, dir)
-	if err == nil {
-		if name == "" {
-			err = fsat.StatHandle(fd, st)
-		} else {
-			err = fsat.StatAt(fd, name, st)
-		}
-		err = errors.Join(err, fsat.Close(fd))
-	}
-	switch {
-	case err == nil:
-		return true, nil
-	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR):
-		return false, nil
-	}
-	return false, &fs.PathError{Op: "stat", Path: a.MetaPath(dir, name), Err: err}
 }

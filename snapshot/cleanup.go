@@ -47,7 +47,7 @@ func (r *run) makeRoom() error {
 	if space.Free >= space.Total/little && (space.Inodes == 0 || space.FreeInodes >= space.Inodes/little) {
 		return nil
 	}
-	return r.archive.EmptyTrash(r.ctx, archive.EmptyOptions{Threads: r.opt.Threads})
+	return r.archive.Trash.Empty(r.ctx, archive.EmptyOptions{Threads: r.opt.Threads})
 }
 
 // emptyTrash frees the space of removed snapshots, after the run and without its lock. A cancelled run leaves that to
@@ -59,7 +59,7 @@ func (r *run) emptyTrash(err error) {
 	r.phase(archive.Emptying)
 	err = r.step("empty")
 	if err == nil {
-		err = r.archive.EmptyTrash(r.ctx, archive.EmptyOptions{Threads: r.opt.Threads})
+		err = r.archive.Trash.Empty(r.ctx, archive.EmptyOptions{Threads: r.opt.Threads})
 	}
 	if err != nil && r.ctx.Err() == nil && !archive.IsCrash(err) {
 		r.report.Unfinished = append(r.report.Unfinished, err.Error())

@@ -20,11 +20,11 @@ func doubts(archive *archive.Archive, space *prune.Space) (list []string) {
 
 // leftOut returns the parts of the archive that figures about the whole leave out, a sentence each.
 func leftOut(archive *archive.Archive) (list []string, err error) {
-	trash, err := archive.HasTrash()
+	empty, err := archive.Trash.IsEmpty()
 	if err != nil {
 		return nil, err
 	}
-	if trash {
+	if !empty {
 		list = append(list, "The space of what was removed is not given back yet, and not counted here: the next prune, "+
 			"remove or snapshot goes on with that.")
 	}

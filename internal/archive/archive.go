@@ -62,6 +62,7 @@ type Archive struct {
 
 	Root    int // handle of the archive folder
 	Meta    *Meta
+	Trash   Trash
 	TopStat fsat.Stat
 	Now     func() time.Time // of the command that opened it
 	anchor  uint64           // identity of .snapcopy: stored inode numbers are valid while it stays the same
@@ -192,7 +193,7 @@ func Open(path string) (*Archive, error) {
 // unopened returns the archive at an absolute path, of which nothing was read yet.
 func unopened(path string) *Archive {
 	meta := &Meta{path: filepath.Join(path, MetaDir), fd: fsat.NoDir}
-	return &Archive{Path: path, Root: fsat.NoDir, Meta: meta, Now: time.Now}
+	return &Archive{Path: path, Root: fsat.NoDir, Meta: meta, Trash: Trash{meta}, Now: time.Now}
 }
 
 func (a *Archive) openHandles() error {

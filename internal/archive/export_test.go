@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"snapcopy/index"
@@ -19,10 +20,7 @@ const (
 	ReportExt  = reportExt
 )
 
-var (
-	LockTrash = lockTrash
-	Staying   = staying
-)
+var Staying = staying
 
 type Forgetter = forgetter
 
@@ -47,10 +45,26 @@ func (g *forgetter) Want(stored uint64) {
 // Pace gives the function that lets a name through in each span of time.
 func Pace(each time.Duration) func(context.Context, int) error { return (&pacer{each: each}).pace }
 
-func (a *Archive) OpenTrash() (int, error)              { return a.openTrash() }
-func (l *Locked) MoveAway(trash int, name string) error { return l.moveAway(trash, name, nil) }
-func (l *Locked) MoveRecords(name string) error         { return l.moveRecords(name, nil) }
-func (c *Coverage) Gone() uint64                        { return c.gone() }
+// LockTrash takes the right to empty the trash; unlock gives it back.
+func (t Trash) LockTrash(ctx context.Context) (unlock func() error, ok bool, err error) {
+	trash, err := t.open()
+	if err != nil {
+		return nil, false, err
+	}
+	ok, err = trash.lock(ctx, false)
+	return trash.close, ok, err
+}
+
+// MoveAway moves a snapshot into the trash.
+func (l *Locked) MoveAway(name string) error {
+	trash, err := l.Trash.open()
+	if err != nil {
+		return err
+	}
+	return errors.Join(trash.take(l.Root, name, nil), l.moveRecords(name, nil), trash.close())
+}
+
+func (c *Coverage) Gone() uint64 { return c.gone() }
 
 // Acknowledges reports whether the runs of a source up to one, as its summary says, are acknowledged.
 func (a *Archive) Acknowledges(s *index.Summary) (bool, error) {

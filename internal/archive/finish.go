@@ -1,6 +1,11 @@
 package archive
 
-import "context"
+import (
+	"context"
+	"fmt"
+
+	"snapcopy/internal/fsat"
+)
 
 // FinishReport describes the work of Finish.
 type FinishReport struct {
@@ -44,5 +49,28 @@ func (a *Archive) Finish(ctx context.Context, opt RemoveOptions, earlier Earlier
 	}
 	earlier.Finished(&FinishReport{Recovered: report.Recovered, Unfinished: report.Unfinished, Postponed: report.Postponed,
 		Unlinked: report.Unlinked, Freed: after.Free - min(after.Free, before.Free)})
+	return nil
+}
+
+// Unfinished reports whether a removal or a forgetting is unfinished, because it was interrupted or is under way.
+// Remove, with or without names, finishes it.
+func (a *Archive) Unfinished() (bool, error) {
+	_, forgetting, err := a.Forgetting()
+	if err != nil || forgetting {
+		return forgetting, err
+	}
+	name, err := a.removingInPlace()
+	if err != nil || name != "" {
+		return name != "", err
+	}
+	empty, err := a.Trash.IsEmpty()
+	return err == nil && !empty, err
+}
+
+// SyncFreed makes the file system count the space of removed files as free: some do so only when they write to the disk.
+func (a *Archive) SyncFreed() error {
+	if err := fsat.SyncFS(a.Root); err != nil {
+		return fmt.Errorf("sync %s: %w", a.Path, err)
+	}
 	return nil
 }

@@ -75,7 +75,7 @@ type forgetter struct {
 func (g *forgetter) comparable() (bool, error) {
 	paths := make([]string, 0, len(g.gone)+len(g.snapshots))
 	for _, name := range g.gone {
-		paths = append(paths, g.archive.trashPath(name+CatalogExt))
+		paths = append(paths, g.archive.Trash.path(name+CatalogExt))
 	}
 	for _, s := range g.snapshots {
 		paths = append(paths, s.CatalogPath)
@@ -183,12 +183,12 @@ func (g *forgetter) dropUnheld() error {
 }
 
 func (g *forgetter) dropIn(name string, names map[uint64]uint32) (err error) {
-	c, err := index.Open(g.archive.trashPath(name + CatalogExt))
+	c, err := index.Open(g.archive.Trash.path(name + CatalogExt))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
-	f := goneFolder{top: g.archive.trashPath(name)}
+	f := goneFolder{top: g.archive.Trash.path(name)}
 	f.used = folders.Cache[string]{Open: f.open, Most: 1}
 	defer func() { err = errors.Join(err, f.used.Close()) }()
 	err = c.Walk(func(dir string, _ *index.Record, e *index.Entry) error {

@@ -10,7 +10,6 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
-	"snapcopy/internal/fsat"
 	"snapcopy/internal/testtree"
 )
 
@@ -79,13 +78,9 @@ func (l *lab) forgetting(name string, do func(*archive.Forgetter)) {
 	l.T.Helper()
 	a := l.Open()
 	defer l.Close(a)
-	trash, err := a.OpenTrash()
+	lock, err := a.Lock()
 	if err == nil {
-		var lock *archive.Locked
-		if lock, err = a.Lock(); err == nil {
-			err = errors.Join(lock.MoveAway(trash, name), lock.MoveRecords(name), lock.Unlock())
-		}
-		err = errors.Join(err, fsat.Close(trash))
+		err = errors.Join(lock.MoveAway(name), lock.Unlock())
 	}
 	x, openErr := index.OpenIndex(a.IndexPath())
 	if err = errors.Join(err, openErr); err != nil {

@@ -49,9 +49,6 @@ type ForgottenFrom struct {
 // forgetFile is the note of an unfinished ForgetPath. While it exists, Recover goes on with forgetting.
 const forgetFile = "forget.json"
 
-// forgottenExt is part of the names of forgotten entries in the trash.
-const forgottenExt = ".forgotten"
-
 type forgetNote struct {
 	Path      []byte   `json:"path_base64"`
 	Snapshots []string `json:"snapshots"`
@@ -79,7 +76,7 @@ func (a *Archive) ForgetPath(ctx context.Context, path string, opt ForgetOptions
 		p.Phase.Store(int32(Emptying))
 		how.removed = func(n int) { p.Files.Add(uint64(n)) }
 	}
-	return f.report, errors.Join(err, a.EmptyTrash(ctx, how))
+	return f.report, errors.Join(err, a.Trash.Empty(ctx, how))
 }
 
 // Forgetting returns the path of an unfinished ForgetPath; ok is false if there is none.

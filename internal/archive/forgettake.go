@@ -102,14 +102,14 @@ func resetFolder(dir int, e *index.Entry) error {
 // moveOut moves a name to the trash. Without privileges that takes write permission on the folder that contains it,
 // and on a folder that is moved; every folder is in one snapshot only.
 func (w *forgetWork) moveOut(dir int, leaf, snapshot string, st *fsat.Stat) (err error) {
-	trash, err := w.openTrash()
+	trash, err := w.Trash.open()
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, fsat.Close(trash)) }()
+	defer func() { err = errors.Join(err, trash.close()) }()
 	move := func() error {
 		for i := 1; ; i++ {
-			err := fsat.RenameNew(dir, leaf, trash, fmt.Sprintf("%s%s%d", snapshot, forgottenExt, i))
+			err := fsat.RenameNew(dir, leaf, trash.fd, fmt.Sprintf("%s%s%d", snapshot, forgottenExt, i))
 			if !fsat.IsExist(err) {
 				return err
 			}

@@ -93,16 +93,16 @@ func (w *forgetWork) inEach(do func(c *index.Catalog, name string) error, damage
 
 // emptyForgotten removes forgotten entries from the trash, so that they cannot be found there.
 func (w *forgetWork) emptyForgotten() (err error) {
-	trash, err := w.openTrash()
+	trash, err := w.Trash.open()
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, fsat.Close(trash)) }()
+	defer func() { err = errors.Join(err, trash.close()) }()
 	opt := rmtree.Options{Spare: func(name string) bool { return !strings.Contains(name, forgottenExt) }}
-	if err := rmtree.Empty(w.ctx, trash, opt); err != nil {
+	if err := rmtree.Empty(w.ctx, trash.fd, opt); err != nil {
 		return fmt.Errorf("empty %s: %w", w.Meta.Path(TrashDir), err)
 	}
-	return w.syncTrash(trash)
+	return trash.sync()
 }
 
 // indexAnew makes the index anew, or, for lack of space, leaves that to the next run.

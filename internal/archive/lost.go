@@ -92,7 +92,7 @@ func (a *Archive) WithoutFolder() ([]string, error) {
 func (a *Archive) hasLostFolder(name, newest string) (bool, error) {
 	info, err := os.Lstat(filepath.Join(a.Path, name))
 	switch {
-	case err == nil && info.IsDir(), a.isLeaving(name):
+	case err == nil && info.IsDir(), a.Trash.isLeaving(name):
 		return false, nil
 	case err == nil: // another object has its name
 		return true, nil
@@ -132,7 +132,7 @@ func (a *Archive) lost(name string) (s Snapshot, why, err error) {
 // IsTaken reports whether the archive contains any part of a snapshot of that name.
 func (a *Archive) IsTaken(name string) (bool, error) {
 	for _, path := range []string{filepath.Join(a.Path, name), a.CatalogPath(name), a.reportPath(name), a.pinPath(name),
-		a.trashPath(name)} {
+		a.Trash.path(name)} {
 		if _, err := os.Lstat(path); err == nil {
 			return true, nil
 		} else if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {

@@ -162,7 +162,7 @@ func (a *Locked) RemoveOrphans() (did []string, err error) {
 func (a *Locked) removeUnpublished(name string) (did []string, err error) {
 	_, folderErr := os.Lstat(filepath.Join(a.Path, name))
 	_, reportErr := os.Lstat(a.reportPath(name))
-	if !errors.Is(folderErr, fs.ErrNotExist) || !errors.Is(reportErr, fs.ErrNotExist) || a.isLeaving(name) {
+	if !errors.Is(folderErr, fs.ErrNotExist) || !errors.Is(reportErr, fs.ErrNotExist) || a.Trash.isLeaving(name) {
 		return nil, nil
 	}
 	err = os.Remove(a.CatalogPath(name))

@@ -328,11 +328,11 @@ func (rm *removal) move(chosen []Snapshot) (err error) {
 		rm.report.Removed = rm.report.Removed[:0]
 		return context.Cause(rm.ctx)
 	}
-	trash, err := rm.archive.openTrash()
+	trash, err := rm.archive.Trash.open()
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, fsat.Close(trash)) }()
+	defer func() { err = errors.Join(err, trash.close()) }()
 	err = rm.orLater(rm.moveLatest(chosen))
 	moved := 0
 	for _, s := range chosen {
@@ -361,9 +361,9 @@ func (rm *removal) move(chosen []Snapshot) (err error) {
 
 // takeOne moves one snapshot into the trash. If there is no space for its name there, takeOne empties the trash and
 // removes derived files; if even that does not help, it removes the snapshot in its place.
-func (rm *removal) takeOne(trash int, name string) error {
+func (rm *removal) takeOne(trash *openTrash, name string) error {
 	a := rm.locked
-	err := a.moveAway(trash, name, rm.step)
+	err := trash.take(a.Root, name, rm.step)
 	if errors.Is(err, fs.ErrNotExist) && slices.Contains(rm.noFolder, name) {
 		return a.moveLost(name, rm.step)
 	}
@@ -374,14 +374,14 @@ func (rm *removal) takeOne(trash int, name string) error {
 	if err := rm.finishLeaving(trash); err != nil {
 		return err
 	}
-	err = a.withRoom(rm.ctx, func() error { return a.moveAway(trash, name, rm.step) })
+	err = a.withRoom(rm.ctx, func() error { return trash.take(a.Root, name, rm.step) })
 	if fsat.IsNoSpace(err) {
 		return a.removeInPlace(rm.ctx, trash, name, rm.emptying(), rm.step)
 	}
 	return err
 }
 
-func (rm *removal) finishLeaving(trash int) error {
+func (rm *removal) finishLeaving(trash *openTrash) error {
 	done, indexErr, err := rm.locked.finishLeaving(rm.ctx, trash, rm.step)
 	if err == nil && len(done) == 0 && len(rm.noFolder) > 0 { // nothing but records went
 		if err = rm.locked.syncRecords(trash); err == nil {
@@ -470,8 +470,8 @@ func (rm *removal) empty() error {
 	}
 	p := rm.opt.Progress
 	p.Phase.Store(int32(Emptying))
-	p.ExpectFiles.Store(rm.archive.trashed())
-	err := rm.archive.EmptyTrash(rm.ctx, rm.emptying())
+	p.ExpectFiles.Store(rm.archive.Trash.names())
+	err := rm.archive.Trash.Empty(rm.ctx, rm.emptying())
 	rm.report.Unlinked = p.Files.Load()
 	p.Phase.Store(int32(Finished))
 	return err

@@ -310,11 +310,8 @@ func TestTrashIsEmptiedByOne(t *testing.T) {
 	l := newLab(t)
 	removeLab(l)
 	other := l.Open()
-	trash, err := other.OpenTrash()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if ok, err := archive.LockTrash(t.Context(), "trash", trash, false); err != nil || !ok {
+	unlock, ok, err := other.Trash.LockTrash(t.Context())
+	if err != nil || !ok {
 		t.Fatal(ok, err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -333,7 +330,7 @@ func TestTrashIsEmptiedByOne(t *testing.T) {
 	if list, err := os.ReadDir(l.Path(archive.MetaDir, archive.TrashDir)); err != nil || len(list) == 0 {
 		t.Errorf("the trash was emptied: %v", err)
 	}
-	if err := errors.Join(unix.Close(trash), other.Close()); err != nil {
+	if err := errors.Join(unlock(), other.Close()); err != nil {
 		t.Fatal(err)
 	}
 	l.Close(a)

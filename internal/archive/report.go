@@ -212,6 +212,8 @@ func (l *LeftOutItem) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
+const reportExt = ".json"
+
 // plainReport is a Report without its methods.
 type plainReport Report
 

@@ -23,7 +23,7 @@ import (
 // derived files, and calls do again.
 func (a *Locked) withRoom(ctx context.Context, do func() error) error {
 	err := do()
-	empty := func() error { return a.EmptyTrash(ctx, EmptyOptions{wait: true}) }
+	empty := func() error { return a.Trash.Empty(ctx, EmptyOptions{wait: true}) }
 	for _, give := range []func() error{empty, a.dropDerived} {
 		if !fsat.IsNoSpace(err) || ctx.Err() != nil {
 			return err
@@ -46,15 +46,9 @@ func (a *Locked) dropDerived() error {
 	return nil
 }
 
-// removingAttr is an attribute of the trash folder: name and inode number of the folder of a snapshot that is being
-// removed in its place. Attributes take so little space that btrfs still accepts one when it refuses a rename.
-const removingAttr = "user.snapcopy.removing"
-
-func removingNote(name string, st *fsat.Stat) string { return fmt.Sprintf("%s %d", name, st.Ino) }
-
 // removeInPlace removes a snapshot whose folder cannot be moved to the trash for lack of space. A note makes the next
 // process with the lock finish that; if not even the note can be made, the snapshot is removed without.
-func (a *Locked) removeInPlace(ctx context.Context, trash int, name string, how EmptyOptions, step stepper) error {
+func (a *Locked) removeInPlace(ctx context.Context, trash *openTrash, name string, how EmptyOptions, step stepper) error {
 	if err := step.at("note of the removal"); err != nil {
 		return err
 	}
@@ -62,18 +56,14 @@ func (a *Locked) removeInPlace(ctx context.Context, trash int, name string, how 
 	if err := fsat.StatAt(a.Root, name, &st); err != nil {
 		return CallFailed("stat", filepath.Join(a.Path, name), err)
 	}
-	err := fsat.SetXattr(trash, fsat.Xattr{Name: removingAttr, Value: []byte(removingNote(name, &st))})
-	if err == nil {
-		err = a.syncTrash(trash)
-	}
-	if err != nil && !fsat.IsNoSpace(err) && !fsat.IsRefused(err) {
-		return CallFailed("note the removal in", a.Meta.Path(TrashDir), err)
+	if err := trash.noteRemoving(name, &st); err != nil {
+		return err
 	}
 	return a.takeApart(ctx, trash, name, how, step)
 }
 
 // takeApart removes a snapshot in its place: first its catalog, without which it is no longer a snapshot.
-func (a *Locked) takeApart(ctx context.Context, trash int, name string, how EmptyOptions, step stepper) error {
+func (a *Locked) takeApart(ctx context.Context, trash *openTrash, name string, how EmptyOptions, step stepper) error {
 	for _, file := range []string{a.CatalogPath(name), a.reportPath(name)} {
 		if err := step.at("remove a record"); err != nil {
 			return err
@@ -99,16 +89,11 @@ func (a *Locked) takeApart(ctx context.Context, trash int, name string, how Empt
 	if err := step.at("end of the removal"); err != nil {
 		return err
 	}
-	// A note that cannot be removed for lack of space refers to a folder that is gone. The next process with the lock
-	// removes it.
-	if err := fsat.RemoveXattr(trash, removingAttr); err != nil && !fsat.IsNoSpace(err) && !fsat.IsRefused(err) {
-		return fmt.Errorf("end of the removal: %w", err)
-	}
-	return a.syncTrash(trash)
+	return trash.endRemoving()
 }
 
 // finishInPlace finishes the removal of a snapshot in its place.
-func (a *Locked) finishInPlace(ctx context.Context, trash int) (did []string, err error) {
+func (a *Locked) finishInPlace(ctx context.Context, trash *openTrash) (did []string, err error) {
 	name, err := a.removingInPlace()
 	if err != nil || name == "" {
 		return nil, err
@@ -128,31 +113,15 @@ func (a *Locked) finishInPlace(ctx context.Context, trash int) (did []string, er
 
 // removingInPlace returns the name of the snapshot that is being removed in its place, or "".
 func (a *Archive) removingInPlace() (name string, err error) {
-	var st fsat.Stat
-	err = fsat.StatAt(a.Meta.fd, TrashDir, &st)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && st.Type != fsat.Directory { // whoever has the lock makes it anew
-		return "", nil
-	}
-	trash, err := a.openTrash()
-	if err != nil {
+	noted, err := a.Trash.removing()
+	if err != nil || noted == "" {
 		return "", err
 	}
-	defer func() { err = errors.Join(err, fsat.Close(trash)) }()
-	attrs, err := fsat.Xattrs(trash)
-	if err != nil && !fsat.IsRefused(err) {
-		return "", &fs.PathError{Op: "read attributes", Path: a.Meta.Path(TrashDir), Err: err}
+	var st fsat.Stat
+	name, _, _ = strings.Cut(noted, " ")
+	err = fsat.StatAt(a.Root, name, &st)
+	if !IsName(name) || err == nil && removingNote(name, &st) != noted {
+		return "", nil // another folder of that name
 	}
-	for _, x := range attrs {
-		if x.Name != removingAttr {
-			continue
-		}
-		var st fsat.Stat
-		name, _, _ = strings.Cut(string(x.Value), " ")
-		err := fsat.StatAt(a.Root, name, &st)
-		if _, isName := ParseName(name); !isName || err == nil && removingNote(name, &st) != string(x.Value) {
-			return "", nil // another folder of that name
-		}
-		return name, nil
-	}
-	return "", nil
+	return name, nil
 }

@@ -229,3 +229,22 @@ func byPrefix(list []Snapshot, selector string) (Snapshot, error) {
 	return Snapshot{}, fmt.Errorf("%w: %q is the beginning of %d names, %s to %s", ErrNoSnapshot, selector, len(found),
 		found[0].Name, found[len(found)-1].Name)
 }
+
+// removedNames returns the names of removed snapshots that still take space.
+func (a *Archive) removedNames() (list []string, err error) {
+	all, err := a.Trash.list()
+	if err != nil {
+		return nil, err
+	}
+	inPlace, err := a.removingInPlace()
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range append(all, inPlace) {
+		name, _, _ := strings.Cut(file, ".")
+		if _, isName := ParseName(name); isName && (file == name || strings.HasPrefix(file, name+goneExt)) {
+			list = append(list, name)
+		}
+	}
+	return list, nil
+}

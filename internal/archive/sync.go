@@ -16,8 +16,3 @@ func CallFailed(op, path string, err error) error {
 
 // SyncRoot makes the names in the archive's folder durable.
 func (a *Archive) SyncRoot() error { return CallFailed("sync", a.Path, fsat.Sync(a.Root)) }
-
-// syncTrash makes the names in the trash durable.
-func (a *Archive) syncTrash(trash int) error {
-	return CallFailed("sync", a.Meta.Path(TrashDir), fsat.Sync(trash))
-}

@@ -6,15 +6,15 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
+	"time"
 
 	"snapcopy/index"
-	"snapcopy/internal/atomicfile"
 	"snapcopy/internal/fsat"
-	"snapcopy/internal/rmtree"
 )
 
-// The trash folder has snapshots on their way out. The meaning of its names:
+// Trash is the folder of snapshots on their way out. The meaning of its names:
 //
 //	NAME          the folder of a snapshot that is gone for every command, but its catalog and report may still be in
 //	              their places, and the content-hash index may know it
@@ -24,26 +24,105 @@ import (
 //
 // Only a process with the archive's lock moves names here. Emptying needs no more than the lock on the trash folder
 // itself, so that a nightly run never waits for it.
+type Trash struct{ meta *Meta }
+
+// Parts of names in the trash.
 const (
-	openedExt = ".opened"
-	reportExt = ".json"
-	goneExt   = ".gone" // of a folder that nothing knows of any more
+	openedExt    = ".opened"
+	goneExt      = ".gone"      // of a folder that nothing knows of any more
+	forgottenExt = ".forgotten" // of entries taken out by ForgetPath
 )
 
-func (a *Archive) trashPath(name string) string { return a.Meta.Path(TrashDir, name) }
+func (t Trash) path(name string) string { return t.meta.Path(TrashDir, name) }
 
-func (a *Archive) openTrash() (int, error) {
-	fd, err := fsat.OpenDir(a.Meta.fd, TrashDir)
-	if err != nil {
-		return fsat.NoDir, &fs.PathError{Op: "open", Path: a.Meta.Path(TrashDir), Err: err}
-	}
-	return fd, nil
+func (t Trash) list() ([]string, error) { return t.meta.listDerived(TrashDir) }
+
+// IsEmpty reports whether no removed file takes space any more. If not, a removal was interrupted or is under way.
+func (t Trash) IsEmpty() (bool, error) {
+	list, err := t.list()
+	return len(list) == 0, err
 }
 
 // isLeaving reports whether a snapshot's folder is in the trash and its records are to follow.
-func (a *Archive) isLeaving(name string) bool {
-	_, err := os.Lstat(a.trashPath(name))
+func (t Trash) isLeaving(name string) bool {
+	_, err := os.Lstat(t.path(name))
 	return err == nil
+}
+
+// leaving returns the snapshots whose removal is unfinished.
+func (t Trash) leaving() (list []string, err error) {
+	all, err := t.list()
+	for _, name := range all {
+		if _, ok := ParseName(name); ok {
+			list = append(list, name)
+		}
+	}
+	return list, err
+}
+
+// names returns the number of names in the trash, as far as the catalogs there tell.
+func (t Trash) names() (n uint64) {
+	list, err := t.list()
+	if err != nil {
+		return 0 // emptying will say so
+	}
+	for _, name := range list {
+		if !strings.HasSuffix(name, CatalogExt) {
+			continue
+		}
+		c, err := index.Open(t.path(name))
+		if err != nil {
+			continue // it only tells how much there is to do
+		}
+		counts := c.Summary().Counts
+		n += counts.Files + counts.Dirs
+		_ = c.Close() // only read
+	}
+	return n
+}
+
+// staying returns the names in the trash that must not be removed yet, because the removal of their snapshot is not
+// decided.
+func staying(list []string) (stays []string) {
+	for _, name := range list {
+		base := strings.TrimSuffix(strings.TrimSuffix(name, CatalogExt), reportExt)
+		if _, leaving := ParseName(base); leaving && slices.Contains(list, base) || strings.HasSuffix(name, openedExt) {
+			stays = append(stays, name)
+		}
+	}
+	return stays
+}
+
+// openTrash is the trash with a handle of its folder.
+type openTrash struct {
+	Trash
+	fd int
+}
+
+func (t Trash) open() (*openTrash, error) {
+	fd, err := t.meta.Open(TrashDir)
+	return &openTrash{t, fd}, err
+}
+
+func (t *openTrash) close() error { return fsat.Close(t.fd) }
+
+// sync makes the names in the trash durable.
+func (t *openTrash) sync() error { return CallFailed("sync", t.meta.Path(TrashDir), fsat.Sync(t.fd)) }
+
+// lock takes the right to empty the trash, until close. It waits for another process that has it only if told.
+func (t *openTrash) lock(ctx context.Context, wait bool) (bool, error) {
+	for {
+		ok, err := fsat.TryLock(t.fd)
+		if err != nil {
+			return false, CallFailed("lock", t.meta.Path(TrashDir), err)
+		}
+		if ok || !wait {
+			return ok, nil
+		}
+		if err := Pause(ctx, 100*time.Millisecond); err != nil {
+			return false, err
+		}
+	}
 }
 
 // A stepper is called before each change of the archive, and makes the step fail in tests.
@@ -56,162 +135,51 @@ func (s stepper) at(name string) error {
 	return s(name)
 }
 
-// moveAway moves the folder of a snapshot into the trash: from then on it is gone for every command. Without privileges
-// a folder can only be moved by who may write to it; a note makes sure that its mode comes back if it stays after all.
-func (a *Locked) moveAway(trash int, name string, step stepper) error {
+// take moves the folder of a snapshot from the archive's folder, root, into the trash: from then on it is gone for every
+// command. Without privileges a folder can only be moved by who may write to it; a note makes sure that its mode comes back
+// if it stays after all.
+func (t *openTrash) take(root int, name string, step stepper) error {
 	err := step.at("take away")
 	if err == nil {
-		err = fsat.RenameNew(a.Root, name, trash, name)
+		err = fsat.RenameNew(root, name, t.fd, name)
 	}
 	if !errors.Is(err, fs.ErrPermission) {
 		return err
 	}
 	var st fsat.Stat
-	if statErr := fsat.StatAt(a.Root, name, &st); statErr != nil || st.Type != fsat.Directory || st.Mode&0o200 != 0 {
+	if statErr := fsat.StatAt(root, name, &st); statErr != nil || st.Type != fsat.Directory || st.Mode&0o200 != 0 {
 		return err
 	}
 	if err := step.at("note of the mode"); err != nil {
 		return err
 	}
-	note := a.trashPath(name + openedExt)
-	if err := errors.Join(os.WriteFile(note, nil, 0o600), a.syncTrash(trash)); err != nil {
+	note := t.path(name + openedExt)
+	if err := errors.Join(os.WriteFile(note, nil, 0o600), t.sync()); err != nil {
 		return err
 	}
 	if err := step.at("open the folder"); err != nil {
 		return err
 	}
-	if err := fsat.ChmodAt(a.Root, name, st.Mode|0o700); err != nil {
+	if err := fsat.ChmodAt(root, name, st.Mode|0o700); err != nil {
 		return errors.Join(err, os.Remove(note))
 	}
 	if err := step.at("take away the folder"); err != nil {
 		return err
 	}
-	if err := fsat.RenameNew(a.Root, name, trash, name); err != nil {
-		return errors.Join(err, fsat.ChmodAt(a.Root, name, st.Mode), os.Remove(note))
+	if err := fsat.RenameNew(root, name, t.fd, name); err != nil {
+		return errors.Join(err, fsat.ChmodAt(root, name, st.Mode), os.Remove(note))
 	}
 	return os.Remove(note)
 }
 
-// leaving returns the snapshots whose removal is unfinished.
-func (a *Archive) leaving() (list []string, err error) {
-	all, err := a.Meta.listDerived(TrashDir)
-	for _, name := range all {
-		if _, ok := ParseName(name); ok {
-			list = append(list, name)
-		}
-	}
-	return list, err
-}
-
-// finishLeaving finishes the removal of the snapshots whose folders are in the trash: it moves their records there,
-// too, and takes them out of the content-hash index. Until both are durable a folder keeps its name, so that all steps
-// can be repeated, and no part of it is removed. indexErr is a failure to change the index; the next run makes up for
-// it.
-func (a *Locked) finishLeaving(ctx context.Context, trash int, step stepper) (done []string, indexErr, err error) {
-	list, err := a.leaving()
-	if err != nil || len(list) == 0 {
-		return nil, nil, err
-	}
-	if err := a.moveAllRecords(trash, list, step); err != nil {
-		return nil, nil, err
-	}
-	if indexErr = step.at("content-hash index"); indexErr == nil {
-		indexErr = a.forget(ctx)
-	}
-	if ctx.Err() != nil {
-		return nil, nil, context.Cause(ctx)
-	}
-	if IsCrash(indexErr) {
-		return nil, nil, indexErr
-	}
-	for _, name := range list {
-		err := setAside(trash, name, step)
-		if fsat.IsNoSpace(err) { // not even for another name
-			err = rmtree.Remove(trash, name)
-		}
-		if err != nil {
-			return done, indexErr, err
-		}
-		done = append(done, name)
-	}
-	return done, indexErr, nil
-}
-
-// moveAllRecords moves the records of snapshots into the trash, when it is durable that their folders are there, and makes
-// that durable, too.
-func (a *Locked) moveAllRecords(trash int, list []string, step stepper) error {
-	if err := step.at("sync of the folders"); err != nil {
-		return err
-	}
-	if err := errors.Join(a.SyncRoot(), a.syncTrash(trash)); err != nil {
-		return fmt.Errorf("sync: %w", err)
-	}
-	for _, name := range list {
-		if err := a.moveRecords(name, step); err != nil {
-			return err
-		}
-	}
-	if err := step.at("sync of the records"); err != nil {
-		return err
-	}
-	return a.syncRecords(trash)
-}
-
-// moveRecords moves a snapshot's catalog and report into the trash, unless a snapshot of that name exists again.
-func (a *Locked) moveRecords(name string, step stepper) error {
-	if _, err := os.Lstat(a.Path + "/" + name); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	for _, file := range []struct{ what, from, to string }{
-		{"catalog", a.CatalogPath(name), name + CatalogExt},
-		{"report", a.reportPath(name), name + reportExt},
-	} {
-		if err := step.at("take away the " + file.what); err != nil {
-			return err
-		}
-		err := os.Rename(file.from, a.trashPath(file.to))
-		if fsat.IsNoSpace(err) { // the content-hash index is then made anew from the other catalogs
-			err = os.Remove(file.from)
-		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
-}
-
-// moveLost moves the records of a snapshot whose folder is lost into the trash, the catalog last: after an
-// interruption, the snapshot still counts as one without a folder.
-func (a *Locked) moveLost(name string, step stepper) error {
-	for _, file := range [][2]string{{a.reportPath(name), name + reportExt}, {a.CatalogPath(name), name + CatalogExt}} {
-		if err := step.at("take away what is left"); err != nil {
-			return err
-		}
-		if err := os.Rename(file[0], a.trashPath(file[1])); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
-}
-
-// syncRecords makes the move of records into the trash durable.
-func (a *Locked) syncRecords(trash int) error {
-	err := errors.Join(atomicfile.SyncDir(a.Meta.Path(CatalogsDir)), atomicfile.SyncDir(a.Meta.Path(RunsDir)),
-		a.syncTrash(trash))
-	if err != nil {
-		return fmt.Errorf("sync: %w", err)
-	}
-	return nil
-}
-
 // setAside renames a folder in the trash to a name that marks it as no longer needed.
-func setAside(trash int, name string, step stepper) error {
+func (t *openTrash) setAside(name string, step stepper) error {
 	if err := step.at("set aside"); err != nil {
 		return err
 	}
 	to := name + goneExt
 	for i := 2; ; i++ {
-		err := fsat.RenameNew(trash, name, trash, to)
+		err := fsat.RenameNew(t.fd, name, t.fd, to)
 		if !fsat.IsExist(err) {
 			return err
 		}
@@ -219,78 +187,53 @@ func setAside(trash int, name string, step stepper) error {
 	}
 }
 
-// closeOpened resets the mode of snapshots' folders that were about to be moved and were not.
-func (a *Locked) closeOpened() error {
-	list, err := a.Meta.listDerived(TrashDir)
-	if err != nil {
-		return err
+// removingAttr is an attribute of the trash folder: name and inode number of the folder of a snapshot that is being
+// removed in its place. Attributes take so little space that btrfs still accepts one when it refuses a rename.
+const removingAttr = "user.snapcopy.removing"
+
+func removingNote(name string, st *fsat.Stat) string { return fmt.Sprintf("%s %d", name, st.Ino) }
+
+// noteRemoving notes durably which snapshot is being removed in its place. A file system without space may refuse the note.
+func (t *openTrash) noteRemoving(name string, st *fsat.Stat) error {
+	err := fsat.SetXattr(t.fd, fsat.Xattr{Name: removingAttr, Value: []byte(removingNote(name, st))})
+	if err == nil {
+		err = t.sync()
 	}
-	for _, file := range list {
-		name, isNote := strings.CutSuffix(file, openedExt)
-		if !isNote {
-			continue
-		}
-		if err := errors.Join(a.closeFolder(name), os.Remove(a.trashPath(file))); err != nil {
-			return fmt.Errorf("clean up: %w", err)
-		}
+	if err != nil && !fsat.IsNoSpace(err) && !fsat.IsRefused(err) {
+		return CallFailed("note the removal in", t.meta.Path(TrashDir), err)
 	}
 	return nil
 }
 
-func (a *Locked) closeFolder(name string) (err error) {
-	c, err := index.Open(a.CatalogPath(name))
-	if err != nil {
-		return nil // verify tells of it
+// endRemoving removes the note. A note that cannot be removed for lack of space refers to a folder that is gone; the next
+// process with the lock removes it.
+func (t *openTrash) endRemoving() error {
+	if err := fsat.RemoveXattr(t.fd, removingAttr); err != nil && !fsat.IsNoSpace(err) && !fsat.IsRefused(err) {
+		return fmt.Errorf("end of the removal: %w", err)
 	}
-	defer func() { err = errors.Join(err, c.Close()) }()
-	err = a.resetMode(name, c.Root())
-	if errors.Is(err, fs.ErrNotExist) { // it was moved after all
-		return nil
-	}
-	return err
+	return t.sync()
 }
 
-// recoverTrash finishes interrupted removals, so that each snapshot exists as a whole or not at all. It leaves the
-// trash to be emptied later.
-func (a *Locked) recoverTrash(ctx context.Context) (did []string, err error) {
-	trash, err := a.openTrash()
+// removing returns the note of a snapshot that is being removed in its place, or "".
+func (t Trash) removing() (note string, err error) {
+	var st fsat.Stat
+	err = fsat.StatAt(t.meta.fd, TrashDir, &st)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && st.Type != fsat.Directory { // whoever has the lock makes it anew
+		return "", nil
+	}
+	trash, err := t.open()
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	defer func() { err = errors.Join(err, fsat.Close(trash)) }()
-	if err := a.closeOpened(); err != nil {
-		return nil, err
+	defer func() { err = errors.Join(err, trash.close()) }()
+	attrs, err := fsat.Xattrs(trash.fd)
+	if err != nil && !fsat.IsRefused(err) {
+		return "", &fs.PathError{Op: "read attributes", Path: t.meta.Path(TrashDir), Err: err}
 	}
-	if did, err = a.finishInPlace(ctx, trash); err != nil {
-		return did, err
-	}
-	done, _, err := a.finishLeaving(ctx, trash, nil) // a run that needs the index reports the error
-	for _, name := range done {
-		did = append(did, "finished the removal of "+name)
-	}
-	if err != nil && ctx.Err() == nil {
-		err = fmt.Errorf("finish removal: %w", err)
-	}
-	return did, err
-}
-
-// trashed returns the number of names in the trash, as far as the catalogs there tell.
-func (a *Archive) trashed() (n uint64) {
-	list, err := a.Meta.listDerived(TrashDir)
-	if err != nil {
-		return 0 // emptying will say so
-	}
-	for _, name := range list {
-		if !strings.HasSuffix(name, CatalogExt) {
-			continue
+	for _, x := range attrs {
+		if x.Name == removingAttr {
+			return string(x.Value), nil
 		}
-		c, err := index.Open(a.trashPath(name))
-		if err != nil {
-			continue // it only tells how much there is to do
-		}
-		counts := c.Summary().Counts
-		n += counts.Files + counts.Dirs
-		_ = c.Close() // only read
 	}
-	return n
+	return "", nil
 }

@@ -46,7 +46,7 @@ func (a *Archive) RecordsOf(name string) (u Usage, err error) {
 }
 
 // Overhead returns the space of the archive that belongs to no snapshot: its own folders, the content-hash index, the
-// ledger and notes. It excludes work and trash (HasTrash, HasWork).
+// ledger and notes. It excludes work and trash (Trash.IsEmpty, HasWork).
 func (a *Archive) Overhead() (u Usage, err error) {
 	var root fsat.Stat
 	if err := fsat.StatHandle(a.Root, &root); err != nil {

@@ -61,8 +61,8 @@ func TestOverhead(t *testing.T) {
 	if got, err := a.Overhead(); err != nil || got != want {
 		t.Errorf("%+v, %v; want %+v", got, err, want)
 	}
-	if trash, err := a.HasTrash(); err != nil || trash {
-		t.Errorf("trash: %v, %v", trash, err)
+	if empty, err := a.Trash.IsEmpty(); err != nil || !empty {
+		t.Errorf("trash is empty: %v, %v", empty, err)
 	}
 	if work, err := a.HasWork(); err != nil || work {
 		t.Errorf("work: %v, %v", work, err)

@@ -12,11 +12,10 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/filecopy"
 	"snapcopy/internal/fsat"
-	"snapcopy/internal/overlay"
 	"snapcopy/internal/tree"
 )
 
-// settler is the state of one worker.
+// settler is the state of one worker of a walk of the mounted tree.
 type settler struct {
 	copier             filecopy.Copier
 	buf                []byte
@@ -26,53 +25,14 @@ type settler struct {
 	_                  [64]byte
 }
 
-// merge is a folder of the mounted tree: the upper folder at the same place, and the folder of the snapshot that shows
-// through.
-type merge struct {
-	at    *way
-	lower bool   // something does
-	low   *way   // which folder of the snapshot
-	pos   uint64 // its record in the catalog; 0: it has none
-}
-
-// copyRound walks the mounted tree once.
-func (s *settling) copyRound(ctx context.Context) (err error) {
-	root, err := fsat.OpenDir(s.parent, s.leaf)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, fsat.Close(root)) }()
-	lower, err := fsat.OpenRoot(s.from.Dir)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, fsat.Close(lower)) }()
-	if s.sharing, err = s.shares(lower); err != nil {
-		return err
-	}
-	s.workers = make([]settler, s.threads())
-	for i := range s.workers {
-		w := &s.workers[i]
+func newSettlers(n int, progress *tree.Progress) []settler {
+	list := make([]settler, n)
+	for i := range list {
+		w := &list[i]
 		w.buf, w.copier.Buf = make([]byte, 64<<10), make([]byte, filecopy.BufferSize)
-		w.copier.Tick = func(n int) { s.opt.Progress.Bytes.Add(uint64(n)) }
+		w.copier.Tick = func(n int) { progress.Bytes.Add(uint64(n)) }
 	}
-	top := merge{lower: true, pos: s.from.Catalog.Root().Child}
-	err = spread(ctx, len(s.workers), top, func(worker int, m merge) (below []merge, err error) {
-		w := &s.workers[worker]
-		open, err := w.open(m, root, s.upper, lower)
-		defer func() { err = errors.Join(err, w.close()) }()
-		if err != nil || !open {
-			return nil, err
-		}
-		return s.copyFolder(ctx, w, m)
-	})
-	for i := range s.workers {
-		s.report.Copied += s.workers[i].copied
-		s.report.Changed += s.workers[i].changed
-		s.report.BytesChecked += s.workers[i].bytesChecked
-	}
-	s.report.Failed, s.report.FailedCount, _ = s.failures.Sorted()
-	return err
+	return list
 }
 
 // open opens a folder in all its layers. ok is false if it no longer exists.
@@ -100,50 +60,88 @@ func (w *settler) close() error {
 	return errors.Join(fsat.Close(w.merged), fsat.Close(w.upper), fsat.Close(w.low))
 }
 
-// copyFolder makes the kernel copy every entry of a folder that only the snapshot has, and returns the folders in it.
-// One worker handles all of a folder: the kernel resets its time after each copy, and two copies would confuse it.
-func (s *settling) copyFolder(ctx context.Context, w *settler, m merge) (below []merge, err error) {
-	seen, err := fsat.ReadDir(w.merged, w.buf)
-	var own []fsat.DirEntry
-	if err == nil {
+// list lists the folder that is open, in the mounted tree and in the upper folder.
+func (w *settler) list() (seen, own []fsat.DirEntry, err error) {
+	if seen, err = fsat.ReadDir(w.merged, w.buf); err == nil {
 		own, err = fsat.ReadDir(w.upper, w.buf)
 	}
+	return seen, own, err
+}
+
+// copying is one walk of the mounted tree, in which the kernel copies the entries that only the snapshot has.
+type copying struct {
+	layers   layers
+	notes    *notes
+	progress *tree.Progress
+	step     func(string) error
+	checked  bool // an earlier walk has compared all stored files that were copied before
+	sharing  bool // the kernel copies by reflinks
+
+	root, upper, lower int // handles: of the mounted tree and of its two folders
+
+	workers  []settler
+	failures tree.Failures
+}
+
+// walk visits every folder of the mounted tree.
+func (c *copying) walk(ctx context.Context, threads int) (err error) {
+	if c.sharing, err = shares(c.lower, c.upper); err != nil {
+		return err
+	}
+	c.workers = newSettlers(threads, c.progress)
+	top := merge{lower: true, pos: c.layers.catalog.Root().Child}
+	return spread(ctx, threads, top, func(worker int, m merge) (below []merge, err error) {
+		w := &c.workers[worker]
+		open, err := w.open(m, c.root, c.upper, c.lower)
+		defer func() { err = errors.Join(err, w.close()) }()
+		if err != nil || !open {
+			return nil, err
+		}
+		return c.folder(ctx, w, m)
+	})
+}
+
+// addTo adds the figures of the walk to a report.
+func (c *copying) addTo(r *SettleReport) {
+	for i := range c.workers {
+		r.Copied += c.workers[i].copied
+		r.Changed += c.workers[i].changed
+		r.BytesChecked += c.workers[i].bytesChecked
+	}
+	r.Failed, r.FailedCount, _ = c.failures.Sorted()
+}
+
+// folder makes the kernel copy every entry of a folder that only the snapshot has, and returns the folders in it. One
+// worker handles all of a folder: the kernel resets its time after each copy, and two copies would confuse it.
+func (c *copying) folder(ctx context.Context, w *settler, m merge) (below []merge, err error) {
+	seen, own, err := w.list()
 	if fsat.IsGone(err) { // it was removed since it was opened
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list %q: %w", strings.Join(m.at.names(), "/"), err)
 	}
-	var record *index.Record
-	if m.pos != 0 {
-		if record, err = s.from.Catalog.ReadDir(m.pos); err != nil {
-			return nil, err
-		}
-		if err := s.missing(w, m, record); err != nil {
-			return nil, err
-		}
+	record, err := c.record(w, m)
+	if err != nil {
+		return nil, err
 	}
 	for _, e := range seen {
-		if err := ctx.Err(); err != nil {
+		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		if e.Type == 0 { // the archive's file system does not tell
-			var st fsat.Stat
-			if err := fsat.StatAt(w.merged, e.Name, &st); fsat.IsGone(err) {
-				continue
-			} else if err != nil {
-				return nil, fmt.Errorf("stat %q: %w", pathIn(m.at, e.Name), err)
-			}
-			e.Type = st.Type
+		if e.Type, err = typeOf(w.merged, e); fsat.IsGone(err) {
+			continue
+		} else if err != nil {
+			return nil, fmt.Errorf("stat %q: %w", pathIn(m.at, e.Name), err)
 		}
-		if err := s.copyEntry(ctx, w, m, record, e, isIn(own, e.Name)); err != nil {
+		if err := c.entry(ctx, w, m, record, e, isIn(own, e.Name)); err != nil {
 			return nil, err
 		}
 		if e.Type != fsat.Directory {
-			s.opt.Progress.Files.Add(1)
+			c.progress.Files.Add(1)
 			continue
 		}
-		child, err := s.child(w.upper, m, record, e.Name)
+		child, err := c.layers.child(w.upper, m, record, e.Name)
 		if fsat.IsGone(err) {
 			continue
 		}
@@ -155,52 +153,76 @@ func (s *settling) copyFolder(ctx context.Context, w *settler, m merge) (below [
 	return below, nil
 }
 
+// record reads the record of a folder, nil if it has none, and notes the entries that the snapshot's folder has lost.
+func (c *copying) record(w *settler, m merge) (*index.Record, error) {
+	if m.pos == 0 {
+		return nil, nil
+	}
+	record, err := c.layers.catalog.ReadDir(m.pos)
+	if err != nil {
+		return nil, err
+	}
+	return record, c.missing(w, m, record)
+}
+
+// typeOf returns the type of a listed entry, which not every file system tells in a listing.
+func typeOf(dir int, e fsat.DirEntry) (uint32, error) {
+	if e.Type != 0 {
+		return e.Type, nil
+	}
+	var st fsat.Stat
+	err := fsat.StatAt(dir, e.Name, &st)
+	return st.Type, err
+}
+
 // isIn reports whether a sorted listing has a name.
 func isIn(list []fsat.DirEntry, name string) bool {
 	_, ok := slices.BinarySearchFunc(list, name, func(e fsat.DirEntry, n string) int { return strings.Compare(e.Name, n) })
 	return ok
 }
 
-// copyEntry makes the kernel copy one entry, unless it is copied already.
-func (s *settling) copyEntry(ctx context.Context, w *settler, m merge, r *index.Record, e fsat.DirEntry,
-	up bool) error {
-	known, ok := index.Entry{}, false
-	if r != nil {
-		known, ok = r.Find(e.Name)
+// recorded returns the entry of a record, nil if there is no such entry or no record.
+func recorded(r *index.Record, name string) *index.Entry {
+	if r == nil {
+		return nil
 	}
-	if up {
-		if ok && known.Type == index.File && e.Type == fsat.Regular && w.low >= 0 {
-			return s.checkCopied(ctx, w, m, &known)
+	e, ok := r.Find(name)
+	if !ok {
+		return nil
+	}
+	return &e
+}
+
+// entry makes the kernel copy one entry, unless it is copied already.
+func (c *copying) entry(ctx context.Context, w *settler, m merge, r *index.Record, e fsat.DirEntry, copied bool) error {
+	known := recorded(r, e.Name)
+	if copied {
+		if known != nil && known.Type == index.File && e.Type == fsat.Regular && w.low >= 0 {
+			return c.checkCopied(ctx, w, m, known)
 		}
 		return nil
 	}
-	var err error
-	switch {
-	case !m.lower:
-	case !ok || tree.KindOf(known.Type) != e.Type: // something else was put into the archive
-		err = s.noteDamaged(pathIn(m.low, e.Name))
-	case known.Type == index.File:
-		err = s.check(ctx, w, m, &known)
+	if m.lower {
+		if err := c.checkStored(ctx, w, m, known, e); err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return err
-	}
-	if err := s.step("copy"); err != nil {
+	if err := c.step("copy"); err != nil {
 		return err
 	}
 	if e.Type == fsat.Regular {
-		if err := s.hasRoom(w, e.Name); err != nil {
+		if err := c.hasRoom(w, e.Name); err != nil {
 			return fmt.Errorf("copy %q: %w", pathIn(m.at, e.Name), err)
 		}
 	}
-	switch err = touch(w.merged, e.Name); {
+	switch err := touch(w.merged, e.Name); {
 	case err == nil:
 		w.copied++
 	case fsat.IsGone(err): // removed meanwhile
 	case ctx.Err() != nil || fsat.IsNoSpace(err):
 		return fmt.Errorf("copy %q: %w", pathIn(m.at, e.Name), err)
 	default:
-		s.failures.Add(tree.FailedItem{Path: pathIn(m.at, e.Name), Err: fmt.Errorf("copy: %w", err)})
+		c.failures.Add(tree.FailedItem{Path: pathIn(m.at, e.Name), Err: fmt.Errorf("copy: %w", err)})
 	}
 	return nil
 }
@@ -218,9 +240,9 @@ func touch(dir int, name string) (err error) {
 
 // hasRoom leaves a little space to the users of the tree: on a full file system they could not even remove a file,
 // because that takes a whiteout.
-func (s *settling) hasRoom(w *settler, name string) error {
+func (c *copying) hasRoom(w *settler, name string) error {
 	const mostKept, partKept = 64 << 20, 50
-	if s.sharing || w.low < 0 {
+	if c.sharing || w.low < 0 {
 		return nil
 	}
 	var st fsat.Stat
@@ -229,7 +251,7 @@ func (s *settling) hasRoom(w *settler, name string) error {
 	} else if err != nil {
 		return err
 	}
-	space, err := fsat.FileSystem(s.upper)
+	space, err := fsat.FileSystem(c.upper)
 	if err == nil && uint64(st.Blocks)*512+min(mostKept, space.Total/partKept) > space.Free {
 		err = unix.ENOSPC
 	}
@@ -238,20 +260,31 @@ func (s *settling) hasRoom(w *settler, name string) error {
 
 // shares reports whether the kernel copies by reflinks, which take no space. An XFS made without reflinks then reports
 // by itself that it is full.
-func (s *settling) shares(lower int) (bool, error) {
+func shares(lower, upper int) (bool, error) {
 	var a, b fsat.Stat
-	if err := errors.Join(fsat.StatHandle(lower, &a), fsat.StatHandle(s.upper, &b)); err != nil {
+	if err := errors.Join(fsat.StatHandle(lower, &a), fsat.StatHandle(upper, &b)); err != nil {
 		return false, err
 	}
-	space, err := fsat.FileSystem(s.upper)
+	space, err := fsat.FileSystem(upper)
 	return a.Dev == b.Dev && (space.Kind == "btrfs" || space.Kind == "xfs"), err
 }
 
 func pathIn(at *way, name string) string { return strings.Join(append(at.names(), name), "/") }
 
+// checkStored compares an entry of the archive, which the kernel is going to copy, with its record; nil: it has none.
+func (c *copying) checkStored(ctx context.Context, w *settler, m merge, known *index.Entry, e fsat.DirEntry) error {
+	switch {
+	case known == nil || tree.KindOf(known.Type) != e.Type: // something else was put into the archive
+		return c.notes.addDamaged(pathIn(m.low, e.Name))
+	case known.Type == index.File:
+		return c.check(ctx, w, m, known)
+	}
+	return nil
+}
+
 // check compares a stored file with its hash. It reads the archive and not the mounted tree, so that no writer there
 // interferes: the kernel copies the bytes that are read here.
-func (s *settling) check(ctx context.Context, w *settler, m merge, e *index.Entry) (err error) {
+func (c *copying) check(ctx context.Context, w *settler, m merge, e *index.Entry) (err error) {
 	fd, stored, err := tree.OpenStored(w.low, errNoFolder, e)
 	if err == nil {
 		var hash [32]byte
@@ -262,7 +295,7 @@ func (s *settling) check(ctx context.Context, w *settler, m merge, e *index.Entr
 			err = tree.ErrContent
 		}
 		if err == nil && stored.Blocks*512 < stored.Size {
-			err = s.notedHoles(fd, stored.Size, pathIn(m.at, e.Name))
+			err = c.notedHoles(fd, stored.Size, pathIn(m.at, e.Name))
 		}
 		err = errors.Join(err, fsat.Close(fd))
 	}
@@ -275,7 +308,7 @@ func (s *settling) check(ctx context.Context, w *settler, m merge, e *index.Entr
 	case errors.As(err, &failed):
 		return err
 	}
-	return s.noteDamaged(pathIn(m.low, e.Name))
+	return c.notes.addDamaged(pathIn(m.low, e.Name))
 }
 
 var errNoFolder = errors.New("its stored folder is gone")
@@ -286,12 +319,12 @@ type stateError struct{ err error }
 func (e *stateError) Error() string { return e.err.Error() }
 func (e *stateError) Unwrap() error { return e.err }
 
-func (s *settling) notedHoles(fd int, size int64, path string) error {
+func (c *copying) notedHoles(fd int, size int64, path string) error {
 	holes, err := holesOf(fd, size)
 	if err != nil || len(holes) == 0 {
 		return err
 	}
-	if err := s.noteHoles(path, holes); err != nil {
+	if err := c.notes.addHoles(path, holes); err != nil {
 		return &stateError{err}
 	}
 	return nil
@@ -299,8 +332,8 @@ func (s *settling) notedHoles(fd int, size int64, path string) error {
 
 // checkCopied checks the stored file of a file that was copied before, by the process that first opened it for writing
 // or by an earlier call, unless it has been changed since. A changed file belongs to its user.
-func (s *settling) checkCopied(ctx context.Context, w *settler, m merge, known *index.Entry) error {
-	if s.Checked {
+func (c *copying) checkCopied(ctx context.Context, w *settler, m merge, known *index.Entry) error {
+	if c.checked {
 		return nil
 	}
 	var stored, own fsat.Stat
@@ -314,11 +347,11 @@ func (s *settling) checkCopied(ctx context.Context, w *settler, m merge, known *
 		w.changed++
 		return nil
 	}
-	return s.check(ctx, w, m, known)
+	return c.check(ctx, w, m, known)
 }
 
 // missing records the entries that the snapshot's folder has lost.
-func (s *settling) missing(w *settler, m merge, r *index.Record) error {
+func (c *copying) missing(w *settler, m merge, r *index.Record) error {
 	var list []fsat.DirEntry
 	if w.low >= 0 {
 		var err error
@@ -330,45 +363,9 @@ func (s *settling) missing(w *settler, m merge, r *index.Record) error {
 		if e == nil || listed != nil || e.Flags&index.NotStored != 0 {
 			continue
 		}
-		if err := s.noteDamaged(pathIn(m.low, e.Name)); err != nil {
+		if err := c.notes.addDamaged(pathIn(m.low, e.Name)); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// child returns the layers of a folder in a merged one; upper is the open upper folder.
-func (s *settling) child(upper int, m merge, r *index.Record, name string) (merge, error) {
-	c := merge{at: &way{m.at, name}}
-	through, err := overlay.Below(upper, name, s.UserXattr)
-	if err != nil || through == "" {
-		return c, err
-	}
-	if strings.HasPrefix(through, "/") {
-		names := strings.Split(strings.Trim(through, "/"), "/")
-		c.lower, c.low = true, wayOf(names)
-		if s.from.Catalog != nil {
-			e, ok, err := s.from.Catalog.Lookup(strings.Join(names, "/"))
-			if err != nil {
-				return c, err
-			}
-			if ok && e.Type == index.Dir {
-				c.pos = e.Child
-			}
-		}
-		return c, nil
-	}
-	if !m.lower {
-		return c, nil
-	}
-	if through == "." {
-		through = name
-	}
-	c.lower, c.low = true, &way{m.low, through}
-	if r != nil {
-		if e, ok := r.Find(through); ok && e.Type == index.Dir {
-			c.pos = e.Child
-		}
-	}
-	return c, nil
 }

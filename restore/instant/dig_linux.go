@@ -1,13 +1,8 @@
 package instant
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
-	"strconv"
 	"strings"
 
 	"snapcopy/internal/filecopy"
@@ -36,50 +31,11 @@ func holesOf(fd int, size int64) (list []fsat.Range, err error) {
 	return list, nil
 }
 
-// noteHoles records the holes of a file.
-func (s *settling) noteHoles(path string, holes []fsat.Range) error {
-	var b strings.Builder
-	b.WriteString(strconv.Quote(path))
-	for _, h := range holes {
-		fmt.Fprintf(&b, " %d-%d", h.Start, h.End)
-	}
-	return s.note(sparseName, b.String())
-}
-
-// digAll makes the recorded holes, in ranges that still have nothing but zeros.
-func (s *settling) digAll() (err error) {
-	f, err := os.Open(s.at(sparseName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	buf := make([]byte, filecopy.BufferSize)
-	for lines := bufio.NewReader(f); ; {
-		line, err := lines.ReadString('\n')
-		if err == io.EOF { // an unfinished line belongs to a file that was not copied
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		quoted, err := strconv.QuotedPrefix(line)
-		if err != nil {
-			continue // torn by a power cut
-		}
-		path, _ := strconv.Unquote(quoted) // it is quoted
-		if err := s.dig(path, strings.Fields(line[len(quoted):]), buf); err != nil {
-			return fmt.Errorf("make holes in %q: %w", path, err)
-		}
-	}
-}
-
-func (s *settling) dig(path string, holes []string, buf []byte) (err error) {
+// dig makes the recorded holes of a file, in ranges that still have nothing but zeros.
+func (t *upperTree) dig(path string, holes []string, buf []byte) (err error) {
 	names := strings.Split(path, "/")
 	last := len(names) - 1
-	dir, err := fsat.OpenBelow(s.upper, names[:last])
+	dir, err := fsat.OpenBelow(t.fd, names[:last])
 	if fsat.IsNoDir(err) {
 		return nil
 	}
@@ -98,11 +54,11 @@ func (s *settling) dig(path string, holes []string, buf []byte) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, fsat.Close(fd)) }()
-	mtime, err := overlay.RememberedTime(dir, names[last], s.UserXattr, st.Mtime)
+	mtime, err := overlay.RememberedTime(dir, names[last], t.userXattr, st.Mtime)
 	if err != nil {
 		return err
 	}
-	if err := overlay.RememberTime(dir, names[last], s.UserXattr, mtime); err != nil {
+	if err := overlay.RememberTime(dir, names[last], t.userXattr, mtime); err != nil {
 		return err
 	}
 	for _, h := range holes {

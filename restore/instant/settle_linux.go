@@ -5,21 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"snapcopy/internal/archive"
+	"snapcopy/internal/filecopy"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/overlay"
 	"snapcopy/internal/rmtree"
-	"snapcopy/internal/tree"
 )
 
 // maxRounds is the number of walks in search of entries that escaped earlier ones, as entries of folders that are
@@ -47,7 +42,7 @@ func settle(ctx context.Context, from archive.OpenSnapshot, mountpoint string, o
 		return nil, err
 	}
 	r = &SettleReport{Snapshot: in.Snapshot, Mountpoint: in.path}
-	s := &settling{instant: in, from: from, opt: opt, report: r}
+	s := &settling{instant: in, from: from, opt: opt, report: r, notes: notes{state: in.state}}
 	if err := s.run(ctx); err != nil {
 		return r, err
 	}
@@ -57,14 +52,11 @@ func settle(ctx context.Context, from archive.OpenSnapshot, mountpoint string, o
 // settling is the state of one Settle.
 type settling struct {
 	*instant
-	from     archive.OpenSnapshot
-	opt      SettleOptions
-	report   *SettleReport
-	failures tree.Failures
-	notes    sync.Mutex
-	workers  []settler
-	sharing  bool      // the kernel copies by reflinks
-	gone     time.Time // since when the mountpoint has no tree; zero: it has one
+	from   archive.OpenSnapshot
+	opt    SettleOptions
+	report *SettleReport
+	notes  notes
+	gone   time.Time // since when the mountpoint has no tree; zero: it has one
 }
 
 func (s *settling) threads() int {
@@ -93,7 +85,7 @@ func (s *settling) run(ctx context.Context) (err error) {
 	}
 	s.report.Unavailable = time.Since(s.gone)
 	s.report.Settled = true
-	if s.report.Damaged, err = s.damagedList(); err != nil {
+	if s.report.Damaged, err = s.notes.damaged(); err != nil {
 		return err
 	}
 	if s.opt.Released != nil {
@@ -139,6 +131,48 @@ func (s *settling) copyAll(ctx context.Context) error {
 	}
 	err := errors.New("folders are renamed more quickly than they can be copied")
 	return &fs.PathError{Op: "settle", Path: s.path, Err: err}
+}
+
+// copyRound walks the mounted tree once.
+func (s *settling) copyRound(ctx context.Context) (err error) {
+	root, err := fsat.OpenDir(s.parent, s.leaf)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, fsat.Close(root)) }()
+	lower, err := fsat.OpenRoot(s.from.Dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, fsat.Close(lower)) }()
+	c := &copying{
+		layers: s.layers(), notes: &s.notes, progress: s.opt.Progress, step: s.step, checked: s.Checked,
+		root: root, upper: s.upper, lower: lower,
+	}
+	err = c.walk(ctx, s.threads())
+	c.addTo(s.report)
+	return err
+}
+
+// layers returns how the tree is layered.
+func (s *settling) layers() layers { return layers{s.from.Catalog, s.UserXattr} }
+
+// firstLeft returns an entry that only the snapshot has, "" if there is none.
+func (s *settling) firstLeft(ctx context.Context) (left string, err error) {
+	if err := s.openLayers(); err != nil {
+		return "", err
+	}
+	lower, err := fsat.OpenRoot(s.from.Dir)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, fsat.Close(lower)) }()
+	return s.unmounted().firstLeft(ctx, s.layers(), lower)
+}
+
+// unmounted returns the upper folder, which is open, as a tree on which nothing is mounted.
+func (s *settling) unmounted() *upperTree {
+	return &upperTree{fd: s.upper, userXattr: s.UserXattr, threads: s.threads(), step: s.step}
 }
 
 // complete is the point of no return: the snapshot is no longer needed.
@@ -213,27 +247,79 @@ func (s *settling) unmount() error {
 	return fsat.Close(fd)
 }
 
-// swap puts the tree into the mountpoint's place, unless that was done already.
-func (s *settling) swap() error {
-	var tree, at fsat.Stat
-	err := fsat.StatAt(s.parent, s.leaf, &at)
-	if err != nil && !fsat.IsGone(err) {
-		return &fs.PathError{Op: "stat", Path: s.path, Err: err}
+// cleanUp turns the upper folder into an ordinary tree. Doing it a second time changes nothing.
+func (s *settling) cleanUp(ctx context.Context) error {
+	if err := s.openLayers(); err != nil {
+		return err
 	}
-	there := err == nil
-	if err := fsat.StatAt(s.state, upperName, &tree); err != nil && !fsat.IsGone(err) {
-		return &fs.PathError{Op: "stat", Path: filepath.Join(s.folder, upperName), Err: err}
+	if err := s.step("dig"); err != nil {
+		return err
+	}
+	upper := s.unmounted()
+	buf := make([]byte, filecopy.BufferSize)
+	err := s.notes.eachWithHoles(func(path string, holes []string) error {
+		if err := upper.dig(path, holes, buf); err != nil {
+			return fmt.Errorf("make holes in %q: %w", path, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := upper.clean(ctx); err != nil {
+		return err
+	}
+	if err := s.syncAll(); err != nil {
+		return err
+	}
+	return s.save(clean)
+}
+
+// treePlace says where the tree is once it is clean.
+type treePlace int
+
+const (
+	treeLost    treePlace = iota
+	treeBeside            // in the state folder
+	treeInPlace           // at the mountpoint: the exchange is done
+)
+
+// findTree looks for the tree, which is known by its inode number.
+func (s *settling) findTree() (where treePlace, tree fsat.Stat, err error) {
+	isTree := func(st *fsat.Stat, err error) bool {
+		return err == nil && st.Ino == s.Upper && st.Type == fsat.Directory
+	}
+	var at fsat.Stat
+	atErr := fsat.StatAt(s.parent, s.leaf, &at)
+	if atErr != nil && !fsat.IsGone(atErr) {
+		return treeLost, tree, &fs.PathError{Op: "stat", Path: s.path, Err: atErr}
+	}
+	err = fsat.StatAt(s.state, upperName, &tree)
+	if err != nil && !fsat.IsGone(err) {
+		return treeLost, tree, &fs.PathError{Op: "stat", Path: filepath.Join(s.folder, upperName), Err: err}
 	}
 	switch {
-	case there && at.Ino == s.Upper && at.Type == fsat.Directory:
+	case isTree(&at, atErr):
+		return treeInPlace, at, nil
+	case isTree(&tree, err):
+		return treeBeside, tree, nil
+	}
+	return treeLost, tree, nil
+}
+
+// swap puts the tree into the mountpoint's place, unless that was done already.
+func (s *settling) swap() error {
+	where, tree, err := s.findTree()
+	switch {
+	case err != nil:
+		return err
+	case where == treeInPlace:
 		return fsat.Sync(s.parent)
-	case tree.Ino != s.Upper || tree.Type != fsat.Directory:
+	case where == treeLost:
 		return &fs.PathError{Op: "settle", Path: s.folder, Err: errors.New("the tree is not there any more")}
 	}
-	if !there {
-		if err := s.makeMountpoint(); err != nil {
-			return err
-		}
+	if err := s.makeMountpoint(); err != nil {
+		return err
 	}
 	dir, err := s.openMountpoint() // it has to be empty
 	if err = errors.Join(err, fsat.Close(dir)); err != nil {
@@ -242,15 +328,7 @@ func (s *settling) swap() error {
 	if err := s.openLayers(); err != nil {
 		return err
 	}
-	if err = s.step("exchange"); err == nil {
-		err = fsat.Exchange(s.state, upperName, s.parent, s.leaf)
-	}
-	if err == unix.EINVAL || err == unix.ENOSYS || err == unix.ENOTSUP {
-		// A file system without an exchange: an empty folder can be replaced in one step too. If another process put
-		// an entry into it at this moment, the rename would be refused.
-		err = fsat.Rename(s.state, upperName, s.parent, s.leaf)
-	}
-	if err != nil {
+	if err := s.exchange(); err != nil {
 		return &fs.PathError{Op: "exchange", Path: s.path, Err: err}
 	}
 	// XFS updates the modification time of a folder that gets another parent. After a crash at this point the new time
@@ -262,6 +340,20 @@ func (s *settling) swap() error {
 		return err
 	}
 	return errors.Join(s.closeLayers(), fsat.Sync(s.parent), fsat.Sync(s.state))
+}
+
+// exchange gives the tree the mountpoint's name, in one step.
+func (s *settling) exchange() error {
+	err := s.step("exchange")
+	if err == nil {
+		err = fsat.Exchange(s.state, upperName, s.parent, s.leaf)
+	}
+	if err == unix.EINVAL || err == unix.ENOSYS || err == unix.ENOTSUP {
+		// A file system without an exchange: an empty folder can be replaced in one step too. If another process put
+		// an entry into it at this moment, the rename would be refused.
+		err = fsat.Rename(s.state, upperName, s.parent, s.leaf)
+	}
+	return err
 }
 
 // removeAll removes the state folder. It keeps entries that another process put into the old folder at the very moment
@@ -286,39 +378,4 @@ func (s *settling) removeAll() error {
 		}
 	}
 	return s.removeFolder()
-}
-
-// noteDamaged durably records that a stored file is damaged, before it is copied and looks like any other.
-func (s *settling) noteDamaged(path string) error { return s.note(damagedName, strconv.Quote(path)) }
-
-// note adds a line to a file in the state folder, durably.
-func (s *settling) note(file, line string) (err error) {
-	s.notes.Lock()
-	defer s.notes.Unlock()
-	f, err := os.OpenFile(s.at(file), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if _, err := f.WriteString(line + "\n"); err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), fsat.Sync(s.state))
-}
-
-// damagedList returns the recorded paths. A line that a power cut left unfinished belongs to a file that was not
-// copied then.
-func (s *settling) damagedList() ([]string, error) {
-	text, err := os.ReadFile(s.at(damagedName))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	var list []string
-	for line := range strings.Lines(string(text)) {
-		if path, err := strconv.Unquote(strings.TrimSuffix(line, "\n")); err == nil {
-			list = append(list, path)
-		}
-	}
-	slices.Sort(list)
-	return slices.Compact(list), nil
 }

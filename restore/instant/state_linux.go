@@ -99,8 +99,7 @@ func stateFolderName(leaf string) string {
 
 // open opens and locks the state folder; create makes it if it is missing. The folder is trusted only if no other user
 // could have made it.
-func (in *instant) open(create bool) error {
-	var err error
+func (in *instant) open(create bool) (err error) {
 	if in.parent, err = fsat.OpenRoot(filepath.Dir(in.path)); err != nil {
 		return &fs.PathError{Op: "open", Path: filepath.Dir(in.path), Err: err}
 	}
@@ -117,25 +116,37 @@ func (in *instant) open(create bool) error {
 		}
 		return &fs.PathError{Op: "open", Path: in.folder, Err: err}
 	}
-	var st fsat.Stat
-	if err := fsat.StatHandle(in.state, &st); err != nil {
-		return &fs.PathError{Op: "stat", Path: in.folder, Err: err}
-	}
-	if st.UID != uint32(os.Geteuid()) || st.Mode&0o077 != 0 {
-		err := errors.New("it belongs to somebody else, or others can enter it")
-		if made {
-			err = fmt.Errorf("%w: the file system there has no owners or permissions", ErrUnsuitable)
-			err = errors.Join(err, fsat.Rmdir(in.parent, filepath.Base(in.folder)))
-		}
-		return &fs.PathError{Op: "open", Path: in.folder, Err: err}
+	if err := in.isPrivate(made); err != nil {
+		return err
 	}
 	if !made {
 		if err := in.isOurs(); err != nil {
 			return err
 		}
 	}
-	in.lock, err = os.OpenFile(in.at("lock"), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
+	return in.lockFolder()
+}
+
+// isPrivate returns an error if another user owns the state folder or may enter it. It removes a folder that was just
+// made: a file system that does not keep owner and mode is unsuitable.
+func (in *instant) isPrivate(made bool) error {
+	var st fsat.Stat
+	if err := fsat.StatHandle(in.state, &st); err != nil {
+		return &fs.PathError{Op: "stat", Path: in.folder, Err: err}
+	}
+	if st.UID == uint32(os.Geteuid()) && st.Mode&0o077 == 0 {
+		return nil
+	}
+	err := errors.New("it belongs to somebody else, or others can enter it")
+	if made {
+		err = fmt.Errorf("%w: the file system there has no owners or permissions", ErrUnsuitable)
+		err = errors.Join(err, fsat.Rmdir(in.parent, filepath.Base(in.folder)))
+	}
+	return &fs.PathError{Op: "open", Path: in.folder, Err: err}
+}
+
+func (in *instant) lockFolder() (err error) {
+	if in.lock, err = os.OpenFile(in.at("lock"), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
 		return err
 	}
 	free, err := fsat.LockExclusive(int(in.lock.Fd()))
@@ -176,7 +187,9 @@ func (in *instant) isOurs() error {
 }
 
 // at returns the path of a name in the state folder, through its handle.
-func (in *instant) at(name string) string { return fmt.Sprintf("/proc/self/fd/%d/%s", in.state, name) }
+func (in *instant) at(name string) string { return pathAt(in.state, name) }
+
+func pathAt(dir int, name string) string { return fmt.Sprintf("/proc/self/fd/%d/%s", dir, name) }
 
 // load reads state.json. found is false if there is none.
 func (in *instant) load() (found bool, err error) {

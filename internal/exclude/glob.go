@@ -4,7 +4,7 @@ import "strings"
 
 type opKind uint8
 
-const (
+const ( // those before opStar match a number of bytes that is known
 	opLiteral opKind = iota // these bytes exactly
 	opAny                   // one byte that is not '/'
 	opSet                   // one byte of a set, never '/'
@@ -88,64 +88,82 @@ func stars(text string, i int, nameOnly bool) (kind opKind, n int) {
 // the most freedom; and between `*` in different components lies a '/' that pins the earlier one down. So the time is
 // bounded by components × len(text) × len(ops) with no memory.
 func match(ops []op, text string) bool {
-	var (
-		k, i         int
-		starK, starI = -1, 0 // where to continue after the last `*` took one byte more
-		deepK, deepI = -1, 0 // the same for the last `**`
-	)
+	k, i := 0, 0
+	star, deep := retry{op: -1}, retry{op: -1} // the last `*` and the last `**`
 	for {
-		ok := false
 		if k == len(ops) {
 			if i == len(text) {
 				return true
 			}
 		} else {
 			switch o := &ops[k]; o.kind {
-			case opLiteral:
-				ok = strings.HasPrefix(text[i:], o.literal)
-				i += len(o.literal)
-			case opAny:
-				ok = i < len(text) && text[i] != '/'
-				i++
-			case opSet:
-				ok = i < len(text) && o.set.has(text[i])
-				i++
 			case opStar:
-				if k+1 == len(ops) && strings.IndexByte(text[i:], '/') < 0 {
+				if k++; k == len(ops) && strings.IndexByte(text[i:], '/') < 0 {
 					return true
 				}
-				starK, starI = k+1, i
-				ok = true
+				star = retry{k, i}
+				continue
 			case opDirs, opTree:
-				if o.kind == opTree && k+1 == len(ops) {
+				if k++; k == len(ops) && o.kind == opTree {
 					return true
 				}
-				deepK, deepI = k+1, i
-				starK = -1
-				ok = true
+				star, deep = retry{op: -1}, retry{k, i}
+				continue
+			default:
+				if n, ok := o.take(text[i:]); ok {
+					k, i = k+1, i+n
+					continue
+				}
 			}
 		}
-		if ok {
-			k++
-			continue
-		}
-		if starK >= 0 && starI < len(text) && text[starI] != '/' {
-			starI++
-			k, i = starK, starI
-			continue
-		}
-		if deepK < 0 {
+		switch {
+		case star.nextByte(text):
+			k, i = star.op, star.at
+		case deep.nextComponent(text):
+			k, i = deep.op, deep.at
+			if ops[k-1].kind == opTree { // the following ops begin with the slash and match it
+				i--
+			}
+		default:
 			return false
-		}
-		slash := strings.IndexByte(text[deepI:], '/')
-		if slash < 0 {
-			return false
-		}
-		deepI += slash + 1
-		k, i = deepK, deepI
-		if ops[deepK-1].kind == opTree {
-			// Here the following ops begin with the slash and match it.
-			i--
 		}
 	}
+}
+
+// take matches a literal or a single byte at the beginning of text, and returns its length.
+func (o *op) take(text string) (n int, ok bool) {
+	if o.kind == opLiteral {
+		return len(o.literal), strings.HasPrefix(text, o.literal)
+	}
+	return 1, text != "" && o.takes(text[0])
+}
+
+func (o *op) takes(c byte) bool {
+	if o.kind == opAny {
+		return c != '/'
+	}
+	return o.set.has(c)
+}
+
+// retry is where to continue when a star has taken more of the text: the op after it, and the place in the text. op is
+// -1 if there is no star.
+type retry struct{ op, at int }
+
+// nextByte lets a `*` take one byte more.
+func (r *retry) nextByte(text string) bool {
+	if r.op < 0 || r.at == len(text) || text[r.at] == '/' {
+		return false
+	}
+	r.at++
+	return true
+}
+
+// nextComponent lets a `**` take one path component more.
+func (r *retry) nextComponent(text string) bool {
+	if r.op < 0 {
+		return false
+	}
+	slash := strings.IndexByte(text[r.at:], '/')
+	r.at += slash + 1
+	return slash >= 0
 }

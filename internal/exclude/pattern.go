@@ -3,12 +3,13 @@ package exclude
 import "strings"
 
 // A pattern is one parsed line. With whole set, the pattern is the plain string literal; otherwise it is ops, and
-// every match ends with literal, which may be empty.
+// every match begins with prefix and ends with literal, both of which may be empty.
 type pattern struct {
 	negated  bool // began with '!'
 	dirOnly  bool // ended with '/'
 	nameOnly bool // compared with the last component, not the whole path
 	whole    bool
+	prefix   string
 	literal  string
 	ops      []op
 }
@@ -33,6 +34,9 @@ func parse(text string) (p pattern, fault string) {
 	p.ops, fault = compile(text, p.nameOnly)
 	if fault != "" {
 		return p, fault
+	}
+	if first := p.ops[0]; first.kind == opLiteral {
+		p.prefix = first.literal
 	}
 	if last := p.ops[len(p.ops)-1]; last.kind == opLiteral {
 		p.literal = last.literal
@@ -88,5 +92,5 @@ func (p *pattern) match(path, name string, isDir bool) bool {
 	if p.nameOnly {
 		text = name
 	}
-	return strings.HasSuffix(text, p.literal) && match(p.ops, text)
+	return strings.HasPrefix(text, p.prefix) && strings.HasSuffix(text, p.literal) && match(p.ops, text)
 }

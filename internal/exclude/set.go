@@ -20,63 +20,83 @@ const notClosed = "a '[' is not closed"
 // room: '^' negates like '!', a backslash escapes, "[:" without ":]" is two ordinary bytes, a range that runs
 // backwards contains its first byte only, and no expression, negated or not, matches '/'.
 func parseSet(text string) (set *byteSet, n int, fault string) {
-	set = new(byteSet)
-	i := 1
-	negated := i < len(text) && (text[i] == '!' || text[i] == '^')
+	r := setReader{text: text, at: 1, low: -1}
+	negated := r.at < len(text) && (text[r.at] == '!' || text[r.at] == '^')
 	if negated {
-		i++
+		r.at++
 	}
-	start := i
-	low := -1 // beginning of the range if a '-' comes next; -1 if that '-' would be an ordinary byte
-	for {
-		if i >= len(text) {
-			return nil, 0, notClosed
-		}
-		c := text[i]
-		switch {
-		case c == ']' && i > start:
-			if negated {
-				for w := range set {
-					set[w] = ^set[w]
-				}
-			}
-			set['/'>>6] &^= 1 << ('/' & 63)
-			return set, i + 1, ""
-		case c == '-' && low >= 0 && i+1 < len(text) && text[i+1] != ']':
-			high, width := unescape(text[i+1:])
-			if width == 0 {
-				return nil, 0, notClosed
-			}
-			set.addRange(byte(low), high)
-			low = -1
-			i += 1 + width
-		case c == '[' && strings.HasPrefix(text[i+1:], ":"):
-			name, _, closed := strings.Cut(text[i+2:], "]")
-			if !closed {
-				return nil, 0, notClosed
-			}
-			class, isClass := strings.CutSuffix(name, ":")
-			if !isClass {
-				set.add('[')
-				low = '['
-				i++
-				continue
-			}
-			if !set.addClass(class) {
-				return nil, 0, "[:" + class + ":] is not a character class"
-			}
-			low = -1
-			i += len("[:") + len(name) + len("]")
-		default:
-			c, width := unescape(text[i:])
-			if width == 0 {
-				return nil, 0, notClosed
-			}
-			set.add(c)
-			low = int(c)
-			i += width
+	for start := r.at; r.at == start || r.at == len(text) || text[r.at] != ']'; {
+		if fault := r.element(); fault != "" {
+			return nil, 0, fault
 		}
 	}
+	if negated {
+		for w := range r.set {
+			r.set[w] = ^r.set[w]
+		}
+	}
+	r.set['/'>>6] &^= 1 << ('/' & 63)
+	return &r.set, r.at + 1, ""
+}
+
+// setReader reads the elements of a bracket expression.
+type setReader struct {
+	text string
+	at   int
+	set  byteSet
+	low  int // beginning of the range if a '-' comes next; -1 if that '-' would be an ordinary byte
+}
+
+func (r *setReader) element() (fault string) {
+	rest := r.text[r.at:]
+	switch {
+	case rest == "":
+		return notClosed
+	case rest[0] == '-' && r.low >= 0 && len(rest) > 1 && rest[1] != ']':
+		return r.rangeTo(rest[1:])
+	case strings.HasPrefix(rest, "[:"):
+		return r.class(rest)
+	}
+	return r.single(rest)
+}
+
+func (r *setReader) single(rest string) (fault string) {
+	c, width := unescape(rest)
+	if width == 0 {
+		return notClosed
+	}
+	r.set.add(c)
+	r.low = int(c)
+	r.at += width
+	return ""
+}
+
+func (r *setReader) rangeTo(rest string) (fault string) {
+	high, width := unescape(rest)
+	if width == 0 {
+		return notClosed
+	}
+	r.set.addRange(byte(r.low), high)
+	r.low = -1
+	r.at += len("-") + width
+	return ""
+}
+
+func (r *setReader) class(rest string) (fault string) {
+	name, _, closed := strings.Cut(rest[len("[:"):], "]")
+	if !closed {
+		return notClosed
+	}
+	class, isClass := strings.CutSuffix(name, ":")
+	if !isClass {
+		return r.single(rest)
+	}
+	if !r.set.addClass(class) {
+		return "[:" + class + ":] is not a character class"
+	}
+	r.low = -1
+	r.at += len("[:") + len(name) + len("]")
+	return ""
 }
 
 // unescape returns the first byte of text, or the byte that a backslash there escapes, and the number of bytes read; 0

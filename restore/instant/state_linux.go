@@ -3,7 +3,6 @@ package instant
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -193,15 +192,12 @@ func pathAt(dir int, name string) string { return fmt.Sprintf("/proc/self/fd/%d/
 
 // load reads state.json. found is false if there is none.
 func (in *instant) load() (found bool, err error) {
-	text, err := os.ReadFile(in.at(stateName))
+	var s stateFile
+	err = jsonfile.Read(in.at(stateName), &s)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	if err != nil {
-		return false, err
-	}
-	var s stateFile
-	if err := json.Unmarshal(text, &s); err != nil {
 		return false, fmt.Errorf("%s: %w", filepath.Join(in.folder, stateName), err)
 	}
 	if s.Format != stateFormat {

@@ -17,7 +17,7 @@ import (
 var floors = [][]string{
 	{"cmd/snapcopy", "bench", "bench/floor", "internal/testarchive", "internal/archivetest"},
 	{"snapshot", "restore", "restore/instant", "restore/tarball", "prune", "internal/history", "internal/verify"}, // verbs
-	{"internal/archive", "internal/source"},
+	{"internal/archive", "internal/source", "internal/mirror"},
 	{"internal/tree"},
 	{"index"},
 	{"internal/testtree", "internal/filter", "internal/lack", "internal/inside", "internal/check", "internal/leftover",

@@ -78,6 +78,12 @@ func (d *dir) uncertain(i int) bool {
 	return d.fresh[i] && e.Type == index.File && e.Blocks > certainBlocks
 }
 
+// allocation is the record of one file.
+type allocation struct {
+	name        string
+	ino, blocks uint64
+}
+
 // correctBlocks looks again at the new files, which are on the disk now, and corrects their numbers of blocks in the
 // catalog.
 func (r *run) correctBlocks() error {
@@ -88,62 +94,71 @@ func (r *run) correctBlocks() error {
 	if _, err := a.file.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	tree, err := fsat.OpenDir(r.work, workTree)
-	if err != nil {
-		return err
-	}
-	in := bufio.NewReader(a.file)
-	for err == nil {
-		err = r.correctDir(tree, in)
-	}
-	if err == io.EOF {
-		err = nil
-	}
-	return errors.Join(err, fsat.Close(tree))
-}
-
-// correctDir looks at the files of one folder. It returns io.EOF after the last folder.
-func (r *run) correctDir(tree int, in *bufio.Reader) (err error) {
-	if _, err := in.Peek(1); err != nil {
-		return err
-	}
-	text := func() (s string) {
-		var n uint64
-		if n, err = binary.ReadUvarint(in); err != nil {
-			return ""
+	for in := bufio.NewReader(a.file); ; {
+		path, files, err := readAllocations(in)
+		if err == io.EOF {
+			return nil
 		}
-		b := make([]byte, n)
-		_, err = io.ReadFull(in, b)
-		return string(b)
-	}
-	path := text()
-	if err != nil {
-		return err
-	}
-	dir, err := fsat.OpenPath(tree, path)
-	closed := errors.Is(err, fs.ErrPermission) // the folder's own mode denies access: the estimate has to do
-	if err != nil && !closed {
-		return fmt.Errorf("open %s: %w", path, err)
-	}
-	defer func() { err = errors.Join(err, fsat.Close(dir)) }()
-	count, err := binary.ReadUvarint(in)
-	for ; count > 0 && err == nil; count-- {
-		var st fsat.Stat
-		name := text()
+		if err == nil {
+			err = r.correctDir(path, files)
+		}
 		if err != nil {
 			return err
 		}
-		if err = fsat.StatAt(dir, name, &st); err != nil && !closed && !errors.Is(err, fs.ErrPermission) {
-			return fmt.Errorf("stat %s: %w", join(path, name), err)
-		}
-		var ino, blocks uint64
-		if ino, err = binary.ReadUvarint(in); err == nil {
-			blocks, err = binary.ReadUvarint(in)
-		}
-		if now := uint64(st.Blocks); err == nil && st.Ino == ino && now != blocks {
-			r.catalog.SetBlocks(ino, now)
-			r.report.Counts.BytesAllocated += (now - blocks) * 512
-		}
 	}
-	return err
+}
+
+// readAllocations reads the records of one folder. It returns io.EOF after the last folder.
+func readAllocations(in *bufio.Reader) (path string, files []allocation, err error) {
+	if _, err := in.Peek(1); err != nil {
+		return "", nil, err
+	}
+	number := func() (n uint64) {
+		if err != nil {
+			return 0
+		}
+		n, err = binary.ReadUvarint(in)
+		return n
+	}
+	text := func() string {
+		b := make([]byte, number())
+		if err == nil {
+			_, err = io.ReadFull(in, b)
+		}
+		return string(b)
+	}
+	path = text()
+	for count := number(); count > 0 && err == nil; count-- {
+		files = append(files, allocation{text(), number(), number()})
+	}
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return path, files, err
+}
+
+// correctDir looks at the files of one folder. If the folder's own mode denies access, the estimates have to do.
+func (r *run) correctDir(path string, files []allocation) error {
+	opened := false
+	err := r.mirror.In(path, func(dir int) error {
+		opened = true
+		for _, f := range files {
+			var st fsat.Stat
+			if err := fsat.StatAt(dir, f.name, &st); err != nil && !errors.Is(err, fs.ErrPermission) {
+				return fmt.Errorf("stat %s: %w", join(path, f.name), err)
+			}
+			if now := uint64(st.Blocks); st.Ino == f.ino && now != f.blocks {
+				r.catalog.SetBlocks(f.ino, now)
+				r.report.Counts.BytesAllocated += (now - f.blocks) * 512
+			}
+		}
+		return nil
+	})
+	if opened || err == nil {
+		return err
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return nil
+	}
+	return fmt.Errorf("open %s: %w", path, err)
 }

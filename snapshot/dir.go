@@ -9,9 +9,11 @@ import (
 	"sync"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/filter"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/mirror"
 	"snapcopy/internal/source"
 	"snapcopy/internal/tree"
 )
@@ -97,90 +99,69 @@ func (d *dir) child(name string) string { return join(d.path(), name) }
 // not use up the descriptors; a user of the handles acquires them first.
 type handles struct {
 	dirhandles.Dir[*dir]
-	src       source.Folder // nil: it could never be opened
-	lost      error         // why src cannot be opened any more
-	prev, dst int           // NoDir: there is none, or it cannot be opened
+	src  source.Folder // nil: it could never be opened
+	lost error         // why src cannot be opened any more
+	dst  mirror.Folder // nil: not made yet
 }
 
 func (d *dir) closeHandles() error {
 	h := &d.handles
-	var srcErr error
+	var srcErr, dstErr error
 	if h.src != nil {
 		srcErr = h.src.Close()
 	}
-	err := errors.Join(srcErr, fsat.Close(h.prev), fsat.Close(h.dst))
-	h.prev, h.dst = fsat.NoDir, fsat.NoDir
-	return err
+	if h.dst != nil {
+		dstErr = h.dst.Close()
+	}
+	return errors.Join(srcErr, dstErr)
 }
+
+// previous is the handle of the folder in the previous snapshot; fsat.NoDir: there is none, or it cannot be opened.
+func (d *dir) previous() int { return d.handles.dst.Previous() }
 
 // openByPath opens the folder by the names from the top. That takes long for a deep folder, but leaves no other handle
 // open.
-func (r *run) openByPath(d *dir) error {
-	path := d.path()
+func openByPath(d *dir) error {
 	h := &d.handles
 	if h.src != nil {
-		h.lost = h.src.Reopen(path, nil)
+		h.lost = h.src.Reopen(d.path(), nil)
 	}
-	if !r.opt.DryRun {
-		var err error
-		if h.dst, err = fsat.OpenPath(r.work, join(workTree, path)); err != nil {
-			return errors.Join(fatal("open", path, err), d.closeHandles())
-		}
+	if err := h.dst.Reopen(nil); err != nil {
+		return errors.Join(notMirrored(d.path(), err), d.closeHandles())
 	}
-	h.prev = r.reopenPrevious(d)
 	return nil
 }
 
-// reopenPrevious opens the folder in the previous snapshot. If that fails, its files are stored afresh.
-func (r *run) reopenPrevious(d *dir) int {
-	if d.was.Type != index.Dir {
-		return fsat.NoDir
-	}
-	fd, err := fsat.OpenPath(r.archive.Root, join(r.prevName, d.path()))
-	if err != nil {
-		return fsat.NoDir
-	}
-	return fd
-}
-
 // openFrom opens the folder from a folder directly below it.
-func (r *run) openFrom(d, child *dir) (done bool, err error) {
+func openFrom(d, child *dir) (done bool, err error) {
 	h, below := &d.handles, &child.handles
 	if below.src == nil || below.lost != nil || h.src.Reopen("", below.src) != nil {
 		return false, nil // the folder below was moved elsewhere: openByPath will do
 	}
 	h.lost = nil
-	if below.prev < 0 { // the folder below is new, but this one need not be
-		h.prev = r.reopenPrevious(d)
-	} else if h.prev, err = fsat.OpenParent(below.prev); err != nil {
-		h.prev = fsat.NoDir
-	}
-	if below.dst >= 0 {
-		if h.dst, err = fsat.OpenParent(below.dst); err != nil {
-			h.dst = fsat.NoDir
-			return false, errors.Join(fatal("open", d.path(), err), d.closeHandles())
-		}
+	if err := h.dst.Reopen(below.dst); err != nil {
+		return false, errors.Join(notMirrored(d.path(), err), d.closeHandles())
 	}
 	return true, nil
 }
 
-// openTop begins the walk: it takes the source's own folder, already open, and opens its counterparts.
-func (r *run) openTop(dst int) error {
+// openTop begins the walk: it takes the source's own folder, already open, makes the top of the mirror, and opens its
+// counterpart in the previous snapshot.
+func (r *run) openTop() (err error) {
 	d := &dir{self: index.Entry{Type: index.Dir}}
 	h := &d.handles
-	h.prev, h.dst = fsat.NoDir, dst
+	if h.dst, err = r.mirror.Top(); err != nil {
+		return fmt.Errorf("begin mirror in %s: %w", r.archive.WorkPath(), err)
+	}
 	if r.previous != nil {
 		d.was = r.previous.Root()
 		if r.coverage.base != nil {
 			d.base = r.coverage.base.Root()
 		}
-		var err error
-		if h.prev, err = fsat.OpenDir(r.archive.Root, r.prevName); err != nil {
-			h.prev = fsat.NoDir
+		if err := h.dst.OpenPrevious(); err != nil {
 			return errors.Join(&fs.PathError{Op: "open", Path: r.prevName, Err: err}, d.closeHandles())
 		}
 	}
-	var err error
 	if h.src, err = r.source.Top(); err != nil {
 		return errors.Join(&fs.PathError{Op: "open", Path: r.report.Source, Err: err}, d.closeHandles())
 	}
@@ -238,7 +219,6 @@ func (r *run) openDir(w *worker, d *dir) (bool, error) {
 	if err := p.handles.lost; err != nil {
 		return false, r.notStored(w, p, d.slot, lostWith(err))
 	}
-	d.handles.prev, d.handles.dst = fsat.NoDir, fsat.NoDir
 	src, err := p.handles.src.Open(d.name())
 	switch {
 	case err == nil:
@@ -265,15 +245,13 @@ func (r *run) openDir(w *worker, d *dir) (bool, error) {
 	if err := r.makeDir(d); err != nil {
 		return false, errors.Join(r.failed(w, d, err), d.closeHandles())
 	}
-	if d.was.Type == index.Dir && p.handles.prev >= 0 {
-		fd, err := fsat.OpenDir(p.handles.prev, d.name())
+	if d.was.Type == index.Dir {
+		err := d.handles.dst.OpenPrevious()
 		if fsat.IsPassing(err) {
 			return false, errors.Join(fatal("open in the previous snapshot", p.child(d.name()), err), d.closeHandles())
 		}
 		if err != nil { // its files are stored afresh and counted as missing
 			r.isLost(p, d.name(), err)
-		} else {
-			d.handles.prev = fd
 		}
 	}
 	if err := r.readDir(w, d); err != nil {
@@ -298,23 +276,14 @@ func (r *run) leaveOut(d *dir) (rule string, err error) {
 	return reason.Rule, err
 }
 
-// makeDir makes the folder in the mirror, with access for us alone while it is filled.
-func (r *run) makeDir(d *dir) error {
-	if r.opt.DryRun {
+// makeDir makes the folder in the mirror, and begins its record.
+func (r *run) makeDir(d *dir) (err error) {
+	if d.handles.dst, err = d.parent.handles.dst.Make(d.name()); err != nil {
+		return notMirrored(d.path(), err)
+	}
+	if r.catalog == nil {
 		return nil
 	}
-	if err := r.step("mkdir"); err != nil {
-		return fatal("make directory", d.path(), err)
-	}
-	dst := d.parent.handles.dst
-	if err := fsat.Mkdir(dst, d.name(), 0o700); err != nil {
-		return r.refusedName("make directory", d.path(), err)
-	}
-	fd, err := fsat.OpenDir(dst, d.name())
-	if err != nil {
-		return fatal("open", d.path(), err)
-	}
-	d.handles.dst = fd
 	if d.id, err = r.catalog.StartDir(d.parent.id, d.name()); err != nil {
 		return fatal("write", "catalog", err)
 	}
@@ -461,4 +430,23 @@ func (r *run) recordDir(w *worker, d *dir) error {
 		return fatal("write", "list of new files", err)
 	}
 	return r.finishDir(w, d)
+}
+
+// finishDir sets the metadata of a folder of the mirror, when all its entries are there.
+func (r *run) finishDir(w *worker, d *dir) error {
+	done, err := d.handles.dst.Finish(&d.self, d.xattrs, d.entries, w.list)
+	if err != nil {
+		return notMirrored(d.path(), err)
+	}
+	if done.Lost != nil {
+		w.fail(cmp.Or(d.path(), "."), done.Lost)
+	}
+	if d.parent == nil && archive.TopMode(&d.self) != d.self.Mode {
+		d.self.Flags |= index.ModeNotHeld
+	}
+	w.structure += d.self.Blocks * 512
+	w.counts.BytesAllocated += d.self.Blocks * 512
+	w.notHeld.Add(d.self.Flags)
+	w.notHeld.Names += done.Renamed
+	return nil
 }

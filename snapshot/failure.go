@@ -7,6 +7,7 @@ import (
 	"io/fs"
 
 	"snapcopy/index"
+	"snapcopy/internal/mirror"
 )
 
 // A fatalError is a failure of the archive: it ends the run. Failures to read the source never do.
@@ -17,6 +18,16 @@ func (f *fatalError) Unwrap() error { return f.err }
 
 func fatal(op, path string, err error) error {
 	return &fatalError{&fs.PathError{Op: op, Path: cmp.Or(path, "."), Err: err}} // "": the snapshot's top
+}
+
+// notMirrored turns an error of the mirror into one of the archive, but for a name that the file system does not take: that
+// is a failure of the entry.
+func notMirrored(path string, err error) error {
+	var step *mirror.Error
+	if errors.As(err, &step) {
+		return fatal(step.Op, path, step.Err)
+	}
+	return err
 }
 
 func isFatal(err error) bool {

@@ -19,9 +19,9 @@ func (r *run) linkPrevious(w *worker, d *dir, i int, was *index.Entry, names uin
 	if was.Flags&index.NotStored != 0 || !r.caps.HardLinks {
 		return false, nil
 	}
-	if names >= largeGroup && r.caps.LinkLimit != 0 && d.handles.prev >= 0 {
+	if names >= largeGroup && r.caps.LinkLimit != 0 && d.previous() >= 0 {
 		var stored fsat.Stat
-		if fsat.StatAt(d.handles.prev, was.Name, &stored) == nil && !r.roomFor(names, &stored) {
+		if fsat.StatAt(d.previous(), was.Name, &stored) == nil && !r.roomFor(names, &stored) {
 			w.isFull()
 			return false, nil
 		}
@@ -29,56 +29,44 @@ func (r *run) linkPrevious(w *worker, d *dir, i int, was *index.Entry, names uin
 	if w.notLinked&index.WasMissing != 0 { // that was found out before
 		return false, nil
 	}
-	if d.handles.prev < 0 {
+	if d.previous() < 0 {
 		w.isMissing()
 		return false, nil
 	}
 	if !r.lookAtPrevious(w, d, was) || !r.used.Claim(was.Stored) {
 		return false, nil
 	}
-	return r.linkName(w, d, was, d.names[i].Name, was)
+	return r.keepName(w, d, was)
 }
 
 // nameOf records in e, a name just made in the mirror of d, the stored file it is a name of.
 func (r *run) nameOf(d *dir, e, stored *index.Entry) error {
 	e.Stored, e.Blocks = stored.Stored, stored.Blocks
-	if !r.restat || r.opt.DryRun {
+	if !r.restat {
 		return nil
 	}
-	var st fsat.Stat
-	if err := fsat.StatAt(d.handles.dst, e.Name, &st); err != nil {
-		return fatal("stat", d.child(e.Name), err)
+	if err := d.handles.dst.Locate(e); err != nil {
+		return notMirrored(d.child(e.Name), err)
 	}
-	e.Stored, e.Blocks = st.Ino, uint64(st.Blocks)
 	return nil
 }
 
-// linkName makes name in the mirror of d a link to the stored file that was describes, under its name in the previous
-// snapshot. e is the new entry.
-func (r *run) linkName(w *worker, d *dir, was *index.Entry, name string, e *index.Entry) (bool, error) {
-	linked, err := r.linkFrom(w, d, d.handles.prev, was.Name, name, e)
+// keepName makes the entry's name in the mirror of d a link to the stored file that it has in the previous snapshot.
+func (r *run) keepName(w *worker, d *dir, was *index.Entry) (bool, error) {
+	linked, err := w.linked(d, was.Name, was, d.handles.dst.Keep(was.Name))
 	if w.notLinked&index.WasMissing != 0 {
 		r.isLost(d, was.Name, fs.ErrNotExist)
 	}
 	return linked, err
 }
 
-// linkFrom makes name in the mirror of d a link to a stored file.
-func (r *run) linkFrom(w *worker, d *dir, from int, stored, name string, was *index.Entry) (bool, error) {
-	if from < 0 {
-		w.isMissing()
-		return false, nil
-	}
-	var err error
-	if !r.opt.DryRun {
-		if err = r.step("link"); err == nil {
-			err = fsat.Link(from, stored, d.handles.dst, name)
-		}
-	}
+// linked reports whether a link was made, from the error of the attempt. If a copy has to do, it records the reason.
+// stored is the entry of the stored file.
+func (w *worker) linked(d *dir, name string, stored *index.Entry, err error) (bool, error) {
 	switch {
 	case err == nil:
-		if was.Type == index.File {
-			w.counts.BytesLinked += was.Size
+		if stored.Type == index.File {
+			w.counts.BytesLinked += stored.Size
 		}
 		return true, nil
 	case fsat.IsLinkLimit(err):
@@ -92,7 +80,7 @@ func (r *run) linkFrom(w *worker, d *dir, from int, stored, name string, was *in
 	case fsat.IsRefused(err): // another user's file on a system that protects those, or an immutable file
 		return false, nil
 	}
-	return false, fatal("link", d.child(name), err)
+	return false, notMirrored(d.child(name), err)
 }
 
 // linkGroups are the inodes of the source with several names.
@@ -347,7 +335,7 @@ func (r *run) linkPart(w *worker, d *dir, i int, e, was *index.Entry, st *source
 	var linked bool
 	var err error
 	if group.parts[was.Stored] {
-		linked, err = r.linkName(w, d, was, e.Name, was)
+		linked, err = r.keepName(w, d, was)
 	} else {
 		linked, err = r.linkPrevious(w, d, i, was, st.Nlink)
 	}
@@ -363,28 +351,23 @@ func (r *run) linkPart(w *worker, d *dir, i int, e, was *index.Entry, st *source
 	return true, nil
 }
 
-func (r *run) linkToGroup(w *worker, d *dir, name string, was *index.Entry, group *linkGroup) (bool, error) {
+// linkToGroup links a name to the stored file of its group. Through the previous snapshot's name for it, that needs no
+// other folder.
+func (r *run) linkToGroup(w *worker, d *dir, name string, was *index.Entry, group *linkGroup) (linked bool, err error) {
 	if !r.caps.HardLinks {
 		return false, nil
 	}
-	if was.Type != 0 && was.Stored == group.entry.Stored && d.handles.prev >= 0 && !r.restat {
+	if was.Type != 0 && was.Stored == group.entry.Stored && d.previous() >= 0 && !r.restat {
 		if r.lookAtPrevious(w, d, was) {
-			linked, err := r.linkName(w, d, was, name, &group.entry)
+			linked, err := r.keepName(w, d, was)
 			if err != nil || linked || w.notLinked&index.WasMissing == 0 {
 				return linked, err
 			}
 		}
 		w.notLinked &^= index.WasMissing // the stored file has other names
 	}
-	if r.opt.DryRun {
-		if group.entry.Type == index.File {
-			w.counts.BytesLinked += group.entry.Size
-		}
-		return true, nil
-	}
-	linked := false
-	err := r.stored.in(workTreePath, group.dir, func(from int) (err error) {
-		linked, err = r.linkFrom(w, d, from, group.entry.Name, name, &group.entry)
+	err = r.mirror.In(group.dir, func(from int) (err error) {
+		linked, err = w.linked(d, name, &group.entry, d.handles.dst.Link(from, group.entry.Name, name))
 		return err
 	})
 	if err != nil && !isFatal(err) {

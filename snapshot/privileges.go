@@ -5,17 +5,10 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// refused records the needed privileges whose lack may explain a refusal of the archive's file system.
-func (r *run) refused(err error, needed fsat.Privileges) {
-	if lacks := fsat.MissingFor(err, needed); lacks != 0 {
-		r.lacks.Or(uint64(lacks))
-	}
-}
-
 // lacking returns the privileges that root lacks and would need for the metadata that the mirror does not have. The
 // run sets no metadata on linked files: if the file system can store such metadata at all, privileges are to blame.
 func (r *run) lacking(n *archive.NotHeld) fsat.Privileges {
-	lacks := fsat.Privileges(r.lacks.Load())
+	lacks := r.mirror.Lacks()
 	if !r.caps.Symlinks || !r.caps.Modes {
 		return lacks
 	}

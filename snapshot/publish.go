@@ -20,7 +20,7 @@ import (
 // rename; the report lists their failures.
 func (r *run) publish(ctx context.Context) error {
 	r.phase(archive.Syncing)
-	if err := r.makeDurable(); err != nil {
+	if err := r.mirror.Sync(); err != nil {
 		return fmt.Errorf("publish: sync: %w", err)
 	}
 	if err := r.finishCatalog(); err != nil {
@@ -36,7 +36,7 @@ func (r *run) publish(ctx context.Context) error {
 	if err := r.placeCatalog(); err != nil {
 		return fmt.Errorf("publish: catalog: %w", err)
 	}
-	if err := r.placeSnapshot(); err != nil {
+	if err := r.mirror.Publish(r.report.Snapshot); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
 	r.published = true
@@ -76,15 +76,6 @@ func (r *run) finishCatalog() error {
 	return r.catalogFile.Sync()
 }
 
-// makeDurable writes the whole mirror to the disk. If no single call can do that, each file was synced when it was
-// made.
-func (r *run) makeDurable() error {
-	if err := r.step("sync"); err != nil {
-		return err
-	}
-	return archive.CallFailed("sync", r.archive.Path, fsat.SyncFS(r.archive.Root))
-}
-
 // placeCatalog gives the catalog its name and replaces no other catalog: that could be the last proof of another
 // snapshot.
 func (r *run) placeCatalog() (err error) {
@@ -103,24 +94,6 @@ func (r *run) placeCatalog() (err error) {
 	r.catalogPlaced = true
 	if err := fsat.Sync(catalogs); err != nil {
 		return &fs.PathError{Op: "sync", Path: filepath.Dir(path), Err: err}
-	}
-	return nil
-}
-
-// placeSnapshot renames the mirror into place, which makes the snapshot exist.
-func (r *run) placeSnapshot() error {
-	if err := r.step("publish"); err != nil {
-		return err
-	}
-	path := filepath.Join(r.archive.Path, r.report.Snapshot)
-	var tree, placed fsat.Stat
-	if err := fsat.StatAt(r.work, workTree, &tree); err != nil {
-		return &fs.PathError{Op: "stat", Path: r.archive.Meta.Path(archive.WorkDir, workTree), Err: err}
-	}
-	err := fsat.RenameNew(r.work, workTree, r.archive.Root, r.report.Snapshot)
-	// A network file system may have renamed and still report a failure, because it received the request twice.
-	if err != nil && (fsat.StatAt(r.archive.Root, r.report.Snapshot, &placed) != nil || !placed.SameFile(&tree)) {
-		return &fs.PathError{Op: "rename to", Path: path, Err: err}
 	}
 	return nil
 }
@@ -173,7 +146,7 @@ func (r *run) updateLatest() error {
 
 // abandon removes the work of an unsuccessful run, which frees its space. If that fails too, the next run does it.
 func (r *run) abandon(cause error) error {
-	if cause == nil || r.published || r.opt.DryRun || r.work < 0 || archive.IsCrash(cause) {
+	if cause == nil || r.published || r.work < 0 || archive.IsCrash(cause) {
 		return nil
 	}
 	r.phase(archive.Abandoning)
@@ -183,7 +156,10 @@ func (r *run) abandon(cause error) error {
 	}
 	_, err := r.locked.RemoveOrphans()
 	err = errors.Join(catalogErr, err)
-	leftovers := []string{workTree, workCatalog}
+	if r.mirror != nil {
+		err = errors.Join(err, r.mirror.Discard())
+	}
+	leftovers := []string{workCatalog}
 	if catalogErr == nil { // otherwise it tells the next run which catalog to remove
 		leftovers = append(leftovers, archive.WorkReport)
 	}

@@ -65,7 +65,7 @@ func (r *run) lookAtPrevious(w *worker, d *dir, was *index.Entry) bool {
 		return true
 	}
 	var st fsat.Stat
-	if err := fsat.StatAt(d.handles.prev, was.Name, &st); err != nil {
+	if err := fsat.StatAt(d.previous(), was.Name, &st); err != nil {
 		if r.isLost(d, was.Name, err) {
 			w.isMissing()
 			return false
@@ -110,7 +110,7 @@ func (r *run) xattrsAltered(d *dir, was *index.Entry) string {
 	if was.Flags&index.XattrsNotHeld != 0 {
 		return ""
 	}
-	have, err := fsat.XattrsAt(d.handles.prev, was.Name)
+	have, err := fsat.XattrsAt(d.previous(), was.Name)
 	if err != nil {
 		return "its extended attributes cannot be read: " + err.Error()
 	}
@@ -120,7 +120,7 @@ func (r *run) xattrsAltered(d *dir, was *index.Entry) string {
 			return "" // an entry that cannot be compared is stored anew in any case: see keepXattrs
 		}
 	}
-	return tree.XattrDifference(have, want, r.setter.UID == 0)
+	return tree.XattrDifference(have, want, r.asRoot)
 }
 
 // isAltered records, once for each entry, that the previous snapshot's stored file differs from its record.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
 	"sync/atomic"
 
 	"snapcopy/index"
@@ -18,6 +17,7 @@ import (
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/inodeset"
 	"snapcopy/internal/lack"
+	"snapcopy/internal/mirror"
 	"snapcopy/internal/source"
 	"snapcopy/internal/tree"
 	"snapcopy/internal/walk"
@@ -51,9 +51,9 @@ type run struct {
 	xattrRefs   refCache
 	// gainedRights says that this run can set owners and modes, and the previous one could not.
 	gainedRights bool
-	heldXattrs   xattrSets
 
-	work     int // handle of .snapcopy/work
+	work     int // handle of .snapcopy/work; fsat.NoDir in a dry run
+	mirror   mirror.Mirror
 	top      *dir
 	dirs     dirhandles.Set[*dir]
 	groups   linkGroups
@@ -65,15 +65,12 @@ type run struct {
 	stored   storedFiles
 	recent   recentContents
 	workers  []worker
-	umask    uint32
-	setter   tree.Setter // with the user and group of the process
+	asRoot   bool
 	tally    tally
 
 	catalogPlaced bool
 	published     bool
-	indexDamaged  atomic.Bool   // found out while looking something up
-	xattrLock     sync.Mutex    // of the file in the work folder with that name
-	lacks         atomic.Uint64 // fsat.Privileges whose lack kept metadata from being set
+	indexDamaged  atomic.Bool // found out while looking something up
 }
 
 // Errors that callers tell apart, beside those of the archive.
@@ -86,12 +83,8 @@ var (
 	ErrClock = errors.New("clock is behind all snapshots")
 )
 
-// The names of the parts of a snapshot under construction in the work folder.
-const (
-	workTree    = "tree"
-	workCatalog = "catalog"
-	workXattrs  = "xattrs"
-)
+// workCatalog is the name of the catalog under construction in the work folder.
+const workCatalog = "catalog"
 
 // Run takes one snapshot of the folder from and publishes it in the archive at path, which it makes if the folder is
 // missing or empty. Nothing is visible in the archive until everything in the snapshot is durable; if Run fails, is
@@ -153,7 +146,7 @@ func (r *run) take(path string, openSource func() error) (report *archive.Report
 	if err := r.begin(); err != nil {
 		return nil, err
 	}
-	if err := r.mirror(r.ctx); err != nil {
+	if err := r.walk(r.ctx); err != nil {
 		if isFatal(err) { // it names the entry
 			err = fmt.Errorf("archive %s: %w", r.report.Archive, err)
 		}
@@ -258,14 +251,14 @@ func (r *run) previousUnusable(err error) {
 // begin makes the empty top folder of the mirror, the catalog and the list of allocations.
 func (r *run) begin() error {
 	r.workers = newWorkers(r.opt.threads(), r.opt.Progress, &r.tally)
-	r.umask = fsat.Umask()
-	r.setter = tree.Setter{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Readable: true, Fault: r.opt.Fault}
-	r.dirs.Open, r.dirs.OpenFrom, r.dirs.Close = r.openByPath, r.openFrom, (*dir).closeHandles
+	r.asRoot = os.Geteuid() == 0
+	r.dirs.Open, r.dirs.OpenFrom, r.dirs.Close = openByPath, openFrom, (*dir).closeHandles
 	if r.archive != nil {
 		r.stored.init(r.archive)
 	}
+	r.mirror = r.newMirror()
 	if r.opt.DryRun {
-		return r.openTop(fsat.NoDir)
+		return r.openTop()
 	}
 	if err := r.step("begin"); err != nil {
 		return err
@@ -285,47 +278,28 @@ func (r *run) begin() error {
 	if err := r.allocations.start(r.archive.WorkPath()); err != nil {
 		return fmt.Errorf("begin list of new files: %w", err)
 	}
-	dst, err := r.makeTop()
-	if err != nil {
-		return fmt.Errorf("begin mirror in %s: %w", r.archive.WorkPath(), err)
-	}
-	return r.openTop(dst)
+	return r.openTop()
 }
 
-// makeTop makes the folder that will become the snapshot. It removes a default ACL and the set-group-ID bit that the
-// folder inherits from the archive: only the source determines a snapshot.
-func (r *run) makeTop() (int, error) {
-	if err := fsat.Mkdir(r.work, workTree, 0o700); err != nil {
-		return fsat.NoDir, err
-	}
-	dst, err := fsat.OpenDir(r.work, workTree)
-	if err != nil {
-		return fsat.NoDir, err
-	}
-	for _, acl := range []string{"system.posix_acl_default", "system.posix_acl_access"} {
-		if err := fsat.RemoveXattr(dst, acl); err != nil {
-			return fsat.NoDir, errors.Join(err, fsat.Close(dst))
+// newMirror returns the mirror in which the snapshot grows.
+func (r *run) newMirror() mirror.Mirror {
+	if r.opt.DryRun {
+		dry := &mirror.Dry{Root: fsat.NoDir, Previous: r.prevName}
+		if r.archive != nil {
+			dry.Root = r.archive.Root
 		}
+		return dry
 	}
-	var st fsat.Stat
-	if err := fsat.StatHandle(dst, &st); err != nil {
-		return fsat.NoDir, errors.Join(err, fsat.Close(dst))
-	}
-	if st.Mode != 0o700 && r.caps.Modes {
-		if err := fsat.Chmod(dst, 0o700); err != nil {
-			return fsat.NoDir, errors.Join(err, fsat.Close(dst))
-		}
-	}
-	if st.GID != r.setter.GID && r.caps.Modes { // inherited; entries made in it would inherit it, too
-		if err := fsat.Chown(dst, r.setter.UID, r.setter.GID); err != nil && !fsat.IsRefused(err) {
-			return fsat.NoDir, errors.Join(err, fsat.Close(dst))
-		}
-	}
-	return dst, nil
+	return mirror.NewPlain(mirror.Place{
+		Root: r.archive.Root, RootPath: r.archive.Path, Work: r.work, WorkPath: r.archive.WorkPath(), Previous: r.prevName,
+		FileSystem: mirror.FileSystem{Symlinks: r.caps.Symlinks, LinkMetadata: r.caps.LinkMetadata,
+			Specials: r.caps.Specials, Modes: r.caps.Modes, NamesKept: r.caps.NamesKept, NeedsFsync: r.caps.NeedsFsync},
+		Fault: r.opt.Fault,
+	})
 }
 
-// mirror walks the source and fills the work tree and the catalog.
-func (r *run) mirror(ctx context.Context) error {
+// walk walks the source and fills the mirror and the catalog.
+func (r *run) walk(ctx context.Context) error {
 	r.phase(archive.Copying)
 	err := walk.Run(ctx, len(r.workers), r.top, len(r.top.names), walk.Tree[*dir]{
 		Items: r.items,
@@ -355,6 +329,9 @@ func (r *run) close() error {
 	}
 	errs = append(errs, r.origin.close())
 	errs = append(errs, r.stored.close())
+	if r.mirror != nil {
+		errs = append(errs, r.mirror.Close())
+	}
 	if r.additions != nil {
 		errs = append(errs, r.additions.Close())
 	}

@@ -29,9 +29,14 @@ func (r *run) storeSpecial(w *worker, d *dir, i int, st *source.Stat, was *index
 	}
 	if !linked {
 		e.Flags |= w.notLinked
-		if err := r.makeSpecial(w, d, &e, set); err != nil {
-			return err
+		lost, err := d.handles.dst.MakeSpecial(&e, set)
+		if err != nil {
+			return notMirrored(d.child(e.Name), err)
 		}
+		if lost != nil {
+			w.fail(d.child(e.Name), lost)
+		}
+		w.counts.BytesAllocated += e.Blocks * 512
 		if e.Flags&was.Flags&index.NotStored != 0 && alike {
 			action = Unchanged // and still not to be had in the mirror
 		}

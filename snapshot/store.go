@@ -11,6 +11,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/filecopy"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/mirror"
 	"snapcopy/internal/source"
 	"snapcopy/internal/tree"
 )
@@ -174,13 +175,7 @@ func (r *run) takeBack(f *file) error {
 	if f.shared {
 		r.used.Release(f.e.Stored)
 	}
-	if r.opt.DryRun {
-		return nil
-	}
-	if err := fsat.Unlink(f.d.handles.dst, f.name); err != nil {
-		return fatal("remove", f.d.child(f.name), err)
-	}
-	return nil
+	return notMirrored(f.d.child(f.name), f.d.handles.dst.Remove(f.name))
 }
 
 // storeVersion stores the present version of the file: as a link to a stored file with the same content and metadata,
@@ -286,7 +281,7 @@ func (r *run) standsFor(a, e *index.Entry) bool {
 // couldHoldMore reports whether a stored file lacks metadata that this run could set on a new one: its privileges are
 // different, or only a passing error was in the way.
 func (r *run) couldHoldMore(a *index.Entry) bool {
-	return r.gainedRights && lacksRights(a) || a.Flags&lacksForNow == lacksForNow && (r.caps.Xattrs || r.caps.ACLs)
+	return r.gainedRights && lacksRights(a) || a.Flags&mirror.LacksForNow == mirror.LacksForNow && (r.caps.Xattrs || r.caps.ACLs)
 }
 
 func lacksRights(a *index.Entry) bool { return a.Flags&(index.OwnerNotHeld|index.ModeNotHeld) != 0 }
@@ -327,14 +322,14 @@ func (r *run) previousStandsFor(f *file) bool {
 		return false
 	}
 	var st fsat.Stat
-	if f.d.handles.prev < 0 || fsat.StatAt(f.d.handles.prev, f.name, &st) != nil {
+	if f.d.previous() < 0 || fsat.StatAt(f.d.previous(), f.name, &st) != nil {
 		return true // linking will say that it is gone
 	}
 	if !r.untouched(f.was, &st) {
 		r.isAltered(f.w, f.d, f.was, r.whatAltered(f.was, &st))
 		return false
 	}
-	return r.sameHoles(f, f.d.handles.prev, f.name, &st)
+	return r.sameHoles(f, f.d.previous(), f.name, &st)
 }
 
 // becomes records the stored file that the entry is a name of.
@@ -350,44 +345,31 @@ func (r *run) copyContent(f *file, known bool) (err error) {
 	if f.was.Type != 0 {
 		f.action = r.howChanged(f, known)
 	}
-	if r.opt.DryRun {
+	dst, err := f.d.handles.dst.Create(&f.e, f.set)
+	if err != nil {
+		return notMirrored(f.d.child(f.name), err)
+	}
+	if dst == nil { // a dry run
 		r.tookUp(f, f.e.Size)
 		return nil
 	}
-	if err := r.step("create"); err != nil {
-		return fatal("create", f.d.child(f.name), err)
-	}
-	made := f.e.Mode & 0o777
-	if len(f.set) > 0 {
-		made |= 0o600 // the owner may set extended attributes only on a file that he may write to
-	}
-	dst, err := fsat.Create(f.d.handles.dst, f.name, made)
-	if err != nil {
-		return r.refusedName("create", f.d.child(f.name), err)
-	}
 	defer func() {
-		if closeErr := fsat.Close(dst); closeErr != nil {
-			err = errors.Join(err, fatal("close", f.d.child(f.name), closeErr))
+		if closeErr := dst.Close(); closeErr != nil {
+			err = errors.Join(err, notMirrored(f.d.child(f.name), closeErr))
 		}
 	}()
 	if err := r.fill(f, dst, known); err != nil {
 		return errors.Join(err, r.takeBack(f))
 	}
-	r.keepSpace(f, dst)
-	stored, lost, err := r.setMetadata(tree.Opened(dst), &f.e, f.set, made)
+	r.keepSpace(f, dst.FD())
+	lost, err := dst.Finish(&f.e, f.set)
 	if err != nil {
-		return fatal("set metadata of", f.d.child(f.name), err)
+		return notMirrored(f.d.child(f.name), err)
 	}
 	f.failed = cmp.Or(f.failed, lost)
-	f.e.Stored, f.e.Blocks = stored.Ino, uint64(stored.Blocks)
 	f.allocated = f.e.Blocks * 512
 	f.w.counts.BytesAllocated += f.allocated
 	f.e.Flags |= f.w.notLinked
-	if r.caps.NeedsFsync {
-		if err := fsat.Sync(dst); err != nil {
-			return fatal("sync", f.d.child(f.name), err)
-		}
-	}
 	return nil
 }
 
@@ -405,9 +387,9 @@ func (r *run) howChanged(f *file, known bool) Action {
 
 // fill writes the content into the new file: as a reflink of a stored file with the same content if the file system
 // can do that, otherwise as a copy.
-func (r *run) fill(f *file, dst int, known bool) error {
+func (r *run) fill(f *file, dst *mirror.File, known bool) error {
 	if known && r.caps.Reflink && f.e.Size > 0 {
-		cloned, err := r.shareStored(f, dst, clone)
+		cloned, err := r.shareStored(f, dst.FD(), clone)
 		if err != nil {
 			return err
 		}
@@ -416,24 +398,30 @@ func (r *run) fill(f *file, dst int, known bool) error {
 			return nil
 		}
 	}
-	if f.small == nil && r.caps.Reflink && f.src.CloneTo(dst, r.archive.TopStat.Dev) {
-		return r.hashClone(f, dst)
+	if f.small == nil && r.caps.Reflink && f.src.CloneTo(dst.FD(), r.archive.TopStat.Dev) {
+		return r.hashClone(f, dst.FD())
 	}
-	if err := r.step("write"); err != nil {
-		return fatal("write", f.d.child(f.name), err)
+	fd, err := dst.Writable()
+	if err != nil {
+		return notMirrored(f.d.child(f.name), err)
 	}
-	if f.small != nil {
-		r.tookUp(f, f.e.Size)
-		if err := fsat.Write(dst, f.small, 0); err != nil {
-			return r.writeFailed(f, err)
-		}
-		return nil
+	if f.small == nil {
+		return r.copyLarge(f, fd, known)
 	}
+	r.tookUp(f, f.e.Size)
+	if err := fsat.Write(fd, f.small, 0); err != nil {
+		return writeFailed(f, err)
+	}
+	return nil
+}
+
+// copyLarge copies content that is not in memory, and hashes it on the way.
+func (r *run) copyLarge(f *file, dst int, known bool) error {
 	n, hash, err := f.src.CopyTo(r.ctx, &f.w.copier, dst, f.st.Size, f.sparse)
 	var writeErr *filecopy.WriteError
 	switch {
 	case errors.As(err, &writeErr):
-		return r.writeFailed(f, writeErr.Err)
+		return writeFailed(f, writeErr.Err)
 	case err != nil:
 		return r.readFailed(f, err)
 	}
@@ -489,7 +477,7 @@ func (r *run) hashClone(f *file, dst int) error {
 
 // writeFailed turns the error for a file too large for the archive's file system into a failure of that file; any
 // other error is a failure of the archive.
-func (r *run) writeFailed(f *file, err error) error {
+func writeFailed(f *file, err error) error {
 	if fsat.IsTooLarge(err) {
 		return fmt.Errorf("store: the archive's file system takes no file of this size: %w", err)
 	}
@@ -502,17 +490,4 @@ func (r *run) readFailed(f *file, err error) error {
 		return &fatalError{context.Cause(r.ctx)}
 	}
 	return fmt.Errorf("read: %w", err)
-}
-
-// refusedName turns the error for a name that the archive's file system refuses into a failure of that entry; any
-// other error is a failure of the archive.
-func (r *run) refusedName(op, path string, err error) error {
-	if fsat.IsExist(err) {
-		return fmt.Errorf("store: the archive's file system takes this name for another one of the folder: %w", err)
-	}
-	if fsat.IsNameRefused(err) {
-		// Not wrapped: a wrapped error would be taken for a statement about the source's file.
-		return fmt.Errorf("store: the archive's file system does not take this name: %v", err)
-	}
-	return fatal(op, path, err)
 }

@@ -14,9 +14,6 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// workTreePath is the mirror under construction, below the archive's folder.
-const workTreePath = archive.MetaDir + "/" + archive.WorkDir + "/" + workTree
-
 // linkByHash searches the whole archive for a stored file with the content and metadata of f that no other file of
 // this snapshot uses, and links to it. It returns that file's entry and the path it had.
 func (r *run) linkByHash(f *file) (found *index.Entry, from string, err error) {
@@ -64,7 +61,7 @@ func (r *run) linkStoredAt(f *file, snapshot, dir string, e *index.Entry) (linke
 		if !r.used.Claim(st.Ino) {
 			return nil
 		}
-		linked, err = r.linkFrom(f.w, f.d, fd, e.Name, f.name, e)
+		linked, err = f.w.linked(f.d, f.name, e, f.d.handles.dst.Link(fd, e.Name, f.name))
 		return err
 	})
 	if err != nil && !isFatal(err) { // no longer there: as good as not found
@@ -84,13 +81,13 @@ func clone(dst, src int, _ int64) (bool, error) {
 
 // shareStored makes dst share the content of a stored file with the hash of f, or of a file that this run has stored.
 func (r *run) shareStored(f *file, dst int, share sharer) (shared bool, err error) {
-	if f.was.Type == index.File && f.was.Hash == f.e.Hash && f.d.handles.prev >= 0 {
-		if shared, err = r.shareFrom(f, dst, f.d.handles.prev, f.name, f.was, share); shared || err != nil {
+	if f.was.Type == index.File && f.was.Hash == f.e.Hash && f.d.previous() >= 0 {
+		if shared, err = r.shareFrom(f, dst, f.d.previous(), f.name, f.was, share); shared || err != nil {
 			return shared, err
 		}
 	}
 	if dir, name, ok := r.recent.find(&f.e.Hash); ok {
-		err := r.stored.in(workTreePath, dir, func(fd int) (err error) {
+		err := r.mirror.In(dir, func(fd int) (err error) {
 			shared, err = r.shareFrom(f, dst, fd, name, nil, share)
 			return err
 		})
@@ -138,7 +135,7 @@ func (r *run) sameXattrs(f *file, dir int, e *index.Entry) bool {
 		return true
 	}
 	have, err := fsat.XattrsAt(dir, e.Name)
-	return err == nil && tree.XattrDifference(have, f.set, r.setter.UID == 0) == ""
+	return err == nil && tree.XattrDifference(have, f.set, r.asRoot) == ""
 }
 
 // sameHoles reports whether a stored file with the content of f, described by st, has its holes in the same places,
@@ -271,10 +268,10 @@ func (s *storedFiles) native(snapshot string) bool {
 	return err == nil && c.Summary().Anchor == s.archive.Anchor()
 }
 
-// in calls do with an open folder of a snapshot, or of the mirror under construction.
-func (s *storedFiles) in(top, dir string, do func(fd int) error) error {
+// in calls do with an open folder of a snapshot.
+func (s *storedFiles) in(snapshot, dir string, do func(fd int) error) error {
 	if dir != "" {
-		top = join(top, dir)
+		snapshot = join(snapshot, dir)
 	}
-	return s.folders.In(top, do)
+	return s.folders.In(snapshot, do)
 }

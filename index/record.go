@@ -35,9 +35,7 @@ func (e *Entry) validate(root bool) error {
 	switch {
 	case root && e.Name != "", !root && !validName(e.Name):
 		return errName
-	case e.Type < File || e.Type > BlockDevice || root && e.Type != Dir:
-		return errType
-	case e.Mode&^modeBits != 0 || e.Flags&^allFlags != 0 || e.Attrs&^KnownAttrs != 0:
+	case e.Type < File || e.Type > BlockDevice || root && e.Type != Dir, !e.knownBits():
 		return errType
 	case e.Mtime.Nsec >= 1e9 || e.Ctime.Nsec >= 1e9:
 		return errRange
@@ -47,6 +45,10 @@ func (e *Entry) validate(root bool) error {
 		return errZero
 	}
 	return nil
+}
+
+func (e *Entry) knownBits() bool {
+	return e.Mode&^modeBits == 0 && e.Flags&^allFlags == 0 && e.Attrs&^KnownAttrs == 0
 }
 
 // appendPublic encodes the fields as in the source; fields foreign to the type are left out.

@@ -67,17 +67,9 @@ func KeepPreallocated(dst, src int, st *fsat.Stat, data int64, reflink bool) (sp
 	if st.Blocks*512 <= data+ownSpace {
 		return 0, true
 	}
-	ranges, err := fsat.Preallocated(src)
+	ranges, space, err := withoutContent(src, st.Size)
 	if err != nil {
 		return 0, false
-	}
-	if !fsat.KeepsSpaceBeyondEnd(src) {
-		for i := range ranges {
-			ranges[i].End = min(ranges[i].End, st.Size)
-		}
-	}
-	for _, r := range ranges {
-		space += max(r.End-r.Start, 0)
 	}
 	if space == 0 {
 		return 0, true
@@ -86,18 +78,41 @@ func KeepPreallocated(dst, src int, st *fsat.Stat, data int64, reflink bool) (sp
 	if err != nil || uint64(space) > room.Free/2 {
 		return 0, false
 	}
+	return preallocate(dst, ranges, space)
+}
+
+// withoutContent returns the ranges of a file of the given size for which it has space without content, and their sum.
+func withoutContent(src int, size int64) (ranges []fsat.Range, space int64, err error) {
+	all, err := fsat.Preallocated(src)
+	if err != nil {
+		return nil, 0, err
+	}
+	keepsEnd := fsat.KeepsSpaceBeyondEnd(src)
+	for _, r := range all {
+		if !keepsEnd {
+			r.End = min(r.End, size)
+		}
+		if r.Start < r.End {
+			ranges = append(ranges, r)
+			space += r.End - r.Start
+		}
+	}
+	return ranges, space, nil
+}
+
+// preallocate allocates ranges, space bytes in all. If one is refused, it gives back as much as possible of the space
+// taken so far, and returns the number of bytes that may be allocated all the same.
+func preallocate(dst int, ranges []fsat.Range, space int64) (allocated int64, all bool) {
 	for i, r := range ranges {
-		if r.Start >= r.End {
+		if fsat.Preallocate(dst, r) == nil {
 			continue
 		}
-		if err := fsat.Preallocate(dst, r); err != nil {
-			for _, taken := range ranges[:i+1] { // give back as much as possible of the space taken so far
-				if taken.Start < taken.End && fsat.PunchHole(dst, taken) != nil {
-					return space, false
-				}
+		for _, taken := range ranges[:i+1] {
+			if fsat.PunchHole(dst, taken) != nil {
+				return space, false
 			}
-			return 0, false
 		}
+		return 0, false
 	}
 	return space, true
 }

@@ -61,6 +61,17 @@ func encode(b *bytes.Buffer, h *Header) error {
 // extended returns the records of the extended header, and sets the fields of u that go with them.
 func extended(h *Header, u *ustar) *bytes.Buffer {
 	x := new(bytes.Buffer)
+	names(x, h, u)
+	numbers(x, h, u)
+	for _, attr := range h.Xattrs {
+		xattr(x, attr)
+	}
+	return x
+}
+
+// names adds the records of names that the ustar header cannot hold, and those of a sparse file, which has a name there
+// that is not its own.
+func names(x *bytes.Buffer, h *Header, u *ustar) {
 	long := h.Sparse || !fits(u.name)
 	longTarget := len(u.target) > targetSize
 	if long && !ascii(u.name) || longTarget && !ascii(u.target) {
@@ -83,6 +94,10 @@ func extended(h *Header, u *ustar) *bytes.Buffer {
 		record(x, "linkpath", u.target)
 		u.target = fitting(u.target)
 	}
+}
+
+// numbers adds the records of numbers that the ustar header cannot hold.
+func numbers(x *bytes.Buffer, h *Header, u *ustar) {
 	if u.size > maxSize {
 		record(x, "size", strconv.FormatInt(u.size, 10))
 		u.size = 0
@@ -100,10 +115,6 @@ func extended(h *Header, u *ustar) *bytes.Buffer {
 		record(x, "mtime", timeText(h.Mtime))
 		u.mtime = min(max(u.mtime, 0), maxSize)
 	}
-	for _, attr := range h.Xattrs {
-		xattr(x, attr)
-	}
-	return x
 }
 
 func ascii(name string) bool {

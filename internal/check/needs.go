@@ -14,41 +14,19 @@ import (
 // look finds the tools missing on this machine, and lists them in one paragraph. It returns false if the check must
 // stop.
 func (c *check) look(chosen []string) bool {
-	tests := slices.Contains(chosen, "tests")
-	var lacks, packages []string
-	installable := true // whether all missing tools can be installed
-	if tests && c.race {
-		if why, compiler := noRace(); why != "" {
-			c.race = false
-			c.tally.skip("the race detector: " + why)
-			lacks = append(lacks, "a C compiler with its headers (for the race detector)")
-			if compiler {
-				packages = append(packages, "gcc", "libc6-dev")
-			} else {
-				lacks[len(lacks)-1] = "the race detector (" + why + ")"
-				installable = false
-			}
-		}
-	}
-	if tests {
-		for _, tool := range testtools.All {
-			if tool.Root && testtools.NotRoot() != "" {
-				continue
-			}
-			if _, err := exec.LookPath(tool.Program); err != nil {
-				lacks = append(lacks, tool.Program)
-				packages = append(packages, tool.Package)
-			}
-		}
-	}
+	var m missing
 	var text strings.Builder
-	if lacks != nil {
-		fmt.Fprintf(&text, "Missing on this machine: %s. ", strings.Join(lacks, ", "))
+	tests := slices.Contains(chosen, "tests")
+	if tests {
+		c.lookForTests(&m)
 	}
-	if packages != nil {
-		slices.Sort(packages)
+	if m.tools != nil {
+		fmt.Fprintf(&text, "Missing on this machine: %s. ", strings.Join(m.tools, ", "))
+	}
+	if m.packages != nil {
+		slices.Sort(m.packages)
 		fmt.Fprintf(&text, "On Debian or Ubuntu, this installs it: apt-get install --no-install-recommends %s. "+
-			"Elsewhere, look for packages of these names. ", strings.Join(slices.Compact(packages), " "))
+			"Elsewhere, look for packages of these names. ", strings.Join(slices.Compact(m.packages), " "))
 	}
 	if why := testtools.NotRoot(); tests && why != "" {
 		fmt.Fprintf(&text, "Tests that mount file systems, make devices or give files to other users are skipped (%s). ", why)
@@ -56,13 +34,47 @@ func (c *check) look(chosen []string) bool {
 	switch {
 	case text.Len() == 0:
 		text.WriteString("Nothing is missing on this machine.")
-	case c.strict && (lacks != nil || !installable):
+	case c.strict && m.tools != nil:
 		text.WriteString("Nothing may be missing (-strict), so the check ends here.")
 	default:
 		text.WriteString("The check goes on without; what is left out is counted at the end.")
 	}
 	fmt.Print(wrap(text.String(), 120), "\n")
-	return !c.strict || lacks == nil
+	return !c.strict || m.tools == nil
+}
+
+// missing are the tools that a machine lacks, and the packages of Debian that have those that can be installed.
+type missing struct{ tools, packages []string }
+
+func (m *missing) add(tool string, packages ...string) {
+	m.tools, m.packages = append(m.tools, tool), append(m.packages, packages...)
+}
+
+// lookForTests finds the tools that tests need and this machine lacks. Without those of the race detector, the tests
+// run without it.
+func (c *check) lookForTests(m *missing) {
+	if c.race {
+		why, compiler := noRace()
+		if why != "" {
+			c.race = false
+			c.tally.skip("the race detector: " + why)
+		}
+		switch {
+		case why == "":
+		case compiler:
+			m.add("a C compiler with its headers (for the race detector)", "gcc", "libc6-dev")
+		default:
+			m.add("the race detector (" + why + ")")
+		}
+	}
+	for _, tool := range testtools.All {
+		if tool.Root && testtools.NotRoot() != "" {
+			continue
+		}
+		if _, err := exec.LookPath(tool.Program); err != nil {
+			m.add(tool.Program, tool.Package)
+		}
+	}
 }
 
 // noRace returns why programs cannot be built with the race detector, or "". compiler reports whether a C compiler and

@@ -145,9 +145,6 @@ func (c *Catalog) Summary() Summary { return c.tail.summary }
 // Devices returns the source's device numbers in the order of Entry.Dev.
 func (c *Catalog) Devices() []uint64 { return slices.Clone(c.tail.devices) }
 
-// Dirs returns the number of directories that were numbered: every DirID in the catalog is smaller.
-func (c *Catalog) Dirs() uint64 { return c.tail.dirs.rows }
-
 // ReadDir reads the record at pos, an Entry's Child, and validates all of it.
 func (c *Catalog) ReadDir(pos uint64) (*Record, error) {
 	r, _, err := c.readRecord(pos)
@@ -299,12 +296,6 @@ func decodeRows(raw []byte, ref *blockRef) ([]row, error) {
 	return rows, d.end()
 }
 
-// DirName returns a directory's name and its parent. The root's are "" and the root itself.
-func (c *Catalog) DirName(id DirID) (parent DirID, name string, err error) {
-	r, err := c.row(id)
-	return r.parent, strings.Clone(r.name), err
-}
-
 func (c *Catalog) row(id DirID) (row, error) {
 	s := &c.tail.dirs
 	if uint64(id) >= s.rows {
@@ -365,10 +356,10 @@ func (c *Catalog) find(names []string) (Entry, bool, error) {
 	return e, true, nil
 }
 
-// Dir returns the record of the directory with number id. The error wraps fs.ErrNotExist if the directory vanished
+// dir returns the record of the directory with number id. The error wraps fs.ErrNotExist if the directory vanished
 // before it was recorded. The last few records are cached, so that a caller who asks for many entries of one directory
 // reads it once.
-func (c *Catalog) Dir(id DirID) (*Record, error) {
+func (c *Catalog) dir(id DirID) (*Record, error) {
 	if r := c.recent.get(id); r != nil {
 		return r, nil
 	}
@@ -396,7 +387,7 @@ func (c *Catalog) Dir(id DirID) (*Record, error) {
 
 // At returns the entry that a [Location] names: its position in the record of a directory.
 func (c *Catalog) At(dir DirID, pos uint32) (Entry, bool, error) {
-	r, err := c.Dir(dir)
+	r, err := c.dir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Entry{}, false, nil
 	}

@@ -162,7 +162,7 @@ func (t *treeCheck) record(r *Record, e *Entry, parent DirID) error {
 	switch {
 	case row.name != e.Name || row.parent != parent || (r.id == 0) != (e.Name == ""):
 		return fmt.Errorf("%w: name", errMismatch)
-	case r.Hash() != e.Hash:
+	case r.hash() != e.Hash:
 		return fmt.Errorf("hash of %q: %w", e.Name, errChecksum)
 	case r.totals != e.Below:
 		return fmt.Errorf("%w: totals", errMismatch)

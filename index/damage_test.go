@@ -31,7 +31,7 @@ func dumpCatalog(path string) (text string, checked error, err error) {
 		}
 		path, err := c.Path(r.ID())
 		b.Write(appendPrivate(appendPublic(nil, e), e))
-		fmt.Fprintf(&b, " %q %q %v %v\n", dir, path, set, r.Totals())
+		fmt.Fprintf(&b, " %q %q %v %v\n", dir, path, set, r.totals)
 		return err
 	})
 	return b.String(), c.Check(context.Background()), err

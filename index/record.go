@@ -252,11 +252,8 @@ func (r *Record) ID() DirID { return r.id }
 // Len returns the number of entries.
 func (r *Record) Len() int { return r.count }
 
-// Totals sums up everything below the directory.
-func (r *Record) Totals() Totals { return r.totals }
-
-// Hash returns the directory's hash, computed from the entries.
-func (r *Record) Hash() Hash { return hashOf(r.pub) }
+// hash returns the directory's hash, computed from the entries.
+func (r *Record) hash() Hash { return hashOf(r.pub) }
 
 // Cursor returns a cursor before the first entry.
 func (r *Record) Cursor() Cursor { return r.from(0) }

@@ -5,12 +5,8 @@ import (
 	"io/fs"
 )
 
-// SkipDir, returned by the function given to Walk, skips the directory passed to it; for another entry it skips the
-// rest of the directory that contains the entry. SkipAll ends the walk without an error.
-var (
-	SkipDir = fs.SkipDir
-	SkipAll = fs.SkipAll
-)
+// SkipAll, returned by the function given to Walk, ends the walk without an error.
+var SkipAll = fs.SkipAll
 
 // Walk calls fn for every entry below the root, a directory before the entries below it, and the entries of each
 // directory in the order of their names. dir is the path of the directory that contains e, "" for the root, and r is
@@ -33,11 +29,6 @@ func (c *Catalog) walk(dir string, pos uint64, fn func(string, *Record, *Entry) 
 		err := fn(dir, r, &e)
 		if err == nil && e.Type == Dir {
 			err = c.walk(Join(dir, e.Name), e.Child, fn)
-		} else if err == SkipDir && e.Type == Dir {
-			err = nil
-		}
-		if err == SkipDir {
-			return nil
 		}
 		if err != nil {
 			return err

@@ -196,7 +196,7 @@ func (f *Facts) gather(ctx context.Context, a *archive.Archive, g Grouping, now 
 	if err != nil {
 		return err
 	}
-	readers, err := a.Readers()
+	readers, err := a.Readers.All()
 	if err != nil {
 		return err
 	}

@@ -222,7 +222,7 @@ func TestStrangeNamesInReport(t *testing.T) {
 	rep := l.runChanging()
 	a := l.Open()
 	defer l.Close(a)
-	read, err := a.ReadReport(rep.Snapshot)
+	read, err := a.Reports.Read(rep.Snapshot)
 	if err != nil || len(read.Failed) != 1 || read.Failed[0].Path != name {
 		t.Errorf("report: %+v, %v", read, err)
 	}

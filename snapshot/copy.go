@@ -61,7 +61,7 @@ func (r *run) openOrigin() (err error) {
 	}
 	r.source, o.summary = from, from.Summary()
 	var lost error
-	o.report, lost = o.archive.ReadReport(o.snapshot.Name)
+	o.report, lost = o.archive.Reports.Read(o.snapshot.Name)
 
 	rep := r.report
 	r.host, rep.Source = o.summary.Host, o.summary.Source

@@ -76,7 +76,7 @@ func (l *lab) report(name string) *archive.Report {
 	l.T.Helper()
 	a := l.Open()
 	defer l.Close(a)
-	rep, err := a.ReadReport(name)
+	rep, err := a.Reports.Read(name)
 	if err != nil {
 		l.T.Fatal(err)
 	}

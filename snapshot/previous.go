@@ -12,12 +12,12 @@ import (
 // comparePrevious opens the snapshots to compare with: the previous one, whose files are linked, and the base line, by
 // which the run is judged. Both are of the same source; an archive can have several sources.
 func (r *run) comparePrevious(newestFirst []archive.Snapshot) error {
-	l := archive.Lineage{Archive: r.archive, NewestFirst: newestFirst, Source: archive.SourceID{Host: r.host, Path: r.report.Source}}
+	l := archive.Lineage{NewestFirst: newestFirst, Source: archive.SourceID{Host: r.host, Path: r.report.Source}}
 	if err := r.openPreviousOf(&l); err != nil {
 		return err
 	}
 	var err error
-	if l.Acknowledged, err = r.archive.Acknowledged(); err != nil {
+	if l.Judge, err = r.archive.Judge(); err != nil {
 		return err
 	}
 	if r.report.OtherSource == "" {

@@ -47,7 +47,7 @@ func scatter(ino uint64) uint32 { return uint32(ino * 0x9e3779b97f4a7c15 >> 32) 
 // will do.
 func (r *run) beginRecheck() {
 	from := scatter(uint64(r.report.Start.Unix()))
-	before, err := r.archive.ReadReport(r.prevName)
+	before, err := r.archive.Reports.Read(r.prevName)
 	if err == nil {
 		from = before.RecheckNext
 	}

@@ -91,7 +91,7 @@ func TestAlteredInArchive(t *testing.T) {
 			}
 			a := l.Open()
 			defer l.Close(a)
-			kept, err := a.ReadReport(second.Snapshot)
+			kept, err := a.Reports.Read(second.Snapshot)
 			if err != nil || !slices.Equal(kept.Altered, second.Altered) {
 				t.Errorf("kept report: %+v, %v", kept.Altered, err)
 			}

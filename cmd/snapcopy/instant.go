@@ -93,7 +93,7 @@ func (o *instantOptions) mount(ctx context.Context, a *app, s *openSnapshot) (*i
 	left, leftErr := instant.Read(o.mountpoint)
 	ours := leftErr == nil && left.Snapshot == s.Name && left.ArchiveID == s.archive.Info.ID
 	if !ours && (leftErr == nil || errors.Is(leftErr, instant.ErrNotInstant)) {
-		err = errors.Join(err, s.archive.RemoveReader(reader))
+		err = errors.Join(err, s.archive.Readers.Remove(reader))
 	}
 	return nil, err
 }
@@ -118,7 +118,7 @@ func (o *instantOptions) noteReader(a *app, s *openSnapshot) (r archive.Reader, 
 		return r, false, err
 	}
 	r = archive.NewReader(s.Name, where, a.now())
-	_, err = s.archive.AddReader(r)
+	_, err = s.archive.Readers.Add(r)
 	if err == nil {
 		return r, true, nil
 	}

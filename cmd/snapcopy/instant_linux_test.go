@@ -65,7 +65,7 @@ func (c cli) readers() (list []archive.Reader) {
 	c.t.Helper()
 	a, err := archive.Open(filepath.Join(c.dir, "arch"))
 	if err == nil {
-		if list, err = a.Readers(); err == nil {
+		if list, err = a.Readers.All(); err == nil {
 			err = a.Close()
 		}
 	}

@@ -28,7 +28,7 @@ func (s *openSnapshot) lacks(paths []string, without *exclude.Matcher) lackingIn
 	if total == 0 {
 		return l
 	}
-	report, err := s.archive.ReadReport(s.Name)
+	report, err := s.archive.Reports.Read(s.Name)
 	if err != nil {
 		return lackingInSnapshot{Count: total, unnamed: total, why: whyNoReport(s.Name, err)}
 	}
@@ -74,7 +74,7 @@ func notAsked(m *exclude.Matcher, path string) bool {
 func (s *openSnapshot) guard() *restore.Guard {
 	counts := s.Catalog.Summary().Counts
 	g := &restore.Guard{Named: make(map[string]string), Folders: make(map[string]string)}
-	report, err := s.archive.ReadReport(s.Name)
+	report, err := s.archive.Reports.Read(s.Name)
 	if err != nil {
 		if n := counts.Excluded + counts.Failed; n > 0 {
 			g.Unnamed = fmt.Sprintf("the snapshot lacks %s, and which is not known: %s",

@@ -98,7 +98,7 @@ var errArchiveAway = errors.New("the archive is not where it was")
 func (o *settleOptions) forgetReader(a *app, arch *archive.Archive, state *instant.State) error {
 	r := archive.NewReader(state.Snapshot, state.Mountpoint, a.now())
 	if arch != nil && arch.Info.ID == state.ArchiveID {
-		err := arch.RemoveReader(r)
+		err := arch.Readers.Remove(r)
 		if err == nil || !fsat.IsRefused(err) && !fsat.IsReadOnly(err) {
 			return err
 		}

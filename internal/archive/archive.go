@@ -63,6 +63,8 @@ type Archive struct {
 	Root    int // handle of the archive folder
 	Meta    *Meta
 	Trash   Trash
+	Reports Reports
+	Readers Readers
 	TopStat fsat.Stat
 	Now     func() time.Time // of the command that opened it
 	anchor  uint64           // identity of .snapcopy: stored inode numbers are valid while it stays the same
@@ -193,7 +195,8 @@ func Open(path string) (*Archive, error) {
 // unopened returns the archive at an absolute path, of which nothing was read yet.
 func unopened(path string) *Archive {
 	meta := &Meta{path: filepath.Join(path, MetaDir), fd: fsat.NoDir}
-	return &Archive{Path: path, Root: fsat.NoDir, Meta: meta, Trash: Trash{meta}, Now: time.Now}
+	return &Archive{Path: path, Root: fsat.NoDir, Meta: meta, Trash: Trash{meta}, Reports: Reports{meta}, Readers: Readers{meta},
+		Now: time.Now}
 }
 
 func (a *Archive) openHandles() error {
@@ -225,8 +228,8 @@ func anchorOf(st *fsat.Stat) uint64 {
 // Close releases the archive's handles.
 func (a *Archive) Close() error { return errors.Join(fsat.Close(a.Meta.fd), fsat.Close(a.Root)) }
 
-func (a *Archive) CatalogPath(name string) string { return a.Meta.Path(CatalogsDir, name+CatalogExt) }
-func (a *Archive) reportPath(name string) string  { return a.Meta.Path(RunsDir, name+".json") }
+// CatalogPath returns the path of a snapshot's catalog.
+func (a *Archive) CatalogPath(name string) string { return a.Meta.catalog(name) }
 
 // InfoPath is the path of archive.json.
 func (a *Archive) InfoPath() string { return a.Meta.Path(ArchiveFile) }

@@ -68,6 +68,6 @@ func (c *Coverage) Gone() uint64 { return c.gone() }
 
 // Acknowledges reports whether the runs of a source up to one, as its summary says, are acknowledged.
 func (a *Archive) Acknowledges(s *index.Summary) (bool, error) {
-	k, err := a.readAcknowledged()
+	k, err := readAcknowledged(a.Meta)
 	return k.covers(s), err
 }

@@ -173,7 +173,7 @@ func (f *forgetting) dropUnreadableNote() error {
 
 // choose returns the snapshots that have the path and are not in use.
 func (f *forgetting) choose(snapshots []Snapshot) (names []string, err error) {
-	readers, err := f.archive.Readers()
+	readers, err := f.archive.Readers.All()
 	if err != nil {
 		return nil, err
 	}
@@ -213,7 +213,7 @@ func (f *forgetting) choose(snapshots []Snapshot) (names []string, err error) {
 func (f *forgetting) inUse(s Snapshot, readers []Reader) (*SkippedSnapshot, error) {
 	for _, r := range readers {
 		if r.Snapshot == s.Name {
-			skip := f.archive.needed(&r)
+			skip := f.archive.Readers.needed(&r)
 			return &skip, nil
 		}
 	}

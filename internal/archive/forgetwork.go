@@ -185,7 +185,7 @@ func writeWithout(ctx context.Context, f *os.File, c *index.Catalog, path string
 // which an entry was forgotten, so that a restore does not take the user's file there for one that never was in the
 // snapshot, and delete it.
 func (w *forgetWork) rewriteReport(name string, held bool) error {
-	r, err := w.ReadReport(name)
+	r, err := w.Reports.Read(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -226,7 +226,7 @@ func (w *forgetWork) dropReport(name string, damage error) error {
 	if errors.As(damage, &errno) { // it could not be read this time, and may be sound
 		return damage
 	}
-	if err := os.Remove(w.reportPath(name)); err != nil {
+	if err := os.Remove(w.Reports.path(name)); err != nil {
 		return err
 	}
 	w.Meta.note("the damaged %v was removed, as it might name what is forgotten", damage)

@@ -126,18 +126,7 @@ func (a *Archive) derivedInfo() Info {
 			}
 		}
 	}
-	dir, err := os.Lstat(a.Meta.Path(RunsDir))
-	if err != nil || !dir.IsDir() {
-		return info
-	}
-	reports, _ := names(a.Meta.Path(RunsDir)) // without them there is no id
-	for _, file := range slices.Backward(reports) {
-		r, err := a.ReadReport(strings.TrimSuffix(file, reportExt))
-		if err == nil && r.ArchiveID != "" {
-			info.ID = r.ArchiveID
-			break
-		}
-	}
+	info.ID = a.Reports.archiveID()
 	return info
 }
 

@@ -75,7 +75,7 @@ func (a *Locked) moveRecords(name string, step stepper) error {
 	}
 	for _, file := range []struct{ what, from, to string }{
 		{"catalog", a.CatalogPath(name), name + CatalogExt},
-		{"report", a.reportPath(name), name + reportExt},
+		{"report", a.Reports.path(name), name + reportExt},
 	} {
 		if err := step.at("take away the " + file.what); err != nil {
 			return err
@@ -94,7 +94,7 @@ func (a *Locked) moveRecords(name string, step stepper) error {
 // moveLost moves the records of a snapshot whose folder is lost into the trash, the catalog last: after an
 // interruption, the snapshot still counts as one without a folder.
 func (a *Locked) moveLost(name string, step stepper) error {
-	for _, file := range [][2]string{{a.reportPath(name), name + reportExt}, {a.CatalogPath(name), name + CatalogExt}} {
+	for _, file := range [][2]string{{a.Reports.path(name), name + reportExt}, {a.CatalogPath(name), name + CatalogExt}} {
 		if err := step.at("take away what is left"); err != nil {
 			return err
 		}

@@ -101,8 +101,8 @@ func (a *Archive) hasLostFolder(name, newest string) (bool, error) {
 	}
 	// Without a report, a newer catalog than any folder, or one that the work folder names: its publishing is under way,
 	// or was interrupted.
-	_, err = os.Lstat(a.reportPath(name))
-	return err == nil || name <= newest && name != a.beingPublished(), nil
+	_, err = os.Lstat(a.Reports.path(name))
+	return err == nil || name <= newest && name != a.Reports.beingPublished(), nil
 }
 
 // lost finds a snapshot of which only a part is left. why is ErrNoFolder or ErrNoCatalog, or nil if there is no such
@@ -131,7 +131,7 @@ func (a *Archive) lost(name string) (s Snapshot, why, err error) {
 
 // IsTaken reports whether the archive contains any part of a snapshot of that name.
 func (a *Archive) IsTaken(name string) (bool, error) {
-	for _, path := range []string{filepath.Join(a.Path, name), a.CatalogPath(name), a.reportPath(name), a.pinPath(name),
+	for _, path := range []string{filepath.Join(a.Path, name), a.CatalogPath(name), a.Reports.path(name), a.pinPath(name),
 		a.Trash.path(name)} {
 		if _, err := os.Lstat(path); err == nil {
 			return true, nil
@@ -200,13 +200,13 @@ func (a *Archive) Findings() (list []Finding) {
 	if _, err := a.readForgetNote(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		add(a.Meta.Path(forgetFile), ErrForgetNote, err)
 	}
-	if _, err := a.readAcknowledged(); err != nil {
+	if _, err := readAcknowledged(a.Meta); err != nil {
 		add(a.Meta.Path(acknowledgedFile), ErrAcknowledged, err)
 	}
 	if _, err := a.pinned(); err != nil {
 		add(a.Meta.Path(pinsDir), ErrPins, err)
 	}
-	readers, err := a.Readers()
+	readers, err := a.Readers.All()
 	if err != nil {
 		add(a.Meta.Path(readersDir), ErrReaderNotes, err)
 	}

@@ -182,7 +182,7 @@ func TestPendingFilesGoEverywhere(t *testing.T) {
 	l := lab3(t)
 	a := l.Open()
 	defer l.Close(a)
-	if _, err := a.AddReader(archive.NewReader(l.Order[0], "/x", time.Now())); err != nil {
+	if _, err := a.Readers.Add(archive.NewReader(l.Order[0], "/x", time.Now())); err != nil {
 		t.Fatal(err)
 	}
 	if err := a.Pin(l.Order[0], "", time.Now()); err != nil {

@@ -28,6 +28,9 @@ func (m *Meta) Path(elem ...string) string {
 	return filepath.Join(append([]string{m.path}, elem...)...)
 }
 
+// catalog returns the path of a snapshot's catalog.
+func (m *Meta) catalog(name string) string { return m.Path(CatalogsDir, name+CatalogExt) }
+
 // Open opens a folder of .snapcopy.
 func (m *Meta) Open(dir string) (int, error) {
 	fd, err := fsat.OpenDir(m.fd, dir)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -32,6 +33,11 @@ type Reader struct {
 
 const readersDir = "readers"
 
+// Readers are the notes of an archive's readers. They are made and removed without the archive's lock.
+type Readers struct{ meta *Meta }
+
+func (n Readers) path(file string) string { return n.meta.Path(readersDir, file) }
+
 // file returns the name of the note, which is always the same for the same reader.
 func (r *Reader) file() string {
 	sum := sha256.Sum256([]byte(r.Host + "\x00" + string(r.PlaceRaw)))
@@ -45,38 +51,38 @@ func NewReader(snapshot, place string, now time.Time) Reader {
 		Since: now.UTC().Truncate(time.Second)}
 }
 
-// AddReader makes a note durable, and returns the path of its file. It replaces an existing note of the reader.
-func (a *Archive) AddReader(r Reader) (path string, err error) {
-	if err := OutsideOthers(a.Path); err != nil {
+// Add makes a note durable, and returns the path of its file. It replaces an existing note of the reader.
+func (n Readers) Add(r Reader) (path string, err error) {
+	if err := OutsideOthers(filepath.Dir(n.meta.path)); err != nil {
 		return "", err
 	}
-	if err := os.Mkdir(a.Meta.Path(readersDir), 0o700); err == nil {
-		err = atomicfile.SyncDir(a.Meta.Path())
+	if err := os.Mkdir(n.path(""), 0o700); err == nil {
+		err = atomicfile.SyncDir(n.meta.path)
 		if err != nil {
 			return "", fmt.Errorf("note reader: %w", err)
 		}
 	} else if !errors.Is(err, fs.ErrExist) {
 		return "", fmt.Errorf("note reader: %w", err)
 	}
-	path = a.Meta.Path(readersDir, r.file())
+	path = n.path(r.file())
 	if err := jsonfile.Write(path, r); err != nil {
 		return "", fmt.Errorf("note reader: %w", err)
 	}
 	return path, nil
 }
 
-// RemoveReader removes a note. A note that does not exist is no error.
-func (a *Archive) RemoveReader(r Reader) error {
-	if err := os.Remove(a.Meta.Path(readersDir, r.file())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+// Remove removes a note. A note that does not exist is no error.
+func (n Readers) Remove(r Reader) error {
+	if err := os.Remove(n.path(r.file())); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove note of reader: %w", err)
 	}
 	return nil
 }
 
-// Readers returns the notes. The file name of an unreadable note still tells its snapshot, if AddReader gave the name;
-// otherwise Readers fails, since the protected snapshot is unknown.
-func (a *Archive) Readers() ([]Reader, error) {
-	files, err := a.Meta.list(readersDir)
+// All returns the notes. The file name of an unreadable note still tells its snapshot, if Add gave the name;
+// otherwise All fails, since the protected snapshot is unknown.
+func (n Readers) All() ([]Reader, error) {
+	files, err := n.meta.list(readersDir)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +91,7 @@ func (a *Archive) Readers() ([]Reader, error) {
 		if atomicfile.IsPending(file) || !strings.HasSuffix(file, ".json") {
 			continue
 		}
-		path := a.Meta.Path(readersDir, file)
+		path := n.path(file)
 		var r Reader
 		err := jsonfile.Read(path, &r)
 		if errors.Is(err, fs.ErrNotExist) { // it has just ended
@@ -104,4 +110,13 @@ func (a *Archive) Readers() ([]Reader, error) {
 		list = append(list, r)
 	}
 	return list, nil
+}
+
+// needed returns the entry of the report for a snapshot that stays because of a reader.
+func (n Readers) needed(r *Reader) SkippedSnapshot {
+	note := r.Path
+	if r.Damage == nil {
+		note = n.path(r.file())
+	}
+	return SkippedSnapshot{Name: r.Snapshot, Reader: r, Note: note}
 }

@@ -20,7 +20,7 @@ func TestReaders(t *testing.T) {
 	}()
 	want := func(n int) {
 		t.Helper()
-		if list, err := a.Readers(); err != nil || len(list) != n {
+		if list, err := a.Readers.All(); err != nil || len(list) != n {
 			t.Fatalf("%v, %v; want %d", list, err, n)
 		}
 	}
@@ -29,13 +29,13 @@ func TestReaders(t *testing.T) {
 	other := NewReader("2026-11-20T020000Z", "/srv/x", time.Now())
 	var path string
 	for _, r := range []Reader{r, r, other} {
-		if path, err = a.AddReader(r); err != nil {
+		if path, err = a.Readers.Add(r); err != nil {
 			t.Fatal(err)
 		}
 	}
 	want(2)
 	for range 2 {
-		if err := a.RemoveReader(r); err != nil {
+		if err := a.Readers.Remove(r); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -43,7 +43,7 @@ func TestReaders(t *testing.T) {
 	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	list, err := a.Readers()
+	list, err := a.Readers.All()
 	if err != nil || len(list) != 1 || list[0].Snapshot != r.Snapshot || list[0].Damage == nil || list[0].Path != path {
 		t.Errorf("a note that cannot be read gave %v, %v", list, err)
 	}

@@ -88,7 +88,7 @@ func (a *Locked) complete(ctx context.Context) (did []string, err error) {
 // finishPublishing completes the snapshot that the report in the work folder names, if its run has published it, and
 // takes it back otherwise. reportWaits says that the report has to stay there until there is space.
 func (a *Locked) finishPublishing() (did []string, reportWaits bool, err error) {
-	name := a.beingPublished()
+	name := a.Reports.beingPublished()
 	if name == "" {
 		return nil, false, nil
 	}
@@ -102,7 +102,7 @@ func (a *Locked) finishPublishing() (did []string, reportWaits bool, err error) 
 	if err := a.mendMode(name); err != nil {
 		return nil, false, err
 	}
-	reportWaits, err = a.adoptReport(name)
+	reportWaits, err = a.Reports.adopt(name)
 	return nil, reportWaits, err
 }
 
@@ -161,7 +161,7 @@ func (a *Locked) RemoveOrphans() (did []string, err error) {
 // removeUnpublished removes a catalog without snapshot and report.
 func (a *Locked) removeUnpublished(name string) (did []string, err error) {
 	_, folderErr := os.Lstat(filepath.Join(a.Path, name))
-	_, reportErr := os.Lstat(a.reportPath(name))
+	_, reportErr := os.Lstat(a.Reports.path(name))
 	if !errors.Is(folderErr, fs.ErrNotExist) || !errors.Is(reportErr, fs.ErrNotExist) || a.Trash.isLeaving(name) {
 		return nil, nil
 	}
@@ -225,13 +225,13 @@ func (a *Locked) resetMode(name string, root index.Entry) error {
 
 // missingReport writes the report of a run that ended just after publishing, from the data in the catalog.
 func (a *Locked) missingReport(name string, s index.Summary) error {
-	if _, err := os.Lstat(a.reportPath(name)); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(a.Reports.path(name)); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	var cover *Coverage
 	if !s.Incomplete { // an incomplete snapshot replaces no other anyway
 		var err error
-		if cover, err = a.coverageFromCatalogs(&s); err != nil {
+		if cover, err = coverageFromCatalogs(a.Meta, &s); err != nil {
 			return err
 		}
 	}

@@ -239,14 +239,14 @@ func (rm *removal) leaveOutUsed(chosen []Snapshot) (free []Snapshot, err error) 
 		rm.holds = append(rm.holds, hold)
 		free = append(free, s)
 	}
-	readers, err := rm.archive.Readers() // a process that writes a note has a hold meanwhile
+	readers, err := rm.archive.Readers.All() // a process that writes a note has a hold meanwhile
 	if err != nil {
 		return nil, err
 	}
 	return slices.DeleteFunc(free, func(s Snapshot) bool {
 		for _, r := range readers {
 			if r.Snapshot == s.Name {
-				rm.report.Skipped = append(rm.report.Skipped, rm.archive.needed(&r))
+				rm.report.Skipped = append(rm.report.Skipped, rm.archive.Readers.needed(&r))
 				return true
 			}
 		}
@@ -254,27 +254,18 @@ func (rm *removal) leaveOutUsed(chosen []Snapshot) (free []Snapshot, err error) 
 	}), nil
 }
 
-// needed returns the entry of the report for a snapshot that stays because of a reader.
-func (a *Archive) needed(r *Reader) SkippedSnapshot {
-	note := r.Path
-	if r.Damage == nil {
-		note = a.Meta.Path(readersDir, r.file())
-	}
-	return SkippedSnapshot{Name: r.Snapshot, Reader: r, Note: note}
-}
-
 // leavesEnough checks that a good snapshot is left, of the archive and of each source that loses a snapshot.
 func (rm *removal) leavesEnough(chosen []Snapshot) error {
 	if rm.opt.AllowLast || len(chosen) == len(rm.noFolder) {
 		return nil
 	}
-	ack, err := rm.archive.Acknowledged()
+	judge, err := rm.archive.Judge()
 	if err != nil {
 		return fmt.Errorf("remove from %s: %w", rm.archive.Path, err)
 	}
 	goes, left := make(map[SourceID]bool), make(map[SourceID]bool)
 	for _, s := range rm.all {
-		st, ok, err := rm.archive.standing(s, &ack)
+		st, ok, err := judge.standing(s)
 		switch {
 		case err != nil || !ok || !st.isGood(rm.opt.CountIncomplete): // not one to rely on
 		case slices.Contains(chosen, s):

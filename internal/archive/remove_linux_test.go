@@ -215,7 +215,7 @@ func TestRemoveSkipsWhatIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	reader := archive.NewReader(list[1].Name, "/srv/tree", time.Now())
-	note, err := a.AddReader(reader)
+	note, err := a.Readers.Add(reader)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +226,7 @@ func TestRemoveSkipsWhatIsRead(t *testing.T) {
 		t.Errorf("reasons: %+v", s)
 	}
 	l.Intact()
-	if err := errors.Join(hold.Release(), a.RemoveReader(reader)); err != nil {
+	if err := errors.Join(hold.Release(), a.Readers.Remove(reader)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := list[2].Hold(); !errors.Is(err, archive.ErrNoSnapshot) {

@@ -2,18 +2,12 @@ package archive
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 	"unicode/utf8"
 
 	"snapcopy/index"
-	"snapcopy/internal/atomicfile"
 	"snapcopy/internal/filter"
-	"snapcopy/internal/fsat"
 	"snapcopy/internal/jsonfile"
 )
 
@@ -212,8 +206,6 @@ func (l *LeftOutItem) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-const reportExt = ".json"
-
 // plainReport is a Report without its methods.
 type plainReport Report
 
@@ -248,49 +240,14 @@ func (r *Report) UnmarshalJSON(text []byte) error {
 }
 
 // Path returns the path of the report.
-func (r *Report) Path() string { return filepath.Join(r.Archive, MetaDir, RunsDir, r.Snapshot+".json") }
-
-// ReadReport reads the report of a snapshot's run.
-func (a *Archive) ReadReport(name string) (*Report, error) {
-	r := new(Report)
-	if err := jsonfile.Read(a.reportPath(name), r); err != nil {
-		return nil, fmt.Errorf("run report %s: %w", name, err)
-	}
-	return r, nil
+func (r *Report) Path() string {
+	return filepath.Join(r.Archive, MetaDir, RunsDir, r.Snapshot+reportExt)
 }
 
-func (a *Locked) WriteReport(r *Report) error { return r.WriteTo(a.reportPath(r.Snapshot)) }
+// WriteReport puts the report of a snapshot into its place.
+func (a *Locked) WriteReport(r *Report) error { return r.WriteTo(a.Reports.path(r.Snapshot)) }
 
 func (r *Report) WriteTo(path string) error { return jsonfile.Write(path, r) }
-
-// WorkReport is the report, in the work folder, of a snapshot that is about to be published. A run writes it only if
-// later runs must not take its snapshot for a good one, even if the run dies before its report is in place, or if the
-// snapshot is a copy: a later run could not find one that is older than others, nor make its report from the catalog.
-const WorkReport = "report.json"
-
-// beingPublished returns the name of the snapshot that has a report in the work folder, or "".
-func (a *Archive) beingPublished() string {
-	var r struct {
-		Snapshot string `json:"snapshot"`
-	}
-	err := jsonfile.Read(a.Meta.Path(WorkDir, WorkReport), &r)
-	if _, isName := ParseName(r.Snapshot); err != nil || !isName { // there is none, or it was never finished
-		return ""
-	}
-	return r.Snapshot
-}
-
-// adoptReport moves the report in the work folder into place, if the snapshot has none. It waits if there is no space.
-func (a *Locked) adoptReport(name string) (waits bool, err error) {
-	path := a.Meta.Path(WorkDir, WorkReport)
-	if _, err := os.Lstat(a.reportPath(name)); !errors.Is(err, fs.ErrNotExist) {
-		return false, errors.Join(err, os.Remove(path))
-	}
-	if err = os.Rename(path, a.reportPath(name)); fsat.IsNoSpace(err) {
-		return true, nil
-	}
-	return false, errors.Join(err, atomicfile.SyncDir(a.Meta.Path(RunsDir)))
-}
 
 func (n *NotHeld) AddAll(m *NotHeld) {
 	n.Entries += m.Entries

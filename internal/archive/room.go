@@ -64,7 +64,7 @@ func (a *Locked) removeInPlace(ctx context.Context, trash *openTrash, name strin
 
 // takeApart removes a snapshot in its place: first its catalog, without which it is no longer a snapshot.
 func (a *Locked) takeApart(ctx context.Context, trash *openTrash, name string, how EmptyOptions, step stepper) error {
-	for _, file := range []string{a.CatalogPath(name), a.reportPath(name)} {
+	for _, file := range []string{a.CatalogPath(name), a.Reports.path(name)} {
 		if err := step.at("remove a record"); err != nil {
 			return err
 		}

@@ -10,7 +10,6 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
-	"snapcopy/internal/jsonfile"
 )
 
 // Standing is how far a snapshot can be relied on: as the base line of later runs, and as a replacement of older
@@ -59,10 +58,27 @@ func (s *Standing) isBaseline() bool {
 	return s.measured && s.Coverage.Unread == 0 || s.Summary.Previous == ""
 }
 
+// A Judge tells the standing of snapshots, from their catalogs and reports, and the note of those acknowledged at the time
+// when it was made.
+type Judge struct {
+	meta         *Meta
+	acknowledged acknowledged
+}
+
+// Judge returns a Judge for the archive's snapshots.
+func (a *Archive) Judge() (j Judge, err error) {
+	j.meta = a.Meta
+	j.acknowledged, err = readAcknowledged(a.Meta)
+	if couldNotLook(err) {
+		return j, err
+	}
+	return j, nil // Findings reports a damaged note, which counts as empty
+}
+
 // Standings returns the standing of each snapshot, in the order of their names. It leaves out snapshots whose catalog
 // is damaged or newer than this program.
 func (a *Archive) Standings() (list []Standing, err error) {
-	ack, err := a.Acknowledged()
+	judge, err := a.Judge()
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +87,7 @@ func (a *Archive) Standings() (list []Standing, err error) {
 		return nil, err
 	}
 	for _, s := range snapshots {
-		st, ok, err := a.standing(s, &ack)
+		st, ok, err := judge.standing(s)
 		if err != nil {
 			return nil, err
 		}
@@ -83,7 +99,7 @@ func (a *Archive) Standings() (list []Standing, err error) {
 }
 
 // standing judges one snapshot; ok is false if its catalog is unusable, or it has been removed meanwhile.
-func (a *Archive) standing(s Snapshot, ack *acknowledged) (st Standing, ok bool, err error) {
+func (j *Judge) standing(s Snapshot) (st Standing, ok bool, err error) {
 	c, err := s.OpenCatalog()
 	switch {
 	case errors.Is(err, index.ErrDamaged), errors.Is(err, index.ErrNewer), errors.Is(err, fs.ErrNotExist), fsat.IsBadDisk(err):
@@ -95,7 +111,7 @@ func (a *Archive) standing(s Snapshot, ack *acknowledged) (st Standing, ok bool,
 	if err := c.Close(); err != nil {
 		return st, false, err
 	}
-	v, known, err := a.verdictOn(s.Name)
+	v, known, err := Reports{j.meta}.verdictOn(s.Name)
 	if err != nil {
 		return st, false, fmt.Errorf("snapshot %s: %w", s.Name, err)
 	}
@@ -106,7 +122,7 @@ func (a *Archive) standing(s Snapshot, ack *acknowledged) (st Standing, ok bool,
 	case known:
 		cover = coverageFromCounts(&st.Summary)
 	default:
-		if cover, err = a.coverageFromCatalogs(&st.Summary); err != nil {
+		if cover, err = coverageFromCatalogs(j.meta, &st.Summary); err != nil {
 			return st, false, err
 		}
 	}
@@ -116,7 +132,7 @@ func (a *Archive) standing(s Snapshot, ack *acknowledged) (st Standing, ok bool,
 	if cover != nil {
 		st.Coverage = *cover
 	}
-	isAcknowledged := ack.covers(&st.Summary)
+	isAcknowledged := j.acknowledged.covers(&st.Summary)
 	st.Hollow = cover.hollow(st.Summary.Counts.Files) && !isAcknowledged
 	switch {
 	case len(wires) == 0:
@@ -128,36 +144,12 @@ func (a *Archive) standing(s Snapshot, ack *acknowledged) (st Standing, ok bool,
 	return st, true, nil
 }
 
-// verdict is the part of a report that judges the run. A whole report can be large.
-type verdict struct {
-	Snapshot  string     `json:"snapshot"`
-	Baseline  *Coverage  `json:"baseline"`
-	Tripwires []Tripwire `json:"tripwires"`
-}
-
-// verdictOn reads the verdict on a snapshot, from the place of reports or the work folder; known is false if the
-// report is lost or damaged. Any other error is returned: without the verdict, the snapshot could replace better ones.
-func (a *Archive) verdictOn(name string) (v verdict, known bool, err error) {
-	err = jsonfile.Read(a.reportPath(name), &v)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = jsonfile.Read(a.Meta.Path(WorkDir, WorkReport), &v)
-	}
-	if couldNotLook(err) {
-		return verdict{}, false, err
-	}
-	if err != nil || v.Snapshot != name {
-		return verdict{}, false, nil
-	}
-	return v, true, nil
-}
-
 // Lineage finds the snapshots to compare a run with, for its source.
 type Lineage struct {
-	Archive      *Archive
-	NewestFirst  []Snapshot
-	Acknowledged acknowledged
-	Source       SourceID
-	AnyHost      bool // no snapshot is of the source's host, whose name may have changed
+	Judge       Judge
+	NewestFirst []Snapshot
+	Source      SourceID
+	AnyHost     bool // no snapshot is of the source's host, whose name may have changed
 }
 
 // Follows reports whether a snapshot is of the same source.
@@ -172,7 +164,7 @@ func (l *Lineage) Baseline() (best Snapshot, ok bool, err error) {
 	most := uint64(0)
 	var elsewhere Snapshot
 	for _, s := range l.NewestFirst {
-		st, usable, err := l.Archive.standing(s, &l.Acknowledged)
+		st, usable, err := l.Judge.standing(s)
 		if err != nil {
 			return best, false, err
 		}

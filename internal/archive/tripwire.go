@@ -109,18 +109,9 @@ func (k *acknowledged) covers(s *index.Summary) bool {
 	return s.Snapshot <= k.Snapshot && !end.After(k.Time) || slices.Contains(k.Ahead, s.Snapshot)
 }
 
-// Acknowledged reads the note; it is empty if the note is damaged, which Findings reports.
-func (a *Archive) Acknowledged() (acknowledged, error) {
-	k, err := a.readAcknowledged()
-	if couldNotLook(err) {
-		return k, err
-	}
-	return k, nil
-}
-
 // readAcknowledged reads the note, or returns the error why it cannot be used.
-func (a *Archive) readAcknowledged() (k acknowledged, err error) {
-	err = jsonfile.Read(a.Meta.Path(acknowledgedFile), &k)
+func readAcknowledged(meta *Meta) (k acknowledged, err error) {
+	err = jsonfile.Read(meta.Path(acknowledgedFile), &k)
 	if errors.Is(err, fs.ErrNotExist) {
 		return k, nil
 	}
@@ -170,12 +161,12 @@ func coverageFromCounts(s *index.Summary) *Coverage {
 
 // coverageFromCatalogs is coverageFromCounts for a lost report. The counts do not tell how many of the files left out
 // had been in the previous snapshot, but the previous catalog tells by how many the files decreased.
-func (a *Archive) coverageFromCatalogs(s *index.Summary) (*Coverage, error) {
+func coverageFromCatalogs(meta *Meta, s *index.Summary) (*Coverage, error) {
 	cover := coverageFromCounts(s)
 	if cover == nil {
 		return nil, nil
 	}
-	c, err := index.Open(a.CatalogPath(s.Previous))
+	c, err := index.Open(meta.catalog(s.Previous))
 	switch {
 	case errors.Is(err, index.ErrDamaged), errors.Is(err, index.ErrNewer), errors.Is(err, fs.ErrNotExist), fsat.IsBadDisk(err):
 		return cover, nil

@@ -22,7 +22,7 @@ func TestOverhead(t *testing.T) {
 	l.Run()
 	a := l.Open()
 	defer l.Close(a)
-	if _, err := a.AddReader(archive.NewReader(l.Order[0], "/srv/tree", time.Now())); err != nil {
+	if _, err := a.Readers.Add(archive.NewReader(l.Order[0], "/srv/tree", time.Now())); err != nil {
 		t.Fatal(err)
 	}
 	if err := a.Pin(l.Order[0], "why", time.Now()); err != nil {

@@ -1,0 +1,99 @@
+package archive
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"snapcopy/internal/atomicfile"
+	"snapcopy/internal/fsat"
+	"snapcopy/internal/jsonfile"
+)
+
+// Reports are the reports of an archive's runs, a file for each snapshot, and that of a snapshot being published, which
+// is in the work folder. A snapshot can be without: its report was lost, or its run ended before it was written.
+type Reports struct{ meta *Meta }
+
+const reportExt = ".json"
+
+func (r Reports) path(name string) string { return r.meta.Path(RunsDir, name+reportExt) }
+
+// Read reads the report of a snapshot's run.
+func (r Reports) Read(name string) (*Report, error) {
+	report := new(Report)
+	if err := jsonfile.Read(r.path(name), report); err != nil {
+		return nil, fmt.Errorf("run report %s: %w", name, err)
+	}
+	return report, nil
+}
+
+// archiveID returns the id of the archive from the newest report that has it, or "".
+func (r Reports) archiveID() string {
+	dir, err := os.Lstat(r.meta.Path(RunsDir))
+	if err != nil || !dir.IsDir() {
+		return ""
+	}
+	files, _ := names(r.meta.Path(RunsDir)) // without them there is no id
+	for _, file := range slices.Backward(files) {
+		report, err := r.Read(strings.TrimSuffix(file, reportExt))
+		if err == nil && report.ArchiveID != "" {
+			return report.ArchiveID
+		}
+	}
+	return ""
+}
+
+// verdict is the part of a report that judges the run. A whole report can be large.
+type verdict struct {
+	Snapshot  string     `json:"snapshot"`
+	Baseline  *Coverage  `json:"baseline"`
+	Tripwires []Tripwire `json:"tripwires"`
+}
+
+// verdictOn reads the verdict on a snapshot, from the place of reports or the work folder; known is false if the
+// report is lost or damaged. Any other error is returned: without the verdict, the snapshot could replace better ones.
+func (r Reports) verdictOn(name string) (v verdict, known bool, err error) {
+	err = jsonfile.Read(r.path(name), &v)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = jsonfile.Read(r.meta.Path(WorkDir, WorkReport), &v)
+	}
+	if couldNotLook(err) {
+		return verdict{}, false, err
+	}
+	if err != nil || v.Snapshot != name {
+		return verdict{}, false, nil
+	}
+	return v, true, nil
+}
+
+// WorkReport is the report, in the work folder, of a snapshot that is about to be published. A run writes it only if
+// later runs must not take its snapshot for a good one, even if the run dies before its report is in place, or if the
+// snapshot is a copy: a later run could not find one that is older than others, nor make its report from the catalog.
+const WorkReport = "report.json"
+
+// beingPublished returns the name of the snapshot that has a report in the work folder, or "".
+func (r Reports) beingPublished() string {
+	var work struct {
+		Snapshot string `json:"snapshot"`
+	}
+	err := jsonfile.Read(r.meta.Path(WorkDir, WorkReport), &work)
+	if _, isName := ParseName(work.Snapshot); err != nil || !isName { // there is none, or it was never finished
+		return ""
+	}
+	return work.Snapshot
+}
+
+// adopt moves the report in the work folder into place, if the snapshot has none. It waits if there is no space.
+func (r Reports) adopt(name string) (waits bool, err error) {
+	path := r.meta.Path(WorkDir, WorkReport)
+	if _, err := os.Lstat(r.path(name)); !errors.Is(err, fs.ErrNotExist) {
+		return false, errors.Join(err, os.Remove(path))
+	}
+	if err = os.Rename(path, r.path(name)); fsat.IsNoSpace(err) {
+		return true, nil
+	}
+	return false, errors.Join(err, atomicfile.SyncDir(r.meta.Path(RunsDir)))
+}

@@ -69,10 +69,7 @@ func (o *verifyOptions) Run(ctx context.Context, a *app, args []string) (err err
 	if err = errors.Join(err, writeErr); err != nil {
 		return err
 	}
-	forgetting, unfinished, err := arch.Forgetting()
-	if err != nil && report.Damaged == 0 { // a damaged note is among the findings
-		return err
-	}
+	forgetting, unfinished := arch.Forgetting()
 	if unfinished {
 		a.term.errorf("Forgetting %s is not finished: of it, %s gone already. If the command was cut short, give it again: "+
 			"snapcopy forget-path %s %s", name(forgetting), counted(report.Forgotten, "name is", "names are"),

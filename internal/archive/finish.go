@@ -55,9 +55,8 @@ func (a *Archive) Finish(ctx context.Context, opt RemoveOptions, earlier Earlier
 // Unfinished reports whether a removal or a forgetting is unfinished, because it was interrupted or is under way.
 // Remove, with or without names, finishes it.
 func (a *Archive) Unfinished() (bool, error) {
-	_, forgetting, err := a.Forgetting()
-	if err != nil || forgetting {
-		return forgetting, err
+	if _, forgetting := a.Forgetting(); forgetting {
+		return true, nil
 	}
 	name, err := a.removingInPlace()
 	if err != nil || name != "" {

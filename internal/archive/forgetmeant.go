@@ -69,10 +69,7 @@ func (a *Archive) meantPaths(m Meaning) ([]string, error) {
 
 // finishForgotten finishes interrupted work, and returns the path that an interrupted ForgetPath was to forget, if any.
 func (a *Archive) finishForgotten(ctx context.Context, m Meaning, opt ForgetOptions) (begun string, err error) {
-	begun, unfinished, err := a.Forgetting()
-	if err != nil {
-		return "", err
-	}
+	begun, unfinished := a.Forgetting()
 	if !opt.DryRun {
 		return begun, a.Finish(ctx, RemoveOptions{Now: opt.Now}, m.Earlier)
 	}
@@ -96,7 +93,7 @@ func (a *Archive) forgetFirst(ctx context.Context, paths []string, begun string,
 	if errors.Is(err, ErrInNoSnapshot) && slices.Contains(paths, begun) {
 		return nil, nil
 	}
-	if path, unfinished, noteErr := a.Forgetting(); report != nil && noteErr == nil && unfinished {
+	if path, unfinished := a.Forgetting(); report != nil && unfinished {
 		report.Unfinished = path
 	}
 	return report, err

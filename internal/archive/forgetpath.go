@@ -79,13 +79,11 @@ func (a *Archive) ForgetPath(ctx context.Context, path string, opt ForgetOptions
 	return f.report, errors.Join(err, a.Trash.Empty(ctx, how))
 }
 
-// Forgetting returns the path of an unfinished ForgetPath; ok is false if there is none.
-func (a *Archive) Forgetting() (path string, ok bool, err error) {
-	note, err := a.forgetNote()
-	if err != nil || note == nil {
-		return "", false, err
-	}
-	return string(note.Path), true, nil
+// Forgetting returns the path of an unfinished ForgetPath; ok is false if there is none, or if its note is unreadable: that
+// must not stop other work, and Findings reports it.
+func (a *Archive) Forgetting() (path string, ok bool) {
+	note, err := readForgetNote(a.Meta)
+	return string(note.Path), err == nil
 }
 
 // forgetting is the state of one ForgetPath.
@@ -99,10 +97,7 @@ type forgetting struct {
 
 // all does all steps that need the lock.
 func (f *forgetting) all() (err error) {
-	begun, _, err := f.archive.Forgetting()
-	if err != nil {
-		return err
-	}
+	begun, _ := f.archive.Forgetting()
 	if f.opt.DryRun {
 		_, err := f.find("")
 		return err
@@ -162,7 +157,7 @@ func (f *forgetting) forgetIn(lock *Locked, names []string) error {
 // dropUnreadableNote removes an unreadable note if no snapshot has the path: the person who repeats the command then learns
 // that the work is done. Otherwise the new note replaces the unreadable one.
 func (f *forgetting) dropUnreadableNote() error {
-	if _, err := f.archive.readForgetNote(); err == nil || errors.Is(err, fs.ErrNotExist) || f.opt.DryRun {
+	if _, err := readForgetNote(f.archive.Meta); err == nil || errors.Is(err, fs.ErrNotExist) || f.opt.DryRun {
 		return nil
 	}
 	if len(f.report.Forgotten)+len(f.report.Skipped) > 0 {
@@ -227,19 +222,9 @@ func (f *forgetting) inUse(s Snapshot, readers []Reader) (*SkippedSnapshot, erro
 	return nil, hold.Release()
 }
 
-// forgetNote reads the note of an unfinished ForgetPath. It returns nil if there is none or it is unreadable: that
-// must not stop other work, and Findings reports it.
-func (a *Archive) forgetNote() (*forgetNote, error) {
-	note, err := a.readForgetNote()
-	if err != nil {
-		return nil, nil
-	}
-	return &note, nil
-}
-
 // readForgetNote reads the note of an unfinished ForgetPath. Without a note the error wraps fs.ErrNotExist.
-func (a *Archive) readForgetNote() (note forgetNote, err error) {
-	err = jsonfile.Read(a.Meta.Path(forgetFile), &note)
+func readForgetNote(meta *Meta) (note forgetNote, err error) {
+	err = jsonfile.Read(meta.Path(forgetFile), &note)
 	if err == nil && (len(note.Path) == 0 || len(note.Snapshots) == 0) {
 		err = errors.New("it names no path and no snapshots")
 	}

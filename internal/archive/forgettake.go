@@ -47,7 +47,7 @@ func (w *forgetWork) takeOutOf(name string, e *index.Entry) (err error) {
 		return err
 	}
 	above, leaf := splitPath(w.path)
-	dir, err := w.openIn(name, above)
+	dir, err := openIn(w.Root, name, above)
 	if fsat.IsNoDir(err) {
 		return nil
 	}
@@ -72,8 +72,8 @@ func (w *forgetWork) takeOutOf(name string, e *index.Entry) (err error) {
 }
 
 // openIn opens a folder of a snapshot.
-func (a *Archive) openIn(snapshot, path string) (dir int, err error) {
-	top, err := fsat.OpenDir(a.Root, snapshot)
+func openIn(root int, snapshot, path string) (dir int, err error) {
+	top, err := fsat.OpenDir(root, snapshot)
 	if err != nil {
 		return -1, err
 	}

@@ -21,9 +21,9 @@ import (
 // finishForgetting takes the path of the note, if there is one, out of its snapshots. Each step can be repeated. The
 // note goes last, when all is durable and the trash does not contain the path.
 func (a *Locked) finishForgetting(ctx context.Context, step stepper) (finished *forgetNote, err error) {
-	note, err := a.forgetNote()
-	if err != nil || note == nil {
-		return nil, err
+	note, noteErr := readForgetNote(a.Meta)
+	if noteErr != nil { // mostly there is none; Findings reports an unreadable one
+		return nil, nil
 	}
 	w := forgetWork{Locked: a, ctx: ctx, step: step, path: string(note.Path), snapshots: note.Snapshots}
 	if err := w.all(); err != nil {
@@ -32,7 +32,7 @@ func (a *Locked) finishForgetting(ctx context.Context, step stepper) (finished *
 	if err := step.at("end of the note"); err != nil {
 		return nil, err
 	}
-	return note, errors.Join(os.Remove(a.Meta.Path(forgetFile)), atomicfile.SyncDir(a.Meta.Path()))
+	return &note, errors.Join(os.Remove(a.Meta.Path(forgetFile)), atomicfile.SyncDir(a.Meta.Path()))
 }
 
 // forgetWork takes a path out of snapshots.

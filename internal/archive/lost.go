@@ -131,7 +131,7 @@ func (a *Archive) lost(name string) (s Snapshot, why, err error) {
 
 // IsTaken reports whether the archive contains any part of a snapshot of that name.
 func (a *Archive) IsTaken(name string) (bool, error) {
-	for _, path := range []string{filepath.Join(a.Path, name), a.CatalogPath(name), a.Reports.path(name), a.pinPath(name),
+	for _, path := range []string{filepath.Join(a.Path, name), a.CatalogPath(name), a.Reports.path(name), a.pins().path(name),
 		a.Trash.path(name)} {
 		if _, err := os.Lstat(path); err == nil {
 			return true, nil
@@ -197,13 +197,13 @@ func (a *Archive) Findings() (list []Finding) {
 		}
 		list = append(list, f)
 	}
-	if _, err := a.readForgetNote(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if _, err := readForgetNote(a.Meta); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		add(a.Meta.Path(forgetFile), ErrForgetNote, err)
 	}
 	if _, err := readAcknowledged(a.Meta); err != nil {
 		add(a.Meta.Path(acknowledgedFile), ErrAcknowledged, err)
 	}
-	if _, err := a.pinned(); err != nil {
+	if _, err := a.pins().names(); err != nil {
 		add(a.Meta.Path(pinsDir), ErrPins, err)
 	}
 	readers, err := a.Readers.All()

@@ -26,7 +26,49 @@ const (
 	pinExt  = ".json"
 )
 
-func (a *Archive) pinPath(snapshot string) string { return a.Meta.Path(pinsDir, snapshot+pinExt) }
+// pins are the files of pins.
+type pins struct{ meta *Meta }
+
+func (a *Archive) pins() pins { return pins{a.Meta} }
+
+func (p pins) path(snapshot string) string { return p.meta.Path(pinsDir, snapshot+pinExt) }
+
+// names returns the names of snapshots with a pin.
+func (p pins) names() (snapshots []string, err error) {
+	files, err := p.meta.list(pinsDir)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range files {
+		name, ok := strings.CutSuffix(f, pinExt)
+		if _, isName := ParseName(name); ok && isName {
+			snapshots = append(snapshots, name)
+		}
+	}
+	return snapshots, nil
+}
+
+// write makes a pin durable, and replaces an earlier one of the snapshot.
+func (p pins) write(pin Pin) error {
+	if err := os.Mkdir(p.meta.Path(pinsDir), 0o700); err == nil {
+		if err := atomicfile.SyncDir(p.meta.path); err != nil {
+			return err
+		}
+	} else if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return jsonfile.Write(p.path(pin.Snapshot), pin)
+}
+
+// remove removes a pin durably, and reports whether there was one.
+func (p pins) remove(snapshot string) (was bool, err error) {
+	if err := os.Remove(p.path(snapshot)); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	return true, atomicfile.SyncDir(p.meta.Path(pinsDir))
+}
 
 // Pin pins a snapshot, durably; a snapshot already pinned gets the new label. It fails with ErrLocked while another
 // process has the archive's lock, since that process might be removing the snapshot.
@@ -44,15 +86,7 @@ func (a *Archive) Pin(snapshot, label string, now time.Time) (err error) {
 	} else if !there {
 		return fmt.Errorf("pin: %w: %s", ErrNoSnapshot, snapshot)
 	}
-	if err := os.Mkdir(a.Meta.Path(pinsDir), 0o700); err == nil {
-		err = atomicfile.SyncDir(a.Meta.Path())
-		if err != nil {
-			return fmt.Errorf("pin: %w", err)
-		}
-	} else if !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("pin: %w", err)
-	}
-	if err := jsonfile.Write(a.pinPath(snapshot), Pin{snapshot, label, now.UTC().Truncate(time.Second)}); err != nil {
+	if err := a.pins().write(Pin{snapshot, label, now.UTC().Truncate(time.Second)}); err != nil {
 		return fmt.Errorf("pin: %w", err)
 	}
 	return nil
@@ -68,20 +102,15 @@ func (a *Archive) Unpin(snapshot string) (was bool, err error) {
 	if err := lock.dropStalePins(); err != nil {
 		return false, err
 	}
-	if err := os.Remove(a.pinPath(snapshot)); errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	} else if err != nil {
-		return false, fmt.Errorf("unpin: %w", err)
+	if was, err = a.pins().remove(snapshot); err != nil {
+		return was, fmt.Errorf("unpin: %w", err)
 	}
-	if err := atomicfile.SyncDir(a.Meta.Path(pinsDir)); err != nil {
-		return true, fmt.Errorf("unpin: %w", err)
-	}
-	return true, nil
+	return was, nil
 }
 
 // Pins returns the pins by the names of their snapshots, without those of removed snapshots.
 func (a *Archive) Pins() (map[string]Pin, error) {
-	snapshots, err := a.pinned()
+	snapshots, err := a.pins().names()
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +124,7 @@ func (a *Archive) Pins() (map[string]Pin, error) {
 			continue
 		}
 		var p Pin
-		err = jsonfile.Read(a.pinPath(name), &p)
+		err = jsonfile.Read(a.pins().path(name), &p)
 		if errors.Is(err, fs.ErrNotExist) { // it has just been taken away
 			continue
 		}
@@ -106,21 +135,6 @@ func (a *Archive) Pins() (map[string]Pin, error) {
 		pins[name] = p
 	}
 	return pins, nil
-}
-
-// pinned returns the names of snapshots with a pin.
-func (a *Archive) pinned() (snapshots []string, err error) {
-	files, err := a.Meta.list(pinsDir)
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range files {
-		name, ok := strings.CutSuffix(f, pinExt)
-		if _, isName := ParseName(name); ok && isName {
-			snapshots = append(snapshots, name)
-		}
-	}
-	return snapshots, nil
 }
 
 // hasFolder reports whether a snapshot's folder exists, with or without its catalog.
@@ -137,14 +151,14 @@ func (a *Archive) hasFolder(snapshot string) (bool, error) {
 
 // dropStalePins removes the pins of removed snapshots.
 func (a *Locked) dropStalePins() error {
-	snapshots, err := a.pinned()
+	snapshots, err := a.pins().names()
 	if err != nil {
 		return err
 	}
 	for _, name := range snapshots {
 		there, err := a.hasFolder(name)
 		if err == nil && !there {
-			err = os.Remove(a.pinPath(name))
+			err = os.Remove(a.pins().path(name))
 		}
 		if err != nil {
 			return fmt.Errorf("remove the pin of a snapshot that is gone: %w", err)

@@ -36,10 +36,10 @@ type Capabilities struct {
 // archive.json is lost only if it is refused twice. It may really be gone, because the archive lies on another file
 // system now, or because privileges differ from run to run; but a single refusal may come from a passing obstacle.
 func (a *Locked) Probe() (Capabilities, error) {
-	c, doubt, err := a.probeOnce()
+	c, doubt, err := probeOnce(a.Root, a.Meta)
 	if err == nil && (c.lacks(&a.Info.Capabilities) || doubt != nil) {
 		var again Capabilities
-		again, doubt, err = a.probeOnce()
+		again, doubt, err = probeOnce(a.Root, a.Meta)
 		c.merge(&again)
 		if err == nil && doubt != nil && c.lacks(&a.Info.Capabilities) {
 			err = doubt
@@ -78,14 +78,14 @@ func (c *Capabilities) merge(other *Capabilities) {
 }
 
 // probeOnce returns the result of one attempt; doubt is an error that was taken for a refusal and may have been none.
-func (a *Locked) probeOnce() (c Capabilities, doubt, err error) {
-	sp, err := fsat.FileSystem(a.Root)
+func probeOnce(root int, meta *Meta) (c Capabilities, doubt, err error) {
+	sp, err := fsat.FileSystem(root)
 	if err != nil {
 		return c, nil, err
 	}
 	c.FileSystem, c.LinkLimit, c.NeedsFsync = sp.Kind, sp.LinkLimit, sp.NeedsFsync
 
-	work, err := fsat.OpenDir(a.Meta.fd, WorkDir)
+	work, err := fsat.OpenDir(meta.fd, WorkDir)
 	if err != nil {
 		return c, nil, fmt.Errorf("open %s: %w", WorkDir, err)
 	}

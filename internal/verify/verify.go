@@ -63,7 +63,7 @@ func Run(ctx context.Context, a *archive.Archive, snapshots []archive.Snapshot, 
 	v := &verifier{ctx: ctx, archive: a, opt: opt, root: os.Geteuid() == 0, workers: newWorkers(workers.Number(opt.Threads), opt.Progress)}
 	v.read.init()
 	v.expect(snapshots)
-	v.forgetting, _, _ = a.Forgetting() // the archive's findings report an unreadable note
+	v.forgetting, _ = a.Forgetting() // the archive's findings report an unreadable note
 	for _, s := range slices.Backward(snapshots) {
 		if err := v.snapshot(s); err != nil {
 			return &v.report, err

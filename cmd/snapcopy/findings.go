@@ -21,13 +21,13 @@ func (a *app) openArchive(path string) (*archive.Archive, error) {
 
 // tellMended lists the archives' own files that were unusable and were made anew.
 func (a *app) tellMended() {
-	for _, archive := range a.opened {
-		for _, what := range archive.Meta.Mended() {
+	for _, opened := range a.opened {
+		for _, what := range opened.Meta.Mended() {
 			a.term.errorf("Note: %s.", printable(what))
 		}
-		if archive.InfoDamage != nil {
+		if opened.InfoDamage != nil {
 			a.term.errorf("Note: %s cannot be used (%s). No snapshot depends on it; the next command that writes to the "+
-				"archive makes it anew.", name(archive.InfoPath()), printable(archive.InfoDamage.Error()))
+				"archive makes it anew.", name(opened.Meta.Path(archive.ArchiveFile)), printable(opened.InfoDamage.Error()))
 		}
 	}
 	a.opened = nil

@@ -28,7 +28,7 @@ func leftOut(archive *archive.Archive) (list []string, err error) {
 		list = append(list, "The space of what was removed is not given back yet, and not counted here: the next prune, "+
 			"remove or snapshot goes on with that.")
 	}
-	work, err := archive.HasWork()
+	work, err := archive.Meta.HasWork()
 	if work {
 		list = append(list, "What a run has copied that is under way, or was cut short, is not counted here.")
 	}

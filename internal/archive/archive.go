@@ -65,6 +65,7 @@ type Archive struct {
 	Trash   Trash
 	Reports Reports
 	Readers Readers
+	pins    pins
 	TopStat fsat.Stat
 	Now     func() time.Time // of the command that opened it
 	anchor  uint64           // identity of .snapcopy: stored inode numbers are valid while it stays the same
@@ -183,7 +184,7 @@ func Open(path string) (*Archive, error) {
 		return nil, err
 	}
 	a := unopened(abs)
-	if err := a.readInfo(); err != nil {
+	if a.Info, a.InfoDamage, err = readInfo(abs); err != nil {
 		return nil, err
 	}
 	if err := a.openHandles(); err != nil {
@@ -195,7 +196,7 @@ func Open(path string) (*Archive, error) {
 // unopened returns the archive at an absolute path, of which nothing was read yet.
 func unopened(path string) *Archive {
 	meta := &Meta{path: filepath.Join(path, MetaDir), fd: fsat.NoDir}
-	return &Archive{Path: path, Root: fsat.NoDir, Meta: meta, Trash: Trash{meta}, Reports: Reports{meta}, Readers: Readers{meta},
+	return &Archive{Path: path, Root: fsat.NoDir, Meta: meta, Trash: Trash{meta}, Reports: Reports{meta}, Readers: Readers{meta}, pins: pins{meta},
 		Now: time.Now}
 }
 
@@ -231,9 +232,6 @@ func (a *Archive) Close() error { return errors.Join(fsat.Close(a.Meta.fd), fsat
 // CatalogPath returns the path of a snapshot's catalog.
 func (a *Archive) CatalogPath(name string) string { return a.Meta.catalog(name) }
 
-// InfoPath is the path of archive.json.
-func (a *Archive) InfoPath() string { return a.Meta.Path(ArchiveFile) }
-
 // IndexPath is the path of the content-hash index.
 func (a *Archive) IndexPath() string { return a.Meta.Path(IndexFile) }
 
@@ -242,7 +240,7 @@ func (a *Archive) WorkPath() string { return a.Meta.Path(WorkDir) }
 
 // Snapshots returns the published snapshots, oldest first: the folders with a snapshot's name that have a catalog.
 func (a *Archive) Snapshots() ([]Snapshot, error) {
-	folders, err := a.folders()
+	folders, err := snapshotDirs(a.Path)
 	if err != nil {
 		return nil, err
 	}

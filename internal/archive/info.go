@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -29,33 +30,33 @@ type Info struct {
 
 var errNoInfo = errors.New("it is missing")
 
-// readInfo reads archive.json. If the file cannot be used, but the folder is an archive all the same, InfoDamage is
-// the reason, and Info has the values that can be derived.
-func (a *Archive) readInfo() error {
-	if meta, err := os.Lstat(a.Meta.Path()); err == nil && !meta.IsDir() {
+// readInfo reads the archive.json of the archive at a path. If the file cannot be used, but the folder is an archive all
+// the same, damage is the reason, and info has the values that can be derived.
+func readInfo(path string) (info Info, damage, err error) {
+	own := filepath.Join(path, MetaDir)
+	if meta, err := os.Lstat(own); err == nil && !meta.IsDir() {
 		kind := &plainfile.KindError{Is: plainfile.KindOf(meta.Mode()), Want: "a folder"}
-		return &fs.PathError{Op: "open archive", Path: a.Meta.Path(), Err: kind}
+		return info, nil, &fs.PathError{Op: "open archive", Path: own, Err: kind}
 	}
-	text, err := plainfile.Read(a.Meta.Path(ArchiveFile))
+	text, err := plainfile.Read(filepath.Join(own, ArchiveFile))
 	missing := errors.Is(err, fs.ErrNotExist)
 	switch {
-	case missing && !a.hasSnapshots():
-		return a.notArchive()
+	case missing && !hasSnapshots(path):
+		return info, nil, notArchive(path)
 	case missing:
 		err = errNoInfo
 	case err != nil && !errors.Is(err, plainfile.ErrKind):
-		return accessError("open archive", a.Path, err)
+		return info, nil, accessError("open archive", path, err)
 	case err == nil:
-		a.Info, err = parseInfo(text)
+		info, err = parseInfo(text)
 	}
 	if errors.Is(err, ErrNewerFormat) {
-		return fmt.Errorf("open archive %s: %w", a.Path, err)
+		return info, nil, fmt.Errorf("open archive %s: %w", path, err)
 	}
 	if err != nil {
-		a.InfoDamage = withoutPath(err)
-		a.Info = a.derivedInfo()
+		return derivedInfo(path), withoutPath(err), nil
 	}
-	return nil
+	return info, nil, nil
 }
 
 // withoutPath drops the path from an error, for a message that already has it.
@@ -79,46 +80,47 @@ func parseInfo(text []byte) (info Info, err error) {
 	return info, nil
 }
 
-// hasSnapshots reports whether the folder contains snapshots or catalogs of ours: then it is an archive, whatever its
+// hasSnapshots reports whether the folder at a path contains snapshots or catalogs of ours: then it is an archive, whatever its
 // archive.json says.
-func (a *Archive) hasSnapshots() bool {
-	if meta, err := os.Lstat(a.Meta.Path()); err != nil || !meta.IsDir() {
+func hasSnapshots(path string) bool {
+	own := filepath.Join(path, MetaDir)
+	if meta, err := os.Lstat(own); err != nil || !meta.IsDir() {
 		return false
 	}
 	isOurs := func(e os.DirEntry) bool {
 		_, ok := ParseName(strings.TrimSuffix(e.Name(), CatalogExt))
 		return ok
 	}
-	folders, _ := os.ReadDir(a.Path) // without permission to list, it counts as none
+	folders, _ := os.ReadDir(path) // without permission to list, it counts as none
 	if slices.ContainsFunc(folders, isOurs) {
 		return true
 	}
-	if info, err := os.Lstat(a.Meta.Path(CatalogsDir)); err != nil || !info.IsDir() {
+	if info, err := os.Lstat(filepath.Join(own, CatalogsDir)); err != nil || !info.IsDir() {
 		return false
 	}
-	catalogs, _ := os.ReadDir(a.Meta.Path(CatalogsDir))
+	catalogs, _ := os.ReadDir(filepath.Join(own, CatalogsDir))
 	return slices.ContainsFunc(catalogs, isOurs)
 }
 
 // notArchive returns the error for a folder without archive.json.
-func (a *Archive) notArchive() error {
-	names, err := os.ReadDir(a.Path)
+func notArchive(path string) error {
+	names, err := os.ReadDir(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) || err == nil && !slices.ContainsFunc(names, foreign):
-		return fmt.Errorf("open archive %s: %w", a.Path, ErrNoArchive)
+		return fmt.Errorf("open archive %s: %w", path, ErrNoArchive)
 	case err != nil:
-		return accessError("open archive", a.Path, err)
+		return accessError("open archive", path, err)
 	}
 	if slices.ContainsFunc(names, func(e os.DirEntry) bool { return e.IsDir() && IsName(e.Name()) }) {
-		return fmt.Errorf("open archive %s: %w (%s)", a.Path, ErrNoRecords, a.Meta.Path())
+		return fmt.Errorf("open archive %s: %w (%s)", path, ErrNoRecords, filepath.Join(path, MetaDir))
 	}
-	return fmt.Errorf("open archive %s: %w (no %s/%s)", a.Path, ErrNotArchive, MetaDir, ArchiveFile)
+	return fmt.Errorf("open archive %s: %w (no %s/%s)", path, ErrNotArchive, MetaDir, ArchiveFile)
 }
 
 // derivedInfo returns the Info that can be derived from the rest of the archive. The id is "" if no run report has it.
-func (a *Archive) derivedInfo() Info {
+func derivedInfo(path string) Info {
 	info := Info{Format: formatVersion}
-	if folders, err := names(a.Path); err == nil {
+	if folders, err := names(path); err == nil {
 		for _, name := range folders {
 			if t, ok := ParseName(name); ok {
 				info.Created = t
@@ -126,7 +128,7 @@ func (a *Archive) derivedInfo() Info {
 			}
 		}
 	}
-	info.ID = a.Reports.archiveID()
+	info.ID = unopened(path).Reports.archiveID()
 	return info
 }
 
@@ -145,19 +147,17 @@ func (a *Locked) mendInfo() error {
 	if a.InfoDamage == nil {
 		return nil
 	}
-	now := unopened(a.Path)
-	if err := now.readInfo(); err != nil {
+	info, damage, err := readInfo(a.Path)
+	if err != nil {
 		return err
 	}
-	if now.InfoDamage == nil { // another process has done it
-		a.Info, a.InfoDamage = now.Info, nil
+	if damage == nil { // another process has done it
+		a.Info, a.InfoDamage = info, nil
 		return nil
 	}
-	if err := a.refuseNewer(); err != nil {
+	if err := refuseNewer(a.Archive); err != nil {
 		return err
 	}
-	info := now.Info
-	var err error
 	info.Capabilities, err = a.Probe()
 	if err == nil {
 		if info.ID == "" {
@@ -181,7 +181,7 @@ func (a *Locked) mendInfo() error {
 }
 
 // refuseNewer fails if the newest catalogs are of a newer version of the program, which has then written the archive.
-func (a *Archive) refuseNewer() error {
+func refuseNewer(a *Archive) error {
 	snapshots, err := a.Snapshots()
 	if err != nil {
 		return err

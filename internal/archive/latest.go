@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/plainfile"
@@ -70,8 +71,10 @@ func (a *Archive) OutOfInodes() bool {
 }
 
 // Latest returns the target of the link; "" if there is no link of that name.
-func (a *Archive) Latest() string {
-	target, err := os.Readlink(filepath.Join(a.Path, LatestLink))
+func (a *Archive) Latest() string { return latestOf(a.Path) }
+
+func latestOf(archive string) string {
+	target, err := os.Readlink(filepath.Join(archive, LatestLink))
 	if err != nil {
 		return ""
 	}
@@ -94,14 +97,14 @@ func (a *Locked) mendLatest() error {
 	}
 	newest := ""
 	if len(snapshots) > 0 {
-		if newest, err = a.latestShouldBe(snapshots, target); err != nil {
+		if newest, err = latestShouldBe(a.Path, snapshots, target, a.Now()); err != nil {
 			return err
 		}
 	}
 	if target == newest {
 		return nil
 	}
-	there, err := a.hasFolder(target)
+	there, err := hasFolder(a.Path, target)
 	if err != nil {
 		return err
 	}
@@ -110,14 +113,13 @@ func (a *Locked) mendLatest() error {
 
 // latestShouldBe returns the snapshot to which the link should point, given its present target: the last one, or, if
 // that is from the future, the one made last.
-func (a *Archive) latestShouldBe(list []Snapshot, target string) (string, error) {
-	now := a.Now()
+func latestShouldBe(archive string, list []Snapshot, target string, now time.Time) (string, error) {
 	last, past := len(list)-1, NewestPast(list, now)
 	if past == last {
 		return list[last].Name, nil
 	}
 	if !slices.ContainsFunc(list, func(s Snapshot) bool { return s.Name == target }) {
-		return list[a.newest(list, now)].Name, nil
+		return list[newest(archive, list, now)].Name, nil
 	}
 	for _, i := range []int{last, past} {
 		if i < 0 || list[i].Name == target {

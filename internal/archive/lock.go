@@ -37,7 +37,7 @@ func (a *Archive) lock() (*Locked, error) {
 	if err := OutsideOthers(a.Path); err != nil { // whoever writes takes the lock
 		return nil, err
 	}
-	f, err := a.openLock()
+	f, err := a.Meta.openLock()
 	if err != nil {
 		return nil, fmt.Errorf("lock archive: %w", err)
 	}
@@ -63,15 +63,15 @@ func (a *Archive) lock() (*Locked, error) {
 
 // openLock opens the lock file, and puts aside anything else in its place that cannot be locked. Only a process that
 // has locked .snapcopy itself does that: otherwise the second of two processes would remove the new lock of the first.
-func (a *Archive) openLock() (f *os.File, err error) {
+func (m *Meta) openLock() (f *os.File, err error) {
 	open := func() (*os.File, error) {
-		return plainfile.OpenFile(a.Meta.Path(LockFile), os.O_RDWR|os.O_CREATE, 0o600)
+		return plainfile.OpenFile(m.Path(LockFile), os.O_RDWR|os.O_CREATE, 0o600)
 	}
 	if f, err = open(); !errors.Is(err, plainfile.ErrKind) {
 		return f, err
 	}
 	for { // another process has it only as long as this function takes
-		ok, err := fsat.TryLock(a.Meta.fd)
+		ok, err := fsat.TryLock(m.fd)
 		if err != nil {
 			return nil, err
 		}
@@ -80,11 +80,11 @@ func (a *Archive) openLock() (f *os.File, err error) {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	defer func() { err = errors.Join(err, fsat.Unlock(a.Meta.fd)) }()
+	defer func() { err = errors.Join(err, fsat.Unlock(m.fd)) }()
 	f, err = open()
 	var kind *plainfile.KindError
 	if errors.As(err, &kind) {
-		if err = a.Meta.putAside(LockFile, kind.Is); err == nil {
+		if err = m.putAside(LockFile, kind.Is); err == nil {
 			f, err = open()
 		}
 	}

@@ -23,7 +23,7 @@ var (
 
 // WithoutCatalog returns the folders that have a snapshot's name and no catalog: the catalog was lost.
 func (a *Archive) WithoutCatalog() ([]string, error) {
-	folders, err := a.folders()
+	folders, err := snapshotDirs(a.Path)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func (a *Archive) WithoutFolder() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	folders, err := a.folders()
+	folders, err := snapshotDirs(a.Path)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +131,7 @@ func (a *Archive) lost(name string) (s Snapshot, why, err error) {
 
 // IsTaken reports whether the archive contains any part of a snapshot of that name.
 func (a *Archive) IsTaken(name string) (bool, error) {
-	for _, path := range []string{filepath.Join(a.Path, name), a.CatalogPath(name), a.Reports.path(name), a.pins().path(name),
+	for _, path := range []string{filepath.Join(a.Path, name), a.CatalogPath(name), a.Reports.path(name), a.pins.path(name),
 		a.Trash.path(name)} {
 		if _, err := os.Lstat(path); err == nil {
 			return true, nil
@@ -142,10 +142,10 @@ func (a *Archive) IsTaken(name string) (bool, error) {
 	return false, nil
 }
 
-// folders returns the folders with a snapshot's name, oldest first. It ignores objects of that name that are not
+// snapshotDirs returns the folders with a snapshot's name of the archive at a path, oldest first. It ignores objects of that name that are not
 // folders.
-func (a *Archive) folders() (list []string, err error) {
-	entries, err := os.ReadDir(a.Path)
+func snapshotDirs(path string) (list []string, err error) {
+	entries, err := os.ReadDir(path)
 	if err != nil {
 		return nil, fmt.Errorf("list snapshots: %w", err)
 	}
@@ -155,6 +155,18 @@ func (a *Archive) folders() (list []string, err error) {
 		}
 	}
 	return list, nil
+}
+
+// hasFolder reports whether the archive at a path has a snapshot's folder, with or without its catalog.
+func hasFolder(path, snapshot string) (bool, error) {
+	if _, ok := ParseName(snapshot); !ok {
+		return false, nil
+	}
+	_, err := os.Lstat(filepath.Join(path, snapshot))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // Finding is a fault of the archive's own files that only a person can resolve.
@@ -203,7 +215,7 @@ func (a *Archive) Findings() (list []Finding) {
 	if _, err := readAcknowledged(a.Meta); err != nil {
 		add(a.Meta.Path(acknowledgedFile), ErrAcknowledged, err)
 	}
-	if _, err := a.pins().names(); err != nil {
+	if _, err := a.pins.names(); err != nil {
 		add(a.Meta.Path(pinsDir), ErrPins, err)
 	}
 	readers, err := a.Readers.All()

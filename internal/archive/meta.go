@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"snapcopy/internal/atomicfile"
@@ -216,34 +215,4 @@ func (m *Meta) removePending() error {
 		}
 	}
 	return nil
-}
-
-// count adds the space of a file or a folder of .snapcopy, without the folder's content; a missing one takes none.
-func (m *Meta) count(u *Usage, dir, name string) error {
-	var st fsat.Stat
-	there, err := m.stat(dir, name, &st)
-	if there {
-		u.add(&st)
-	}
-	return err
-}
-
-// stat describes a name in a folder of .snapcopy, or the folder itself, if it exists.
-func (m *Meta) stat(dir, name string, st *fsat.Stat) (there bool, err error) {
-	fd, err := fsat.OpenPath(m.fd, dir)
-	if err == nil {
-		if name == "" {
-			err = fsat.StatHandle(fd, st)
-		} else {
-			err = fsat.StatAt(fd, name, st)
-		}
-		err = errors.Join(err, fsat.Close(fd))
-	}
-	switch {
-	case err == nil:
-		return true, nil
-	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR):
-		return false, nil
-	}
-	return false, &fs.PathError{Op: "stat", Path: m.Path(dir, name), Err: err}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -28,8 +27,6 @@ const (
 
 // pins are the files of pins.
 type pins struct{ meta *Meta }
-
-func (a *Archive) pins() pins { return pins{a.Meta} }
 
 func (p pins) path(snapshot string) string { return p.meta.Path(pinsDir, snapshot+pinExt) }
 
@@ -81,12 +78,12 @@ func (a *Archive) Pin(snapshot, label string, now time.Time) (err error) {
 	if err := lock.dropStalePins(); err != nil {
 		return err
 	}
-	if there, err := a.hasFolder(snapshot); err != nil {
+	if there, err := hasFolder(a.Path, snapshot); err != nil {
 		return fmt.Errorf("pin: %w", err)
 	} else if !there {
 		return fmt.Errorf("pin: %w: %s", ErrNoSnapshot, snapshot)
 	}
-	if err := a.pins().write(Pin{snapshot, label, now.UTC().Truncate(time.Second)}); err != nil {
+	if err := a.pins.write(Pin{snapshot, label, now.UTC().Truncate(time.Second)}); err != nil {
 		return fmt.Errorf("pin: %w", err)
 	}
 	return nil
@@ -102,7 +99,7 @@ func (a *Archive) Unpin(snapshot string) (was bool, err error) {
 	if err := lock.dropStalePins(); err != nil {
 		return false, err
 	}
-	if was, err = a.pins().remove(snapshot); err != nil {
+	if was, err = a.pins.remove(snapshot); err != nil {
 		return was, fmt.Errorf("unpin: %w", err)
 	}
 	return was, nil
@@ -110,13 +107,13 @@ func (a *Archive) Unpin(snapshot string) (was bool, err error) {
 
 // Pins returns the pins by the names of their snapshots, without those of removed snapshots.
 func (a *Archive) Pins() (map[string]Pin, error) {
-	snapshots, err := a.pins().names()
+	snapshots, err := a.pins.names()
 	if err != nil {
 		return nil, err
 	}
 	pins := make(map[string]Pin)
 	for _, name := range snapshots {
-		there, err := a.hasFolder(name)
+		there, err := hasFolder(a.Path, name)
 		if err != nil {
 			return nil, fmt.Errorf("list pins: %w", err)
 		}
@@ -124,7 +121,7 @@ func (a *Archive) Pins() (map[string]Pin, error) {
 			continue
 		}
 		var p Pin
-		err = jsonfile.Read(a.pins().path(name), &p)
+		err = jsonfile.Read(a.pins.path(name), &p)
 		if errors.Is(err, fs.ErrNotExist) { // it has just been taken away
 			continue
 		}
@@ -137,28 +134,16 @@ func (a *Archive) Pins() (map[string]Pin, error) {
 	return pins, nil
 }
 
-// hasFolder reports whether a snapshot's folder exists, with or without its catalog.
-func (a *Archive) hasFolder(snapshot string) (bool, error) {
-	if _, ok := ParseName(snapshot); !ok {
-		return false, nil
-	}
-	_, err := os.Lstat(filepath.Join(a.Path, snapshot))
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
 // dropStalePins removes the pins of removed snapshots.
 func (a *Locked) dropStalePins() error {
-	snapshots, err := a.pins().names()
+	snapshots, err := a.pins.names()
 	if err != nil {
 		return err
 	}
 	for _, name := range snapshots {
-		there, err := a.hasFolder(name)
+		there, err := hasFolder(a.Path, name)
 		if err == nil && !there {
-			err = os.Remove(a.pins().path(name))
+			err = os.Remove(a.pins.path(name))
 		}
 		if err != nil {
 			return fmt.Errorf("remove the pin of a snapshot that is gone: %w", err)

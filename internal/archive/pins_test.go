@@ -61,20 +61,20 @@ func TestPins(t *testing.T) {
 		}
 	}
 
-	must(os.WriteFile(a.pins().path(two), []byte("{"), 0o600))
+	must(os.WriteFile(a.pins.path(two), []byte("{"), 0o600))
 	must(os.WriteFile(a.Meta.Path(pinsDir, "."+one+".json.1.tmp"), nil, 0o600)) // left by a crash
 	want(map[string]string{one: "another label", two: ""})
 
 	must(os.Remove(filepath.Join(a.Path, two)))
 	want(map[string]string{one: "another label"})
-	if _, err := os.Lstat(a.pins().path(two)); err != nil {
+	if _, err := os.Lstat(a.pins.path(two)); err != nil {
 		t.Error(err)
 	}
 	if was, err := a.Unpin(one); !was || err != nil {
 		t.Errorf("%v, %v", was, err)
 	}
 	want(nil)
-	if _, err := os.Lstat(a.pins().path(two)); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Lstat(a.pins.path(two)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the pin of a snapshot that is gone: %v", err)
 	}
 

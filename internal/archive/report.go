@@ -247,6 +247,7 @@ func (r *Report) Path() string {
 // WriteReport puts the report of a snapshot into its place.
 func (a *Locked) WriteReport(r *Report) error { return r.WriteTo(a.Reports.path(r.Snapshot)) }
 
+// WriteTo writes the report to a file.
 func (r *Report) WriteTo(path string) error { return jsonfile.Write(path, r) }
 
 func (n *NotHeld) AddAll(m *NotHeld) {

@@ -98,7 +98,7 @@ func (a *Locked) finishInPlace(ctx context.Context, trash *openTrash) (did []str
 	if err != nil || name == "" {
 		return nil, err
 	}
-	there, err := a.hasFolder(name)
+	there, err := hasFolder(a.Path, name)
 	if err != nil {
 		return nil, err
 	}

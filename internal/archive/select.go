@@ -21,7 +21,7 @@ func (a *Archive) Select(selector string, now time.Time, loc *time.Location) (Sn
 	if err != nil {
 		return Snapshot{}, err
 	}
-	s, err := selectFrom(a.untilLatest(list, selector, now), selector, now, loc)
+	s, err := selectFrom(untilLatest(a.Path, list, selector, now), selector, now, loc)
 	if s.Name == selector {
 		return s, err
 	}
@@ -32,9 +32,9 @@ func (a *Archive) Select(selector string, now time.Time, loc *time.Location) (Sn
 }
 
 // untilLatest drops snapshots from the future after "latest" if the selector is "latest", or counts back from it.
-func (a *Archive) untilLatest(list []Snapshot, selector string, now time.Time) []Snapshot {
+func untilLatest(archive string, list []Snapshot, selector string, now time.Time) []Snapshot {
 	if _, ok := latestBack(selector); ok {
-		return list[:a.newest(list, now)+1]
+		return list[:newest(archive, list, now)+1]
 	}
 	return list
 }
@@ -76,7 +76,7 @@ func (a *Archive) SelectOnly(selector string, now time.Time, loc *time.Location)
 	if err != nil {
 		return Snapshot{}, err
 	}
-	s, err := selectOnly(a.untilLatest(list, selector, now), selector, now, loc)
+	s, err := selectOnly(untilLatest(a.Path, list, selector, now), selector, now, loc)
 	if s.Name != selector {
 		if part, why, lostErr := a.lost(selector); why != nil || lostErr != nil {
 			return part, lostErr

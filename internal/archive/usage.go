@@ -1,10 +1,12 @@
 package archive
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"snapcopy/internal/fsat"
 )
@@ -46,7 +48,7 @@ func (a *Archive) RecordsOf(name string) (u Usage, err error) {
 }
 
 // Overhead returns the space of the archive that belongs to no snapshot: its own folders, the content-hash index, the
-// ledger and notes. It excludes work and trash (Trash.IsEmpty, HasWork).
+// ledger and notes. It excludes work and trash (Trash.IsEmpty, Meta.HasWork).
 func (a *Archive) Overhead() (u Usage, err error) {
 	var root fsat.Stat
 	if err := fsat.StatHandle(a.Root, &root); err != nil {
@@ -59,31 +61,43 @@ func (a *Archive) Overhead() (u Usage, err error) {
 	} else if !fsat.IsGone(err) {
 		return u, &fs.PathError{Op: "stat", Path: a.Path + "/" + LatestLink, Err: err}
 	}
-	return u, a.countFolder(&u, "")
+	return u, a.Meta.countDir(&u, "")
 }
 
-// countFolder adds the space of a folder of .snapcopy with everything below it, except records of snapshots
+func (u *Usage) add(st *fsat.Stat) {
+	u.Bytes += uint64(st.Blocks) * 512
+	u.Inodes++
+}
+
+// HasWork reports whether the work folder has files of an unpublished snapshot: its run is under way, or was
+// interrupted.
+func (m *Meta) HasWork() (bool, error) {
+	list, err := m.listDerived(WorkDir)
+	return len(list) > 0, err
+}
+
+// countDir adds the space of a folder of .snapcopy with everything below it, except records of snapshots
 // (RecordsOf) and the content of work and trash.
-func (a *Archive) countFolder(u *Usage, dir string) error {
-	if err := a.Meta.count(u, dir, ""); err != nil {
+func (m *Meta) countDir(u *Usage, dir string) error {
+	if err := m.count(u, dir, ""); err != nil {
 		return err
 	}
 	if dir == WorkDir || dir == TrashDir {
 		return nil
 	}
-	list, err := a.Meta.list(dir)
+	list, err := m.list(dir)
 	if err != nil {
 		return err
 	}
 	for _, name := range list {
 		var st fsat.Stat
-		there, err := a.Meta.stat(dir, name, &st)
+		there, err := m.stat(dir, name, &st)
 		switch {
 		case err != nil:
 			return err
-		case !there || a.isRecord(dir, name):
+		case !there || m.isRecord(dir, name):
 		case st.Type == fsat.Directory:
-			if err := a.countFolder(u, strings.TrimPrefix(dir+"/"+name, "/")); err != nil {
+			if err := m.countDir(u, strings.TrimPrefix(dir+"/"+name, "/")); err != nil {
 				return err
 			}
 		default:
@@ -94,28 +108,43 @@ func (a *Archive) countFolder(u *Usage, dir string) error {
 }
 
 // isRecord reports whether RecordsOf counts a file for a snapshot.
-func (a *Archive) isRecord(dir, file string) bool {
+func (m *Meta) isRecord(dir, file string) bool {
 	ext, ok := map[string]string{CatalogsDir: CatalogExt, RunsDir: reportExt}[dir]
 	name, isExt := strings.CutSuffix(file, ext)
 	if !ok || !isExt || !IsName(name) {
 		return false
 	}
-	folder, err := os.Lstat(filepath.Join(a.Path, name))
-	_, catalogErr := os.Lstat(a.CatalogPath(name))
+	folder, err := os.Lstat(filepath.Join(filepath.Dir(m.path), name))
+	_, catalogErr := os.Lstat(m.catalog(name))
 	return err == nil && folder.IsDir() && catalogErr == nil
 }
 
-func (u *Usage) add(st *fsat.Stat) {
-	u.Bytes += uint64(st.Blocks) * 512
-	u.Inodes++
+// count adds the space of a file or a folder of .snapcopy, without the folder's content; a missing one takes none.
+func (m *Meta) count(u *Usage, dir, name string) error {
+	var st fsat.Stat
+	there, err := m.stat(dir, name, &st)
+	if there {
+		u.add(&st)
+	}
+	return err
 }
 
-// HasWork reports whether the work folder has files of an unpublished snapshot: its run is under way, or was
-// interrupted.
-func (a *Archive) HasWork() (bool, error) {
-	list, err := a.Meta.listDerived(WorkDir)
-	if err != nil {
-		return false, err
+// stat describes a name in a folder of .snapcopy, or the folder itself, if it exists.
+func (m *Meta) stat(dir, name string, st *fsat.Stat) (there bool, err error) {
+	fd, err := fsat.OpenPath(m.fd, dir)
+	if err == nil {
+		if name == "" {
+			err = fsat.StatHandle(fd, st)
+		} else {
+			err = fsat.StatAt(fd, name, st)
+		}
+		err = errors.Join(err, fsat.Close(fd))
 	}
-	return len(list) > 0, nil
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR):
+		return false, nil
+	}
+	return false, &fs.PathError{Op: "stat", Path: m.Path(dir, name), Err: err}
 }

@@ -64,7 +64,7 @@ func TestOverhead(t *testing.T) {
 	if empty, err := a.Trash.IsEmpty(); err != nil || !empty {
 		t.Errorf("trash is empty: %v, %v", empty, err)
 	}
-	if work, err := a.HasWork(); err != nil || work {
+	if work, err := a.Meta.HasWork(); err != nil || work {
 		t.Errorf("work: %v, %v", work, err)
 	}
 }

@@ -34,7 +34,7 @@ type lateAttrs struct {
 
 // lockLater remembers the locking attributes of an entry that was made in d, or of d itself.
 func (r *run) lockLater(d *dir, name string, e *index.Entry, made *fsat.Stat) {
-	if !r.opt.Attrs || e.Attrs&tree.LockingAttrs == 0 || r.swap != nil && d == r.top && name == "" {
+	if !r.opt.Attrs || e.Attrs&tree.LockingAttrs == 0 || r.target.swap != nil && d == r.top && name == "" {
 		return
 	}
 	r.late.mu.Lock()

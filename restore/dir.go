@@ -1,7 +1,6 @@
 package restore
 
 import (
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 
@@ -136,9 +135,6 @@ func (d *dir) src() int { return d.FD(inSnapshot) }
 
 // dst returns the handle of the folder in the target; fsat.NoDir: a dry run has found none.
 func (d *dir) dst() int { return d.FD(inTarget) }
-
-// targetPath returns the whole path of a folder of the target.
-func (r *run) targetPath(d *dir) string { return filepath.Join(r.report.Target, d.PathIn(inTarget)) }
 
 // openAgain opens the folder in the target. It works after Leave, too, and the caller closes the handle.
 func openAgain(d *dir) (int, error) { return d.Again(inTarget) }

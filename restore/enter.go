@@ -102,7 +102,7 @@ func (r *run) findExisting(w *worker, d *dir) (exists bool, err error) {
 		return false, errFolded
 	case st.Type != fsat.Directory:
 		return false, r.clearWay(w, d, &st)
-	case tree.IDOf(&st) == r.archive:
+	case tree.IDOf(&st) == r.archive.folder:
 		return true, inside.ErrTarget
 	}
 	d.state, d.spared = r.existing(), p.spared
@@ -114,7 +114,7 @@ func (r *run) findExisting(w *worker, d *dir) (exists bool, err error) {
 
 // findMounted looks at a folder on which another file system is mounted.
 func (r *run) findMounted(d *dir) error {
-	if _, is, err := inside.Archive(r.targetPath(d)); err != nil || is { // a snapshot that is mounted there
+	if _, is, err := inside.Archive(r.target.pathOf(d)); err != nil || is { // a snapshot that is mounted there
 		return cmp.Or(err, inside.ErrTarget)
 	}
 	if !d.crossed() {
@@ -138,7 +138,7 @@ func (r *run) makeDir(d *dir) error {
 	if err := r.openUp(p); err != nil {
 		return err
 	}
-	if err := r.step("mkdir"); err != nil {
+	if err := r.target.step("mkdir"); err != nil {
 		return fmt.Errorf("make folder: %w", err)
 	}
 	if err := fsat.Mkdir(p.dst(), d.Name(), 0o700); err != nil {

@@ -126,7 +126,7 @@ func (r *run) makeFile(w *worker, d *dir, e *index.Entry, set []index.Xattr, ove
 		return made, err
 	}
 	defer func() { err = errors.Join(err, fsat.Close(src)) }()
-	if err := r.step("create"); err != nil {
+	if err := r.target.step("create"); err != nil {
 		return made, fmt.Errorf("create: %w", err)
 	}
 	p, err := r.newFile(w, d, e)
@@ -144,7 +144,7 @@ func (r *run) makeFile(w *worker, d *dir, e *index.Entry, set []index.Xattr, ove
 	if err != nil {
 		return made, err
 	}
-	if r.fsync || r.opt.Verify {
+	if r.target.fsync || r.opt.Verify {
 		if err := fsat.Sync(p.fd); err != nil {
 			return made, fmt.Errorf("sync: %w", err)
 		}
@@ -185,7 +185,7 @@ var errReadBack = errors.New("what was written reads back as something else: the
 // publish gives a finished inode its name, and keeps the replaced entry if that is wanted.
 func (r *run) publish(w *worker, d *dir, e *index.Entry, p *pending, over *fsat.Stat) error {
 	if over != nil {
-		if err := r.step("replace"); err != nil {
+		if err := r.target.step("replace"); err != nil {
 			return fmt.Errorf("replace: %w", err)
 		}
 		if err := r.keepAside(w, d, e.Name, over, true); err != nil {
@@ -232,7 +232,7 @@ func (r *run) fill(w *worker, e *index.Entry, dst, src int, stored *fsat.Stat) e
 	if cloned { // the blocks are the same; those of the stored file may be in memory already
 		to = filecopy.NoFile
 	}
-	if err := r.step("write"); err != nil {
+	if err := r.target.step("write"); err != nil {
 		return fmt.Errorf("write: %w", err)
 	}
 	n, hash, err := w.copier.Copy(r.ctx, to, src, int64(e.Size), hasHoles(src, stored))
@@ -276,7 +276,7 @@ func (r *run) clone(dst, src int, e *index.Entry) bool {
 
 // makeSpecial restores a symbolic link, FIFO, socket or device from the catalog alone.
 func (r *run) makeSpecial(w *worker, d *dir, e *index.Entry, set []index.Xattr, over *fsat.Stat) (made fsat.Stat, err error) {
-	if err := r.step("create"); err != nil {
+	if err := r.target.step("create"); err != nil {
 		return made, fmt.Errorf("create: %w", err)
 	}
 	p, err := r.newSpecial(w, d, e)

@@ -111,13 +111,13 @@ func (r *run) setTimeOfFolder(fd int, e *index.Entry) error {
 	if r.opt.DryRun {
 		return nil
 	}
-	if err := r.step("folder time"); err != nil {
+	if err := r.target.step("folder time"); err != nil {
 		return fmt.Errorf("set time: %w", err)
 	}
 	if err := fsat.SetMtime(fd, e.Mtime); err != nil && !fsat.IsRefused(err) {
 		return fmt.Errorf("set time: %w", err)
 	}
-	if r.fsync {
+	if r.target.fsync {
 		if err := fsat.Sync(fd); err != nil {
 			return fmt.Errorf("sync: %w", err)
 		}

@@ -111,11 +111,11 @@ func (r *run) tryFolder(w *worker, d *dir, e *index.Entry) (m most, ok bool, err
 // changes the time of its folder.
 func (r *run) tryNamed(w *worker, d *dir, e *index.Entry, create func(in int, temp string) (int, error),
 	remove func(in int, temp string) error) (m most, ok bool, err error) {
-	if r.opt.DryRun || r.step("scratch") != nil {
+	if r.opt.DryRun || r.target.step("scratch") != nil {
 		return m, false, nil
 	}
 	for _, in := range r.scratchPlaces(d) {
-		err := r.briefly(in, func() error {
+		err := r.target.briefly(in, func() error {
 			temp := r.tempIn(w, in, d)
 			fd, err := create(in, temp)
 			if err != nil {
@@ -289,7 +289,7 @@ func (r *run) scratchOn(w *worker, d *dir) (s *scratch, ok bool, err error) {
 	if err := s.close(); err != nil {
 		return s, false, err
 	}
-	if r.step("scratch") != nil {
+	if r.target.step("scratch") != nil {
 		return s, false, nil
 	}
 	for _, in := range r.scratchPlaces(d) {
@@ -307,36 +307,17 @@ func (r *run) scratchPlaces(d *dir) (list []int) {
 		list = append(list, d.dst())
 	}
 	if r.top.ID(inTarget).Dev == d.ID(inTarget).Dev { // where these privileges can make an entry if they can anywhere
-		list = append(list, r.target)
+		list = append(list, r.target.fd)
 	}
 	return list
 }
 
 // tempIn returns a worker's temporary name in one of the scratchPlaces of d.
 func (r *run) tempIn(w *worker, in int, d *dir) string {
-	if in == r.target {
+	if in == r.target.fd {
 		d = r.top
 	}
 	return w.temp(d)
-}
-
-// briefly calls do, which makes an entry in a folder of the target and removes it, and resets the folder's time.
-func (r *run) briefly(in int, do func() error) error {
-	r.scratchLock.Lock() // two workers may be in one folder
-	defer r.scratchLock.Unlock()
-	var was fsat.Stat
-	if err := fsat.StatHandle(in, &was); err != nil {
-		return fmt.Errorf("stat: %w", err)
-	}
-	err := do()
-	var is fsat.Stat
-	if statErr := fsat.StatHandle(in, &is); statErr != nil || is.Mtime == was.Mtime {
-		return errors.Join(err, statErr)
-	}
-	if timeErr := fsat.SetMtime(in, was.Mtime); timeErr != nil && !fsat.IsRefused(timeErr) {
-		err = errors.Join(err, fmt.Errorf("set time: %w", timeErr))
-	}
-	return err
 }
 
 // canLink reports whether the file system of d supports hard links. A dry run assumes that.
@@ -349,7 +330,7 @@ func (r *run) canLink(w *worker, d *dir) (can bool, err error) {
 	}
 	in, temp, second := d.dst(), w.temp(d), leftover.Temporary(rand.Uint64(), d.ID(inTarget).Ino)
 	can = true
-	err = r.briefly(in, func() error {
+	err = r.target.briefly(in, func() error {
 		fd, err := fsat.Create(in, temp, 0o600)
 		if err != nil {
 			return nil // without a file to link, nothing is known

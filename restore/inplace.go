@@ -76,7 +76,7 @@ func (d *dir) openBase() error {
 // makeFolders opens the folder of a base, and makes the missing folders of its path; a dry run returns NoDir for a
 // missing one.
 func (r *run) makeFolders(w *worker, d *dir) (int, error) {
-	fd, err := fsat.OpenDir(r.target, ".")
+	fd, err := fsat.OpenDir(r.target.fd, ".")
 	at := ""
 	for name := range strings.SplitSeq(d.base.Folder, "/") {
 		if err != nil {
@@ -114,14 +114,14 @@ func (r *run) openOrMake(w *worker, dir int, name, path string) (int, error) {
 // openOnTheWay opens an existing folder on the way to a path. It does not follow an entry of another type.
 func (r *run) openOnTheWay(w *worker, dir int, name, path string, st *fsat.Stat) (int, error) {
 	if st.Mounted {
-		if _, is, err := inside.Archive(filepath.Join(r.report.Target, path)); err != nil || is {
+		if _, is, err := inside.Archive(filepath.Join(r.target.path, path)); err != nil || is {
 			return fsat.NoDir, cmp.Or(err, inside.ErrTarget)
 		}
 	}
 	switch {
 	case st.Type != fsat.Directory:
 		return fsat.NoDir, fmt.Errorf("%w and is not a folder", ErrExists)
-	case tree.IDOf(st) == r.archive:
+	case tree.IDOf(st) == r.archive.folder:
 		return fsat.NoDir, inside.ErrTarget
 	case r.resumed() && !r.opt.DryRun && !r.late.madeBefore(path):
 		fd, err := openOpenedUp(dir, name)
@@ -138,7 +138,7 @@ func (r *run) openOnTheWay(w *worker, dir int, name, path string, st *fsat.Stat)
 
 // makeOnTheWay makes a folder on the way to a path.
 func (r *run) makeOnTheWay(w *worker, dir int, name, path string) (int, error) {
-	if err := r.step("mkdir"); err != nil {
+	if err := r.target.step("mkdir"); err != nil {
 		return fsat.NoDir, err
 	}
 	if err := r.mkdirIn(dir, name, index.FolderOf(path)); err != nil {
@@ -210,7 +210,7 @@ func (r *run) finishFolders() error {
 }
 
 func (r *run) finishFolder(f lateFolder) (err error) {
-	fd, err := f.inode.Same(fsat.OpenPath(r.target, f.path))
+	fd, err := f.inode.Same(fsat.OpenPath(r.target.fd, f.path))
 	if err != nil {
 		return err
 	}
@@ -227,7 +227,7 @@ func (r *run) finishFolder(f lateFolder) (err error) {
 	if err := fsat.SetMtime(fd, f.mtime); err != nil && !fsat.IsRefused(err) {
 		return err
 	}
-	if r.fsync {
+	if r.target.fsync {
 		return fsat.Sync(fd)
 	}
 	return nil

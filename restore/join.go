@@ -90,7 +90,7 @@ func (r *run) moveName(w *worker, d *dir, name string, st *fsat.Stat, p placed, 
 	if err := fsat.StatAt(to, p.name, &was); err != nil || madeOf(&was) != group.made {
 		return false, err // it is somebody else's by now
 	}
-	if err := r.step("link"); err != nil {
+	if err := r.target.step("link"); err != nil {
 		return false, fmt.Errorf("link: %w", err)
 	}
 	temp := w.temp(p.dir)
@@ -155,7 +155,7 @@ func (r *run) joinOutside() error {
 // joinOne joins a group to one of its names in the target. It ignores faults of that name, which was not to be
 // restored.
 func (r *run) joinOne(w *worker, folder string, e *index.Entry, group *linkGroup) (err error) {
-	fd, err := fsat.OpenPath(r.target, folder)
+	fd, err := fsat.OpenPath(r.target.fd, folder)
 	if err != nil {
 		return nil
 	}

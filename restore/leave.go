@@ -73,7 +73,7 @@ func (r *run) finishDir(w *worker, d *dir) error {
 	if err != nil {
 		return r.notFinished(d, &e, fmt.Errorf("set metadata: %w", err))
 	}
-	if r.fsync {
+	if r.target.fsync {
 		if err := fsat.Sync(d.dst()); err != nil {
 			return r.notFinished(d, &e, fmt.Errorf("sync: %w", err))
 		}

@@ -15,17 +15,9 @@ import (
 // the work in it.
 const maxSearched = 1 << 20
 
-// claim tries the lock on the target, which shows that no other restore into it is under way: the temporary names of
-// one would look like leftovers. The lock ends with the handle of the target. Without locks, others may be under way.
-func (r *run) claim() {
-	alone, err := fsat.LockExclusive(r.target)
-	shared, sharedErr := fsat.LockShared(r.target) // so that the next one knows of this one
-	r.alone = alone && shared && errors.Join(err, sharedErr) == nil
-}
-
 // removeLeftovers removes such names from an existing folder before an entry is made there, once.
 func (r *run) removeLeftovers(w *worker, d *dir) error {
-	if d.own || !r.alone || r.opt.DryRun || d.searched.Swap(true) {
+	if d.own || !r.target.alone || r.opt.DryRun || d.searched.Swap(true) {
 		return nil
 	}
 	fd, err := fsat.OpenDir(d.dst(), ".") // a listing moves its handle

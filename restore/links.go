@@ -142,7 +142,7 @@ func (r *run) linkToGroup(w *worker, d *dir, name string, over *fsat.Stat, group
 }
 
 func (r *run) link(from int, group *linkGroup, d *dir, to int, name string) (bool, error) {
-	if err := r.step("link"); err != nil {
+	if err := r.target.step("link"); err != nil {
 		return false, fmt.Errorf("link: %w", err)
 	}
 	switch err := fsat.Link(from, group.name, to, name); {
@@ -272,7 +272,7 @@ func (l *lateWork) closeMode(d *dir, mode uint32) {
 // closeModes sets those modes, in the order in which the folders were left: folders below come before a folder.
 func (r *run) closeModes() error {
 	for _, m := range r.late.modes {
-		if m.dir == r.top && r.swap != nil && !r.swap.done {
+		if m.dir == r.top && r.target.swap != nil && !r.target.swap.done {
 			continue // set after the exchange, when the note can go
 		}
 		if m.dir == r.top {

@@ -37,13 +37,13 @@ func (r *run) setMetadata(w *worker, n tree.Inode, e *index.Entry, set []index.X
 // linksHoldMetadata reports whether the target's file system can set owner and time of a symbolic link: over some
 // protocols they would reach the link's target, which may be any file.
 func (r *run) linksHoldMetadata(w *worker) (bool, error) {
-	if !r.fsync { // a file system of this machine
+	if !r.target.fsync { // a file system of this machine
 		return true, nil
 	}
 	r.linkTry.Do(func() {
 		random := leftover.Temporary(w.random, r.top.ID(inTarget).Ino) + "-link"
-		r.linkErr = r.briefly(r.target, func() (err error) {
-			r.linkHolds, err = fsat.LinksHoldMetadata(r.target, random)
+		r.linkErr = r.target.briefly(r.target.fd, func() (err error) {
+			r.linkHolds, err = fsat.LinksHoldMetadata(r.target.fd, random)
 			return err
 		})
 	})

@@ -52,7 +52,7 @@ func (r *run) openUp(d *dir) error {
 }
 
 func (r *run) openUpHandle(fd int, st *fsat.Stat, was openedUp, chmod func(fd int, mode uint32) error) error {
-	if err := r.step("open up"); err != nil {
+	if err := r.target.step("open up"); err != nil {
 		return err
 	}
 	was.inode, was.mode = tree.IDOf(st), st.Mode
@@ -124,7 +124,7 @@ func (r *run) closeUpOne(o *openedUp) (err error) {
 		path = o.dir.Path()
 		fd, err = openAgain(o.dir)
 	} else {
-		fd, err = fsat.OpenPath(r.target, o.path)
+		fd, err = fsat.OpenPath(r.target.fd, o.path)
 	}
 	var st fsat.Stat
 	if err == nil {

@@ -61,7 +61,7 @@ func (r *run) newFile(w *worker, d *dir, e *index.Entry) (p pending, err error) 
 		return p, err
 	}
 	if !r.named.Load() {
-		if err = r.step("unnamed"); err == nil {
+		if err = r.target.step("unnamed"); err == nil {
 			p.fd, err = fsat.CreateUnnamed(dir, 0o600)
 		}
 		if err == nil {
@@ -94,7 +94,7 @@ func (r *run) newSpecial(w *worker, d *dir, e *index.Entry) (p pending, err erro
 		}
 	}
 	if err == nil {
-		if err = r.step("open made"); err == nil {
+		if err = r.target.step("open made"); err == nil {
 			p.fd, err = openMade(dir, p.temp, e)
 		}
 	}

@@ -27,7 +27,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -36,7 +35,6 @@ import (
 	"snapcopy/internal/archive"
 	"snapcopy/internal/exclude"
 	"snapcopy/internal/fsat"
-	"snapcopy/internal/inside"
 	"snapcopy/internal/lack"
 	"snapcopy/internal/tree"
 	"snapcopy/internal/walk"
@@ -118,35 +116,28 @@ type run struct {
 	opt  Options
 	teller
 
-	snapshot   int  // handle of the snapshot's folder
-	target     int  // handle of the target
-	fsync      bool // each file and folder has to be synced by itself
-	whole      bool
-	origin     origin
-	swap       *swap // nil: the target stays where it is
-	top        *dir
-	dirs       tree.Walk
-	groups     linkGroups
-	workers    []worker
-	setter     tree.Setter           // with the user and group of the process
-	clones     atomic.Int32          // whether the target accepts reflinks of stored files: one of the states below
-	exactNames bool                  // the target's file system treats no two names as equal
-	named      atomic.Bool           // the target does not support files without a name
-	lacks      atomic.Uint64         // fsat.Privileges whose lack kept metadata from being set
-	masked     atomic.Uint32         // mode bits that new files do not get
-	devices    []uint64              // of the source, as numbered in the catalog
-	archive    tree.InodeID          // its folder, which is never touched if it is in the target
-	above      map[tree.InodeID]bool // the folders that the archive is in
-	alone      bool                  // no other restore into the target is under way
-	note       note
-	linkTry    sync.Once // whether links take their own metadata is tried
-	linkHolds  bool      // they do
-	linkErr    error
-	late       lateWork
-	writeOut   writeOut
+	snapshot  int // handle of the snapshot's folder
+	target    target
+	whole     bool
+	top       *dir
+	dirs      tree.Walk
+	groups    linkGroups
+	workers   []worker
+	setter    tree.Setter   // with the user and group of the process
+	clones    atomic.Int32  // whether the target accepts reflinks of stored files: one of the states below
+	named     atomic.Bool   // the target does not support files without a name
+	lacks     atomic.Uint64 // fsat.Privileges whose lack kept metadata from being set
+	masked    atomic.Uint32 // mode bits that new files do not get
+	devices   []uint64      // of the source, as numbered in the catalog
+	archive   archivePlace
+	note      note
+	linkTry   sync.Once // whether links take their own metadata is tried
+	linkHolds bool      // they do
+	linkErr   error
+	late      lateWork
+	writeOut  writeOut
 
-	scratchLock sync.Mutex
-	linkable    sync.Map // whether file systems support hard links, by device
+	linkable sync.Map // whether file systems support hard links, by device
 }
 
 // Run restores from a published snapshot into the folder to, which it makes if it is missing, with its parents.
@@ -171,8 +162,8 @@ func start(ctx context.Context, from archive.OpenSnapshot, paths []string, to st
 	if opt.Exclude == nil {
 		opt.Exclude = exclude.New()
 	}
-	r := &run{ctx: ctx, from: from, opt: opt, snapshot: fsat.NoDir, target: fsat.NoDir, devices: from.Catalog.Devices(),
-		swap:   swap,
+	r := &run{ctx: ctx, from: from, opt: opt, snapshot: fsat.NoDir, devices: from.Catalog.Devices(),
+		target: target{fd: fsat.NoDir, swap: swap, dry: opt.DryRun, fault: opt.Fault},
 		setter: tree.Setter{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Attrs: opt.Attrs, Fault: opt.Fault}}
 	r.item = opt.Item
 	r.report = &Report{Snapshot: from.Catalog.Summary().Snapshot, DryRun: opt.DryRun}
@@ -198,9 +189,10 @@ func start(ctx context.Context, from archive.OpenSnapshot, paths []string, to st
 	if r.snapshot, err = fsat.OpenRoot(from.Dir); err != nil {
 		return nil, &fs.PathError{Op: "open snapshot", Path: from.Dir, Err: err}
 	}
-	if err := r.openTarget(to); err != nil {
+	if r.archive, err = r.target.open(to, from.Dir, r.whole); err != nil {
 		return nil, err
 	}
+	r.report.Target = r.target.path
 	r.groups.Partial = !r.whole
 	r.workers = newWorkers(opt.threads(), opt.Progress)
 	for i := range r.workers {
@@ -209,7 +201,7 @@ func start(ctx context.Context, from archive.OpenSnapshot, paths []string, to st
 	if err := r.openTop(selected); err != nil {
 		return nil, err
 	}
-	r.writeOut.start(r)
+	r.writeOut.start(&r.target)
 	err = walk.Run(ctx, len(r.workers), r.top, r.top.items(), walk.Tree[*dir]{
 		Items: r.items,
 		Enter: r.enter,
@@ -238,11 +230,11 @@ func (r *run) finish() error {
 	if err := r.finishFolders(); err != nil {
 		return err
 	}
-	if r.unfinished() && !r.fsync { // without the note, an entry that did not reach the disk would not be recognised
-		if err := r.step("sync contents"); err != nil {
+	if r.unfinished() && !r.target.fsync { // without the note, an entry that did not reach the disk would not be recognised
+		if err := r.target.step("sync contents"); err != nil {
 			return err
 		}
-		if err := r.syncFS(); err != nil {
+		if err := r.target.sync(); err != nil {
 			return err
 		}
 		if r.ctx.Err() != nil { // that may have taken long
@@ -262,98 +254,13 @@ func (r *run) finish() error {
 	if err := r.lockAll(); err != nil {
 		return err
 	}
-	if err := r.step("sync"); err != nil {
+	if err := r.target.step("sync"); err != nil {
 		return err
 	}
-	if err := r.syncFS(); err != nil || r.swap == nil || r.failures.Any() {
+	if err := r.target.sync(); err != nil || r.target.swap == nil || r.failures.Any() {
 		return err
 	}
 	return r.exchange()
-}
-
-// openTarget opens the folder to restore into and makes it if it is missing, with access for us alone until it gets
-// its metadata.
-func (r *run) openTarget(to string) error {
-	abs, err := filepath.Abs(to)
-	if err != nil {
-		return err
-	}
-	r.report.Target = abs
-	if err := inside.CheckTarget(abs, filepath.Dir(r.from.Dir)); err != nil {
-		return err
-	}
-	if r.archive, r.above, err = findArchive(r.from.Dir); err != nil {
-		return err
-	}
-	if err := r.step("target"); err != nil {
-		return &fs.PathError{Op: "make target", Path: abs, Err: err}
-	}
-	if r.swap != nil {
-		r.origin = targetOurs
-		if r.target, err = r.swap.openFresh(); err != nil {
-			return &fs.PathError{Op: "open target", Path: abs, Err: err}
-		}
-		r.report.Target = filepath.Join(r.swap.parent, r.swap.fresh)
-		return nil
-	}
-	if r.opt.DryRun {
-		if r.target, err = fsat.OpenRoot(abs); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return &fs.PathError{Op: "open target", Path: abs, Err: err}
-		}
-		return nil
-	}
-	mode := fs.FileMode(0o777)
-	if r.whole {
-		mode = 0o700
-	}
-	if err := os.MkdirAll(filepath.Dir(abs), 0o777); err != nil {
-		return err
-	}
-	err = os.Mkdir(abs, mode)
-	if err == nil {
-		r.origin = targetOurs
-	} else if !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	if r.target, err = fsat.OpenRoot(abs); err != nil {
-		return &fs.PathError{Op: "open target", Path: abs, Err: err}
-	}
-	return nil
-}
-
-// findArchive returns the folders that must not be deleted or moved: the archive of a snapshot, and all above it.
-func findArchive(snapshot string) (archive tree.InodeID, above map[tree.InodeID]bool, err error) {
-	above = make(map[tree.InodeID]bool)
-	at, err := fsat.OpenRoot(filepath.Dir(snapshot))
-	for err == nil {
-		var st fsat.Stat
-		if err = fsat.StatHandle(at, &st); err != nil || above[tree.IDOf(&st)] { // the root is its own parent
-			break
-		}
-		if len(above) == 0 {
-			archive = tree.IDOf(&st)
-		}
-		above[tree.IDOf(&st)] = true
-		var next int
-		next, err = fsat.OpenParent(at)
-		err = errors.Join(err, fsat.Close(at))
-		at = next
-	}
-	if err = errors.Join(err, fsat.Close(at)); err != nil {
-		err = &fs.PathError{Op: "open", Path: filepath.Dir(snapshot), Err: err}
-	}
-	return archive, above, err
-}
-
-// holdsArchive reports whether a folder is the archive or one above it.
-func (r *run) holdsArchive(st *fsat.Stat) bool { return r.above[tree.IDOf(st)] }
-
-// step precedes each change of the target, and makes it fail in tests.
-func (r *run) step(name string) error {
-	if r.opt.Fault == nil {
-		return nil
-	}
-	return r.opt.Fault(name)
 }
 
 func (r *run) close() error {
@@ -362,5 +269,5 @@ func (r *run) close() error {
 		w := &r.workers[i]
 		errs = append(errs, w.folders.Close(), w.scratch.close())
 	}
-	return errors.Join(append(errs, fsat.Close(r.target), fsat.Close(r.snapshot))...)
+	return errors.Join(append(errs, fsat.Close(r.target.fd), fsat.Close(r.snapshot))...)
 }

@@ -21,15 +21,6 @@ import (
 // A restore into a new or an empty folder can be interrupted and continued. Until it ends, a note in the target says
 // that all folders in the target are this restore's own, so that they get their metadata even if they exist.
 
-// origin says who made the target.
-type origin uint8
-
-const (
-	targetForeign origin = iota // somebody else, before
-	targetAdopted               // empty and closed to others, like the leftover of a restore killed at once
-	targetOurs                  // this restore, or the one that it continues
-)
-
 // note is the note in the target.
 type note struct {
 	state noteState
@@ -51,7 +42,7 @@ const (
 // another restore that this one's note replaces. list has the names in the target.
 func (r *run) findNote(d *dir, list []fsat.DirEntry) (replaces string, err error) {
 	text, full := leftover.Note(r.noteText(d)), leftover.Note(r.noteText(d)+noteMade)
-	if r.note.all, err = leftover.Notes(r.target, list); err != nil {
+	if r.note.all, err = leftover.Notes(r.target.fd, list); err != nil {
 		return "", fmt.Errorf("read note in target: %w", err)
 	}
 	for name, other := range r.note.all {
@@ -60,8 +51,8 @@ func (r *run) findNote(d *dir, list []fsat.DirEntry) (replaces string, err error
 			delete(r.note.all, name)
 		case other == text || other == full:
 			r.note.state, r.note.name, r.report.Resumed = noteFound, name, true
-			if r.origin = targetForeign; other == full {
-				r.origin = targetOurs
+			if r.target.origin = targetForeign; other == full {
+				r.target.origin = targetOurs
 			}
 		case r.whole && r.opt.Delete && r.opt.Overwrite != OverwriteNever:
 			replaces = name // useless once every entry is made as in this snapshot
@@ -77,17 +68,17 @@ func (r *run) begin(d *dir, list []fsat.DirEntry, replaces string) error {
 		return nil
 	}
 	text := r.noteText(d)
-	if r.origin != targetForeign {
+	if r.target.origin != targetForeign {
 		text += noteMade
 	}
-	if err := r.step("note"); err != nil {
+	if err := r.target.step("note"); err != nil {
 		return fmt.Errorf("write to target: %w", err)
 	}
 	if err := r.writeNote(d, leftover.Note(text), list); err != nil {
 		return fmt.Errorf("write to target: %w", err)
 	}
 	if replaces != "" {
-		if err := unlink(r.target, replaces); err != nil {
+		if err := unlink(r.target.fd, replaces); err != nil {
 			return fmt.Errorf("%s in target: %w", replaces, err)
 		}
 	}
@@ -114,10 +105,10 @@ func (r *run) inSnapshot(d *dir, name string) bool {
 // has the name, so that its text is whole whatever happens.
 func (r *run) writeNote(d *dir, text string, list []fsat.DirEntry) (err error) {
 	w := &r.workers[0]
-	p := pending{dir: r.target}
-	if p.fd, err = fsat.CreateUnnamed(r.target, 0o600); fsat.IsUnnamedRefused(err) {
+	p := pending{dir: r.target.fd}
+	if p.fd, err = fsat.CreateUnnamed(r.target.fd, 0o600); fsat.IsUnnamedRefused(err) {
 		p.temp = w.temp(d)
-		p.fd, err = fsat.Create(r.target, p.temp, 0o600)
+		p.fd, err = fsat.Create(r.target.fd, p.temp, 0o600)
 	}
 	if err != nil {
 		return err
@@ -170,17 +161,17 @@ func (r *run) unfinished() bool { return r.note.state != noteNone && !r.opt.DryR
 // endNote removes the note. Only modes and attributes that would prevent that are set later. A tree to be exchanged
 // keeps its note until the exchange: a tree under that name without a note is not ours.
 func (r *run) endNote() error {
-	if !r.unfinished() || r.note.stays.Load() || r.swap != nil && !r.swap.done {
+	if !r.unfinished() || r.note.stays.Load() || r.target.swap != nil && !r.target.swap.done {
 		return nil
 	}
-	if err := fsat.Unlink(r.target, r.note.name); err != nil && !fsat.IsGone(err) {
+	if err := fsat.Unlink(r.target.fd, r.note.name); err != nil && !fsat.IsGone(err) {
 		return fmt.Errorf("remove %s from target: %w", r.note.name, err)
 	}
 	r.note.state = noteNone
 	if !r.whole {
 		return nil
 	}
-	if err := fsat.SetMtime(r.target, r.top.entry.Mtime); err != nil && !fsat.IsRefused(err) {
+	if err := fsat.SetMtime(r.target.fd, r.top.entry.Mtime); err != nil && !fsat.IsRefused(err) {
 		return fmt.Errorf("set time of target: %w", err)
 	}
 	return nil

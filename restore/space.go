@@ -11,25 +11,19 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// lookAtSpace reads the properties of the target's file system and, if the target is empty, checks that it has space
-// for everything. No requirement can be computed for entries that may share the archive's blocks, or that exist
-// already.
-func (r *run) lookAtSpace(empty bool, selected []tree.Selection) error {
-	space, err := fsat.FileSystem(r.target)
-	if err != nil {
-		return &fs.PathError{Op: "statfs", Path: r.report.Target, Err: err}
-	}
-	r.fsync, r.exactNames = space.NeedsFsync, exactNames[space.Kind]
+// checkSpace checks that an empty target has space for everything. No requirement can be computed for entries that may
+// share the archive's blocks, or that exist already.
+func (r *run) checkSpace(space *fsat.Space, empty bool, selected []tree.Selection) error {
 	var from, to fsat.Stat
-	if err := errors.Join(fsat.StatHandle(r.snapshot, &from), fsat.StatHandle(r.target, &to)); err != nil {
-		return &fs.PathError{Op: "stat", Path: r.report.Target, Err: err}
+	if err := errors.Join(fsat.StatHandle(r.snapshot, &from), fsat.StatHandle(r.target.fd, &to)); err != nil {
+		return &fs.PathError{Op: "stat", Path: r.target.path, Err: err}
 	}
 	if !empty || from.Dev == to.Dev || r.opt.IgnoreSpace || r.opt.Progress.ExpectBytes.Load() <= space.Free {
 		return nil
 	}
 	need, err := r.needed(selected)
 	if err == nil && need > space.Free {
-		err = &SpaceError{Target: r.report.Target, Need: need, Free: space.Free}
+		err = &SpaceError{Target: r.target.path, Need: need, Free: space.Free}
 	}
 	return err
 }

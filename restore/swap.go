@@ -95,10 +95,10 @@ func Swap(ctx context.Context, from archive.OpenSnapshot, to string, opt Options
 // exchange gives the new tree, durable with all entries in it, the target's name. Only then it removes the note: the
 // note marks a tree that is not in its place yet.
 func (r *run) exchange() error {
-	if err := r.swap.exchange(); err != nil {
-		return fmt.Errorf("exchange %s: %w", filepath.Join(r.swap.parent, r.swap.name), whyRefused(r.swap.dir, r.swap.name, err))
+	if err := r.target.swap.exchange(); err != nil {
+		return fmt.Errorf("exchange %s: %w", filepath.Join(r.target.swap.parent, r.target.swap.name), whyRefused(r.target.swap.dir, r.target.swap.name, err))
 	}
-	r.swap.done = true
+	r.target.swap.done = true
 	if err := r.endNote(); err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func (r *run) exchange() error {
 			}
 		}
 	}
-	return r.syncFS()
+	return r.target.sync()
 }
 
 // settle does the work that has to follow the exchange.
@@ -184,9 +184,9 @@ func openSwap(from archive.OpenSnapshot, to string, now time.Time) (s swap, err 
 	if s.dir, err = fsat.OpenRoot(s.parent); err != nil {
 		return s, &fs.PathError{Op: "open", Path: s.parent, Err: err}
 	}
-	_, above, err := findArchive(from.Dir)
+	archive, err := findArchive(from.Dir)
 	if err == nil {
-		err = s.look(above)
+		err = s.look(&archive)
 	}
 	if err != nil {
 		err = errors.Join(&fs.PathError{Op: "exchange", Path: abs, Err: err}, fsat.Close(s.dir))
@@ -195,7 +195,7 @@ func openSwap(from archive.OpenSnapshot, to string, now time.Time) (s swap, err 
 }
 
 // look returns an error if the target cannot be exchanged, before any work is done.
-func (s *swap) look(archive map[tree.InodeID]bool) error {
+func (s *swap) look(archive *archivePlace) error {
 	var above, st fsat.Stat
 	err := fsat.StatAt(s.dir, s.name, &st)
 	if fsat.IsGone(err) {
@@ -212,7 +212,7 @@ func (s *swap) look(archive map[tree.InodeID]bool) error {
 		return fs.ErrExist
 	case st.Dev != above.Dev || st.Mounted:
 		return ErrMountPoint
-	case archive[tree.IDOf(&st)]:
+	case archive.isIn(&st):
 		return ErrHoldsArchive
 	case (st.Attrs|above.Attrs)&uint32(tree.LockingAttrs) != 0:
 		return whyRefused(s.dir, s.name, syscall.EPERM)

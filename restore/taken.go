@@ -61,7 +61,7 @@ var errFolded = fmt.Errorf("%w: the target's file system takes this name for ano
 // lookForFolding lists an existing folder in which the file system may treat names as equal that differ only in case,
 // or in the encoding of letters: an existing name may then belong to another entry.
 func (r *run) lookForFolding(d *dir) error {
-	if r.exactNames {
+	if r.target.exactNames {
 		attrs, err := fsat.Attrs(d.dst())
 		if err != nil {
 			return fmt.Errorf("read attributes: %w", err)
@@ -316,7 +316,7 @@ func compareOther(m *wanted, st *fsat.Stat, meta bool) (difference, error) {
 // notStored returns an error if the target has, or may have, the stored file itself (cp -al from the snapshot), for an
 // entry that may have several names: nothing may be linked to a stored file.
 func (r *run) notStored(d *dir, e *index.Entry, st *fsat.Stat) error {
-	if !e.Linked() || st.Dev != r.archive.Dev {
+	if !e.Linked() || st.Dev != r.archive.folder.Dev {
 		return nil
 	}
 	err := d.Lost(inSnapshot)
@@ -404,7 +404,7 @@ func (r *run) update(w *worker, d *dir, e *index.Entry, seen *fsat.Stat) (made f
 		r.told(d, e, tree.Updated)
 		return *seen, nil
 	}
-	if err := r.step("update"); err != nil {
+	if err := r.target.step("update"); err != nil {
 		return made, fmt.Errorf("update: %w", err)
 	}
 	want, err := w.xattrs.Get(r.from.Catalog, e.Xattrs)

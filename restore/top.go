@@ -27,7 +27,7 @@ func (r *run) openTop(selected []tree.Selection) error {
 		return &fs.PathError{Op: "open", Path: r.from.Dir, Err: err}
 	}
 	dst := fsat.NoDir
-	if r.target == fsat.NoDir { // a dry run that has found nothing
+	if r.target.fd == fsat.NoDir { // a dry run that has found nothing
 		d.state, d.own = dirAbsent, true
 	} else if dst, err = r.enterTarget(d); err != nil {
 		return errors.Join(err, fsat.Close(src))
@@ -39,7 +39,7 @@ func (r *run) openTop(selected []tree.Selection) error {
 			return errors.Join(err, d.Close())
 		}
 	}
-	r.dirs.Start(&d.Folder, tree.StoredRoot(r.snapshot), tree.Root{Dir: r.target, Op: "open in target"})
+	r.dirs.Start(&d.Folder, tree.StoredRoot(r.snapshot), tree.Root{Dir: r.target.fd, Op: "open in target"})
 	return nil
 }
 
@@ -50,11 +50,11 @@ func (r *run) enterTarget(d *dir) (dst int, err error) {
 		return fsat.NoDir, err
 	}
 	if !d.own && !r.opt.DryRun {
-		r.claim()
+		r.target.claim()
 	}
-	if r.whole && r.origin != targetOurs {
-		if d.diff, err = r.compareDir(&r.workers[0], d, r.target, &st); err != nil {
-			return fsat.NoDir, &fs.PathError{Op: "look at", Path: r.report.Target, Err: err}
+	if r.whole && r.target.origin != targetOurs {
+		if d.diff, err = r.compareDir(&r.workers[0], d, r.target.fd, &st); err != nil {
+			return fsat.NoDir, &fs.PathError{Op: "look at", Path: r.target.path, Err: err}
 		}
 	}
 	replaces, err := r.findNote(d, list)
@@ -66,32 +66,36 @@ func (r *run) enterTarget(d *dir) (dst int, err error) {
 	}
 	if r.whole {
 		d.state = r.stateOfTarget(d)
-		if r.origin == targetAdopted && r.opt.Overwrite == OverwriteNever {
+		if r.target.origin == targetAdopted && r.opt.Overwrite == OverwriteNever {
 			r.report.TargetSet = differingNames(d.diff &^ tree.Mtime)
 		}
 	}
-	if dst, err = fsat.OpenDir(r.target, "."); err != nil {
-		return fsat.NoDir, &fs.PathError{Op: "open", Path: r.report.Target, Err: err}
+	if dst, err = fsat.OpenDir(r.target.fd, "."); err != nil {
+		return fsat.NoDir, &fs.PathError{Op: "open", Path: r.target.path, Err: err}
 	}
 	return dst, nil
 }
 
 // lookAtTarget describes the target, and checks that it can take the restore. It changes nothing.
 func (r *run) lookAtTarget(d *dir) (st fsat.Stat, list []fsat.DirEntry, err error) {
-	if err := fsat.StatHandle(r.target, &st); err != nil {
-		return st, nil, &fs.PathError{Op: "stat", Path: r.report.Target, Err: err}
+	if err := fsat.StatHandle(r.target.fd, &st); err != nil {
+		return st, nil, &fs.PathError{Op: "stat", Path: r.target.path, Err: err}
 	}
 	d.SetID(inTarget, tree.IDOf(&st))
-	if list, err = fsat.ReadDir(r.target, make([]byte, 64<<10)); err != nil {
-		return st, nil, &fs.PathError{Op: "list", Path: r.report.Target, Err: err}
+	if list, err = fsat.ReadDir(r.target.fd, make([]byte, 64<<10)); err != nil {
+		return st, nil, &fs.PathError{Op: "list", Path: r.target.path, Err: err}
 	}
 	d.own = len(list) == 0
-	if err := r.lookAtSpace(d.own, d.selected); err != nil {
+	space, err := r.target.fileSystem()
+	if err == nil {
+		err = r.checkSpace(&space, d.own, d.selected)
+	}
+	if err != nil {
 		return st, nil, err
 	}
 	// An empty folder that is closed to others is as this restore makes one: it can be what is left of a kill just then.
-	if d.own && r.origin != targetOurs && st.UID == r.setter.UID && st.Mode == 0o700 {
-		r.origin = targetAdopted
+	if d.own && r.target.origin != targetOurs && st.UID == r.setter.UID && st.Mode == 0o700 {
+		r.target.origin = targetAdopted
 	}
 	return st, list, nil
 }
@@ -101,7 +105,7 @@ func (r *run) lookAtTarget(d *dir) (st fsat.Stat, list []fsat.DirEntry, err erro
 func (r *run) stateOfTarget(d *dir) dirState {
 	overwrites := r.opt.Overwrite != OverwriteNever
 	switch {
-	case r.origin != targetForeign || overwrites && d.own:
+	case r.target.origin != targetForeign || overwrites && d.own:
 		return dirMade
 	case overwrites && r.resumed():
 		return dirReopened

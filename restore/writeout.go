@@ -1,12 +1,11 @@
 package restore
 
 import (
-	"io/fs"
-	"sync"
 	"sync/atomic"
 
+	"golang.org/x/sync/errgroup"
+
 	"snapcopy/index"
-	"snapcopy/internal/fsat"
 )
 
 // writeOut writes finished entries to the disk while others are being made, so that little is left to wait for in the
@@ -14,8 +13,7 @@ import (
 type writeOut struct {
 	weight atomic.Int64 // of the entries made since the last writing out
 	wanted chan struct{}
-	group  sync.WaitGroup
-	failed error
+	group  errgroup.Group
 }
 
 // Each writing out ends with a commit of the file system's journal, and each entry costs more than its content.
@@ -24,17 +22,18 @@ const (
 	entryWeight   = 16 << 10
 )
 
-func (o *writeOut) start(r *run) {
-	if r.fsync || r.opt.DryRun {
+func (o *writeOut) start(t *target) {
+	if t.fsync || t.dry {
 		return
 	}
 	o.wanted = make(chan struct{}, 1)
-	o.group.Go(func() {
+	o.group.Go(func() (failed error) {
 		for range o.wanted {
-			if err := r.syncFS(); err != nil && o.failed == nil { // it may not be told again
-				o.failed = err
+			if err := t.sync(); err != nil && failed == nil { // it may not be told again
+				failed = err
 			}
 		}
+		return failed
 	})
 }
 
@@ -60,13 +59,5 @@ func (o *writeOut) end() error {
 		return nil
 	}
 	close(o.wanted)
-	o.group.Wait()
-	return o.failed
-}
-
-func (r *run) syncFS() error {
-	if err := fsat.SyncFS(r.target); err != nil {
-		return &fs.PathError{Op: "sync", Path: r.report.Target, Err: err}
-	}
-	return nil
+	return o.group.Wait()
 }

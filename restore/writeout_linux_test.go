@@ -12,7 +12,7 @@ import (
 // Guards: a failure of the disk that is told while more is being made is not lost, and nothing is asked of the disk
 // before there is enough.
 func TestWriteOutTellsFailures(t *testing.T) {
-	r := &run{teller: teller{report: &Report{Target: "target"}}, target: fsat.NoDir} // there is nothing to sync
+	to := &target{path: "target", fd: fsat.NoDir} // there is nothing to sync
 	big := &index.Entry{Type: index.File, Size: writeOutEvery}
 	small := &index.Entry{Type: index.Symlink}
 	for _, c := range []struct {
@@ -25,7 +25,7 @@ func TestWriteOutTellsFailures(t *testing.T) {
 		{[]*index.Entry{small, big, small}, syscall.EBADF},
 	} {
 		var o writeOut
-		o.start(r)
+		o.start(to)
 		for _, e := range c.made {
 			o.made(e)
 		}
@@ -34,7 +34,7 @@ func TestWriteOutTellsFailures(t *testing.T) {
 		}
 	}
 	var o writeOut
-	o.start(r)
+	o.start(to)
 	for range writeOutEvery / entryWeight {
 		o.made(small)
 	}
@@ -42,7 +42,7 @@ func TestWriteOutTellsFailures(t *testing.T) {
 		t.Errorf("many small entries: %v", err)
 	}
 	o = writeOut{}
-	o.start(&run{fsync: true})
+	o.start(&target{fsync: true})
 	o.made(big)
 	if err := o.end(); err != nil {
 		t.Errorf("where each file is synced by itself: %v", err)

@@ -22,7 +22,7 @@ const maxAside = 1000
 func (r *run) keepAside(w *worker, d *dir, name string, st *fsat.Stat, replaced bool) error {
 	dir := d.dst()
 	switch {
-	case r.opt.BackupSuffix != "" && st.Type == fsat.Directory && r.archive.isIn(st):
+	case r.opt.BackupSuffix != "" && st.Type == fsat.Directory && r.target.archive.isIn(st):
 		return fmt.Errorf("keep aside: %w", ErrHoldsArchive)
 	case r.opt.BackupSuffix != "":
 		if st.Type == fsat.Directory {
@@ -134,7 +134,7 @@ func (r *run) removeTree(d *dir, name string) (all bool, err error) {
 	}
 	all, err = remove(d.dst(), name, func(dir int, path string, st *fsat.Stat) (bool, error) {
 		path = d.Child(path)
-		if st.Mounted || tree.IDOf(st) == r.archive.folder {
+		if st.Mounted || tree.IDOf(st) == r.target.archive.folder {
 			r.spared(path)
 			return true, nil
 		}
@@ -224,7 +224,7 @@ func (r *run) deleteOther(w *worker, d *dir, name string) error {
 
 // isElsewhere reports whether an entry of d is the archive, or on another file system.
 func (r *run) isElsewhere(d *dir, st *fsat.Stat) bool {
-	return st.Mounted || st.Type == fsat.Directory && (st.Dev != d.ID(inTarget).Dev || tree.IDOf(st) == r.archive.folder)
+	return st.Mounted || st.Type == fsat.Directory && (st.Dev != d.ID(inTarget).Dev || tree.IDOf(st) == r.target.archive.folder)
 }
 
 // removeOther removes an entry, unless it is to stay, or keeps it aside. A folder is deleted if nothing in it stays.

@@ -10,20 +10,6 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// earlyAttrs are the file attributes (chattr) about how content is stored and how names are compared. They must be set
-// while the inode is empty: compressed, not compressed, no copy on write, case folding.
-const earlyAttrs index.Attrs = 0x4 | 0x400 | 0x800000 | 0x40000000
-
-// startAttrs sets those attributes that only an empty file or folder accepts. Refusals are counted at the end.
-func (r *run) startAttrs(fd int, e *index.Entry) error {
-	if early := e.Attrs & earlyAttrs; r.opt.Attrs && early != 0 {
-		if err := fsat.SetAttrs(fd, uint32(early), uint32(early)); err != nil && !fsat.IsRefused(err) {
-			return fmt.Errorf("set attributes: %w", err)
-		}
-	}
-	return nil
-}
-
 // lateAttrs are the locking attributes of an inode.
 type lateAttrs struct {
 	dir   *dir

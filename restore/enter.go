@@ -67,7 +67,7 @@ func (r *run) enterDir(w *worker, d *dir) error {
 		return err
 	}
 	if d.own {
-		return r.startAttrs(dst, &d.entry)
+		return r.maker.startAttrs(dst, &d.entry)
 	}
 	w.counts.Existing++
 	r.told(d.parent, &d.entry, tree.Entered)
@@ -102,7 +102,7 @@ func (r *run) findExisting(w *worker, d *dir) (exists bool, err error) {
 		return false, errFolded
 	case st.Type != fsat.Directory:
 		return false, r.clearWay(w, d, &st)
-	case tree.IDOf(&st) == r.archive.folder:
+	case tree.IDOf(&st) == r.target.archive.folder:
 		return true, inside.ErrTarget
 	}
 	d.state, d.spared = r.existing(), p.spared
@@ -232,7 +232,7 @@ func (r *run) startExisting(w *worker, d *dir, st *fsat.Stat) (err error) {
 	if d.state == dirReopened {
 		return r.openUp(d)
 	}
-	if d.diff, err = r.compareDir(w, d, d.dst(), st); err != nil {
+	if d.diff, err = r.comparer.dir(w, d, d.dst(), st); err != nil {
 		return err
 	}
 	if d.state == dirUpdated && st.Mode&0o500 != 0o500 { // to look at its entries
@@ -248,7 +248,7 @@ func (r *run) startNew(d *dir, st *fsat.Stat) error {
 			return err
 		}
 	}
-	d.plain = st.UID == r.setter.UID && st.GID == r.setter.GID && st.Mode == 0o700
+	d.plain = st.UID == r.maker.setter.UID && st.GID == r.maker.setter.GID && st.Mode == 0o700
 	return nil
 }
 
@@ -257,8 +257,8 @@ func (r *run) dropInherited(dst int, st *fsat.Stat) error {
 	if err := checkNew(dst); err != nil {
 		return err
 	}
-	if st.UID != r.setter.UID || st.GID != r.setter.GID { // before the rest: whose it is could give it another ACL after that
-		if err := fsat.Chown(dst, r.setter.UID, r.setter.GID); err != nil && !fsat.IsRefused(err) {
+	if st.UID != r.maker.setter.UID || st.GID != r.maker.setter.GID { // before the rest: whose it is could give it another ACL after that
+		if err := fsat.Chown(dst, r.maker.setter.UID, r.maker.setter.GID); err != nil && !fsat.IsRefused(err) {
 			return fmt.Errorf("chown: %w", err)
 		}
 	}

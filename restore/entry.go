@@ -1,12 +1,10 @@
 package restore
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
 	"snapcopy/index"
-	"snapcopy/internal/filecopy"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/tree"
 )
@@ -93,15 +91,12 @@ func (r *run) make(w *worker, d *dir, e *index.Entry, over *fsat.Stat) (made fsa
 		return made, err
 	}
 	before := w.counts
-	switch {
-	case r.opt.DryRun:
+	if r.opt.DryRun {
 		if err = checkStored(w, d, e); err == nil && over != nil {
 			err = r.keepAside(w, d, e.Name, over, true)
 		}
-	case e.Type == index.File:
-		made, err = r.makeFile(w, d, e, set, over)
-	default:
-		made, err = r.makeSpecial(w, d, e, set, over)
+	} else {
+		made, err = r.makeInode(w, d, e, set, over)
 	}
 	if err != nil {
 		w.counts = before
@@ -119,68 +114,25 @@ func (r *run) make(w *worker, d *dir, e *index.Entry, over *fsat.Stat) (made fsa
 	return made, nil
 }
 
-// makeFile restores a regular file. After a failure nothing is left of it.
-func (r *run) makeFile(w *worker, d *dir, e *index.Entry, set []index.Xattr, over *fsat.Stat) (made fsat.Stat, err error) {
-	src, stored, err := tree.OpenStored(d.src(), d.Lost(inSnapshot), e)
+// makeInode makes an inode and, when it is finished, gives it its name.
+func (r *run) makeInode(w *worker, d *dir, e *index.Entry, set []index.Xattr, over *fsat.Stat) (made fsat.Stat, err error) {
+	begin := r.maker.special
+	if e.Type == index.File {
+		begin = r.maker.file
+	}
+	p, made, err := begin(w, d, e, set)
 	if err != nil {
 		return made, err
-	}
-	defer func() { err = errors.Join(err, fsat.Close(src)) }()
-	if err := r.target.step("create"); err != nil {
-		return made, fmt.Errorf("create: %w", err)
-	}
-	p, err := r.newFile(w, d, e)
-	if err != nil {
-		return made, d.refused("create", err)
 	}
 	defer func() { err = errors.Join(err, p.end()) }()
-	if err := r.startAttrs(p.fd, e); err != nil {
-		return made, err
-	}
-	if err := r.fill(w, e, p.fd, src, &stored); err != nil {
-		return made, err
-	}
-	s, err := r.setMetadata(w, tree.Opened(p.fd), e, set, tree.Setting{Plain: d.plain, Made: p.mode})
-	if err != nil {
-		return made, err
-	}
-	if r.target.fsync || r.opt.Verify {
-		if err := fsat.Sync(p.fd); err != nil {
-			return made, fmt.Errorf("sync: %w", err)
-		}
-	}
-	if r.opt.Verify {
-		if err := r.readBack(w, e, p.fd); err != nil {
-			return made, err
-		}
-	}
 	if err := r.publish(w, d, e, &p, over); err != nil {
 		return made, err
 	}
-	r.lockLater(d, e.Name, e, &s.Stat)
-	return s.Stat, nil
+	if e.Type == index.File {
+		r.lockLater(d, e.Name, e, &made)
+	}
+	return made, nil
 }
-
-// readBack compares the file on the disk with the catalog.
-func (r *run) readBack(w *worker, e *index.Entry, fd int) error {
-	if err := fsat.DropCache(fd); err != nil {
-		return fmt.Errorf("read back: %w", err)
-	}
-	tick := w.copier.Tick
-	w.copier.Tick = nil // it has been counted
-	n, hash, err := w.copier.Copy(r.ctx, filecopy.NoFile, fd, int64(e.Size), fsat.HasHoles(fd, int64(e.Size)))
-	w.copier.Tick = tick
-	if err != nil {
-		return fmt.Errorf("read back: %w", err)
-	}
-	if uint64(n) != e.Size || hash != e.Hash {
-		return errReadBack
-	}
-	w.counts.BytesVerified += e.Size
-	return nil
-}
-
-var errReadBack = errors.New("what was written reads back as something else: the target's disk or memory is at fault")
 
 // publish gives a finished inode its name, and keeps the replaced entry if that is wanted.
 func (r *run) publish(w *worker, d *dir, e *index.Entry, p *pending, over *fsat.Stat) error {
@@ -198,12 +150,6 @@ func (r *run) publish(w *worker, d *dir, e *index.Entry, p *pending, over *fsat.
 	return nil
 }
 
-// hasHoles makes no system call for a small file that has all of its blocks.
-func hasHoles(fd int, st *fsat.Stat) bool {
-	const small = 1 << 20
-	return (st.Blocks*512 < st.Size || st.Size > small) && fsat.HasHoles(fd, st.Size)
-}
-
 // checkStored replaces making a file in a dry run: it checks the stored file without reading it.
 func checkStored(w *worker, d *dir, e *index.Entry) error {
 	if e.Type != index.File {
@@ -216,98 +162,6 @@ func checkStored(w *worker, d *dir, e *index.Entry) error {
 	w.counts.BytesWritten += withoutHoles(e)
 	return fsat.Close(fd)
 }
-
-// Whether the target accepts reflinks of stored files.
-const (
-	cloneUntried = iota
-	cloneWorks
-	cloneRefused
-)
-
-// fill writes the content into the new file dst, as a reflink if possible, and compares it with the catalog's hash: as
-// read on the way, or by reading the reflink.
-func (r *run) fill(w *worker, e *index.Entry, dst, src int, stored *fsat.Stat) error {
-	cloned := r.clone(dst, src, e)
-	to := dst
-	if cloned { // the blocks are the same; those of the stored file may be in memory already
-		to = filecopy.NoFile
-	}
-	if err := r.target.step("write"); err != nil {
-		return fmt.Errorf("write: %w", err)
-	}
-	n, hash, err := w.copier.Copy(r.ctx, to, src, int64(e.Size), hasHoles(src, stored))
-	var writeErr *filecopy.WriteError
-	switch {
-	case r.ctx.Err() != nil:
-		return context.Cause(r.ctx)
-	case errors.As(err, &writeErr):
-		return fmt.Errorf("write: %w", writeErr.Err)
-	case err != nil:
-		return tree.StoredError(fmt.Errorf("read: %w", err))
-	case uint64(n) != e.Size:
-		return fmt.Errorf("%w: it has %d bytes instead of %d", tree.ErrDamaged, n, e.Size)
-	case hash != e.Hash:
-		return tree.ErrContent
-	}
-	if _, held := filecopy.KeepPreallocated(dst, src, stored, w.copier.Data, cloned); !held {
-		w.counts.NotHeld.Space++
-	}
-	if cloned {
-		w.counts.BytesCloned += e.Size
-	} else {
-		w.counts.BytesWritten += uint64(w.copier.Data)
-	}
-	return nil
-}
-
-// clone makes dst share the content of src, if the file systems can. It does not try again after a refusal at the
-// start.
-func (r *run) clone(dst, src int, e *index.Entry) bool {
-	if e.Size == 0 || r.clones.Load() == cloneRefused {
-		return false
-	}
-	if fsat.Clone(dst, src) == nil {
-		r.clones.Store(cloneWorks)
-		return true
-	}
-	r.clones.CompareAndSwap(cloneUntried, cloneRefused)
-	return false
-}
-
-// makeSpecial restores a symbolic link, FIFO, socket or device from the catalog alone.
-func (r *run) makeSpecial(w *worker, d *dir, e *index.Entry, set []index.Xattr, over *fsat.Stat) (made fsat.Stat, err error) {
-	if err := r.target.step("create"); err != nil {
-		return made, fmt.Errorf("create: %w", err)
-	}
-	p, err := r.newSpecial(w, d, e)
-	if err != nil {
-		return made, d.refused("create", err)
-	}
-	defer func() { err = errors.Join(err, p.end()) }()
-	s, err := r.setMetadata(w, tree.Noded(p.fd, p.dir, p.temp), e, set, tree.Setting{Plain: d.plain})
-	if err != nil {
-		return made, err
-	}
-	return s.Stat, r.publish(w, d, e, &p, over)
-}
-
-// openMade opens an entry that was just made, and checks that nobody has replaced it.
-func openMade(dir int, name string, e *index.Entry) (int, error) {
-	fd, err := fsat.OpenNode(dir, name)
-	if err != nil {
-		return fsat.NoDir, fmt.Errorf("open in target: %w", err)
-	}
-	var st fsat.Stat
-	if err = fsat.StatHandle(fd, &st); err == nil && (st.Type != tree.KindOf(e.Type) || st.Nlink != 1) {
-		err = errReplaced
-	}
-	if err != nil {
-		return fsat.NoDir, errors.Join(err, fsat.Close(fd))
-	}
-	return fd, nil
-}
-
-var errReplaced = errors.New("it was replaced while it was restored")
 
 // refused returns the error for a name that could not be made in d.
 func (d *dir) refused(op string, err error) error {

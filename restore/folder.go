@@ -31,50 +31,6 @@ func differingNames(f tree.Fields) (list []string) {
 	return list
 }
 
-// compareDir returns those fields in which an open folder of the target differs that can be mended.
-func (r *run) compareDir(w *worker, d *dir, fd int, st *fsat.Stat) (diff tree.Fields, err error) {
-	e := &d.entry
-	d.seen = seenOf(st)
-	if r.isRecorded(e, st) {
-		return 0, nil
-	}
-	before := w.counts.NotHeld
-	m := wanted{r: r, w: w, d: d, e: e}
-	if diff = tree.DiffStat(e, st) & tree.Settable(e.Type); diff != 0 {
-		ok, err := m.try()
-		if err != nil {
-			return 0, err
-		}
-		if ok {
-			diff = m.most.left(e, diff, st)
-		}
-	}
-	set, err := fsat.Xattrs(fd)
-	if err != nil {
-		return 0, fmt.Errorf("read extended attributes: %w", err)
-	}
-	if same, err := m.hasXattrs(index.HashXattrs(set)); err != nil {
-		return 0, err
-	} else if !same {
-		diff |= tree.Xattrs
-	}
-	if r.opt.Attrs {
-		attrs, err := fsat.Attrs(fd)
-		if err != nil {
-			return 0, fmt.Errorf("read attributes: %w", err)
-		}
-		if same, err := m.hasAttrs(tree.KnownAttrs(attrs)); err != nil {
-			return 0, err
-		} else if !same {
-			diff |= tree.Attrs
-		}
-	}
-	if diff != 0 {
-		w.counts.NotHeld = before // it is counted when it is mended
-	}
-	return diff, nil
-}
-
 // seenMetadata is the metadata of a folder in stat data, to detect a later change.
 type seenMetadata struct {
 	mode, uid, gid uint32

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"snapcopy/index"
@@ -17,6 +18,12 @@ import (
 // An entry of the target that only lacks metadata which the target's file system or these privileges cannot store is
 // as good as a restore can make it: to make it again would change nothing. A trial on an inode of the restore's own,
 // without a name, finds out which metadata can be stored: no list of file systems would be right for all of them.
+
+// trials finds out in this way what the target can hold.
+type trials struct {
+	maker    *maker
+	linkable sync.Map // whether file systems support hard links, by device
+}
 
 // scratch is such an inode, with a handle, on one file system.
 type scratch struct {
@@ -67,21 +74,21 @@ func distance(a, b index.Time) time.Duration {
 	return (time.Duration(a.Sec-b.Sec)*time.Second + time.Duration(a.Nsec) - time.Duration(b.Nsec)).Abs()
 }
 
-// tryMost finds the best result for an entry of d. ok is false if no trial is possible: then every difference counts.
+// most finds the best result for an entry of d. ok is false if no trial is possible: then every difference counts.
 // Missing metadata are counted as not held. A folder can be tried on a file without a name, which leaves no trace,
 // except for a default ACL: file systems with such files treat both alike.
-func (r *run) tryMost(w *worker, d *dir, e *index.Entry) (m most, ok bool, err error) {
+func (t *trials) most(w *worker, d *dir, e *index.Entry) (m most, ok bool, err error) {
 	as := *e
 	as.Type = index.File
 	if e.Type == index.Symlink {
 		as.Mode = 0o777 // its only possible mode, which is not looked at
 	}
-	s, ok, err := r.scratchOn(w, d)
+	s, ok, err := t.scratchOn(w, d)
 	if err != nil {
 		return m, false, err
 	}
 	if ok {
-		if m, ok, err = r.tryOn(w, s.fd, &as); !ok {
+		if m, ok, err = t.on(w, s.fd, &as); !ok {
 			err = errors.Join(err, s.close()) // some file systems set nothing on an inode without a name
 		}
 		return m, ok, err
@@ -89,12 +96,12 @@ func (r *run) tryMost(w *worker, d *dir, e *index.Entry) (m most, ok bool, err e
 	if e.Type == index.Dir {
 		return m, false, nil
 	}
-	return r.tryNamed(w, d, &as, func(in int, temp string) (int, error) { return fsat.Create(in, temp, 0o600) }, fsat.Unlink)
+	return t.onNamed(w, d, &as, func(in int, temp string) (int, error) { return fsat.Create(in, temp, 0o600) }, fsat.Unlink)
 }
 
-// tryFolder is tryMost on a folder, which has a name in d or in the target meanwhile.
-func (r *run) tryFolder(w *worker, d *dir, e *index.Entry) (m most, ok bool, err error) {
-	return r.tryNamed(w, d, e, func(in int, temp string) (int, error) {
+// onFolder is most on a folder, which has a name in d or in the target meanwhile.
+func (t *trials) onFolder(w *worker, d *dir, e *index.Entry) (m most, ok bool, err error) {
+	return t.onNamed(w, d, e, func(in int, temp string) (int, error) {
 		if err := fsat.Mkdir(in, temp, 0o700); err != nil {
 			return fsat.NoDir, err
 		}
@@ -106,22 +113,22 @@ func (r *run) tryFolder(w *worker, d *dir, e *index.Entry) (m most, ok bool, err
 	}, fsat.Rmdir)
 }
 
-// tryNamed is tryMost on an inode that has a name in d or in the target meanwhile. It is closed before it is removed:
+// onNamed is most on an inode that has a name in d or in the target meanwhile. It is closed before it is removed:
 // many file systems in user space, and NFS, give a removed open file another name, and remove that late, which then
 // changes the time of its folder.
-func (r *run) tryNamed(w *worker, d *dir, e *index.Entry, create func(in int, temp string) (int, error),
+func (t *trials) onNamed(w *worker, d *dir, e *index.Entry, create func(in int, temp string) (int, error),
 	remove func(in int, temp string) error) (m most, ok bool, err error) {
-	if r.opt.DryRun || r.target.step("scratch") != nil {
+	if t.maker.target.dry || t.maker.target.step("scratch") != nil {
 		return m, false, nil
 	}
-	for _, in := range r.scratchPlaces(d) {
-		err := r.target.briefly(in, func() error {
-			temp := r.tempIn(w, in, d)
+	for _, in := range t.scratchPlaces(d) {
+		err := t.maker.target.briefly(in, func() error {
+			temp := t.temp(w, in, d)
 			fd, err := create(in, temp)
 			if err != nil {
 				return nil // a real attempt to make an entry there reports the error
 			}
-			m, ok, err = r.tryOn(w, fd, e)
+			m, ok, err = t.on(w, fd, e)
 			return errors.Join(err, fsat.Close(fd), remove(in, temp))
 		})
 		if ok || err != nil {
@@ -131,9 +138,9 @@ func (r *run) tryNamed(w *worker, d *dir, e *index.Entry, create func(in int, te
 	return m, false, nil
 }
 
-// tryOn sets the metadata of an entry on a scratch inode.
-func (r *run) tryOn(w *worker, fd int, e *index.Entry) (m most, ok bool, err error) {
-	set, err := w.xattrs.Get(r.from.Catalog, e.Xattrs)
+// on sets the metadata of an entry on a scratch inode.
+func (t *trials) on(w *worker, fd int, e *index.Entry) (m most, ok bool, err error) {
+	set, err := w.xattrs.Get(t.maker.catalog, e.Xattrs)
 	if err != nil {
 		return m, false, err
 	}
@@ -145,30 +152,30 @@ func (r *run) tryOn(w *worker, fd int, e *index.Entry) (m most, ok bool, err err
 	var made tree.Done
 	err = fsat.Chmod(fd, 0o700) // an owner who may not write may set no extended attributes
 	if err == nil || fsat.IsRefused(err) {
-		made, err = r.updateInode(w, fd, e, set)
+		made, err = t.maker.updateInode(w, fd, e, set)
 	}
 	if err == nil {
-		m, err = r.lookAtScratch(fd, &made.Stat, e.Type == index.Dir)
+		m, err = t.look(fd, &made.Stat, e.Type == index.Dir)
 		m.noDefault = len(set) < wanted
 	}
 	if err != nil {
 		w.counts.NotHeld = before
-		if r.ctx.Err() != nil {
-			return m, false, context.Cause(r.ctx)
+		if t.maker.ctx.Err() != nil {
+			return m, false, context.Cause(t.maker.ctx)
 		}
 		return m, false, nil
 	}
 	return m, true, nil
 }
 
-func (r *run) lookAtScratch(fd int, st *fsat.Stat, folder bool) (m most, err error) {
+func (t *trials) look(fd int, st *fsat.Stat, folder bool) (m most, err error) {
 	m.stat = *st
 	set, err := fsat.Xattrs(fd)
 	if err != nil {
 		return m, fmt.Errorf("read extended attributes: %w", err)
 	}
 	m.xattrs = index.HashXattrs(set)
-	if r.opt.Attrs {
+	if t.maker.setter.Attrs {
 		attrs, err := fsat.Attrs(fd)
 		if err != nil {
 			return m, fmt.Errorf("read attributes: %w", err)
@@ -188,9 +195,9 @@ func (r *run) lookAtScratch(fd int, st *fsat.Stat, folder bool) (m most, err err
 	return m, nil
 }
 
-// wanted is the metadata of an entry of d, or the best possible: tryMost runs only if there is a difference.
+// wanted is the metadata of an entry of d, or the best possible: a trial runs only if there is a difference.
 type wanted struct {
-	r        *run
+	t        *trials
 	w        *worker
 	d        *dir
 	e        *index.Entry
@@ -206,7 +213,7 @@ func (m *wanted) try() (ok bool, err error) {
 		return m.ok, nil
 	}
 	m.tried, m.before = true, m.w.counts.NotHeld
-	if m.most, m.ok, err = m.r.tryMost(m.w, m.d, m.e); !m.ok && err == nil {
+	if m.most, m.ok, err = m.t.most(m.w, m.d, m.e); !m.ok && err == nil {
 		return m.tryFolder()
 	}
 	return m.ok, err
@@ -219,7 +226,7 @@ func (m *wanted) tryFolder() (ok bool, err error) {
 		if m.ok { // it would be counted twice
 			m.w.counts.NotHeld = m.before
 		}
-		if m.most, m.ok, err = m.r.tryFolder(m.w, m.d, m.e); !m.ok {
+		if m.most, m.ok, err = m.t.onFolder(m.w, m.d, m.e); !m.ok {
 			m.w.counts.NotHeld = before
 		}
 	}
@@ -227,12 +234,12 @@ func (m *wanted) tryFolder() (ok bool, err error) {
 }
 
 // leftAsMade reports whether the entry is a symbolic link on which the restore sets no metadata: see
-// linksHoldMetadata.
+// maker.linksHold.
 func (m *wanted) leftAsMade() (bool, error) {
-	if m.e.Type != index.Symlink || m.r.opt.DryRun {
+	if m.e.Type != index.Symlink || m.t.maker.target.dry {
 		return false, nil
 	}
-	holds, err := m.r.linksHoldMetadata(m.w)
+	holds, err := m.t.maker.linksHold(m.w)
 	return !holds && err == nil, err
 }
 
@@ -280,8 +287,28 @@ func (m *wanted) hasAttrs(attrs index.Attrs) (bool, error) {
 	return attrs&tree.LockingAttrs == m.e.Attrs&tree.LockingAttrs || m.most.noLocks && attrs&tree.LockingAttrs == 0, nil
 }
 
+// hasOpened reports whether an open file has the extended attributes and the file attributes of the entry. It does not
+// compare them if meta is false: then other metadata are known to differ.
+func (m *wanted) hasOpened(fd int, meta bool) (bool, error) {
+	set, err := fsat.Xattrs(fd)
+	if err != nil {
+		return false, fmt.Errorf("read extended attributes in target: %w", err)
+	}
+	attrs, err := fsat.Attrs(fd)
+	if err != nil {
+		return false, fmt.Errorf("read attributes in target: %w", err)
+	}
+	if meta {
+		meta, err = m.hasXattrs(index.HashXattrs(set))
+	}
+	if meta && m.t.maker.setter.Attrs && err == nil {
+		meta, err = m.hasAttrs(tree.KnownAttrs(attrs))
+	}
+	return meta, err
+}
+
 // scratchOn returns a worker's scratch file on the file system of d, if that supports files without a name.
-func (r *run) scratchOn(w *worker, d *dir) (s *scratch, ok bool, err error) {
+func (t *trials) scratchOn(w *worker, d *dir) (s *scratch, ok bool, err error) {
 	s = &w.scratch
 	if s.open && s.dev == d.ID(inTarget).Dev {
 		return s, true, nil
@@ -289,10 +316,10 @@ func (r *run) scratchOn(w *worker, d *dir) (s *scratch, ok bool, err error) {
 	if err := s.close(); err != nil {
 		return s, false, err
 	}
-	if r.target.step("scratch") != nil {
+	if t.maker.target.step("scratch") != nil {
 		return s, false, nil
 	}
-	for _, in := range r.scratchPlaces(d) {
+	for _, in := range t.scratchPlaces(d) {
 		if s.fd, err = fsat.CreateUnnamed(in, 0o600); err == nil {
 			s.open, s.dev = true, d.ID(inTarget).Dev
 			return s, true, nil
@@ -302,35 +329,35 @@ func (r *run) scratchOn(w *worker, d *dir) (s *scratch, ok bool, err error) {
 }
 
 // scratchPlaces returns the folders in which an inode on the file system of d can be made.
-func (r *run) scratchPlaces(d *dir) (list []int) {
+func (t *trials) scratchPlaces(d *dir) (list []int) {
 	if d.dst() != fsat.NoDir {
 		list = append(list, d.dst())
 	}
-	if r.top.ID(inTarget).Dev == d.ID(inTarget).Dev { // where these privileges can make an entry if they can anywhere
-		list = append(list, r.target.fd)
+	if t.maker.target.id.Dev == d.ID(inTarget).Dev { // where these privileges can make an entry if they can anywhere
+		list = append(list, t.maker.target.fd)
 	}
 	return list
 }
 
-// tempIn returns a worker's temporary name in one of the scratchPlaces of d.
-func (r *run) tempIn(w *worker, in int, d *dir) string {
-	if in == r.target.fd {
-		d = r.top
+// temp returns a worker's temporary name in one of the scratchPlaces of d.
+func (t *trials) temp(w *worker, in int, d *dir) string {
+	if in == t.maker.target.fd {
+		return w.tempIn(t.maker.target.id)
 	}
 	return w.temp(d)
 }
 
 // canLink reports whether the file system of d supports hard links. A dry run assumes that.
-func (r *run) canLink(w *worker, d *dir) (can bool, err error) {
-	if known, ok := r.linkable.Load(d.ID(inTarget).Dev); ok || r.opt.DryRun {
+func (t *trials) canLink(w *worker, d *dir) (can bool, err error) {
+	if known, ok := t.linkable.Load(d.ID(inTarget).Dev); ok || t.maker.target.dry {
 		return !ok || known.(bool), nil
 	}
-	if _, ok, err := r.scratchOn(w, d); ok || err != nil { // a file system that supports files without a name links them to give them one
+	if _, ok, err := t.scratchOn(w, d); ok || err != nil { // a file system that supports files without a name links them to give them one
 		return true, err
 	}
 	in, temp, second := d.dst(), w.temp(d), leftover.Temporary(rand.Uint64(), d.ID(inTarget).Ino)
 	can = true
-	err = r.target.briefly(in, func() error {
+	err = t.maker.target.briefly(in, func() error {
 		fd, err := fsat.Create(in, temp, 0o600)
 		if err != nil {
 			return nil // without a file to link, nothing is known
@@ -346,7 +373,7 @@ func (r *run) canLink(w *worker, d *dir) (can bool, err error) {
 		}
 		return errors.Join(err, fsat.Close(fd), fsat.Unlink(in, temp))
 	})
-	r.linkable.Store(d.ID(inTarget).Dev, can)
+	t.linkable.Store(d.ID(inTarget).Dev, can)
 	return can, err
 }
 

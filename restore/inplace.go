@@ -121,7 +121,7 @@ func (r *run) openOnTheWay(w *worker, dir int, name, path string, st *fsat.Stat)
 	switch {
 	case st.Type != fsat.Directory:
 		return fsat.NoDir, fmt.Errorf("%w and is not a folder", ErrExists)
-	case tree.IDOf(st) == r.archive.folder:
+	case tree.IDOf(st) == r.target.archive.folder:
 		return fsat.NoDir, inside.ErrTarget
 	case r.resumed() && !r.opt.DryRun && !r.late.madeBefore(path):
 		fd, err := openOpenedUp(dir, name)
@@ -184,10 +184,10 @@ func (r *run) startFolder(w *worker, fd int, path string) error {
 		return err
 	}
 	how := tree.Setting{}
-	if r.setter.UID != 0 {
+	if r.maker.setter.UID != 0 {
 		how.Keep = 0o700 // something is made in it
 	}
-	s, err := r.setMetadata(w, tree.Opened(fd), &e, set, how)
+	s, err := r.maker.setMetadata(w, tree.Opened(fd), &e, set, how)
 	if err != nil {
 		return fmt.Errorf("set metadata: %w", err)
 	}

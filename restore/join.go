@@ -175,7 +175,7 @@ func (r *run) joinOne(w *worker, folder string, e *index.Entry, group *linkGroup
 	if fsat.StatAt(fd, e.Name, &st) != nil {
 		return nil
 	}
-	diff, err := r.compare(w, d, e, &st)
+	diff, err := r.comparer.entry(w, d, e, &st)
 	if err != nil || diff != noDifference {
 		return r.ctx.Err()
 	}

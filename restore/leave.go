@@ -58,10 +58,10 @@ func (r *run) finishDir(w *worker, d *dir) error {
 	e := d.entry
 	e.Below = index.Totals{} // what is in it has been accounted for
 	how := tree.Setting{Plain: d.plain}
-	if r.setter.UID != 0 && e.Mode&0o500 != 0o500 {
+	if r.maker.setter.UID != 0 && e.Mode&0o500 != 0o500 {
 		how.Keep = 0o700 // names in it may still be linked to, and folders in it have to be closed first
 	}
-	if d.parent == nil && r.unfinished() && r.setter.UID != 0 {
+	if d.parent == nil && r.unfinished() && r.maker.setter.UID != 0 {
 		how.Keep = 0o700 // the note is in it until the end
 	}
 	if d.parent == nil || !d.own { // it may have attributes that the snapshot does not know
@@ -69,7 +69,7 @@ func (r *run) finishDir(w *worker, d *dir) error {
 			return r.notFinished(d, &e, fmt.Errorf("set metadata: %w", err))
 		}
 	}
-	set, err := r.setMetadata(w, tree.Opened(d.dst()), &e, d.xattrs, how)
+	set, err := r.maker.setMetadata(w, tree.Opened(d.dst()), &e, d.xattrs, how)
 	if err != nil {
 		return r.notFinished(d, &e, fmt.Errorf("set metadata: %w", err))
 	}
@@ -110,7 +110,7 @@ func (r *run) updateDir(w *worker, d *dir) error {
 			return nil
 		}
 	}
-	s, err := r.updateInode(w, d.dst(), &e, d.xattrs)
+	s, err := r.maker.updateInode(w, d.dst(), &e, d.xattrs)
 	if err != nil {
 		return r.failed(d.above(), &e, fmt.Errorf("set metadata: %w", err))
 	}

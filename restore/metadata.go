@@ -9,46 +9,58 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// This file changes inodes in the target. This run has made each of them, and reaches it by its handle: its name may
-// belong to another inode by now.
-
 // setMetadata gives an inode all metadata of its entry, and counts the metadata that the inode does not hold.
-func (r *run) setMetadata(w *worker, n tree.Inode, e *index.Entry, set []index.Xattr, how tree.Setting) (tree.Done, error) {
+func (m *maker) setMetadata(w *worker, n tree.Inode, e *index.Entry, set []index.Xattr, how tree.Setting) (tree.Done, error) {
 	if e.Type == index.Symlink {
-		holds, err := r.linksHoldMetadata(w)
+		holds, err := m.linksHold(w)
 		if err != nil {
 			return tree.Done{}, err
 		}
 		how.Leave = !holds
 	}
-	done, err := r.setter.Set(n, e, set, how)
+	done, err := m.setter.Set(n, e, set, how)
 	if err == nil {
 		err = done.Unplaced(set)
 	}
 	if err != nil {
 		return done, err
 	}
-	r.lacks.Or(uint64(done.Lacks))
-	r.masked.Or(done.Masked)
+	m.lacks.Or(uint64(done.Lacks))
+	m.masked.Or(done.Masked)
 	w.counts.NotHeld.Count(done.NotHeld)
 	return done, nil
 }
 
-// linksHoldMetadata reports whether the target's file system can set owner and time of a symbolic link: over some
+// updateInode sets exactly the metadata of an entry on an existing file or folder.
+func (m *maker) updateInode(w *worker, fd int, e *index.Entry, want []index.Xattr) (tree.Done, error) {
+	if err := dropXattrs(w, fd, want); err != nil {
+		return tree.Done{}, err
+	}
+	return m.setMetadata(w, tree.Opened(fd), e, want, tree.Setting{})
+}
+
+// dropXattrs removes from an existing file or folder the extended attributes that it should not have.
+func dropXattrs(w *worker, fd int, want []index.Xattr) error {
+	kept, err := tree.DropXattrs(fd, want)
+	w.counts.NotHeld.Xattrs += kept
+	return err
+}
+
+// linksHold reports whether the target's file system can set owner and time of a symbolic link: over some
 // protocols they would reach the link's target, which may be any file.
-func (r *run) linksHoldMetadata(w *worker) (bool, error) {
-	if !r.target.fsync { // a file system of this machine
+func (m *maker) linksHold(w *worker) (bool, error) {
+	if !m.target.fsync { // a file system of this machine
 		return true, nil
 	}
-	r.linkTry.Do(func() {
-		random := leftover.Temporary(w.random, r.top.ID(inTarget).Ino) + "-link"
-		r.linkErr = r.target.briefly(r.target.fd, func() (err error) {
-			r.linkHolds, err = fsat.LinksHoldMetadata(r.target.fd, random)
+	m.links.once.Do(func() {
+		random := leftover.Temporary(w.random, m.target.id.Ino) + "-link"
+		m.links.err = m.target.briefly(m.target.fd, func() (err error) {
+			m.links.hold, err = fsat.LinksHoldMetadata(m.target.fd, random)
 			return err
 		})
 	})
-	if r.linkErr != nil {
-		return false, fmt.Errorf("try to set the time of a symbolic link: %w", r.linkErr)
+	if m.links.err != nil {
+		return false, fmt.Errorf("try to set the time of a symbolic link: %w", m.links.err)
 	}
-	return r.linkHolds, nil
+	return m.links.hold, nil
 }

@@ -30,12 +30,12 @@ type openedUp struct {
 
 // opensUp reports whether an existing folder is to be opened up before names in it change.
 func (r *run) opensUp(st *fsat.Stat) bool {
-	return r.setter.UID != 0 && !r.opt.DryRun && st.UID == r.setter.UID && st.Mode&0o700 != 0o700
+	return r.maker.setter.UID != 0 && !r.opt.DryRun && st.UID == r.maker.setter.UID && st.Mode&0o700 != 0o700
 }
 
 // openUp opens up a folder in which a name is about to change, if it existed and needs that.
 func (r *run) openUp(d *dir) error {
-	if d.own || r.setter.UID == 0 || r.opt.DryRun {
+	if d.own || r.maker.setter.UID == 0 || r.opt.DryRun {
 		return nil
 	}
 	d.open.once.Do(func() {

@@ -132,27 +132,12 @@ func (r *run) sumUp() {
 		rep.BytesCloned += c.BytesCloned
 		rep.NotHeld.Add(&c.NotHeld)
 	}
-	lacking := fsat.Privileges(r.lacks.Load())
+	lacking := fsat.Privileges(r.maker.lacks.Load())
 	rep.Lacking, rep.UserNamespace = lacking.Names(), lacking&fsat.InitialUser != 0
 	rep.Failed, rep.FailedCount, rep.Damaged = r.failures.Sorted()
 	slices.Sort(rep.Spared)
 	slices.Sort(rep.OtherTimes)
 	slices.SortFunc(rep.Unsaved, func(a, b UnsavedItem) int { return strings.Compare(a.Path, b.Path) })
-}
-
-// failed handles an entry that could not be restored: it returns a cause that ends the run, and lists the entry
-// otherwise.
-func (r *run) failed(d *dir, e *index.Entry, err error) error {
-	if r.ends(err) {
-		return err
-	}
-	r.list(d, e, err)
-	return nil
-}
-
-// ends reports whether an error ends the run: ctx has ended, or nothing more can be written.
-func (r *run) ends(err error) bool {
-	return r.ctx.Err() != nil || fsat.IsNoSpace(err) || errors.Is(err, syscall.EROFS)
 }
 
 // whyRefused adds to an error the attribute or privilege that keeps even root from changing a name in the target.

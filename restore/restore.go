@@ -28,8 +28,6 @@ import (
 	"io/fs"
 	"os"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 
 	"snapcopy/internal/archive"
@@ -111,33 +109,22 @@ func (o *Options) threads() int { return workers.Number(o.Threads) }
 
 // run is the state of one restore.
 type run struct {
-	ctx  context.Context
 	from archive.OpenSnapshot
 	opt  Options
 	teller
 
-	snapshot  int // handle of the snapshot's folder
-	target    target
-	whole     bool
-	top       *dir
-	dirs      tree.Walk
-	groups    linkGroups
-	workers   []worker
-	setter    tree.Setter   // with the user and group of the process
-	clones    atomic.Int32  // whether the target accepts reflinks of stored files: one of the states below
-	named     atomic.Bool   // the target does not support files without a name
-	lacks     atomic.Uint64 // fsat.Privileges whose lack kept metadata from being set
-	masked    atomic.Uint32 // mode bits that new files do not get
-	devices   []uint64      // of the source, as numbered in the catalog
-	archive   archivePlace
-	note      note
-	linkTry   sync.Once // whether links take their own metadata is tried
-	linkHolds bool      // they do
-	linkErr   error
-	late      lateWork
-	writeOut  writeOut
-
-	linkable sync.Map // whether file systems support hard links, by device
+	snapshot int // handle of the snapshot's folder
+	target   target
+	whole    bool
+	top      *dir
+	dirs     tree.Walk
+	groups   linkGroups
+	workers  []worker
+	maker    maker
+	comparer comparer
+	note     note
+	late     lateWork
+	writeOut writeOut
 }
 
 // Run restores from a published snapshot into the folder to, which it makes if it is missing, with its parents.
@@ -162,10 +149,12 @@ func start(ctx context.Context, from archive.OpenSnapshot, paths []string, to st
 	if opt.Exclude == nil {
 		opt.Exclude = exclude.New()
 	}
-	r := &run{ctx: ctx, from: from, opt: opt, snapshot: fsat.NoDir, devices: from.Catalog.Devices(),
-		target: target{fd: fsat.NoDir, swap: swap, dry: opt.DryRun, fault: opt.Fault},
+	r := &run{from: from, opt: opt, snapshot: fsat.NoDir,
+		target: target{fd: fsat.NoDir, swap: swap, dry: opt.DryRun, fault: opt.Fault}}
+	r.ctx, r.item = ctx, opt.Item
+	r.maker = maker{ctx: ctx, catalog: from.Catalog, target: &r.target, verify: opt.Verify,
 		setter: tree.Setter{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Attrs: opt.Attrs, Fault: opt.Fault}}
-	r.item = opt.Item
+	r.comparer = comparer{trials: trials{maker: &r.maker}, overwrite: opt.Overwrite, devices: from.Catalog.Devices()}
 	r.report = &Report{Snapshot: from.Catalog.Summary().Snapshot, DryRun: opt.DryRun}
 	defer func() {
 		if !errors.Is(err, ErrNoRoom) {
@@ -189,7 +178,7 @@ func start(ctx context.Context, from archive.OpenSnapshot, paths []string, to st
 	if r.snapshot, err = fsat.OpenRoot(from.Dir); err != nil {
 		return nil, &fs.PathError{Op: "open snapshot", Path: from.Dir, Err: err}
 	}
-	if r.archive, err = r.target.open(to, from.Dir, r.whole); err != nil {
+	if err := r.target.open(to, from.Dir, r.whole); err != nil {
 		return nil, err
 	}
 	r.report.Target = r.target.path

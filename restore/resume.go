@@ -1,18 +1,14 @@
 package restore
 
 import (
-	"bytes"
-	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"sync/atomic"
 
 	"snapcopy/index"
-	"snapcopy/internal/filecopy"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/leftover"
 	"snapcopy/internal/tree"
@@ -51,6 +47,7 @@ func (r *run) findNote(d *dir, list []fsat.DirEntry) (replaces string, err error
 			delete(r.note.all, name)
 		case other == text || other == full:
 			r.note.state, r.note.name, r.report.Resumed = noteFound, name, true
+			r.comparer.mends = r.opt.Overwrite == OverwriteNever
 			if r.target.origin = targetForeign; other == full {
 				r.target.origin = targetOurs
 			}
@@ -82,7 +79,7 @@ func (r *run) begin(d *dir, list []fsat.DirEntry, replaces string) error {
 			return fmt.Errorf("%s in target: %w", replaces, err)
 		}
 	}
-	r.note.state = noteWritten
+	r.note.state, r.maker.atOnce = noteWritten, true
 	return nil
 }
 
@@ -177,53 +174,6 @@ func (r *run) endNote() error {
 	return nil
 }
 
-// isUnread reports whether a file that these privileges cannot read was left by a restore of ours. A file with the
-// recorded time was changed by nobody; a file with the mode of files without content must not be longer than the
-// entry.
-func (r *run) isUnread(e *index.Entry, st *fsat.Stat) bool {
-	return e.Mtime == st.Mtime ||
-		st.Mode == unfinishedMode && st.UID == r.setter.UID && uint64(st.Size) <= e.Size
-}
-
-// comparePart checks whether an open file of the target is the part of an entry that an interrupted restore leaves,
-// also by a power cut: the file is no longer than the entry, and each of its blocks either is as stored or was never
-// written. Replacing such a file loses nothing.
-func (r *run) comparePart(w *worker, d *dir, e *index.Entry, fd int, size int64) (diff difference, err error) {
-	if uint64(size) > e.Size {
-		return otherContent, nil
-	}
-	src, _, err := tree.OpenStored(d.src(), d.Lost(inSnapshot), e)
-	if err != nil {
-		return otherContent, err
-	}
-	defer func() { err = errors.Join(err, fsat.Close(src)) }()
-	half := len(w.copier.Buf) / 2
-	for at := int64(0); at < size; {
-		if r.ctx.Err() != nil {
-			return otherContent, context.Cause(r.ctx)
-		}
-		start, end, ok, err := fsat.NextData(fd, at, size)
-		if err != nil {
-			return otherContent, fmt.Errorf("read in target: %w", err)
-		}
-		if !ok {
-			break
-		}
-		at = min(end, start/writtenBlock*writtenBlock+int64(half))
-		has, stored := w.copier.Buf[:at-start], w.copier.Buf[half:][:at-start]
-		if err := readFull(fd, has, start); err != nil {
-			return otherContent, fmt.Errorf("read in target: %w", err)
-		}
-		if err := readFull(src, stored, start); err != nil {
-			return otherContent, tree.StoredError(fmt.Errorf("read: %w", err))
-		}
-		if !partOf(has, stored) {
-			return otherContent, nil
-		}
-	}
-	return partOfContent, nil
-}
-
 // dropPart removes the part of an entry that cannot be finished because the stored file is damaged: the part is
 // damaged, too. It keeps a file with the recorded time: that may have been finished before, and taken for a part only
 // because it cannot be read.
@@ -240,34 +190,4 @@ func dropPart(d *dir, e *index.Entry, part *fsat.Stat) error {
 		return fmt.Errorf("stat in target: %w", err)
 	}
 	return unlink(d.dst(), e.Name)
-}
-
-// writtenBlock is the smallest piece of a file that reaches the disk at once.
-const writtenBlock = 512
-
-// partOf reports whether each block of has is zeros or equal to stored.
-func partOf(has, stored []byte) bool {
-	for len(has) > 0 {
-		n := min(len(has), writtenBlock)
-		if !bytes.Equal(has[:n], stored[:n]) && !filecopy.AllZero(has[:n]) {
-			return false
-		}
-		has, stored = has[n:], stored[n:]
-	}
-	return true
-}
-
-// readFull fills buf with the content of a file from offset at.
-func readFull(fd int, buf []byte, at int64) error {
-	for len(buf) > 0 {
-		n, err := fsat.ReadSome(fd, buf, at)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return io.ErrUnexpectedEOF
-		}
-		buf, at = buf[n:], at+int64(n)
-	}
-	return nil
 }

@@ -3,11 +3,8 @@ package restore
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"slices"
 
 	"snapcopy/index"
-	"snapcopy/internal/filecopy"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/tree"
 )
@@ -21,16 +18,6 @@ const (
 	OverwriteNever   Overwrite = iota // it is left, and told of as failed
 	OverwriteChanged                  // it is made as in the snapshot
 	OverwriteAlways                   // every entry is made anew, even an equal one
-)
-
-// difference is the kind of difference between an entry of the target and the snapshot's.
-type difference uint8
-
-const (
-	noDifference  difference = iota
-	otherMetadata            // or, of an entry that the restore has made, another link group
-	otherContent             // or another kind of file, or link group
-	partOfContent            // left by an interrupted restore, which this run continues
 )
 
 // restoreTaken restores an entry whose name exists in the target; taken is false if it does not.
@@ -49,7 +36,7 @@ func (r *run) restoreTaken(w *worker, d *dir, e *index.Entry) (taken bool, err e
 	if e.Linked() {
 		return true, r.linkedTaken(w, d, e, &st)
 	}
-	diff, err := r.compare(w, d, e, &st)
+	diff, err := r.comparer.entry(w, d, e, &st)
 	if err != nil {
 		return true, err
 	}
@@ -91,39 +78,9 @@ const caseFold = 0x40000000
 // exactNames are the file systems that treat no two names as equal, except in folders with that attribute.
 var exactNames = map[string]bool{"ext4": true, "xfs": true, "btrfs": true, "tmpfs": true, "f2fs": true, "overlay": true}
 
-// verdict is the decision about an entry of the target with the name of an entry of the snapshot.
-type verdict uint8
-
-const (
-	leaveIt   verdict = iota // it is as in the snapshot
-	refuseIt                 // it differs and may not be changed
-	updateIt                 // it gets the metadata of the snapshot
-	replaceIt                // it is made anew
-)
-
-// verdictOn decides about an entry of the target with a difference diff, or none. In a group that has an inode,
-// further names become links to it.
-func (r *run) verdictOn(w *worker, e *index.Entry, st *fsat.Stat, diff difference, group *linkGroup) verdict {
-	switch r.opt.Overwrite {
-	case OverwriteAlways:
-		return replaceIt
-	case OverwriteNever:
-		if diff != noDifference && !(r.mends() && (diff == otherMetadata || diff == partOfContent)) {
-			return refuseIt
-		}
-	}
-	switch {
-	case diff == noDifference:
-		return leaveIt
-	case diff == otherMetadata && (group == nil || group.dir == nil) && r.mayUpdate(w, e, st):
-		return updateIt
-	}
-	return replaceIt
-}
-
 // resolve carries out the options for an entry of the target with a difference diff, or none.
 func (r *run) resolve(w *worker, d *dir, e *index.Entry, st *fsat.Stat, diff difference, group *linkGroup) error {
-	switch r.verdictOn(w, e, st, diff, group) {
+	switch r.comparer.verdictOn(w, e, st, diff, group) {
 	case leaveIt:
 		w.counts.Unchanged++
 		r.opt.Progress.Bytes.Add(tree.ContentBytes(e))
@@ -168,7 +125,7 @@ func (r *run) linkedTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat) erro
 	if group.dir != nil {
 		return r.furtherTaken(w, d, e, st, group)
 	}
-	diff, err := r.compare(w, d, e, st)
+	diff, err := r.comparer.entry(w, d, e, st)
 	if err != nil {
 		return err
 	}
@@ -190,7 +147,7 @@ func (r *run) furtherTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat, gro
 	if group.made.id == tree.IDOf(st) {
 		return r.resolve(w, d, e, st, noDifference, group)
 	}
-	diff, err := r.compare(w, d, e, st)
+	diff, err := r.comparer.entry(w, d, e, st)
 	if err != nil {
 		return err
 	}
@@ -202,14 +159,14 @@ func (r *run) furtherTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat, gro
 		if joined {
 			return r.resolve(w, d, e, st, noDifference, group)
 		}
-		if r.opt.Overwrite == OverwriteNever && !r.mends() {
+		if r.opt.Overwrite == OverwriteNever && !r.comparer.mends {
 			return fmt.Errorf("%w, as in the snapshot but for being no hard link of %q", ErrExists,
 				group.dir.Child(group.name))
 		}
 	}
-	if r.mends() {
+	if r.comparer.mends {
 		diff = max(diff, otherMetadata)
-	} else if can, err := r.canLink(w, d); err != nil {
+	} else if can, err := r.comparer.trials.canLink(w, d); err != nil {
 		return err
 	} else if can {
 		diff = otherContent
@@ -223,7 +180,7 @@ func (r *run) joinTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat, group 
 	if joined, err := r.adopt(w, d, e, st, group); joined || err != nil {
 		return joined, err
 	}
-	can, err := r.canLink(w, d)
+	can, err := r.comparer.trials.canLink(w, d)
 	if can && err == nil {
 		var full bool
 		full, err = r.isFull(w, d, e, st, group)
@@ -234,165 +191,6 @@ func (r *run) joinTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat, group 
 	}
 	w.counts.NotHeld.Links++
 	return true, nil
-}
-
-// compare returns the difference of an entry of the target from the snapshot's, among those that can be mended. It
-// reads content only if nothing else tells.
-func (r *run) compare(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (diff difference, err error) {
-	before := w.counts.NotHeld
-	diff, err = r.compareEntry(w, d, e, st)
-	if diff != noDifference || err != nil {
-		w.counts.NotHeld = before // making the entry counts them again
-	}
-	return diff, err
-}
-
-func (r *run) compareEntry(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (difference, error) {
-	if tree.DiffStat(e, st)&tree.Type != 0 || !e.Linked() && st.Nlink != 1 && e.Type != index.Dir {
-		return otherContent, nil
-	}
-	if err := r.notStored(d, e, st); err != nil {
-		if r.opt.Overwrite == OverwriteNever {
-			return otherContent, err
-		}
-		return otherContent, nil
-	}
-	if r.isRecorded(e, st) {
-		return noDifference, nil
-	}
-	if r.opt.Overwrite == OverwriteAlways {
-		return otherContent, nil
-	}
-	m := wanted{r: r, w: w, d: d, e: e}
-	meta, err := m.hasStat(st)
-	if err != nil {
-		return otherContent, err
-	}
-	if !meta && r.opt.Overwrite == OverwriteNever && !r.mends() {
-		return otherContent, nil
-	}
-	if e.Type == index.File {
-		diff, err := r.compareFile(&m, st, meta)
-		if err != nil && r.ctx.Err() == nil && r.opt.Overwrite != OverwriteNever {
-			return otherContent, nil // whatever it is, it can be replaced
-		}
-		if r.mends() && errors.Is(err, fs.ErrPermission) && r.isUnread(e, st) {
-			return partOfContent, nil
-		}
-		return diff, err
-	}
-	return compareOther(&m, st, meta)
-}
-
-// compareOther is compareEntry for an entry other than a regular file. meta says that the metadata in stat data are
-// equal.
-func compareOther(m *wanted, st *fsat.Stat, meta bool) (difference, error) {
-	d, e := m.d, m.e
-	set, err := fsat.XattrsAt(d.dst(), e.Name)
-	if err != nil {
-		return otherContent, fmt.Errorf("read extended attributes in target: %w", err)
-	}
-	if e.Type == index.Symlink {
-		target, err := fsat.Readlink(d.dst(), e.Name, st.Size)
-		if err != nil {
-			return otherContent, fmt.Errorf("read link in target: %w", err)
-		}
-		if target != e.Target {
-			return otherContent, nil
-		}
-	}
-	if tree.IsDevice(e.Type) && tree.DiffStat(e, st)&tree.Rdev != 0 {
-		return otherContent, nil
-	}
-	if meta {
-		meta, err = m.hasXattrs(index.HashXattrs(set))
-	}
-	if !meta || err != nil {
-		return otherMetadata, err
-	}
-	return noDifference, nil
-}
-
-// notStored returns an error if the target has, or may have, the stored file itself (cp -al from the snapshot), for an
-// entry that may have several names: nothing may be linked to a stored file.
-func (r *run) notStored(d *dir, e *index.Entry, st *fsat.Stat) error {
-	if !e.Linked() || st.Dev != r.archive.folder.Dev {
-		return nil
-	}
-	err := d.Lost(inSnapshot)
-	if d.src() >= 0 {
-		var stored fsat.Stat
-		if err = fsat.StatAt(d.src(), e.Name, &stored); err == nil {
-			if tree.IDOf(&stored) == tree.IDOf(st) {
-				return errStored
-			}
-			return nil
-		}
-	}
-	return fmt.Errorf("%w, and may be the archive's stored file itself, which cannot be looked at: %w", ErrExists, err)
-}
-
-var errStored = fmt.Errorf("%w, and is the archive's stored file itself: what is written to it changes the snapshot", ErrExists)
-
-// mends reports whether metadata of an existing entry may be corrected even though Overwrite is Never: the entry was
-// made by the interrupted restore that this run resumes.
-func (r *run) mends() bool { return r.resumed() && r.opt.Overwrite == OverwriteNever }
-
-// isRecorded reports whether the target has the very inode that the snapshot was made of, unchanged by its change
-// time.
-func (r *run) isRecorded(e *index.Entry, st *fsat.Stat) bool {
-	return int(e.Dev) < len(r.devices) && r.devices[e.Dev] == st.Dev &&
-		tree.DiffStat(e, st)&tree.Version == 0 && e.Flags&(index.Racy|index.Torn) == 0
-}
-
-func (r *run) compareFile(m *wanted, st *fsat.Stat, meta bool) (diff difference, err error) {
-	w, d, e := m.w, m.d, m.e
-	if uint64(st.Size) != e.Size && !r.mends() {
-		return otherContent, nil
-	}
-	fd, err := fsat.OpenFile(d.dst(), e.Name)
-	if err != nil {
-		return otherContent, fmt.Errorf("open in target: %w", err)
-	}
-	defer func() { err = errors.Join(err, fsat.Close(fd)) }()
-	if uint64(st.Size) != e.Size {
-		return r.comparePart(w, d, e, fd, st.Size)
-	}
-	set, err := fsat.Xattrs(fd)
-	if err != nil {
-		return otherContent, fmt.Errorf("read extended attributes in target: %w", err)
-	}
-	attrs, err := fsat.Attrs(fd)
-	if err != nil {
-		return otherContent, fmt.Errorf("read attributes in target: %w", err)
-	}
-	if meta {
-		meta, err = m.hasXattrs(index.HashXattrs(set))
-	}
-	if meta && r.opt.Attrs && err == nil {
-		meta, err = m.hasAttrs(tree.KnownAttrs(attrs))
-	}
-	if err != nil {
-		return otherContent, err
-	}
-	if !meta && r.opt.Overwrite == OverwriteNever && !r.mends() {
-		return otherContent, nil
-	}
-	tick := w.copier.Tick
-	w.copier.Tick = nil // it is counted when it is settled
-	_, hash, err := w.copier.Copy(r.ctx, filecopy.NoFile, fd, st.Size, fsat.HasHoles(fd, st.Size))
-	w.copier.Tick = tick
-	switch {
-	case err != nil:
-		return otherContent, fmt.Errorf("read in target: %w", err)
-	case hash != e.Hash && r.mends():
-		return r.comparePart(w, d, e, fd, st.Size)
-	case hash != e.Hash:
-		return otherContent, nil
-	case !meta:
-		return otherMetadata, nil
-	}
-	return noDifference, nil
 }
 
 // update sets the metadata of a file of the target whose content was found to be right when it was as seen. The inode
@@ -424,7 +222,7 @@ func (r *run) update(w *worker, d *dir, e *index.Entry, seen *fsat.Stat) (made f
 		return made, errReplaced
 	}
 	before := w.counts
-	s, err := r.updateInode(w, fd, e, want)
+	s, err := r.maker.updateInode(w, fd, e, want)
 	if err != nil {
 		w.counts = before
 		return made, err
@@ -434,35 +232,4 @@ func (r *run) update(w *worker, d *dir, e *index.Entry, seen *fsat.Stat) (made f
 	r.opt.Progress.Bytes.Add(e.Size)
 	r.told(d, e, tree.Updated)
 	return s.Stat, nil
-}
-
-// mayUpdate reports whether an inode of the target with the right content may get the right metadata. Its present
-// owner may have it open for writing: it must not become a file of another owner, or one that runs with more
-// privileges, into which he could then write.
-func (r *run) mayUpdate(w *worker, e *index.Entry, st *fsat.Stat) bool {
-	switch {
-	case st.Type != fsat.Regular || st.Nlink != 1 || st.UID != e.UID && st.UID != r.setter.UID:
-		return false
-	case e.Mode&0o6000 != 0:
-		return st.Mode == e.Mode && st.UID == e.UID && st.GID == e.GID
-	case st.UID == r.setter.UID:
-		return true
-	}
-	set, err := w.xattrs.Get(r.from.Catalog, e.Xattrs)
-	return err == nil && !slices.ContainsFunc(set, func(x index.Xattr) bool { return x.Name == tree.Capability })
-}
-
-// updateInode sets exactly the metadata of an entry on an existing file or folder.
-func (r *run) updateInode(w *worker, fd int, e *index.Entry, want []index.Xattr) (tree.Done, error) {
-	if err := dropXattrs(w, fd, want); err != nil {
-		return tree.Done{}, err
-	}
-	return r.setMetadata(w, tree.Opened(fd), e, want, tree.Setting{})
-}
-
-// dropXattrs removes from an existing file or folder the extended attributes that it should not have.
-func dropXattrs(w *worker, fd int, want []index.Xattr) error {
-	kept, err := tree.DropXattrs(fd, want)
-	w.counts.NotHeld.Xattrs += kept
-	return err
 }

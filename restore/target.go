@@ -15,12 +15,14 @@ import (
 
 // target is the folder to restore into.
 type target struct {
-	path  string                  // absolute
-	fd    int                     // fsat.NoDir: a dry run has found none
+	path  string // absolute
+	fd    int    // fsat.NoDir: a dry run has found none
+	id    tree.InodeID
 	swap  *swap                   // nil: it stays where it is
 	dry   bool                    // Options.DryRun
 	fault func(step string) error // Options.Fault
 
+	archive    archivePlace
 	origin     origin
 	alone      bool // no other restore into it is under way
 	fsync      bool // each file and folder has to be synced by itself
@@ -40,36 +42,36 @@ const (
 
 // open opens the folder to and makes it if it is missing, with access for us alone until it gets its metadata if the
 // whole snapshot is to be restored. It must not lie in the archive of the snapshot in the folder from.
-func (t *target) open(to, from string, whole bool) (archive archivePlace, err error) {
+func (t *target) open(to, from string, whole bool) (err error) {
 	abs, err := filepath.Abs(to)
 	if err != nil {
-		return archive, err
+		return err
 	}
 	t.path = abs
 	if err := inside.CheckTarget(abs, filepath.Dir(from)); err != nil {
-		return archive, err
+		return err
 	}
-	if archive, err = findArchive(from); err != nil {
-		return archive, err
+	if t.archive, err = findArchive(from); err != nil {
+		return err
 	}
 	if err := t.step("target"); err != nil {
-		return archive, &fs.PathError{Op: "make target", Path: abs, Err: err}
+		return &fs.PathError{Op: "make target", Path: abs, Err: err}
 	}
 	switch {
 	case t.swap != nil:
 		t.origin = targetOurs
 		if t.fd, err = t.swap.openFresh(); err != nil {
-			return archive, &fs.PathError{Op: "open target", Path: abs, Err: err}
+			return &fs.PathError{Op: "open target", Path: abs, Err: err}
 		}
 		t.path = filepath.Join(t.swap.parent, t.swap.fresh)
-		return archive, nil
+		return nil
 	case t.dry:
 		if t.fd, err = fsat.OpenRoot(abs); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return archive, &fs.PathError{Op: "open target", Path: abs, Err: err}
+			return &fs.PathError{Op: "open target", Path: abs, Err: err}
 		}
-		return archive, nil
+		return nil
 	}
-	return archive, t.openOrMake(whole)
+	return t.openOrMake(whole)
 }
 
 func (t *target) openOrMake(whole bool) error {

@@ -1,16 +1,21 @@
 package restore
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"sync"
+	"syscall"
 
 	"snapcopy/index"
+	"snapcopy/internal/fsat"
 	"snapcopy/internal/tree"
 )
 
 // teller reports the outcome for each entry: to Options.Item, and in the lists of the report. Several workers use it
 // at once.
 type teller struct {
+	ctx      context.Context
 	item     func(tree.Item) // nil: nobody is watching
 	itemLock sync.Mutex      // one call at a time
 
@@ -68,4 +73,19 @@ func (t *teller) otherTime(path string) {
 	if len(t.report.OtherTimes) < tree.MaxListed {
 		t.report.OtherTimes = append(t.report.OtherTimes, path)
 	}
+}
+
+// failed handles an entry that could not be restored: it returns a cause that ends the run, and lists the entry
+// otherwise.
+func (t *teller) failed(d *dir, e *index.Entry, err error) error {
+	if t.ends(err) {
+		return err
+	}
+	t.list(d, e, err)
+	return nil
+}
+
+// ends reports whether an error ends the run: ctx has ended, or nothing more can be written.
+func (t *teller) ends(err error) bool {
+	return t.ctx.Err() != nil || fsat.IsNoSpace(err) || errors.Is(err, syscall.EROFS)
 }

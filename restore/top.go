@@ -53,7 +53,7 @@ func (r *run) enterTarget(d *dir) (dst int, err error) {
 		r.target.claim()
 	}
 	if r.whole && r.target.origin != targetOurs {
-		if d.diff, err = r.compareDir(&r.workers[0], d, r.target.fd, &st); err != nil {
+		if d.diff, err = r.comparer.dir(&r.workers[0], d, r.target.fd, &st); err != nil {
 			return fsat.NoDir, &fs.PathError{Op: "look at", Path: r.target.path, Err: err}
 		}
 	}
@@ -81,7 +81,8 @@ func (r *run) lookAtTarget(d *dir) (st fsat.Stat, list []fsat.DirEntry, err erro
 	if err := fsat.StatHandle(r.target.fd, &st); err != nil {
 		return st, nil, &fs.PathError{Op: "stat", Path: r.target.path, Err: err}
 	}
-	d.SetID(inTarget, tree.IDOf(&st))
+	r.target.id = tree.IDOf(&st)
+	d.SetID(inTarget, r.target.id)
 	if list, err = fsat.ReadDir(r.target.fd, make([]byte, 64<<10)); err != nil {
 		return st, nil, &fs.PathError{Op: "list", Path: r.target.path, Err: err}
 	}
@@ -94,7 +95,7 @@ func (r *run) lookAtTarget(d *dir) (st fsat.Stat, list []fsat.DirEntry, err erro
 		return st, nil, err
 	}
 	// An empty folder that is closed to others is as this restore makes one: it can be what is left of a kill just then.
-	if d.own && r.target.origin != targetOurs && st.UID == r.setter.UID && st.Mode == 0o700 {
+	if d.own && r.target.origin != targetOurs && st.UID == r.maker.setter.UID && st.Mode == 0o700 {
 		r.target.origin = targetAdopted
 	}
 	return st, list, nil

@@ -215,7 +215,8 @@ func (c *comparer) notStored(d *dir, e *index.Entry, st *fsat.Stat) error {
 	return fmt.Errorf("%w, and may be the archive's stored file itself, which cannot be looked at: %w", ErrExists, err)
 }
 
-var errStored = fmt.Errorf("%w, and is the archive's stored file itself: what is written to it changes the snapshot", ErrExists)
+var errStored = fmt.Errorf(
+	"%w, and is the archive's stored file itself: what is written to it changes the snapshot", ErrExists)
 
 // isRecorded reports whether the target has the very inode that the snapshot was made of, unchanged by its change
 // time.

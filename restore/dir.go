@@ -68,7 +68,7 @@ func (s dirState) unfinished() bool { return s == dirMade || s == dirReopened }
 // existing returns the state of a folder that existed.
 func (r *run) existing() dirState {
 	switch {
-	case r.resumed():
+	case r.note.resumed():
 		return dirReopened
 	case r.opt.Overwrite != OverwriteNever:
 		return dirUpdated

@@ -48,7 +48,7 @@ func (r *run) enterDir(w *worker, d *dir) error {
 		return err
 	}
 	var err error
-	if d.xattrs, err = w.xattrs.Get(r.from.Catalog, d.entry.Xattrs); err != nil {
+	if d.xattrs, err = w.xattrs.Get(r.scope.Catalog, d.entry.Xattrs); err != nil {
 		return err
 	}
 	if err := r.findDir(w, d); err != nil {
@@ -135,7 +135,7 @@ func (r *run) makeDir(d *dir) error {
 		d.state = dirAbsent
 		return nil
 	}
-	if err := r.openUp(p); err != nil {
+	if err := r.opener.openUp(p); err != nil {
 		return err
 	}
 	if err := r.target.step("mkdir"); err != nil {
@@ -157,10 +157,10 @@ func (r *run) clearWay(w *worker, d *dir, st *fsat.Stat) error {
 	if r.opt.Overwrite == OverwriteNever {
 		return fmt.Errorf("%w and is not a folder", ErrExists)
 	}
-	if err := r.openUp(d.parent); err != nil {
+	if err := r.opener.openUp(d.parent); err != nil {
 		return err
 	}
-	if err := r.keepAside(w, d.parent, d.Name(), st, false); err != nil {
+	if err := r.clearer.keepAside(w, d.parent, d.Name(), st, false); err != nil {
 		return err
 	}
 	w.counts.Replaced++
@@ -176,7 +176,7 @@ func (r *run) openFound(d *dir) (int, error) {
 	case d.state.unfinished() && !r.opt.DryRun:
 		fd, err = openOpenedUp(in, d.Name())
 	case d.state == dirUpdated:
-		fd, err = r.openAnyway(in, d.Name(), openedUp{dir: d})
+		fd, err = r.opener.openAnyway(in, d.Name(), openedUp{dir: d})
 	default:
 		fd, err = fsat.OpenDir(in, d.Name())
 	}
@@ -226,17 +226,17 @@ func (r *run) startExisting(w *worker, d *dir, st *fsat.Stat) (err error) {
 	if err := r.lookForFolding(d); err != nil {
 		return err
 	}
-	if d.leftOut, err = r.leftOutNow(d, st); err != nil {
+	if d.leftOut, err = r.clearer.leftOutNow(d, st); err != nil {
 		return err
 	}
 	if d.state == dirReopened {
-		return r.openUp(d)
+		return r.opener.openUp(d)
 	}
 	if d.diff, err = r.comparer.dir(w, d, d.dst(), st); err != nil {
 		return err
 	}
 	if d.state == dirUpdated && st.Mode&0o500 != 0o500 { // to look at its entries
-		return r.openUp(d)
+		return r.opener.openUp(d)
 	}
 	return nil
 }
@@ -257,8 +257,9 @@ func (r *run) dropInherited(dst int, st *fsat.Stat) error {
 	if err := checkNew(dst); err != nil {
 		return err
 	}
-	if st.UID != r.maker.setter.UID || st.GID != r.maker.setter.GID { // before the rest: whose it is could give it another ACL after that
-		if err := fsat.Chown(dst, r.maker.setter.UID, r.maker.setter.GID); err != nil && !fsat.IsRefused(err) {
+	uid, gid := r.maker.setter.UID, r.maker.setter.GID
+	if st.UID != uid || st.GID != gid { // before the rest: whose it is could give it another ACL after that
+		if err := fsat.Chown(dst, uid, gid); err != nil && !fsat.IsRefused(err) {
 			return fmt.Errorf("chown: %w", err)
 		}
 	}

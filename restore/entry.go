@@ -44,7 +44,7 @@ func (r *run) items(id int, d *dir, from, to int) (descend []int, err error) {
 
 // leavesOut reports whether Exclude matches an entry.
 func (r *run) leavesOut(w *worker, d *dir, e *index.Entry) bool {
-	if r.opt.Exclude.Empty() || !r.excluded(d.Child(e.Name), e.Type == index.Dir) {
+	if r.opt.Exclude.Empty() || !r.opt.excludes(d.Child(e.Name), e.Type == index.Dir) {
 		return false
 	}
 	w.counts.Excluded++
@@ -80,20 +80,20 @@ func (r *run) outcome(d *dir, e *index.Entry, err error) error {
 // make makes an entry as an inode of its own, in the place of the existing entry that over describes, if it is not
 // nil.
 func (r *run) make(w *worker, d *dir, e *index.Entry, over *fsat.Stat) (made fsat.Stat, err error) {
-	set, err := w.xattrs.Get(r.from.Catalog, e.Xattrs)
+	set, err := w.xattrs.Get(r.scope.Catalog, e.Xattrs)
 	if err != nil {
 		return made, err
 	}
-	if err := r.openUp(d); err != nil {
+	if err := r.opener.openUp(d); err != nil {
 		return made, err
 	}
-	if err := r.removeLeftovers(w, d); err != nil {
+	if err := r.clearer.removeLeftovers(w, d); err != nil {
 		return made, err
 	}
 	before := w.counts
 	if r.opt.DryRun {
 		if err = checkStored(w, d, e); err == nil && over != nil {
-			err = r.keepAside(w, d, e.Name, over, true)
+			err = r.clearer.keepAside(w, d, e.Name, over, true)
 		}
 	} else {
 		made, err = r.makeInode(w, d, e, set, over)
@@ -115,7 +115,8 @@ func (r *run) make(w *worker, d *dir, e *index.Entry, over *fsat.Stat) (made fsa
 }
 
 // makeInode makes an inode and, when it is finished, gives it its name.
-func (r *run) makeInode(w *worker, d *dir, e *index.Entry, set []index.Xattr, over *fsat.Stat) (made fsat.Stat, err error) {
+func (r *run) makeInode(w *worker, d *dir, e *index.Entry, set []index.Xattr,
+	over *fsat.Stat) (made fsat.Stat, err error) {
 	begin := r.maker.special
 	if e.Type == index.File {
 		begin = r.maker.file
@@ -129,7 +130,7 @@ func (r *run) makeInode(w *worker, d *dir, e *index.Entry, set []index.Xattr, ov
 		return made, err
 	}
 	if e.Type == index.File {
-		r.lockLater(d, e.Name, e, &made)
+		r.late.lock(d, e.Name, e, &made)
 	}
 	return made, nil
 }
@@ -140,11 +141,17 @@ func (r *run) publish(w *worker, d *dir, e *index.Entry, p *pending, over *fsat.
 		if err := r.target.step("replace"); err != nil {
 			return fmt.Errorf("replace: %w", err)
 		}
-		if err := r.keepAside(w, d, e.Name, over, true); err != nil {
+		if err := r.clearer.keepAside(w, d, e.Name, over, true); err != nil {
 			return err
 		}
 	}
-	if err := p.publish(w, d, e.Name, over != nil && over.Type != fsat.Directory); err != nil {
+	var err error
+	if over != nil && over.Type != fsat.Directory {
+		err = p.replace(w, d, e.Name)
+	} else {
+		err = p.publish(e.Name)
+	}
+	if err != nil {
 		return d.refused("create", err)
 	}
 	return nil

@@ -70,19 +70,19 @@ func filterState(f *filter.Filter, dir int, name string, st *fsat.Stat) (why str
 }
 
 // guards reports whether Delete spares entries that were never saved.
-func (r *run) guards() bool { return r.opt.Delete && !r.opt.DeleteUnsaved }
+func (c *clearer) guards() bool { return c.opt.Delete && !c.opt.DeleteUnsaved }
 
 // leftOutNow returns the rule by which a run with the snapshot's filters would not look into an existing folder today,
 // or "". Entries in it that the snapshot lacks may be newer than the snapshot.
-func (r *run) leftOutNow(d *dir, st *fsat.Stat) (why string, err error) {
-	if !r.guards() || r.opt.Guard == nil || r.opt.Guard.Filter == nil {
+func (c *clearer) leftOutNow(d *dir, st *fsat.Stat) (why string, err error) {
+	if !c.guards() || c.opt.Guard == nil || c.opt.Guard.Filter == nil {
 		return "", nil
 	}
 	if d.parent != nil && d.parent.leftOut != "" {
 		return d.parent.leftOut, nil
 	}
-	f := r.opt.Guard.Filter
-	if root := r.from.Catalog.Root(); f.OneFileSystem && d.entry.Dev != root.Dev {
+	f := c.opt.Guard.Filter
+	if root := c.catalog.Root(); f.OneFileSystem && d.entry.Dev != root.Dev {
 		return filter.RuleOneFileSystem, nil
 	}
 	if !f.ByState() {
@@ -96,24 +96,24 @@ func (r *run) leftOutNow(d *dir, st *fsat.Stat) (why string, err error) {
 }
 
 // hasNoCopy reports whether Delete spares an entry below d, because the snapshot cannot contain it, and records that.
-func (r *run) hasNoCopy(d *dir, dir int, at string, st *fsat.Stat) (bool, error) {
-	if !r.guards() {
+func (c *clearer) hasNoCopy(d *dir, dir int, at string, st *fsat.Stat) (bool, error) {
+	if !c.guards() {
 		return false, nil
 	}
 	why := d.leftOut
 	if why == "" && d.entry.Flags&index.Unread != 0 {
 		why = unreadFolder
 	}
-	if why == "" && r.opt.Guard != nil {
+	if why == "" && c.opt.Guard != nil {
 		var err error
-		if why, err = r.opt.Guard.unsaved(dir, at, st); err != nil {
+		if why, err = c.opt.Guard.unsaved(dir, at, st); err != nil {
 			return false, err
 		}
 	}
 	if why == "" {
 		return false, nil
 	}
-	r.unsaved(at, why)
+	c.teller.unsaved(at, why)
 	return true, nil
 }
 

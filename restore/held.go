@@ -352,7 +352,7 @@ func (t *trials) canLink(w *worker, d *dir) (can bool, err error) {
 	if known, ok := t.linkable.Load(d.ID(inTarget).Dev); ok || t.maker.target.dry {
 		return !ok || known.(bool), nil
 	}
-	if _, ok, err := t.scratchOn(w, d); ok || err != nil { // a file system that supports files without a name links them to give them one
+	if _, ok, err := t.scratchOn(w, d); ok || err != nil { // files without a name get one by a link
 		return true, err
 	}
 	in, temp, second := d.dst(), w.temp(d), leftover.Temporary(rand.Uint64(), d.ID(inTarget).Ino)

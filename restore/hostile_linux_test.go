@@ -155,7 +155,7 @@ func TestSwappedFolderIsNotFilled(t *testing.T) {
 	to.Mode("mine", 0o700)
 	d := &dir{parent: &dir{}, own: true}
 	d.Begin(&d.parent.Folder, "dir")
-	r := &run{from: a.OpenSnapshot}
+	r := &run{scope: scope{OpenSnapshot: a.OpenSnapshot}}
 	fd, err := openForTest(to.Path("mine"))
 	if err != nil {
 		t.Fatal(err)

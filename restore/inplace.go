@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
@@ -28,7 +29,7 @@ func (r *run) enterBase(w *worker, d *dir, item int) error {
 		place = d.base.Folder
 	}
 	d.BeginBase(&p.Folder, d.base.Folder, place)
-	above, ok, err := r.from.Catalog.Lookup(d.base.Folder)
+	above, ok, err := r.scope.Catalog.Lookup(d.base.Folder)
 	if err != nil {
 		return tree.CatalogError(err)
 	}
@@ -40,9 +41,7 @@ func (r *run) enterBase(w *worker, d *dir, item int) error {
 		d.had = p.had
 		return d.openBase()
 	}
-	r.late.folderLock.Lock() // two paths may want the same folders
-	defer r.late.folderLock.Unlock()
-	fd, err := r.makeFolders(w, d)
+	fd, err := r.passages.open(w, d.base.Folder)
 	if err != nil {
 		return err
 	}
@@ -73,17 +72,28 @@ func (d *dir) openBase() error {
 	return nil
 }
 
-// makeFolders opens the folder of a base, and makes the missing folders of its path; a dry run returns NoDir for a
+// passages are the folders of the snapshot on the way to paths that are restored in place.
+type passages struct {
+	maker  *maker
+	opener *opener
+	note   *note
+	mu     sync.Mutex
+	made   []passage // each after the one above it
+}
+
+// open opens the folder that a path is in, and makes the missing folders of its path; a dry run returns NoDir for a
 // missing one.
-func (r *run) makeFolders(w *worker, d *dir) (int, error) {
-	fd, err := fsat.OpenDir(r.target.fd, ".")
+func (p *passages) open(w *worker, folder string) (int, error) {
+	p.mu.Lock() // two paths may want the same folders
+	defer p.mu.Unlock()
+	fd, err := fsat.OpenDir(p.maker.target.fd, ".")
 	at := ""
-	for name := range strings.SplitSeq(d.base.Folder, "/") {
+	for name := range strings.SplitSeq(folder, "/") {
 		if err != nil {
 			return fsat.NoDir, err
 		}
 		at = index.Join(at, name)
-		next, openErr := r.openOrMake(w, fd, name, at)
+		next, openErr := p.openOrMake(w, fd, name, at)
 		err = errors.Join(openErr, fsat.Close(fd))
 		if err != nil {
 			err = errors.Join(fmt.Errorf("folder %q: %w", at, err), fsat.Close(next))
@@ -96,52 +106,52 @@ func (r *run) makeFolders(w *worker, d *dir) (int, error) {
 	return fd, err
 }
 
-// openOrMake opens the folder at a path of the snapshot by its name in dir, and makes it if it is missing; a dry run returns
-// NoDir for that.
-func (r *run) openOrMake(w *worker, dir int, name, path string) (int, error) {
+// openOrMake opens the folder at a path of the snapshot by its name in dir, and makes it if it is missing; a dry run
+// returns NoDir for that.
+func (p *passages) openOrMake(w *worker, dir int, name, path string) (int, error) {
 	var st fsat.Stat
 	switch err := fsat.StatAt(dir, name, &st); {
 	case err == nil:
-		return r.openOnTheWay(w, dir, name, path, &st)
+		return p.openExisting(w, dir, name, path, &st)
 	case !fsat.IsGone(err):
 		return fsat.NoDir, err
-	case r.opt.DryRun:
+	case p.maker.target.dry:
 		return fsat.NoDir, nil
 	}
-	return r.makeOnTheWay(w, dir, name, path)
+	return p.make(w, dir, name, path)
 }
 
-// openOnTheWay opens an existing folder on the way to a path. It does not follow an entry of another type.
-func (r *run) openOnTheWay(w *worker, dir int, name, path string, st *fsat.Stat) (int, error) {
+// openExisting opens an existing folder on the way to a path. It does not follow an entry of another type.
+func (p *passages) openExisting(w *worker, dir int, name, path string, st *fsat.Stat) (int, error) {
 	if st.Mounted {
-		if _, is, err := inside.Archive(filepath.Join(r.target.path, path)); err != nil || is {
+		if _, is, err := inside.Archive(filepath.Join(p.maker.target.path, path)); err != nil || is {
 			return fsat.NoDir, cmp.Or(err, inside.ErrTarget)
 		}
 	}
 	switch {
 	case st.Type != fsat.Directory:
 		return fsat.NoDir, fmt.Errorf("%w and is not a folder", ErrExists)
-	case tree.IDOf(st) == r.target.archive.folder:
+	case tree.IDOf(st) == p.maker.target.archive.folder:
 		return fsat.NoDir, inside.ErrTarget
-	case r.resumed() && !r.opt.DryRun && !r.late.madeBefore(path):
+	case p.note.resumed() && !p.maker.target.dry && !p.has(path):
 		fd, err := openOpenedUp(dir, name)
 		if err == nil {
-			err = r.startFolder(w, fd, path)
+			err = p.start(w, fd, path)
 		}
 		if err != nil {
 			return fsat.NoDir, errors.Join(err, fsat.Close(fd))
 		}
 		return fd, nil
 	}
-	return r.openAnyway(dir, name, openedUp{path: path})
+	return p.opener.openAnyway(dir, name, openedUp{path: path})
 }
 
-// makeOnTheWay makes a folder on the way to a path.
-func (r *run) makeOnTheWay(w *worker, dir int, name, path string) (int, error) {
-	if err := r.target.step("mkdir"); err != nil {
+// make makes a folder on the way to a path.
+func (p *passages) make(w *worker, dir int, name, path string) (int, error) {
+	if err := p.maker.target.step("mkdir"); err != nil {
 		return fsat.NoDir, err
 	}
-	if err := r.mkdirIn(dir, name, index.FolderOf(path)); err != nil {
+	if err := p.opener.mkdirIn(dir, name, index.FolderOf(path)); err != nil {
 		return fsat.NoDir, err
 	}
 	fd, err := fsat.OpenDir(dir, name)
@@ -149,7 +159,7 @@ func (r *run) makeOnTheWay(w *worker, dir int, name, path string) (int, error) {
 		err = checkNew(fd)
 	}
 	if err == nil {
-		err = r.startFolder(w, fd, path)
+		err = p.start(w, fd, path)
 	}
 	if err != nil {
 		return fsat.NoDir, errors.Join(err, fsat.Close(fd))
@@ -157,60 +167,60 @@ func (r *run) makeOnTheWay(w *worker, dir int, name, path string) (int, error) {
 	return fd, nil
 }
 
-// lateFolder is a folder that was made on the way to a path.
-type lateFolder struct {
+// passage is such a folder, made by this run.
+type passage struct {
 	path  string
 	inode tree.InodeID
 	mode  uint32
 	mtime index.Time
 }
 
-func (l *lateWork) madeBefore(path string) bool {
-	return slices.ContainsFunc(l.folders, func(f lateFolder) bool { return f.path == path })
+func (p *passages) has(path string) bool {
+	return slices.ContainsFunc(p.made, func(f passage) bool { return f.path == path })
 }
 
-// startFolder sets the metadata of a folder that was made on the way to a path at once: an interrupted restore need
-// not come back to it.
-func (r *run) startFolder(w *worker, fd int, path string) error {
-	e, ok, err := r.from.Catalog.Lookup(path)
+// start sets the metadata of a folder that was made on the way to a path at once: an interrupted restore need not come
+// back to it.
+func (p *passages) start(w *worker, fd int, path string) error {
+	e, ok, err := p.maker.catalog.Lookup(path)
 	if err != nil {
 		return tree.CatalogError(err)
 	}
 	if !ok || e.Type != index.Dir {
 		return tree.ErrDamaged
 	}
-	set, err := w.xattrs.Get(r.from.Catalog, e.Xattrs)
+	set, err := w.xattrs.Get(p.maker.catalog, e.Xattrs)
 	if err != nil {
 		return err
 	}
 	how := tree.Setting{}
-	if r.maker.setter.UID != 0 {
+	if p.maker.setter.UID != 0 {
 		how.Keep = 0o700 // something is made in it
 	}
-	s, err := r.maker.setMetadata(w, tree.Opened(fd), &e, set, how)
+	s, err := p.maker.setMetadata(w, tree.Opened(fd), &e, set, how)
 	if err != nil {
 		return fmt.Errorf("set metadata: %w", err)
 	}
-	r.late.folders = append(r.late.folders, lateFolder{path, tree.IDOf(&s.Stat), s.Mode, e.Mtime})
+	p.made = append(p.made, passage{path, tree.IDOf(&s.Stat), s.Mode, e.Mtime})
 	w.counts.Dirs++
 	return nil
 }
 
-// finishFolders sets the times of the folders that were made on the way to a path, the deepest first.
-func (r *run) finishFolders() error {
-	for len(r.late.folders) > 0 {
-		last := len(r.late.folders) - 1
-		f := r.late.folders[last]
-		r.late.folders = r.late.folders[:last]
-		if err := r.finishFolder(f); err != nil {
+// finish sets the times of the folders that were made on the way to a path, the deepest first.
+func (p *passages) finish() error {
+	for len(p.made) > 0 {
+		last := len(p.made) - 1
+		f := p.made[last]
+		p.made = p.made[:last]
+		if err := p.finishOne(f); err != nil {
 			return fmt.Errorf("set metadata of %q: %w", f.path, err)
 		}
 	}
 	return nil
 }
 
-func (r *run) finishFolder(f lateFolder) (err error) {
-	fd, err := f.inode.Same(fsat.OpenPath(r.target.fd, f.path))
+func (p *passages) finishOne(f passage) (err error) {
+	fd, err := f.inode.Same(fsat.OpenPath(p.maker.target.fd, f.path))
 	if err != nil {
 		return err
 	}
@@ -227,7 +237,7 @@ func (r *run) finishFolder(f lateFolder) (err error) {
 	if err := fsat.SetMtime(fd, f.mtime); err != nil && !fsat.IsRefused(err) {
 		return err
 	}
-	if r.target.fsync {
+	if p.maker.target.fsync {
 		return fsat.Sync(fd)
 	}
 	return nil

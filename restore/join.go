@@ -21,24 +21,24 @@ type placed struct {
 }
 
 // madeName records an inode that this run has made for the group, or a further name of it.
-func (r *run) madeName(group *linkGroup, d *dir, e *index.Entry) {
-	if !r.top.own && !group.found { // a target that was empty has no other names
+func (g *linkGroups) madeName(group *linkGroup, d *dir, e *index.Entry) {
+	if !g.fresh && !group.found { // a target that was empty has no other names
 		group.names = append(group.names, placed{d, cloneName(e)})
 	}
 }
 
 // adopt makes an inode of the target that equals the snapshot's the inode of its group, and makes all names of this
 // run links to it. It returns false if the group keeps its own inode.
-func (r *run) adopt(w *worker, d *dir, e *index.Entry, st *fsat.Stat, group *linkGroup) (bool, error) {
-	if group.found || !r.groups.claim(tree.IDOf(st), e) {
+func (g *linkGroups) adopt(w *worker, d *dir, e *index.Entry, st *fsat.Stat, group *linkGroup) (bool, error) {
+	if group.found || !g.claim(tree.IDOf(st), e) {
 		return false, nil
 	}
-	if r.opt.DryRun {
+	if g.target.dry {
 		group.found, group.made = true, madeOf(st)
 		return true, nil
 	}
 	for _, p := range group.names {
-		moved, err := r.moveName(w, d, e.Name, st, p, group)
+		moved, err := g.moveName(w, d, e.Name, st, p, group)
 		if err != nil || !moved {
 			return false, err
 		}
@@ -51,7 +51,7 @@ func (r *run) adopt(w *worker, d *dir, e *index.Entry, st *fsat.Stat, group *lin
 
 // isFull reports whether st, an inode of the target that equals the snapshot's, and the group's inode cannot become
 // one, because one of them has as many names as the file system permits. The group goes on with the other one.
-func (r *run) isFull(w *worker, d *dir, e *index.Entry, st *fsat.Stat, group *linkGroup) (bool, error) {
+func (g *linkGroups) isFull(w *worker, d *dir, e *index.Entry, st *fsat.Stat, group *linkGroup) (bool, error) {
 	space, err := fsat.FileSystem(d.dst())
 	if err != nil || space.LinkLimit == 0 {
 		return false, err
@@ -67,7 +67,7 @@ func (r *run) isFull(w *worker, d *dir, e *index.Entry, st *fsat.Stat, group *li
 	if err := fsat.StatAt(from, group.name, &has); err != nil {
 		return false, fmt.Errorf("stat: %w", err)
 	}
-	if madeOf(&has) != group.made || has.Nlink < space.LinkLimit || !r.groups.claim(tree.IDOf(st), e) {
+	if madeOf(&has) != group.made || has.Nlink < space.LinkLimit || !g.claim(tree.IDOf(st), e) {
 		return false, nil
 	}
 	group.found, group.names = true, nil
@@ -76,7 +76,8 @@ func (r *run) isFull(w *worker, d *dir, e *index.Entry, st *fsat.Stat, group *li
 }
 
 // moveName makes a name that this run has made a link to the inode st, which has a name in d.
-func (r *run) moveName(w *worker, d *dir, name string, st *fsat.Stat, p placed, group *linkGroup) (moved bool, err error) {
+func (g *linkGroups) moveName(w *worker, d *dir, name string, st *fsat.Stat, p placed,
+	group *linkGroup) (moved bool, err error) {
 	to := d.dst()
 	if p.dir != d {
 		p.dir.ending.Lock()
@@ -90,7 +91,7 @@ func (r *run) moveName(w *worker, d *dir, name string, st *fsat.Stat, p placed, 
 	if err := fsat.StatAt(to, p.name, &was); err != nil || madeOf(&was) != group.made {
 		return false, err // it is somebody else's by now
 	}
-	if err := r.target.step("link"); err != nil {
+	if err := g.target.step("link"); err != nil {
 		return false, fmt.Errorf("link: %w", err)
 	}
 	temp := w.temp(p.dir)
@@ -124,7 +125,7 @@ func (d *dir) keepTime(fd int) error {
 // joinOutside looks for the other names of groups of which this run has made some, if only some paths of the snapshot
 // are restored in place. It joins those that exist and equal the snapshot's.
 func (r *run) joinOutside() error {
-	if r.whole || !r.opt.InPlace || r.opt.DryRun || r.opt.Overwrite == OverwriteAlways {
+	if r.scope.whole() || !r.opt.InPlace || r.opt.DryRun || r.opt.Overwrite == OverwriteAlways {
 		return nil
 	}
 	open := make(map[tree.GroupKey]*linkGroup)
@@ -137,7 +138,7 @@ func (r *run) joinOutside() error {
 		return nil
 	}
 	w := &r.workers[0]
-	return r.from.Catalog.Walk(func(folder string, _ *index.Record, e *index.Entry) error {
+	return r.scope.Catalog.Walk(func(folder string, _ *index.Record, e *index.Entry) error {
 		if r.ctx.Err() != nil {
 			return r.ctx.Err()
 		}
@@ -179,7 +180,7 @@ func (r *run) joinOne(w *worker, folder string, e *index.Entry, group *linkGroup
 	if err != nil || diff != noDifference {
 		return r.ctx.Err()
 	}
-	_, err = r.adopt(w, d, e, &st, group)
+	_, err = r.groups.adopt(w, d, e, &st, group)
 	if r.ends(err) {
 		return err
 	}

@@ -16,7 +16,7 @@ func (r *run) leave(id int, d *dir) (err error) {
 	}
 	defer func() { err = errors.Join(err, d.Release()) }()
 	w := &r.workers[id]
-	if err := r.deleteOthers(w, d); err != nil {
+	if err := r.clearer.deleteOthers(w, d); err != nil {
 		return err
 	}
 	if err := r.endDir(w, d); err != nil {
@@ -61,7 +61,7 @@ func (r *run) finishDir(w *worker, d *dir) error {
 	if r.maker.setter.UID != 0 && e.Mode&0o500 != 0o500 {
 		how.Keep = 0o700 // names in it may still be linked to, and folders in it have to be closed first
 	}
-	if d.parent == nil && r.unfinished() && r.maker.setter.UID != 0 {
+	if d.parent == nil && r.note.unfinished() && r.maker.setter.UID != 0 {
 		how.Keep = 0o700 // the note is in it until the end
 	}
 	if d.parent == nil || !d.own { // it may have attributes that the snapshot does not know
@@ -79,7 +79,7 @@ func (r *run) finishDir(w *worker, d *dir) error {
 		}
 	}
 	d.state = dirDone
-	r.lockLater(d, "", &e, &set.Stat)
+	r.late.lock(d, "", &e, &set.Stat)
 	if how.Keep != 0 {
 		r.late.closeMode(d, set.Mode)
 	}
@@ -115,7 +115,7 @@ func (r *run) updateDir(w *worker, d *dir) error {
 		return r.failed(d.above(), &e, fmt.Errorf("set metadata: %w", err))
 	}
 	d.state = dirDone
-	r.lockLater(d, "", &e, &s.Stat)
+	r.late.lock(d, "", &e, &s.Stat)
 	r.toldUpdated(w, d)
 	return nil
 }

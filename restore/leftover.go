@@ -16,8 +16,8 @@ import (
 const maxSearched = 1 << 20
 
 // removeLeftovers removes such names from an existing folder before an entry is made there, once.
-func (r *run) removeLeftovers(w *worker, d *dir) error {
-	if d.own || !r.target.alone || r.opt.DryRun || d.searched.Swap(true) {
+func (c *clearer) removeLeftovers(w *worker, d *dir) error {
+	if d.own || !c.target.alone || c.opt.DryRun || d.searched.Swap(true) {
 		return nil
 	}
 	fd, err := fsat.OpenDir(d.dst(), ".") // a listing moves its handle
@@ -37,7 +37,7 @@ func (r *run) removeLeftovers(w *worker, d *dir) error {
 		if !w.isLeftover(d, name) || list[i].Type == fsat.Directory {
 			continue
 		}
-		if _, known, err := r.from.Catalog.Lookup(d.Child(name)); known || err != nil {
+		if _, known, err := c.catalog.Lookup(d.Child(name)); known || err != nil {
 			continue // the snapshot has it, or cannot tell
 		}
 		if err := unlink(d.dst(), name); err != nil {

@@ -14,7 +14,11 @@ import (
 // linkGroups are the inodes of the source with several names.
 type linkGroups struct {
 	tree.Links[tree.GroupKey, linkGroup]
+	target *target
+	fresh  bool // the target was empty
+
 	mu   sync.Mutex
+	late []lateName                     // waiting for another name of their group
 	kept map[tree.InodeID]tree.GroupKey // inodes of the target equal to the snapshot's, and their groups
 }
 
@@ -71,7 +75,7 @@ func (r *run) restoreInGroup(w *worker, d *dir, e *index.Entry, over *fsat.Stat,
 			if over != nil {
 				w.counts.Replaced++
 			}
-			r.madeName(group, d, e)
+			r.groups.madeName(group, d, e)
 			r.opt.Progress.Bytes.Add(tree.ContentBytes(e))
 			r.told(d, e, tree.Linked)
 			return nil
@@ -96,7 +100,7 @@ func (r *run) restoreInGroup(w *worker, d *dir, e *index.Entry, over *fsat.Stat,
 	}
 	group.dir, group.name, group.made = d, cloneName(e), madeOf(&made)
 	group.found, group.names = false, nil
-	r.madeName(group, d, e)
+	r.groups.madeName(group, d, e)
 	return nil
 }
 
@@ -104,12 +108,12 @@ func (r *run) restoreInGroup(w *worker, d *dir, e *index.Entry, over *fsat.Stat,
 func (r *run) linkToGroup(w *worker, d *dir, name string, over *fsat.Stat, group *linkGroup) (bool, error) {
 	if r.opt.DryRun {
 		if over != nil {
-			err := r.keepAside(w, d, name, over, true)
+			err := r.clearer.keepAside(w, d, name, over, true)
 			return err == nil, err
 		}
 		return true, nil
 	}
-	if err := r.openUp(d); err != nil {
+	if err := r.opener.openUp(d); err != nil {
 		return false, err
 	}
 	from := d.dst()
@@ -120,29 +124,33 @@ func (r *run) linkToGroup(w *worker, d *dir, name string, over *fsat.Stat, group
 		}
 	}
 	if over == nil {
-		return r.link(from, group, d, d.dst(), name)
+		return r.groups.link(from, group, d, d.dst(), name)
 	}
-	if err := r.removeLeftovers(w, d); err != nil {
+	if err := r.clearer.removeLeftovers(w, d); err != nil {
 		return false, err
 	}
 	temp := w.temp(d)
 	p := pending{dir: d.dst(), fd: fsat.NoDir, temp: temp}
-	linked, err := r.link(from, group, d, d.dst(), temp)
+	linked, err := r.groups.link(from, group, d, d.dst(), temp)
 	if err != nil {
 		return false, errors.Join(err, p.end())
 	}
 	if !linked {
 		return false, nil
 	}
-	if err = r.keepAside(w, d, name, over, true); err == nil {
-		err = p.publish(w, d, name, over.Type != fsat.Directory)
+	if err = r.clearer.keepAside(w, d, name, over, true); err == nil {
+		if over.Type == fsat.Directory {
+			err = p.publish(name)
+		} else {
+			err = p.replace(w, d, name)
+		}
 		p.temp = temp // the temporary name remains if both were names of one inode
 	}
 	return err == nil, errors.Join(err, p.end())
 }
 
-func (r *run) link(from int, group *linkGroup, d *dir, to int, name string) (bool, error) {
-	if err := r.target.step("link"); err != nil {
+func (g *linkGroups) link(from int, group *linkGroup, d *dir, to int, name string) (bool, error) {
+	if err := g.target.step("link"); err != nil {
 		return false, fmt.Errorf("link: %w", err)
 	}
 	switch err := fsat.Link(from, group.name, to, name); {
@@ -173,19 +181,6 @@ func madeOf(st *fsat.Stat) madeInode {
 	return madeInode{tree.IDOf(st), st.UID, st.GID, st.Size, st.Mtime}
 }
 
-// lateWork has the steps that have to wait until all entries are there.
-type lateWork struct {
-	mu    sync.Mutex
-	names []lateName
-	modes []lateMode
-	attrs []lateAttrs
-	// opened are existing folders whose modes are to be reset
-	opened []openedUp
-	// folders of the snapshot that were made on the way to a path, each after the one above it
-	folders    []lateFolder
-	folderLock sync.Mutex
-}
-
 // lateName is a name of a link group whose stored file is damaged. Another name of the group may be stored in another
 // file.
 type lateName struct {
@@ -198,31 +193,37 @@ type lateName struct {
 // maxLate bounds the late names; further ones fail at once.
 const maxLate = 10_000
 
+// tryLate leaves a name to linkLate.
 func (r *run) tryLate(d *dir, e *index.Entry, group *linkGroup, err error) error {
-	r.late.mu.Lock()
-	full := len(r.late.names) >= maxLate
-	if !full {
-		kept := *e
-		kept.Name = strings.Clone(e.Name)
-		kept.Target = ""
-		r.late.names = append(r.late.names, lateName{d, kept, group, err})
-	}
-	r.late.mu.Unlock()
-	if full || r.ends(err) {
+	if !r.groups.later(d, e, group, err) || r.ends(err) {
 		return r.failed(d, e, err)
 	}
 	return nil
 }
 
+// later remembers a late name. It returns false if there are too many.
+func (g *linkGroups) later(d *dir, e *index.Entry, group *linkGroup, err error) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.late) >= maxLate {
+		return false
+	}
+	kept := *e
+	kept.Name = strings.Clone(e.Name)
+	kept.Target = ""
+	g.late = append(g.late, lateName{d, kept, group, err})
+	return true
+}
+
 // linkLate links names whose own stored file is damaged to another name of their group, if one could be restored.
 func (r *run) linkLate() error {
 	w := &r.workers[0]
-	for len(r.late.names) > 0 {
-		n := &r.late.names[0]
+	for len(r.groups.late) > 0 {
+		n := &r.groups.late[0]
 		err := n.err
 		if n.group.dir != nil {
 			var linked bool
-			if linked, err = r.linkIntoLeft(w, n); linked {
+			if linked, err = r.groups.linkIntoLeft(w, n); linked {
 				w.counts.Files++
 				w.counts.Linked++
 				r.told(n.dir, &n.entry, tree.Linked)
@@ -235,13 +236,13 @@ func (r *run) linkLate() error {
 				return err
 			}
 		}
-		r.late.names = r.late.names[1:]
+		r.groups.late = r.groups.late[1:]
 	}
 	return nil
 }
 
 // linkIntoLeft makes a name in a folder that already has its metadata, and resets the folder's time.
-func (r *run) linkIntoLeft(w *worker, n *lateName) (linked bool, err error) {
+func (g *linkGroups) linkIntoLeft(w *worker, n *lateName) (linked bool, err error) {
 	to, err := openAgain(n.dir)
 	if err != nil {
 		return false, err
@@ -251,50 +252,8 @@ func (r *run) linkIntoLeft(w *worker, n *lateName) (linked bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if linked, err = r.link(from, n.group, n.dir, to, n.entry.Name); err != nil || !linked {
+	if linked, err = g.link(from, n.group, n.dir, to, n.entry.Name); err != nil || !linked {
 		return linked, err
 	}
 	return linked, n.dir.keepTime(to)
-}
-
-// lateMode is the final mode of a folder, which would deny access to it.
-type lateMode struct {
-	dir  *dir
-	mode uint32
-}
-
-func (l *lateWork) closeMode(d *dir, mode uint32) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.modes = append(l.modes, lateMode{d, mode})
-}
-
-// closeModes sets those modes, in the order in which the folders were left: folders below come before a folder.
-func (r *run) closeModes() error {
-	for _, m := range r.late.modes {
-		if m.dir == r.top && r.target.swap != nil && !r.target.swap.done {
-			continue // set after the exchange, when the note can go
-		}
-		if m.dir == r.top {
-			if err := r.endNote(); err != nil {
-				return err
-			}
-		}
-		if err := closeMode(m); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func closeMode(m lateMode) (err error) {
-	fd, err := openAgain(m.dir)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, fsat.Close(fd)) }()
-	if err := fsat.Chmod(fd, m.mode); err != nil && !fsat.IsRefused(err) {
-		return fmt.Errorf("set mode of %q: %w", m.dir.Path(), err)
-	}
-	return nil
 }

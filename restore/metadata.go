@@ -10,7 +10,8 @@ import (
 )
 
 // setMetadata gives an inode all metadata of its entry, and counts the metadata that the inode does not hold.
-func (m *maker) setMetadata(w *worker, n tree.Inode, e *index.Entry, set []index.Xattr, how tree.Setting) (tree.Done, error) {
+func (m *maker) setMetadata(w *worker, n tree.Inode, e *index.Entry, set []index.Xattr,
+	how tree.Setting) (tree.Done, error) {
 	if e.Type == index.Symlink {
 		holds, err := m.linksHold(w)
 		if err != nil {

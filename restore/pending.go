@@ -10,7 +10,8 @@ import (
 )
 
 // pending is an inode under construction. It gets its name when it is finished: nobody sees half of it, the entry it
-// replaces exists until then, and an interruption leaves no name of the snapshot.
+// replaces exists until then, and an interruption leaves no name of the snapshot. A run that takes a snapshot needs
+// nothing of this: in its mirror, which nobody sees before it is published, each file is made under its name.
 type pending struct {
 	dir  int
 	fd   int    // of the inode itself
@@ -37,29 +38,31 @@ func (w *worker) isLeftover(d *dir, name string) bool {
 	return ok && random/maxWorkers != w.random/maxWorkers
 }
 
-// publish gives the inode its name. over replaces an existing entry of that name; without it, an existing name is an
-// error that fsat.IsExist reports.
-func (p *pending) publish(w *worker, d *dir, name string, over bool) error {
+// publish gives the inode its name. An existing name is an error that fsat.IsExist reports.
+func (p *pending) publish(name string) (err error) {
 	switch {
 	case p.placed:
-		p.temp = ""
-		return nil
-	case p.temp == "" && !over:
-		return fsat.LinkUnnamed(p.fd, p.dir, name)
 	case p.temp == "":
-		if err := fsat.LinkUnnamed(p.fd, p.dir, w.temp(d)); err != nil {
+		return fsat.LinkUnnamed(p.fd, p.dir, name)
+	default:
+		err = fsat.RenameNew(p.dir, p.temp, p.dir, name)
+	}
+	if err == nil {
+		p.temp = ""
+	}
+	return err
+}
+
+// replace gives the inode its name in the place of an existing entry, by way of a temporary name in d.
+func (p *pending) replace(w *worker, d *dir, name string) error {
+	if p.temp == "" {
+		temp := w.temp(d)
+		if err := fsat.LinkUnnamed(p.fd, p.dir, temp); err != nil {
 			return err
 		}
-		p.temp = w.temp(d)
+		p.temp = temp
 	}
-	if over {
-		err := fsat.Rename(p.dir, p.temp, p.dir, name)
-		if err == nil {
-			p.temp = ""
-		}
-		return err
-	}
-	err := fsat.RenameNew(p.dir, p.temp, p.dir, name)
+	err := fsat.Rename(p.dir, p.temp, p.dir, name)
 	if err == nil {
 		p.temp = ""
 	}

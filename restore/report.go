@@ -111,8 +111,8 @@ func newWorkers(n int, progress *tree.Progress) []worker {
 // sumUp adds up the counts of the workers.
 func (r *run) sumUp() {
 	rep := r.report
-	for i := range r.late.names { // of a run that ended early
-		n := &r.late.names[i]
+	for i := range r.groups.late { // of a run that ended early
+		n := &r.groups.late[i]
 		r.list(n.dir, &n.entry, n.err)
 	}
 	for i := range r.workers {

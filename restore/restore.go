@@ -105,23 +105,30 @@ type Options struct {
 	Fault func(step string) error
 }
 
+// excludes reports whether Exclude matches a path.
+func (o *Options) excludes(path string, dir bool) bool {
+	_, out := o.Exclude.Match(path, dir)
+	return out
+}
+
 func (o *Options) threads() int { return workers.Number(o.Threads) }
 
 // run is the state of one restore.
 type run struct {
-	from archive.OpenSnapshot
-	opt  Options
+	scope scope
+	opt   Options
 	teller
 
-	snapshot int // handle of the snapshot's folder
 	target   target
-	whole    bool
 	top      *dir
 	dirs     tree.Walk
 	groups   linkGroups
 	workers  []worker
 	maker    maker
 	comparer comparer
+	opener   opener
+	passages passages
+	clearer  clearer
 	note     note
 	late     lateWork
 	writeOut writeOut
@@ -149,11 +156,16 @@ func start(ctx context.Context, from archive.OpenSnapshot, paths []string, to st
 	if opt.Exclude == nil {
 		opt.Exclude = exclude.New()
 	}
-	r := &run{from: from, opt: opt, snapshot: fsat.NoDir,
+	r := &run{scope: scope{OpenSnapshot: from, fd: fsat.NoDir, inPlace: opt.InPlace}, opt: opt,
 		target: target{fd: fsat.NoDir, swap: swap, dry: opt.DryRun, fault: opt.Fault}}
 	r.ctx, r.item = ctx, opt.Item
 	r.maker = maker{ctx: ctx, catalog: from.Catalog, target: &r.target, verify: opt.Verify,
 		setter: tree.Setter{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Attrs: opt.Attrs, Fault: opt.Fault}}
+	r.opener = opener{target: &r.target, uid: r.maker.setter.UID}
+	r.passages = passages{maker: &r.maker, opener: &r.opener, note: &r.note}
+	r.clearer = clearer{&r.opt, from.Catalog, &r.target, &r.note, &r.opener, &r.teller}
+	r.late.locks, r.late.moves = opt.Attrs, swap != nil
+	r.note.scope, r.note.target, r.groups.target = &r.scope, &r.target, &r.target
 	r.comparer = comparer{trials: trials{maker: &r.maker}, overwrite: opt.Overwrite, devices: from.Catalog.Devices()}
 	r.report = &Report{Snapshot: from.Catalog.Summary().Snapshot, DryRun: opt.DryRun}
 	defer func() {
@@ -169,25 +181,23 @@ func start(ctx context.Context, from archive.OpenSnapshot, paths []string, to st
 	if strings.Contains(opt.BackupSuffix, "/") {
 		return nil, fmt.Errorf("backup suffix %q: a name cannot have a slash", opt.BackupSuffix)
 	}
-	selected, err := tree.Select(from.Catalog, paths, opt.InPlace)
-	if err != nil {
+	if r.scope.selected, err = tree.Select(from.Catalog, paths, opt.InPlace); err != nil {
 		return nil, err
 	}
-	r.whole = selected == nil
-	opt.Progress.Expect(tree.TotalsOf(from.Catalog, selected))
-	if r.snapshot, err = fsat.OpenRoot(from.Dir); err != nil {
+	opt.Progress.Expect(tree.TotalsOf(from.Catalog, r.scope.selected))
+	if r.scope.fd, err = fsat.OpenRoot(from.Dir); err != nil {
 		return nil, &fs.PathError{Op: "open snapshot", Path: from.Dir, Err: err}
 	}
-	if err := r.target.open(to, from.Dir, r.whole); err != nil {
+	if err := r.target.open(to, from.Dir, r.scope.whole()); err != nil {
 		return nil, err
 	}
 	r.report.Target = r.target.path
-	r.groups.Partial = !r.whole
+	r.groups.Partial = !r.scope.whole()
 	r.workers = newWorkers(opt.threads(), opt.Progress)
 	for i := range r.workers {
 		r.workers[i].folders.Open, r.workers[i].folders.Most = openAgain, 4
 	}
-	if err := r.openTop(selected); err != nil {
+	if err := r.openTop(); err != nil {
 		return nil, err
 	}
 	r.writeOut.start(&r.target)
@@ -200,7 +210,7 @@ func start(ctx context.Context, from archive.OpenSnapshot, paths []string, to st
 	if err == nil {
 		err = r.finish()
 	}
-	err = errors.Join(err, r.closeUp())
+	err = errors.Join(err, r.opener.closeUp())
 	r.sumUp()
 	return r.report, err
 }
@@ -210,37 +220,14 @@ func (r *run) finish() error {
 	if r.opt.DryRun {
 		return nil
 	}
-	if err := r.linkLate(); err != nil {
-		return err
-	}
-	if err := r.joinOutside(); err != nil {
-		return err
-	}
-	if err := r.finishFolders(); err != nil {
-		return err
-	}
-	if r.unfinished() && !r.target.fsync { // without the note, an entry that did not reach the disk would not be recognised
-		if err := r.target.step("sync contents"); err != nil {
+	for _, step := range []func() error{
+		r.linkLate, r.joinOutside, r.passages.finish, r.syncContents, r.closeModes, r.endNote, r.opener.closeUp,
+	} {
+		if err := step(); err != nil {
 			return err
 		}
-		if err := r.target.sync(); err != nil {
-			return err
-		}
-		if r.ctx.Err() != nil { // that may have taken long
-			return context.Cause(r.ctx)
-		}
 	}
-	if err := r.closeModes(); err != nil {
-		return err
-	}
-	if err := r.endNote(); err != nil {
-		return err
-	}
-	r.report.Unfinished = r.unfinished()
-	if err := r.closeUp(); err != nil {
-		return err
-	}
-	if err := r.lockAll(); err != nil {
+	if err := r.late.lockAll(&r.workers[0]); err != nil {
 		return err
 	}
 	if err := r.target.step("sync"); err != nil {
@@ -252,11 +239,38 @@ func (r *run) finish() error {
 	return r.exchange()
 }
 
+// syncContents makes everything durable before the note goes: without the note, an entry that did not reach the disk
+// would not be recognised.
+func (r *run) syncContents() error {
+	if !r.note.unfinished() || r.target.fsync {
+		return nil
+	}
+	if err := r.target.step("sync contents"); err != nil {
+		return err
+	}
+	if err := r.target.sync(); err != nil {
+		return err
+	}
+	if r.ctx.Err() != nil { // that may have taken long
+		return context.Cause(r.ctx)
+	}
+	return nil
+}
+
+// endNote removes the note, unless folders of this restore's own still lack their metadata.
+func (r *run) endNote() error {
+	if err := r.note.end(r.top.entry.Mtime); err != nil {
+		return err
+	}
+	r.report.Unfinished = r.note.unfinished()
+	return nil
+}
+
 func (r *run) close() error {
 	errs := []error{r.dirs.CloseAll()}
 	for i := range r.workers {
 		w := &r.workers[i]
 		errs = append(errs, w.folders.Close(), w.scratch.close())
 	}
-	return errors.Join(append(errs, fsat.Close(r.target.fd), fsat.Close(r.snapshot))...)
+	return errors.Join(append(errs, fsat.Close(r.target.fd), fsat.Close(r.scope.fd))...)
 }

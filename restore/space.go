@@ -15,7 +15,7 @@ import (
 // share the archive's blocks, or that exist already.
 func (r *run) checkSpace(space *fsat.Space, empty bool, selected []tree.Selection) error {
 	var from, to fsat.Stat
-	if err := errors.Join(fsat.StatHandle(r.snapshot, &from), fsat.StatHandle(r.target.fd, &to)); err != nil {
+	if err := errors.Join(fsat.StatHandle(r.scope.fd, &from), fsat.StatHandle(r.target.fd, &to)); err != nil {
 		return &fs.PathError{Op: "stat", Path: r.target.path, Err: err}
 	}
 	if !empty || from.Dev == to.Dev || r.opt.IgnoreSpace || r.opt.Progress.ExpectBytes.Load() <= space.Free {
@@ -33,7 +33,7 @@ func (r *run) checkSpace(space *fsat.Space, empty bool, selected []tree.Selectio
 func (r *run) needed(selected []tree.Selection) (uint64, error) {
 	c := spaceCount{run: r, seen: make(map[tree.GroupKey]bool)}
 	if selected == nil {
-		root := r.from.Catalog.Root()
+		root := r.scope.Catalog.Root()
 		c.below("", &root)
 	}
 	for i := range selected {
@@ -54,7 +54,7 @@ func (c *spaceCount) below(path string, dir *index.Entry) {
 	if c.run.ctx.Err() != nil {
 		return
 	}
-	rec, err := c.run.from.Catalog.ReadDir(dir.Child)
+	rec, err := c.run.scope.Catalog.ReadDir(dir.Child)
 	if err != nil {
 		c.bytes += dir.Below.Bytes
 		return
@@ -67,7 +67,7 @@ func (c *spaceCount) add(folder string, entries iter.Seq2[int, *index.Entry]) {
 	for _, e := range entries {
 		dir := e.Type == index.Dir
 		switch {
-		case !dir && e.Type != index.File || c.run.excluded(index.Join(folder, e.Name), dir):
+		case !dir && e.Type != index.File || c.run.opt.excludes(index.Join(folder, e.Name), dir):
 		case dir:
 			c.below(index.Join(folder, e.Name), e)
 		case !e.Linked() || !c.known(e):

@@ -95,14 +95,14 @@ func Swap(ctx context.Context, from archive.OpenSnapshot, to string, opt Options
 // exchange gives the new tree, durable with all entries in it, the target's name. Only then it removes the note: the
 // note marks a tree that is not in its place yet.
 func (r *run) exchange() error {
-	if err := r.target.swap.exchange(); err != nil {
-		return fmt.Errorf("exchange %s: %w", filepath.Join(r.target.swap.parent, r.target.swap.name), whyRefused(r.target.swap.dir, r.target.swap.name, err))
+	s := r.target.swap
+	if err := s.exchange(); err != nil {
+		return fmt.Errorf("exchange %s: %w", filepath.Join(s.parent, s.name), whyRefused(s.dir, s.name, err))
 	}
-	r.target.swap.done = true
+	s.done = true
 	if err := r.endNote(); err != nil {
 		return err
 	}
-	r.report.Unfinished = r.unfinished()
 	for _, m := range r.late.modes {
 		if m.dir == r.top {
 			if err := closeMode(m); err != nil {

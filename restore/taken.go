@@ -177,13 +177,13 @@ func (r *run) furtherTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat, gro
 // joinTaken joins a group to an entry of the target that equals the snapshot's except for not being a link. If no link
 // can be made, the entry counts as joined, too: each name is a file of its own, or one of several files that are full.
 func (r *run) joinTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat, group *linkGroup) (joined bool, err error) {
-	if joined, err := r.adopt(w, d, e, st, group); joined || err != nil {
+	if joined, err := r.groups.adopt(w, d, e, st, group); joined || err != nil {
 		return joined, err
 	}
 	can, err := r.comparer.trials.canLink(w, d)
 	if can && err == nil {
 		var full bool
-		full, err = r.isFull(w, d, e, st, group)
+		full, err = r.groups.isFull(w, d, e, st, group)
 		can = !full
 	}
 	if can || err != nil {
@@ -205,7 +205,7 @@ func (r *run) update(w *worker, d *dir, e *index.Entry, seen *fsat.Stat) (made f
 	if err := r.target.step("update"); err != nil {
 		return made, fmt.Errorf("update: %w", err)
 	}
-	want, err := w.xattrs.Get(r.from.Catalog, e.Xattrs)
+	want, err := w.xattrs.Get(r.scope.Catalog, e.Xattrs)
 	if err != nil {
 		return made, err
 	}
@@ -227,7 +227,7 @@ func (r *run) update(w *worker, d *dir, e *index.Entry, seen *fsat.Stat) (made f
 		w.counts = before
 		return made, err
 	}
-	r.lockLater(d, e.Name, e, &s.Stat)
+	r.late.lock(d, e.Name, e, &s.Stat)
 	w.counts.Metadata++
 	r.opt.Progress.Bytes.Add(e.Size)
 	r.told(d, e, tree.Updated)

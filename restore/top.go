@@ -9,22 +9,22 @@ import (
 )
 
 // openTop starts the walk at the target.
-func (r *run) openTop(selected []tree.Selection) error {
-	d := &dir{selected: selected}
+func (r *run) openTop() error {
+	d := &dir{selected: r.scope.selected}
 	r.top = d
-	if r.whole {
+	if r.scope.whole() {
 		var err error
-		d.entry = r.from.Catalog.Root()
+		d.entry = r.scope.Catalog.Root()
 		if err = r.readRecord(d); err != nil {
 			return err
 		}
-		if d.xattrs, err = r.from.Catalog.Xattrs(d.entry.Xattrs); err != nil {
+		if d.xattrs, err = r.scope.Catalog.Xattrs(d.entry.Xattrs); err != nil {
 			return err
 		}
 	}
-	src, err := fsat.OpenDir(r.snapshot, ".")
+	src, err := fsat.OpenDir(r.scope.fd, ".")
 	if err != nil {
-		return &fs.PathError{Op: "open", Path: r.from.Dir, Err: err}
+		return &fs.PathError{Op: "open", Path: r.scope.Dir, Err: err}
 	}
 	dst := fsat.NoDir
 	if r.target.fd == fsat.NoDir { // a dry run that has found nothing
@@ -32,6 +32,7 @@ func (r *run) openTop(selected []tree.Selection) error {
 	} else if dst, err = r.enterTarget(d); err != nil {
 		return errors.Join(err, fsat.Close(src))
 	}
+	r.groups.fresh = d.own
 	d.Put(inSnapshot, src, nil)
 	d.Put(inTarget, dst, nil)
 	if !d.own {
@@ -39,7 +40,7 @@ func (r *run) openTop(selected []tree.Selection) error {
 			return errors.Join(err, d.Close())
 		}
 	}
-	r.dirs.Start(&d.Folder, tree.StoredRoot(r.snapshot), tree.Root{Dir: r.target.fd, Op: "open in target"})
+	r.dirs.Start(&d.Folder, tree.StoredRoot(r.scope.fd), tree.Root{Dir: r.target.fd, Op: "open in target"})
 	return nil
 }
 
@@ -52,19 +53,15 @@ func (r *run) enterTarget(d *dir) (dst int, err error) {
 	if !d.own && !r.opt.DryRun {
 		r.target.claim()
 	}
-	if r.whole && r.target.origin != targetOurs {
+	if r.scope.whole() && r.target.origin != targetOurs {
 		if d.diff, err = r.comparer.dir(&r.workers[0], d, r.target.fd, &st); err != nil {
 			return fsat.NoDir, &fs.PathError{Op: "look at", Path: r.target.path, Err: err}
 		}
 	}
-	replaces, err := r.findNote(d, list)
-	if err == nil && !r.opt.DryRun {
-		err = r.begin(d, list, replaces)
-	}
-	if err != nil {
+	if err := r.beginNote(d, list); err != nil {
 		return fsat.NoDir, err
 	}
-	if r.whole {
+	if r.scope.whole() {
 		d.state = r.stateOfTarget(d)
 		if r.target.origin == targetAdopted && r.opt.Overwrite == OverwriteNever {
 			r.report.TargetSet = differingNames(d.diff &^ tree.Mtime)
@@ -74,6 +71,23 @@ func (r *run) enterTarget(d *dir) (dst int, err error) {
 		return fsat.NoDir, &fs.PathError{Op: "open", Path: r.target.path, Err: err}
 	}
 	return dst, nil
+}
+
+// beginNote finds the note of an earlier restore in the target, or writes one.
+func (r *run) beginNote(d *dir, list []fsat.DirEntry) error {
+	replacing := r.scope.whole() && r.opt.Delete && r.opt.Overwrite != OverwriteNever
+	replaces, err := r.note.find(list, replacing)
+	if err != nil {
+		return err
+	}
+	r.report.Resumed = r.note.resumed()
+	r.comparer.mends = r.note.resumed() && r.opt.Overwrite == OverwriteNever
+	if r.opt.DryRun {
+		return nil
+	}
+	err = r.note.begin(&r.workers[0], d.own, list, replaces)
+	r.maker.atOnce = r.note.state == noteWritten
+	return err
 }
 
 // lookAtTarget describes the target, and checks that it can take the restore. It changes nothing.
@@ -108,7 +122,7 @@ func (r *run) stateOfTarget(d *dir) dirState {
 	switch {
 	case r.target.origin != targetForeign || overwrites && d.own:
 		return dirMade
-	case overwrites && r.resumed():
+	case overwrites && r.note.resumed():
 		return dirReopened
 	case overwrites:
 		return dirUpdated
@@ -117,7 +131,7 @@ func (r *run) stateOfTarget(d *dir) dirState {
 }
 
 func (r *run) readRecord(d *dir) error {
-	rec, err := r.from.Catalog.ReadDir(d.entry.Child)
+	rec, err := r.scope.Catalog.ReadDir(d.entry.Child)
 	if err != nil {
 		return tree.CatalogError(err)
 	}

@@ -125,21 +125,6 @@ type Attrs uint32
 const KnownAttrs Attrs = 0x1 | 0x2 | 0x4 | 0x8 | 0x10 | 0x20 | 0x40 | 0x80 | 0x400 | 0x4000 | 0x8000 | 0x10000 |
 	0x20000 | 0x800000 | 0x2000000 | 0x20000000 | 0x40000000
 
-// attrLetters has the letters of chattr(1) and lsattr(1), by bit.
-var attrLetters = [32]byte{0: 's', 1: 'u', 2: 'c', 3: 'S', 4: 'i', 5: 'a', 6: 'd', 7: 'A', 10: 'm', 14: 'j', 15: 't',
-	16: 'D', 17: 'T', 23: 'C', 25: 'x', 29: 'P', 30: 'F'}
-
-// String returns the letters of lsattr(1), in the order of the bits.
-func (a Attrs) String() string {
-	var b []byte
-	for i, letter := range attrLetters {
-		if a&(1<<i) != 0 && letter != 0 {
-			b = append(b, letter)
-		}
-	}
-	return string(b)
-}
-
 // Linked reports whether the entry is one of several names of its inode.
 func (e *Entry) Linked() bool { return e.Type != Dir && e.Nlink > 1 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -291,7 +292,7 @@ func (a *app) fieldChange(field string, old, young *index.Entry) string {
 	case "xattrs":
 		return "extended attributes"
 	case "attributes":
-		return fmt.Sprintf("attributes %s -> %s", attrLetters(old.Attrs), attrLetters(young.Attrs))
+		return fmt.Sprintf("attributes %s -> %s", cmp.Or(attrLetters(old.Attrs), "-"), cmp.Or(attrLetters(young.Attrs), "-"))
 	case "links":
 		return "hard links"
 	}

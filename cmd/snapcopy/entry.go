@@ -94,12 +94,19 @@ func flagNames(f index.Flags) (names []string) {
 	return names
 }
 
-// attrLetters are the letters of lsattr, "-" for none.
+// letterOfAttr has the letters of chattr(1) and lsattr(1), by bit.
+var letterOfAttr = [32]byte{0: 's', 1: 'u', 2: 'c', 3: 'S', 4: 'i', 5: 'a', 6: 'd', 7: 'A', 10: 'm', 14: 'j', 15: 't',
+	16: 'D', 17: 'T', 23: 'C', 25: 'x', 29: 'P', 30: 'F'}
+
+// attrLetters returns the letters of lsattr(1), in the order of the bits.
 func attrLetters(a index.Attrs) string {
-	if a == 0 {
-		return "-"
+	var b []byte
+	for i, letter := range letterOfAttr {
+		if a&(1<<i) != 0 && letter != 0 {
+			b = append(b, letter)
+		}
 	}
-	return a.String()
+	return string(b)
 }
 
 // longLine describes an entry as ls -l does; shown is the name.
@@ -117,7 +124,7 @@ func (a *app) longLine(shown string, e *index.Entry) string {
 		b.WriteString(" -> " + name(e.Target))
 	}
 	if e.Attrs != 0 {
-		b.WriteString("  (attributes " + e.Attrs.String() + ")")
+		b.WriteString("  (attributes " + attrLetters(e.Attrs) + ")")
 	}
 	for _, w := range flagWords {
 		if e.Flags&w.flag != 0 && w.words != "" {

@@ -71,8 +71,8 @@ func entryJSON(path string, e *index.Entry) entryObject {
 		path = "."
 	}
 	v := entryObject{Path: path, Type: typeNames[e.Type], Mode: fmt.Sprintf("%04o", e.Mode),
-		UID: e.UID, GID: e.GID, Mtime: timeJSON(e.Mtime), Attrs: e.Attrs.String(), Hash: hex(e.Hash), XattrHash: hex(e.XattrHash),
-		Flags: flagNames(e.Flags)}
+		UID: e.UID, GID: e.GID, Mtime: timeJSON(e.Mtime), Attrs: attrLetters(e.Attrs), Hash: hex(e.Hash),
+		XattrHash: hex(e.XattrHash), Flags: flagNames(e.Flags)}
 	switch e.Type {
 	case index.File:
 		v.Size = &e.Size

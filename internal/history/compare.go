@@ -70,12 +70,6 @@ func Compare(old, new *index.Catalog, path string, visit func(Change) error) err
 	return c.compare(start)
 }
 
-// Equal reports whether two catalogs describe the same tree: every entry with the same content and metadata.
-func Equal(a, b *index.Catalog) bool {
-	x, y := a.Root(), b.Root()
-	return x.Hash == y.Hash && tree.Diff(&x, &y)&tree.Metadata == 0
-}
-
 // locate looks up a path; the entry is nil if the catalog has none.
 func locate(c *index.Catalog, path string) (*index.Entry, place, error) {
 	if path == "" {

@@ -86,9 +86,6 @@ func TestCompare(t *testing.T) {
 			if got := reported(t, a, b, c.path); !slices.Equal(got, c.want) {
 				t.Errorf("got  %q\nwant %q", got, c.want)
 			}
-			if Equal(a, b) != (len(c.want) == 0) {
-				t.Errorf("Equal is %v", Equal(a, b))
-			}
 		})
 	}
 }

@@ -28,9 +28,9 @@ var aclTags = map[uint16]struct {
 
 var errACL = errors.New("not a POSIX ACL in the form of Linux")
 
-// ACLText turns the value of a POSIX ACL attribute into text like "user::rw-,user:1000:r--,…", with ids as numbers. It
+// aclText turns the value of a POSIX ACL attribute into text like "user::rw-,user:1000:r--,…", with ids as numbers. It
 // keeps the order of the entries, and does not check that they make a valid ACL together.
-func ACLText(value []byte) (string, error) {
+func aclText(value []byte) (string, error) {
 	if len(value) <= aclHeader || (len(value)-aclHeader)%aclEntry != 0 ||
 		binary.LittleEndian.Uint32(value) != aclVersion {
 		return "", errACL

@@ -16,19 +16,19 @@ const (
 )
 
 func TestACLText(t *testing.T) {
-	if got, err := ACLText([]byte(exampleACL)); err != nil || got != exampleText {
+	if got, err := aclText([]byte(exampleACL)); err != nil || got != exampleText {
 		t.Errorf("%q, %v; want %q", got, err, exampleText)
 	}
 	for _, bad := range []string{"", "\x02\x00\x00\x00", "\x01" + exampleACL[1:], exampleACL[:len(exampleACL)-1],
 		exampleACL + "\x00", "\x02\x00\x00\x00\x03\x00\x07\x00\xff\xff\xff\xff",
 		"\x02\x00\x00\x00\x01\x00\x08\x00\xff\xff\xff\xff"} {
-		if got, err := ACLText([]byte(bad)); err == nil {
+		if got, err := aclText([]byte(bad)); err == nil {
 			t.Errorf("%q was taken for %q", bad, got)
 		}
 	}
 }
 
-// parseACL is ACLText backwards; entries without an id get the one that the kernel gives them.
+// parseACL is aclText backwards; entries without an id get the one that the kernel gives them.
 func parseACL(t *testing.T, text string) []byte {
 	t.Helper()
 	b := binary.LittleEndian.AppendUint32(nil, aclVersion)
@@ -67,7 +67,7 @@ func FuzzACLText(f *testing.F) {
 	f.Add([]byte(exampleACL))
 	f.Add([]byte("\x02\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00"))
 	f.Fuzz(func(t *testing.T, value []byte) {
-		text, err := ACLText(value)
+		text, err := aclText(value)
 		if err != nil {
 			return
 		}

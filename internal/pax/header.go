@@ -134,7 +134,7 @@ func xattr(x *bytes.Buffer, attr fsat.Xattr) {
 	key := "SCHILY.xattr." + xattrEscape.Replace(attr.Name)
 	value := string(attr.Value)
 	if attr.Name == accessACL || attr.Name == defaultACL {
-		if text, err := ACLText(attr.Value); err == nil { // otherwise the bytes stay as they are
+		if text, err := aclText(attr.Value); err == nil { // otherwise the bytes stay as they are
 			key, value = "SCHILY.acl."+strings.TrimPrefix(attr.Name, "system.posix_acl_"), text
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"snapcopy/index"
 	"snapcopy/internal/archive"
 	"snapcopy/prune"
 )
@@ -126,7 +125,7 @@ func (o *statsOptions) each(ctx context.Context, a *app, archive *archive.Archiv
 }
 
 func describeSpace(l *statsLine, archive *archive.Archive, s archive.Snapshot) (err error) {
-	c, err := index.Open(s.CatalogPath)
+	c, err := s.OpenCatalog()
 	if err != nil {
 		return fmt.Errorf("snapshot %s: %w", s.Name, err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/mirror"
 )
 
 // allocations records the new files whose number of blocks is not final yet: the file system decides on it when it
@@ -85,26 +86,28 @@ type allocation struct {
 }
 
 // correctBlocks looks again at the new files, which are on the disk now, and corrects their numbers of blocks in the
-// catalog.
-func (r *run) correctBlocks() error {
-	a := &r.allocations
+// catalog. It returns the number of bytes that they take beyond the estimates, modulo 2^64.
+func (c *recording) correctBlocks(m mirror.Mirror) (more uint64, err error) {
+	a := &c.allocations
 	if err := a.out.Flush(); err != nil {
-		return err
+		return 0, err
 	}
 	if _, err := a.file.Seek(0, io.SeekStart); err != nil {
-		return err
+		return 0, err
 	}
 	for in := bufio.NewReader(a.file); ; {
 		path, files, err := readAllocations(in)
 		if err == io.EOF {
-			return nil
-		}
-		if err == nil {
-			err = r.correctDir(path, files)
+			return more, nil
 		}
 		if err != nil {
-			return err
+			return 0, err
 		}
+		found, err := c.correctDir(m, path, files)
+		if err != nil {
+			return 0, err
+		}
+		more += found
 	}
 }
 
@@ -138,9 +141,9 @@ func readAllocations(in *bufio.Reader) (path string, files []allocation, err err
 }
 
 // correctDir looks at the files of one folder. If the folder's own mode denies access, the estimates have to do.
-func (r *run) correctDir(path string, files []allocation) error {
+func (c *recording) correctDir(m mirror.Mirror, path string, files []allocation) (more uint64, err error) {
 	opened := false
-	err := r.mirror.In(path, func(dir int) error {
+	err = m.In(path, func(dir int) error {
 		opened = true
 		for _, f := range files {
 			var st fsat.Stat
@@ -148,17 +151,17 @@ func (r *run) correctDir(path string, files []allocation) error {
 				return fmt.Errorf("stat %s: %w", join(path, f.name), err)
 			}
 			if now := uint64(st.Blocks); st.Ino == f.ino && now != f.blocks {
-				r.catalog.SetBlocks(f.ino, now)
-				r.report.Counts.BytesAllocated += (now - f.blocks) * 512
+				c.catalog.SetBlocks(f.ino, now)
+				more += (now - f.blocks) * 512
 			}
 		}
 		return nil
 	})
-	if opened || err == nil {
-		return err
+	switch {
+	case err == nil || opened:
+		return more, err
+	case errors.Is(err, fs.ErrPermission):
+		return 0, nil
 	}
-	if errors.Is(err, fs.ErrPermission) {
-		return nil
-	}
-	return fmt.Errorf("open %s: %w", path, err)
+	return 0, fmt.Errorf("open %s: %w", path, err)
 }

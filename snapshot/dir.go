@@ -167,10 +167,8 @@ func (r *run) openTop() (err error) {
 	}
 	r.top = d
 	r.dirs.Start(&d.handles.Dir, d)
-	if r.catalog != nil {
-		if d.id, err = r.catalog.StartDir(0, ""); err != nil {
-			return fatal("write", "catalog", err)
-		}
+	if d.id, err = r.rec.startDir(0, ""); err != nil {
+		return err
 	}
 	if err := h.src.Stat(&d.source); err != nil {
 		return &fs.PathError{Op: "stat", Path: r.report.Source, Err: err}
@@ -281,19 +279,14 @@ func (r *run) makeDir(d *dir) (err error) {
 	if d.handles.dst, err = d.parent.handles.dst.Make(d.name()); err != nil {
 		return notMirrored(d.path(), err)
 	}
-	if r.catalog == nil {
-		return nil
-	}
-	if d.id, err = r.catalog.StartDir(d.parent.id, d.name()); err != nil {
-		return fatal("write", "catalog", err)
-	}
-	return nil
+	d.id, err = r.rec.startDir(d.parent.id, d.name())
+	return err
 }
 
 // readDir describes the open folder (d.source has its stat data), lists it, and pairs the names with those of the
 // previous snapshot.
 func (r *run) readDir(w *worker, d *dir) error {
-	d.dev = r.devices.number(&d.source)
+	d.dev = r.rec.devices.number(&d.source)
 	describe(&d.self, &d.source, d.dev)
 	if err := r.dirMetadata(d); isFatal(err) {
 		return err
@@ -333,13 +326,13 @@ func (r *run) dirMetadata(d *dir) error {
 		set, err := r.previous.Xattrs(d.was.Xattrs)
 		if err == nil {
 			d.xattrs = set
-			return r.addXattrs(&d.self, d.xattrs)
+			return r.rec.addXattrs(&d.self, d.xattrs)
 		}
 		r.previousUnusable(err)
 	}
 	m := d.handles.src.Metadata("", &d.source)
 	d.self.Attrs, d.xattrs = tree.KnownAttrs(m.Attrs), m.Xattrs
-	return errors.Join(m.Err, r.addXattrs(&d.self, d.xattrs))
+	return errors.Join(m.Err, r.rec.addXattrs(&d.self, d.xattrs))
 }
 
 // pairWithPrevious puts the previous snapshot's entries into d.entries, by name, and records those that are gone.
@@ -375,7 +368,7 @@ func (r *run) unreadableDir(w *worker, d *dir, cause error) (bool, error) {
 	if err := source.LookAt(p.handles.src, d.name(), &d.source); err != nil || d.source.Type != fsat.Directory {
 		return false, r.failed(w, d, cause)
 	}
-	d.dev = r.devices.number(&d.source)
+	d.dev = r.rec.devices.number(&d.source)
 	describe(&d.self, &d.source, d.dev)
 	d.self.Flags |= index.Unread
 	d.was = index.Entry{}
@@ -402,10 +395,11 @@ func (r *run) leave(id int, d *dir) (err error) {
 		}
 	}
 	d.entries = d.entries[:n]
-	if !r.opt.DryRun {
-		if err := r.recordDir(w, d); err != nil {
-			return err
-		}
+	if err := r.rec.addDir(d); err != nil {
+		return err
+	}
+	if err := r.finishDir(w, d); err != nil {
+		return err
 	}
 	if err := r.coverage.measure(d); err != nil {
 		r.baselineUnusable(err)
@@ -415,21 +409,6 @@ func (r *run) leave(id int, d *dir) (err error) {
 		d.parent.entries[d.slot] = d.self
 	}
 	return d.handles.Leave()
-}
-
-func (r *run) recordDir(w *worker, d *dir) error {
-	if err := r.catalog.AddDir(d.id, d.entries, &d.self); err != nil {
-		return fatal("write", "catalog", err)
-	}
-	for i := range d.entries {
-		if d.fresh[i] {
-			r.additions.Add(&d.entries[i], d.id, uint32(i))
-		}
-	}
-	if err := r.allocations.add(d); err != nil {
-		return fatal("write", "list of new files", err)
-	}
-	return r.finishDir(w, d)
 }
 
 // finishDir sets the metadata of a folder of the mirror, when all its entries are there.

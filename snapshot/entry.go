@@ -112,10 +112,12 @@ func (r *run) keep(w *worker, d *dir, i int, st *source.Stat) error {
 	if was.Type == 0 || !r.canLink(was, st) || r.opt.IgnoreCtime && !sameAttributes(d.handles.src, was, st) {
 		return r.storeEntry(w, d, i, st)
 	}
-	if known, err := r.keepXattrs(was, was); err != nil || !known {
-		if err != nil {
-			return err
-		}
+	unreadable, err := r.rec.keepXattrs(was, r.previous, was)
+	if err != nil {
+		return err
+	}
+	if unreadable != nil {
+		r.previousUnusable(unreadable)
 		return r.storeEntry(w, d, i, st)
 	}
 	if st.Nlink > 1 {
@@ -134,7 +136,7 @@ func (r *run) keep(w *worker, d *dir, i int, st *source.Stat) error {
 // keptAsWas turns the previous entry, to which a link was just made, into the new one.
 func (r *run) keptAsWas(w *worker, d *dir, i int, st *source.Stat) error {
 	e := &d.entries[i]
-	e.Dev, e.Ino, e.Ctime, e.Nlink = r.device(d, st), st.Ino, st.Ctime, st.Nlink
+	e.Dev, e.Ino, e.Ctime, e.Nlink = r.rec.device(d, st), st.Ino, st.Ctime, st.Nlink
 	e.Flags = e.Flags&ofStored | st.Flags
 	d.fresh[i] = r.restat
 	w.countEntry(d, i, Unchanged, "")
@@ -214,47 +216,4 @@ func describe(e *index.Entry, st *source.Stat, dev uint32) {
 	tree.Describe(e, &st.Stat)
 	e.Dev = dev
 	e.Flags |= st.Flags
-}
-
-// keepXattrs gives e the extended attributes of was, the previous snapshot's entry. It returns false if the previous
-// catalog cannot be read for them.
-func (r *run) keepXattrs(e, was *index.Entry) (bool, error) {
-	if was.Xattrs == 0 {
-		e.Xattrs, e.XattrHash = 0, index.Hash{}
-		return true, nil
-	}
-	if r.opt.DryRun {
-		return true, nil
-	}
-	ref, hash, ok := r.xattrRefs.get(was.Xattrs)
-	if !ok {
-		set, err := r.previous.Xattrs(was.Xattrs)
-		if err != nil {
-			r.previousUnusable(err)
-			return false, nil
-		}
-		if ref, hash, err = r.catalog.AddXattrs(set); err != nil {
-			return false, fatal("write", "catalog", err)
-		}
-		r.xattrRefs.put(was.Xattrs, ref, hash)
-	}
-	e.Xattrs, e.XattrHash = ref, hash
-	return true, nil
-}
-
-// addXattrs gives e a set of extended attributes.
-func (r *run) addXattrs(e *index.Entry, set []fsat.Xattr) error {
-	e.Xattrs, e.XattrHash = 0, index.Hash{}
-	if len(set) == 0 {
-		return nil
-	}
-	if r.catalog == nil {
-		e.XattrHash = index.HashXattrs(set)
-		return nil
-	}
-	var err error
-	if e.Xattrs, e.XattrHash, err = r.catalog.AddXattrs(set); err != nil {
-		return fatal("write", "catalog", err)
-	}
-	return nil
 }

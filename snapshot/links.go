@@ -143,7 +143,7 @@ func (g *linkGroups) completeOn(dev uint32) *inodeset.Set {
 // keepLinked keeps an unchanged entry whose inode has several names.
 func (r *run) keepLinked(w *worker, d *dir, i int, st *source.Stat) error {
 	defer w.forgetOldLooks()
-	group, leave := r.groups.enter(inodeKey{r.device(d, st), st.Ino, st.Part}, st.Nlink)
+	group, leave := r.groups.enter(inodeKey{r.rec.device(d, st), st.Ino, st.Part}, st.Nlink)
 	defer leave()
 	if group.entry.Type != 0 {
 		return r.joinGroup(w, d, i, st, group)
@@ -183,7 +183,7 @@ func (r *run) roomFor(names uint32, stored *fsat.Stat) bool {
 
 // storeLinked stores a new or changed entry whose inode has several names.
 func (r *run) storeLinked(w *worker, d *dir, i int, st *source.Stat) error {
-	group, leave := r.groups.enter(inodeKey{r.device(d, st), st.Ino, st.Part}, st.Nlink)
+	group, leave := r.groups.enter(inodeKey{r.rec.device(d, st), st.Ino, st.Part}, st.Nlink)
 	defer leave()
 	if group.entry.Type != 0 {
 		return r.joinGroup(w, d, i, st, group)
@@ -245,14 +245,6 @@ func (g *linkGroup) sameState(st *source.Stat) bool {
 // does not prove it: another inode could have it by now.
 func (g *linkGroup) sameInode(st *source.Stat) bool {
 	return st.Btime != (fsat.Time{}) && st.Btime == g.born && g.entry.Type == tree.TypeOf(st.Type)
-}
-
-// device numbers the file system of an entry: its folder's, unless something is mounted over the entry itself.
-func (r *run) device(d *dir, st *source.Stat) uint32 {
-	if st.Dev == d.source.Dev && st.Mount == d.source.Mount {
-		return d.dev
-	}
-	return r.devices.number(st)
 }
 
 // set records the group's stored file. It copies the names, which are parts of whole listings and records.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	"snapcopy/index"
@@ -33,7 +32,11 @@ func (r *run) publish(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	r.phase(archive.Publishing)
-	if err := r.placeCatalog(); err != nil {
+	err := r.step("catalog")
+	if err == nil {
+		err = r.rec.place(r.work, r.archive, r.report.Snapshot)
+	}
+	if err != nil {
 		return fmt.Errorf("publish: catalog: %w", err)
 	}
 	if err := r.mirror.Publish(r.report.Snapshot); err != nil {
@@ -51,14 +54,14 @@ func (r *run) publish(ctx context.Context) error {
 // finishCatalog completes the catalog with the final numbers of blocks, known only now that the mirror is on the disk,
 // and makes it durable.
 func (r *run) finishCatalog() error {
-	if err := r.correctBlocks(); err != nil {
+	rep := r.report
+	more, err := r.rec.correctBlocks(r.mirror)
+	if err != nil {
 		return err
 	}
-	rep := r.report
+	rep.Counts.BytesAllocated += more
 	rep.End = r.opt.now().UTC()
-	root := r.top.self
-	root.Name = ""
-	err := r.catalog.Finish(root, r.devices.list, index.Summary{
+	return r.rec.finish(r.top.self, index.Summary{
 		Snapshot:    rep.Snapshot,
 		Start:       timeOf(rep.Start),
 		End:         timeOf(rep.End),
@@ -70,32 +73,6 @@ func (r *run) finishCatalog() error {
 		Incomplete:  rep.Incomplete,
 		Counts:      rep.Counts,
 	})
-	if err != nil {
-		return err
-	}
-	return r.catalogFile.Sync()
-}
-
-// placeCatalog gives the catalog its name and replaces no other catalog: that could be the last proof of another
-// snapshot.
-func (r *run) placeCatalog() (err error) {
-	if err := r.step("catalog"); err != nil {
-		return err
-	}
-	path := r.archive.CatalogPath(r.report.Snapshot)
-	catalogs, err := r.archive.Meta.Open(archive.CatalogsDir)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, fsat.Close(catalogs)) }()
-	if err := fsat.RenameNew(r.work, workCatalog, catalogs, filepath.Base(path)); err != nil {
-		return &fs.PathError{Op: "rename to", Path: path, Err: err}
-	}
-	r.catalogPlaced = true
-	if err := fsat.Sync(catalogs); err != nil {
-		return &fs.PathError{Op: "sync", Path: filepath.Dir(path), Err: err}
-	}
-	return nil
 }
 
 // syncSnapshot makes the snapshot's name durable: until then a power cut may still remove the whole snapshot.
@@ -120,8 +97,8 @@ func (r *run) afterwards(what string, do func() error) {
 // updateIndex adds the files that this run has stored. A damaged index is made anew.
 func (r *run) updateIndex() error {
 	var err error
-	if r.additions.Len() > 0 && !r.indexDamaged.Load() {
-		err = r.additions.Merge(r.index, r.report.Snapshot, r.archive.IndexPath())
+	if r.rec.additions.Len() > 0 && !r.indexDamaged.Load() {
+		err = r.rec.additions.Merge(r.index, r.report.Snapshot, r.archive.IndexPath())
 	}
 	if !r.indexDamaged.Load() && !errors.Is(err, index.ErrDamaged) {
 		return err
@@ -151,7 +128,7 @@ func (r *run) abandon(cause error) error {
 	}
 	r.phase(archive.Abandoning)
 	var catalogErr error
-	if r.catalogPlaced { // the name is this run's own
+	if r.rec.placed { // the name is this run's own
 		catalogErr = os.Remove(r.archive.CatalogPath(r.report.Snapshot))
 	}
 	_, err := r.locked.RemoveOrphans()

@@ -22,8 +22,8 @@ func (r *run) sumUp() {
 	rep.Copied, rep.SetsOwners = r.restat, r.caps.Owners && r.caps.Modes
 	lacking := r.lacking(&rep.NotHeld)
 	rep.Lacking, rep.UserNamespace = lacking.Names(), lacking&fsat.InitialUser != 0
-	if r.additions != nil {
-		rep.Counts.Contents = uint64(r.additions.Len())
+	if r.rec.additions != nil {
+		rep.Counts.Contents = uint64(r.rec.additions.Len())
 	}
 	rep.Incomplete = rep.Counts.Failed > 0 || r.origin != nil && r.origin.summary.Incomplete
 	rep.Tripwires = archive.Tripwires(rep.Baseline, rep.Counts.Files)

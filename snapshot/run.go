@@ -10,7 +10,6 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
-	"snapcopy/internal/atomicfile"
 	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/exclude"
 	"snapcopy/internal/filter"
@@ -43,12 +42,7 @@ type run struct {
 	recheck  recheck
 	restat   bool // the previous catalog has inode numbers of another file system
 
-	catalog     *index.Writer
-	catalogFile *os.File
-	additions   *index.Builder
-	allocations allocations
-	devices     devices
-	xattrRefs   refCache
+	rec recording
 	// gainedRights says that this run can set owners and modes, and the previous one could not.
 	gainedRights bool
 
@@ -68,9 +62,8 @@ type run struct {
 	asRoot   bool
 	tally    tally
 
-	catalogPlaced bool
-	published     bool
-	indexDamaged  atomic.Bool // found out while looking something up
+	published    bool
+	indexDamaged atomic.Bool // found out while looking something up
 }
 
 // Errors that callers tell apart, beside those of the archive.
@@ -82,9 +75,6 @@ var (
 	// ErrClock reports a clock that is behind all snapshots.
 	ErrClock = errors.New("clock is behind all snapshots")
 )
-
-// workCatalog is the name of the catalog under construction in the work folder.
-const workCatalog = "catalog"
 
 // Run takes one snapshot of the folder from and publishes it in the archive at path, which it makes if the folder is
 // missing or empty. Nothing is visible in the archive until everything in the snapshot is durable; if Run fails, is
@@ -263,20 +253,8 @@ func (r *run) begin() error {
 	if err := r.step("begin"); err != nil {
 		return err
 	}
-	var err error
-	r.catalogFile, err = os.OpenFile(r.archive.Meta.Path(archive.WorkDir, workCatalog), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return fmt.Errorf("begin catalog: %w", err)
-	}
-	if err := atomicfile.Inherit(r.catalogFile); err != nil {
-		return fmt.Errorf("begin catalog: %w", err)
-	}
-	if r.catalog, err = index.NewWriter(r.catalogFile); err != nil {
-		return fmt.Errorf("begin catalog: %w", err)
-	}
-	r.additions = index.NewBuilder(r.archive.WorkPath())
-	if err := r.allocations.start(r.archive.WorkPath()); err != nil {
-		return fmt.Errorf("begin list of new files: %w", err)
+	if err := r.rec.begin(r.archive); err != nil {
+		return err
 	}
 	return r.openTop()
 }
@@ -332,13 +310,7 @@ func (r *run) close() error {
 	if r.mirror != nil {
 		errs = append(errs, r.mirror.Close())
 	}
-	if r.additions != nil {
-		errs = append(errs, r.additions.Close())
-	}
-	errs = append(errs, r.allocations.close())
-	if r.catalogFile != nil {
-		errs = append(errs, r.catalogFile.Close())
-	}
+	errs = append(errs, r.rec.close())
 	if r.previous != nil {
 		errs = append(errs, r.previous.Close())
 	}

@@ -57,7 +57,7 @@ func (r *run) readSpecial(w *worker, d *dir, i int, st *source.Stat) (e index.En
 		return e, nil, errRetype
 	}
 	e.Name = name
-	describe(&e, st, r.device(d, st))
+	describe(&e, st, r.rec.device(d, st))
 	if e.Type == 0 {
 		return e, nil, fmt.Errorf("unknown type %#o", st.Type)
 	}
@@ -74,7 +74,7 @@ func (r *run) readSpecial(w *worker, d *dir, i int, st *source.Stat) (e index.En
 		e.Flags |= index.Racy // the next run tries again
 		w.fail(d.child(name), m.Err)
 	}
-	return e, m.Xattrs, r.addXattrs(&e, m.Xattrs)
+	return e, m.Xattrs, r.rec.addXattrs(&e, m.Xattrs)
 }
 
 // linkSpecial makes the entry e a link to the previous snapshot's file of the same name, if that is possible.

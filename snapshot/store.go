@@ -182,7 +182,7 @@ func (r *run) takeBack(f *file) error {
 // as a reflink of a file with the same content, or as a copy.
 func (r *run) storeVersion(f *file) error {
 	f.e = index.Entry{Name: f.name}
-	describe(&f.e, &f.st, r.device(f.d, &f.st))
+	describe(&f.e, &f.st, r.rec.device(f.d, &f.st))
 	f.small, f.version = nil, version{fresh: true}
 	f.sparse = f.src.HasHoles(f.st.Size)
 	m := f.src.Metadata()
@@ -190,7 +190,7 @@ func (r *run) storeVersion(f *file) error {
 	if f.failed = m.Err; f.failed != nil {
 		f.e.Flags |= index.Racy // the next run tries again
 	}
-	if err := r.addXattrs(&f.e, f.set); err != nil {
+	if err := r.rec.addXattrs(&f.e, f.set); err != nil {
 		return err
 	}
 	known, err := r.hashFirst(f)

@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"slices"
-	"sync"
 	"time"
 
 	"snapcopy/index"
@@ -126,55 +125,4 @@ func (w *worker) publishProgress(p *archive.Progress) {
 	p.Files.Add(w.files)
 	p.Bytes.Add(w.bytes)
 	w.files, w.bytes = 0, 0
-}
-
-// devices numbers the file systems of a source in the order of their appearance. A file system mounted in two places
-// counts twice: each place shows all names of an inode, and the link count is that of one place.
-type devices struct {
-	mu     sync.Mutex
-	list   []uint64
-	mounts []uint64 // goes with list
-}
-
-func (d *devices) number(st *source.Stat) uint32 {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for i, known := range d.list {
-		if known == st.Dev && d.mounts[i] == st.Mount {
-			return uint32(i)
-		}
-	}
-	d.list = append(d.list, st.Dev)
-	d.mounts = append(d.mounts, st.Mount)
-	return uint32(len(d.list) - 1)
-}
-
-// refCache maps sets of extended attributes of the previous catalog to their references in the new one.
-type refCache struct {
-	mu   sync.Mutex
-	refs map[index.XattrRef]xattrSet
-}
-
-type xattrSet struct {
-	ref  index.XattrRef
-	hash index.Hash
-}
-
-// maxRefs bounds the cache; sets that fall out of it are written again.
-const maxRefs = 1 << 14
-
-func (c *refCache) get(old index.XattrRef) (index.XattrRef, index.Hash, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	set, ok := c.refs[old]
-	return set.ref, set.hash, ok
-}
-
-func (c *refCache) put(old, ref index.XattrRef, hash index.Hash) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.refs == nil || len(c.refs) >= maxRefs {
-		c.refs = make(map[index.XattrRef]xattrSet)
-	}
-	c.refs[old] = xattrSet{ref, hash}
 }

@@ -23,14 +23,14 @@ func (r *run) cleanUp() error {
 	if r.work, err = r.archive.Meta.Open(archive.WorkDir); err != nil {
 		return err
 	}
-	if r.caps, err = r.locked.Probe(); err != nil {
+	if r.caps.Capabilities, err = r.locked.Probe(); err != nil {
 		return fmt.Errorf("archive %s: %w", r.archive.Path, err)
 	}
 	if !r.caps.HardLinks && !r.opt.AllowCopies {
 		return fmt.Errorf("archive %s: %w (%s)", r.archive.Path, archive.ErrNoHardLinks, r.caps.FileSystem)
 	}
-	if r.caps != r.archive.Info.Capabilities {
-		r.archive.Info.Capabilities = r.caps
+	if r.caps.Capabilities != r.archive.Info.Capabilities {
+		r.archive.Info.Capabilities = r.caps.Capabilities
 		return r.locked.WriteInfo()
 	}
 	return nil

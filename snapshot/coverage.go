@@ -145,7 +145,7 @@ func (r *run) cover() *archive.Coverage {
 	}
 	s := c.base.Summary()
 	sum := &archive.Coverage{Snapshot: s.Snapshot, Files: s.Counts.Files, Changed: c.changed}
-	valid := s.Anchor == r.archive.Anchor() && !r.restat // the stored inode numbers
+	valid := s.Anchor == r.archive.Anchor() && !r.caps.restat // the stored inode numbers
 	rules := make(map[string]uint64)
 	for _, m := range c.missing {
 		n := r.countMissing(&m, valid)
@@ -194,9 +194,9 @@ func (r *run) countMissing(m *missing, valid bool) (n uint64) {
 	if m.kind != index.Dir {
 		switch {
 		case m.stored == 0:
-		case r.moved.Has(m.stored):
+		case r.pool.moved.Has(m.stored):
 			return 0
-		case valid && m.nlink <= 1 && r.used.Has(m.stored): // moved before the previous snapshot was taken
+		case valid && m.nlink <= 1 && r.pool.used.Has(m.stored): // moved before the previous snapshot was taken
 			return 0
 		}
 		return 1

@@ -249,7 +249,7 @@ func (r *run) openDir(w *worker, d *dir) (bool, error) {
 			return false, errors.Join(fatal("open in the previous snapshot", p.child(d.name()), err), d.closeHandles())
 		}
 		if err != nil { // its files are stored afresh and counted as missing
-			r.isLost(p, d.name(), err)
+			r.isLost(w, p, d.name(), err)
 		}
 	}
 	if err := r.readDir(w, d); err != nil {
@@ -328,7 +328,7 @@ func (r *run) dirMetadata(d *dir) error {
 			d.xattrs = set
 			return r.rec.addXattrs(&d.self, d.xattrs)
 		}
-		r.previousUnusable(err)
+		r.tally.previousUnusable(err)
 	}
 	m := d.handles.src.Metadata("", &d.source)
 	d.self.Attrs, d.xattrs = tree.KnownAttrs(m.Attrs), m.Xattrs
@@ -342,7 +342,7 @@ func (r *run) pairWithPrevious(d *dir) error {
 	}
 	rec, err := r.previous.ReadDir(d.was.Child)
 	if err != nil {
-		r.previousUnusable(err) // as if the folder were new: everything in it is read again
+		r.tally.previousUnusable(err) // as if the folder were new: everything in it is read again
 		d.was = index.Entry{}
 		return nil
 	}

@@ -47,20 +47,12 @@ func (r *run) oneItem(w *worker, d *dir, i int, path string, st *source.Stat) (i
 			return false, r.notStored(w, d, i, lostWith(err))
 		}
 		if err := lookedAt(st.Err); err != nil {
-			if rule := r.filter.Name(join(path, name), false); rule != "" { // decides without a look
-				return false, r.excluded(w, d, i, kind, rule)
-			}
-			if errors.Is(err, source.ErrElsewhere) {
-				return false, r.leftOutElsewhere(w, d, i)
-			}
-			return false, r.notStored(w, d, i, err)
+			return false, r.notSeen(w, d, i, path, err)
 		}
 		kind = st.Type
 	}
-	if !r.opt.Exclude.Empty() {
-		if rule, out := r.opt.Exclude.Match(join(path, name), kind == fsat.Directory); out {
-			return false, r.excluded(w, d, i, kind, rule.String())
-		}
+	if rule := r.excludedBy(path, name, kind == fsat.Directory); rule != "" {
+		return false, r.excluded(w, d, i, kind, rule)
 	}
 	if kind == fsat.Directory {
 		return true, nil
@@ -74,16 +66,33 @@ func (r *run) oneItem(w *worker, d *dir, i int, path string, st *source.Stat) (i
 			return false, r.excluded(w, d, i, kind, rule)
 		}
 	}
-	err = r.keep(w, d, i, st)
+	err = r.put(w, d, i, st)
 	if !errors.Is(err, errIsDir) {
 		return false, err
 	}
-	if !r.opt.Exclude.Empty() { // some patterns are for folders alone
-		if rule, out := r.opt.Exclude.Match(join(path, name), true); out {
-			return false, r.excluded(w, d, i, fsat.Directory, rule.String())
-		}
+	if rule := r.excludedBy(path, name, true); rule != "" { // some patterns are for folders alone
+		return false, r.excluded(w, d, i, fsat.Directory, rule)
 	}
 	return true, nil
+}
+
+// excludedBy returns the pattern that excludes a name of the folder at path, or "".
+func (r *run) excludedBy(path, name string, isDir bool) string {
+	if r.opt.Exclude.Empty() {
+		return ""
+	}
+	return r.filter.Name(join(path, name), isDir)
+}
+
+// notSeen handles an entry that is not listed as a folder and that the source could not look at.
+func (r *run) notSeen(w *worker, d *dir, i int, path string, err error) error {
+	if rule := r.filter.Name(join(path, d.names[i].Name), false); rule != "" { // decides without a look
+		return r.excluded(w, d, i, d.names[i].Type, rule)
+	}
+	if errors.Is(err, source.ErrElsewhere) {
+		return r.leftOutElsewhere(w, d, i)
+	}
+	return r.notStored(w, d, i, err)
 }
 
 // leaveOutFile returns the rule that leaves out an entry other than a folder because of its size, content or
@@ -101,63 +110,18 @@ func (w *worker) leaveOutFile(d *dir, name string, st *source.Stat) (rule string
 	return reason.Rule, nil
 }
 
-// keep puts an entry other than a folder into the snapshot: a link if it is unchanged, stored anew otherwise.
-func (r *run) keep(w *worker, d *dir, i int, st *source.Stat) error {
-	was := &d.entries[i]
-	w.notLinked = 0
-	if was.Type == index.Dir { // the entries below the former folder are gone
+// put puts an entry other than a folder into the snapshot, or leaves it out as failed. It returns errIsDir for an entry
+// that has become a folder, or an error of the archive.
+func (r *run) put(w *worker, d *dir, i int, st *source.Stat) error {
+	if was := &d.entries[i]; was.Type == index.Dir { // the entries below the former folder are gone
 		r.gone.add(d, was)
 		*was = index.Entry{}
 	}
-	if was.Type == 0 || !r.canLink(was, st) || r.opt.IgnoreCtime && !sameAttributes(d.handles.src, was, st) {
-		return r.storeEntry(w, d, i, st)
-	}
-	unreadable, err := r.rec.keepXattrs(was, r.previous, was)
-	if err != nil {
+	err := r.keep(w, d, i, st)
+	if err == nil || errors.Is(err, errIsDir) {
 		return err
 	}
-	if unreadable != nil {
-		r.previousUnusable(unreadable)
-		return r.storeEntry(w, d, i, st)
-	}
-	if st.Nlink > 1 {
-		return r.keepLinked(w, d, i, st)
-	}
-	linked, err := r.linkPrevious(w, d, i, was, st.Nlink)
-	if err != nil {
-		return err
-	}
-	if !linked {
-		return r.storeEntry(w, d, i, st)
-	}
-	return r.keptAsWas(w, d, i, st)
-}
-
-// keptAsWas turns the previous entry, to which a link was just made, into the new one.
-func (r *run) keptAsWas(w *worker, d *dir, i int, st *source.Stat) error {
-	e := &d.entries[i]
-	e.Dev, e.Ino, e.Ctime, e.Nlink = r.rec.device(d, st), st.Ino, st.Ctime, st.Nlink
-	e.Flags = e.Flags&ofStored | st.Flags
-	d.fresh[i] = r.restat
-	w.countEntry(d, i, Unchanged, "")
-	return nil
-}
-
-// ofStored are the flags that belong to a stored file. LinksNotHeld belongs to each snapshot.
-const ofStored = index.NotHeld&^index.LinksNotHeld | index.ZeroHash
-
-// canLink reports whether the previous stored file of an entry can go on in this snapshot without opening the source's
-// file: the source's file is unchanged, and this run could not store more of its metadata.
-func (r *run) canLink(was *index.Entry, st *source.Stat) bool {
-	return tree.Unchanged(was, &st.Stat, r.ignored) && was.Flags&index.NotStored == 0 && !r.couldHoldMore(was) &&
-		asKnown(was, st)
-}
-
-// sameAttributes compares the extended attributes and file attributes, for sources whose change time means nothing.
-func sameAttributes(dir source.Folder, was *index.Entry, st *source.Stat) bool {
-	m := dir.Metadata(was.Name, st)
-	return m.Err == nil && m.TargetErr == nil && index.HashXattrs(m.Xattrs) == was.XattrHash &&
-		(was.Type != index.File || tree.KnownAttrs(m.Attrs) == was.Attrs)
+	return r.notStored(w, d, i, err)
 }
 
 // notStored handles an entry that could not be looked at.
@@ -204,7 +168,7 @@ func (r *run) reconsider(w *worker, d *dir, i int) error {
 	if st.Type == fsat.Directory { // swapped back and forth
 		return r.notStored(w, d, i, &fs.PathError{Op: "open", Path: d.names[i].Name, Err: source.ErrMoved})
 	}
-	err := r.keep(w, d, i, &st)
+	err := r.put(w, d, i, &st)
 	if errors.Is(err, errIsDir) {
 		err = r.notStored(w, d, i, err)
 	}

@@ -20,8 +20,8 @@ func fatal(op, path string, err error) error {
 	return &fatalError{&fs.PathError{Op: op, Path: cmp.Or(path, "."), Err: err}} // "": the snapshot's top
 }
 
-// notMirrored turns an error of the mirror into one of the archive, but for a name that the file system does not take: that
-// is a failure of the entry.
+// notMirrored turns an error of the mirror into one of the archive, but for a name that the file system does not take:
+// that is a failure of the entry.
 func notMirrored(path string, err error) error {
 	var step *mirror.Error
 	if errors.As(err, &step) {

@@ -45,7 +45,7 @@ func (r *run) countDeleted() {
 
 func (r *run) countGone(g gone) {
 	if g.kind != index.Dir {
-		if g.stored == 0 || !r.moved.Has(g.stored) {
+		if g.stored == 0 || !r.pool.moved.Has(g.stored) {
 			r.workers[0].counts.Deleted++
 			r.tally.tell(Item{Path: g.path, Action: Deleted, Type: g.kind, Size: g.size})
 		}
@@ -54,7 +54,7 @@ func (r *run) countGone(g gone) {
 	r.tally.tell(Item{Path: g.path, Action: Deleted, Type: g.kind})
 	rec, err := r.previous.ReadDir(g.child)
 	if err != nil {
-		r.previousUnusable(err)
+		r.tally.previousUnusable(err)
 		return
 	}
 	for _, e := range rec.Entries() {

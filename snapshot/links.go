@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"errors"
 	"io/fs"
 	"strings"
 	"sync"
@@ -15,13 +16,13 @@ import (
 // linkPrevious makes the entry a link to the previous snapshot's file of the same name. It returns false if that is
 // impossible: another file of this snapshot uses that inode, the inode is gone, or it can take no further name. names
 // is the number of names of the source's inode.
-func (r *run) linkPrevious(w *worker, d *dir, i int, was *index.Entry, names uint32) (bool, error) {
-	if was.Flags&index.NotStored != 0 || !r.caps.HardLinks {
+func (s *storing) linkPrevious(w *worker, d *dir, i int, was *index.Entry, names uint32) (bool, error) {
+	if was.Flags&index.NotStored != 0 || !s.caps.HardLinks {
 		return false, nil
 	}
-	if names >= largeGroup && r.caps.LinkLimit != 0 && d.previous() >= 0 {
+	if names >= largeGroup && s.caps.LinkLimit != 0 && d.previous() >= 0 {
 		var stored fsat.Stat
-		if fsat.StatAt(d.previous(), was.Name, &stored) == nil && !r.roomFor(names, &stored) {
+		if fsat.StatAt(d.previous(), was.Name, &stored) == nil && !s.caps.roomFor(names, &stored) {
 			w.isFull()
 			return false, nil
 		}
@@ -33,16 +34,16 @@ func (r *run) linkPrevious(w *worker, d *dir, i int, was *index.Entry, names uin
 		w.isMissing()
 		return false, nil
 	}
-	if !r.lookAtPrevious(w, d, was) || !r.used.Claim(was.Stored) {
+	if !s.lookAtPrevious(w, d, was) || !s.pool.used.Claim(was.Stored) {
 		return false, nil
 	}
-	return r.keepName(w, d, was)
+	return s.keepName(w, d, was)
 }
 
 // nameOf records in e, a name just made in the mirror of d, the stored file it is a name of.
-func (r *run) nameOf(d *dir, e, stored *index.Entry) error {
+func (s *storing) nameOf(d *dir, e, stored *index.Entry) error {
 	e.Stored, e.Blocks = stored.Stored, stored.Blocks
-	if !r.restat {
+	if !s.caps.restat {
 		return nil
 	}
 	if err := d.handles.dst.Locate(e); err != nil {
@@ -52,10 +53,10 @@ func (r *run) nameOf(d *dir, e, stored *index.Entry) error {
 }
 
 // keepName makes the entry's name in the mirror of d a link to the stored file that it has in the previous snapshot.
-func (r *run) keepName(w *worker, d *dir, was *index.Entry) (bool, error) {
+func (s *storing) keepName(w *worker, d *dir, was *index.Entry) (bool, error) {
 	linked, err := w.linked(d, was.Name, was, d.handles.dst.Keep(was.Name))
 	if w.notLinked&index.WasMissing != 0 {
-		r.isLost(d, was.Name, fs.ErrNotExist)
+		s.isLost(w, d, was.Name, fs.ErrNotExist)
 	}
 	return linked, err
 }
@@ -141,21 +142,21 @@ func (g *linkGroups) completeOn(dev uint32) *inodeset.Set {
 }
 
 // keepLinked keeps an unchanged entry whose inode has several names.
-func (r *run) keepLinked(w *worker, d *dir, i int, st *source.Stat) error {
+func (s *storing) keepLinked(w *worker, d *dir, i int, st *source.Stat) error {
 	defer w.forgetOldLooks()
-	group, leave := r.groups.enter(inodeKey{r.rec.device(d, st), st.Ino, st.Part}, st.Nlink)
+	group, leave := s.groups.enter(inodeKey{s.rec.device(d, st), st.Ino, st.Part}, st.Nlink)
 	defer leave()
 	if group.entry.Type != 0 {
-		return r.joinGroup(w, d, i, st, group)
+		return s.joinGroup(w, d, i, st, group)
 	}
-	linked, err := r.linkPrevious(w, d, i, &d.entries[i], st.Nlink)
+	linked, err := s.linkPrevious(w, d, i, &d.entries[i], st.Nlink)
 	if err != nil {
 		return err
 	}
 	if !linked {
-		return r.foundGroup(w, d, i, st, group)
+		return s.foundGroup(w, d, i, st, group)
 	}
-	if err := r.keptAsWas(w, d, i, st); err != nil {
+	if err := s.keptAsWas(w, d, i, st); err != nil {
 		return err
 	}
 	w.markLate(group, &d.entries[i])
@@ -171,30 +172,20 @@ func (w *worker) countPart(st *source.Stat) {
 	}
 }
 
-// largeGroup is the number of names from which roomFor checks the link limit.
-const largeGroup = 64
-
-// roomFor reports whether a stored file can take all names of a link group, so that the file system's link limit does
-// not tear the group in two. A group too large for any inode goes wherever there is room: see linkPart.
-func (r *run) roomFor(names uint32, stored *fsat.Stat) bool {
-	limit := r.caps.LinkLimit
-	return limit == 0 || names > limit || uint64(stored.Nlink)+uint64(names) <= uint64(limit)
-}
-
 // storeLinked stores a new or changed entry whose inode has several names.
-func (r *run) storeLinked(w *worker, d *dir, i int, st *source.Stat) error {
-	group, leave := r.groups.enter(inodeKey{r.rec.device(d, st), st.Ino, st.Part}, st.Nlink)
+func (s *storing) storeLinked(w *worker, d *dir, i int, st *source.Stat) error {
+	group, leave := s.groups.enter(inodeKey{s.rec.device(d, st), st.Ino, st.Part}, st.Nlink)
 	defer leave()
 	if group.entry.Type != 0 {
-		return r.joinGroup(w, d, i, st, group)
+		return s.joinGroup(w, d, i, st, group)
 	}
-	return r.foundGroup(w, d, i, st, group)
+	return s.foundGroup(w, d, i, st, group)
 }
 
 // foundGroup stores the first name of a group, or the first one after the stored file was full.
-func (r *run) foundGroup(w *worker, d *dir, i int, st *source.Stat, group *linkGroup) error {
+func (s *storing) foundGroup(w *worker, d *dir, i int, st *source.Stat, group *linkGroup) error {
 	ino := st.Ino
-	if err := r.storeOne(w, d, i, st); err != nil {
+	if err := s.storeOne(w, d, i, st); err != nil {
 		return err
 	}
 	e := &d.entries[i]
@@ -211,8 +202,8 @@ func (r *run) foundGroup(w *worker, d *dir, i int, st *source.Stat, group *linkG
 }
 
 // storeApart stores an entry separately, although its inode may have other names.
-func (r *run) storeApart(w *worker, d *dir, i int, st *source.Stat) error {
-	if err := r.storeOne(w, d, i, st); err != nil {
+func (s *storing) storeApart(w *worker, d *dir, i int, st *source.Stat) error {
+	if err := s.storeOne(w, d, i, st); err != nil {
 		return err
 	}
 	w.markApart(&d.entries[i])
@@ -255,36 +246,28 @@ func (g *linkGroup) set(d *dir, e *index.Entry, st *source.Stat) {
 
 // joinGroup makes the entry a further name of the group's stored file. A file that changed since its first name was
 // read stays one file in the snapshot, in its earlier state, which the source had under all names.
-func (r *run) joinGroup(w *worker, d *dir, i int, st *source.Stat, group *linkGroup) error {
+func (s *storing) joinGroup(w *worker, d *dir, i int, st *source.Stat, group *linkGroup) error {
 	was := d.entries[i]
 	name := d.names[i].Name
 	if !group.sameState(st) && !group.sameInode(st) {
-		return r.storeApart(w, d, i, st)
+		return s.storeApart(w, d, i, st)
 	}
 	e := group.entry
 	e.Name = name
 	if group.entry.Flags&index.NotStored == 0 {
-		linked, err := r.linkPart(w, d, i, &e, &was, st, group)
+		linked, err := s.linkPart(w, d, i, &e, &was, st, group)
 		if err == nil && !linked {
-			linked, err = r.linkToGroup(w, d, name, &was, group)
+			linked, err = s.linkToGroup(w, d, name, &was, group)
 		}
 		if err != nil {
 			return err
 		}
 		if !linked {
-			if err := r.foundGroup(w, d, i, st, group); err != nil {
-				return err
-			}
-			if now := &d.entries[i]; now.Type != 0 && now.Flags&index.LinksNotHeld == 0 {
-				now.Flags |= index.LinksNotHeld
-				w.notHeld.Links++
-			}
-			group.entry.Flags |= index.LinksNotHeld
-			return nil
+			return s.splitGroup(w, d, i, st, group)
 		}
 	}
 	action := joined(&was, &e)
-	if action == New && r.moved.Has(e.Stored) {
+	if action == New && s.pool.moved.Has(e.Stored) {
 		action = Moved
 	}
 	d.entries[i] = e
@@ -300,6 +283,20 @@ func (r *run) joinGroup(w *worker, d *dir, i int, st *source.Stat, group *linkGr
 		w.fail(d.child(name), errChanging)
 	}
 	return nil
+}
+
+// splitGroup begins a further stored file of a group whose stored file takes no further name.
+func (s *storing) splitGroup(w *worker, d *dir, i int, st *source.Stat, group *linkGroup) error {
+	err := s.foundGroup(w, d, i, st, group)
+	if isFatal(err) || errors.Is(err, errIsDir) {
+		return err
+	}
+	if now := &d.entries[i]; err == nil && now.Flags&index.LinksNotHeld == 0 {
+		now.Flags |= index.LinksNotHeld
+		w.notHeld.Links++
+	}
+	group.entry.Flags |= index.LinksNotHeld
+	return err
 }
 
 // joined returns the difference of an entry that is now a name of a group's stored file from the previous snapshot's
@@ -319,17 +316,17 @@ func joined(was, e *index.Entry) Action {
 
 // linkPart links a name of a group that is too large for one inode to the previous snapshot's stored file of that
 // name, and records that in e. So only names whose stored file is full need a new one.
-func (r *run) linkPart(w *worker, d *dir, i int, e, was *index.Entry, st *source.Stat, group *linkGroup) (bool, error) {
-	if r.caps.LinkLimit == 0 || st.Nlink <= r.caps.LinkLimit || r.restat || was.Stored == group.entry.Stored ||
+func (s *storing) linkPart(w *worker, d *dir, i int, e, was *index.Entry, st *source.Stat, group *linkGroup) (bool, error) {
+	if s.caps.LinkLimit == 0 || st.Nlink <= s.caps.LinkLimit || s.caps.restat || was.Stored == group.entry.Stored ||
 		joined(was, e) != Unchanged {
 		return false, nil
 	}
 	var linked bool
 	var err error
 	if group.parts[was.Stored] {
-		linked, err = r.keepName(w, d, was)
+		linked, err = s.keepName(w, d, was)
 	} else {
-		linked, err = r.linkPrevious(w, d, i, was, st.Nlink)
+		linked, err = s.linkPrevious(w, d, i, was, st.Nlink)
 	}
 	if err != nil || !linked {
 		return false, err
@@ -345,20 +342,20 @@ func (r *run) linkPart(w *worker, d *dir, i int, e, was *index.Entry, st *source
 
 // linkToGroup links a name to the stored file of its group. Through the previous snapshot's name for it, that needs no
 // other folder.
-func (r *run) linkToGroup(w *worker, d *dir, name string, was *index.Entry, group *linkGroup) (linked bool, err error) {
-	if !r.caps.HardLinks {
+func (s *storing) linkToGroup(w *worker, d *dir, name string, was *index.Entry, group *linkGroup) (linked bool, err error) {
+	if !s.caps.HardLinks {
 		return false, nil
 	}
-	if was.Type != 0 && was.Stored == group.entry.Stored && d.previous() >= 0 && !r.restat {
-		if r.lookAtPrevious(w, d, was) {
-			linked, err := r.keepName(w, d, was)
+	if was.Type != 0 && was.Stored == group.entry.Stored && d.previous() >= 0 && !s.caps.restat {
+		if s.lookAtPrevious(w, d, was) {
+			linked, err := s.keepName(w, d, was)
 			if err != nil || linked || w.notLinked&index.WasMissing == 0 {
 				return linked, err
 			}
 		}
 		w.notLinked &^= index.WasMissing // the stored file has other names
 	}
-	err = r.mirror.In(group.dir, func(from int) (err error) {
+	err = s.mirror.In(group.dir, func(from int) (err error) {
 		linked, err = w.linked(d, name, &group.entry, d.handles.dst.Link(from, group.entry.Name, name))
 		return err
 	})

@@ -30,7 +30,7 @@ func (r *run) openIndex(snapshots []archive.Snapshot) error {
 		return nil
 	}
 	r.report.IndexRebuilt = reason
-	r.index, err = index.OpenIndex(r.archive.IndexPath())
+	r.pool.index, err = index.OpenIndex(r.archive.IndexPath())
 	return err
 }
 
@@ -78,6 +78,6 @@ func (r *run) tryIndex(snapshots []archive.Snapshot) (reason string, err error) 
 			return reason, err
 		}
 	}
-	r.index = x
+	r.pool.index = x
 	return "", nil
 }

@@ -51,7 +51,7 @@ func (r *run) openPreviousOf(l *archive.Lineage) error {
 		}
 		if err != nil {
 			if rank == 0 {
-				r.previousUnusable(err)
+				r.tally.previousUnusable(err)
 			}
 			continue
 		}
@@ -87,7 +87,7 @@ func (r *run) openPreviousOf(l *archive.Lineage) error {
 	if rank == other {
 		r.report.OtherSource, r.gone.off, r.tally.allNew = sum.Source, true, true
 	}
-	r.restat = sum.Anchor != r.archive.Anchor()
+	r.caps.restat = sum.Anchor != r.archive.Anchor()
 	r.beginRecheck()
 	r.opt.Progress.ExpectFiles.Store(sum.Counts.Files)
 	r.opt.Progress.ExpectAll.Store(sum.Counts.BytesTotal)

@@ -97,10 +97,10 @@ func (r *run) afterwards(what string, do func() error) {
 // updateIndex adds the files that this run has stored. A damaged index is made anew.
 func (r *run) updateIndex() error {
 	var err error
-	if r.rec.additions.Len() > 0 && !r.indexDamaged.Load() {
-		err = r.rec.additions.Merge(r.index, r.report.Snapshot, r.archive.IndexPath())
+	if r.rec.additions.Len() > 0 && !r.pool.indexDamaged.Load() {
+		err = r.rec.additions.Merge(r.pool.index, r.report.Snapshot, r.archive.IndexPath())
 	}
-	if !r.indexDamaged.Load() && !errors.Is(err, index.ErrDamaged) {
+	if !r.pool.indexDamaged.Load() && !errors.Is(err, index.ErrDamaged) {
 		return err
 	}
 	snapshots, err := r.archive.Snapshots()

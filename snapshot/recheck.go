@@ -52,34 +52,34 @@ func (r *run) beginRecheck() {
 		from = before.RecheckNext
 	}
 	r.recheck.begin(r.opt.Recheck, from)
-	r.recheck.all = r.recheck.all || r.restat
+	r.recheck.all = r.recheck.all || r.caps.restat
 	r.report.RecheckNext = r.recheck.next()
 	// Metadata that could not be set on a stored file then but can be now make it worth storing anew.
-	r.gainedRights = r.caps.Owners && r.caps.Modes && (err != nil || !before.SetsOwners)
+	r.caps.gainedRights = r.caps.Owners && r.caps.Modes && (err != nil || !before.SetsOwners)
 }
 
 // lookAtPrevious looks at the previous snapshot's stored file under the entry's name, if it is due, and reports
 // whether it may be linked. In an archive that was copied, it corrects the inode number and the blocks in was.
-func (r *run) lookAtPrevious(w *worker, d *dir, was *index.Entry) bool {
-	if !r.recheck.due(was.Stored) {
+func (s *storing) lookAtPrevious(w *worker, d *dir, was *index.Entry) bool {
+	if !s.recheck.due(was.Stored) {
 		return true
 	}
 	var st fsat.Stat
 	if err := fsat.StatAt(d.previous(), was.Name, &st); err != nil {
-		if r.isLost(d, was.Name, err) {
+		if s.isLost(w, d, was.Name, err) {
 			w.isMissing()
 			return false
 		}
 		return true // linking will say more
 	}
 	w.rechecked++
-	if !r.untouched(was, &st) {
-		r.isAltered(w, d, was, r.whatAltered(was, &st))
+	if !s.caps.untouched(was, &st) {
+		s.isAltered(w, d, was, whatAltered(was, &st))
 		return false
 	}
-	if r.restat {
-		if wrong := r.xattrsAltered(d, was); wrong != "" {
-			r.isAltered(w, d, was, wrong)
+	if s.caps.restat {
+		if wrong := s.xattrsAltered(d, was); wrong != "" {
+			s.isAltered(w, d, was, wrong)
 			return false
 		}
 		was.Stored, was.Blocks = st.Ino, uint64(st.Blocks)
@@ -87,17 +87,8 @@ func (r *run) lookAtPrevious(w *worker, d *dir, was *index.Entry) bool {
 	return true
 }
 
-// untouched reports whether the stat data of a stored file agree with its entry.
-func (r *run) untouched(e *index.Entry, st *fsat.Stat) bool {
-	differ := tree.DiffStored(e, st)
-	if r.restat { // in a copied archive each stored file has another number
-		differ &^= tree.Stored
-	}
-	return differ == 0
-}
-
 // whatAltered returns words for the difference of a stored file from its entry.
-func (r *run) whatAltered(e *index.Entry, st *fsat.Stat) string {
+func whatAltered(e *index.Entry, st *fsat.Stat) string {
 	if wrong := tree.Differences(e, st); len(wrong) > 0 {
 		return strings.Join(wrong, "; ")
 	}
@@ -106,7 +97,7 @@ func (r *run) whatAltered(e *index.Entry, st *fsat.Stat) string {
 
 // xattrsAltered returns words for an extended attribute of a stored file that differs from its record, or "". Programs
 // that copy often drop attributes.
-func (r *run) xattrsAltered(d *dir, was *index.Entry) string {
+func (s *storing) xattrsAltered(d *dir, was *index.Entry) string {
 	if was.Flags&index.XattrsNotHeld != 0 {
 		return ""
 	}
@@ -116,24 +107,24 @@ func (r *run) xattrsAltered(d *dir, was *index.Entry) string {
 	}
 	var want []index.Xattr
 	if was.Xattrs != 0 {
-		if want, err = r.previous.Xattrs(was.Xattrs); err != nil {
+		if want, err = s.previous.Xattrs(was.Xattrs); err != nil {
 			return "" // an entry that cannot be compared is stored anew in any case: see keepXattrs
 		}
 	}
-	return tree.XattrDifference(have, want, r.asRoot)
+	return tree.XattrDifference(have, want, s.caps.asRoot)
 }
 
 // isAltered records, once for each entry, that the previous snapshot's stored file differs from its record.
-func (r *run) isAltered(w *worker, d *dir, was *index.Entry, found string) {
+func (s *storing) isAltered(w *worker, d *dir, was *index.Entry, found string) {
 	if w.notLinked&index.WasMissing == 0 {
 		w.notLinked |= index.WasMissing
-		r.tally.damaged(r.prevName, d.child(was.Name), found)
+		w.tally.damaged(s.prevName, d.child(was.Name), found)
 	}
 }
 
 // isLost records a name of the previous snapshot that is gone or cannot be looked at, and reports whether that is
 // damage. A lack of privileges is none, nor is a passing error.
-func (r *run) isLost(d *dir, name string, err error) bool {
+func (s *storing) isLost(w *worker, d *dir, name string, err error) bool {
 	var found string
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -145,6 +136,6 @@ func (r *run) isLost(d *dir, name string, err error) bool {
 	default:
 		return false
 	}
-	r.tally.damaged(r.prevName, d.child(name), found)
+	w.tally.damaged(s.prevName, d.child(name), found)
 	return true
 }

@@ -19,7 +19,7 @@ func (r *run) sumUp() {
 		rep.Rechecked += w.rechecked
 		rep.Structure += w.structure
 	}
-	rep.Copied, rep.SetsOwners = r.restat, r.caps.Owners && r.caps.Modes
+	rep.Copied, rep.SetsOwners = r.caps.restat, r.caps.Owners && r.caps.Modes
 	lacking := r.lacking(&rep.NotHeld)
 	rep.Lacking, rep.UserNamespace = lacking.Names(), lacking&fsat.InitialUser != 0
 	if r.rec.additions != nil {

@@ -6,15 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 
-	"snapcopy/index"
 	"snapcopy/internal/archive"
 	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/exclude"
 	"snapcopy/internal/filter"
 	"snapcopy/internal/fsat"
-	"snapcopy/internal/inodeset"
 	"snapcopy/internal/lack"
 	"snapcopy/internal/mirror"
 	"snapcopy/internal/source"
@@ -24,46 +21,25 @@ import (
 
 // run is the state of one Run.
 type run struct {
-	ctx     context.Context // of the whole run; copying a large file checks it
 	opt     Options
-	ignored tree.Fields // fields that mean nothing in this source: see tree.Unchanged
 	archive *archive.Archive
 	locked  *archive.Locked // the same; nil in a dry run
 	filter  *filter.Filter
 	report  *archive.Report
-	caps    archive.Capabilities
-	source  source.Source
 	host    string
 	origin  *origin // of a copy; nil: the run takes a snapshot of a live folder
 
-	previous *index.Catalog // nil: nothing to compare with
-	prevName string
-	index    *index.Index // nil: no usable index
-	recheck  recheck
-	restat   bool // the previous catalog has inode numbers of another file system
-
-	rec recording
-	// gainedRights says that this run can set owners and modes, and the previous one could not.
-	gainedRights bool
-
+	storing
 	work     int // handle of .snapcopy/work; fsat.NoDir in a dry run
-	mirror   mirror.Mirror
 	top      *dir
 	dirs     dirhandles.Set[*dir]
-	groups   linkGroups
-	used     inodeset.Set
-	moved    inodeset.Set // stored files found under another name
 	gone     goneList
 	coverage coverage
 	inside   *archive.Coverage // of a new source that lies in another one
-	stored   storedFiles
-	recent   recentContents
 	workers  []worker
-	asRoot   bool
 	tally    tally
 
-	published    bool
-	indexDamaged atomic.Bool // found out while looking something up
+	published bool
 }
 
 // Errors that callers tell apart, beside those of the archive.
@@ -95,8 +71,8 @@ func newRun(ctx context.Context, opt Options) *run {
 	if opt.Exclude == nil {
 		opt.Exclude = exclude.New()
 	}
-	r := &run{ctx: ctx, opt: opt, work: fsat.NoDir, filter: opt.filter(),
-		ignored: tree.Ignored(opt.IgnoreCtime, opt.IgnoreInode)}
+	r := &run{opt: opt, work: fsat.NoDir, filter: opt.filter()}
+	r.ctx, r.ignored, r.ignoreCtime = ctx, tree.Ignored(opt.IgnoreCtime, opt.IgnoreInode), opt.IgnoreCtime
 	r.tally.item, r.gone.told = opt.Item, opt.Item != nil
 	r.report = &archive.Report{Start: opt.now().UTC(), DryRun: opt.DryRun}
 	return r
@@ -167,7 +143,7 @@ func (r *run) openArchive(path string) error {
 	if errors.Is(err, archive.ErrNoArchive) && !r.opt.RequireArchive {
 		r.report.Created = true
 		if r.opt.DryRun {
-			r.caps = archive.Capabilities{HardLinks: true}
+			r.caps.HardLinks = true
 			if r.report.Archive, err = filepath.Abs(path); err != nil {
 				return err
 			}
@@ -181,7 +157,7 @@ func (r *run) openArchive(path string) error {
 	if err != nil {
 		return err
 	}
-	r.archive, r.report.Archive, r.caps = a, a.Path, a.Info.Capabilities
+	r.archive, r.report.Archive, r.caps.Capabilities = a, a.Path, a.Info.Capabilities
 	if mode := a.TopStat.Mode & 0o777; r.report.Created && r.caps.Modes && mode&0o077 != 0 {
 		r.report.ArchiveMode = mode
 	}
@@ -229,24 +205,18 @@ func (r *run) openPrevious() error {
 	return r.openIndex(snapshots)
 }
 
-// previousUnusable records the first error of the previous snapshot's catalog.
-func (r *run) previousUnusable(err error) {
-	r.tally.mu.Lock()
-	defer r.tally.mu.Unlock()
-	if r.report.PreviousUnusable == "" {
-		r.report.PreviousUnusable = err.Error()
-	}
-}
-
 // begin makes the empty top folder of the mirror, the catalog and the list of allocations.
 func (r *run) begin() error {
 	r.workers = newWorkers(r.opt.threads(), r.opt.Progress, &r.tally)
-	r.asRoot = os.Geteuid() == 0
+	r.caps.asRoot = os.Geteuid() == 0
 	r.dirs.Open, r.dirs.OpenFrom, r.dirs.Close = openByPath, openFrom, (*dir).closeHandles
 	if r.archive != nil {
-		r.stored.init(r.archive)
+		r.pool.init(r.archive)
 	}
 	r.mirror = r.newMirror()
+	if r.caps.Reflink && !r.opt.DryRun {
+		r.recent = new(recentContents)
+	}
 	if r.opt.DryRun {
 		return r.openTop()
 	}
@@ -306,7 +276,7 @@ func (r *run) close() error {
 		errs = append(errs, r.source.Close())
 	}
 	errs = append(errs, r.origin.close())
-	errs = append(errs, r.stored.close())
+	errs = append(errs, r.pool.close())
 	if r.mirror != nil {
 		errs = append(errs, r.mirror.Close())
 	}
@@ -316,9 +286,6 @@ func (r *run) close() error {
 	}
 	if r.coverage.base != nil && !r.coverage.same {
 		errs = append(errs, r.coverage.base.Close())
-	}
-	if r.index != nil {
-		errs = append(errs, r.index.Close())
 	}
 	errs = append(errs, fsat.Close(r.work))
 	if r.archive != nil {

@@ -7,9 +7,7 @@ import (
 	"path/filepath"
 
 	"snapcopy/index"
-	"snapcopy/internal/fsat"
 	"snapcopy/internal/source"
-	"snapcopy/internal/tree"
 )
 
 // openLocal opens a live folder as the run's source, and makes sure that it does not lie in the archive.
@@ -35,15 +33,6 @@ func (r *run) openLocal(path, archive string) error {
 		err = ErrInsideArchive
 	}
 	return err
-}
-
-// stillHas reports whether the source has a file at the place of the previous entry e that may still be the same.
-func (r *run) stillHas(dir string, e *index.Entry) bool {
-	var st source.Stat
-	if err := r.source.Find(dir, e.Name, &st); err != nil {
-		return !fsat.IsNoDir(err)
-	}
-	return tree.DiffStat(e, &st.Stat)&(tree.Type|tree.Size|tree.Mtime) == 0
 }
 
 // asKnown reports whether an entry other than a folder agrees with the catalog of the source, if the source has one.

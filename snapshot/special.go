@@ -11,8 +11,8 @@ import (
 
 // storeSpecial stores a symbolic link, a FIFO, a socket or a device. If the archive's file system cannot store it,
 // only the catalog has it.
-func (r *run) storeSpecial(w *worker, d *dir, i int, st *source.Stat, was *index.Entry) error {
-	e, set, err := r.readSpecial(w, d, i, st)
+func (s *storing) storeSpecial(w *worker, d *dir, i int, st *source.Stat, was *index.Entry) error {
+	e, set, err := s.readSpecial(w, d, i, st)
 	if err != nil {
 		return err
 	}
@@ -21,9 +21,9 @@ func (r *run) storeSpecial(w *worker, d *dir, i int, st *source.Stat, was *index
 	if was.Type != 0 {
 		action = Changed
 	}
-	if was.Type != 0 && alike && r.standsFor(was, &e) {
+	if was.Type != 0 && alike && s.caps.standsFor(was, &e) {
 		action = Unchanged // though it may have to be made anew
-		if linked, err = r.linkSpecial(w, d, i, &e, was, st.Nlink); err != nil {
+		if linked, err = s.linkSpecial(w, d, i, &e, was, st.Nlink); err != nil {
 			return err
 		}
 	}
@@ -48,7 +48,7 @@ func (r *run) storeSpecial(w *worker, d *dir, i int, st *source.Stat, was *index
 
 // readSpecial reads the entry that storeSpecial is to store, and its extended attributes. It brings st up to date: the
 // batched look may be outdated.
-func (r *run) readSpecial(w *worker, d *dir, i int, st *source.Stat) (e index.Entry, set []fsat.Xattr, err error) {
+func (s *storing) readSpecial(w *worker, d *dir, i int, st *source.Stat) (e index.Entry, set []fsat.Xattr, err error) {
 	name, kind := d.names[i].Name, st.Type
 	if err := look(d, i, st); err != nil {
 		return e, nil, err
@@ -57,7 +57,7 @@ func (r *run) readSpecial(w *worker, d *dir, i int, st *source.Stat) (e index.En
 		return e, nil, errRetype
 	}
 	e.Name = name
-	describe(&e, st, r.rec.device(d, st))
+	describe(&e, st, s.rec.device(d, st))
 	if e.Type == 0 {
 		return e, nil, fmt.Errorf("unknown type %#o", st.Type)
 	}
@@ -74,14 +74,14 @@ func (r *run) readSpecial(w *worker, d *dir, i int, st *source.Stat) (e index.En
 		e.Flags |= index.Racy // the next run tries again
 		w.fail(d.child(name), m.Err)
 	}
-	return e, m.Xattrs, r.rec.addXattrs(&e, m.Xattrs)
+	return e, m.Xattrs, s.rec.addXattrs(&e, m.Xattrs)
 }
 
 // linkSpecial makes the entry e a link to the previous snapshot's file of the same name, if that is possible.
-func (r *run) linkSpecial(w *worker, d *dir, i int, e, was *index.Entry, names uint32) (linked bool, err error) {
-	if linked, err = r.linkPrevious(w, d, i, was, names); err != nil || !linked {
+func (s *storing) linkSpecial(w *worker, d *dir, i int, e, was *index.Entry, names uint32) (linked bool, err error) {
+	if linked, err = s.linkPrevious(w, d, i, was, names); err != nil || !linked {
 		return false, err
 	}
 	e.Flags |= was.Flags & ofStored
-	return true, r.nameOf(d, e, was)
+	return true, s.nameOf(d, e, was)
 }

@@ -29,52 +29,57 @@ var errRetype = errors.New("changed its type while it was read")
 var errIsDir = errors.New("became a folder while it was read")
 
 // storeEntry puts a new or changed entry into the snapshot.
-func (r *run) storeEntry(w *worker, d *dir, i int, st *source.Stat) error {
+func (s *storing) storeEntry(w *worker, d *dir, i int, st *source.Stat) error {
 	defer w.forgetOldLooks()
 	if st.Nlink > 1 {
-		return r.storeLinked(w, d, i, st)
+		return s.storeLinked(w, d, i, st)
 	}
-	return r.storeApart(w, d, i, st) // it may get a second name while it is read
+	return s.storeApart(w, d, i, st) // it may get a second name while it is read
 }
 
-// storeOne stores an entry without regard to other names of its inode.
-func (r *run) storeOne(w *worker, d *dir, i int, st *source.Stat) error {
+// storeOne stores an entry without regard to other names of its inode. After an error, the previous entry is in its
+// place.
+func (s *storing) storeOne(w *worker, d *dir, i int, st *source.Stat) error {
 	was := d.entries[i]
+	err := s.tryToStore(w, d, i, st, &was)
+	if err != nil {
+		d.entries[i] = was
+	}
+	return err
+}
+
+// tryToStore stores an entry of whatever type it has by now. It returns errIsDir for a folder.
+func (s *storing) tryToStore(w *worker, d *dir, i int, st *source.Stat, was *index.Entry) error {
 	for range maxTries {
 		var err error
 		switch st.Type {
 		case fsat.Regular:
-			err = r.storeFile(w, d, i, st, &was)
+			err = s.storeFile(w, d, i, st, was)
 		case fsat.Directory:
-			d.entries[i] = was
 			return errIsDir
 		default:
-			err = r.storeSpecial(w, d, i, st, &was)
+			err = s.storeSpecial(w, d, i, st, was)
 		}
 		if err == nil {
 			return nil
 		}
 		if isFatal(err) || !errors.Is(err, errRetype) && !fsat.IsNoDir(err) {
-			return r.notStoredAs(w, d, i, &was, err)
+			return err
 		}
 		before := *st
 		if err := look(d, i, st); err != nil {
-			return r.notStoredAs(w, d, i, &was, err)
+			return err
 		}
 		if !errors.Is(err, errRetype) && st.SameVersion(&before.Stat) { // unchanged, and yet it cannot be opened
-			return r.notStoredAs(w, d, i, &was, fmt.Errorf("%w: %w", errDenied, err))
+			return fmt.Errorf("%w: %w", errDenied, err)
 		}
 	}
-	return r.notStoredAs(w, d, i, &was, errRetype)
-}
-
-func (r *run) notStoredAs(w *worker, d *dir, i int, was *index.Entry, err error) error {
-	d.entries[i] = *was
-	return r.notStored(w, d, i, err)
+	return errRetype
 }
 
 // file is a regular file being stored.
 type file struct {
+	*storing
 	w     *worker
 	d     *dir
 	slot  int
@@ -105,9 +110,9 @@ type version struct {
 }
 
 // storeFile stores one regular file. It reads the file once, and again if it changes meanwhile.
-func (r *run) storeFile(w *worker, d *dir, i int, st *source.Stat, was *index.Entry) (err error) {
+func (s *storing) storeFile(w *worker, d *dir, i int, st *source.Stat, was *index.Entry) (err error) {
 	name := d.names[i].Name
-	f := file{w: w, d: d, slot: i, name: name, was: was}
+	f := file{storing: s, w: w, d: d, slot: i, name: name, was: was}
 	if f.src, err = d.handles.src.OpenFile(name, &f.st); err != nil {
 		return err
 	}
@@ -116,12 +121,12 @@ func (r *run) storeFile(w *worker, d *dir, i int, st *source.Stat, was *index.En
 		return errRetype
 	}
 	for try := 1; ; try++ {
-		if err := r.storeVersion(&f); err != nil {
+		if err := f.storeVersion(); err != nil {
 			return err
 		}
 		var after source.Stat
 		if err := f.src.Stat(&after); err != nil {
-			return errors.Join(fmt.Errorf("stat: %w", err), r.takeBack(&f))
+			return errors.Join(fmt.Errorf("stat: %w", err), f.takeBack())
 		}
 		if after.SameVersion(&f.st.Stat) {
 			break
@@ -131,7 +136,7 @@ func (r *run) storeFile(w *worker, d *dir, i int, st *source.Stat, was *index.En
 			f.failed = errors.Join(f.failed, errChanging)
 			break
 		}
-		if err := r.takeBack(&f); err != nil {
+		if err := f.takeBack(); err != nil {
 			return err
 		}
 		f.st = after
@@ -140,10 +145,10 @@ func (r *run) storeFile(w *worker, d *dir, i int, st *source.Stat, was *index.En
 		w.fail(d.child(name), f.failed)
 	}
 	if f.movedFrom != 0 {
-		r.moved.Claim(f.movedFrom)
+		s.pool.moved.Claim(f.movedFrom)
 	}
-	if r.caps.Reflink && !f.shared && f.e.Size >= worthSharing && !r.opt.DryRun {
-		r.recent.add(d, &f.e)
+	if s.recent != nil && !f.shared && f.e.Size >= worthSharing {
+		s.recent.add(d, &f.e)
 	}
 	*st = f.st
 	d.entries[i], d.fresh[i] = f.e, f.fresh
@@ -157,32 +162,32 @@ var errChanging = errors.New("it kept changing while it was read; what was read 
 // they mostly have to be written to the disk first.
 const worthSharing = 4 << 10
 
-func (r *run) tookUp(f *file, size uint64) {
+func (f *file) tookUp(size uint64) {
 	f.stored = size
 	f.w.counts.BytesStored += size
 }
 
-func (r *run) shares(f *file, size uint64) {
+func (f *file) shares(size uint64) {
 	f.linked = size
 	f.w.counts.BytesLinked += size
 }
 
 // takeBack removes the name just made, because the source changed meanwhile.
-func (r *run) takeBack(f *file) error {
+func (f *file) takeBack() error {
 	f.w.counts.BytesStored -= f.stored
 	f.w.counts.BytesLinked -= f.linked
 	f.w.counts.BytesAllocated -= f.allocated
 	if f.shared {
-		r.used.Release(f.e.Stored)
+		f.pool.used.Release(f.e.Stored)
 	}
 	return notMirrored(f.d.child(f.name), f.d.handles.dst.Remove(f.name))
 }
 
 // storeVersion stores the present version of the file: as a link to a stored file with the same content and metadata,
 // as a reflink of a file with the same content, or as a copy.
-func (r *run) storeVersion(f *file) error {
+func (f *file) storeVersion() error {
 	f.e = index.Entry{Name: f.name}
-	describe(&f.e, &f.st, r.rec.device(f.d, &f.st))
+	describe(&f.e, &f.st, f.rec.device(f.d, &f.st))
 	f.small, f.version = nil, version{fresh: true}
 	f.sparse = f.src.HasHoles(f.st.Size)
 	m := f.src.Metadata()
@@ -190,26 +195,26 @@ func (r *run) storeVersion(f *file) error {
 	if f.failed = m.Err; f.failed != nil {
 		f.e.Flags |= index.Racy // the next run tries again
 	}
-	if err := r.rec.addXattrs(&f.e, f.set); err != nil {
+	if err := f.rec.addXattrs(&f.e, f.set); err != nil {
 		return err
 	}
-	known, err := r.hashFirst(f)
+	known, err := f.hashFirst()
 	if err != nil {
 		return err
 	}
 	if known {
-		linked, err := r.linkStored(f)
+		linked, err := f.linkStored()
 		if err != nil || linked {
 			return err
 		}
 	}
-	return r.copyContent(f, known)
+	return f.copyContent(known)
 }
 
 // hashFirst finds the content's hash before the content is written, if that may save writing it. It reads a small file
 // into memory. It only hashes a large file, which costs a second read if a copy is needed after all, so it does that
 // only if the file looks stored. For a file of a snapshot, the catalog has the hash.
-func (r *run) hashFirst(f *file) (known bool, err error) {
+func (f *file) hashFirst() (known bool, err error) {
 	if was := f.st.Known; was != nil {
 		f.e.Hash, f.data = was.Hash, int64(was.Size)
 		f.e.Flags |= was.Flags & index.ZeroHash
@@ -223,30 +228,30 @@ func (r *run) hashFirst(f *file) (known bool, err error) {
 		if n < len(f.w.copier.Buf) {
 			f.small = f.w.copier.Buf[:n]
 			f.e.Size, f.e.Hash, f.data = uint64(n), blake3.Sum256(f.small), int64(n)
-			r.read(f.w, n)
+			f.w.copier.Tick(n)
 			return true, nil
 		}
 	}
-	if !r.looksStored(f) {
+	if !f.looksStored() {
 		return false, nil
 	}
-	return true, r.hashContent(f)
+	return true, f.hashContent()
 }
 
 // looksStored reports whether the content of a file too large for memory may be in the archive, in a form that saves
 // writing it. A wrong "no" costs no second read: shareLate deduplicates the finished copy.
-func (r *run) looksStored(f *file) bool {
+func (f *file) looksStored() bool {
 	if tree.Diff(f.was, &f.e)&(tree.Type|tree.Size|tree.Mtime) == 0 &&
-		(r.caps.Reflink || r.standsFor(f.was, &f.e)) {
+		(f.caps.Reflink || f.caps.standsFor(f.was, &f.e)) {
 		return true
 	}
-	return r.index != nil && r.index.MayHold(&f.e)
+	return f.pool.index != nil && f.pool.index.MayHold(&f.e)
 }
 
-func (r *run) hashContent(f *file) error {
-	n, hash, err := f.src.CopyTo(r.ctx, &f.w.copier, filecopy.NoFile, f.st.Size, f.sparse)
+func (f *file) hashContent() error {
+	n, hash, err := f.src.CopyTo(f.ctx, &f.w.copier, filecopy.NoFile, f.st.Size, f.sparse)
 	if err != nil {
-		return r.readFailed(f, err)
+		return f.readFailed(err)
 	}
 	return f.content(n, hash)
 }
@@ -268,29 +273,11 @@ func (f *file) content(size int64, hash index.Hash) error {
 	return nil
 }
 
-func (r *run) read(w *worker, n int) {
-	w.counts.BytesRead += uint64(n)
-	r.opt.Progress.Read.Add(uint64(n))
-}
-
-// standsFor reports whether a stored file with entry a can serve as e, too, if the contents are equal.
-func (r *run) standsFor(a, e *index.Entry) bool {
-	return tree.Diff(a, e)&tree.StandsFor == 0 && a.Flags&index.NotStored == 0 && !r.couldHoldMore(a)
-}
-
-// couldHoldMore reports whether a stored file lacks metadata that this run could set on a new one: its privileges are
-// different, or only a passing error was in the way.
-func (r *run) couldHoldMore(a *index.Entry) bool {
-	return r.gainedRights && lacksRights(a) || a.Flags&mirror.LacksForNow == mirror.LacksForNow && (r.caps.Xattrs || r.caps.ACLs)
-}
-
-func lacksRights(a *index.Entry) bool { return a.Flags&(index.OwnerNotHeld|index.ModeNotHeld) != 0 }
-
 // linkStored links the file to a stored one with the same content and metadata that no other file of this snapshot
 // uses: first the file's own in the previous snapshot, then any.
-func (r *run) linkStored(f *file) (bool, error) {
-	if f.was.Type == index.File && f.was.Hash == f.e.Hash && r.standsFor(f.was, &f.e) && r.previousStandsFor(f) {
-		linked, err := r.linkPrevious(f.w, f.d, f.slot, f.was, f.st.Nlink)
+func (f *file) linkStored() (bool, error) {
+	if f.was.Type == index.File && f.was.Hash == f.e.Hash && f.caps.standsFor(f.was, &f.e) && f.previousStandsFor() {
+		linked, err := f.linkPrevious(f.w, f.d, f.slot, f.was, f.st.Nlink)
 		if err != nil {
 			return false, err
 		}
@@ -299,10 +286,10 @@ func (r *run) linkStored(f *file) (bool, error) {
 			if f.was.Attrs != f.e.Attrs { // which no stored file has
 				f.action = MetadataChanged
 			}
-			return true, r.becomes(f, f.was)
+			return true, f.becomes(f.was)
 		}
 	}
-	found, from, err := r.linkByHash(f)
+	found, from, err := f.linkByHash()
 	if err != nil || found == nil {
 		return false, err
 	}
@@ -313,11 +300,11 @@ func (r *run) linkStored(f *file) (bool, error) {
 	} else {
 		f.movedFrom = found.Stored
 	}
-	return true, r.becomes(f, found)
+	return true, f.becomes(found)
 }
 
 // previousStandsFor looks at the previous snapshot's file of the same name.
-func (r *run) previousStandsFor(f *file) bool {
+func (f *file) previousStandsFor() bool {
 	if f.w.notLinked&index.WasMissing != 0 {
 		return false
 	}
@@ -325,32 +312,32 @@ func (r *run) previousStandsFor(f *file) bool {
 	if f.d.previous() < 0 || fsat.StatAt(f.d.previous(), f.name, &st) != nil {
 		return true // linking will say that it is gone
 	}
-	if !r.untouched(f.was, &st) {
-		r.isAltered(f.w, f.d, f.was, r.whatAltered(f.was, &st))
+	if !f.caps.untouched(f.was, &st) {
+		f.isAltered(f.w, f.d, f.was, whatAltered(f.was, &st))
 		return false
 	}
-	return r.sameHoles(f, f.d.previous(), f.name, &st)
+	return f.sameHoles(f.d.previous(), f.name, &st)
 }
 
 // becomes records the stored file that the entry is a name of.
-func (r *run) becomes(f *file, stored *index.Entry) (err error) {
+func (f *file) becomes(stored *index.Entry) (err error) {
 	f.shared, f.linked = true, f.e.Size // linkFrom has counted it
 	f.e.Flags |= stored.Flags & ofStored
-	return r.nameOf(f.d, &f.e, stored)
+	return f.nameOf(f.d, &f.e, stored)
 }
 
 // copyContent stores the file as a new inode.
-func (r *run) copyContent(f *file, known bool) (err error) {
+func (f *file) copyContent(known bool) (err error) {
 	f.action = New
 	if f.was.Type != 0 {
-		f.action = r.howChanged(f, known)
+		f.action = f.howChanged(known)
 	}
 	dst, err := f.d.handles.dst.Create(&f.e, f.set)
 	if err != nil {
 		return notMirrored(f.d.child(f.name), err)
 	}
 	if dst == nil { // a dry run
-		r.tookUp(f, f.e.Size)
+		f.tookUp(f.e.Size)
 		return nil
 	}
 	defer func() {
@@ -358,10 +345,10 @@ func (r *run) copyContent(f *file, known bool) (err error) {
 			err = errors.Join(err, notMirrored(f.d.child(f.name), closeErr))
 		}
 	}()
-	if err := r.fill(f, dst, known); err != nil {
-		return errors.Join(err, r.takeBack(f))
+	if err := f.fill(dst, known); err != nil {
+		return errors.Join(err, f.takeBack())
 	}
-	r.keepSpace(f, dst.FD())
+	f.keepSpace(dst.FD())
 	lost, err := dst.Finish(&f.e, f.set)
 	if err != nil {
 		return notMirrored(f.d.child(f.name), err)
@@ -375,11 +362,11 @@ func (r *run) copyContent(f *file, known bool) (err error) {
 
 // howChanged distinguishes a change of content, a change of metadata alone, and a file that is stored again only
 // because no link could be made.
-func (r *run) howChanged(f *file, known bool) Action {
+func (f *file) howChanged(known bool) Action {
 	if !known || tree.Diff(f.was, &f.e)&(tree.Type|tree.Size|tree.Content) != 0 {
 		return Changed
 	}
-	if r.standsFor(f.was, &f.e) {
+	if f.caps.standsFor(f.was, &f.e) {
 		return Unchanged
 	}
 	return MetadataChanged
@@ -387,28 +374,28 @@ func (r *run) howChanged(f *file, known bool) Action {
 
 // fill writes the content into the new file: as a reflink of a stored file with the same content if the file system
 // can do that, otherwise as a copy.
-func (r *run) fill(f *file, dst *mirror.File, known bool) error {
-	if known && r.caps.Reflink && f.e.Size > 0 {
-		cloned, err := r.shareStored(f, dst.FD(), clone)
+func (f *file) fill(dst *mirror.File, known bool) error {
+	if known && f.caps.Reflink && f.e.Size > 0 {
+		cloned, err := f.shareStored(dst.FD(), clone)
 		if err != nil {
 			return err
 		}
 		if cloned {
-			r.shares(f, f.e.Size)
+			f.shares(f.e.Size)
 			return nil
 		}
 	}
-	if f.small == nil && r.caps.Reflink && f.src.CloneTo(dst.FD(), r.archive.TopStat.Dev) {
-		return r.hashClone(f, dst.FD())
+	if f.small == nil && f.caps.Reflink && f.src.CloneTo(dst.FD(), f.pool.archive.TopStat.Dev) {
+		return f.hashClone(dst.FD())
 	}
 	fd, err := dst.Writable()
 	if err != nil {
 		return notMirrored(f.d.child(f.name), err)
 	}
 	if f.small == nil {
-		return r.copyLarge(f, fd, known)
+		return f.copyLarge(fd, known)
 	}
-	r.tookUp(f, f.e.Size)
+	f.tookUp(f.e.Size)
 	if err := fsat.Write(fd, f.small, 0); err != nil {
 		return writeFailed(f, err)
 	}
@@ -416,43 +403,43 @@ func (r *run) fill(f *file, dst *mirror.File, known bool) error {
 }
 
 // copyLarge copies content that is not in memory, and hashes it on the way.
-func (r *run) copyLarge(f *file, dst int, known bool) error {
-	n, hash, err := f.src.CopyTo(r.ctx, &f.w.copier, dst, f.st.Size, f.sparse)
+func (f *file) copyLarge(dst int, known bool) error {
+	n, hash, err := f.src.CopyTo(f.ctx, &f.w.copier, dst, f.st.Size, f.sparse)
 	var writeErr *filecopy.WriteError
 	switch {
 	case errors.As(err, &writeErr):
 		return writeFailed(f, writeErr.Err)
 	case err != nil:
-		return r.readFailed(f, err)
+		return f.readFailed(err)
 	}
 	if err := f.content(n, hash); err != nil {
 		return err
 	}
 	if !known {
-		shared, err := r.shareLate(f, dst)
+		shared, err := f.shareLate(dst)
 		if err != nil || shared {
 			return err
 		}
 	}
-	r.tookUp(f, uint64(f.data))
+	f.tookUp(uint64(f.data))
 	return nil
 }
 
 // shareLate makes a copy share the content of a stored file after all, now that its hash is known. The copy is right,
 // but the stored file may be damaged: the system compares the two first.
-func (r *run) shareLate(f *file, dst int) (bool, error) {
-	if !r.caps.Reflink || f.e.Size == 0 {
+func (f *file) shareLate(dst int) (bool, error) {
+	if !f.caps.Reflink || f.e.Size == 0 {
 		return false, nil
 	}
-	shared, err := r.shareStored(f, dst, fsat.Dedupe)
+	shared, err := f.shareStored(dst, fsat.Dedupe)
 	if shared {
-		r.shares(f, f.e.Size)
+		f.shares(f.e.Size)
 	}
 	return shared, err
 }
 
 // keepSpace allocates in the new file the space that the source's file has beyond its content.
-func (r *run) keepSpace(f *file, dst int) {
+func (f *file) keepSpace(dst int) {
 	space, held := f.src.KeepPreallocated(dst, f.data, f.linked > 0)
 	f.stored += uint64(space)
 	f.w.counts.BytesStored += uint64(space)
@@ -462,16 +449,16 @@ func (r *run) keepSpace(f *file, dst int) {
 }
 
 // hashClone hashes a reflink of the source's file: later changes of the source do not affect it.
-func (r *run) hashClone(f *file, dst int) error {
+func (f *file) hashClone(dst int) error {
 	var clone fsat.Stat // the source may have become shorter since it was looked at
 	if err := fsat.StatHandle(dst, &clone); err != nil {
 		return fatal("stat", f.d.child(f.name), err)
 	}
-	n, hash, err := f.w.copier.Copy(r.ctx, filecopy.NoFile, dst, clone.Size, f.sparse)
+	n, hash, err := f.w.copier.Copy(f.ctx, filecopy.NoFile, dst, clone.Size, f.sparse)
 	if err != nil {
-		return r.readFailed(f, err)
+		return f.readFailed(err)
 	}
-	r.shares(f, uint64(n))
+	f.shares(uint64(n))
 	return f.content(n, hash)
 }
 
@@ -485,9 +472,9 @@ func writeFailed(f *file, err error) error {
 }
 
 // readFailed turns the error of a cancelled run into its cause; any other error is a failure of the file.
-func (r *run) readFailed(f *file, err error) error {
-	if r.ctx.Err() != nil {
-		return &fatalError{context.Cause(r.ctx)}
+func (f *file) readFailed(err error) error {
+	if f.ctx.Err() != nil {
+		return &fatalError{context.Cause(f.ctx)}
 	}
 	return fmt.Errorf("read: %w", err)
 }

@@ -64,7 +64,8 @@ func (p *Plain) setMetadata(n tree.Inode, e *index.Entry, set []fsat.Xattr, made
 	e.Flags |= done.NotHeld.Flags()
 	if done.NoRoom.Err != nil && !p.areTooLarge(set) {
 		e.Flags |= LacksForNow
-		lost = fmt.Errorf("set %s in the archive, which has room: %w; the next run tries again", done.NoRoom.Xattr, done.NoRoom.Err)
+		lost = fmt.Errorf("set %s in the archive, which has room: %w; the next run tries again",
+			done.NoRoom.Xattr, done.NoRoom.Err)
 	}
 	return done.Stat, lost, p.readBack(n, e, set)
 }

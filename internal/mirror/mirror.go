@@ -16,8 +16,8 @@
 // subvolumes, a reflink follows the refusal.
 //
 // Names and contents come from the run, and a mirror is on the machine of the archive: so handles cross this seam. An
-// error of a mirror is an [Error], if not said otherwise: it names the failed step, and the run adds the path. It ends the
-// run. Make and Create can also return a [NameError], which concerns that entry alone.
+// error of a mirror is an [Error], if not said otherwise: it names the failed step, and the run adds the path. It ends
+// the run. Make and Create can also return a [NameError], which concerns that entry alone.
 //
 // A mirror grows in parallel. Its methods, and those of its folders, may be called from several goroutines at once,
 // except for [Folder.Finish], [Folder.Reopen] and [Folder.Close], which are called while no other goroutine uses the

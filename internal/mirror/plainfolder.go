@@ -147,7 +147,8 @@ func (f *plainFolder) Remove(name string) error { return failed("remove", fsat.U
 
 // Finish sets the metadata. The top must stay writable for us until it has its final place, because without privileges
 // a folder cannot be moved otherwise.
-func (f *plainFolder) Finish(e *index.Entry, set []fsat.Xattr, entries []index.Entry, buf []byte) (done Finished, err error) {
+func (f *plainFolder) Finish(e *index.Entry, set []fsat.Xattr, entries []index.Entry, buf []byte) (Finished, error) {
+	var done Finished
 	as := *e
 	if f.above == nil {
 		as.Mode |= 0o700

@@ -216,14 +216,14 @@ func (r *run) startDir(w *worker, d *dir) error {
 	}
 	d.SetID(inTarget, tree.IDOf(&st))
 	if d.own {
-		return r.startNew(d, &st)
+		return r.maker.startNew(d, &st)
 	}
 	return r.startExisting(w, d, &st)
 }
 
 // startExisting looks at an existing folder, before anything in it changes.
 func (r *run) startExisting(w *worker, d *dir, st *fsat.Stat) (err error) {
-	if err := r.lookForFolding(d); err != nil {
+	if err := r.target.lookForFolding(d); err != nil {
 		return err
 	}
 	if d.leftOut, err = r.clearer.leftOutNow(d, st); err != nil {
@@ -237,53 +237,6 @@ func (r *run) startExisting(w *worker, d *dir, st *fsat.Stat) (err error) {
 	}
 	if d.state == dirUpdated && st.Mode&0o500 != 0o500 { // to look at its entries
 		return r.opener.openUp(d)
-	}
-	return nil
-}
-
-// startNew prepares a new folder: only the snapshot determines the target.
-func (r *run) startNew(d *dir, st *fsat.Stat) error {
-	if !d.parent.plain {
-		if err := r.dropInherited(d.dst(), st); err != nil {
-			return err
-		}
-	}
-	d.plain = st.UID == r.maker.setter.UID && st.GID == r.maker.setter.GID && st.Mode == 0o700
-	return nil
-}
-
-// dropInherited removes inherited metadata from a new folder, and reads its stat data anew.
-func (r *run) dropInherited(dst int, st *fsat.Stat) error {
-	if err := checkNew(dst); err != nil {
-		return err
-	}
-	uid, gid := r.maker.setter.UID, r.maker.setter.GID
-	if st.UID != uid || st.GID != gid { // before the rest: whose it is could give it another ACL after that
-		if err := fsat.Chown(dst, uid, gid); err != nil && !fsat.IsRefused(err) {
-			return fmt.Errorf("chown: %w", err)
-		}
-	}
-	if err := tree.Opened(dst).DropACLs(true); err != nil {
-		return err
-	}
-	if err := fsat.Chmod(dst, 0o700); err != nil && !fsat.IsRefused(err) {
-		return fmt.Errorf("chmod: %w", err)
-	}
-	if err := fsat.StatHandle(dst, st); err != nil {
-		return fmt.Errorf("stat: %w", err)
-	}
-	return nil
-}
-
-// checkNew checks that a folder just made is the one that was opened, as far as it matters: where others may change
-// names, they could have put a folder of ours in its place, and that must not get new contents and metadata.
-func checkNew(fd int) error {
-	list, err := fsat.ReadDir(fd, make([]byte, 4096))
-	if err != nil {
-		return fmt.Errorf("list: %w", err)
-	}
-	if len(list) > 0 {
-		return tree.ErrMoved
 	}
 	return nil
 }

@@ -46,7 +46,7 @@ func (r *run) leaveAsIs(d *dir) error {
 	diff := d.diff
 	if d.touched.Load() {
 		diff &^= tree.Mtime
-		if err := r.setTimeOfFolder(d.dst(), &e); err != nil {
+		if err := r.target.setTime(d.dst(), &e); err != nil {
 			return r.failed(d.above(), &e, err)
 		}
 	}
@@ -57,26 +57,8 @@ func (r *run) leaveAsIs(d *dir) error {
 	case diff == tree.Mtime:
 		r.otherTime(d.Path())
 	default:
-		return r.failed(d.above(), &e, fmt.Errorf("%w and differs in its %s", ErrExists, strings.Join(differingNames(diff), ", ")))
-	}
-	return nil
-}
-
-// setTimeOfFolder sets the snapshot's time on a folder in which names have changed.
-func (r *run) setTimeOfFolder(fd int, e *index.Entry) error {
-	if r.opt.DryRun {
-		return nil
-	}
-	if err := r.target.step("folder time"); err != nil {
-		return fmt.Errorf("set time: %w", err)
-	}
-	if err := fsat.SetMtime(fd, e.Mtime); err != nil && !fsat.IsRefused(err) {
-		return fmt.Errorf("set time: %w", err)
-	}
-	if r.target.fsync {
-		if err := fsat.Sync(fd); err != nil {
-			return fmt.Errorf("sync: %w", err)
-		}
+		names := strings.Join(differingNames(diff), ", ")
+		return r.failed(d.above(), &e, fmt.Errorf("%w and differs in its %s", ErrExists, names))
 	}
 	return nil
 }

@@ -58,7 +58,7 @@ func (r *run) enterBase(w *worker, d *dir, item int) error {
 	if err := d.openBase(); err != nil {
 		return err
 	}
-	return r.lookForFolding(d)
+	return r.target.lookForFolding(d)
 }
 
 // openBase opens both sides of a base.

@@ -187,6 +187,53 @@ func whyNoDevice(err error) error {
 	return err
 }
 
+// startNew prepares a new folder: only the snapshot determines the target.
+func (m *maker) startNew(d *dir, st *fsat.Stat) error {
+	if !d.parent.plain {
+		if err := m.dropInherited(d.dst(), st); err != nil {
+			return err
+		}
+	}
+	d.plain = st.UID == m.setter.UID && st.GID == m.setter.GID && st.Mode == 0o700
+	return nil
+}
+
+// dropInherited removes inherited metadata from a new folder, and reads its stat data anew.
+func (m *maker) dropInherited(dst int, st *fsat.Stat) error {
+	if err := checkNew(dst); err != nil {
+		return err
+	}
+	uid, gid := m.setter.UID, m.setter.GID
+	if st.UID != uid || st.GID != gid { // before the rest: whose it is could give it another ACL after that
+		if err := fsat.Chown(dst, uid, gid); err != nil && !fsat.IsRefused(err) {
+			return fmt.Errorf("chown: %w", err)
+		}
+	}
+	if err := tree.Opened(dst).DropACLs(true); err != nil {
+		return err
+	}
+	if err := fsat.Chmod(dst, 0o700); err != nil && !fsat.IsRefused(err) {
+		return fmt.Errorf("chmod: %w", err)
+	}
+	if err := fsat.StatHandle(dst, st); err != nil {
+		return fmt.Errorf("stat: %w", err)
+	}
+	return nil
+}
+
+// checkNew checks that a folder just made is the one that was opened, as far as it matters: where others may change
+// names, they could have put a folder of ours in its place, and that must not get new contents and metadata.
+func checkNew(fd int) error {
+	list, err := fsat.ReadDir(fd, make([]byte, 4096))
+	if err != nil {
+		return fmt.Errorf("list: %w", err)
+	}
+	if len(list) > 0 {
+		return tree.ErrMoved
+	}
+	return nil
+}
+
 // openMade opens an entry that was just made, and checks that nobody has replaced it.
 func openMade(dir int, name string, e *index.Entry) (int, error) {
 	fd, err := fsat.OpenNode(dir, name)

@@ -113,23 +113,28 @@ func (o *Options) excludes(path string, dir bool) bool {
 
 func (o *Options) threads() int { return workers.Number(o.Threads) }
 
-// run is the state of one restore.
+// run is one restore. It has the order of the steps; its parts know their own state and not the run.
 type run struct {
-	scope scope
-	opt   Options
+	scope  scope  // from where
+	target target // to where
+	opt    Options
 	teller
+	note note
 
-	target   target
-	top      *dir
-	dirs     tree.Walk
-	groups   linkGroups
-	workers  []worker
-	maker    maker
+	// The walk through both.
+	top     *dir
+	dirs    tree.Walk
+	workers []worker
+
+	// For each entry: compare it with the target's, clear its way, make it, or link it to another name.
 	comparer comparer
+	clearer  clearer
+	maker    maker
+	groups   linkGroups
+
+	// For the end: undo, or do late.
 	opener   opener
 	passages passages
-	clearer  clearer
-	note     note
 	late     lateWork
 	writeOut writeOut
 }
@@ -143,31 +148,15 @@ type run struct {
 // go on: if a path is not in the snapshot or the target cannot be used, both before anything is written; if the file
 // system is full; or if ctx ends. Entries restored until then are left, and the report returned with the error counts
 // them. When Run returns without an error, everything is on the disk.
-func Run(ctx context.Context, from archive.OpenSnapshot, paths []string, to string, opt Options) (report *Report, err error) {
+func Run(ctx context.Context, from archive.OpenSnapshot, paths []string, to string,
+	opt Options) (report *Report, err error) {
 	return start(ctx, from, paths, to, opt, nil)
 }
 
 // start is Run. swap, if not nil, opens the target, which exists and is to be moved.
 func start(ctx context.Context, from archive.OpenSnapshot, paths []string, to string, opt Options,
 	swap *swap) (report *Report, err error) {
-	if opt.Progress == nil {
-		opt.Progress = new(tree.Progress)
-	}
-	if opt.Exclude == nil {
-		opt.Exclude = exclude.New()
-	}
-	r := &run{scope: scope{OpenSnapshot: from, fd: fsat.NoDir, inPlace: opt.InPlace}, opt: opt,
-		target: target{fd: fsat.NoDir, swap: swap, dry: opt.DryRun, fault: opt.Fault}}
-	r.ctx, r.item = ctx, opt.Item
-	r.maker = maker{ctx: ctx, catalog: from.Catalog, target: &r.target, verify: opt.Verify,
-		setter: tree.Setter{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Attrs: opt.Attrs, Fault: opt.Fault}}
-	r.opener = opener{target: &r.target, uid: r.maker.setter.UID}
-	r.passages = passages{maker: &r.maker, opener: &r.opener, note: &r.note}
-	r.clearer = clearer{&r.opt, from.Catalog, &r.target, &r.note, &r.opener, &r.teller}
-	r.late.locks, r.late.moves = opt.Attrs, swap != nil
-	r.note.scope, r.note.target, r.groups.target = &r.scope, &r.target, &r.target
-	r.comparer = comparer{trials: trials{maker: &r.maker}, overwrite: opt.Overwrite, devices: from.Catalog.Devices()}
-	r.report = &Report{Snapshot: from.Catalog.Summary().Snapshot, DryRun: opt.DryRun}
+	r := newRun(ctx, from, opt, swap)
 	defer func() {
 		if !errors.Is(err, ErrNoRoom) {
 			err = lack.Explain(err, to)
@@ -184,7 +173,7 @@ func start(ctx context.Context, from archive.OpenSnapshot, paths []string, to st
 	if r.scope.selected, err = tree.Select(from.Catalog, paths, opt.InPlace); err != nil {
 		return nil, err
 	}
-	opt.Progress.Expect(tree.TotalsOf(from.Catalog, r.scope.selected))
+	r.opt.Progress.Expect(tree.TotalsOf(from.Catalog, r.scope.selected))
 	if r.scope.fd, err = fsat.OpenRoot(from.Dir); err != nil {
 		return nil, &fs.PathError{Op: "open snapshot", Path: from.Dir, Err: err}
 	}
@@ -193,7 +182,7 @@ func start(ctx context.Context, from archive.OpenSnapshot, paths []string, to st
 	}
 	r.report.Target = r.target.path
 	r.groups.Partial = !r.scope.whole()
-	r.workers = newWorkers(opt.threads(), opt.Progress)
+	r.workers = newWorkers(opt.threads(), r.opt.Progress)
 	for i := range r.workers {
 		r.workers[i].folders.Open, r.workers[i].folders.Most = openAgain, 4
 	}
@@ -213,6 +202,33 @@ func start(ctx context.Context, from archive.OpenSnapshot, paths []string, to st
 	err = errors.Join(err, r.opener.closeUp())
 	r.sumUp()
 	return r.report, err
+}
+
+func newRun(ctx context.Context, from archive.OpenSnapshot, opt Options, swap *swap) *run {
+	if opt.Progress == nil {
+		opt.Progress = new(tree.Progress)
+	}
+	if opt.Exclude == nil {
+		opt.Exclude = exclude.New()
+	}
+	r := &run{
+		scope:  scope{OpenSnapshot: from, fd: fsat.NoDir, inPlace: opt.InPlace},
+		opt:    opt,
+		target: target{fd: fsat.NoDir, swap: swap, dry: opt.DryRun, fault: opt.Fault},
+	}
+	r.ctx, r.item = ctx, opt.Item
+	r.report = &Report{Snapshot: from.Catalog.Summary().Snapshot, DryRun: opt.DryRun}
+	r.note.scope, r.note.target = &r.scope, &r.target
+	r.maker = maker{ctx: ctx, catalog: from.Catalog, target: &r.target, verify: opt.Verify,
+		setter: tree.Setter{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Attrs: opt.Attrs, Fault: opt.Fault}}
+	r.comparer = comparer{trials: trials{maker: &r.maker}, overwrite: opt.Overwrite, devices: from.Catalog.Devices()}
+	r.opener = opener{target: &r.target, uid: r.maker.setter.UID}
+	r.passages = passages{maker: &r.maker, opener: &r.opener, note: &r.note}
+	r.clearer = clearer{opt: &r.opt, catalog: from.Catalog, target: &r.target, note: &r.note, opener: &r.opener,
+		teller: &r.teller}
+	r.groups.target = &r.target
+	r.late.locks, r.late.moves = opt.Attrs, swap != nil
+	return r
 }
 
 // finish does the steps that have to wait until all entries are there, and makes everything durable.

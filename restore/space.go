@@ -13,7 +13,7 @@ import (
 
 // checkSpace checks that an empty target has space for everything. No requirement can be computed for entries that may
 // share the archive's blocks, or that exist already.
-func (r *run) checkSpace(space *fsat.Space, empty bool, selected []tree.Selection) error {
+func (r *run) checkSpace(space *fsat.Space, empty bool) error {
 	var from, to fsat.Stat
 	if err := errors.Join(fsat.StatHandle(r.scope.fd, &from), fsat.StatHandle(r.target.fd, &to)); err != nil {
 		return &fs.PathError{Op: "stat", Path: r.target.path, Err: err}
@@ -21,40 +21,42 @@ func (r *run) checkSpace(space *fsat.Space, empty bool, selected []tree.Selectio
 	if !empty || from.Dev == to.Dev || r.opt.IgnoreSpace || r.opt.Progress.ExpectBytes.Load() <= space.Free {
 		return nil
 	}
-	need, err := r.needed(selected)
-	if err == nil && need > space.Free {
-		err = &SpaceError{Target: r.target.path, Need: need, Free: space.Free}
+	// The sizes alone exceed the free space: only now the catalog is read for it.
+	count := spaceCount{ctx: r.ctx, scope: &r.scope, opt: &r.opt, seen: make(map[tree.GroupKey]bool)}
+	err := count.all()
+	if err == nil && count.bytes > space.Free {
+		err = &SpaceError{Target: r.target.path, Need: count.bytes, Free: space.Free}
 	}
 	return err
 }
 
-// needed adds up the space for the restore, without holes, entries left out, and further names of an inode. It is
-// called only if the sizes alone exceed the free space.
-func (r *run) needed(selected []tree.Selection) (uint64, error) {
-	c := spaceCount{run: r, seen: make(map[tree.GroupKey]bool)}
-	if selected == nil {
-		root := r.scope.Catalog.Root()
-		c.below("", &root)
-	}
-	for i := range selected {
-		e := &selected[i].Entry
-		c.add(selected[i].Folder, func(yield func(int, *index.Entry) bool) { yield(0, e) })
-	}
-	return c.bytes, context.Cause(r.ctx)
-}
-
+// spaceCount adds up the space for a restore, without holes, entries left out, and further names of an inode.
 type spaceCount struct {
-	run   *run
+	ctx   context.Context
+	scope *scope
+	opt   *Options
 	bytes uint64
 	seen  map[tree.GroupKey]bool // inodes with several names
 }
 
+func (c *spaceCount) all() error {
+	if c.scope.whole() {
+		root := c.scope.Catalog.Root()
+		c.below("", &root)
+	}
+	for i := range c.scope.selected {
+		s := &c.scope.selected[i]
+		c.add(s.Folder, func(yield func(int, *index.Entry) bool) { yield(0, &s.Entry) })
+	}
+	return context.Cause(c.ctx)
+}
+
 // below counts the entries in a folder, or takes the folder's totals if its record is damaged.
 func (c *spaceCount) below(path string, dir *index.Entry) {
-	if c.run.ctx.Err() != nil {
+	if c.ctx.Err() != nil {
 		return
 	}
-	rec, err := c.run.scope.Catalog.ReadDir(dir.Child)
+	rec, err := c.scope.Catalog.ReadDir(dir.Child)
 	if err != nil {
 		c.bytes += dir.Below.Bytes
 		return
@@ -67,7 +69,7 @@ func (c *spaceCount) add(folder string, entries iter.Seq2[int, *index.Entry]) {
 	for _, e := range entries {
 		dir := e.Type == index.Dir
 		switch {
-		case !dir && e.Type != index.File || c.run.opt.excludes(index.Join(folder, e.Name), dir):
+		case !dir && e.Type != index.File || c.opt.excludes(index.Join(folder, e.Name), dir):
 		case dir:
 			c.below(index.Join(folder, e.Name), e)
 		case !e.Linked() || !c.known(e):

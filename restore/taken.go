@@ -45,39 +45,6 @@ func (r *run) restoreTaken(w *worker, d *dir, e *index.Entry) (taken bool, err e
 
 var errFolded = fmt.Errorf("%w: the target's file system takes this name for another one of the folder", ErrExists)
 
-// lookForFolding lists an existing folder in which the file system may treat names as equal that differ only in case,
-// or in the encoding of letters: an existing name may then belong to another entry.
-func (r *run) lookForFolding(d *dir) error {
-	if r.target.exactNames {
-		attrs, err := fsat.Attrs(d.dst())
-		if err != nil {
-			return fmt.Errorf("read attributes: %w", err)
-		}
-		if attrs&caseFold == 0 {
-			return nil
-		}
-	}
-	fd, err := fsat.OpenDir(d.dst(), ".") // a listing moves its handle
-	if err != nil {
-		return fmt.Errorf("list in target: %w", err)
-	}
-	list, err := fsat.ReadDir(fd, make([]byte, 64<<10))
-	if err = errors.Join(err, fsat.Close(fd)); err != nil {
-		return fmt.Errorf("list in target: %w", err)
-	}
-	d.had = make(map[string]bool, len(list))
-	for _, e := range list {
-		d.had[e.Name] = true
-	}
-	return nil
-}
-
-// caseFold is the attribute of folders in which ext4, f2fs and tmpfs fold names.
-const caseFold = 0x40000000
-
-// exactNames are the file systems that treat no two names as equal, except in folders with that attribute.
-var exactNames = map[string]bool{"ext4": true, "xfs": true, "btrfs": true, "tmpfs": true, "f2fs": true, "overlay": true}
-
 // resolve carries out the options for an entry of the target with a difference diff, or none.
 func (r *run) resolve(w *worker, d *dir, e *index.Entry, st *fsat.Stat, diff difference, group *linkGroup) error {
 	switch r.comparer.verdictOn(w, e, st, diff, group) {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"snapcopy/index"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/inside"
 	"snapcopy/internal/tree"
@@ -149,6 +150,58 @@ func (t *target) sync() error {
 
 // pathOf returns the whole path of a folder of the target.
 func (t *target) pathOf(d *dir) string { return filepath.Join(t.path, d.PathIn(inTarget)) }
+
+// lookForFolding lists an existing folder in which the file system may treat names as equal that differ only in case,
+// or in the encoding of letters: an existing name may then belong to another entry.
+func (t *target) lookForFolding(d *dir) error {
+	if t.exactNames {
+		attrs, err := fsat.Attrs(d.dst())
+		if err != nil {
+			return fmt.Errorf("read attributes: %w", err)
+		}
+		if attrs&caseFold == 0 {
+			return nil
+		}
+	}
+	fd, err := fsat.OpenDir(d.dst(), ".") // a listing moves its handle
+	if err != nil {
+		return fmt.Errorf("list in target: %w", err)
+	}
+	list, err := fsat.ReadDir(fd, make([]byte, 64<<10))
+	if err = errors.Join(err, fsat.Close(fd)); err != nil {
+		return fmt.Errorf("list in target: %w", err)
+	}
+	d.had = make(map[string]bool, len(list))
+	for _, e := range list {
+		d.had[e.Name] = true
+	}
+	return nil
+}
+
+// caseFold is the attribute of folders in which ext4, f2fs and tmpfs fold names.
+const caseFold = 0x40000000
+
+// exactNames are the file systems that treat no two names as equal, except in folders with that attribute.
+var exactNames = map[string]bool{"ext4": true, "xfs": true, "btrfs": true, "tmpfs": true, "f2fs": true, "overlay": true}
+
+// setTime sets the snapshot's time on a folder in which names have changed.
+func (t *target) setTime(fd int, e *index.Entry) error {
+	if t.dry {
+		return nil
+	}
+	if err := t.step("folder time"); err != nil {
+		return fmt.Errorf("set time: %w", err)
+	}
+	if err := fsat.SetMtime(fd, e.Mtime); err != nil && !fsat.IsRefused(err) {
+		return fmt.Errorf("set time: %w", err)
+	}
+	if t.fsync {
+		if err := fsat.Sync(fd); err != nil {
+			return fmt.Errorf("sync: %w", err)
+		}
+	}
+	return nil
+}
 
 // archivePlace has the folders that must not be deleted or moved: an archive's, and all above it.
 type archivePlace struct {

@@ -36,7 +36,7 @@ func (r *run) openTop() error {
 	d.Put(inSnapshot, src, nil)
 	d.Put(inTarget, dst, nil)
 	if !d.own {
-		if err := r.lookForFolding(d); err != nil {
+		if err := r.target.lookForFolding(d); err != nil {
 			return errors.Join(err, d.Close())
 		}
 	}
@@ -103,7 +103,7 @@ func (r *run) lookAtTarget(d *dir) (st fsat.Stat, list []fsat.DirEntry, err erro
 	d.own = len(list) == 0
 	space, err := r.target.fileSystem()
 	if err == nil {
-		err = r.checkSpace(&space, d.own, d.selected)
+		err = r.checkSpace(&space, d.own)
 	}
 	if err != nil {
 		return st, nil, err

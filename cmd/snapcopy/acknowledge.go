@@ -15,14 +15,15 @@ type acknowledgeOptions struct{ json bool }
 func acknowledgeCommand(a *app) *cobra.Command {
 	return command(a, &cobra.Command{
 		Use:   "acknowledge ARCHIVE",
-		Short: "Say that a run that looked wrong is as it should be",
-		Long: `Some runs look as if something was wrong with the source: it is empty, or more than half of its files (if there
-were 100 or more) are gone, left out or have changed since the last good snapshot of that source; or it is a folder
-in a source of earlier snapshots, so that the rest of that is not covered. Such a run ends with status 6, and so do
-those after it while that lasts. Nothing in ARCHIVE is pruned meanwhile, because the snapshots before may be needed.
+		Short: "Accept a run that looked wrong",
+		Long: `A run looks wrong if its source is empty, if more than half of 100 or more files are gone, left out or changed
+since the last good snapshot of that source, or if its source is a folder in the source of earlier snapshots, so
+that the rest of that one is not covered. Such a run ends with exit status 6, and so do later runs while they
+look wrong. Until it is acknowledged, nothing in ARCHIVE is pruned, because the snapshots before it may be
+needed.
 
-This command lists those runs and says that all is well with them; later runs are compared with the last of them.
-It changes no snapshot.`,
+This command lists the runs that look wrong and accepts them: prune works again, and later runs are compared
+with the last of them. No snapshot is changed.`,
 		Example: `  snapcopy acknowledge /backup/documents`,
 	}, new(acknowledgeOptions), mayBeDone, mayFail, mayBeLocked)
 }

@@ -16,8 +16,8 @@ func catCommand(a *app) *cobra.Command {
 	return command(a, &cobra.Command{
 		Use:   "cat ARCHIVE[@SNAPSHOT] PATH [PATH...]",
 		Short: "Print the content of a file at a point in time",
-		Long: `Print the content of files of a snapshot, the latest if none is named, one after the other. It is compared with
-its hash on the way: damage is told at the end, when the output has been written, by the exit status too.`,
+		Long: `Print the content of files of a snapshot, the latest if none is named, one after the other. Each content is
+compared with its hash on the way; damage is reported at the end, after the output, and by the exit status.`,
 		Example: `  snapcopy cat /backup/documents@3d letters/draft.txt
   snapcopy cat /backup/documents@2026-11-20 letters/draft.txt | diff - ~/Documents/letters/draft.txt`,
 	}, new(catOptions), mayBeDone, mayFail, mayFindDamage)

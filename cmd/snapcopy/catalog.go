@@ -18,13 +18,13 @@ var catalogFormats = []string{"json", "mtree", "b3sum"}
 func catalogCommand(a *app) *cobra.Command {
 	c := command(a, &cobra.Command{
 		Use:   "catalog ARCHIVE[@SNAPSHOT]",
-		Short: "Print what is known about every entry of a snapshot",
+		Short: "Print the catalog of a snapshot for other programs",
 		Long: `Print the catalog of a snapshot, the latest if none is named, in a form that other programs read:
 
-  json   one object a line: the snapshot, then every entry with everything that is known about it
+  json   one object a line: the snapshot, then every entry with everything that the catalog records
   mtree  an mtree(5) specification, for bsdtar and mtree
-  b3sum  the BLAKE3 hashes of the files, for b3sum --check in the snapshot's folder or in the source; what such a
-         list cannot hold, odd names and files with gigabytes of zeros, is named and left out`,
+  b3sum  the BLAKE3 hashes of the files, for b3sum --check in the snapshot's folder or in the source; odd
+         names and files with gigabytes of zeros, which such a list cannot hold, are left out and named`,
 		Example: `  snapcopy catalog /backup/documents@latest > catalog.json
   snapcopy catalog /backup/documents --format b3sum | (cd ~/Documents && b3sum --quiet --check)
   snapcopy catalog /backup/documents --format mtree | mtree -p ~/Documents`,

@@ -21,8 +21,8 @@ func completionCommand(a *app, root *cobra.Command) *cobra.Command {
 	c := command(a, &cobra.Command{
 		Use:   "completion SHELL",
 		Short: "Print a script that completes command lines in a shell",
-		Long: `Print a script that makes SHELL (bash, zsh, fish or powershell) complete commands, flags, folders, and the
-names of snapshots after "ARCHIVE@".
+		Long: `Print a script that makes SHELL (bash, zsh, fish or powershell) complete commands, flags, folders, and the names
+of snapshots after "ARCHIVE@".
 
   bash        snapcopy completion bash > /etc/bash_completion.d/snapcopy
               (needs the package bash-completion)

@@ -32,15 +32,15 @@ func diffCommand(a *app) *cobra.Command {
 	o := new(diffOptions)
 	c := command(a, &cobra.Command{
 		Use:   "diff ARCHIVE A B [PATH]",
-		Short: "Say how two snapshots differ, or a snapshot and a folder",
-		Long: `Say what is different in snapshot B against snapshot A, below PATH if one is named. The answer comes from the
-catalogs and takes as long as there are changes, however large the snapshots are. The exit status does not
-depend on whether there are differences.
+		Short: "List how two snapshots differ, or a snapshot and a folder",
+		Long: `List the differences from snapshot A to snapshot B, below PATH if one is named. They come from the catalogs, and
+the time it takes depends on the number of changes, not on the size of the snapshots. The exit status does not
+tell whether there are differences.
 
   snapcopy diff ARCHIVE[@SNAPSHOT] SOURCE [PATH]
 
-says what is different in the folder SOURCE now against a snapshot, the latest if none is named. Files that have
-the recorded size, times and inode number are not read. The archive itself is not part of SOURCE.`,
+lists the differences from a snapshot, the latest if none is named, to the folder SOURCE as it is now. Files
+with the recorded size, times and inode number are not read. If the archive lies in SOURCE, it is left out.`,
 		Example: `  snapcopy diff /backup/documents latest~1 latest
   snapcopy diff /backup/documents 7d latest letters
   snapcopy diff --json /backup/documents 2026-11-20 2026-11-23
@@ -81,9 +81,9 @@ func (o *diffOptions) AddFlags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.BoolVar(&o.summary, "summary", false, "counts and sizes by folder, instead of a line for each change")
 	f.IntVar(&o.depth, "depth", 1, "with --summary: tell apart folders down to level `N`; 0 for one sum")
-	f.StringArrayVar(&o.exclude, "exclude", nil, "with SOURCE: leave out what matches `PATTERN` (can be repeated)")
+	f.StringArrayVar(&o.exclude, "exclude", nil, "with SOURCE: leave out entries that match `PATTERN` (can be repeated)")
 	f.StringArrayVar(&o.excludeFrom, "exclude-from", nil,
-		"with SOURCE: leave out what matches the patterns in `FILE` (can be repeated)")
+		"with SOURCE: leave out entries that match the patterns in `FILE` (can be repeated)")
 	f.BoolVar(&o.ignoreInode, "ignore-inode", false, "with SOURCE: inode numbers are not stable there")
 	f.BoolVar(&o.ignoreCtime, "ignore-ctime", false, "with SOURCE: change times are not stable there")
 	addThreads(f, &o.threads)

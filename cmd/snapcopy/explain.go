@@ -19,10 +19,10 @@ func explainCommand(a *app) *cobra.Command {
 	return command(a, &cobra.Command{
 		Use:   "explain ARCHIVE[@SNAPSHOT] PATH [PATH...]",
 		Short: "Say why a file is, or is not, shared with the previous snapshot",
-		Long: `Say for each PATH of a snapshot, the latest if none is named, whether it is a name of a file that was stored
-before, and since when, or why it was stored anew: it is new, its content or which metadata changed, the file
-system's link limit was reached, it changed while it was read, and so on. For a folder that is counted for
-everything below it. Everything comes from the catalogs.`,
+		Long: `Say for each PATH of a snapshot, the latest if none is named, whether its stored file is shared with earlier
+snapshots, and since which one; or why the file was stored anew: it is new, its content or its metadata changed,
+the stored file had reached the file system's link limit, the file changed while it was read, and so on. For a
+folder, the files below it are counted by reason. Everything comes from the catalogs.`,
 		Example: `  snapcopy explain /backup/documents letters/draft.txt
   snapcopy explain /backup/documents@2026-11-20 letters photos
   snapcopy explain --json /backup/documents .`,

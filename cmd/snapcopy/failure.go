@@ -49,10 +49,12 @@ var (
 	mayNotPublish    = status{statusFailed, "failed, nothing was published"}
 	mayBeIncomplete  = status{statusIncomplete, "done, but incomplete: some entries failed and are listed"}
 	mayPublishInPart = status{statusIncomplete, "published, but incomplete: some entries failed and are listed"}
+	mayLeaveSome     = status{statusIncomplete, "done, but incomplete: some entries failed, or snapshots are in use and stay; they are listed"}
+	mayLookWrong     = status{statusTripwire, "a run looks wrong: nothing is pruned until it is acknowledged"}
 	mayFindDamage    = status{statusDamage, "damage found"}
-	mayFindAltered   = status{statusDamage, "published, but stored files of earlier snapshots were altered: those are damaged"}
+	mayFindAltered   = status{statusDamage, "published, but stored files of earlier snapshots were altered: these snapshots are damaged"}
 	mayBeLocked      = status{statusLocked, "another process is writing to the archive"}
-	mayTrip          = status{statusTripwire, "published, but something looks wrong: nothing is pruned until acknowledged"}
+	mayTrip          = status{statusTripwire, "published, but the run looks wrong: nothing is pruned until it is acknowledged"}
 	mayLackSpace     = status{statusNoSpace, "no space left"}
 	mayBeMisused     = status{statusUsage, "wrong usage"}
 	mayBeInterrupted = status{statusInterrupted, "interrupted"}

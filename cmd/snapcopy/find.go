@@ -28,12 +28,13 @@ func findCommand(a *app) *cobra.Command {
 		Use:   "find ARCHIVE [PATTERN...]",
 		Short: "Search all snapshots",
 		Long: `Print every path that matches a PATTERN in some snapshot, with the first and the last snapshot in which it does.
-Patterns are those of .gitignore files: one without a slash is compared with names, others with whole paths from
-the top of the snapshot; ** stands for any folders; a slash at the end wants folders; a pattern that begins with !
-takes back what those before it have found. Without PATTERN everything matches that the flags ask for.
+Patterns are written as in .gitignore files: a pattern without a slash is compared with names, any other with
+whole paths from the top of the snapshot; ** stands for any number of folders; a slash at the end matches
+folders only; a pattern that begins with ! takes back matches of the patterns before it. Without PATTERN, every
+entry matches that the flags select.
 
-TIME is a date or a time ("2026-11-20", "2026-11-20 18:00") or an age ("3d", "12h"); a date means its midnight, so
-that --modified-after 2026-11-20 --modified-before 2026-11-21 finds the changes of one day.`,
+TIME is a date or a time ("2026-11-20", "2026-11-20 18:00") or an age ("3d", "12h"); a date means its midnight,
+so that --modified-after 2026-11-20 --modified-before 2026-11-21 finds the changes of one day.`,
 		Example: `  snapcopy find /backup/documents '*.odt'
   snapcopy find /backup/documents 'letters/**/draft*' '!*.bak'
   snapcopy find /backup/documents --type file --size +1GiB --modified-after 30d`,

@@ -22,13 +22,13 @@ func forgetPathCommand(a *app) *cobra.Command {
 	return command(a, &cobra.Command{
 		Use:   "forget-path ARCHIVE PATH",
 		Short: "Take a file or folder out of all snapshots",
-		Long: `Take PATH, and all below it, out of every snapshot of ARCHIVE: out of the folders, the catalogs and the run reports.
-This is for what must not be kept, a key or somebody's private files. It cannot be undone. Nothing else in a
-snapshot changes.
+		Long: `Take PATH, and all below it, out of every snapshot of ARCHIVE: out of the folders, the catalogs and the run
+reports. The command is for content that must not be kept, such as a key or somebody's private files. It cannot
+be undone. Nothing else in a snapshot changes.
 
-It tells where the same content stays under other names. Exclude PATH from now on, or the next snapshot has it
-again. Other copies are not touched: the source, restored files, other archives. The blocks that the files took
-are free then, and not overwritten.
+Other names under which the same content stays are listed. Exclude PATH from now on, or the next snapshot has it
+again. Other copies are not touched: the source, restored files, other archives. The blocks of the files are
+free afterwards, but not overwritten.
 
 Without a terminal to ask on, --yes is needed.`,
 		Example: `  snapcopy forget-path --dry-run /backup/documents letters/key.pem

@@ -14,18 +14,22 @@ func indexCommand(a *app) *cobra.Command {
 		Short: "Look after the content-hash index",
 		Long: `The content-hash index finds stored files by their content, so that moved files cost no space. It can be made
 anew from the catalogs at any time.`,
-		Args: cobra.ArbitraryArgs,
-		RunE: unknownCommand,
+		Example:     "  snapcopy index rebuild /backup/documents",
+		Args:        cobra.ArbitraryArgs,
+		RunE:        unknownCommand,
+		Annotations: map[string]string{"status": statusHelp(rebuildStatuses...)},
 	}
 	c.AddCommand(command(a, &cobra.Command{
 		Use:   "rebuild ARCHIVE",
 		Short: "Make the content-hash index anew from the catalogs",
-		Long: `Make the content-hash index of ARCHIVE anew from the catalogs of all its snapshots. A run does so by itself
-if the index is missing or damaged.`,
+		Long: `Make the content-hash index of ARCHIVE anew from the catalogs of all its snapshots. A run does so by itself if
+the index is missing or damaged.`,
 		Example: "  snapcopy index rebuild /backup/documents",
-	}, new(rebuildOptions), mayBeDone, mayFail, mayFindDamage, mayBeLocked, mayLackSpace))
+	}, new(rebuildOptions), rebuildStatuses...))
 	return c
 }
+
+var rebuildStatuses = []status{mayBeDone, mayFail, mayFindDamage, mayBeLocked, mayLackSpace}
 
 type rebuildOptions struct{ quiet bool }
 

@@ -24,15 +24,17 @@ func instantCommand(a *app) *cobra.Command {
 	return command(a, &cobra.Command{
 		Use:   "instant ARCHIVE[@SNAPSHOT] MOUNTPOINT",
 		Short: "Make a snapshot usable at once, and writable",
-		Long: `Mount a whole snapshot, the latest if none is named, at MOUNTPOINT, a new or empty folder: it is usable at once, however
-large it is, and can be changed there. The archive is not changed; what is changed goes into a folder beside
-MOUNTPOINT, .NAME.snapcopy-instant. Contents are not checked at that time, and the archive has to stay where it is.
+		Long: `Mount a whole snapshot, the latest if none is named, at MOUNTPOINT, a new or empty folder. The tree is usable at
+once, however large it is, and can be changed. The archive stays as it is; changes are kept in a folder beside
+MOUNTPOINT, .NAME.snapcopy-instant. Contents are not checked yet, and until the tree is settled the archive has
+to stay where it is.
 
-"snapcopy settle MOUNTPOINT" makes an ordinary folder of it, while it is used. After a reboot nothing is mounted, and
-nothing is lost: the same command with the same snapshot mounts it again, with the changes; so does settle.
+"snapcopy settle MOUNTPOINT" turns the tree into an ordinary folder while you keep using it. After a reboot
+nothing is mounted, and nothing is lost: the same command with the same snapshot mounts the tree again, with the
+changes, and so does settle.
 
-It needs Linux 5.8, the right to mount (root, or a user namespace with a mount namespace, as ` + "`unshare -Urm`" + `
-makes it), and at MOUNTPOINT a file system with extended attributes.`,
+The command needs Linux 5.8 or later, the right to mount (root, or a user namespace with a mount namespace, as
+` + "`unshare -Urm`" + ` makes it), and at MOUNTPOINT a file system with extended attributes.`,
 		Example: `  snapcopy instant /backup/documents /srv/documents
   snapcopy instant /backup/documents@2026-11-20 /srv/documents
   snapcopy settle /srv/documents`,

@@ -20,9 +20,9 @@ func listCommand(a *app) *cobra.Command {
 	return command(a, &cobra.Command{
 		Use:   "list ARCHIVE",
 		Short: "List the snapshots of an archive",
-		Long: `List the snapshots of ARCHIVE, the oldest first: when each was taken (local time), what it holds, what
-was new against the one before of that source, the bytes that it added, its source where there are several, its
-state, and whether it is pinned.`,
+		Long: `List the snapshots of ARCHIVE, the oldest first: the local time of each, the number and size of its files, the
+changes since the previous snapshot of the same source, the bytes that it added, its source if the archive has
+several, its state, and whether it is pinned.`,
 		Example: `  snapcopy list /backup/documents
   snapcopy list --json /backup/documents`,
 	}, new(listOptions), mayBeDone, mayFail, mayFindDamage)

@@ -16,8 +16,8 @@ func lsCommand(a *app) *cobra.Command {
 	return command(a, &cobra.Command{
 		Use:   "ls ARCHIVE[@SNAPSHOT] [PATH]",
 		Short: "List a folder at a point in time",
-		Long: `List what a folder held in a snapshot, the latest if none is named. PATH counts from the top of the snapshot;
-the path that it had in the source will do, too. Everything comes from the catalog.`,
+		Long: `List a folder of a snapshot, the latest if none is named. PATH counts from the top of the snapshot; the path
+that the folder had in the source works, too. Everything comes from the catalog.`,
 		Example: `  snapcopy ls /backup/documents
   snapcopy ls -l /backup/documents@3d letters
   snapcopy ls -R --json '/backup/documents@2026-11-20 18:00'`,

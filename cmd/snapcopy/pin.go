@@ -14,8 +14,8 @@ func pinCommand(a *app) *cobra.Command {
 	return command(a, &cobra.Command{
 		Use:   "pin ARCHIVE[@SNAPSHOT]",
 		Short: "Keep a snapshot whatever prune is told",
-		Long: `Pin SNAPSHOT (default: the newest): "snapcopy prune" keeps it whatever its rules say, until it is unpinned.
-"snapcopy list" shows what is pinned, with its label. A snapshot that is pinned already gets the new label.`,
+		Long: `Pin SNAPSHOT (default: the newest): neither "snapcopy prune" nor "snapcopy remove" removes it until it is
+unpinned. "snapcopy list" shows the pins and their labels. A snapshot that is pinned already gets the new label.`,
 		Example: `  snapcopy pin /backup/documents
   snapcopy pin /backup/documents@2026-11-20 --label "before the upgrade"`,
 	}, new(pinOptions), mayBeDone, mayFail, mayBeLocked, mayLackSpace)
@@ -27,7 +27,7 @@ type pinOptions struct {
 }
 
 func (o *pinOptions) AddFlags(f *pflag.FlagSet) {
-	f.StringVar(&o.label, "label", "", "say why in `TEXT`")
+	f.StringVar(&o.label, "label", "", "the reason, as `TEXT` that list and prune show")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors only")
 }
 
@@ -48,7 +48,7 @@ func unpinCommand(a *app) *cobra.Command {
 	return command(a, &cobra.Command{
 		Use:     "unpin ARCHIVE[@SNAPSHOT]",
 		Short:   "Let prune treat a snapshot like any other again",
-		Long:    `Unpin SNAPSHOT (default: the newest), which "snapcopy pin" has pinned.`,
+		Long:    `Remove the pin of SNAPSHOT (default: the newest) that "snapcopy pin" has set.`,
 		Example: `  snapcopy unpin /backup/documents@2026-11-20`,
 	}, new(unpinOptions), mayBeDone, mayFail, mayBeLocked)
 }

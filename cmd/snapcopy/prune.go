@@ -44,35 +44,37 @@ func pruneCommand(a *app) *cobra.Command {
 	c := command(a, &cobra.Command{
 		Use:   "prune [ARCHIVE]",
 		Short: "Remove the snapshots that no rule keeps",
-		Long: `Remove the snapshots of ARCHIVE that no rule keeps. A snapshot is kept if any rule wants it; each rule counts
-for itself. --keep-daily 7 keeps the last snapshot of each of the 7 newest days that have one, and the oldest
-snapshot of all as long as there are fewer than 7. --keep-within 30d keeps what is less than 30 days older than
-the newest snapshot. Hours, days, weeks (from Monday), months and years are those of the local clock; --tz names
+		Long: `Remove the snapshots of ARCHIVE that no rule keeps. A snapshot is kept if any rule wants it; each rule counts by
+itself. --keep-daily 7 keeps the last snapshot of each of the 7 newest days that have one, and the oldest
+snapshot of all as long as there are fewer than 7. --keep-within 30d keeps the snapshots less than 30 days older
+than the newest one. Hours, days, weeks (from Monday), months and years are those of the local clock; --tz names
 another zone. N is a number or "unlimited"; DURATION is written 36h, 90d or 1y6m (m: months). These are the
-rules of restic's forget. --dry-run shows what would be done, and why.
+rules of restic's forget. --dry-run lists each snapshot with the decision and the reason.
 
-Where an archive has snapshots of several sources, the rules apply to those of each by themselves: by host and
-path, or with --group-by path or none otherwise.
+If an archive has snapshots of several sources, the rules apply to each source separately. A source is a host
+and a path; with --group-by path the path alone counts, and with --group-by none the rules apply to all
+snapshots together.
 
-A pinned snapshot is always kept. An incomplete one counts for no rule, and goes when a newer one is complete. The
-same goes for one that lacks most of what older ones have, and --count-incomplete changes nothing about that.
-One that lies in the future counts for no rule, is kept, and is reported. The newest complete one is kept.
+A pinned snapshot is always kept. An incomplete snapshot counts for no rule, and goes when a newer one is
+complete; --count-incomplete treats it as complete. A snapshot that lacks most of the files of older ones counts
+for no rule either, even with --count-incomplete, and goes when a newer one is good. A snapshot from the future
+counts for no rule, is kept, and is reported. The newest complete snapshot is always kept.
 
---keep-free, --keep-free-inodes and --max-size then thin out what the rules keep, until there is that much room:
-they remove the snapshot that costs the least history for each byte that it frees. Its cost is the gap that it
-leaves between the snapshots before and after it, divided by its age, so that old history is thinned out before
-recent history; the oldest one counts as if it left a gap as long as it is old. Space beyond the goal counts
-nothing. A goal that cannot be reached costs no snapshot, and is reported. Without --keep rules, everything is
-kept to begin with.
+--keep-free, --keep-free-inodes and --max-size then thin out the snapshots that the rules keep, until there is
+that much room: the snapshot goes that costs the least history for each byte that it frees. Its cost is the gap
+that it leaves between the snapshots before and after it, divided by its age, so that old history is thinned out
+before recent history; the oldest snapshot counts as if it left a gap as long as its age. Space beyond the goal
+counts nothing. For a goal that cannot be reached no snapshot is removed, and the goal is reported. Without
+--keep rules, thinning out begins with all snapshots.
 
 --simulate tries the rules on made-up snapshots, whose times it reads from stdin, one a line, as in
-2026-11-20T18:00:00Z; it looks at no archive.`,
+2026-11-20T18:00:00Z; it opens no archive.`,
 		Example: `  snapcopy prune /backup/documents --keep-daily 7 --keep-weekly 5 --keep-monthly 12 --dry-run
   snapcopy prune /backup/documents --keep-within 30d --keep-yearly unlimited --keep-free 10%
   seq 0 365 | xargs -I{} date -d '2026-01-01 {} days' -Iseconds | snapcopy prune --simulate --keep-monthly 12`,
-	}, new(pruneOptions), mayBeDone, mayFail, status{statusDamage, "done, but damaged or lost catalogs were found"},
-		mayBeLocked, status{statusTripwire, "a run looks wrong: nothing is removed until it is acknowledged"},
-		mayBeInUse, status{statusNoSpace, "done, but there is not the room that was asked for"})
+	}, new(pruneOptions), mayBeDone, mayFail, mayBeInUse, status{statusDamage, "done, but damaged or lost catalogs were found"},
+		mayBeLocked, mayLookWrong,
+		status{statusNoSpace, "done, but a goal for space cannot be reached"})
 	for _, f := range []string{"last", "hourly", "daily", "weekly", "monthly", "yearly"} {
 		completeFlag(c, "keep-"+f, []string{unlimited})
 	}
@@ -92,24 +94,24 @@ func (o *pruneOptions) AddFlags(f *pflag.FlagSet) {
 	f.Var(&o.weekly, "keep-weekly", "the same for `N` weeks (ISO 8601: they begin on Monday)")
 	f.Var(&o.monthly, "keep-monthly", "the same for `N` months")
 	f.Var(&o.yearly, "keep-yearly", "the same for `N` years")
-	f.Var(&o.within, "keep-within", "keep what is less than `DURATION` older than the newest snapshot")
-	f.Var(&o.withinHourly, "keep-within-hourly", "of that, keep the last of each hour only")
+	f.Var(&o.within, "keep-within", "keep snapshots less than `DURATION` older than the newest one")
+	f.Var(&o.withinHourly, "keep-within-hourly", "of those, keep the last of each hour only")
 	f.Var(&o.withinDaily, "keep-within-daily", "the same for days")
 	f.Var(&o.withinWeekly, "keep-within-weekly", "the same for weeks")
 	f.Var(&o.withinMonthly, "keep-within-monthly", "the same for months")
 	f.Var(&o.withinYearly, "keep-within-yearly", "the same for years")
 	f.StringVar(&o.tz, "tz", "", "count in the time zone `ZONE`, as in Europe/Berlin (default: the local one)")
 	o.groupBy.Grouping = prune.BySource
-	f.Var(&o.groupBy, "group-by", "apply the rules to each `WHAT` by itself: source, path, none")
+	f.Var(&o.groupBy, "group-by", "apply the rules to each `GROUP` separately: source, path, none")
 	f.BoolVar(&o.countIncomplete, "count-incomplete", false,
-		"take incomplete snapshots for complete ones, where some files can never be read")
+		"treat incomplete snapshots as complete, where some files can never be read")
 	f.Var(&o.keepFree, "keep-free", "thin out until `AMOUNT` of the file system is free: 10% or 50GiB")
 	f.Var(&o.keepFreeInodes, "keep-free-inodes", "thin out until `AMOUNT` of its inodes are free: 5% or 100000")
 	f.Var(&o.maxSize, "max-size", "thin out until all snapshots together take no more than `SIZE`")
-	f.BoolVar(&o.thinAnyway, "thin-anyway", false, "thin out all that may go even where that is not enough")
-	f.BoolVar(&o.allowRemoveAll, "allow-remove-all", false, "go on when there is no rule at all: remove every snapshot")
-	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "say what would be removed, and why; change nothing")
-	f.BoolVar(&o.simulate, "simulate", false, "read times of made-up snapshots from stdin, and say what would be removed")
+	f.BoolVar(&o.thinAnyway, "thin-anyway", false, "remove every snapshot that may go even if that does not reach the goal")
+	f.BoolVar(&o.allowRemoveAll, "allow-remove-all", false, "without any rule, remove every snapshot instead of refusing")
+	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "say which snapshots would be removed, and why; change nothing")
+	f.BoolVar(&o.simulate, "simulate", false, "read times of made-up snapshots from stdin, and say which would be removed")
 	addRemoving(f, &o.background, &o.rate)
 	addThreads(f, &o.threads)
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors and warnings only")

@@ -29,13 +29,13 @@ func removeCommand(a *app) *cobra.Command {
 	return command(a, &cobra.Command{
 		Use:   "remove ARCHIVE SNAPSHOT [SNAPSHOT...]",
 		Short: "Remove snapshots",
-		Long: `Remove snapshots from ARCHIVE. What other snapshots hold stays as it is. Each goes as a whole, in one step; then
-the space is given back, which takes longer. If that is interrupted, the snapshots are gone all the same, and
-the next remove, prune or snapshot goes on with it.
+		Long: `Remove snapshots from ARCHIVE. Files that other snapshots share stay as they are. Each snapshot goes as a whole,
+in one step; then its space is given back, which takes longer. If that is interrupted, the snapshot is gone all
+the same, and the next remove, prune or snapshot finishes the work.
 
-A snapshot that is pinned or being read is left alone, and so is one that an instant restore needs. The last
-complete snapshot is only removed with --allow-last; where some files can never be read, --count-incomplete is enough
-as long as any snapshot is left. A date or a time has to be that of one snapshot alone.`,
+A snapshot is left alone if it is pinned, being read, or needed by an instant restore. The last complete
+snapshot of a source is removed only with --allow-last; where some files can never be read, --count-incomplete
+is enough as long as any snapshot is left. A date or a time has to match exactly one snapshot.`,
 		Example: `  snapcopy remove /backup/documents 2026-11-20T020000Z
   snapcopy remove --dry-run /backup/documents latest~1 latest~2
   snapcopy remove --background-io --rate 2000 /backup/documents 2026-10-01`,
@@ -49,10 +49,10 @@ var (
 
 func (o *removeOptions) AddFlags(f *pflag.FlagSet) {
 	f.SortFlags = false
-	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "say what would be removed; change nothing")
+	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "say which snapshots would be removed; change nothing")
 	f.BoolVarP(&o.yes, "yes", "y", false, "do not ask on a terminal")
 	f.BoolVar(&o.allowLast, "allow-last", false, "remove the last complete snapshot, too")
-	f.BoolVar(&o.countIncomplete, "count-incomplete", false, "take incomplete snapshots for complete ones: an incomplete one may be the last")
+	f.BoolVar(&o.countIncomplete, "count-incomplete", false, "treat incomplete snapshots as complete: the last one left may be incomplete")
 	addRemoving(f, &o.background, &o.rate)
 	addThreads(f, &o.threads)
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors only")
@@ -61,7 +61,7 @@ func (o *removeOptions) AddFlags(f *pflag.FlagSet) {
 
 // addRemoving adds the flags of commands that remove snapshots.
 func addRemoving(f *pflag.FlagSet, background *bool, rate *int) {
-	f.BoolVar(background, "background-io", false, "give space back only while nobody else uses the disk")
+	f.BoolVar(background, "background-io", false, "give space back only while no other process uses the disk")
 	f.IntVar(rate, "rate", 0, "unlink at most `N` names a second")
 }
 

@@ -44,24 +44,24 @@ func restoreCommand(a *app) *cobra.Command {
 	c := command(a, &cobra.Command{
 		Use:   "restore ARCHIVE[@SNAPSHOT] [PATH...]",
 		Short: "Bring back a snapshot, or parts of it",
-		Long: `Restore a snapshot, the latest if none is named: everything or each PATH. A PATH that the
-snapshot does not have is a pattern if it has a * or a ?, as in .gitignore files: '*.txt' finds names in all folders,
-'/*.txt' at the top of the snapshot only.
+		Long: `Restore a snapshot, the latest if none is named: everything, or each PATH. A PATH that the snapshot does not
+have is a pattern if it contains * or ?, as in .gitignore files: '*.txt' finds names in all folders, '/*.txt'
+only at the top of the snapshot.
 
   --to DIR    into a folder: without PATH the snapshot's contents, otherwise each PATH under its own name, as cp does
-  --in-place  to where it came from
+  --in-place  to the original location
   --swap DIR  everything beside DIR, and then the two are exchanged in one step; the old tree is kept beside it
 
-Everything is as it was in the source: types, owners, modes, times, extended attributes, ACLs, hard links, holes.
-Contents are compared with their hashes on the way; what is damaged is never restored.
+Everything is as it was in the source: types, owners, modes, times, extended attributes, ACLs, hard links,
+holes. Contents are compared with their hashes on the way; a damaged file is never restored.
 
-What exists and differs, folders as well, is left alone and listed as failed, unless --overwrite=changed (or always)
-says otherwise; what is as in the snapshot is not written again. DIR itself, if it existed, keeps its own mode and owner
-without that. --delete makes the restored folders an exact mirror, but for what the
-snapshot left out or could not read: that has no copy, stays, and is listed. A restore that was interrupted goes on
-when it is started again.
+A file or folder that exists and differs from the snapshot is left alone and listed as failed, unless
+--overwrite=changed (or always) is given; one that is equal is not written again. Without that flag, a DIR that
+existed keeps its own mode and owner. --delete makes the restored folders an exact mirror, except for entries
+that the snapshot left out or could not read: these have no copy in the archive, stay, and are listed. A restore
+that was interrupted goes on when the same command is given again.
 
---swap refuses a DIR in which a file system is mounted: that would be moved along.
+--swap refuses a DIR in which a file system is mounted, because it would be moved along with the old tree.
 
 "snapcopy tar" writes a snapshot as a stream for another machine; "snapcopy instant" makes one usable at once.`,
 		Example: `  snapcopy restore /backup/documents@3d letters/draft.txt --to ~/restored
@@ -77,13 +77,13 @@ when it is started again.
 func (o *restoreOptions) AddFlags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.StringVar(&o.to, "to", "", "restore into `DIR`, which is made if it is missing")
-	f.BoolVar(&o.inPlace, "in-place", false, "restore to where the snapshot was taken of")
+	f.BoolVar(&o.inPlace, "in-place", false, "restore to the original location")
 	f.StringVar(&o.swapDir, "swap", "", "restore everything beside `DIR`, and then exchange the two in one step")
 	o.wanted.addFlags(f)
-	f.StringVar(&o.overwrite, "overwrite", "never", "what exists and differs: `WHEN` is never, changed or always")
-	f.BoolVar(&o.delete, "delete", false, "delete from the restored folders what the snapshot does not have")
-	f.BoolVar(&o.deleteUnsaved, "delete-unsaved", false, "with --delete: also what the snapshot left out or could not read")
-	f.StringVar(&o.backupSuffix, "backup-suffix", "", "keep what is replaced or deleted, with `SUFFIX` added to its name")
+	f.StringVar(&o.overwrite, "overwrite", "never", "replace entries that exist and differ: `WHEN` is never, changed or always")
+	f.BoolVar(&o.delete, "delete", false, "delete entries of the restored folders that the snapshot does not have")
+	f.BoolVar(&o.deleteUnsaved, "delete-unsaved", false, "with --delete: also entries that the snapshot left out or could not read")
+	f.StringVar(&o.backupSuffix, "backup-suffix", "", "keep entries that are replaced or deleted, with `SUFFIX` added to their names")
 	f.BoolVar(&o.flags, "flags", false, "set file attributes (chattr) too: immutable, append-only, no dump and so on")
 	f.BoolVar(&o.verify, "verify", false, "read every file back from the disk after it was written")
 	f.BoolVar(&o.ignoreSpace, "ignore-space", false, "begin even if the target seems to have too little room")

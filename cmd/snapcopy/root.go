@@ -16,9 +16,9 @@ func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "snapcopy",
 		Short: "Versioned snapshots of a folder, as plain folders",
-		Long: `snapcopy keeps versioned snapshots of a folder. Each snapshot is a complete, plain folder; what did not
-change since the one before is shared with it and costs no space. Catalogs beside the snapshots prove that
-every byte is still what was read.
+		Long: `snapcopy keeps versioned snapshots of a folder. Each snapshot is a complete, plain folder; files that did not
+change since the previous snapshot are shared with it and cost no space. Catalogs beside the snapshots prove
+that every byte is still as it was read.
 
 SNAPSHOT is a name or the beginning of one, "latest", "latest~2" (two before it), a date or a time
 ("2026-11-20", "2026-11-20 18:00": the last snapshot at or before it) or an age ("3d", "12h").`,
@@ -31,6 +31,8 @@ SNAPSHOT is a name or the beginning of one, "latest", "latest~2" (two before it)
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 		Args:              cobra.ArbitraryArgs,
 		RunE:              unknownCommand,
+		Annotations: map[string]string{"status": statusHelp(mayBeDone, mayFail, mayLeaveSome, mayFindDamage, mayBeLocked,
+			mayLookWrong, mayLackSpace)},
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		a.json = wantsJSON(c)

@@ -24,13 +24,14 @@ type settleOptions struct {
 func settleCommand(a *app) *cobra.Command {
 	return command(a, &cobra.Command{
 		Use:   "settle MOUNTPOINT",
-		Short: "Make an ordinary folder of an instant restore",
-		Long: `Make an ordinary folder of the snapshot that "snapcopy instant" has mounted at MOUNTPOINT, while it is used: copy what is
-in the archive only, compare it with its hashes, keep every change, and at the end put the folder into its place. For
-that nobody may use the folder for a moment; whoever does is named. Then the archive is not needed any more.
+		Short: "Turn an instant restore into an ordinary folder",
+		Long: `Turn the tree that "snapcopy instant" has mounted at MOUNTPOINT into an ordinary folder while you keep using it:
+copy and verify the files that are still only in the archive, keep every change, then unmount the tree and move
+the folder into place. Nothing may use the mount at that moment; processes that do are named. Afterwards the
+archive is not needed any more.
 
-Settling can be interrupted and started again at any time. After a reboot nothing is mounted, and nothing is lost: the
-same command mounts it again, with the changes, and goes on.`,
+Settling can be interrupted and started again at any time. After a reboot nothing is mounted, and nothing is
+lost: the same command mounts the tree again, with the changes, and goes on.`,
 		Example: `  snapcopy settle /srv/documents`,
 	}, new(settleOptions), mayBeDone, mayFail, mayBeIncomplete, mayFindDamage, mayLackSpace)
 }

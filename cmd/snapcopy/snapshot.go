@@ -45,16 +45,16 @@ func snapshotCommand(a *app) *cobra.Command {
 	return command(a, &cobra.Command{
 		Use:   "snapshot SOURCE ARCHIVE",
 		Short: "Take a snapshot of a folder",
-		Long: `Take a snapshot of the folder SOURCE and publish it in ARCHIVE as a new folder named after the time.
-What did not change since the previous snapshot is shared with it. ARCHIVE is made if it is missing or
-empty. If anything goes wrong, nothing is published and every earlier snapshot stays as it was.
+		Long: `Take a snapshot of the folder SOURCE and publish it in ARCHIVE as a new folder named after the time. Files that
+did not change since the previous snapshot are shared with it. ARCHIVE is made if it is missing or empty. If the
+run fails, nothing is published and every earlier snapshot stays as it was.
 
-A stored file that was altered in the archive - cut short, given another mode or owner, replaced - is not shared
-but stored anew, and told. Each run looks for that at a share of what did not change, in turn: with --recheck 5%
-each file is looked at once in 20 runs; after the archive was copied, all are. Contents are read by verify only.
+A stored file that was altered in the archive - cut short, replaced, given another mode or owner - is not shared
+but stored anew, and reported. Each run checks a share of the unchanged files for that, in turn: with --recheck
+5% each file is checked once in 20 runs; after the archive was copied, all are. Only verify reads the contents.
 
-Patterns are those of .gitignore files, and begin at SOURCE: /cache is the folder of that name in SOURCE.
---exclude wins over --exclude-from; of several patterns that match, the last one decides.`,
+Patterns are written as in .gitignore files, and begin at SOURCE: /cache is the folder of that name in SOURCE.
+--exclude wins over --exclude-from; if several patterns match, the last one decides.`,
 		Example: `  snapcopy snapshot ~/Documents /backup/documents
   snapcopy snapshot --exclude '*.o' --exclude-caches --one-file-system / /backup/system
   snapcopy snapshot --dry-run --exclude-from patterns.txt ~/src /backup/src`,
@@ -63,13 +63,13 @@ Patterns are those of .gitignore files, and begin at SOURCE: /cache is the folde
 
 func (o *snapshotOptions) AddFlags(f *pflag.FlagSet) {
 	f.SortFlags = false
-	f.StringArrayVar(&o.exclude, "exclude", nil, "leave out what matches `PATTERN` (can be repeated)")
-	f.StringArrayVar(&o.excludeFrom, "exclude-from", nil, "leave out what matches the patterns in `FILE` (can be repeated)")
+	f.StringArrayVar(&o.exclude, "exclude", nil, "leave out entries that match `PATTERN` (can be repeated)")
+	f.StringArrayVar(&o.excludeFrom, "exclude-from", nil, "leave out entries that match the patterns in `FILE` (can be repeated)")
 	f.BoolVar(&o.excludeCaches, "exclude-caches", false, "leave out folders that a CACHEDIR.TAG marks as caches")
 	f.StringArrayVar(&o.excludePresent, "exclude-if-present", nil, "leave out folders that hold `NAME` (can be repeated)")
 	f.Var(&o.excludeLarger, "exclude-larger-than", "leave out files larger than `SIZE` (4096; 100M is 100,000,000; 1.5GiB)")
 	f.BoolVarP(&o.oneFileSystem, "one-file-system", "x", false, "do not enter other file systems mounted below SOURCE")
-	f.BoolVar(&o.respectNoDump, "respect-nodump", false, "leave out what has the attribute d (chattr +d), with all below it")
+	f.BoolVar(&o.respectNoDump, "respect-nodump", false, "leave out entries with the attribute d (chattr +d), with all below them")
 	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "say what would be done; change nothing")
 	f.BoolVar(&o.requireArchive, "require-archive", false, "fail if there is no archive, instead of making one")
 	f.BoolVar(&o.allowCopies, "allow-copies", false, "go on where hard links cannot be made: every snapshot is a full copy")
@@ -77,12 +77,12 @@ func (o *snapshotOptions) AddFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.ignoreInode, "ignore-inode", false, "for sources whose inode numbers are not stable")
 	f.BoolVar(&o.ignoreCtime, "ignore-ctime", false, "for sources whose change times are not stable")
 	o.recheck = defaultRecheck
-	f.Var(&o.recheck, "recheck", "look at stored files of this `SHARE` of what did not change, in turn")
+	f.Var(&o.recheck, "recheck", "check the stored files of this `SHARE` of the unchanged files, in turn")
 	addThreads(f, &o.threads)
-	f.CountVarP(&o.verbose, "verbose", "v", "``a line for each entry that is not as it was, or is left out; -vv: for all")
+	f.CountVarP(&o.verbose, "verbose", "v", "``a line for each entry that changed or is left out; -vv: for all")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors only")
 	f.BoolVar(&o.json, "json", false, "print the summary as a JSON object, and with -v or -n one for each entry before it")
-	f.StringVar(&o.log, "log", "", "append what is printed to `FILE`, with times")
+	f.StringVar(&o.log, "log", "", "append all output to `FILE`, with times")
 }
 
 // Run takes the snapshot and prints the outcome.

@@ -22,19 +22,20 @@ type statsOptions struct {
 func statsCommand(a *app) *cobra.Command {
 	return command(a, &cobra.Command{
 		Use:   "stats ARCHIVE [SNAPSHOT...]",
-		Short: "Say what takes how much space",
-		Long: `Say how much space the snapshots of ARCHIVE take, alone and together, and the archive as a whole:
+		Short: "Show how much space the snapshots take",
+		Long: `Show how much space the snapshots of ARCHIVE take, alone and together, and the archive as a whole:
 
-  ADDED    what the snapshot took when it was made: new files, and its folders
-  UNIQUE   what would be free if this snapshot alone were removed, everything of it included
+  ADDED    space that the snapshot took when it was made: new files, and its folders
+  UNIQUE   space that removing this snapshot alone would free, everything of it included
   SHARED   stored files that other snapshots hold as well
   FOLDERS  the folders themselves, which no snapshots share
 
-Given snapshots, it says what would be free if exactly these were removed. With --top it lists the files and
-folders that take the most over all snapshots (or over those given), and what grew in the last run.
+If snapshots are named, the command shows the space that removing exactly these would free. With --top it lists
+the files and folders that take the most space over all snapshots (or over those named), and those that grew in
+the last run.
 
 Sizes are of allocated blocks, as du counts them. They come from the catalogs: the snapshots themselves are not
-looked at. What was counted is remembered in the archive, if it can be written to.`,
+looked at. The counts are remembered in the archive, if it can be written to.`,
 		Example: `  snapcopy stats /backup/documents
   snapcopy stats /backup/documents 2026-11-20 2026-11-21
   snapcopy stats --top=20 /backup/documents`,

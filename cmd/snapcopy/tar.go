@@ -23,13 +23,14 @@ func tarCommand(a *app) *cobra.Command {
 	return command(a, &cobra.Command{
 		Use:   "tar ARCHIVE[@SNAPSHOT] [PATH...]",
 		Short: "Write a snapshot, or parts of it, to stdout as a tar archive",
-		Long: `Write a snapshot, the latest if none is named, to stdout as a tar archive: everything or each PATH. A
-PATH that the snapshot does not have is a pattern if it has a * or a ?, as in .gitignore files: '*.txt' finds names in all
-folders, '/*.txt' at the top of the snapshot only. This is for another machine, which needs nothing but tar to unpack it.
+		Long: `Write a snapshot, the latest if none is named, to stdout as a tar archive: everything, or each PATH. A PATH that
+the snapshot does not have is a pattern if it contains * or ?, as in .gitignore files: '*.txt' finds names in
+all folders, '/*.txt' only at the top of the snapshot. The machine that unpacks the archive needs nothing but
+tar.
 
-The tar archive (POSIX pax) has extended attributes, ACLs, hard links and holes as GNU tar and bsdtar read them. Contents
-are compared with their hashes before they are written: a damaged file is left out and listed, and so is a socket, for
-which tar has no form. Everything else that is printed, the JSON of --json among it, goes to stderr.`,
+The tar archive (POSIX pax) has extended attributes, ACLs, hard links and holes as GNU tar and bsdtar read them.
+Contents are compared with their hashes before they are written: a damaged file is left out and listed, and so
+is a socket, for which tar has no form. All other output goes to stderr, that of --json as well.`,
 		Example: `  snapcopy tar /backup/site | ssh root@web 'tar -xp --xattrs --xattrs-include="*" --acls -C /srv/site'
   snapcopy tar --zstd /backup/documents@2026-11-20 letters > letters.tar.zst`,
 	}, new(tarOptions), mayBeDone, mayFail, mayBeIncomplete, mayFindDamage, mayLackSpace)

@@ -24,14 +24,15 @@ func verifyCommand(a *app) *cobra.Command {
 	return command(a, &cobra.Command{
 		Use:   "verify ARCHIVE[@SNAPSHOT]",
 		Short: "Prove that snapshots are still what was stored",
-		Long: `Compare a snapshot, or all if none is named, with its catalog: every entry has to be there with its
-metadata, nothing else may be, and every content is read again and hashed. A stored file is read once, whatever
-names it has and in how many snapshots. The catalogs and the content-hash index are checked, too. Nothing is
+		Long: `Compare a snapshot, or all if none is named, with its catalog: every recorded entry has to exist with its
+metadata, no other entry may exist, and every content is read again and hashed. A stored file is read once,
+however many names and snapshots share it. The catalogs and the content-hash index are checked, too. Nothing is
 changed.
 
-What is missing, differs, or cannot be read because the disk reports an error is damage. What cannot be looked
-at for another reason, such as missing permission or a stale mount, is listed and ends with exit status 3, and so
-does a forget-path that is not finished: what it has taken away already is no damage.`,
+An entry is damaged if it is missing, differs, or cannot be read because the disk reports an error. An entry
+that cannot be looked at for another reason, such as missing permission or a stale mount, is listed and ends
+with exit status 3. So does a forget-path that is not finished: the names that it has taken away already are no
+damage.`,
 		Example: `  snapcopy verify /backup/documents
   snapcopy verify --metadata /backup/documents@latest`,
 	}, new(verifyOptions), mayBeDone, mayFail, mayBeIncomplete, mayFindDamage)

@@ -14,7 +14,7 @@ type versionOptions struct{ json bool }
 func versionCommand(a *app) *cobra.Command {
 	return command(a, &cobra.Command{
 		Use:     "version",
-		Short:   "Say which version of snapcopy this is",
+		Short:   "Print the version of snapcopy",
 		Example: "  snapcopy version",
 	}, new(versionOptions), mayBeDone)
 }

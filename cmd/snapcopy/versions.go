@@ -19,9 +19,9 @@ func versionsCommand(a *app) *cobra.Command {
 		Use:   "versions ARCHIVE PATH",
 		Short: "List every version of a file or folder",
 		Long: `List every version of PATH in the snapshots of ARCHIVE, the oldest first, with the first and the last snapshot
-that hold it. A file that was renamed is followed back by its content, under the names it had. PATH need not
-exist any more. For a folder, a version is whatever changed in or below it, with counts. Everything comes from
-the catalogs.`,
+that hold it. A file that was renamed is followed back by its content, under the names that it had. PATH need
+not exist any more. For a folder, each change in it or below it makes a version, and the changes are counted.
+Everything comes from the catalogs.`,
 		Example: `  snapcopy versions /backup/documents letters/draft.txt
   snapcopy versions /backup/documents ~/Documents/letters
   snapcopy versions --json /backup/documents photos/sea.jpg`,

@@ -21,7 +21,7 @@ type wanted struct {
 
 func (o *wanted) addFlags(f *pflag.FlagSet) {
 	o.at.addTo(f)
-	f.StringArrayVar(&o.exclude, "exclude", nil, "leave out what matches `PATTERN`, as in .gitignore (can be repeated)")
+	f.StringArrayVar(&o.exclude, "exclude", nil, "leave out entries that match `PATTERN`, as in .gitignore (can be repeated)")
 }
 
 // atFlag is the value of --at: a time, which selects a snapshot as @SNAPSHOT does.

@@ -16,7 +16,7 @@ var (
 	// ErrRemovesAll reports a plan that would leave no complete snapshot.
 	ErrRemovesAll = errors.New("no complete snapshot would be left")
 	// ErrUnknownSpace reports a policy that thins out snapshots whose space is unknown.
-	ErrUnknownSpace = errors.New("what each snapshot holds is not known")
+	ErrUnknownSpace = errors.New("the content of each snapshot is not known")
 )
 
 // Policy says which snapshots to keep. A snapshot is kept if any rule wants it; the rules do not know of one another.

@@ -106,7 +106,7 @@ func (c *clearer) removeDir(d *dir, name string) error {
 	if c.opt.Delete {
 		all, err := c.removeTree(d, name)
 		if err == nil && !all {
-			err = fmt.Errorf("%w as a folder that holds what is not deleted", ErrExists)
+			err = fmt.Errorf("%w as a folder with entries that are not deleted", ErrExists)
 		}
 		return err
 	}

@@ -48,7 +48,7 @@ func Cat(ctx context.Context, from archive.OpenSnapshot, path string, w io.Write
 	case err != nil:
 		return fmt.Errorf("read %q: %w", path, tree.StoredError(err))
 	case uint64(n) != e.Size || hash != e.Hash:
-		return fmt.Errorf("read %q: %w: what was written is not what was stored", path, tree.ErrDamaged)
+		return fmt.Errorf("read %q: %w: the content written differs from the recorded one", path, tree.ErrDamaged)
 	}
 	return nil
 }

@@ -216,7 +216,7 @@ func (c *comparer) notStored(d *dir, e *index.Entry, st *fsat.Stat) error {
 }
 
 var errStored = fmt.Errorf(
-	"%w, and is the archive's stored file itself: what is written to it changes the snapshot", ErrExists)
+	"%w, and is the archive's stored file itself: writing to it would change the snapshot", ErrExists)
 
 // isRecorded reports whether the target has the very inode that the snapshot was made of, unchanged by its change
 // time.

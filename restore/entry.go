@@ -176,7 +176,7 @@ func (d *dir) refused(op string, err error) error {
 		return fmt.Errorf("%s: %w", op, err)
 	}
 	if d.own {
-		return fmt.Errorf("%w: the target's file system takes this name for another one of the folder", ErrExists)
+		return fmt.Errorf("%w: the target's file system treats this name as equal to another name in the same folder", ErrExists)
 	}
 	return ErrExists
 }

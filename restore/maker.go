@@ -182,7 +182,7 @@ func whyNoDevice(err error) error {
 	case fsat.CapMknod:
 		return fmt.Errorf("%w: root lacks CAP_MKNOD here", err)
 	case fsat.InitialUser:
-		return fmt.Errorf("%w: root of a user namespace makes no devices", err)
+		return fmt.Errorf("%w: root of a user namespace cannot make devices", err)
 	}
 	return err
 }
@@ -341,4 +341,4 @@ func (m *maker) readBack(w *worker, e *index.Entry, fd int) error {
 	return nil
 }
 
-var errReadBack = errors.New("what was written reads back as something else: the target's disk or memory is at fault")
+var errReadBack = errors.New("the written content reads back differently: the target's disk or memory is at fault")

@@ -74,7 +74,7 @@ func (p *pending) end() error {
 	var err error
 	if p.temp != "" {
 		if err = fsat.Unlink(p.dir, p.temp); err != nil && !fsat.IsGone(err) {
-			err = fmt.Errorf("remove what was begun: %w", err)
+			err = fmt.Errorf("remove the unfinished file: %w", err)
 		} else {
 			err = nil
 		}

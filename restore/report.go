@@ -149,7 +149,7 @@ func whyRefused(dir int, name string, err error) error {
 	const locked = uint32(tree.LockingAttrs)
 	switch {
 	case fsat.StatAt(dir, name, &at) == nil && at.Attrs&locked != 0:
-		return fmt.Errorf("%w: what is there is immutable or append-only (chattr)", err)
+		return fmt.Errorf("%w: the existing entry is immutable or append-only (chattr)", err)
 	case above.Attrs&locked != 0:
 		return fmt.Errorf("%w: its folder is immutable or append-only (chattr)", err)
 	}

@@ -22,11 +22,11 @@ import (
 // Errors of Swap, told apart with errors.Is.
 var (
 	// ErrIncomplete reports that an entry could not be restored, so that nothing was exchanged.
-	ErrIncomplete = errors.New("something could not be restored, so nothing was exchanged")
+	ErrIncomplete = errors.New("some entries could not be restored, so nothing was exchanged")
 	// ErrExchanged reports a failure after the exchange: the report says where the old tree is.
-	ErrExchanged = errors.New("the two are exchanged")
+	ErrExchanged = errors.New("the two trees are exchanged")
 	// ErrMountPoint reports a target that cannot be exchanged because a file system is mounted there.
-	ErrMountPoint = errors.New("a file system is mounted there, so it cannot be exchanged")
+	ErrMountPoint = errors.New("a file system is mounted there, so the folder cannot be exchanged")
 	// ErrMountsBelow reports a folder in which file systems are mounted: they would be moved with it, into a folder
 	// that the user is told to remove.
 	ErrMountsBelow = errors.New("file systems are mounted in that folder, and would be moved with it")
@@ -78,7 +78,7 @@ func Swap(ctx context.Context, from archive.OpenSnapshot, to string, opt Options
 	}
 	report, err := start(ctx, from, nil, filepath.Join(s.parent, s.fresh), opt, &s)
 	if err == nil && report.FailedCount > 0 {
-		err = fmt.Errorf("%w; what was restored is in %s", ErrIncomplete, report.Target)
+		err = fmt.Errorf("%w; the restored tree is in %s", ErrIncomplete, report.Target)
 	}
 	if s.done {
 		report.Target, report.OldTree = filepath.Join(s.parent, s.name), s.oldPath()

@@ -43,7 +43,7 @@ func (r *run) restoreTaken(w *worker, d *dir, e *index.Entry) (taken bool, err e
 	return true, r.resolve(w, d, e, &st, diff, nil)
 }
 
-var errFolded = fmt.Errorf("%w: the target's file system takes this name for another one of the folder", ErrExists)
+var errFolded = fmt.Errorf("%w: the target's file system treats this name as equal to another name in the same folder", ErrExists)
 
 // resolve carries out the options for an entry of the target with a difference diff, or none.
 func (r *run) resolve(w *worker, d *dir, e *index.Entry, st *fsat.Stat, diff difference, group *linkGroup) error {
@@ -127,7 +127,7 @@ func (r *run) furtherTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat, gro
 			return r.resolve(w, d, e, st, noDifference, group)
 		}
 		if r.opt.Overwrite == OverwriteNever && !r.comparer.mends {
-			return fmt.Errorf("%w, as in the snapshot but for being no hard link of %q", ErrExists,
+			return fmt.Errorf("%w and equals the snapshot, but is not a hard link of %q", ErrExists,
 				group.dir.Child(group.name))
 		}
 	}

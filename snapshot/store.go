@@ -20,7 +20,7 @@ import (
 const maxTries = 3
 
 // errDenied reports a name that one call finds and another one does not.
-var errDenied = errors.New("its folder has this name, and yet it cannot be opened")
+var errDenied = errors.New("its folder lists it, but it cannot be opened")
 
 // errRetype reports a name that had another type by the time it was opened.
 var errRetype = errors.New("changed its type while it was read")
@@ -156,7 +156,7 @@ func (s *storing) storeFile(w *worker, d *dir, i int, st *source.Stat, was *inde
 	return nil
 }
 
-var errChanging = errors.New("it kept changing while it was read; what was read is stored")
+var errChanging = errors.New("it kept changing while it was read; the content read last is stored")
 
 // worthSharing is the size from which sharing the blocks of a file of this run saves more than it costs: to be shared,
 // they mostly have to be written to the disk first.
@@ -257,7 +257,7 @@ func (f *file) hashContent() error {
 }
 
 // errSuffered reports a stored file that differs from its catalog.
-var errSuffered = errors.New("its stored file is damaged: the content is not the one that the catalog recorded")
+var errSuffered = errors.New("its stored file is damaged: the content differs from the recorded one")
 
 // content records size and hash of the content as read. If the hash is known from a catalog, both must be the recorded
 // ones.
@@ -466,7 +466,7 @@ func (f *file) hashClone(dst int) error {
 // other error is a failure of the archive.
 func writeFailed(f *file, err error) error {
 	if fsat.IsTooLarge(err) {
-		return fmt.Errorf("store: the archive's file system takes no file of this size: %w", err)
+		return fmt.Errorf("store: the archive's file system cannot hold a file of this size: %w", err)
 	}
 	return fatal("write", f.d.child(f.name), err)
 }

@@ -113,5 +113,5 @@ func stillThere(d *dir, name string) error {
 
 var (
 	errListed = errors.New("its folder lists it, but looking at it says: no such file or directory")
-	errHidden = errors.New("it could not be found while the snapshot was made, and is there now")
+	errHidden = errors.New("it could not be found while the snapshot was made, but exists now")
 )

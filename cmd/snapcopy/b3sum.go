@@ -16,7 +16,7 @@ func exportB3sum(a *app, _ *index.Catalog, each entryVisitor) error {
 		}
 		if e.Flags&index.ZeroHash != 0 {
 			left++
-			a.term.errorf("gigabytes of zeros in it, which its hash leaves out: %s", name(path))
+			a.term.errorf("the recorded hash leaves out gigabytes of zeros: %s", name(path))
 			return nil
 		}
 		line, ok := b3sumLine(path, hex(e.Hash))

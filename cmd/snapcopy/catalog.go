@@ -43,7 +43,7 @@ func (o *catalogOptions) Run(ctx context.Context, a *app, args []string) (err er
 		"json": exportJSON, "mtree": exportMtree, "b3sum": exportB3sum,
 	}[o.format]
 	if !ok {
-		return wrongUsage("--format %s: there are json, mtree and b3sum", name(o.format))
+		return wrongUsage("--format %s: FORM is json, mtree or b3sum", name(o.format))
 	}
 	s, err := a.open(args[0])
 	if err != nil {

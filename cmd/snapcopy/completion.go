@@ -52,7 +52,7 @@ func (o *completionOptions) Run(_ context.Context, a *app, args []string) error 
 	case "powershell":
 		return o.root.GenPowerShellCompletionWithDesc(a.term)
 	}
-	return wrongUsage("there is no completion for %s; there is for bash, zsh, fish and powershell", name(args[0]))
+	return wrongUsage("there is no completion for %s; SHELL is bash, zsh, fish or powershell", name(args[0]))
 }
 
 // bashCompletion prints cobra's script with one change: bash takes an '@' for the end of a word, as it does '=' and
@@ -64,7 +64,7 @@ func bashCompletion(root *cobra.Command, w io.Writer) error {
 	}
 	special := []byte("__snapcopy_handle_special_char \"$cur\" =\n")
 	if !bytes.Contains(script.Bytes(), []byte("-n =: ")) || !bytes.Contains(script.Bytes(), special) {
-		return errors.New("the completion script for bash is not what it was")
+		return errors.New("the completion script for bash has an unknown form")
 	}
 	text := bytes.ReplaceAll(script.Bytes(), []byte("-n =: "), []byte("-n =:@ "))
 	text = bytes.Replace(text, special, append(special, "    __snapcopy_handle_special_char \"$cur\" @\n"...), 1)

@@ -95,7 +95,7 @@ var reasons = []struct {
 	{history.FirstSnapshot, "there was no snapshot before", "no snapshot before"},
 	{history.FirstSeen, "first seen", "first seen"},
 	{history.OtherContent, "its content changed", "content changed"},
-	{history.OtherMetadata, "only metadata changed, which a stored file has for all its names", "only metadata changed"},
+	{history.OtherMetadata, "only metadata changed, and a stored file has the same metadata under all its names", "only metadata changed"},
 	{history.OtherType, "it was another kind of file", "another kind of file before"},
 	{history.LinkLimit, "the stored file could take no further name (the file system's link limit)", "at the link limit"},
 	{history.StoredMissing, "the stored file was gone from the archive, or altered", "stored file was gone or altered"},
@@ -104,12 +104,12 @@ var reasons = []struct {
 	{history.WasInCatalog, "the archive could not hold it before", "not held by the archive before"},
 	{history.HoldsMore, "the stored file lacks an owner or a mode that could now be set", "now with owner or mode"},
 	{history.TakenByOther, "another file of this snapshot is a name of the stored one", "stored file taken by another"},
-	{history.PreviousGone, "the snapshot it was compared with was removed since", "previous snapshot removed since"},
+	{history.PreviousGone, "the snapshot that it was compared with was removed since", "previous snapshot removed since"},
 	{history.PreviousUnread, "the previous catalog cannot be used, or could not when the snapshot was taken",
 		"previous catalog not usable"},
-	{history.ArchiveCopied, "the archive was copied in between, and inode numbers say nothing",
+	{history.ArchiveCopied, "the archive was copied in between, so inode numbers do not tell",
 		"not known, the archive was copied in between"},
-	{history.NotLinked, "no link could be made: the system refused it, or its holes are in other places than those stored",
+	{history.NotLinked, "no link could be made: the system refused it, or the stored file has its holes in other places",
 		"not linked for another reason"},
 	{history.NoHardLinks, "the archive's file system has no hard links", "no hard links there"},
 }
@@ -152,7 +152,7 @@ func (a *app) sharedReason(ex *history.Explanation) []string {
 	parts := []string{one}
 	if ex.Old != nil {
 		for _, f := range ex.Fields {
-			parts = append(parts, a.fieldChange(f, ex.Old, &ex.Entry)+", which is no matter of the stored file")
+			parts = append(parts, a.fieldChange(f, ex.Old, &ex.Entry)+", which is not part of the stored file")
 		}
 	}
 	return append(parts, sinceWords(ex))

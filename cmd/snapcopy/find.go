@@ -69,7 +69,7 @@ func (o *findOptions) query(a *app, patterns []string) (q history.Query, err err
 			}
 		}
 		if t == 0 {
-			return q, wrongUsage("--type %s: there are %s", name(word), strings.Join(findTypes, ", "))
+			return q, wrongUsage("--type %s: TYPE is one of %s", name(word), strings.Join(findTypes, ", "))
 		}
 		q.Types = append(q.Types, t)
 	}

@@ -128,7 +128,7 @@ func (o *instantOptions) noteReader(a *app, s *openSnapshot) (r archive.Reader, 
 		return r, false, err
 	}
 	a.term.errorf("The archive cannot be written to (%s): it has no note that snapshot %s is needed. "+
-		"Do not remove that before it is settled.", printable(err.Error()), s.Name)
+		"Do not remove that snapshot before the tree is settled.", printable(err.Error()), s.Name)
 	return r, false, nil
 }
 
@@ -136,8 +136,7 @@ func (o *instantOptions) toldInstant(a *app, s *openSnapshot, r *instant.Report,
 	lacks := s.lacks(nil, nil)
 	o.toldLacking(a, s, &lacks)
 	if text := notRestored(&r.NotHeld); text != "" && !o.quiet {
-		who := whoMayNot("The file system", r.Lacking, r.UserNamespace)
-		a.term.errorf("%s cannot set everything there. Not restored: %s.", who, text)
+		a.term.errorf("%s; not restored: %s.", whyNotHeld(r.Lacking, r.UserNamespace), text)
 	}
 	switch {
 	case o.json:
@@ -150,16 +149,16 @@ func (o *instantOptions) toldInstant(a *app, s *openSnapshot, r *instant.Report,
 		took.Seconds(), counted(below.Files, "file", "files"), counted(below.Dirs+1, "folder", "folders"),
 		size(below.Bytes))
 	if r.Resumed {
-		text += "The changes that were made there before are there again.\n"
+		text += "The changes that were made there before are back.\n"
 	}
 	if r.Mended > 0 {
-		text += counted(r.Mended, "entry", "entries") + " made at once: hard links, or what the archive could not hold.\n"
+		text += counted(r.Mended, "entry", "entries") + " made at once: hard links, or entries that the archive could not hold.\n"
 	}
 	text += "It can be changed; the changes are kept in " + name(r.Folder) + ", the archive stays as it is.\n"
 	if r.NoRename {
 		text += "Folders of the snapshot cannot be renamed there by rename(2) alone; mv copies them.\n"
 	}
-	text += "Contents are not checked yet. To have them checked and an ordinary folder made of it:\n" +
+	text += "Contents are not checked yet. To check them and turn the tree into an ordinary folder:\n" +
 		"  snapcopy settle " + name(r.Mountpoint) + "\n" +
 		"Until then the archive is needed. After a reboot, repeat this command, or settle.\n"
 	return a.printf("%s", text)

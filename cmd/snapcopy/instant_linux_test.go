@@ -92,14 +92,14 @@ func TestInstantCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.want(statusFailed, "is in use and cannot be put into its place:\n  process ", "settle", "DIR/at")
+	c.want(statusFailed, "is in use by:\n  process ", "settle", "DIR/at")
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if err := unix.Unmount(filepath.Join(c.dir, "at"), 0); err != nil { // as a reboot would
 		t.Fatal(err)
 	}
-	c.want(statusDone, "are there again", "instant", "DIR/arch", "DIR/at")
+	c.want(statusDone, "before are back", "instant", "DIR/arch", "DIR/at")
 	if err := unix.Unmount(filepath.Join(c.dir, "at"), 0); err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func TestInstantCommand(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
 	}
-	c.want(statusFailed, "there is no instant restore", "settle", "DIR/at")
+	c.want(statusFailed, "no instant restore at this path", "settle", "DIR/at")
 }
 
 func TestInstantCommandJSON(t *testing.T) {
@@ -144,7 +144,7 @@ func TestInstantCommandDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.want(statusDone, "The archive was in "+c.dir+"/arch before.", "instant", "DIR/moved", "DIR/at")
-	c.want(statusDamage, "1 entry of the archive is damaged", "settle", "DIR/at")
+	c.want(statusDamage, "1 stored file is damaged", "settle", "DIR/at")
 }
 
 func TestInstantCommandUsage(t *testing.T) {
@@ -164,7 +164,7 @@ func TestInstantCommandUsage(t *testing.T) {
 		{"is empty", []string{"settle", ""}},
 		{"--at is empty", []string{"instant", "a", "x", "--at", ""}},
 		{"Hint: `snapcopy instant ARCHIVE[@SNAPSHOT] MOUNTPOINT` makes ", []string{"restore", "a", "--instant", "x"}},
-		{"Hint: `snapcopy settle MOUNTPOINT` makes ", []string{"restore", "--settle", "x"}},
+		{"Hint: `snapcopy settle MOUNTPOINT` turns ", []string{"restore", "--settle", "x"}},
 	} {
 		c.want(statusUsage, u.text, u.args...)
 	}

@@ -80,17 +80,17 @@ func (t *teller) notesOnClock(r *archive.Report) {
 func (t *teller) notesOnSource(r *archive.Report) {
 	if r.OtherSource != "" {
 		t.notef("Note: this is the first snapshot of %s in this archive, which also has snapshots of %s. `list` shows the source "+
-			"of each, and `prune` applies its rules to those of each source by themselves.", name(r.Source), name(r.OtherSource))
+			"of each, and `prune` applies its rules to each source separately.", name(r.Source), name(r.OtherSource))
 	}
 	if r.Contains != "" && r.OtherSource != "" {
-		t.notef("Warning: %s lies in it, and was the source of earlier snapshots. If %s was given by mistake: "+
+		t.notef("Warning: %s, the source of earlier snapshots, lies in %s. If the latter was given by mistake: "+
 			"snapcopy remove %s %s", name(r.Contains), name(r.Source), name(r.Archive), r.Snapshot)
 	}
 	if r.BaselineUnusable != "" {
-		t.notef("Warning: the last good snapshot could be compared with in part only: %s.", printable(r.BaselineUnusable))
+		t.notef("Warning: only a part of the last good snapshot could be compared: %s.", printable(r.BaselineUnusable))
 	}
 	if r.MarkedItself != "" {
-		t.notef("Warning: %s marks %s itself; that counts for folders below it only, and it was not left out.",
+		t.notef("Warning: %s marks the source %s itself; a mark counts for folders below the source only, so nothing was left out.",
 			printable(r.MarkedItself), name(r.Source))
 	}
 	if r.SelfExcluded != "" {
@@ -101,7 +101,7 @@ func (t *teller) notesOnSource(r *archive.Report) {
 			t.notef("... and %s more.", counted(uint64(len(r.UnfinishedRestores)-i), "unfinished restore", "unfinished restores"))
 			break
 		}
-		t.notef("Warning: a restore into %s was cut short, or is not finished: the snapshot holds what it has restored so far. "+
+		t.notef("Warning: a restore into %s was cut short, or is not finished: the snapshot holds the entries restored so far. "+
 			"The same restore command goes on with it.", name(filepath.Join(r.Source, in.Path)))
 	}
 	if r.Missing > 0 {
@@ -117,8 +117,7 @@ func (t *teller) notesOnMirror(r *archive.Report) {
 			"files reached the file system's limit of links and were"))
 	}
 	if text := notHeld(&r.NotHeld); text != "" {
-		t.notef("%s cannot set everything in the archive. In the catalog only, from where restore brings it back: %s.",
-			whoMayNot("The file system", r.Lacking, r.UserNamespace), text)
+		t.notef("%s: only the catalog has %s; restore brings them back.", whyNotHeld(r.Lacking, r.UserNamespace), text)
 	}
 	if n := r.NotHeld.Links; n > 0 {
 		t.notef("The archive's file system cannot make all hard links that the source has: %s of the snapshot's folder "+
@@ -129,7 +128,7 @@ func (t *teller) notesOnMirror(r *archive.Report) {
 			counted(n, "name", "names"))
 	}
 	if n := r.NotHeld.Space; n > 0 {
-		t.notef("Space allocated and not written is not kept of %s: the archive has no room for it, or cannot hold it.",
+		t.notef("Preallocated space of %s is not kept: the archive has no room for it, or cannot hold it.",
 			counted(n, "file", "files"))
 	}
 }
@@ -152,7 +151,7 @@ func tripwireText(what archive.Tripwire, source string, c *archive.Coverage) str
 			return fmt.Sprintf("%s lies in %s, the source of snapshot %s, and its files get other paths than there",
 				name(source), name(c.Source), c.Snapshot)
 		}
-		return fmt.Sprintf("%s lies in %s, the source of snapshot %s, of whose %s %s outside of it and not covered",
+		return fmt.Sprintf("%s lies in %s, the source of snapshot %s; of the %s there, %s outside of it and not covered",
 			name(source), name(c.Source), c.Snapshot, before, counted(c.LeftOut, "is", "are"))
 	}
 	return string(what)
@@ -193,18 +192,18 @@ func notHeld(n *archive.NotHeld) string {
 	)
 }
 
-// whoMayNot names the obstacle to setting owners and the like: the missing privileges, or, if there are none, the
-// place.
-func whoMayNot(place string, lacking []string, namespace bool) string {
+// whyNotHeld names the obstacle to setting owners and the like: the missing privileges, or, if none is missing, the file
+// system.
+func whyNotHeld(lacking []string, namespace bool) string {
 	switch {
 	case os.Geteuid() > 0:
-		return "A user who is not root"
+		return "Not running as root"
 	case len(lacking) > 0:
-		return "Root without " + strings.Join(lacking, ", ") + ", as in a container,"
+		return "Root lacks " + strings.Join(lacking, ", ") + " here, as in a container"
 	case namespace:
-		return "Root of a user namespace, as in a container,"
+		return "Running as root of a user namespace, as in a container"
 	}
-	return place
+	return "The file system cannot hold everything"
 }
 
 // lacking returns the words for a number of entries without something; "" for 0.

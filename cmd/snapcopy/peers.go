@@ -59,8 +59,8 @@ var commandAnswers = []answer{
 		"to stdout"},
 	{"mount browse", "every snapshot is an ordinary folder: look into ARCHIVE/latest. `snapcopy instant ARCHIVE[@SNAPSHOT] MOUNTPOINT` makes a " +
 		"writable one"},
-	{"umount unmount", "`umount MOUNTPOINT` ends an instant restore for now and keeps its changes; `snapcopy settle MOUNTPOINT` makes an " +
-		"ordinary folder of it"},
+	{"umount unmount", "`umount MOUNTPOINT` ends an instant restore for now and keeps its changes; `snapcopy settle MOUNTPOINT` turns it " +
+		"into an ordinary folder"},
 	{"snapshots snapshots-list snapshots-list-path snapshots-path listbackups collection-status increments repo-list repo-info info manifests " +
 		"last-snapshot last-snapshot-path show-snapshots sources hosts", "`snapcopy list ARCHIVE` lists the snapshots"},
 	{"list-current-files list-files tree dir contents", "`snapcopy ls -R ARCHIVE[@SNAPSHOT]` lists the files of a snapshot"},
@@ -69,18 +69,18 @@ var commandAnswers = []answer{
 		"`grep -r TEXT ARCHIVE/latest`"},
 	{"compare changes status-diff", "`snapcopy diff ARCHIVE A B` compares two snapshots, `snapcopy diff ARCHIVE@SNAPSHOT FOLDER` one with a folder"},
 	{"status state", "`snapcopy list ARCHIVE` shows the snapshots and the state of each, `snapcopy verify ARCHIVE` whether all is sound"},
-	{"du size usage df space estimate calculate", "`snapcopy stats ARCHIVE` says what takes how much space; `snapcopy snapshot --dry-run SOURCE " +
-		"ARCHIVE` what a snapshot would take"},
-	{"check fsck validate scrub test", "`snapcopy verify ARCHIVE[@SNAPSHOT]` reads everything and compares it with what was stored"},
-	{"repair fix rebuild-index reindex recreate rewrite", "`snapcopy verify ARCHIVE` finds damage and says what to do about each; `snapcopy index " +
+	{"du size usage df space estimate calculate", "`snapcopy stats ARCHIVE` shows how much space the snapshots take; `snapcopy snapshot --dry-run SOURCE " +
+		"ARCHIVE` how much a new one would take"},
+	{"check fsck validate scrub test", "`snapcopy verify ARCHIVE[@SNAPSHOT]` reads everything and compares it with the catalogs"},
+	{"repair fix rebuild-index reindex recreate rewrite", "`snapcopy verify ARCHIVE` finds damage and says what to do about it; `snapcopy index " +
 		"rebuild ARCHIVE` makes the index anew; `snapcopy forget-path ARCHIVE PATH` takes a path out of all snapshots"},
 	{"forget expire thin thinlocalsnapshots smart-remove remove-older-than remove-all-but-n-full remove-all-inc-of-but-n-full retention policy rotate",
-		"`snapcopy prune ARCHIVE --keep-daily 7 --keep-weekly 5` removes what no rule keeps, `snapcopy remove ARCHIVE SNAPSHOT` one snapshot"},
+		"`snapcopy prune ARCHIVE --keep-daily 7 --keep-weekly 5` removes the snapshots that no rule keeps, `snapcopy remove ARCHIVE SNAPSHOT` one snapshot"},
 	{"delete del rm purge destroy drop erase repo-delete", "`snapcopy remove ARCHIVE SNAPSHOT` removes a snapshot, `snapcopy forget-path ARCHIVE PATH` " +
 		"takes a path out of all"},
 	{"compact gc cleanup clean optimize vacuum maintenance cache", "there is nothing to compact: `snapcopy prune` and `snapcopy remove` give the space " +
-		"back themselves, and what a run left that was cut short goes with the next"},
-	{"unlock break-lock with-lock lock", "a lock ends with the process that holds it, so there is nothing to unlock: exit status 5 means that one is running"},
+		"back themselves, and the leftovers of an interrupted run go with the next run"},
+	{"unlock break-lock with-lock lock", "a lock ends with the process that holds it, so there is nothing to unlock: exit status 5 means that such a process is running"},
 	{"tag annotate describe protect keep hold", "`snapcopy pin ARCHIVE@SNAPSHOT --label TEXT` keeps a snapshot and says why"},
 	{"rename mv", "a snapshot is named after its time; `snapcopy pin ARCHIVE@SNAPSHOT --label TEXT` gives it a text"},
 	{"run job jobs serve agent daemon schedule cron timer watch", hintNoJobs},
@@ -102,17 +102,17 @@ type flagAnswer struct {
 // flagAnswers are for the flags of other programs, and for former flags of snapcopy. The first match counts.
 var flagAnswers = []flagAnswer{
 	{"restore", answer{"--instant", "`snapcopy instant ARCHIVE[@SNAPSHOT] MOUNTPOINT` makes a snapshot usable at once"}},
-	{"restore", answer{"--settle", "`snapcopy settle MOUNTPOINT` makes an ordinary folder of an instant restore"}},
+	{"restore", answer{"--settle", "`snapcopy settle MOUNTPOINT` turns an instant restore into an ordinary folder"}},
 	{"restore", answer{"--tar --zstd", "`snapcopy tar ARCHIVE[@SNAPSHOT] [PATH...]` writes a tar archive to stdout; --zstd compresses it"}},
 	{"restore", answer{"--target -t --dest --destination --output -o --restore-to -C --directory", "`--to DIR` says where to restore to"}},
 	{"restore", answer{"--include -i --iinclude --path --paths --file --file-to-restore --include-file --files-from --pattern",
 		"name what to restore after the archive, patterns too: `snapcopy restore ARCHIVE '*.txt' letters --to DIR`"}},
-	{"restore", answer{"--force -f --update -u --overwrite-files --existing", "`--overwrite=changed` replaces what exists and differs"}},
+	{"restore", answer{"--force -f --update -u --overwrite-files --existing", "`--overwrite=changed` replaces entries that exist and differ"}},
 	{"restore", answer{"--time --restore-time --as-of --before --date", "`--at TIME` restores the last snapshot at or before a time"}},
 	{"tar", answer{"--include -i --path --paths --files-from", "name what to write after the archive, patterns too: `snapcopy tar ARCHIVE '*.txt' letters`"}},
 	{"tar", answer{"--gzip -z --compress --bzip2 --xz", "`--zstd` compresses; others do it behind a pipe: `snapcopy tar ARCHIVE | gzip > FILE`"}},
 	{"tar", answer{"--to --target -f --file --output -o", "the tar archive goes to stdout: `snapcopy tar ARCHIVE > FILE`"}},
-	{"snapshot restore tar diff", answer{"-e --iexclude --exclude-glob --xf --xd --XF --XD", "`--exclude PATTERN` leaves out what matches; it tells " +
+	{"snapshot restore tar diff", answer{"-e --iexclude --exclude-glob --xf --xd --XF --XD", "`--exclude PATTERN` leaves out matching entries; it tells " +
 		"small letters from capitals: '[tT][mM][pP]' matches both"}},
 	{"snapshot", answer{"--exclude-file --iexclude-file --excludes --filter -f", "`--exclude-from FILE` reads patterns, one a line, as in .gitignore"}},
 	{"restore tar", answer{"--exclude-file --iexclude-file --exclude-from", "give each pattern by `--exclude PATTERN`"}},
@@ -124,10 +124,10 @@ var flagAnswers = []flagAnswer{
 	{"snapshot", answer{"--link-dest --copy-dest --compare-dest --parent --base --incremental --full --copy --hard-links --no-incremental",
 		"there is nothing to choose: each snapshot is complete, and shares what did not change with those before"}},
 	{"snapshot", answer{"--delete --delete-after --delete-before --delete-during --delete-excluded --del --purge --mirror",
-		"it is not needed: what is gone from SOURCE is not in the new snapshot, and stays in the earlier ones"}},
+		"it is not needed: files that are gone from SOURCE are not in the new snapshot, and stay in earlier ones"}},
 	{"snapshot", answer{"-a --archive -r --recursive -A --acls --xattrs -H --perms -p --owner --times --links -l --sparse -S --numeric-ids --group " +
 		"-o -g -D -t --devices --specials", "it is not needed: a snapshot has everything below SOURCE, with all its metadata"}},
-	{"snapshot", answer{"--checksum -c --ignore-times -I --rehash", "what changed is read and hashed anyway; `--recheck 100%` looks at every stored " +
+	{"snapshot", answer{"--checksum -c --ignore-times -I --rehash", "changed files are read and hashed anyway; `--recheck 100%` looks at every stored " +
 		"file, and `snapcopy verify ARCHIVE` reads all contents"}},
 	{"snapshot", answer{"--ignore-existing --update -u --size-only --modify-window --inplace --partial -P --append --whole-file -W --backup -b --backup-dir " +
 		"--suffix", "it is not needed: no snapshot is ever written over"}},
@@ -143,9 +143,9 @@ var flagAnswers = []flagAnswer{
 	{"prune", answer{"--keep-tag --keep-tags", "`snapcopy pin ARCHIVE@SNAPSHOT` keeps a snapshot whatever the rules say"}},
 	{"prune", answer{"--keep-minutely --keep-secondly --keep-13weekly --keep-3monthly --keep-latest --keep-annual --keep-all",
 		"the rules are --keep-last, -hourly, -daily, -weekly, -monthly, -yearly, and --keep-within with each of these"}},
-	{"prune", answer{"--older-than --keep-younger --remove-older-than", "`--keep-within DURATION` keeps what is younger: `snapcopy prune ARCHIVE --keep-within 90d`"}},
-	{"prune", answer{"--prune --gc --compact --list --cleanup-cache --max-unused --repack-small --force", "it is not needed: what is removed gives its " +
-		"space back in the same run; --dry-run shows what that would be"}},
+	{"prune", answer{"--older-than --keep-younger --remove-older-than", "`--keep-within DURATION` keeps younger snapshots: `snapcopy prune ARCHIVE --keep-within 90d`"}},
+	{"prune", answer{"--prune --gc --compact --list --cleanup-cache --max-unused --repack-small --force", "it is not needed: removed snapshots give their " +
+		"space back in the same run; --dry-run shows how much that is"}},
 	{"remove", answer{"--force -f --cache-only --prune --stats", "`--yes` removes without a question, `--allow-last` even the last snapshot"}},
 	{"verify", answer{"--read-data --verify-data --read-data-subset --full --deep --checksum --verify-files-percent", "contents are read anyway, unless " +
 		"`--metadata` is given"}},
@@ -176,7 +176,7 @@ var flagAnswers = []flagAnswer{
 // slashAnswers are for the flags of robocopy, which are arguments to us. They are looked up in capitals, up to a colon.
 var slashAnswers = []answer{
 	{"/MIR /E /S /PURGE /COPYALL /COPY /DCOPY /SEC /B /ZB /Z /J /SL", "leave it out: each snapshot is a complete mirror of SOURCE, with all metadata"},
-	{"/XF /XD /XA", "`--exclude PATTERN` leaves out what matches, as in .gitignore: '*.tmp' for files, 'Cache/' for folders"},
+	{"/XF /XD /XA", "`--exclude PATTERN` leaves out matching entries, as in .gitignore: '*.tmp' for files, 'Cache/' for folders"},
 	{"/MAX", "`--exclude-larger-than SIZE` leaves out large files"},
 	{"/XJ /XJD /XJF", "leave it out: links are stored as links and not followed"},
 	{"/L", "`--dry-run` says what would be done"},

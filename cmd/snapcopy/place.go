@@ -62,10 +62,10 @@ func snapshotFolder(arg string) (arch, selector string) {
 }
 
 // errInside reports a path in an archive where the path of an archive is needed.
-var errInside = errors.New("it is no archive, but lies in one")
+var errInside = errors.New("it is not an archive, but lies in one")
 
 // errSnapshot reports ARCHIVE@SNAPSHOT where an archive as a whole is needed.
-var errSnapshot = errors.New("it names a snapshot, and this is about an archive as a whole")
+var errSnapshot = errors.New("it names a snapshot, but the command takes a whole archive")
 
 // insideArchive explains why a path that lies in an archive, as a snapshot's folder does, or that names a snapshot
 // could not be opened as an archive.

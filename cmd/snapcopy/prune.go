@@ -127,7 +127,7 @@ func (o *pruneOptions) Run(ctx context.Context, a *app, args []string) error {
 		return wrongUsage("ARCHIVE is missing")
 	}
 	if policy := o.policy(a.loc); policy.IsEmpty() && !o.allowRemoveAll {
-		return wrongUsage("there is no rule: nothing would be kept (--allow-remove-all, if that is what you want)")
+		return wrongUsage("there is no rule, so no snapshot would be kept (--allow-remove-all, if that is intended)")
 	}
 	if o.simulate {
 		return o.simulated(ctx, a)
@@ -212,7 +212,7 @@ func (o *pruneOptions) setZone(a *app) error {
 func (o *pruneOptions) plan(a *app, list []prune.Snapshot, now time.Time, room *prune.Room) (*prune.Plan, error) {
 	plan, err := prune.Make(list, o.policy(a.loc), now, room)
 	if errors.Is(err, prune.ErrUnknownSpace) {
-		return nil, wrongUsage("--keep-free, --keep-free-inodes and --max-size need to know what each snapshot holds")
+		return nil, wrongUsage("--keep-free, --keep-free-inodes and --max-size need the size of each snapshot, which --simulate does not know")
 	}
 	return plan, err
 }
@@ -237,11 +237,11 @@ func (a *app) tellFacts(arch *archive.Archive, f *prune.Facts) {
 		names []string
 	}{{archive.ErrNoCatalog, f.WithoutCatalog}, {archive.ErrNoFolder, f.WithoutFolder}} {
 		for _, n := range lost.names {
-			a.term.errorf("snapcopy: %s: %s; it is left as it is, and counts for nothing. %s.", n, lost.why, remedy(lost.why, arch.Path, n))
+			a.term.errorf("snapcopy: %s: %s; it is left as it is, and counts for no rule. %s.", n, lost.why, remedy(lost.why, arch.Path, n))
 		}
 	}
 	if f.NoRoom != nil {
-		a.term.errorf("Warning: what removing snapshots frees is not known: %s", printable(f.NoRoom.Error()))
+		a.term.errorf("Warning: the space that removing snapshots frees is not known: %s", printable(f.NoRoom.Error()))
 	}
 	if f.Room != nil {
 		for _, doubt := range doubts(arch, f.Room.Space) {
@@ -258,8 +258,8 @@ func (a *app) tellTripwires(arch *archive.Archive, list []archive.Tripped) {
 		}
 	}
 	if len(list) > 0 {
-		a.term.errorf("snapcopy: nothing is removed, because the snapshots before that may be needed")
-		a.term.errorf("Hint: `snapcopy acknowledge %s` says that all is well.", name(arch.Path))
+		a.term.errorf("snapcopy: nothing is removed, because the snapshots before that run may be needed")
+		a.term.errorf("Hint: if all is well, `snapcopy acknowledge %s` accepts that.", name(arch.Path))
 	}
 }
 
@@ -280,10 +280,10 @@ func (o *pruneOptions) tellUnfinished(a *app, f *prune.Facts) {
 	switch {
 	case !f.Unfinished:
 	case o.thins():
-		a.term.errorf("Warning: the space of what was removed before is not given back yet. That comes first, and fewer " +
-			"may have to go than is told.")
+		a.term.errorf("Warning: an earlier removal has not given its space back yet. Without --dry-run that comes first, and " +
+			"fewer snapshots may have to go than shown.")
 	case !o.quiet:
-		a.term.errorf("Note: the space of what was removed before is not given back yet. That comes first.")
+		a.term.errorf("Note: an earlier removal has not given its space back yet. Without --dry-run that comes first.")
 	}
 }
 

@@ -50,9 +50,9 @@ func TestPlanWithBytes(t *testing.T) {
 		t.Error(diff)
 	}
 	for _, line := range []string{
-		"snapcopy: --keep-free: 922 MiB cannot be had: 404 MiB would be lacking even if all went that may; " +
-			"nothing is removed for it",
-		"Warning: 2026-11-20T030000Z: what it holds is not known; more may be freed than is told",
+		"snapcopy: --keep-free: cannot reach 922 MiB; removing every snapshot that may go would still fall short by 404 MiB. " +
+			"Nothing is removed for this goal.",
+		"Warning: the content of 2026-11-20T030000Z is not known; more may be freed than shown.",
 	} {
 		if !strings.Contains(errOut.String(), line+"\n") {
 			t.Errorf("stderr lacks %q: %s", line, errOut)

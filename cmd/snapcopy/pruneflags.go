@@ -47,7 +47,7 @@ type spanFlag struct{ calendar.Span }
 func (v *spanFlag) Set(s string) (err error) {
 	v.Span, err = calendar.Parse(s)
 	if err == nil && v.IsZero() {
-		err = fmt.Errorf("%q is no time at all", s)
+		err = fmt.Errorf("%q is a span of no time", s)
 	}
 	return err
 }

@@ -33,7 +33,7 @@ func (o *pruneOptions) simulated(ctx context.Context, a *app) error {
 			}
 		}
 		if now.After(a.now().Add(prune.Slack)) {
-			a.term.errorf("The last of these times, %s, is taken for now.", a.local(now))
+			a.term.errorf("The last of these times, %s, is taken as the present.", a.local(now))
 		}
 	}
 	plan, err := o.plan(a, list, now, nil)
@@ -149,7 +149,7 @@ func (a *app) warnOfPlan(plan *prune.Plan, thinAnyway bool) {
 		for _, r := range d.Reasons {
 			switch r.Kind {
 			case prune.InFuture:
-				a.term.errorf("Warning: %s is in the future; it is kept, and counts for nothing. Was a clock wrong?", d.Name)
+				a.term.errorf("Warning: %s is in the future; it is kept, and counts for no rule. Was a clock wrong?", d.Name)
 			case prune.NewestIncomplete:
 				waiting++
 			}
@@ -160,14 +160,14 @@ func (a *app) warnOfPlan(plan *prune.Plan, thinAnyway bool) {
 			"read, use --count-incomplete.", count(waiting))
 	}
 	for _, n := range plan.Unmeasured {
-		a.term.errorf("Warning: %s: what it holds is not known; more may be freed than is told", n)
+		a.term.errorf("Warning: the content of %s is not known; more may be freed than shown.", n)
 	}
 	for _, m := range plan.Missed {
-		how := "nothing is removed for it"
+		how := "Nothing is removed for this goal"
 		if thinAnyway {
-			how = "all that may go is removed anyway"
+			how = "Every snapshot that may go is removed anyway"
 		}
-		a.term.errorf("snapcopy: --%s: %s cannot be had: %s would be lacking even if all went that may; %s", m.Goal,
+		a.term.errorf("snapcopy: --%s: cannot reach %s; removing every snapshot that may go would still fall short by %s. %s.", m.Goal,
 			goalAmount(&m, m.Wanted), goalAmount(&m, m.By), how)
 	}
 }
@@ -178,13 +178,13 @@ func (o *pruneOptions) warnOfSources(a *app, sources *sources) {
 	switch {
 	case !sources.vary():
 	case o.groupBy.Grouping == prune.Together:
-		a.term.errorf("Warning: the snapshots are of %s, and the rules apply to all together: those of one source can take "+
-			"the place of another's (--group-by source keeps them apart).", n)
+		a.term.errorf("Warning: the snapshots are of %s, and the rules apply to all together: a snapshot of one source can "+
+			"take the place of one of another source (--group-by source keeps them apart).", n)
 	case o.groupBy.Grouping == prune.BySource && !sources.sameHost:
-		a.term.errorf("Note: the snapshots are of %s, and the rules apply to those of each by themselves. Some have the same "+
+		a.term.errorf("Note: the snapshots are of %s, and the rules apply to each source separately. Some have the same "+
 			"path on several hosts: if that is one machine whose name changes, use --group-by path.", n)
 	case !o.quiet:
-		a.term.errorf("Note: the snapshots are of %s, and the rules apply to those of each by themselves.", n)
+		a.term.errorf("Note: the snapshots are of %s, and the rules apply to each source separately.", n)
 	}
 }
 
@@ -222,12 +222,12 @@ func (o *pruneOptions) printPlanJSON(a *app, plan *prune.Plan, f *prune.Facts) e
 var keepWords = map[prune.Kind]string{
 	prune.InFuture:         "in the future",
 	prune.NewestIncomplete: "incomplete, and no newer one is complete",
-	prune.NewestHollow:     "lacks most of what older ones have, and no newer one is good",
-	prune.Suspect:          "looks wrong, and that is not acknowledged",
+	prune.NewestHollow:     "lacks most files of older snapshots, and no newer one is good",
+	prune.Suspect:          "looks wrong, and is not acknowledged",
 	prune.NoRule:           "no rule is given",
 	prune.Unwanted:         "no rule wants it",
 	prune.Incomplete:       "incomplete, and a newer one is complete",
-	prune.Hollow:           "lacks most of what others have, and a newer one is good",
+	prune.Hollow:           "lacks most files of other snapshots, and a newer one is good",
 	prune.Everything:       "the policy keeps nothing",
 }
 
@@ -254,7 +254,7 @@ func reasonText(snapshot string, r prune.Reason, f *prune.Facts) string {
 	case prune.Needed:
 		return neededText(snapshot, f)
 	case prune.Unusable:
-		return "what it holds is not known: " + stateText(&snapshotLine{State: stateOf(f.Unknown[snapshot])})
+		return "its content is not known: " + stateText(&snapshotLine{State: stateOf(f.Unknown[snapshot])})
 	case prune.Thinned:
 		return "to make room; otherwise " + reasonTexts(snapshot, r.Otherwise, f)
 	}
@@ -265,7 +265,7 @@ func reasonText(snapshot string, r prune.Reason, f *prune.Facts) string {
 func neededText(snapshot string, f *prune.Facts) string {
 	reader := f.NeededBy[snapshot]
 	if reader.Damage != nil {
-		return "needed, as a note says that cannot be read: " + name(reader.Path)
+		return "needed according to a note that cannot be read: " + name(reader.Path)
 	}
 	return "needed by " + name(cmp.Or(string(reader.PlaceRaw), reader.Place)) + " on " + name(reader.Host)
 }

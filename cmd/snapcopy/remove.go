@@ -94,7 +94,7 @@ func (o *removeOptions) remove(ctx context.Context, a *app, arch *archive.Archiv
 	chosen := archive.Selection{Selectors: selectors, Zone: a.loc}
 	chosen.Before = func(gone string) {
 		if !o.quiet {
-			a.term.errorf("From before: %s is removed already; its space is given back now.", gone)
+			a.term.errorf("From before: snapshot %s is removed already; its space is given back now.", gone)
 		}
 	}
 	if !o.yes && a.canAsk() {
@@ -140,7 +140,7 @@ func (o *removeOptions) tell(a *app, r *archive.RemoveReport, cause error, took 
 	for _, s := range r.Skipped {
 		text := s.Name + " stays: " + skippedText(&s)
 		if s.Note != "" {
-			text += "; if that is not so any more, remove " + s.Note
+			text += "; if that is no longer so, remove " + s.Note
 		}
 		a.term.errorf("%s.", printable(text))
 	}

@@ -148,7 +148,7 @@ func endedEarly(err error, report *restore.Report) error {
 			err = fmt.Errorf("%w; the old tree is in %s", err, report.OldTree)
 		}
 	case report != nil && !errors.Is(err, restore.ErrIncomplete):
-		err = fmt.Errorf("%w; what was restored until then is left in %s, and the same command goes on from there",
+		err = fmt.Errorf("%w; the entries restored until then are left in %s, and the same command goes on from there",
 			err, report.Target)
 	}
 	return err
@@ -183,9 +183,9 @@ func (o *restoreOptions) check(args []string) error {
 	_, known := overwrites[o.overwrite]
 	switch {
 	case !known:
-		return wrongUsage("--overwrite %s: there are never, changed and always", name(o.overwrite))
+		return wrongUsage("--overwrite %s: WHEN is never, changed or always", name(o.overwrite))
 	case o.deleteUnsaved && !o.delete:
-		return wrongUsage("--delete-unsaved has a meaning with --delete only")
+		return wrongUsage("--delete-unsaved goes with --delete")
 	case strings.Contains(o.backupSuffix, "/"):
 		return wrongUsage("--backup-suffix %s: a name cannot have a slash", name(o.backupSuffix))
 	}
@@ -202,7 +202,7 @@ func (o *restoreOptions) checkTarget(parts bool) error {
 	}
 	switch {
 	case given == 0:
-		return wrongUsage("where to restore to is missing: --to DIR, --in-place or --swap DIR")
+		return wrongUsage("the target is missing: --to DIR, --in-place or --swap DIR")
 	case given > 1:
 		return wrongUsage("--to, --in-place and --swap exclude each other")
 	case o.swapDir != "" && (parts || o.delete || o.dryRun || o.backupSuffix != "" || len(o.exclude) > 0):

@@ -77,7 +77,7 @@ func (s *openSnapshot) guard() *restore.Guard {
 	report, err := s.archive.Reports.Read(s.Name)
 	if err != nil {
 		if n := counts.Excluded + counts.Failed; n > 0 {
-			g.Unnamed = fmt.Sprintf("the snapshot lacks %s, and which is not known: %s",
+			g.Unnamed = fmt.Sprintf("the snapshot lacks %s, and it is not known which: %s",
 				counted(n, "entry of its source", "entries of its source"), whyNoReport(s.Name, err))
 		}
 		return g
@@ -90,14 +90,14 @@ func (s *openSnapshot) guard() *restore.Guard {
 		g.Named[report.SelfExcluded] = "it was the archive"
 	}
 	for _, f := range report.ForgottenIn {
-		g.Folders[f.Path] = "it may be what was taken out of this folder by forget-path"
+		g.Folders[f.Path] = "forget-path may have taken it out of this folder"
 	}
 	for _, f := range report.Failed {
 		g.Named[f.Path] = "it could not be read: " + f.Error
 	}
 	switch more := counts.Failed - min(counts.Failed, uint64(len(report.Failed))); {
 	case report.Filters == nil && counts.Excluded > 0:
-		g.Unnamed = fmt.Sprintf("the snapshot left out %s, and its run report is of a version that does not say which",
+		g.Unnamed = fmt.Sprintf("the snapshot left out %s, and its run report, written by an older version, does not name them",
 			counted(counts.Excluded, "entry", "entries"))
 	case more > 0:
 		g.Unnamed = fmt.Sprintf("%s more could not be read, and the run report does not name them",

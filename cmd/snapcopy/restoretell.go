@@ -34,8 +34,8 @@ func (o *restoreOptions) notDeleted(a *app, s *openSnapshot, r *restore.Report) 
 	if r.UnsavedCount == 0 {
 		return
 	}
-	a.term.errorf("Not deleted: %s of which snapshot %s of %s has no copy, because it was told to leave them out, to "+
-		"forget them, or could not read them. With --exclude they are left alone without this, with --delete-unsaved they are deleted:",
+	a.term.errorf("Not deleted: %s of which snapshot %s of %s has no copy, because its run left them out or could not read them, "+
+		"or forget-path took them out. --exclude leaves them alone without this message, --delete-unsaved deletes them:",
 		counted(r.UnsavedCount, "entry", "entries"), r.Snapshot, name(s.archive.Path))
 	o.some(a, len(r.Unsaved), r.UnsavedCount, func(i int) string {
 		u := &r.Unsaved[i]
@@ -67,7 +67,7 @@ func (o *telling) some(a *app, named int, total uint64, line func(i int) string)
 // leftAsTheyAre lists folders that existed and differ, which is no failure.
 func (o *restoreOptions) leftAsTheyAre(a *app, r *restore.Report) {
 	if r.Unfinished {
-		a.term.errorf("Some folders in %s have not got their metadata: the same command goes on with them.", name(r.Target))
+		a.term.errorf("Some folders in %s do not have their metadata yet: the same command sets them.", name(r.Target))
 	}
 	if o.quiet {
 		return
@@ -77,7 +77,7 @@ func (o *restoreOptions) leftAsTheyAre(a *app, r *restore.Report) {
 			"--overwrite=changed would set that.", name(r.Target), strings.Join(r.TargetDiffers, ", "))
 	}
 	if len(r.TargetSet) > 0 {
-		a.term.errorf("%s existed, empty or as a restore leaves it that was cut short: it gets the snapshot's %s.",
+		a.term.errorf("%s existed, but was empty or left by an interrupted restore: it gets the snapshot's %s.",
 			name(r.Target), strings.Join(r.TargetSet, ", "))
 	}
 	if r.OtherTimesCount == 0 {
@@ -99,11 +99,11 @@ func (o *telling) toldLacking(a *app, s *openSnapshot, l *lackingInSnapshot) {
 			why = "the run report does not name them"
 		}
 		a.term.errorf("Snapshot %s of %s is incomplete: %s could not be read, or not completely, when it was taken. "+
-			"Whether any of that was asked for is not known: %s.", s.Name, name(s.archive.Path), counted(l.unnamed, "entry", "entries"), why)
+			"It is not known whether any of them was asked for: %s.", s.Name, name(s.archive.Path), counted(l.unnamed, "entry", "entries"), why)
 		return
 	}
 	a.term.errorf("Snapshot %s of %s is incomplete: %s could not be read, or not completely, when it was taken. "+
-		"An earlier one may have them (snapcopy versions):", s.Name, name(s.archive.Path), counted(l.Count, "entry", "entries"))
+		"An earlier snapshot may have them (snapcopy versions):", s.Name, name(s.archive.Path), counted(l.Count, "entry", "entries"))
 	o.some(a, len(l.Failed), l.Count, func(i int) string {
 		return name(l.Failed[i].Path) + ": " + printable(l.Failed[i].Error)
 	})
@@ -158,8 +158,7 @@ func (o *restoreOptions) summary(a *app, r *restore.Report, lacks *lackingInSnap
 			a.term.errorf("Went on with a restore that was cut short.")
 		}
 		if text := notRestored(&r.NotHeld); text != "" {
-			who := whoMayNot("The file system", r.Lacking, r.UserNamespace)
-			a.term.errorf("%s cannot set everything there. Not restored: %s.", who, text)
+			a.term.errorf("%s; not restored: %s.", whyNotHeld(r.Lacking, r.UserNamespace), text)
 		}
 	}
 	switch {
@@ -197,7 +196,7 @@ func (o *restoreOptions) summary(a *app, r *restore.Report, lacks *lackingInSnap
 		return err
 	}
 	if r.OldTree != "" {
-		return a.printf("The old tree is kept in %s; remove it when nobody needs it.\n", name(r.OldTree))
+		return a.printf("The old tree is kept in %s; remove it when it is no longer needed.\n", name(r.OldTree))
 	}
 	return nil
 }

@@ -83,7 +83,7 @@ func (a *app) openSettled(state *instant.State) (*openSnapshot, error) {
 		return nil, fmt.Errorf("%w: %w", errArchiveAway, err)
 	}
 	if archive.Info.ID != state.ArchiveID {
-		return nil, errors.Join(fmt.Errorf("%w: another one is in %s", errArchiveAway, state.Archive), archive.Close())
+		return nil, errors.Join(fmt.Errorf("%w: another archive is in %s", errArchiveAway, state.Archive), archive.Close())
 	}
 	s, err := a.openIn(archive, state.Snapshot)
 	if err != nil {
@@ -104,7 +104,7 @@ func (o *settleOptions) forgetReader(a *app, arch *archive.Archive, state *insta
 			return err
 		}
 	}
-	a.term.errorf("The archive is away or cannot be written to: a note that snapshot %s is needed may still be there.",
+	a.term.errorf("The archive is away or cannot be written to: its note that snapshot %s is needed may still be there.",
 		r.Snapshot)
 	return nil
 }
@@ -113,12 +113,12 @@ func (o *settleOptions) forgetReader(a *app, arch *archive.Archive, state *insta
 func (o *settleOptions) toldSettled(a *app, r *instant.SettleReport, err error, took time.Duration) error {
 	var busy *instant.BusyError
 	if errors.As(err, &busy) {
-		a.term.errorf("Everything is copied, but %s is in use and cannot be put into its place:", name(busy.Mountpoint))
+		a.term.errorf("Everything is copied, but the folder cannot be moved into place, because %s is in use by:", name(busy.Mountpoint))
 		for _, u := range busy.Users {
 			a.term.errorf("  %s", printable(u))
 		}
 		if len(busy.Users) == 0 {
-			a.term.errorf("  nobody that this user can see")
+			a.term.errorf("  no process that this user can see")
 		}
 	}
 	if r == nil {
@@ -126,7 +126,7 @@ func (o *settleOptions) toldSettled(a *app, r *instant.SettleReport, err error, 
 	}
 	if r.FailedCount > 0 {
 		o.failed(a, r.Failed, r.FailedCount)
-		a.term.errorf("%s stays mounted. Remove or replace them there and settle again.", name(r.Mountpoint))
+		a.term.errorf("%s stays mounted. Remove or replace these entries there and settle again.", name(r.Mountpoint))
 	}
 	if err != nil {
 		if busy == nil {
@@ -135,8 +135,8 @@ func (o *settleOptions) toldSettled(a *app, r *instant.SettleReport, err error, 
 		return err
 	}
 	if len(r.Damaged) > 0 {
-		a.term.errorf("%s damaged; the tree has what is there of %s, as it is:",
-			counted(uint64(len(r.Damaged)), "entry of the archive is", "entries of the archive are"),
+		a.term.errorf("%s damaged; the tree contains %s as found:",
+			counted(uint64(len(r.Damaged)), "stored file is", "stored files are"),
 			map[bool]string{true: "it", false: "them"}[len(r.Damaged) == 1])
 		for i, path := range r.Damaged {
 			if i == maxFailedShown && !o.verbose {

@@ -9,7 +9,7 @@ import (
 func doubts(archive *archive.Archive, space *prune.Space) (list []string) {
 	if len(space.Doubtful) > 0 {
 		list = append(list, "The archive was copied here after "+space.Snapshots[space.Doubtful[len(space.Doubtful)-1]]+
-			": what the snapshots up to that one share with later ones is not known, and their figures are too high.")
+			": how much the snapshots up to that one share with later ones is not known, and their figures are too high.")
 	}
 	if archive.Info.Capabilities.Reflink {
 		list = append(list, "Files here can share blocks without being links of one another. Each is counted in full: "+
@@ -25,12 +25,12 @@ func leftOut(archive *archive.Archive) (list []string, err error) {
 		return nil, err
 	}
 	if !empty {
-		list = append(list, "The space of what was removed is not given back yet, and not counted here: the next prune, "+
+		list = append(list, "The space of removed snapshots is not given back yet, and not counted here: the next prune, "+
 			"remove or snapshot goes on with that.")
 	}
 	work, err := archive.Meta.HasWork()
 	if work {
-		list = append(list, "What a run has copied that is under way, or was cut short, is not counted here.")
+		list = append(list, "The files of a run that is under way, or was cut short, are not counted here.")
 	}
 	return list, err
 }

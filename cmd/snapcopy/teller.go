@@ -195,9 +195,9 @@ func (t *teller) altered(r *archive.Report) {
 	if r.Copied {
 		what = "was copied here, and the copy is not exact"
 	}
-	has := "This snapshot has them anew from the source"
+	has := "This snapshot has fresh copies from the source"
 	if t.dryRun {
-		has = "A snapshot would have them anew from the source"
+		has = "A snapshot would have fresh copies from the source"
 	}
 	t.errorf("DAMAGE FOUND: the archive %s %s. %s not as recorded:", name(r.Archive), what,
 		counted(r.AlteredCount, "entry of an earlier snapshot is", "entries of earlier snapshots are"))
@@ -205,7 +205,7 @@ func (t *teller) altered(r *archive.Report) {
 		t.errorf("  %s: %s", name(a.Snapshot+"/"+a.Path), printable(a.Found))
 	}
 	t.more(r, r.AlteredCount-uint64(len(shown)))
-	t.errorf("%s; earlier ones stay damaged. `snapcopy verify %s` finds all that is.", has, name(r.Archive))
+	t.errorf("%s; earlier snapshots stay damaged. `snapcopy verify %s` finds all damage.", has, name(r.Archive))
 }
 
 // errorf prints a line about a failure, even with --quiet.

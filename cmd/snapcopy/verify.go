@@ -72,7 +72,7 @@ func (o *verifyOptions) Run(ctx context.Context, a *app, args []string) (err err
 	}
 	forgetting, unfinished := arch.Forgetting()
 	if unfinished {
-		a.term.errorf("Forgetting %s is not finished: of it, %s gone already. If the command was cut short, give it again: "+
+		a.term.errorf("Forgetting %s is not finished: %s gone already. If the command was cut short, give it again: "+
 			"snapcopy forget-path %s %s", name(forgetting), counted(report.Forgotten, "name is", "names are"),
 			shellWord(arch.Path), shellWord(forgetting))
 	}
@@ -164,7 +164,7 @@ func (o *verifyOptions) summary(a *app, r *verify.Report, took time.Duration) er
 		return a.printf("DAMAGE FOUND: %s.\n", counted(r.Damaged, "finding", "findings"))
 	}
 	if r.Unreadable > 0 {
-		return a.printf("No damage in all else.\n")
+		return a.printf("No damage in the rest.\n")
 	}
 	return a.printf("No damage.\n")
 }

@@ -81,7 +81,7 @@ func (a *app) printVersions(h *history.History, list []history.Version) error {
 	last := list[len(list)-1]
 	text := counted(uint64(len(list)), "version", "versions")
 	if last.Last == h.Newest() {
-		a.term.errorf("%s; the newest snapshot has the last one.", text)
+		a.term.errorf("%s; the newest snapshot has the last version.", text)
 	} else {
 		a.term.errorf("%s; the last snapshot that has it is %s.", text, last.Last)
 	}

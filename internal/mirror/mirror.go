@@ -137,9 +137,9 @@ func (e *NameError) Unwrap() error { return e.Err }
 func nameFailed(op string, err error) error {
 	switch {
 	case fsat.IsExist(err):
-		return &NameError{fmt.Errorf("takes this name for another one of the folder: %w", err)}
+		return &NameError{fmt.Errorf("treats this name as equal to another name in the same folder: %w", err)}
 	case fsat.IsNameRefused(err):
-		return &NameError{fmt.Errorf("does not take this name: %v", err)}
+		return &NameError{fmt.Errorf("does not permit this name: %v", err)}
 	}
 	return failed(op, err)
 }

@@ -16,7 +16,7 @@ var (
 	// overlay that was unmounted lazily and still has open files.
 	ErrInUse = errors.New("its changes are part of a mounted overlay already")
 	// ErrOtherLower reports an upper folder that was used with another lower folder.
-	ErrOtherLower = errors.New("its changes belong to another folder, or that was copied")
+	ErrOtherLower = errors.New("its changes belong to another folder, or that folder was copied")
 	// ErrBusy reports a mount that cannot be removed because a file in it is in use.
 	ErrBusy = errors.New("in use")
 	// ErrNotPermitted reports that this process may not mount.

@@ -30,7 +30,7 @@ func Look(dir int, name string) (p Place, err error) {
 		return p, err
 	}
 	if x.Attributes_mask&unix.STATX_ATTR_MOUNT_ROOT == 0 || x.Mask&unix.STATX_MNT_ID == 0 {
-		return p, errors.New("this kernel does not tell what is mounted where; Linux 5.8 is needed")
+		return p, errors.New("this kernel does not tell which file systems are mounted where; Linux 5.8 is needed")
 	}
 	if x.Attributes&unix.STATX_ATTR_MOUNT_ROOT == 0 {
 		return p, nil

@@ -11,7 +11,7 @@ import (
 )
 
 // ErrKind is wrapped by the error for a name of the wrong type: a pipe or a link in the place of a file.
-var ErrKind = errors.New("not of the kind that belongs there")
+var ErrKind = errors.New("not the kind of file that belongs there")
 
 // KindError has the type of a name, and the type that was expected.
 type KindError struct{ Is, Want string }

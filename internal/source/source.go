@@ -29,7 +29,7 @@ var (
 	// to enter: a FUSE mount of another user, or a file system whose server is away.
 	ErrElsewhere = errors.New("on another file system")
 	// ErrMoved reports a folder that is no longer at its path.
-	ErrMoved = errors.New("directory was moved while it was read")
+	ErrMoved = errors.New("folder was moved while it was read")
 )
 
 // A Source is a tree that a run reads.

@@ -51,13 +51,13 @@ import (
 // Errors of Make and Settle that callers tell apart.
 var (
 	// ErrNotInstant reports a folder without a state folder.
-	ErrNotInstant = errors.New("there is no instant restore, or it is settled")
+	ErrNotInstant = errors.New("no instant restore at this path, or it is settled already")
 	// ErrMounted reports a mountpoint on which a snapshot is mounted, or that is being settled.
 	ErrMounted = errors.New("already mounted")
 	// ErrSettling reports a mountpoint whose tree is complete and only has to be put into place.
 	ErrSettling = errors.New("is being settled")
 	// ErrOtherSnapshot reports a mountpoint with the changes to another snapshot.
-	ErrOtherSnapshot = errors.New("has the changes to another snapshot")
+	ErrOtherSnapshot = errors.New("holds the changes to another snapshot")
 	// ErrNotEmpty reports a mountpoint with entries in it.
 	ErrNotEmpty = errors.New("the folder is not empty")
 	// ErrUnsuitable reports a mountpoint or a snapshot for which an instant restore is impossible.

@@ -166,8 +166,8 @@ func (m *mender) note(at *way, e *index.Entry) error {
 		m.bytes += tree.ContentBytes(e)
 	}
 	if len(m.entries) > maxMended || m.bytes > maxMendedBytes {
-		return fmt.Errorf("%w: the archive's file system or the privileges of its runs could not hold what the source had, "+
-			"for more than %d entries or %d MiB", ErrUnsuitable, maxMended, maxMendedBytes>>20)
+		return fmt.Errorf("%w: the archive's file system or the privileges of its runs could not hold more than "+
+			"%d entries or %d MiB of the source", ErrUnsuitable, maxMended, maxMendedBytes>>20)
 	}
 	if e.Linked() && !m.tooManyLinks {
 		return m.noteLink(&kept)

@@ -72,7 +72,7 @@ type instant struct {
 
 func locate(mountpoint string) (in *instant, err error) {
 	if !fsat.HasProc() {
-		return nil, fmt.Errorf("%w, and what is mounted is only known from there", fsat.ErrNoProc)
+		return nil, fmt.Errorf("%w, and only /proc tells which file systems are mounted", fsat.ErrNoProc)
 	}
 	path, err := Path(mountpoint)
 	if err != nil {
@@ -178,7 +178,7 @@ func (in *instant) isOurs() error {
 		case atomicfile.IsPending(e.Name):
 		case e.Name == "lock" && fsat.StatAt(in.state, e.Name, &st) == nil && st.Type == fsat.Regular && st.Size == 0:
 		default:
-			err = fmt.Errorf("%w: a folder that snapcopy has not made has the name of the one for its state", ErrUnsuitable)
+			err = fmt.Errorf("%w: a folder that snapcopy has not made has the name of its state folder", ErrUnsuitable)
 			return &fs.PathError{Op: "open", Path: in.folder, Err: err}
 		}
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // errUnsteady ends the archive: it contains the beginning of the content already.
-var errUnsteady = errors.New("it was right, and when it was read again it was not")
+var errUnsteady = errors.New("its content was right at first, and differed when it was read again")
 
 // kinds are the types of entries that need no content. Tar has no member for sockets.
 var kinds = map[index.Type]pax.Kind{

@@ -23,7 +23,7 @@ const maxPooled = 1 << 20
 var (
 	errFinished = errors.New("catalog is already finished")
 	errNoDir    = errors.New("no directory with this number")
-	errNoRecord = errors.New("refers to what was not added")
+	errNoRecord = errors.New("refers to a record that was not added")
 )
 
 // Writer writes a catalog as a stream. Its methods may be called from several goroutines; Finish comes after all

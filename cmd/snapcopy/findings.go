@@ -55,16 +55,16 @@ func remedy(err error, path, snapshotName string) string {
 		err  error
 		text string
 	}{
-		{archive.ErrNoFolder, fmt.Sprintf("`snapcopy remove %s %s` removes what is left of it", where, snapshotName)},
+		{archive.ErrNoFolder, fmt.Sprintf("`snapcopy remove %s %s` removes the rest of it", where, snapshotName)},
 		{archive.ErrNoCatalog, fmt.Sprintf("Its files can be copied as they are; `snapcopy remove %s %s` removes it",
 			where, snapshotName)},
 		{archive.ErrForgetNote, fmt.Sprintf("Give the command again: `snapcopy forget-path %s PATH`; if nothing is to be "+
 			"forgotten, remove that file", where)},
 		{archive.ErrAcknowledged, fmt.Sprintf("`snapcopy acknowledge %s` makes it anew", where)},
 		{archive.ErrReaderNote, "If no instant restore needs the snapshot any more, remove that file"},
-		{archive.ErrReaderNotes, "Put the folder back from a copy of the archive, or move away what is in its place if no " +
+		{archive.ErrReaderNotes, "Put the folder back from a copy of the archive, or move away the file in its place if no " +
 			"instant restore needs a snapshot"},
-		{archive.ErrPins, "Put the folder back from a copy of the archive, or move away what is in its place and pin again"},
+		{archive.ErrPins, "Put the folder back from a copy of the archive, or move away the file in its place and pin again"},
 		{archive.ErrIndex, fmt.Sprintf("`snapcopy index rebuild %s` makes it anew", where)},
 		{index.ErrDamaged, fmt.Sprintf("Its files can be copied as they are; `snapcopy remove %s %s` removes the snapshot",
 			where, snapshotName)},

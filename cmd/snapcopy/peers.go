@@ -53,7 +53,7 @@ var commandAnswers = []answer{
 		"--delete` makes the folder equal to it"},
 	{"extract recover get fetch export checkout unpack untar", hintRestore},
 	{"rollback revert undo undochange undelete reset regress", "`snapcopy restore ARCHIVE@SNAPSHOT --in-place --overwrite=changed --delete` " +
-		"takes a folder back to a snapshot; --dry-run shows first what that changes"},
+		"takes a folder back to a snapshot; --dry-run lists the changes first"},
 	{"export-tar dump-tar", "`snapcopy tar ARCHIVE[@SNAPSHOT] [PATH...]` writes a tar archive to stdout"},
 	{"dump show print type", "`snapcopy cat ARCHIVE[@SNAPSHOT] PATH` prints a file, `snapcopy tar ARCHIVE[@SNAPSHOT] [PATH...]` writes a folder " +
 		"to stdout"},
@@ -122,7 +122,7 @@ var flagAnswers = []flagAnswer{
 	{"snapshot", answer{"--max-size --exclude-larger --max", "`--exclude-larger-than SIZE` leaves out large files"}},
 	{"snapshot", answer{"--one-fs --cross-mount --no-cross -X", "`--one-file-system` (-x) stays on the file system of SOURCE"}},
 	{"snapshot", answer{"--link-dest --copy-dest --compare-dest --parent --base --incremental --full --copy --hard-links --no-incremental",
-		"there is nothing to choose: each snapshot is complete, and shares what did not change with those before"}},
+		"there is nothing to choose: each snapshot is complete, and shares unchanged files with those before"}},
 	{"snapshot", answer{"--delete --delete-after --delete-before --delete-during --delete-excluded --del --purge --mirror",
 		"it is not needed: files that are gone from SOURCE are not in the new snapshot, and stay in earlier ones"}},
 	{"snapshot", answer{"-a --archive -r --recursive -A --acls --xattrs -H --perms -p --owner --times --links -l --sparse -S --numeric-ids --group " +
@@ -182,7 +182,7 @@ var slashAnswers = []answer{
 	{"/L", "`--dry-run` says what would be done"},
 	{"/R /W", "leave it out: a file that cannot be read is listed, and the next run tries it again"},
 	{"/MT", "`--threads N` says how many threads work"},
-	{"/LOG /LOG+ /TEE /UNILOG", "`--log FILE` appends what is printed to a file"},
+	{"/LOG /LOG+ /TEE /UNILOG", "`--log FILE` appends all output to a file"},
 	{"/NP /NFL /NDL /NJH /NJS /V", "`--quiet` prints errors only, `--verbose` a line for each entry that changed"},
 }
 

@@ -63,7 +63,7 @@ func TestPeersWords(t *testing.T) {
 		{"snapshot -r x a", "it is not needed"},
 		{"snapshot -aHAX a b", "it is not needed"},
 		{"snapshot --delete a b", "it is not needed"},
-		{"snapshot --link-dest x a b", "shares what did not change"},
+		{"snapshot --link-dest x a b", "shares unchanged files"},
 		{"snapshot a b /MIR", "leave it out"},
 		{"snapshot a b /e /XF:x", "leave it out"},
 		{"snapshot a b /R:3", "leave it out"},

@@ -13,7 +13,7 @@ import (
 func pinCommand(a *app) *cobra.Command {
 	return command(a, &cobra.Command{
 		Use:   "pin ARCHIVE[@SNAPSHOT]",
-		Short: "Keep a snapshot whatever prune is told",
+		Short: "Keep a snapshot from being pruned or removed",
 		Long: `Pin SNAPSHOT (default: the newest): neither "snapcopy prune" nor "snapcopy remove" removes it until it is
 unpinned. "snapcopy list" shows the pins and their labels. A snapshot that is pinned already gets the new label.`,
 		Example: `  snapcopy pin /backup/documents

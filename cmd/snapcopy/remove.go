@@ -150,7 +150,7 @@ func (o *removeOptions) tell(a *app, r *archive.RemoveReport, cause error, took 
 	}
 	if cause != nil {
 		if len(r.Removed) > 0 {
-			a.term.errorf("What was removed is gone; the next remove, prune or snapshot goes on with giving back its space.")
+			a.term.errorf("The removed snapshots are gone; the next remove, prune or snapshot goes on giving back their space.")
 		}
 		return nil
 	}

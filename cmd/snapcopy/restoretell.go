@@ -34,7 +34,7 @@ func (o *restoreOptions) notDeleted(a *app, s *openSnapshot, r *restore.Report) 
 	if r.UnsavedCount == 0 {
 		return
 	}
-	a.term.errorf("Not deleted: %s of which snapshot %s of %s has no copy, because its run left them out or could not read them, "+
+	a.term.errorf("Not deleted: %s without a copy in snapshot %s of %s, because its run left them out or could not read them, "+
 		"or forget-path took them out. --exclude leaves them alone without this message, --delete-unsaved deletes them:",
 		counted(r.UnsavedCount, "entry", "entries"), r.Snapshot, name(s.archive.Path))
 	o.some(a, len(r.Unsaved), r.UnsavedCount, func(i int) string {

@@ -213,7 +213,7 @@ func (a *app) printStats(lines []statsLine, whole *archiveLine) error {
 		{"stored", fmt.Sprintf("%s in %s", size(whole.Stored), counted(whole.Inodes, "file or folder", "files and folders"))},
 		{"of that", size(whole.Records) + " for catalogs and run reports"},
 		{"besides", size(whole.Overhead) + " for the content-hash index and the like"},
-		{"logical", fmt.Sprintf("%s, %.1f times what is stored", size(whole.Logical), whole.Ratio)},
+		{"logical", fmt.Sprintf("%s, %.1f times the stored size", size(whole.Logical), whole.Ratio)},
 		{"free", fmt.Sprintf("%s of %s", size(whole.Free), size(whole.Total))},
 	}
 	if whole.TotalInodes > 0 {

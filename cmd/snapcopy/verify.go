@@ -23,7 +23,7 @@ type verifyOptions struct {
 func verifyCommand(a *app) *cobra.Command {
 	return command(a, &cobra.Command{
 		Use:   "verify ARCHIVE[@SNAPSHOT]",
-		Short: "Prove that snapshots are still what was stored",
+		Short: "Prove that snapshots are still as they were stored",
 		Long: `Compare a snapshot, or all if none is named, with its catalog: every recorded entry has to exist with its
 metadata, no other entry may exist, and every content is read again and hashed. A stored file is read once,
 however many names and snapshots share it. The catalogs and the content-hash index are checked, too. Nothing is

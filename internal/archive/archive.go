@@ -22,7 +22,7 @@ var (
 	// ErrNoAccess reports an archive that this user may not open, or may not make.
 	ErrNoAccess = errors.New("permission denied")
 	// ErrNoRecords reports a folder with snapshots whose .snapcopy is missing.
-	ErrNoRecords = errors.New("it holds snapshots, but what is known of them is missing")
+	ErrNoRecords = errors.New("it holds snapshots, but their records are missing")
 	// ErrNewerFormat reports an archive that a newer version of the program has written.
 	ErrNewerFormat = errors.New("written by a newer version of snapcopy")
 	// ErrLocked reports that another process is writing to the archive.

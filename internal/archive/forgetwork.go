@@ -229,6 +229,6 @@ func (w *forgetWork) dropReport(name string, damage error) error {
 	if err := os.Remove(w.Reports.path(name)); err != nil {
 		return err
 	}
-	w.Meta.note("the damaged %v was removed, as it might name what is forgotten", damage)
+	w.Meta.note("the damaged %v was removed, as it might name the forgotten path", damage)
 	return nil
 }

@@ -69,7 +69,7 @@ func withoutPath(err error) error {
 
 func parseInfo(text []byte) (info Info, err error) {
 	if err := json.Unmarshal(text, &info); err != nil {
-		return info, fmt.Errorf("it is not what was written: %w", err)
+		return info, fmt.Errorf("it differs from the file that was written: %w", err)
 	}
 	switch {
 	case info.Format > formatVersion:

@@ -187,15 +187,15 @@ func couldNotLook(err error) bool {
 // Faults that a person has to resolve.
 var (
 	// ErrForgetNote reports an unreadable note of an unfinished ForgetPath: its path may still be in snapshots.
-	ErrForgetNote = errors.New("what was being forgotten is not known any more, and may still be in snapshots")
+	ErrForgetNote = errors.New("the path that was being forgotten is not known any more, and may still be in snapshots")
 	// ErrAcknowledged reports an unreadable note of acknowledged runs: no run that looks wrong counts as acknowledged.
-	ErrAcknowledged = errors.New("which runs were acknowledged is not known any more")
+	ErrAcknowledged = errors.New("it is not known any more which runs were acknowledged")
 	// ErrReaderNote reports an unreadable note of a reader.
-	ErrReaderNote = errors.New("who needs the snapshot is not known any more")
+	ErrReaderNote = errors.New("it is not known any more who needs the snapshot")
 	// ErrReaderNotes reports an unreadable folder of readers' notes: no snapshot can be removed.
-	ErrReaderNotes = errors.New("which snapshots are needed is not known")
+	ErrReaderNotes = errors.New("it is not known which snapshots are needed")
 	// ErrPins reports an unreadable folder of pins: no snapshot can be removed.
-	ErrPins = errors.New("which snapshots are pinned is not known")
+	ErrPins = errors.New("it is not known which snapshots are pinned")
 	// ErrIndex reports a damaged content-hash index.
 	ErrIndex = errors.New("content-hash index")
 )

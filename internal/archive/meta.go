@@ -152,7 +152,7 @@ func (m *Meta) putAside(name, kind string) error {
 			continue
 		}
 		if err == nil {
-			m.note("%s was %s, which is %s now", m.Path(name), kind, m.Path(to))
+			m.note("%s was %s, and has the name %s now", m.Path(name), kind, m.Path(to))
 		}
 		return err
 	}

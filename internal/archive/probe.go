@@ -46,7 +46,7 @@ func (a *Locked) Probe() (Capabilities, error) {
 		}
 	}
 	if err != nil {
-		return c, fmt.Errorf("try what its file system can do: %w", err)
+		return c, fmt.Errorf("try out its file system: %w", err)
 	}
 	return c, nil
 }

@@ -123,7 +123,7 @@ func (a *Locked) emptyWork(reportWaits bool) (did []string, err error) {
 		return nil, fmt.Errorf("clean up %s: %w", a.WorkPath(), err)
 	}
 	if len(list) > 0 {
-		did = append(did, "removed what an unfinished run had left")
+		did = append(did, "removed the leftovers of an unfinished run")
 	}
 	return did, nil
 }

@@ -118,7 +118,7 @@ type NotHeld struct {
 	Names   uint64 `json:"names,omitempty"` // listed under another spelling
 	// LinksChanged counts names that were linked, or replaced, while the run looked at the other names of their inode.
 	LinksChanged uint64 `json:"links_changed,omitempty"`
-	Space        uint64 `json:"preallocated_space,omitempty"` // nor has the catalog it
+	Space        uint64 `json:"preallocated_space,omitempty"` // not recorded in the catalog either
 }
 
 // Add counts the flags of an entry. Links are not counted here, since the flag does not tell the reason.

@@ -13,7 +13,7 @@ import (
 var ErrDamaged = fmt.Errorf("stored file is %w", index.ErrDamagedData)
 
 // ErrContent is the ErrDamaged of a stored file whose content does not have the catalog's hash.
-var ErrContent = fmt.Errorf("%w: its content is not what was stored", ErrDamaged)
+var ErrContent = fmt.Errorf("%w: its content differs from the recorded hash", ErrDamaged)
 
 // OpenStored opens the stored file of an entry in the stored folder dir, and checks its type and size. lost is the
 // error if that folder has no handle.

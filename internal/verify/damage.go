@@ -52,7 +52,7 @@ func (k kind) lookFailed(op string, err error) error {
 	case fsat.IsGone(err):
 		return k.damagef("missing: %s: %w", op, err)
 	case fsat.IsOtherType(err):
-		return k.damagef("it has become something else: %s: %w", op, err)
+		return k.damagef("it has another type now: %s: %w", op, err)
 	case fsat.IsBadDisk(err):
 		return k.damagef("the disk or its file system fails: %s: %w", op, err)
 	}

@@ -324,7 +324,7 @@ func (v *verifier) content(w *worker, dir int, e *index.Entry) (err error) {
 		return ofEntry.lookFailed("read", err)
 	}
 	if uint64(n) != e.Size || hash != e.Hash {
-		return ofEntry.damagef("content is not what was stored: hash %x, was %x", hash, e.Hash)
+		return ofEntry.damagef("content differs: hash %x, was %x", hash, e.Hash)
 	}
 	return nil
 }

@@ -56,7 +56,7 @@ func TestVerifyFindsNameLinkedElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, found := archivetest.VerifyAll(t, l.Arch)
-	if !strings.Contains(strings.Join(found, "\n"), "b: damage: content is not what was stored") {
+	if !strings.Contains(strings.Join(found, "\n"), "b: damage: content differs") {
 		t.Errorf("found %q", found)
 	}
 }
@@ -81,7 +81,7 @@ func TestVerifyReadsContentBesideMetadata(t *testing.T) {
 		t.Fatalf("found %q", found)
 	}
 	for _, line := range found {
-		for _, part := range []string{"mode is 0600, was 0644", "modification time is ", "content is not what was stored"} {
+		for _, part := range []string{"mode is 0600, was 0644", "modification time is ", "content differs"} {
 			if !strings.Contains(line, part) {
 				t.Errorf("%q does not say %q", line, part)
 			}

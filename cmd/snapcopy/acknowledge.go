@@ -6,8 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-
-	"snapcopy/internal/archive"
 )
 
 type acknowledgeOptions struct{ json bool }
@@ -39,16 +37,12 @@ func (o *acknowledgeOptions) Run(_ context.Context, a *app, args []string) (err 
 		return err
 	}
 	defer func() { err = errors.Join(err, archive.Close()) }()
-	list, err := archive.Unacknowledged()
+	list, err := archive.AcknowledgeAll(a.now())
 	if err != nil {
 		return err
 	}
 	if len(list) == 0 {
 		a.term.errorf("No run looks wrong.")
-		return o.mendNote(a, archive)
-	}
-	if err := archive.Acknowledge(list[len(list)-1].Snapshot, a.now()); err != nil {
-		return err
 	}
 	for i := range list {
 		t := &list[i]
@@ -62,21 +56,6 @@ func (o *acknowledgeOptions) Run(_ context.Context, a *app, args []string) (err 
 			if err := a.printf("%s: %s\n", t.Snapshot, tripwireText(what, t.Source, &t.Coverage)); err != nil {
 				return err
 			}
-		}
-	}
-	return nil
-}
-
-// mendNote writes an unreadable note of acknowledged runs anew. The new note accepts the newest snapshot, and so all
-// of them, which is true at this point.
-func (o *acknowledgeOptions) mendNote(a *app, arch *archive.Archive) error {
-	snapshots, err := arch.Snapshots()
-	if err != nil || len(snapshots) == 0 {
-		return err
-	}
-	for _, f := range arch.Findings() {
-		if errors.Is(f.Err, archive.ErrAcknowledged) {
-			return arch.Acknowledge(snapshots[len(snapshots)-1].Name, a.now())
 		}
 	}
 	return nil

@@ -124,6 +124,26 @@ func readAcknowledged(meta *Meta) (k acknowledged, err error) {
 	return k, nil
 }
 
+// AcknowledgeAll acknowledges the runs that Unacknowledged lists, and returns them. If there are none, it makes an
+// unreadable note of acknowledged runs anew: the new note accepts all snapshots, which is true at this point.
+func (a *Archive) AcknowledgeAll(now time.Time) ([]Tripped, error) {
+	list, err := a.Unacknowledged()
+	if err != nil {
+		return nil, err
+	}
+	if len(list) > 0 {
+		return list, a.Acknowledge(list[len(list)-1].Snapshot, now)
+	}
+	snapshots, err := a.Snapshots()
+	if err != nil || len(snapshots) == 0 {
+		return nil, err
+	}
+	if slices.ContainsFunc(a.Findings(), func(f Finding) bool { return errors.Is(f.Err, ErrAcknowledged) }) {
+		err = a.Acknowledge(snapshots[len(snapshots)-1].Name, now)
+	}
+	return nil, err
+}
+
 // Acknowledge records that the snapshot of that name and all before it are as they should be. It takes the lock.
 func (a *Archive) Acknowledge(name string, now time.Time) (err error) {
 	lock, err := a.Lock()

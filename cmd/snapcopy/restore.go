@@ -80,7 +80,7 @@ func (o *restoreOptions) AddFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.inPlace, "in-place", false, "restore to the original location")
 	f.StringVar(&o.swapDir, "swap", "", "restore everything beside `DIR`, and then exchange the two in one step")
 	o.wanted.addFlags(f)
-	f.StringVar(&o.overwrite, "overwrite", "never", "replace existing entries: `WHEN` is never, changed (those that differ) or always")
+	f.StringVar(&o.overwrite, "overwrite", "never", "replace existing entries: `WHEN` is never, changed (if different), always")
 	f.BoolVar(&o.delete, "delete", false, "delete entries of the restored folders that the snapshot does not have")
 	f.BoolVar(&o.deleteUnsaved, "delete-unsaved", false, "with --delete: also entries that the snapshot left out or could not read")
 	f.StringVar(&o.backupSuffix, "backup-suffix", "", "keep entries that are replaced or deleted, with `SUFFIX` added to their names")

@@ -123,7 +123,7 @@ func Settable(t index.Type) Fields {
 // archive that was copied, Stored differs everywhere.
 func DiffStored(e *index.Entry, st *fsat.Stat) Fields {
 	held := Type | Size | Rdev | Stored | Settable(e.Type)
-	return DiffStat(e, st) & held &^ Unheld(e.Flags)
+	return DiffStat(e, st) & held &^ unheld(e.Flags)
 }
 
 // notHeld pairs a field with the flag of an entry whose stored file lacks it.
@@ -134,8 +134,8 @@ var notHeld = [...]struct {
 	{Owner, index.OwnerNotHeld}, {Mode, index.ModeNotHeld}, {Mtime, index.TimeNotHeld}, {Xattrs, index.XattrsNotHeld},
 }
 
-// Unheld returns the fields that a stored file lacks, by the flags of its entry.
-func Unheld(flags index.Flags) (f Fields) {
+// unheld returns the fields that a stored file lacks, by the flags of its entry.
+func unheld(flags index.Flags) (f Fields) {
 	for _, n := range notHeld {
 		f.mark(flags&n.flag != 0, n.field)
 	}

@@ -157,7 +157,7 @@ func TestDiffStored(t *testing.T) {
 
 func TestNotHeldFlags(t *testing.T) {
 	for _, fields := range []Fields{0, Owner, Mode, Mtime, Xattrs, Owner | Xattrs, OfInode} {
-		if got := Unheld(fields.Flags()); got != fields {
+		if got := unheld(fields.Flags()); got != fields {
 			t.Errorf("%b becomes %b", fields, got)
 		}
 	}

@@ -14,7 +14,6 @@ const (
 	Updated  Action = "metadata"  // nothing but its metadata was set
 	Same     Action = "unchanged" // it was as in the snapshot
 	Deleted  Action = "deleted"   // the snapshot does not contain it
-	Aside    Action = "aside"     // kept under another name
 	Failed   Action = "failed"
 )
 

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/extsort"
 	"snapcopy/internal/workers"
 )
@@ -18,6 +19,11 @@ type Catalog struct {
 	Name    string
 	Path    string // of the catalog
 	Records Size   // the snapshot's catalog and report
+}
+
+// open opens the catalog. That of another snapshot in its place is damage.
+func (c *Catalog) open() (*index.Catalog, error) {
+	return archive.Snapshot{Name: c.Name, CatalogPath: c.Path}.OpenCatalog()
 }
 
 // AccountOptions are the options of Account. All are optional.
@@ -72,7 +78,7 @@ func (c *counting) look() error {
 	var last uint64
 	era := uint32(0)
 	for i := range c.list {
-		cat, err := index.Open(c.list[i].Path)
+		cat, err := c.list[i].open()
 		if err != nil {
 			return fmt.Errorf("count space of %s: %w", c.list[i].Name, err)
 		}
@@ -211,7 +217,7 @@ func (c *counting) compare(first int, events *extsort.Sorter[event]) error {
 func (c *counting) compareOne(ctx context.Context, n int, events *extsort.Sorter[event]) (err error) {
 	d := delta{ctx: ctx, snapshot: uint32(n), newEra: c.known[n].era, out: events}
 	open := func(n int) *index.Catalog {
-		cat, openErr := index.Open(c.list[n].Path)
+		cat, openErr := c.list[n].open()
 		if openErr != nil {
 			err = fmt.Errorf("count space of %s: %w", c.list[n].Name, openErr)
 			return nil

@@ -131,6 +131,28 @@ func (a *series) account(opt AccountOptions) *Space {
 	return s
 }
 
+// Guards: a catalog that was copied into another snapshot's place is damage, and its space is not counted as that
+// snapshot's.
+func TestAccountCatalogOfAnother(t *testing.T) {
+	a := newSeries(t)
+	for i, name := range []string{"1", "2"} {
+		a.publish(name, &folder{files: map[string]uint64{"f": uint64(i + 100)}}, 1)
+	}
+	content, err := os.ReadFile(a.path("2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(a.path("1"), content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if space, err := Account(context.Background(), a.list(), AccountOptions{}); !errors.Is(err, index.ErrDamaged) {
+		t.Errorf("space %+v, error %v", space, err)
+	}
+	if files, _, err := Top(context.Background(), a.list(), nil, 1); !errors.Is(err, index.ErrDamaged) {
+		t.Errorf("top %+v, error %v", files, err)
+	}
+}
+
 // freed counts from the model what goes with some snapshots.
 func (a *series) freed(removed ...string) Size {
 	type key struct{ anchor, ino uint64 }

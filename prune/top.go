@@ -38,7 +38,7 @@ func Top(ctx context.Context, list []Catalog, since *Catalog, count int) (files,
 		all = append([]Catalog{*since}, list...)
 	}
 	for i := range all {
-		c, err := index.Open(all[i].Path)
+		c, err := all[i].open()
 		if err != nil {
 			return nil, nil, fmt.Errorf("count space of %s: %w", all[i].Name, err)
 		}

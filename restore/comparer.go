@@ -27,7 +27,12 @@ const (
 
 // comparer compares entries of the target with the snapshot's, and decides whether they may stay.
 type comparer struct {
+	ctx       context.Context
+	catalog   *index.Catalog
+	target    *target
 	trials    trials
+	uid       uint32 // of the process
+	attrs     bool   // Options.Attrs
 	overwrite Overwrite
 	// mends says that metadata of an existing entry may be corrected even though overwrite is Never: the entry was made
 	// by the interrupted restore that this run resumes.
@@ -79,7 +84,7 @@ func (c *comparer) differs(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (di
 // fileOrPart is differs for a regular file, also if it cannot be read.
 func (c *comparer) fileOrPart(m *wanted, st *fsat.Stat, meta bool) (difference, error) {
 	diff, err := c.file(m, st, meta)
-	if err != nil && c.trials.maker.ctx.Err() == nil && c.overwrite != OverwriteNever {
+	if err != nil && c.ctx.Err() == nil && c.overwrite != OverwriteNever {
 		return otherContent, nil // whatever it is, it can be replaced
 	}
 	if c.mends && errors.Is(err, fs.ErrPermission) && c.isUnread(m.e, st) {
@@ -108,7 +113,7 @@ func (c *comparer) file(m *wanted, st *fsat.Stat, meta bool) (diff difference, e
 	}
 	tick := w.copier.Tick
 	w.copier.Tick = nil // it is counted when the entry is done
-	_, hash, err := w.copier.Copy(c.trials.maker.ctx, filecopy.NoFile, fd, st.Size, fsat.HasHoles(fd, st.Size))
+	_, hash, err := w.copier.Copy(c.ctx, filecopy.NoFile, fd, st.Size, fsat.HasHoles(fd, st.Size))
 	w.copier.Tick = tick
 	switch {
 	case err != nil:
@@ -179,7 +184,7 @@ func (c *comparer) dir(w *worker, d *dir, fd int, st *fsat.Stat) (diff tree.Fiel
 	} else if !same {
 		diff |= tree.Xattrs
 	}
-	if c.trials.maker.setter.Attrs {
+	if c.attrs {
 		attrs, err := fsat.Attrs(fd)
 		if err != nil {
 			return 0, fmt.Errorf("read attributes: %w", err)
@@ -199,7 +204,7 @@ func (c *comparer) dir(w *worker, d *dir, fd int, st *fsat.Stat) (diff tree.Fiel
 // notStored returns an error if the target has, or may have, the stored file itself (cp -al from the snapshot), for an
 // entry that may have several names: nothing may be linked to a stored file.
 func (c *comparer) notStored(d *dir, e *index.Entry, st *fsat.Stat) error {
-	if !e.Linked() || st.Dev != c.trials.maker.target.archive.folder.Dev {
+	if !e.Linked() || st.Dev != c.target.archive.folder.Dev {
 		return nil
 	}
 	err := d.Lost(inSnapshot)
@@ -230,7 +235,7 @@ func (c *comparer) isRecorded(e *index.Entry, st *fsat.Stat) bool {
 // entry.
 func (c *comparer) isUnread(e *index.Entry, st *fsat.Stat) bool {
 	return e.Mtime == st.Mtime ||
-		st.Mode == unfinishedMode && st.UID == c.trials.maker.setter.UID && uint64(st.Size) <= e.Size
+		st.Mode == unfinishedMode && st.UID == c.uid && uint64(st.Size) <= e.Size
 }
 
 // part checks whether an open file of the target is the part of an entry that an interrupted restore leaves,
@@ -247,8 +252,8 @@ func (c *comparer) part(w *worker, d *dir, e *index.Entry, fd int, size int64) (
 	defer func() { err = errors.Join(err, fsat.Close(src)) }()
 	half := len(w.copier.Buf) / 2
 	for at := int64(0); at < size; {
-		if c.trials.maker.ctx.Err() != nil {
-			return otherContent, context.Cause(c.trials.maker.ctx)
+		if c.ctx.Err() != nil {
+			return otherContent, context.Cause(c.ctx)
 		}
 		start, end, ok, err := fsat.NextData(fd, at, size)
 		if err != nil {
@@ -337,13 +342,13 @@ func (c *comparer) verdictOn(w *worker, e *index.Entry, st *fsat.Stat, diff diff
 // privileges, into which he could then write.
 func (c *comparer) mayUpdate(w *worker, e *index.Entry, st *fsat.Stat) bool {
 	switch {
-	case st.Type != fsat.Regular || st.Nlink != 1 || st.UID != e.UID && st.UID != c.trials.maker.setter.UID:
+	case st.Type != fsat.Regular || st.Nlink != 1 || st.UID != e.UID && st.UID != c.uid:
 		return false
 	case e.Mode&0o6000 != 0:
 		return st.Mode == e.Mode && st.UID == e.UID && st.GID == e.GID
-	case st.UID == c.trials.maker.setter.UID:
+	case st.UID == c.uid:
 		return true
 	}
-	set, err := w.xattrs.Get(c.trials.maker.catalog, e.Xattrs)
+	set, err := w.xattrs.Get(c.catalog, e.Xattrs)
 	return err == nil && !slices.ContainsFunc(set, func(x index.Xattr) bool { return x.Name == tree.Capability })
 }

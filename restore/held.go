@@ -21,6 +21,7 @@ import (
 
 // trials finds out in this way what the target can hold.
 type trials struct {
+	target   *target
 	maker    *maker
 	linkable sync.Map // whether file systems support hard links, by device
 }
@@ -118,11 +119,11 @@ func (t *trials) onFolder(w *worker, d *dir, e *index.Entry) (m most, ok bool, e
 // changes the time of its folder.
 func (t *trials) onNamed(w *worker, d *dir, e *index.Entry, create func(in int, temp string) (int, error),
 	remove func(in int, temp string) error) (m most, ok bool, err error) {
-	if t.maker.target.dry || t.maker.target.step("scratch") != nil {
+	if t.target.dry || t.target.step("scratch") != nil {
 		return m, false, nil
 	}
 	for _, in := range t.scratchPlaces(d) {
-		err := t.maker.target.briefly(in, func() error {
+		err := t.target.briefly(in, func() error {
 			temp := t.temp(w, in, d)
 			fd, err := create(in, temp)
 			if err != nil {
@@ -236,7 +237,7 @@ func (m *wanted) tryFolder() (ok bool, err error) {
 // leftAsMade reports whether the entry is a symbolic link on which the restore sets no metadata: see
 // maker.linksHold.
 func (m *wanted) leftAsMade() (bool, error) {
-	if m.e.Type != index.Symlink || m.t.maker.target.dry {
+	if m.e.Type != index.Symlink || m.t.target.dry {
 		return false, nil
 	}
 	holds, err := m.t.maker.linksHold(m.w)
@@ -316,7 +317,7 @@ func (t *trials) scratchOn(w *worker, d *dir) (s *scratch, ok bool, err error) {
 	if err := s.close(); err != nil {
 		return s, false, err
 	}
-	if t.maker.target.step("scratch") != nil {
+	if t.target.step("scratch") != nil {
 		return s, false, nil
 	}
 	for _, in := range t.scratchPlaces(d) {
@@ -333,23 +334,23 @@ func (t *trials) scratchPlaces(d *dir) (list []int) {
 	if d.dst() != fsat.NoDir {
 		list = append(list, d.dst())
 	}
-	if t.maker.target.id.Dev == d.ID(inTarget).Dev { // where these privileges can make an entry if they can anywhere
-		list = append(list, t.maker.target.fd)
+	if t.target.id.Dev == d.ID(inTarget).Dev { // where these privileges can make an entry if they can anywhere
+		list = append(list, t.target.fd)
 	}
 	return list
 }
 
 // temp returns a worker's temporary name in one of the scratchPlaces of d.
 func (t *trials) temp(w *worker, in int, d *dir) string {
-	if in == t.maker.target.fd {
-		return w.tempIn(t.maker.target.id)
+	if in == t.target.fd {
+		return w.tempIn(t.target.id)
 	}
 	return w.temp(d)
 }
 
 // canLink reports whether the file system of d supports hard links. A dry run assumes that.
 func (t *trials) canLink(w *worker, d *dir) (can bool, err error) {
-	if known, ok := t.linkable.Load(d.ID(inTarget).Dev); ok || t.maker.target.dry {
+	if known, ok := t.linkable.Load(d.ID(inTarget).Dev); ok || t.target.dry {
 		return !ok || known.(bool), nil
 	}
 	if _, ok, err := t.scratchOn(w, d); ok || err != nil { // files without a name get one by a link
@@ -357,7 +358,7 @@ func (t *trials) canLink(w *worker, d *dir) (can bool, err error) {
 	}
 	in, temp, second := d.dst(), w.temp(d), leftover.Temporary(rand.Uint64(), d.ID(inTarget).Ino)
 	can = true
-	err = t.maker.target.briefly(in, func() error {
+	err = t.target.briefly(in, func() error {
 		fd, err := fsat.Create(in, temp, 0o600)
 		if err != nil {
 			return nil // without a file to link, nothing is known

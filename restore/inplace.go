@@ -74,6 +74,7 @@ func (d *dir) openBase() error {
 
 // passages are the folders of the snapshot on the way to paths that are restored in place.
 type passages struct {
+	target *target
 	maker  *maker
 	opener *opener
 	note   *note
@@ -86,7 +87,7 @@ type passages struct {
 func (p *passages) open(w *worker, folder string) (int, error) {
 	p.mu.Lock() // two paths may want the same folders
 	defer p.mu.Unlock()
-	fd, err := fsat.OpenDir(p.maker.target.fd, ".")
+	fd, err := fsat.OpenDir(p.target.fd, ".")
 	at := ""
 	for name := range strings.SplitSeq(folder, "/") {
 		if err != nil {
@@ -115,7 +116,7 @@ func (p *passages) openOrMake(w *worker, dir int, name, path string) (int, error
 		return p.openExisting(w, dir, name, path, &st)
 	case !fsat.IsGone(err):
 		return fsat.NoDir, err
-	case p.maker.target.dry:
+	case p.target.dry:
 		return fsat.NoDir, nil
 	}
 	return p.make(w, dir, name, path)
@@ -124,16 +125,16 @@ func (p *passages) openOrMake(w *worker, dir int, name, path string) (int, error
 // openExisting opens an existing folder on the way to a path. It does not follow an entry of another type.
 func (p *passages) openExisting(w *worker, dir int, name, path string, st *fsat.Stat) (int, error) {
 	if st.Mounted {
-		if _, is, err := inside.Archive(filepath.Join(p.maker.target.path, path)); err != nil || is {
+		if _, is, err := inside.Archive(filepath.Join(p.target.path, path)); err != nil || is {
 			return fsat.NoDir, cmp.Or(err, inside.ErrTarget)
 		}
 	}
 	switch {
 	case st.Type != fsat.Directory:
 		return fsat.NoDir, fmt.Errorf("%w and is not a folder", ErrExists)
-	case tree.IDOf(st) == p.maker.target.archive.folder:
+	case tree.IDOf(st) == p.target.archive.folder:
 		return fsat.NoDir, inside.ErrTarget
-	case p.note.resumed() && !p.maker.target.dry && !p.has(path):
+	case p.note.resumed() && !p.target.dry && !p.has(path):
 		fd, err := openOpenedUp(dir, name)
 		if err == nil {
 			err = p.start(w, fd, path)
@@ -148,7 +149,7 @@ func (p *passages) openExisting(w *worker, dir int, name, path string, st *fsat.
 
 // make makes a folder on the way to a path.
 func (p *passages) make(w *worker, dir int, name, path string) (int, error) {
-	if err := p.maker.target.step("mkdir"); err != nil {
+	if err := p.target.step("mkdir"); err != nil {
 		return fsat.NoDir, err
 	}
 	if err := p.opener.mkdirIn(dir, name, index.FolderOf(path)); err != nil {
@@ -220,7 +221,7 @@ func (p *passages) finish() error {
 }
 
 func (p *passages) finishOne(f passage) (err error) {
-	fd, err := f.inode.Same(fsat.OpenPath(p.maker.target.fd, f.path))
+	fd, err := f.inode.Same(fsat.OpenPath(p.target.fd, f.path))
 	if err != nil {
 		return err
 	}
@@ -237,7 +238,7 @@ func (p *passages) finishOne(f passage) (err error) {
 	if err := fsat.SetMtime(fd, f.mtime); err != nil && !fsat.IsRefused(err) {
 		return err
 	}
-	if p.maker.target.fsync {
+	if p.target.fsync {
 		return fsat.Sync(fd)
 	}
 	return nil

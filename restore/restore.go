@@ -221,9 +221,11 @@ func newRun(ctx context.Context, from archive.OpenSnapshot, opt Options, swap *s
 	r.note.scope, r.note.target = &r.scope, &r.target
 	r.maker = maker{ctx: ctx, catalog: from.Catalog, target: &r.target, verify: opt.Verify,
 		setter: tree.Setter{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Attrs: opt.Attrs, Fault: opt.Fault}}
-	r.comparer = comparer{trials: trials{maker: &r.maker}, overwrite: opt.Overwrite, devices: from.Catalog.Devices()}
+	r.comparer = comparer{ctx: ctx, catalog: from.Catalog, target: &r.target,
+		trials: trials{target: &r.target, maker: &r.maker}, uid: r.maker.setter.UID, attrs: opt.Attrs,
+		overwrite: opt.Overwrite, devices: from.Catalog.Devices()}
 	r.opener = opener{target: &r.target, uid: r.maker.setter.UID}
-	r.passages = passages{maker: &r.maker, opener: &r.opener, note: &r.note}
+	r.passages = passages{target: &r.target, maker: &r.maker, opener: &r.opener, note: &r.note}
 	r.clearer = clearer{opt: &r.opt, catalog: from.Catalog, target: &r.target, note: &r.note, opener: &r.opener,
 		teller: &r.teller}
 	r.groups.target = &r.target

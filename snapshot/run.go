@@ -29,7 +29,7 @@ type run struct {
 	host    string
 	origin  *origin // of a copy; nil: the run takes a snapshot of a live folder
 
-	storing
+	storing      // the part that keeps and stores entries
 	work     int // handle of .snapcopy/work; fsat.NoDir in a dry run
 	top      *dir
 	dirs     dirhandles.Set[*dir]
@@ -205,7 +205,7 @@ func (r *run) openPrevious() error {
 	return r.openIndex(snapshots)
 }
 
-// begin makes the empty top folder of the mirror, the catalog and the list of allocations.
+// begin makes the mirror with its empty top folder, and begins the record of the snapshot.
 func (r *run) begin() error {
 	r.workers = newWorkers(r.opt.threads(), r.opt.Progress, &r.tally)
 	r.caps.asRoot = os.Geteuid() == 0
@@ -214,17 +214,16 @@ func (r *run) begin() error {
 		r.pool.init(r.archive)
 	}
 	r.mirror = r.newMirror()
-	if r.caps.Reflink && !r.opt.DryRun {
-		r.recent = new(recentContents)
-	}
-	if r.opt.DryRun {
-		return r.openTop()
-	}
-	if err := r.step("begin"); err != nil {
-		return err
-	}
-	if err := r.rec.begin(r.archive); err != nil {
-		return err
+	if !r.opt.DryRun {
+		if r.caps.Reflink {
+			r.recent = new(recentContents)
+		}
+		if err := r.step("begin"); err != nil {
+			return err
+		}
+		if err := r.rec.begin(r.archive); err != nil {
+			return err
+		}
 	}
 	return r.openTop()
 }

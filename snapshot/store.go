@@ -321,7 +321,7 @@ func (f *file) previousStandsFor() bool {
 
 // becomes records the stored file that the entry is a name of.
 func (f *file) becomes(stored *index.Entry) (err error) {
-	f.shared, f.linked = true, f.e.Size // linkFrom has counted it
+	f.shared, f.linked = true, f.e.Size // worker.linked has counted it
 	f.e.Flags |= stored.Flags & ofStored
 	return f.nameOf(f.d, &f.e, stored)
 }

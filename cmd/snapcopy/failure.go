@@ -14,6 +14,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/archive"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/history"
 	"snapcopy/internal/inside"
 	"snapcopy/internal/lack"
 	"snapcopy/internal/overlay"
@@ -139,6 +140,8 @@ var hints = []struct {
 	{errNotInSnapshot, "`snapcopy ls ARCHIVE@SNAPSHOT` lists the top of the snapshot"},
 	{restore.ErrNotFile, "`snapcopy ls ARCHIVE@SNAPSHOT PATH` lists a folder, `snapcopy restore` brings back anything"},
 	{archive.ErrNoSnapshot, "`snapcopy list ARCHIVE` lists the snapshots"},
+	{archive.ErrInNoSnapshot, "`snapcopy find ARCHIVE NAME` searches all snapshots for a name"},
+	{instant.ErrNotInstant, "give the MOUNTPOINT that `snapcopy instant` was given; a settled folder needs nothing more"},
 	{instant.ErrMounted, "`snapcopy settle MOUNTPOINT` turns it into an ordinary folder"},
 	{instant.ErrSettling, "`snapcopy settle MOUNTPOINT` finishes that"},
 	{instant.ErrOtherSnapshot, "settle it first, or choose another mountpoint"},
@@ -166,7 +169,21 @@ func hintFor(err error) string {
 	if errors.As(err, &parent) {
 		return fmt.Sprintf("is its disk mounted? If so, make that folder first: `mkdir -p %s`", shellWord(parent.Parent))
 	}
+	if namesNoPath(err) {
+		return "`snapcopy ls ARCHIVE@SNAPSHOT` lists a folder, `snapcopy find ARCHIVE NAME` searches all snapshots for a name"
+	}
 	return ""
+}
+
+// namesNoPath reports whether an error is about a missing path, and proposes no other path or snapshot.
+func namesNoPath(err error) bool {
+	var missing *tree.NotFoundError
+	var elsewhere *history.NotFoundError
+	var nowhere *history.NowhereError
+	if errors.As(err, &elsewhere) && elsewhere.Elsewhere != nil {
+		return false
+	}
+	return errors.As(err, &missing) && len(missing.Nearest) == 0 || errors.As(err, &nowhere) && len(nowhere.Nearest) == 0
 }
 
 // spaceError is a restore.SpaceError with sizes for people.
@@ -311,9 +328,10 @@ func lackText(e *lack.Error) string {
 	return fmt.Sprintf("%s is full: %s of %s are free now", disk, size(e.Space.Free), size(e.Space.Total))
 }
 
-// named adds the archive to the error for a missing snapshot.
+// named adds the archive to the error for a missing snapshot, or for a path that no snapshot has.
 func (a *app) named(err error) error {
-	if len(a.opened) == 0 || !errors.Is(err, archive.ErrNoSnapshot) || strings.Contains(err.Error(), a.opened[0].Path) {
+	missing := errors.Is(err, archive.ErrNoSnapshot) || errors.Is(err, archive.ErrInNoSnapshot)
+	if len(a.opened) == 0 || !missing || strings.Contains(err.Error(), a.opened[0].Path) {
 		return err
 	}
 	return fmt.Errorf("%s: %w", a.opened[0].Path, err)

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"context"
 	"fmt"
 
 	"snapcopy/internal/archive"
@@ -17,7 +18,7 @@ func (r *run) cleanUp() error {
 	r.report.Recovered, r.report.ArchiveID = recovered, r.archive.Info.ID
 	r.report.Mended = append(r.report.Mended, r.archive.Meta.Mended()...)
 	r.report.Findings = r.archive.Findings()
-	if err := r.makeRoom(); err != nil {
+	if err := makeRoom(r.ctx, r.archive, r.opt.Threads); err != nil {
 		return err
 	}
 	if r.work, err = r.archive.Meta.Open(archive.WorkDir); err != nil {
@@ -38,8 +39,8 @@ func (r *run) cleanUp() error {
 
 // makeRoom empties the trash before the run if little space is left. Otherwise that follows the run, so that a large
 // trash keeps no run waiting.
-func (r *run) makeRoom() error {
-	space, err := r.archive.FileSystem()
+func makeRoom(ctx context.Context, a *archive.Archive, threads int) error {
+	space, err := a.FileSystem()
 	if err != nil {
 		return err
 	}
@@ -47,7 +48,7 @@ func (r *run) makeRoom() error {
 	if space.Free >= space.Total/little && (space.Inodes == 0 || space.FreeInodes >= space.Inodes/little) {
 		return nil
 	}
-	return r.archive.Trash.Empty(r.ctx, archive.EmptyOptions{Threads: r.opt.Threads})
+	return a.Trash.Empty(ctx, archive.EmptyOptions{Threads: threads})
 }
 
 // emptyTrash frees the space of removed snapshots, after the run and without its lock. A cancelled run leaves that to

@@ -47,60 +47,60 @@ func Copy(ctx context.Context, from *archive.Archive, s archive.Snapshot, path s
 
 // openOrigin opens the snapshot as the run's source, and starts the report of a copy.
 func (r *run) openOrigin() (err error) {
-	o := r.origin
-	if o.hold, err = o.snapshot.Hold(); err != nil {
+	if r.source, err = r.origin.open(r.report); err != nil {
 		return err
+	}
+	r.host = r.origin.summary.Host
+	if r.origin.report != nil {
+		r.tally.goOn(r.origin.report)
+	}
+	return nil
+}
+
+// open opens the snapshot as a source, and starts the report of its copy.
+func (o *origin) open(rep *archive.Report) (source.Source, error) {
+	var err error
+	if o.hold, err = o.snapshot.Hold(); err != nil {
+		return nil, err
 	}
 	catalog, err := o.snapshot.OpenCatalog()
 	if err != nil {
-		return fmt.Errorf("snapshot %s: %w", o.snapshot.Name, err)
+		return nil, fmt.Errorf("snapshot %s: %w", o.snapshot.Name, err)
 	}
 	from, err := source.OpenSnapshot(o.archive.Root, o.snapshot.Name, catalog)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	r.source, o.summary = from, from.Summary()
-	var lost error
-	o.report, lost = o.archive.Reports.Read(o.snapshot.Name)
-
-	rep := r.report
-	r.host, rep.Source = o.summary.Host, o.summary.Source
-	rep.Start = timeFrom(o.summary.Start)
+	o.summary = from.Summary()
+	rep.Start, rep.Source = timeFrom(o.summary.Start), o.summary.Source
 	rep.CopiedFrom = &archive.Origin{ArchiveID: o.archive.Info.ID, Snapshot: o.snapshot.Name}
-	if lost != nil {
-		o.report, rep.CopiedFrom.NoReport = nil, lost.Error()
-		return nil
+	if o.report, err = o.archive.Reports.Read(o.snapshot.Name); err != nil {
+		o.report, rep.CopiedFrom.NoReport = nil, err.Error()
+		return from, nil
 	}
 	rep.Filters, rep.ForgottenIn, rep.MarkedItself = o.report.Filters, o.report.ForgottenIn, o.report.MarkedItself
-	r.tally.goOn(o.report)
-	return nil
+	return from, nil
 }
 
 func timeFrom(t index.Time) time.Time { return time.Unix(t.Sec, int64(t.Nsec)).UTC() }
 
-// countOrigin adds the entries that the original run left out or could not read: the copy lacks them, too.
-func (r *run) countOrigin() {
-	if r.origin == nil {
-		return
-	}
-	was, is := &r.origin.summary.Counts, &r.workers[0].counts
-	is.Failed += was.Failed
-	is.Vanished += was.Vanished
-	is.Excluded += was.Excluded
+// addCounts adds the entries that the original run left out or could not read: the copy lacks them, too.
+func (o *origin) addCounts(c *index.Counts) {
+	was := &o.summary.Counts
+	c.Failed += was.Failed
+	c.Vanished += was.Vanished
+	c.Excluded += was.Excluded
 }
 
-// verdict compares the run with its base line. For a copy the original run has done that, and knew why files were
-// missing; verdict adds the entries that could not be copied.
-func (r *run) verdict() *archive.Coverage {
-	own := r.cover()
-	if r.origin == nil || r.origin.report == nil || r.origin.report.Baseline == nil {
+// verdict judges the copy. The original run was compared with its base line, and knew why files were missing; to these
+// verdict adds those that could not be copied. own is the comparison with the base line of the copy, which has to do if
+// there is no report of the original run. failed counts the failures of both.
+func (o *origin) verdict(own *archive.Coverage, failed uint64) *archive.Coverage {
+	if o.report == nil || o.report.Baseline == nil {
 		return own
 	}
-	was := *r.origin.report.Baseline
-	for i := range r.workers {
-		was.Unread += r.workers[i].counts.Failed
-	}
-	was.Unread -= r.origin.summary.Counts.Failed // which are among them: see countOrigin
+	was := *o.report.Baseline
+	was.Unread += failed - o.summary.Counts.Failed
 	return &was
 }
 
@@ -111,22 +111,21 @@ func (o *origin) close() error {
 	return o.hold.Release()
 }
 
-// nameCopy gives the copy the name of its snapshot, or the next free name.
-func (r *run) nameCopy(snapshots []archive.Snapshot) error {
-	o := r.origin
+// name returns the name of the snapshot, or the next one that is free in the archive of the copy.
+func (o *origin) name(a *archive.Archive, snapshots []archive.Snapshot) (string, error) {
 	o.isOlder = len(snapshots) > 0 && snapshots[len(snapshots)-1].Name > o.snapshot.Name
 	for at := o.snapshot.Time; ; at = at.Add(time.Second) {
-		r.report.Snapshot = archive.NameAt(at)
-		taken, err := r.archive.IsTaken(r.report.Snapshot)
+		name := archive.NameAt(at)
+		taken, err := a.IsTaken(name)
 		if err != nil || !taken {
-			return err
+			return name, err
 		}
-		i := slices.IndexFunc(snapshots, func(s archive.Snapshot) bool { return s.Name == r.report.Snapshot })
+		i := slices.IndexFunc(snapshots, func(s archive.Snapshot) bool { return s.Name == name })
 		if i < 0 {
 			continue
 		}
 		if err := o.isCopy(snapshots[i]); err != nil {
-			return err
+			return "", err
 		}
 	}
 }

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strconv"
 	"sync"
@@ -22,12 +23,55 @@ const unreadable = "\x00unreadable"
 
 // coverage measures a run against its base line, folder by folder, when all entries of a folder are decided.
 type coverage struct {
-	base *index.Catalog // nil: there is none
-	same bool           // the base line is the previous snapshot
+	base   *index.Catalog    // nil: there is none
+	same   bool              // the base line is the previous snapshot
+	inside *archive.Coverage // of a new source that lies in another one
 
-	mu      sync.Mutex
-	missing []missing
-	changed uint64
+	mu       sync.Mutex
+	missing  []missing
+	changed  uint64
+	unusable string // the first error of the base line's catalog
+}
+
+// open opens the catalog of the base line. If there is none, contains names another source below a new one.
+func (c *coverage) open(l *archive.Lineage, p *previous) (contains string, err error) {
+	if p.other {
+		c.inside, contains, err = l.Around()
+		return contains, err
+	}
+	s, ok, err := l.Baseline()
+	switch {
+	case err != nil:
+		return "", err
+	case !ok:
+		c.inside, contains, err = l.Around()
+		return contains, err
+	case s.Name == p.name:
+		c.base, c.same = p.catalog, true
+	default:
+		if c.base, err = s.OpenCatalog(); err != nil {
+			return "", fmt.Errorf("catalog of %s: %w", s.Name, err)
+		}
+	}
+	return "", nil
+}
+
+func (c *coverage) close() error {
+	if c.base == nil || c.same {
+		return nil
+	}
+	return c.base.Close()
+}
+
+// readDir returns a folder's record; ok is false if the catalog cannot be read for it.
+func (c *coverage) readDir(at uint64) (rec *index.Record, ok bool) {
+	rec, err := c.base.ReadDir(at)
+	if err != nil {
+		c.mu.Lock()
+		c.unusable = cmp.Or(c.unusable, err.Error())
+		c.mu.Unlock()
+	}
+	return rec, err == nil
 }
 
 // missing is an entry of the base line that the run did not find at its path, or did not store.
@@ -51,14 +95,14 @@ func (c *coverage) below(d *dir, i int) index.Entry {
 	return index.Entry{}
 }
 
-// open finds the base line's folders in d, if the base line is not the previous snapshot.
-func (c *coverage) open(d *dir) error {
+// enter finds the base line's folders in d, if the base line is not the previous snapshot.
+func (c *coverage) enter(d *dir) {
 	if d.base.Type != index.Dir || c.same {
-		return nil
+		return
 	}
-	rec, err := c.base.ReadDir(d.base.Child)
-	if err != nil {
-		return err
+	rec, ok := c.readDir(d.base.Child)
+	if !ok {
+		return
 	}
 	d.baseDirs = make(map[string]index.Entry)
 	for _, e := range rec.Entries() {
@@ -66,7 +110,6 @@ func (c *coverage) open(d *dir) error {
 			d.baseDirs[e.Name] = *e
 		}
 	}
-	return nil
 }
 
 // lacks records why item i of d will not be in the snapshot. It is called before that item is decided.
@@ -104,13 +147,13 @@ func (d *dir) why(name string) string {
 }
 
 // measure compares d, with all of its entries decided, with the base line.
-func (c *coverage) measure(d *dir) error {
+func (c *coverage) measure(d *dir) {
 	if d.base.Type != index.Dir || d.self.Hash == d.base.Hash { // without a catalog, as in a dry run, there is no hash
-		return nil
+		return
 	}
-	rec, err := c.base.ReadDir(d.base.Child)
-	if err != nil {
-		return err
+	rec, ok := c.readDir(d.base.Child)
+	if !ok {
+		return
 	}
 	var list []missing
 	changed := uint64(0)
@@ -129,7 +172,6 @@ func (c *coverage) measure(d *dir) error {
 	c.missing = append(c.missing, list...)
 	c.changed += changed
 	c.mu.Unlock()
-	return nil
 }
 
 // sameFile reports whether two entries other than folders describe the same content and metadata.
@@ -137,18 +179,17 @@ func sameFile(a, b *index.Entry) bool {
 	return tree.Diff(a, b)&(tree.Type|tree.Body|tree.Metadata&^tree.Nlink) == 0
 }
 
-// cover sums up the measurements. It returns nil if the run has no base line.
-func (r *run) cover() *archive.Coverage {
-	c := &r.coverage
+// sum sums up the measurements. It returns nil if the run has no base line. isElsewhere reports whether a missing file
+// was found under another path.
+func (c *coverage) sum(isElsewhere func(*missing) bool) *archive.Coverage {
 	if c.base == nil {
-		return r.inside
+		return c.inside
 	}
 	s := c.base.Summary()
 	sum := &archive.Coverage{Snapshot: s.Snapshot, Files: s.Counts.Files, Changed: c.changed}
-	valid := s.Anchor == r.archive.Anchor() && !r.caps.restat // the stored inode numbers
 	rules := make(map[string]uint64)
 	for _, m := range c.missing {
-		n := r.countMissing(&m, valid)
+		n := c.count(&m, isElsewhere)
 		switch m.cause {
 		case "":
 			sum.Deleted += n
@@ -171,15 +212,6 @@ func (r *run) cover() *archive.Coverage {
 	return sum
 }
 
-// baselineUnusable records the first error of the base line's catalog.
-func (r *run) baselineUnusable(err error) {
-	r.tally.mu.Lock()
-	defer r.tally.mu.Unlock()
-	if r.report.BaselineUnusable == "" {
-		r.report.BaselineUnusable = err.Error()
-	}
-}
-
 // printableRule quotes a rule that JSON cannot express.
 func printableRule(rule string) string {
 	if utf8.ValidString(rule) {
@@ -188,26 +220,20 @@ func printableRule(rule string) string {
 	return strconv.Quote(rule)
 }
 
-// countMissing counts the files of a missing entry that were not found under another path. valid says that the base
-// line's inode numbers are of the archive's present file system.
-func (r *run) countMissing(m *missing, valid bool) (n uint64) {
+// count counts the files of a missing entry that were not found under another path.
+func (c *coverage) count(m *missing, isElsewhere func(*missing) bool) (n uint64) {
 	if m.kind != index.Dir {
-		switch {
-		case m.stored == 0:
-		case r.pool.moved.Has(m.stored):
-			return 0
-		case valid && m.nlink <= 1 && r.pool.used.Has(m.stored): // moved before the previous snapshot was taken
+		if isElsewhere(m) {
 			return 0
 		}
 		return 1
 	}
-	rec, err := r.coverage.base.ReadDir(m.child)
-	if err != nil {
-		r.baselineUnusable(err)
+	rec, ok := c.readDir(m.child)
+	if !ok {
 		return 0
 	}
 	for _, e := range rec.Entries() {
-		n += r.countMissing(&missing{e.Type, e.Nlink, e.Stored, e.Child, m.cause}, valid)
+		n += c.count(&missing{e.Type, e.Nlink, e.Stored, e.Child, m.cause}, isElsewhere)
 	}
 	return n
 }

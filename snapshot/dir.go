@@ -153,13 +153,13 @@ func (r *run) openTop() (err error) {
 	if h.dst, err = r.mirror.Top(); err != nil {
 		return fmt.Errorf("begin mirror in %s: %w", r.archive.WorkPath(), err)
 	}
-	if r.previous != nil {
-		d.was = r.previous.Root()
+	if r.previous.catalog != nil {
+		d.was = r.previous.catalog.Root()
 		if r.coverage.base != nil {
 			d.base = r.coverage.base.Root()
 		}
 		if err := h.dst.OpenPrevious(); err != nil {
-			return errors.Join(&fs.PathError{Op: "open", Path: r.prevName, Err: err}, d.closeHandles())
+			return errors.Join(&fs.PathError{Op: "open", Path: r.previous.name, Err: err}, d.closeHandles())
 		}
 	}
 	if h.src, err = r.source.Top(); err != nil {
@@ -200,7 +200,7 @@ func (r *run) enter(id int, parent *dir, item int) (d *dir, items int, ok bool, 
 	case index.Dir:
 		d.was = *slot
 	default: // a folder has taken its place
-		r.gone.add(parent, slot)
+		r.previous.addGone(parent, slot)
 		*slot = index.Entry{}
 	}
 	d.self = index.Entry{Name: parent.names[item].Name, Type: index.Dir}
@@ -213,35 +213,31 @@ func (r *run) enter(id int, parent *dir, item int) (d *dir, items int, ok bool, 
 // openDir opens a folder in the source, makes it in the mirror, and reads it. It returns false, after deciding about
 // the parent's entry, if the folder is not to be entered.
 func (r *run) openDir(w *worker, d *dir) (bool, error) {
-	p, slot := d.parent, &d.parent.entries[d.slot]
+	p := d.parent
 	if err := p.handles.lost; err != nil {
-		return false, r.notStored(w, p, d.slot, lostWith(err))
+		return false, w.notStored(p, d.slot, lostWith(err))
 	}
 	src, err := p.handles.src.Open(d.name())
 	switch {
 	case err == nil:
 	case errors.Is(err, source.ErrElsewhere):
-		return false, r.leftOutElsewhere(w, p, d.slot)
+		return false, w.leftOutElsewhere(p, d.slot)
 	case fsat.IsNoDir(err):
 		return false, r.reconsider(w, p, d.slot)
 	default:
 		return r.unreadableDir(w, d, err)
 	}
 	d.handles.src = src
-	rule, err := r.leaveOut(d)
+	rule, err := w.leaveOutDir(d)
 	if err != nil {
-		return false, errors.Join(r.failed(w, d, err), d.closeHandles())
+		return false, errors.Join(w.failed(d, err), d.closeHandles())
 	}
 	if rule != "" {
-		r.coverage.lacks(p, d.slot, rule)
-		*slot = index.Entry{}
-		w.counts.Excluded++
 		w.tally.leftOutForState(p.child(d.name()), rule)
-		w.tally.tell(Item{Path: p.child(d.name()), Action: Excluded, Type: index.Dir, Rule: rule})
-		return false, d.closeHandles()
+		return false, errors.Join(w.excluded(p, d.slot, fsat.Directory, rule), d.closeHandles())
 	}
 	if err := r.makeDir(d); err != nil {
-		return false, errors.Join(r.failed(w, d, err), d.closeHandles())
+		return false, errors.Join(w.failed(d, err), d.closeHandles())
 	}
 	if d.was.Type == index.Dir {
 		err := d.handles.dst.OpenPrevious()
@@ -260,18 +256,6 @@ func (r *run) openDir(w *worker, d *dir) (bool, error) {
 		w.fail(p.child(d.name()), err)
 	}
 	return true, nil
-}
-
-// leaveOut describes a folder, and returns the rule that leaves it out, or "".
-func (r *run) leaveOut(d *dir) (rule string, err error) {
-	if err := d.handles.src.Stat(&d.source); err != nil {
-		return "", fmt.Errorf("stat: %w", err)
-	}
-	reason, err := d.handles.src.LeaveOut("", &d.source)
-	if reason.Rule == source.RuleArchive {
-		r.tally.leftOutItself(d.path())
-	}
-	return reason.Rule, err
 }
 
 // makeDir makes the folder in the mirror, and begins its record.
@@ -300,65 +284,36 @@ func (r *run) readDir(w *worker, d *dir) error {
 		d.leftOut = filter.RuleOneFileSystem
 		return nil
 	}
-	if err := r.coverage.open(d); err != nil {
-		r.baselineUnusable(err)
-	}
+	r.coverage.enter(d)
 	var err error
-	d.names, err = r.list(w, d)
+	d.names, err = d.list(w.list)
 	d.entries, d.fresh = make([]index.Entry, len(d.names)), make([]bool, len(d.names))
 	if err != nil {
 		err = &fs.PathError{Op: "list", Path: cmp.Or(d.path(), r.report.Source), Err: err}
 		d.self.Flags |= index.Unread // entries missing from the listing do not count as gone
 	}
-	return errors.Join(err, r.pairWithPrevious(d))
+	r.previous.pair(d)
+	return err
 }
 
 // dirMetadata sets the folder's file attributes and extended attributes, from the previous snapshot if they cannot
 // have changed.
 func (r *run) dirMetadata(d *dir) error {
 	known := d.source.Known
-	if d.was.Type == index.Dir && tree.Unchanged(&d.was, &d.source.Stat, r.ignored) && !r.opt.IgnoreCtime &&
+	if d.was.Type == index.Dir && r.previous.unchanged(&d.was, &d.source) && !r.opt.IgnoreCtime &&
 		(known == nil || tree.Diff(&d.was, known)&(tree.Xattrs|tree.Attrs) == 0) {
 		d.self.Attrs = d.was.Attrs
 		if d.was.Xattrs == 0 {
 			return nil
 		}
-		set, err := r.previous.Xattrs(d.was.Xattrs)
-		if err == nil {
+		if set, ok := r.previous.xattrs(d.was.Xattrs); ok {
 			d.xattrs = set
 			return r.rec.addXattrs(&d.self, d.xattrs)
 		}
-		r.tally.previousUnusable(err)
 	}
 	m := d.handles.src.Metadata("", &d.source)
 	d.self.Attrs, d.xattrs = tree.KnownAttrs(m.Attrs), m.Xattrs
 	return errors.Join(m.Err, r.rec.addXattrs(&d.self, d.xattrs))
-}
-
-// pairWithPrevious puts the previous snapshot's entries into d.entries, by name, and records those that are gone.
-func (r *run) pairWithPrevious(d *dir) error {
-	if d.was.Type != index.Dir {
-		return nil
-	}
-	rec, err := r.previous.ReadDir(d.was.Child)
-	if err != nil {
-		r.tally.previousUnusable(err) // as if the folder were new: everything in it is read again
-		d.was = index.Entry{}
-		return nil
-	}
-	i := 0
-	for old, name := range tree.Beside(rec, d.names) {
-		if old != nil && name != nil {
-			d.entries[i] = *old
-			d.entries[i].Name, d.entries[i].Target = name.Name, strings.Clone(old.Target) // keep nothing of the record
-		} else if old != nil && d.self.Flags&index.Unread == 0 {
-			r.gone.add(d, old)
-		}
-		if name != nil {
-			i++
-		}
-	}
-	return nil
 }
 
 // unreadableDir stores a folder that may not be listed as an empty one, and reports it as failed.
@@ -366,14 +321,14 @@ func (r *run) unreadableDir(w *worker, d *dir, cause error) (bool, error) {
 	p := d.parent
 	cause = &fs.PathError{Op: "open", Path: p.child(d.name()), Err: cause}
 	if err := source.LookAt(p.handles.src, d.name(), &d.source); err != nil || d.source.Type != fsat.Directory {
-		return false, r.failed(w, d, cause)
+		return false, w.failed(d, cause)
 	}
 	d.dev = r.rec.devices.number(&d.source)
 	describe(&d.self, &d.source, d.dev)
 	d.self.Flags |= index.Unread
 	d.was = index.Entry{}
 	if err := r.makeDir(d); err != nil {
-		return false, errors.Join(r.failed(w, d, err), d.closeHandles())
+		return false, errors.Join(w.failed(d, err), d.closeHandles())
 	}
 	w.fail(p.child(d.name()), cause)
 	return true, nil
@@ -386,7 +341,7 @@ func (r *run) leave(id int, d *dir) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.handles.Release()) }()
-	r.confirmVanished(w, d)
+	w.confirmVanished(d, &r.previous)
 	n := 0
 	for i := range d.entries {
 		if d.entries[i].Type != 0 {
@@ -401,9 +356,7 @@ func (r *run) leave(id int, d *dir) (err error) {
 	if err := r.finishDir(w, d); err != nil {
 		return err
 	}
-	if err := r.coverage.measure(d); err != nil {
-		r.baselineUnusable(err)
-	}
+	r.coverage.measure(d)
 	w.counts.Dirs++
 	if d.parent != nil {
 		d.parent.entries[d.slot] = d.self

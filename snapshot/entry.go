@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"snapcopy/index"
-	"snapcopy/internal/filter"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/leftover"
 	"snapcopy/internal/source"
@@ -44,7 +43,7 @@ func (r *run) oneItem(w *worker, d *dir, i int, path string, st *source.Stat) (i
 	name, kind := d.names[i].Name, d.names[i].Type
 	if kind != fsat.Directory {
 		if err := d.handles.lost; err != nil {
-			return false, r.notStored(w, d, i, lostWith(err))
+			return false, w.notStored(d, i, lostWith(err))
 		}
 		if err := lookedAt(st.Err); err != nil {
 			return false, r.notSeen(w, d, i, path, err)
@@ -52,7 +51,7 @@ func (r *run) oneItem(w *worker, d *dir, i int, path string, st *source.Stat) (i
 		kind = st.Type
 	}
 	if rule := r.excludedBy(path, name, kind == fsat.Directory); rule != "" {
-		return false, r.excluded(w, d, i, kind, rule)
+		return false, w.excluded(d, i, kind, rule)
 	}
 	if kind == fsat.Directory {
 		return true, nil
@@ -60,10 +59,10 @@ func (r *run) oneItem(w *worker, d *dir, i int, path string, st *source.Stat) (i
 	if r.filter.ByState() || strings.HasPrefix(name, leftover.Prefix) {
 		rule, err := w.leaveOutFile(d, name, st)
 		if err != nil {
-			return false, r.notStored(w, d, i, err)
+			return false, w.notStored(d, i, err)
 		}
 		if rule != "" {
-			return false, r.excluded(w, d, i, kind, rule)
+			return false, w.excluded(d, i, kind, rule)
 		}
 	}
 	err = r.put(w, d, i, st)
@@ -71,7 +70,7 @@ func (r *run) oneItem(w *worker, d *dir, i int, path string, st *source.Stat) (i
 		return false, err
 	}
 	if rule := r.excludedBy(path, name, true); rule != "" { // some patterns are for folders alone
-		return false, r.excluded(w, d, i, fsat.Directory, rule)
+		return false, w.excluded(d, i, fsat.Directory, rule)
 	}
 	return true, nil
 }
@@ -87,90 +86,40 @@ func (r *run) excludedBy(path, name string, isDir bool) string {
 // notSeen handles an entry that is not listed as a folder and that the source could not look at.
 func (r *run) notSeen(w *worker, d *dir, i int, path string, err error) error {
 	if rule := r.filter.Name(join(path, d.names[i].Name), false); rule != "" { // decides without a look
-		return r.excluded(w, d, i, d.names[i].Type, rule)
+		return w.excluded(d, i, d.names[i].Type, rule)
 	}
 	if errors.Is(err, source.ErrElsewhere) {
-		return r.leftOutElsewhere(w, d, i)
+		return w.leftOutElsewhere(d, i)
 	}
-	return r.notStored(w, d, i, err)
-}
-
-// leaveOutFile returns the rule that leaves out an entry other than a folder because of its size, content or
-// attributes, or "".
-func (w *worker) leaveOutFile(d *dir, name string, st *source.Stat) (rule string, err error) {
-	reason, err := d.handles.src.LeaveOut(name, st)
-	switch {
-	case err != nil:
-		return "", err
-	case reason.OfState:
-		w.tally.leftOutForState(d.child(name), reason.Rule)
-	case reason.Rule == source.RuleNote:
-		w.tally.unfinishedRestore(d.sharedPath(), reason.Rule)
-	}
-	return reason.Rule, nil
+	return w.notStored(d, i, err)
 }
 
 // put puts an entry other than a folder into the snapshot, or leaves it out as failed. It returns errIsDir for an entry
 // that has become a folder, or an error of the archive.
 func (r *run) put(w *worker, d *dir, i int, st *source.Stat) error {
 	if was := &d.entries[i]; was.Type == index.Dir { // the entries below the former folder are gone
-		r.gone.add(d, was)
+		r.previous.addGone(d, was)
 		*was = index.Entry{}
 	}
 	err := r.keep(w, d, i, st)
 	if err == nil || errors.Is(err, errIsDir) {
 		return err
 	}
-	return r.notStored(w, d, i, err)
-}
-
-// notStored handles an entry that could not be looked at.
-func (r *run) notStored(w *worker, d *dir, i int, err error) error {
-	if isFatal(err) {
-		return err
-	}
-	was := d.entries[i]
-	name := d.names[i].Name
-	if errors.Is(err, errVanished) {
-		d.entries[i] = index.Entry{}
-		d.vanish(i, was)
-		return nil
-	}
-	r.coverage.lacks(d, i, unreadable)
-	d.entries[i] = index.Entry{}
-	w.fail(d.child(name), err)
-	return nil
-}
-
-// leftOutElsewhere leaves out a name on another file system that cannot be looked at. Its type is unknown, so no empty
-// folder takes its place.
-func (r *run) leftOutElsewhere(w *worker, d *dir, i int) error {
-	w.tally.leftOutForState(d.child(d.names[i].Name), filter.RuleOneFileSystem)
-	return r.excluded(w, d, i, d.names[i].Type, filter.RuleOneFileSystem)
-}
-
-func (r *run) excluded(w *worker, d *dir, i int, kind uint32, rule string) error {
-	r.coverage.lacks(d, i, rule)
-	d.entries[i] = index.Entry{}
-	w.counts.Excluded++
-	if w.tally.isTold() {
-		w.tally.tell(Item{Path: d.child(d.names[i].Name), Action: Excluded, Type: tree.TypeOf(kind), Rule: rule})
-	}
-	return nil
+	return w.notStored(d, i, err)
 }
 
 // reconsider looks again at a name that was listed as a folder and cannot be opened as one.
 func (r *run) reconsider(w *worker, d *dir, i int) error {
 	var st source.Stat
 	if err := look(d, i, &st); err != nil {
-		return r.notStored(w, d, i, err)
+		return w.notStored(d, i, err)
 	}
 	if st.Type == fsat.Directory { // swapped back and forth
-		return r.notStored(w, d, i, &fs.PathError{Op: "open", Path: d.names[i].Name, Err: source.ErrMoved})
+		return w.notStored(d, i, &fs.PathError{Op: "open", Path: d.names[i].Name, Err: source.ErrMoved})
 	}
 	err := r.put(w, d, i, &st)
 	if errors.Is(err, errIsDir) {
-		err = r.notStored(w, d, i, err)
+		err = w.notStored(d, i, err)
 	}
 	return err
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 
-	"snapcopy/index"
 	"snapcopy/internal/mirror"
 )
 
@@ -33,23 +32,6 @@ func notMirrored(path string, err error) error {
 func isFatal(err error) bool {
 	var f *fatalError
 	return errors.As(err, &f)
-}
-
-// fail records that an entry could not be stored, or not completely.
-func (w *worker) fail(path string, err error) {
-	w.counts.Failed++
-	w.tally.fail(path, cause(err))
-}
-
-// failed leaves the folder d, which could not be entered, out of the snapshot. It returns an error of the archive.
-func (r *run) failed(w *worker, d *dir, err error) error {
-	if isFatal(err) {
-		return err
-	}
-	r.coverage.lacks(d.parent, d.slot, unreadable)
-	d.parent.entries[d.slot] = index.Entry{}
-	w.fail(d.parent.child(d.name()), err)
-	return nil
 }
 
 // cause drops the path from an error, for a message that has the path already.

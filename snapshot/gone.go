@@ -4,12 +4,12 @@ import (
 	"sync"
 
 	"snapcopy/index"
+	"snapcopy/internal/inodeset"
 )
 
 // goneList collects the previous snapshot's entries whose names the source no longer has. Only at the end of the walk
 // is it known which of them were found elsewhere.
 type goneList struct {
-	off  bool // the previous snapshot is of another source
 	told bool // somebody wants to be told of each entry
 	mu   sync.Mutex
 	list []gone
@@ -23,10 +23,12 @@ type gone struct {
 	path   string // if somebody wants to be told
 }
 
-func (g *goneList) add(d *dir, was *index.Entry) {
-	if g.off {
+// addGone records that the source no longer has the name of an entry in d.
+func (p *previous) addGone(d *dir, was *index.Entry) {
+	if p.other {
 		return
 	}
+	g := &p.gone
 	e := gone{kind: was.Type, stored: was.Stored, child: was.Child, size: was.Size}
 	if g.told {
 		e.path = d.child(was.Name)
@@ -36,32 +38,32 @@ func (g *goneList) add(d *dir, was *index.Entry) {
 	g.mu.Unlock()
 }
 
-// countDeleted counts the files that are gone and were not found under another name.
-func (r *run) countDeleted() {
-	for _, g := range r.gone.list {
-		r.countGone(g)
+// countGone counts, and tells, the files that are gone and were not found under another name: moved has the stored files
+// that were.
+func (p *previous) countGone(w *worker, moved *inodeset.Set) {
+	for _, g := range p.gone.list {
+		p.countBelow(w, moved, g)
 	}
 }
 
-func (r *run) countGone(g gone) {
+func (p *previous) countBelow(w *worker, moved *inodeset.Set, g gone) {
 	if g.kind != index.Dir {
-		if g.stored == 0 || !r.pool.moved.Has(g.stored) {
-			r.workers[0].counts.Deleted++
-			r.tally.tell(Item{Path: g.path, Action: Deleted, Type: g.kind, Size: g.size})
+		if g.stored == 0 || !moved.Has(g.stored) {
+			w.counts.Deleted++
+			w.tally.tell(Item{Path: g.path, Action: Deleted, Type: g.kind, Size: g.size})
 		}
 		return
 	}
-	r.tally.tell(Item{Path: g.path, Action: Deleted, Type: g.kind})
-	rec, err := r.previous.ReadDir(g.child)
-	if err != nil {
-		r.tally.previousUnusable(err)
+	w.tally.tell(Item{Path: g.path, Action: Deleted, Type: g.kind})
+	rec, ok := p.readDir(g.child)
+	if !ok {
 		return
 	}
 	for _, e := range rec.Entries() {
 		below := gone{kind: e.Type, stored: e.Stored, child: e.Child, size: e.Size}
-		if r.gone.told {
+		if p.gone.told {
 			below.path = join(g.path, e.Name)
 		}
-		r.countGone(below)
+		p.countBelow(w, moved, below)
 	}
 }

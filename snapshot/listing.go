@@ -9,10 +9,10 @@ import (
 	"snapcopy/internal/source"
 )
 
-// list returns the names in the folder. While names are being replaced, some file systems list neither the old nor the
+// list returns the names in the folder; buf is working space. While names are being replaced, some file systems list neither the old nor the
 // new one: then the folder is listed again, and every name of any listing is looked at.
-func (r *run) list(w *worker, d *dir) ([]fsat.DirEntry, error) {
-	list, err := d.handles.src.List(w.list)
+func (d *dir) list(buf []byte) ([]fsat.DirEntry, error) {
+	list, err := d.handles.src.List(buf)
 	seen := d.source
 	for try := 1; err == nil && try < maxTries && seen.Known == nil; try++ {
 		var now source.Stat
@@ -24,7 +24,7 @@ func (r *run) list(w *worker, d *dir) ([]fsat.DirEntry, error) {
 		}
 		seen = now
 		var again []fsat.DirEntry
-		again, err = d.handles.src.List(w.list)
+		again, err = d.handles.src.List(buf)
 		list = append(list, again...)
 		slices.SortStableFunc(list, func(a, b fsat.DirEntry) int { return strings.Compare(a.Name, b.Name) })
 		list = distinct(list)

@@ -1,61 +1,52 @@
 package snapshot
 
 import (
+	"context"
 	"fmt"
 	"time"
 
 	"snapcopy/internal/archive"
 )
 
-// nameRun finds the name for a run. If a snapshot has the second of its start, it waits for the next free one, or,
-// without Options.Wait, takes the next free one at once.
-func (r *run) nameRun(snapshots []archive.Snapshot) error {
-	if len(snapshots) == 0 {
-		return r.avoidTaken()
-	}
-	past := archive.NewestPast(snapshots, r.report.Start)
+// nameRun finds the name for a run, and puts it into its report. If a snapshot has the second of its start, it waits for
+// the next free one, or, without Options.Wait, takes the next free one at once.
+func nameRun(ctx context.Context, a *archive.Archive, snapshots []archive.Snapshot, rep *archive.Report, opt *Options) (
+	err error) {
+	at := rep.Start.Truncate(time.Second)
+	past := archive.NewestPast(snapshots, rep.Start)
 	for _, s := range snapshots[past+1:] {
-		r.report.InFuture = append(r.report.InFuture, s.Name)
+		rep.InFuture = append(rep.InFuture, s.Name)
 	}
-	if past < 0 && len(snapshots) > 1 && !r.opt.AllowClockBack { // then this clock is rather the wrong one
-		return fmt.Errorf("%w: it says %s, and the oldest of %d is %s", ErrClock, r.report.Start.Format(time.RFC3339),
+	if past < 0 && len(snapshots) > 1 && !opt.AllowClockBack { // then this clock is rather the wrong one
+		return fmt.Errorf("%w: it says %s, and the oldest of %d is %s", ErrClock, rep.Start.Format(time.RFC3339),
 			len(snapshots), snapshots[0].Name)
 	}
-	at := r.report.Start.Truncate(time.Second)
 	if past >= 0 {
 		next := snapshots[past].Time.Add(time.Second)
-		if wait := next.Sub(r.report.Start); wait > 0 && wait <= archive.ClockSlack+time.Second && r.opt.Wait && !r.opt.DryRun {
-			if err := archive.Pause(r.ctx, wait); err != nil {
+		if wait := next.Sub(rep.Start); wait > 0 && wait <= archive.ClockSlack+time.Second && opt.Wait && !opt.DryRun {
+			if err := archive.Pause(ctx, wait); err != nil {
 				return err
 			}
-			r.report.Start = r.opt.now().UTC()
-			at = r.report.Start.Truncate(time.Second)
+			rep.Start = opt.now().UTC()
+			at = rep.Start.Truncate(time.Second)
 		}
 		if at.Before(next) {
 			at = next
 		}
 	}
-	r.report.Snapshot = archive.NameAt(at)
-	return r.avoidTaken()
+	rep.Snapshot, err = nextFree(a, at)
+	return err
 }
 
-// newestFirst orders the snapshots of the archive for the search for a previous one.
-func (r *run) newestFirst(snapshots []archive.Snapshot) []archive.Snapshot {
-	if r.origin != nil {
-		return r.origin.newestFirst(snapshots)
-	}
-	return r.archive.NewestFirst(snapshots, r.report.Start)
-}
-
-// avoidTaken moves the name of the snapshot on to the next free one: a snapshot without its catalog keeps its name,
+// nextFree returns the first name from the given time on that is free: a snapshot without its catalog keeps its name,
 // and so does a catalog without its snapshot.
-func (r *run) avoidTaken() error {
+func nextFree(a *archive.Archive, at time.Time) (string, error) {
 	for {
-		t, _ := archive.ParseName(r.report.Snapshot)
-		taken, err := r.archive.IsTaken(r.report.Snapshot)
+		name := archive.NameAt(at)
+		taken, err := a.IsTaken(name)
 		if err != nil || !taken {
-			return err
+			return name, err
 		}
-		r.report.Snapshot = archive.NameAt(t.Add(time.Second))
+		at = at.Add(time.Second)
 	}
 }

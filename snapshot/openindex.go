@@ -12,31 +12,45 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// openIndex opens the content-hash index, and makes it anew if it is missing, damaged or does not cover every
-// snapshot. A run without index costs space and time, never correctness.
-func (r *run) openIndex(snapshots []archive.Snapshot) error {
-	reason, err := r.tryIndex(snapshots)
-	if err != nil || reason == "" {
-		return err
+// openIndex opens the content-hash index. If it is missing, damaged or does not cover every snapshot, openIndex makes it
+// anew, unless the archive is not locked, and returns the reason. A run without index costs space and time, never
+// correctness.
+func (p *pool) openIndex(ctx context.Context, a *archive.Archive, lock *archive.Locked, snapshots []archive.Snapshot) (
+	rebuilt string, err error) {
+	reason, err := p.tryIndex(a, snapshots)
+	if err != nil || reason == "" || lock == nil {
+		return "", err
 	}
-	if r.opt.DryRun {
-		return nil
-	}
-	if err := r.locked.MakeIndex(r.ctx, snapshots); err != nil {
-		if r.ctx.Err() != nil {
-			return context.Cause(r.ctx)
+	if err := lock.MakeIndex(ctx, snapshots); err != nil {
+		if ctx.Err() != nil {
+			return "", context.Cause(ctx)
 		}
-		r.report.IndexRebuilt = fmt.Sprintf("%s; making it anew failed: %v", reason, err)
-		return nil
+		return fmt.Sprintf("%s; making it anew failed: %v", reason, err), nil
 	}
-	r.report.IndexRebuilt = reason
-	r.pool.index, err = index.OpenIndex(r.archive.IndexPath())
-	return err
+	p.index, err = index.OpenIndex(a.IndexPath())
+	return reason, err
+}
+
+// updateIndex adds the files that the run of the new snapshot has stored. It makes a damaged index anew, and returns the
+// reason.
+func (p *pool) updateIndex(ctx context.Context, lock *archive.Locked, snapshot string, additions *index.Builder) (
+	rebuilt string, err error) {
+	if additions.Len() > 0 && !p.indexDamaged.Load() {
+		err = additions.Merge(p.index, snapshot, lock.IndexPath())
+	}
+	if !p.indexDamaged.Load() && !errors.Is(err, index.ErrDamaged) {
+		return "", err
+	}
+	snapshots, err := lock.Snapshots()
+	if err != nil {
+		return "", err
+	}
+	return "it was damaged; files moved in this run may have been stored again", lock.MakeIndex(ctx, snapshots)
 }
 
 // tryIndex opens the index, and returns the reason why it cannot be used, or "".
-func (r *run) tryIndex(snapshots []archive.Snapshot) (reason string, err error) {
-	x, err := index.OpenIndex(r.archive.IndexPath())
+func (p *pool) tryIndex(a *archive.Archive, snapshots []archive.Snapshot) (reason string, err error) {
+	x, err := index.OpenIndex(a.IndexPath())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		x = nil
@@ -78,6 +92,6 @@ func (r *run) tryIndex(snapshots []archive.Snapshot) (reason string, err error) 
 			return reason, err
 		}
 	}
-	r.pool.index = x
+	p.index = x
 	return "", nil
 }

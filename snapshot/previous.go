@@ -3,110 +3,151 @@ package snapshot
 import (
 	"errors"
 	"fmt"
+	"strings"
+	"sync"
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/source"
+	"snapcopy/internal/tree"
 )
 
-// comparePrevious opens the snapshots to compare with: the previous one, whose files are linked, and the base line, by
-// which the run is judged. Both are of the same source; an archive can have several sources.
-func (r *run) comparePrevious(newestFirst []archive.Snapshot) error {
-	l := archive.Lineage{NewestFirst: newestFirst, Source: archive.SourceID{Host: r.host, Path: r.report.Source}}
-	if err := r.openPreviousOf(&l); err != nil {
-		return err
-	}
-	var err error
-	if l.Judge, err = r.archive.Judge(); err != nil {
-		return err
-	}
-	if r.report.OtherSource == "" {
-		ok, err := r.openBaseline(&l)
-		if ok || err != nil {
-			return err
-		}
-	}
-	r.inside, r.report.Contains, err = l.Around()
-	return err
+// previous is the snapshot that the source is compared with, and whose stored files are linked. An unusable catalog
+// costs time, never correctness: everything is then read again.
+type previous struct {
+	catalog *index.Catalog // nil: there is no previous snapshot
+	name    string
+	other   bool // it is of another source
+	recheck recheck
+	ignored tree.Fields // fields that mean nothing in the run's source: see tree.Unchanged
+	gone    goneList
+
+	mu       sync.Mutex
+	unusable string // the first error of the catalog
 }
 
-// openPreviousOf opens the newest catalog of the source: of its host if there is one, or else of another host, which
-// may have been the same under another name. If the archive has no snapshot of the source, the newest of all may still
-// have some of its files under the same names, for example if the source was moved. An unusable catalog costs time,
-// never correctness: everything is then read again.
-func (r *run) openPreviousOf(l *archive.Lineage) error {
-	const (
-		other = iota + 1
-		samePath
-		same
-	)
-	rank := 0
+// kinship says how well a snapshot suits as the previous one.
+type kinship int
+
+const (
+	none kinship = iota
+	otherSource
+	samePath // on another host
+	sameSource
+)
+
+func kinOf(s *index.Summary, l *archive.Lineage) kinship {
+	switch {
+	case l.Follows(s):
+		return sameSource
+	case s.Source == l.Source.Path:
+		return samePath
+	}
+	return otherSource
+}
+
+// open opens the newest catalog of the source: of its host if there is one, or else of another host, which may have
+// been the same under another name. If the archive has no snapshot of the source, the newest of all may still have some
+// of its files under the same names, for example if the source was moved.
+func (p *previous) open(l *archive.Lineage) error {
+	best := none
 	for _, s := range l.NewestFirst {
 		c, err := s.OpenCatalog()
-		if errors.Is(err, index.ErrNewer) {
+		switch {
+		case errors.Is(err, index.ErrNewer):
 			return fmt.Errorf("catalog of %s: %w", s.Name, err)
-		}
-		if fsat.IsPassing(err) { // with an older one, everything changed since then would look new
+		case fsat.IsPassing(err): // with an older one, everything changed since then would look new
 			return err
-		}
-		if err != nil {
-			if rank == 0 {
-				r.tally.previousUnusable(err)
+		case err != nil:
+			if best == none {
+				p.isUnusable(err)
 			}
 			continue
 		}
 		sum := c.Summary()
-		is := other
-		switch {
-		case l.Follows(&sum):
-			is = same
-		case sum.Source == l.Source.Path:
-			is = samePath
-		}
-		if is <= rank {
+		is := kinOf(&sum, l)
+		if is <= best {
 			if err := c.Close(); err != nil {
 				return err
 			}
 			continue
 		}
-		if r.previous != nil {
-			if err := r.previous.Close(); err != nil {
-				return err
-			}
+		if err := p.close(); err != nil {
+			return err
 		}
-		rank, r.previous, r.prevName = is, c, s.Name
-		if is == same {
+		best, p.catalog, p.name = is, c, s.Name
+		if is == sameSource {
 			break
 		}
 	}
-	if rank == 0 {
+	if best == none {
 		return nil
 	}
-	sum := r.previous.Summary()
-	r.report.Previous, l.AnyHost = r.prevName, rank == samePath
-	if rank == other {
-		r.report.OtherSource, r.gone.off, r.tally.allNew = sum.Source, true, true
-	}
-	r.caps.restat = sum.Anchor != r.archive.Anchor()
-	r.beginRecheck()
-	r.opt.Progress.ExpectFiles.Store(sum.Counts.Files)
-	r.opt.Progress.ExpectAll.Store(sum.Counts.BytesTotal)
+	l.AnyHost = best == samePath
+	p.other = best == otherSource
 	return nil
 }
 
-// openBaseline opens the catalog of the base line, if there is one.
-func (r *run) openBaseline(l *archive.Lineage) (ok bool, err error) {
-	s, ok, err := l.Baseline()
-	if err != nil || !ok {
-		return false, err
+func (p *previous) close() error {
+	if p.catalog == nil {
+		return nil
 	}
-	c := &r.coverage
-	if s.Name == r.prevName {
-		c.base, c.same = r.previous, true
-		return true, nil
+	return p.catalog.Close()
+}
+
+// isUnusable records the first error of the catalog.
+func (p *previous) isUnusable(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.unusable == "" {
+		p.unusable = err.Error()
 	}
-	if c.base, err = s.OpenCatalog(); err != nil {
-		return false, fmt.Errorf("catalog of %s: %w", s.Name, err)
+}
+
+// readDir returns a folder's record; ok is false if the catalog cannot be read for it.
+func (p *previous) readDir(at uint64) (rec *index.Record, ok bool) {
+	rec, err := p.catalog.ReadDir(at)
+	if err != nil {
+		p.isUnusable(err)
 	}
-	return true, nil
+	return rec, err == nil
+}
+
+// xattrs returns a set of extended attributes; ok is false if the catalog cannot be read for it.
+func (p *previous) xattrs(ref index.XattrRef) (set []fsat.Xattr, ok bool) {
+	set, err := p.catalog.Xattrs(ref)
+	if err != nil {
+		p.isUnusable(err)
+	}
+	return set, err == nil
+}
+
+// unchanged reports whether an entry of the source is as the snapshot has it.
+func (p *previous) unchanged(was *index.Entry, st *source.Stat) bool {
+	return tree.Unchanged(was, &st.Stat, p.ignored)
+}
+
+// pair puts the snapshot's entries into d.entries, by name, and records those that are gone.
+func (p *previous) pair(d *dir) {
+	if d.was.Type != index.Dir {
+		return
+	}
+	rec, ok := p.readDir(d.was.Child)
+	if !ok { // as if the folder were new: everything in it is read again
+		d.was = index.Entry{}
+		return
+	}
+	i := 0
+	for old, name := range tree.Beside(rec, d.names) {
+		if old != nil && name != nil {
+			d.entries[i] = *old
+			d.entries[i].Name, d.entries[i].Target = name.Name, strings.Clone(old.Target) // keep nothing of the record
+		} else if old != nil && d.self.Flags&index.Unread == 0 {
+			p.addGone(d, old)
+		}
+		if name != nil {
+			i++
+		}
+	}
 }

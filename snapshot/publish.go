@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,7 +18,7 @@ import (
 // publish makes the finished mirror a snapshot. Everything is durable before the rename that makes it visible; the
 // catalog takes its place first, so that no snapshot exists without one. The next run can repeat the steps after the
 // rename; the report lists their failures.
-func (r *run) publish(ctx context.Context) error {
+func (r *run) publish() error {
 	r.phase(archive.Syncing)
 	if err := r.mirror.Sync(); err != nil {
 		return fmt.Errorf("publish: sync: %w", err)
@@ -28,8 +29,8 @@ func (r *run) publish(ctx context.Context) error {
 	if err := r.noteOutcome(); err != nil {
 		return fmt.Errorf("publish: note the outcome: %w", err)
 	}
-	if err := ctx.Err(); err != nil {
-		return context.Cause(ctx)
+	if err := r.ctx.Err(); err != nil {
+		return context.Cause(r.ctx)
 	}
 	r.phase(archive.Publishing)
 	err := r.step("catalog")
@@ -94,21 +95,11 @@ func (r *run) afterwards(what string, do func() error) {
 	}
 }
 
-// updateIndex adds the files that this run has stored. A damaged index is made anew.
+// updateIndex adds the files that this run has stored to the content-hash index.
 func (r *run) updateIndex() error {
-	var err error
-	if r.rec.additions.Len() > 0 && !r.pool.indexDamaged.Load() {
-		err = r.rec.additions.Merge(r.pool.index, r.report.Snapshot, r.archive.IndexPath())
-	}
-	if !r.pool.indexDamaged.Load() && !errors.Is(err, index.ErrDamaged) {
-		return err
-	}
-	snapshots, err := r.archive.Snapshots()
-	if err != nil {
-		return err
-	}
-	r.report.IndexRebuilt = "it was damaged; files moved in this run may have been stored again"
-	return r.locked.MakeIndex(r.ctx, snapshots)
+	rebuilt, err := r.pool.updateIndex(r.ctx, r.locked, r.report.Snapshot, r.rec.additions)
+	r.report.IndexRebuilt = cmp.Or(rebuilt, r.report.IndexRebuilt)
+	return err
 }
 
 // updateLatest points the link at the new snapshot, in one step, unless that is a copy older than the newest one. On a

@@ -6,8 +6,10 @@ import (
 	"io/fs"
 	"math"
 	"strings"
+	"time"
 
 	"snapcopy/index"
+	"snapcopy/internal/archive"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/tree"
 )
@@ -43,25 +45,20 @@ func (c *recheck) next() uint32 { return c.from + c.width }
 // scatter spreads inode numbers, which come in dense ranges, over the circle (Fibonacci hashing).
 func scatter(ino uint64) uint32 { return uint32(ino * 0x9e3779b97f4a7c15 >> 32) }
 
-// beginRecheck reads the place where the previous run ended. Its report is no more than a hint; without it, any place
-// will do.
-func (r *run) beginRecheck() {
-	from := scatter(uint64(r.report.Start.Unix()))
-	before, err := r.archive.Reports.Read(r.prevName)
-	if err == nil {
+// beginRecheck sets the arc for a share of the stored files: it begins where the previous run, of which before is the
+// report, has ended. Without the report any place will do.
+func (p *previous) beginRecheck(before *archive.Report, share float64, start time.Time) {
+	from := scatter(uint64(start.Unix()))
+	if before != nil {
 		from = before.RecheckNext
 	}
-	r.recheck.begin(r.opt.Recheck, from)
-	r.recheck.all = r.recheck.all || r.caps.restat
-	r.report.RecheckNext = r.recheck.next()
-	// Metadata that could not be set on a stored file then but can be now make it worth storing anew.
-	r.caps.gainedRights = r.caps.Owners && r.caps.Modes && (err != nil || !before.SetsOwners)
+	p.recheck.begin(share, from)
 }
 
 // lookAtPrevious looks at the previous snapshot's stored file under the entry's name, if it is due, and reports
 // whether it may be linked. In an archive that was copied, it corrects the inode number and the blocks in was.
 func (s *storing) lookAtPrevious(w *worker, d *dir, was *index.Entry) bool {
-	if !s.recheck.due(was.Stored) {
+	if !s.previous.recheck.due(was.Stored) {
 		return true
 	}
 	var st fsat.Stat
@@ -107,7 +104,7 @@ func (s *storing) xattrsAltered(d *dir, was *index.Entry) string {
 	}
 	var want []index.Xattr
 	if was.Xattrs != 0 {
-		if want, err = s.previous.Xattrs(was.Xattrs); err != nil {
+		if want, err = s.previous.catalog.Xattrs(was.Xattrs); err != nil {
 			return "" // an entry that cannot be compared is stored anew in any case: see keepXattrs
 		}
 	}
@@ -118,7 +115,7 @@ func (s *storing) xattrsAltered(d *dir, was *index.Entry) string {
 func (s *storing) isAltered(w *worker, d *dir, was *index.Entry, found string) {
 	if w.notLinked&index.WasMissing == 0 {
 		w.notLinked |= index.WasMissing
-		w.tally.damaged(s.prevName, d.child(was.Name), found)
+		w.tally.damaged(s.previous.name, d.child(was.Name), found)
 	}
 }
 
@@ -136,6 +133,6 @@ func (s *storing) isLost(w *worker, d *dir, name string, err error) bool {
 	default:
 		return false
 	}
-	w.tally.damaged(s.prevName, d.child(name), found)
+	w.tally.damaged(s.previous.name, d.child(name), found)
 	return true
 }

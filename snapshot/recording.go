@@ -95,28 +95,30 @@ func (c *recording) addXattrs(e *index.Entry, set []fsat.Xattr) (err error) {
 	return nil
 }
 
-// keepXattrs gives e the extended attributes of an entry of the previous catalog. An error of that catalog is unreadable.
-func (c *recording) keepXattrs(e *index.Entry, previous *index.Catalog, was *index.Entry) (unreadable, err error) {
+// keepXattrs gives e the extended attributes of was, the previous snapshot's entry. It returns false if the previous
+// catalog cannot be read for them.
+func (c *recording) keepXattrs(e, was *index.Entry, p *previous) (bool, error) {
 	if was.Xattrs == 0 {
 		e.Xattrs, e.XattrHash = 0, index.Hash{}
-		return nil, nil
+		return true, nil
 	}
 	if c.catalog == nil {
-		return nil, nil
+		return true, nil
 	}
 	ref, hash, ok := c.xattrs.get(was.Xattrs)
 	if !ok {
-		set, err := previous.Xattrs(was.Xattrs)
-		if err != nil {
-			return err, nil
+		set, ok := p.xattrs(was.Xattrs)
+		if !ok {
+			return false, nil
 		}
+		var err error
 		if ref, hash, err = c.catalog.AddXattrs(set); err != nil {
-			return nil, fatal("write", "catalog", err)
+			return false, fatal("write", "catalog", err)
 		}
 		c.xattrs.put(was.Xattrs, ref, hash)
 	}
 	e.Xattrs, e.XattrHash = ref, hash
-	return nil, nil
+	return true, nil
 }
 
 // finish completes the catalog with the entry of the top, and makes it durable.

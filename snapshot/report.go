@@ -10,6 +10,7 @@ import (
 func (r *run) sumUp() {
 	rep := r.report
 	r.tally.addTo(rep)
+	rep.PreviousUnusable, rep.BaselineUnusable = r.previous.unusable, r.coverage.unusable
 	for i := range r.workers {
 		w := &r.workers[i]
 		rep.Counts.Add(&w.counts)
@@ -28,6 +29,24 @@ func (r *run) sumUp() {
 	rep.Incomplete = rep.Counts.Failed > 0 || r.origin != nil && r.origin.summary.Incomplete
 	rep.Tripwires = archive.Tripwires(rep.Baseline, rep.Counts.Files)
 	rep.End = r.opt.now().UTC()
+}
+
+// judge compares the run with the previous snapshot and the base line, now that all entries are decided.
+func (r *run) judge() {
+	r.previous.countGone(&r.workers[0], &r.pool.moved)
+	native := !r.caps.restat && r.coverage.base != nil && r.coverage.base.Summary().Anchor == r.archive.Anchor()
+	r.report.Baseline = r.coverage.sum(func(m *missing) bool {
+		movedEarlier := native && m.nlink <= 1 && r.pool.used.Has(m.stored) // than the previous snapshot
+		return m.stored != 0 && (movedEarlier || r.pool.moved.Has(m.stored))
+	})
+	if r.origin == nil {
+		return
+	}
+	failed := uint64(0)
+	for i := range r.workers {
+		failed += r.workers[i].counts.Failed
+	}
+	r.report.Baseline = r.origin.verdict(r.report.Baseline, failed)
 }
 
 // noteOutcome makes the report durable before its snapshot exists, if the run must not count as a good one, or is a

@@ -33,9 +33,7 @@ type run struct {
 	work     int // handle of .snapcopy/work; fsat.NoDir in a dry run
 	top      *dir
 	dirs     dirhandles.Set[*dir]
-	gone     goneList
 	coverage coverage
-	inside   *archive.Coverage // of a new source that lies in another one
 	workers  []worker
 	tally    tally
 
@@ -72,8 +70,9 @@ func newRun(ctx context.Context, opt Options) *run {
 		opt.Exclude = exclude.New()
 	}
 	r := &run{opt: opt, work: fsat.NoDir, filter: opt.filter()}
-	r.ctx, r.ignored, r.ignoreCtime = ctx, tree.Ignored(opt.IgnoreCtime, opt.IgnoreInode), opt.IgnoreCtime
-	r.tally.item, r.gone.told = opt.Item, opt.Item != nil
+	r.ctx, r.ignoreCtime = ctx, opt.IgnoreCtime
+	r.previous.ignored = tree.Ignored(opt.IgnoreCtime, opt.IgnoreInode)
+	r.tally.item, r.previous.gone.told = opt.Item, opt.Item != nil
 	r.report = &archive.Report{Start: opt.now().UTC(), DryRun: opt.DryRun}
 	return r
 }
@@ -102,8 +101,14 @@ func (r *run) take(path string, openSource func() error) (report *archive.Report
 			return nil, err
 		}
 	}
-	if err := r.openPrevious(); err != nil {
+	snapshots, err := r.chooseName()
+	if err != nil {
 		return nil, err
+	}
+	if len(snapshots) > 0 {
+		if err := r.compareWith(snapshots); err != nil {
+			return nil, err
+		}
 	}
 	defer func() {
 		err = lack.Explain(err, path)
@@ -112,7 +117,7 @@ func (r *run) take(path string, openSource func() error) (report *archive.Report
 	if err := r.begin(); err != nil {
 		return nil, err
 	}
-	if err := r.walk(r.ctx); err != nil {
+	if err := r.walk(); err != nil {
 		if isFatal(err) { // it names the entry
 			err = fmt.Errorf("archive %s: %w", r.report.Archive, err)
 		}
@@ -121,7 +126,7 @@ func (r *run) take(path string, openSource func() error) (report *archive.Report
 	if r.opt.DryRun {
 		return r.report, nil
 	}
-	return r.report, r.publish(r.ctx)
+	return r.report, r.publish()
 }
 
 // step precedes each change of the archive, and makes it fail in tests.
@@ -181,33 +186,71 @@ func (r *run) apart() error {
 	return nil
 }
 
-// openPrevious finds the name of this snapshot and the snapshots to compare with.
-func (r *run) openPrevious() error {
+// chooseName names the new snapshot, and returns the snapshots that the archive has.
+func (r *run) chooseName() ([]archive.Snapshot, error) {
 	r.report.Snapshot = archive.NameAt(r.report.Start)
 	if r.archive == nil {
-		return nil
+		return nil, nil
 	}
 	snapshots, err := r.archive.Snapshots()
 	if err != nil {
-		return err
+		return nil, err
 	}
+	if r.origin == nil {
+		return snapshots, nameRun(r.ctx, r.archive, snapshots, r.report, &r.opt)
+	}
+	r.report.Snapshot, err = r.origin.name(r.archive, snapshots)
+	return snapshots, err
+}
+
+// compareWith opens the previous snapshot, whose files are linked, the base line, by which the run is judged, and the
+// index of all snapshots. The first two are of the same source; an archive can have several sources.
+func (r *run) compareWith(snapshots []archive.Snapshot) (err error) {
+	newestFirst := r.archive.NewestFirst(snapshots, r.report.Start)
 	if r.origin != nil {
-		err = r.nameCopy(snapshots)
-	} else {
-		err = r.nameRun(snapshots)
+		newestFirst = r.origin.newestFirst(snapshots)
 	}
-	if err != nil || len(snapshots) == 0 {
+	l := archive.Lineage{NewestFirst: newestFirst, Source: archive.SourceID{Host: r.host, Path: r.report.Source}}
+	if err := r.openPrevious(&l); err != nil {
 		return err
 	}
-	if err := r.comparePrevious(r.newestFirst(snapshots)); err != nil {
+	if l.Judge, err = r.archive.Judge(); err != nil {
 		return err
 	}
-	return r.openIndex(snapshots)
+	if r.report.Contains, err = r.coverage.open(&l, &r.previous); err != nil {
+		return err
+	}
+	r.report.IndexRebuilt, err = r.pool.openIndex(r.ctx, r.archive, r.locked, snapshots)
+	return err
+}
+
+// openPrevious opens the previous snapshot, if there is one. The report of its run is no more than a hint.
+func (r *run) openPrevious(l *archive.Lineage) error {
+	p, rep := &r.previous, r.report
+	if err := p.open(l); err != nil || p.catalog == nil {
+		return err
+	}
+	before, err := r.archive.Reports.Read(p.name)
+	if err != nil {
+		before = nil
+	}
+	sum := p.catalog.Summary()
+	r.caps.restat = sum.Anchor != r.archive.Anchor()
+	p.beginRecheck(before, r.opt.Recheck, rep.Start)
+	p.recheck.all = p.recheck.all || r.caps.restat
+	r.caps.gainedRights = r.caps.Owners && r.caps.Modes && (before == nil || !before.SetsOwners)
+	rep.Previous, rep.RecheckNext = p.name, p.recheck.next()
+	r.opt.Progress.ExpectFiles.Store(sum.Counts.Files)
+	r.opt.Progress.ExpectAll.Store(sum.Counts.BytesTotal)
+	if r.tally.allNew = p.other; p.other {
+		rep.OtherSource = sum.Source
+	}
+	return nil
 }
 
 // begin makes the mirror with its empty top folder, and begins the record of the snapshot.
 func (r *run) begin() error {
-	r.workers = newWorkers(r.opt.threads(), r.opt.Progress, &r.tally)
+	r.workers = newWorkers(r.opt.threads(), r.opt.Progress, &r.tally, &r.coverage)
 	r.caps.asRoot = os.Geteuid() == 0
 	r.dirs.Open, r.dirs.OpenFrom, r.dirs.Close = openByPath, openFrom, (*dir).closeHandles
 	if r.archive != nil {
@@ -231,35 +274,36 @@ func (r *run) begin() error {
 // newMirror returns the mirror in which the snapshot grows.
 func (r *run) newMirror() mirror.Mirror {
 	if r.opt.DryRun {
-		dry := &mirror.Dry{Root: fsat.NoDir, Previous: r.prevName}
+		dry := &mirror.Dry{Root: fsat.NoDir, Previous: r.previous.name}
 		if r.archive != nil {
 			dry.Root = r.archive.Root
 		}
 		return dry
 	}
 	return mirror.NewPlain(mirror.Place{
-		Root: r.archive.Root, RootPath: r.archive.Path, Work: r.work, WorkPath: r.archive.WorkPath(), Previous: r.prevName,
+		Root: r.archive.Root, RootPath: r.archive.Path, Work: r.work, WorkPath: r.archive.WorkPath(), Previous: r.previous.name,
 		FileSystem: mirror.FileSystem{Symlinks: r.caps.Symlinks, LinkMetadata: r.caps.LinkMetadata,
 			Specials: r.caps.Specials, Modes: r.caps.Modes, NamesKept: r.caps.NamesKept, NeedsFsync: r.caps.NeedsFsync},
 		Fault: r.opt.Fault,
 	})
 }
 
-// walk walks the source and fills the mirror and the catalog.
-func (r *run) walk(ctx context.Context) error {
+// walk walks the source, fills the mirror and the catalog, and judges the outcome.
+func (r *run) walk() error {
 	r.phase(archive.Copying)
-	err := walk.Run(ctx, len(r.workers), r.top, len(r.top.names), walk.Tree[*dir]{
+	err := walk.Run(r.ctx, len(r.workers), r.top, len(r.top.names), walk.Tree[*dir]{
 		Items: r.items,
 		Enter: r.enter,
 		Leave: r.leave,
 	})
-	r.countOrigin()
 	for _, failure := range r.source.Failures() {
 		r.workers[0].fail(".", failure)
 	}
+	if r.origin != nil {
+		r.origin.addCounts(&r.workers[0].counts)
+	}
 	if err == nil {
-		r.countDeleted()
-		r.report.Baseline = r.verdict()
+		r.judge()
 	}
 	r.sumUp()
 	if err == nil && r.report.Counts.Files == 0 && r.report.Counts.Failed > 0 {
@@ -280,12 +324,7 @@ func (r *run) close() error {
 		errs = append(errs, r.mirror.Close())
 	}
 	errs = append(errs, r.rec.close())
-	if r.previous != nil {
-		errs = append(errs, r.previous.Close())
-	}
-	if r.coverage.base != nil && !r.coverage.same {
-		errs = append(errs, r.coverage.base.Close())
-	}
+	errs = append(errs, r.previous.close(), r.coverage.close())
 	errs = append(errs, fsat.Close(r.work))
 	if r.archive != nil {
 		errs = append(errs, r.archive.Close())

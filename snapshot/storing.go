@@ -21,12 +21,8 @@ type storing struct {
 	caps   abilities
 	rec    recording
 
-	ignored     tree.Fields // fields that mean nothing in this source: see tree.Unchanged
-	ignoreCtime bool        // nor does the change time of an entry prove that its metadata are unchanged
-
-	previous *index.Catalog // nil: nothing to compare with
-	prevName string
-	recheck  recheck
+	previous    previous
+	ignoreCtime bool // the change time of an entry does not prove that its metadata are unchanged
 
 	pool   pool
 	recent *recentContents // nil: nothing can share blocks with a file of this run
@@ -82,12 +78,10 @@ func (s *storing) keep(w *worker, d *dir, i int, st *source.Stat) error {
 	if was.Type == 0 || !s.canLink(was, st) || s.ignoreCtime && !sameAttributes(d.handles.src, was, st) {
 		return s.storeEntry(w, d, i, st)
 	}
-	unreadable, err := s.rec.keepXattrs(was, s.previous, was)
-	if err != nil {
-		return err
-	}
-	if unreadable != nil {
-		w.tally.previousUnusable(unreadable)
+	if known, err := s.rec.keepXattrs(was, was, &s.previous); err != nil || !known {
+		if err != nil {
+			return err
+		}
 		return s.storeEntry(w, d, i, st)
 	}
 	if st.Nlink > 1 {
@@ -119,7 +113,7 @@ const ofStored = index.NotHeld&^index.LinksNotHeld | index.ZeroHash
 // canLink reports whether the previous stored file of an entry can go on in this snapshot without opening the source's
 // file: the source's file is unchanged, and this run could not store more of its metadata.
 func (s *storing) canLink(was *index.Entry, st *source.Stat) bool {
-	return tree.Unchanged(was, &st.Stat, s.ignored) && was.Flags&index.NotStored == 0 && !s.caps.couldHoldMore(was) &&
+	return s.previous.unchanged(was, st) && was.Flags&index.NotStored == 0 && !s.caps.couldHoldMore(was) &&
 		asKnown(was, st)
 }
 

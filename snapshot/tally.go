@@ -34,8 +34,6 @@ type tally struct {
 	itemLock sync.Mutex
 	item     func(Item) // nil: nobody wants to be told
 
-	unusable string // the first error of the previous snapshot's catalog
-
 	allNew bool // the archive has no earlier snapshot of the source
 }
 
@@ -105,15 +103,6 @@ func (t *tally) damaged(snapshot, path, found string) {
 	}
 }
 
-// previousUnusable records an error of the previous snapshot's catalog.
-func (t *tally) previousUnusable(err error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.unusable == "" {
-		t.unusable = err.Error()
-	}
-}
-
 // addTo adds the lists, sorted by path, to a report.
 func (t *tally) addTo(rep *archive.Report) {
 	slices.SortFunc(t.leftOut, func(a, b archive.LeftOutItem) int { return strings.Compare(a.Path, b.Path) })
@@ -123,5 +112,5 @@ func (t *tally) addTo(rep *archive.Report) {
 	})
 	rep.Failed, rep.LeftOut, rep.LeftOutCount = t.failed, t.leftOut, t.states
 	rep.Altered, rep.AlteredCount = t.altered, t.alteredCount
-	rep.UnfinishedRestores, rep.SelfExcluded, rep.PreviousUnusable = t.unfinished, t.selfExcluded, t.unusable
+	rep.UnfinishedRestores, rep.SelfExcluded = t.unfinished, t.selfExcluded
 }

@@ -53,12 +53,13 @@ func (d *dir) vanish(slot int, was index.Entry) {
 	d.vanishedLock.Unlock()
 }
 
-// confirmVanished separates the names of a folder that are gone from those that the folder still has.
-func (r *run) confirmVanished(w *worker, d *dir) {
+// confirmVanished separates the names of a folder that are gone from those that the folder still has. For the
+// previous snapshot the former are gone.
+func (w *worker) confirmVanished(d *dir, p *previous) {
 	if len(d.vanished) == 0 {
 		return
 	}
-	list, err := r.listForVanished(w, d)
+	list, err := d.listAgain(w.list)
 	for _, v := range d.vanished {
 		name := d.names[v.slot].Name
 		failed := err
@@ -68,24 +69,24 @@ func (r *run) confirmVanished(w *worker, d *dir) {
 			failed = stillThere(d, name)
 		}
 		if failed != nil {
-			r.coverage.because(d, name, unreadable)
+			w.coverage.because(d, name, unreadable)
 			w.fail(d.child(name), failed)
 			continue
 		}
 		w.counts.Vanished++
 		if v.was.Type != 0 {
-			r.gone.add(d, &v.was)
+			p.addGone(d, &v.was)
 		}
 		w.tally.tell(Item{Path: d.child(name), Action: Vanished})
 	}
 }
 
-// listForVanished lists a folder of the source again; a folder that is gone itself has no names.
-func (r *run) listForVanished(w *worker, d *dir) ([]fsat.DirEntry, error) {
+// listAgain lists a folder of the source again; a folder that is gone itself has no names.
+func (d *dir) listAgain(buf []byte) ([]fsat.DirEntry, error) {
 	err := d.handles.lost
 	var list []fsat.DirEntry
 	if err == nil {
-		list, err = d.handles.src.List(w.list)
+		list, err = d.handles.src.List(buf)
 	}
 	if fsat.IsNoDir(err) {
 		return nil, nil

@@ -29,20 +29,21 @@ type worker struct {
 
 	counts       index.Counts
 	notHeld      archive.NotHeld
-	limit        uint64 // links that the file system's limit prevented
-	missing      uint64 // links to stored files that were gone
-	rechecked    uint64 // stored files looked at before they were linked
-	structure    uint64 // bytes of folders made
-	files, bytes uint64 // since progress was last published
-	tally        *tally // of all workers
+	limit        uint64    // links that the file system's limit prevented
+	missing      uint64    // links to stored files that were gone
+	rechecked    uint64    // stored files looked at before they were linked
+	structure    uint64    // bytes of folders made
+	files, bytes uint64    // since progress was last published
+	tally        *tally    // of all workers
+	coverage     *coverage // of all workers
 	_            [64]byte
 }
 
-func newWorkers(n int, progress *archive.Progress, t *tally) []worker {
+func newWorkers(n int, progress *archive.Progress, t *tally, c *coverage) []worker {
 	list := make([]worker, n)
 	for i := range list {
 		w := &list[i]
-		w.tally = t
+		w.tally, w.coverage = t, c
 		w.list = make([]byte, listBuffer)
 		w.copier.Buf = make([]byte, copyBuffer)
 		w.copier.Tick = func(n int) {

@@ -250,7 +250,7 @@ func (r *run) openPrevious(l *archive.Lineage) error {
 
 // begin makes the mirror with its empty top folder, and begins the record of the snapshot.
 func (r *run) begin() error {
-	r.workers = newWorkers(r.opt.threads(), r.opt.Progress, &r.tally, &r.coverage)
+	r.workers = newWorkers(r.opt.threads(), r.source, r.opt.Progress, &r.tally, &r.coverage)
 	r.caps.asRoot = os.Geteuid() == 0
 	r.dirs.Open, r.dirs.OpenFrom, r.dirs.Close = openByPath, openFrom, (*dir).closeHandles
 	if r.archive != nil {

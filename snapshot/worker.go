@@ -24,6 +24,7 @@ type worker struct {
 	looked     []source.Stat
 	lookedFrom int
 	lookedAt   time.Time
+	freshness  time.Duration // of the source
 	// notLinked are the flags that say why the current entry was not linked to a stored file.
 	notLinked index.Flags
 
@@ -39,11 +40,11 @@ type worker struct {
 	_            [64]byte
 }
 
-func newWorkers(n int, progress *archive.Progress, t *tally, c *coverage) []worker {
+func newWorkers(n int, src source.Source, progress *archive.Progress, t *tally, c *coverage) []worker {
 	list := make([]worker, n)
 	for i := range list {
 		w := &list[i]
-		w.tally, w.coverage = t, c
+		w.freshness, w.tally, w.coverage = src.Freshness(), t, c
 		w.list = make([]byte, listBuffer)
 		w.copier.Buf = make([]byte, copyBuffer)
 		w.copier.Tick = func(n int) {
@@ -70,12 +71,9 @@ func (w *worker) look(d *dir, i, before int) *source.Stat {
 // forgetLooks makes look ask the source again.
 func (w *worker) forgetLooks() { w.lookedFrom, w.looked = 0, w.looked[:0] }
 
-// freshness is how long a description by the source may be used.
-const freshness = 20 * time.Millisecond
-
 // forgetOldLooks follows work that may have taken long.
 func (w *worker) forgetOldLooks() {
-	if time.Since(w.lookedAt) > freshness {
+	if w.freshness > 0 && time.Since(w.lookedAt) > w.freshness {
 		w.forgetLooks()
 	}
 }

@@ -106,6 +106,9 @@ func (l *Local) Find(dir, name string, st *Stat) error {
 	return l.opened.In(dir, func(fd int) error { return fsat.StatAt(fd, name, &st.Stat) })
 }
 
+// Freshness is short: other programs work in the folder.
+func (l *Local) Freshness() time.Duration { return 20 * time.Millisecond }
+
 // Failures returns the failures to sync file systems.
 func (l *Local) Failures() []error {
 	l.mu.Lock()

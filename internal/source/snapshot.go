@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path"
 	"syscall"
+	"time"
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
@@ -56,6 +57,9 @@ func (s *Snapshot) Find(dir, name string, st *Stat) error {
 	}
 	return err
 }
+
+// Freshness is without limit: a snapshot never changes.
+func (s *Snapshot) Freshness() time.Duration { return 0 }
 
 // Failures returns nothing: the report of the snapshot's run has its failures.
 func (s *Snapshot) Failures() []error { return nil }

@@ -17,6 +17,7 @@ package source
 import (
 	"context"
 	"errors"
+	"time"
 
 	"snapcopy/index"
 	"snapcopy/internal/filecopy"
@@ -38,6 +39,8 @@ type Source interface {
 	Top() (Folder, error)
 	// Find describes an entry anywhere in the source; dir is the path of its folder.
 	Find(dir, name string, st *Stat) error
+	// Freshness is how long the description of an entry may be used before it has to be asked for again; 0: for ever.
+	Freshness() time.Duration
 	// Failures returns the failures that concern no single entry.
 	Failures() []error
 	Close() error

@@ -542,10 +542,18 @@ type removalObject struct {
 	End        time.Time       `json:"end"`
 }
 
+// texts returns the messages of errors.
+func texts(list []error) (out []string) {
+	for _, err := range list {
+		out = append(out, err.Error())
+	}
+	return out
+}
+
 func removalJSON(r *archive.RemoveReport) *removalObject {
 	v := &removalObject{Removed: []removedObject{},
-		Archive: r.Archive, DryRun: r.DryRun, Unlinked: r.Unlinked, Freed: r.Freed, Unfinished: r.Unfinished,
-		Postponed: r.Postponed, Recovered: r.Recovered, Start: r.Start, End: r.End,
+		Archive: r.Archive, DryRun: r.DryRun, Unlinked: r.Unlinked, Freed: r.Freed, Unfinished: texts(r.Unfinished),
+		Postponed: texts(r.Postponed), Recovered: r.Recovered, Start: r.Start, End: r.End,
 	}
 	for i := range r.Removed {
 		v.Removed = append(v.Removed, removedObject(r.Removed[i]))

@@ -161,12 +161,12 @@ func (o *removeOptions) tell(a *app, r *archive.RemoveReport, cause error, took 
 }
 
 // tellLeft prints what a removal leaves to the next run.
-func (a *app) tellLeft(postponed, unfinished []string) {
-	for _, text := range postponed {
-		a.term.errorf("There is no room for it yet, and the next run makes it anew: %s.", printable(text))
+func (a *app) tellLeft(postponed, unfinished []error) {
+	for _, err := range postponed {
+		a.term.errorf("There is no room for it yet, and the next run makes it anew: %s.", printable(err.Error()))
 	}
-	for _, text := range unfinished {
-		a.term.errorf("Left to the next run: %s.", printable(text))
+	for _, err := range unfinished {
+		a.term.errorf("Left to the next run: %s.", printable(err.Error()))
 	}
 }
 

@@ -9,7 +9,8 @@ import (
 
 // FinishReport describes the work of Finish.
 type FinishReport struct {
-	Recovered, Unfinished, Postponed []string // as in RemoveReport
+	Recovered             []string // as in RemoveReport
+	Unfinished, Postponed []error
 
 	Unlinked uint64 // as in RemoveReport
 	Freed    uint64 // bytes by which the free space of the file system grew meanwhile

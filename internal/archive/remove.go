@@ -55,10 +55,11 @@ type RemoveReport struct {
 	// Freed is the result of RemoveOptions.Freed.
 	Freed *uint64
 	// Unfinished lists failures after the snapshots were gone; the next run repeats these steps.
-	Unfinished []string
-	// Postponed lists derived files that could not be written for lack of space. The next run makes them anew.
-	Postponed []string
-	// Recovered lists the work of interrupted runs and removals that Remove finished first.
+	Unfinished []error
+	// Postponed lists failures to write derived files for lack of space. The next run makes these files anew.
+	Postponed []error
+	// Recovered has a sentence for each piece of work of interrupted runs and removals that Remove finished first: the same
+	// ones as in Report.
 	Recovered []string
 	Start     time.Time
 	End       time.Time
@@ -380,7 +381,7 @@ func (rm *removal) finishLeaving(trash *openTrash) error {
 		}
 	}
 	if indexErr = rm.orLater(indexErr); indexErr != nil {
-		rm.report.Unfinished = append(rm.report.Unfinished, "content-hash index: "+indexErr.Error())
+		rm.report.Unfinished = append(rm.report.Unfinished, fmt.Errorf("%w: %w", ErrIndex, indexErr))
 	}
 	return err
 }
@@ -419,11 +420,11 @@ func (rm *removal) afterwards(err error) error {
 		if err := rm.locked.dropDerived(); err != nil { // it knows what is gone, and is of no use
 			return err
 		}
-		rm.report.Postponed = append(rm.report.Postponed, "content-hash index: "+err.Error())
+		rm.report.Postponed = append(rm.report.Postponed, fmt.Errorf("%w: %w", ErrIndex, err))
 	}
 	err = rm.complete()
 	if err != nil && fsat.IsNoSpace(err) {
-		rm.report.Unfinished = append(rm.report.Unfinished, err.Error())
+		rm.report.Unfinished = append(rm.report.Unfinished, err)
 		return nil
 	}
 	return err

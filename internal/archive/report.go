@@ -83,7 +83,8 @@ type Report struct {
 	OtherSource string `json:"previous_source,omitempty"`
 	// Contains is another source of the archive's snapshots that lies in this one, which is new.
 	Contains string `json:"contains_source,omitempty"`
-	// Recovered lists the work of interrupted runs and removals that this run finished first.
+	// Recovered has a sentence for each piece of work of interrupted runs and removals that this run finished first. As
+	// with Mended, Unfinished and other reasons, the file of the report has the sentence.
 	Recovered []string `json:"recovered,omitempty"`
 	// Findings lists faults of the archive's own notes that a person has to resolve.
 	Findings []Finding `json:"-"`

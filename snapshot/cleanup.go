@@ -48,7 +48,7 @@ func makeRoom(ctx context.Context, a *archive.Archive, threads int) error {
 	if space.Free >= space.Total/little && (space.Inodes == 0 || space.FreeInodes >= space.Inodes/little) {
 		return nil
 	}
-	return a.Trash.Empty(ctx, archive.EmptyOptions{Threads: threads})
+	return a.Trash.Empty(ctx, threads)
 }
 
 // emptyTrash frees the space of removed snapshots, after the run and without its lock. A cancelled run leaves that to
@@ -60,7 +60,7 @@ func (r *run) emptyTrash(err error) {
 	r.phase(archive.Emptying)
 	err = r.step("empty")
 	if err == nil {
-		err = r.archive.Trash.Empty(r.ctx, archive.EmptyOptions{Threads: r.opt.Threads})
+		err = r.archive.Trash.Empty(r.ctx, r.opt.Threads)
 	}
 	if err != nil && r.ctx.Err() == nil && !archive.IsCrash(err) {
 		r.report.Unfinished = append(r.report.Unfinished, err.Error())

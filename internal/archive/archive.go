@@ -45,7 +45,7 @@ const (
 	RunsDir     = "runs"
 	IndexFile   = "index"
 	WorkDir     = "work"
-	TrashDir    = "trash"
+	trashDir    = "trash"
 	LatestLink  = "latest"
 	CatalogExt  = ".cat"
 
@@ -127,7 +127,7 @@ func Create(path string, now time.Time) (*Archive, error) {
 			return nil, fmt.Errorf("create archive %s: %w, and not empty: it holds %q", abs, ErrNotArchive, n.Name())
 		}
 	}
-	for _, d := range []string{"", CatalogsDir, RunsDir, WorkDir, TrashDir} {
+	for _, d := range []string{"", CatalogsDir, RunsDir, WorkDir, trashDir} {
 		if err := os.Mkdir(filepath.Join(abs, MetaDir, d), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, accessError("create archive", abs, err)
 		}

@@ -14,26 +14,30 @@ import (
 	"snapcopy/internal/rmtree"
 )
 
-// EmptyOptions are the options of Trash.Empty.
-type EmptyOptions struct {
-	Threads int
+// emptying are the options of Trash.empty.
+type emptying struct {
+	threads int
 	rate    int // names a second; 0: no limit
 	idle    bool
 	wait    bool // for another process that is emptying it
 	removed func(names int)
 }
 
-func (how EmptyOptions) options() rmtree.Options {
-	opt := rmtree.Options{Workers: how.Threads, Removed: how.removed}
+func (how emptying) options() rmtree.Options {
+	opt := rmtree.Options{Workers: how.threads, Removed: how.removed}
 	if how.rate > 0 {
 		opt.Pace = (&pacer{each: time.Second / time.Duration(how.rate)}).pace
 	}
 	return opt
 }
 
-// Empty removes everything in the trash that no unfinished removal needs. It can be interrupted at any moment;
-// the next Empty goes on.
-func (t Trash) Empty(ctx context.Context, how EmptyOptions) (err error) {
+// Empty removes everything in the trash that no unfinished removal needs, with as many workers as RemoveOptions.Threads
+// says; it does nothing if another process does so. It can be interrupted at any moment; the next Empty goes on.
+func (t Trash) Empty(ctx context.Context, threads int) error {
+	return t.empty(ctx, emptying{threads: threads})
+}
+
+func (t Trash) empty(ctx context.Context, how emptying) (err error) {
 	trash, err := t.open()
 	if err != nil {
 		return err
@@ -58,7 +62,7 @@ func (t Trash) Empty(ctx context.Context, how EmptyOptions) (err error) {
 			return nil
 		}
 		if err := emptyListed(ctx, trash.fd, list, stays, opt); err != nil {
-			return fmt.Errorf("empty %s: %w", t.meta.Path(TrashDir), err)
+			return fmt.Errorf("empty %s: %w", t.meta.Path(trashDir), err)
 		}
 	}
 }

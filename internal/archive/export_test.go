@@ -18,6 +18,7 @@ const (
 	PinsDir    = pinsDir
 	ReadersDir = readersDir
 	ReportExt  = reportExt
+	TrashDir   = trashDir
 )
 
 var Staying = staying

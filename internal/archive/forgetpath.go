@@ -59,8 +59,8 @@ type forgetNote struct {
 // that must not be kept. Nothing else in a snapshot changes, not even the times of the folder that contained the path.
 // It can be interrupted at any moment: the next process with the lock goes on.
 //
-// ForgetPath fails with ErrInNoSnapshot if no snapshot has the path, unless it just finished an earlier ForgetPath of the
-// same path. Snapshots in use are skipped. When it returns without an error, the trash does not contain the path
+// ForgetPath fails with ErrInNoSnapshot if no snapshot has the path, unless it just finished an earlier ForgetPath of
+// the same path. Snapshots in use are skipped. When it returns without an error, the trash does not contain the path
 // either.
 func (a *Archive) ForgetPath(ctx context.Context, path string, opt ForgetOptions) (report *ForgetReport, err error) {
 	if path == "" || slices.ContainsFunc(strings.Split(path, "/"), func(s string) bool { return s == "" || s == "." || s == ".." }) {
@@ -71,12 +71,12 @@ func (a *Archive) ForgetPath(ctx context.Context, path string, opt ForgetOptions
 	if opt.DryRun || err != nil && !errors.Is(err, ErrInNoSnapshot) {
 		return f.report, err
 	}
-	how := EmptyOptions{Threads: opt.Threads, wait: true}
+	how := emptying{threads: opt.Threads, wait: true}
 	if p := opt.Progress; p != nil {
 		p.Phase.Store(int32(Emptying))
 		how.removed = func(n int) { p.Files.Add(uint64(n)) }
 	}
-	return f.report, errors.Join(err, a.Trash.Empty(ctx, how))
+	return f.report, errors.Join(err, a.Trash.empty(ctx, how))
 }
 
 // Forgetting returns the path of an unfinished ForgetPath; ok is false if there is none, or if its note is unreadable: that

@@ -100,7 +100,7 @@ func (w *forgetWork) emptyForgotten() (err error) {
 	defer func() { err = errors.Join(err, trash.close()) }()
 	opt := rmtree.Options{Spare: func(name string) bool { return !strings.Contains(name, forgottenExt) }}
 	if err := rmtree.Empty(w.ctx, trash.fd, opt); err != nil {
-		return fmt.Errorf("empty %s: %w", w.Meta.Path(TrashDir), err)
+		return fmt.Errorf("empty %s: %w", w.Meta.Path(trashDir), err)
 	}
 	return trash.sync()
 }

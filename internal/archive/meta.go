@@ -55,7 +55,7 @@ func (m *Meta) note(format string, args ...any) {
 // mendDirs makes the folders that writing to the archive needs. Other tools leave out empty folders when they copy
 // an archive. Catalogs cannot be made anew: another object in the place of their folder is left alone.
 func (m *Meta) mendDirs() error {
-	for _, dir := range []string{CatalogsDir, RunsDir, WorkDir, TrashDir} {
+	for _, dir := range []string{CatalogsDir, RunsDir, WorkDir, trashDir} {
 		path := m.Path(dir)
 		var st fsat.Stat
 		err := fsat.StatAt(m.fd, dir, &st)

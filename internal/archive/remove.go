@@ -463,15 +463,15 @@ func (rm *removal) empty() error {
 	p := rm.opt.Progress
 	p.Phase.Store(int32(Emptying))
 	p.ExpectFiles.Store(rm.archive.Trash.names())
-	err := rm.archive.Trash.Empty(rm.ctx, rm.emptying())
+	err := rm.archive.Trash.empty(rm.ctx, rm.emptying())
 	rm.report.Unlinked = p.Files.Load()
 	p.Phase.Store(int32(Finished))
 	return err
 }
 
-func (rm *removal) emptying() EmptyOptions {
-	return EmptyOptions{
-		Threads: rm.opt.Threads, rate: rm.opt.Rate, idle: rm.opt.BackgroundIO, wait: true,
+func (rm *removal) emptying() emptying {
+	return emptying{
+		threads: rm.opt.Threads, rate: rm.opt.Rate, idle: rm.opt.BackgroundIO, wait: true,
 		removed: func(n int) { rm.opt.Progress.Files.Add(uint64(n)) },
 	}
 }

@@ -27,7 +27,7 @@ func (a *Archive) RemoveSelected(ctx context.Context, s Selection, opt RemoveOpt
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
-	names, removed, chooseErr := a.SelectToRemove(s.Selectors, opt.Now(), s.Zone)
+	names, removed, chooseErr := a.selectToRemove(s.Selectors, opt.Now(), s.Zone)
 	if s.Before != nil {
 		for _, name := range removed {
 			s.Before(name)

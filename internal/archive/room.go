@@ -23,7 +23,7 @@ import (
 // derived files, and calls do again.
 func (a *Locked) withRoom(ctx context.Context, do func() error) error {
 	err := do()
-	empty := func() error { return a.Trash.Empty(ctx, EmptyOptions{wait: true}) }
+	empty := func() error { return a.Trash.empty(ctx, emptying{wait: true}) }
 	for _, give := range []func() error{empty, a.dropDerived} {
 		if !fsat.IsNoSpace(err) || ctx.Err() != nil {
 			return err
@@ -48,7 +48,7 @@ func (a *Locked) dropDerived() error {
 
 // removeInPlace removes a snapshot whose folder cannot be moved to the trash for lack of space. A note makes the next
 // process with the lock finish that; if not even the note can be made, the snapshot is removed without.
-func (a *Locked) removeInPlace(ctx context.Context, trash *openTrash, name string, how EmptyOptions, step stepper) error {
+func (a *Locked) removeInPlace(ctx context.Context, trash *openTrash, name string, how emptying, step stepper) error {
 	if err := step.at("note of the removal"); err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func (a *Locked) removeInPlace(ctx context.Context, trash *openTrash, name strin
 }
 
 // takeApart removes a snapshot in its place: first its catalog, without which it is no longer a snapshot.
-func (a *Locked) takeApart(ctx context.Context, trash *openTrash, name string, how EmptyOptions, step stepper) error {
+func (a *Locked) takeApart(ctx context.Context, trash *openTrash, name string, how emptying, step stepper) error {
 	for _, file := range []string{a.CatalogPath(name), a.Reports.path(name)} {
 		if err := step.at("remove a record"); err != nil {
 			return err
@@ -102,7 +102,7 @@ func (a *Locked) finishInPlace(ctx context.Context, trash *openTrash) (did []str
 	if err != nil {
 		return nil, err
 	}
-	if err := a.takeApart(ctx, trash, name, EmptyOptions{}, nil); err != nil {
+	if err := a.takeApart(ctx, trash, name, emptying{}, nil); err != nil {
 		return nil, fmt.Errorf("finish removal of %s: %w", filepath.Join(a.Path, name), err)
 	}
 	if there {

@@ -85,10 +85,10 @@ func (a *Archive) SelectOnly(selector string, now time.Time, loc *time.Location)
 	return s, err
 }
 
-// SelectToRemove is SelectOnly for several snapshots that are to be removed. It also returns the names of snapshots that an
+// selectToRemove is SelectOnly for several snapshots that are to be removed. It also returns the names of snapshots that an
 // interrupted command has removed already: the name of such a snapshot, or the beginning of the name, is no mistake, because
-// the same command given again finishes that (Finish). With an error SelectToRemove returns the names found before it.
-func (a *Archive) SelectToRemove(selectors []string, now time.Time, loc *time.Location) (names, removed []string, err error) {
+// the same command given again finishes that (Finish). With an error selectToRemove returns the names found before it.
+func (a *Archive) selectToRemove(selectors []string, now time.Time, loc *time.Location) (names, removed []string, err error) {
 	before, err := a.removedNames()
 	if err != nil {
 		return nil, nil, err

@@ -33,9 +33,9 @@ const (
 	forgottenExt = ".forgotten" // of entries taken out by ForgetPath
 )
 
-func (t Trash) path(name string) string { return t.meta.Path(TrashDir, name) }
+func (t Trash) path(name string) string { return t.meta.Path(trashDir, name) }
 
-func (t Trash) list() ([]string, error) { return t.meta.listDerived(TrashDir) }
+func (t Trash) list() ([]string, error) { return t.meta.listDerived(trashDir) }
 
 // IsEmpty reports whether no removed file takes space any more. If not, a removal was interrupted or is under way.
 func (t Trash) IsEmpty() (bool, error) {
@@ -100,21 +100,21 @@ type openTrash struct {
 }
 
 func (t Trash) open() (*openTrash, error) {
-	fd, err := t.meta.Open(TrashDir)
+	fd, err := t.meta.Open(trashDir)
 	return &openTrash{t, fd}, err
 }
 
 func (t *openTrash) close() error { return fsat.Close(t.fd) }
 
 // sync makes the names in the trash durable.
-func (t *openTrash) sync() error { return CallFailed("sync", t.meta.Path(TrashDir), fsat.Sync(t.fd)) }
+func (t *openTrash) sync() error { return CallFailed("sync", t.meta.Path(trashDir), fsat.Sync(t.fd)) }
 
 // lock takes the right to empty the trash, until close. It waits for another process that has it only if told.
 func (t *openTrash) lock(ctx context.Context, wait bool) (bool, error) {
 	for {
 		ok, err := fsat.TryLock(t.fd)
 		if err != nil {
-			return false, CallFailed("lock", t.meta.Path(TrashDir), err)
+			return false, CallFailed("lock", t.meta.Path(trashDir), err)
 		}
 		if ok || !wait {
 			return ok, nil
@@ -200,7 +200,7 @@ func (t *openTrash) noteRemoving(name string, st *fsat.Stat) error {
 		err = t.sync()
 	}
 	if err != nil && !fsat.IsNoSpace(err) && !fsat.IsRefused(err) {
-		return CallFailed("note the removal in", t.meta.Path(TrashDir), err)
+		return CallFailed("note the removal in", t.meta.Path(trashDir), err)
 	}
 	return nil
 }
@@ -217,7 +217,7 @@ func (t *openTrash) endRemoving() error {
 // removing returns the note of a snapshot that is being removed in its place, or "".
 func (t Trash) removing() (note string, err error) {
 	var st fsat.Stat
-	err = fsat.StatAt(t.meta.fd, TrashDir, &st)
+	err = fsat.StatAt(t.meta.fd, trashDir, &st)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && st.Type != fsat.Directory { // whoever has the lock makes it anew
 		return "", nil
 	}
@@ -228,7 +228,7 @@ func (t Trash) removing() (note string, err error) {
 	defer func() { err = errors.Join(err, trash.close()) }()
 	attrs, err := fsat.Xattrs(trash.fd)
 	if err != nil && !fsat.IsRefused(err) {
-		return "", &fs.PathError{Op: "read attributes", Path: t.meta.Path(TrashDir), Err: err}
+		return "", &fs.PathError{Op: "read attributes", Path: t.meta.Path(trashDir), Err: err}
 	}
 	for _, x := range attrs {
 		if x.Name == removingAttr {

@@ -82,7 +82,7 @@ func (m *Meta) countDir(u *Usage, dir string) error {
 	if err := m.count(u, dir, ""); err != nil {
 		return err
 	}
-	if dir == WorkDir || dir == TrashDir {
+	if dir == WorkDir || dir == trashDir {
 		return nil
 	}
 	list, err := m.list(dir)

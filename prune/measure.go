@@ -26,7 +26,7 @@ func Measure(ctx context.Context, a *archive.Archive, list []archive.Snapshot) (
 	if err != nil {
 		return nil, err
 	}
-	return Account(ctx, catalogs, AccountOptions{Ledger: a.LedgerPath(), Anchor: a.Anchor()})
+	return Account(ctx, catalogs, AccountOptions{Ledger: a.LedgerPath(), Anchor: a.Anchor})
 }
 
 // Freed returns the function for [archive.RemoveOptions] that computes the space freed by removing exactly the given

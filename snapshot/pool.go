@@ -105,7 +105,7 @@ func (p *pool) native(snapshot string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c, err := p.catalog(snapshot)
-	return err == nil && c.Summary().Anchor == p.archive.Anchor()
+	return err == nil && c.Summary().Anchor == p.archive.Anchor
 }
 
 // in calls do with an open folder of a snapshot.

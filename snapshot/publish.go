@@ -69,7 +69,7 @@ func (r *run) finishCatalog() error {
 		Source:      rep.Source,
 		Host:        r.host,
 		Previous:    rep.Previous,
-		Anchor:      r.archive.Anchor(),
+		Anchor:      r.archive.Anchor,
 		Granularity: 1,
 		Incomplete:  rep.Incomplete,
 		Counts:      rep.Counts,
@@ -109,7 +109,7 @@ func (r *run) updateLatest() error {
 	if !r.caps.Symlinks && r.archive.Latest() == "" || r.origin != nil && r.origin.isOlder {
 		return nil
 	}
-	return r.locked.PointLatest(r.report.Snapshot, r.archive.OutOfInodes())
+	return r.locked.PointLatest(r.report.Snapshot)
 }
 
 // abandon removes the work of an unsuccessful run, which frees its space. If that fails too, the next run does it.

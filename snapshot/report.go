@@ -34,7 +34,7 @@ func (r *run) sumUp() {
 // judge compares the run with the previous snapshot and the base line, now that all entries are decided.
 func (r *run) judge() {
 	r.previous.countGone(&r.workers[0], &r.pool.moved)
-	native := !r.caps.restat && r.coverage.base != nil && r.coverage.base.Summary().Anchor == r.archive.Anchor()
+	native := !r.caps.restat && r.coverage.base != nil && r.coverage.base.Summary().Anchor == r.archive.Anchor
 	r.report.Baseline = r.coverage.sum(func(m *missing) bool {
 		movedEarlier := native && m.nlink <= 1 && r.pool.used.Has(m.stored) // than the previous snapshot
 		return m.stored != 0 && (movedEarlier || r.pool.moved.Has(m.stored))

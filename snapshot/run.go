@@ -235,7 +235,7 @@ func (r *run) openPrevious(l *archive.Lineage) error {
 		before = nil
 	}
 	sum := p.catalog.Summary()
-	r.caps.restat = sum.Anchor != r.archive.Anchor()
+	r.caps.restat = sum.Anchor != r.archive.Anchor
 	p.beginRecheck(before, r.opt.Recheck, rep.Start)
 	p.recheck.all = p.recheck.all || r.caps.restat
 	r.caps.gainedRights = r.caps.Owners && r.caps.Modes && (before == nil || !before.SetsOwners)

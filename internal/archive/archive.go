@@ -66,9 +66,10 @@ type Archive struct {
 	Reports Reports
 	Readers Readers
 	pins    pins
+	latest  latestLink
 	TopStat fsat.Stat
 	Now     func() time.Time // of the command that opened it
-	anchor  uint64           // identity of .snapcopy: stored inode numbers are valid while it stays the same
+	Anchor  uint64           // identity of .snapcopy: the stored inode numbers of catalogs with the same one are valid
 }
 
 // NoParentError reports that an archive cannot be made, because the folder to contain it does not exist.
@@ -197,7 +198,8 @@ func Open(path string) (*Archive, error) {
 func unopened(path string) *Archive {
 	meta := &Meta{path: filepath.Join(path, MetaDir), fd: fsat.NoDir}
 	return &Archive{Path: path, Root: fsat.NoDir, Meta: meta, Trash: Trash{meta}, Reports: Reports{meta}, Readers: Readers{meta}, pins: pins{meta},
-		Now: time.Now}
+		latest: latestLink{path, fsat.NoDir, meta},
+		Now:    time.Now}
 }
 
 func (a *Archive) openHandles() error {
@@ -205,6 +207,7 @@ func (a *Archive) openHandles() error {
 	if a.Root, err = fsat.OpenRoot(a.Path); err != nil {
 		return &fs.PathError{Op: "open archive", Path: a.Path, Err: err}
 	}
+	a.latest.root = a.Root
 	if a.Meta.fd, err = fsat.OpenDir(a.Root, MetaDir); err != nil {
 		return &fs.PathError{Op: "open archive", Path: a.Meta.Path(), Err: err}
 	}
@@ -215,7 +218,7 @@ func (a *Archive) openHandles() error {
 	if err = fsat.StatHandle(a.Meta.fd, &st); err != nil {
 		return &fs.PathError{Op: "stat", Path: a.Meta.Path(), Err: err}
 	}
-	a.anchor = anchorOf(&st)
+	a.Anchor = anchorOf(&st)
 	return nil
 }
 

@@ -41,8 +41,8 @@ func (l *lab) acknowledge(name string) {
 	}
 }
 
-// Guards: a run is measured against the last snapshot that is good, whatever came after that; what was moved meanwhile is
-// not gone; once a person has said that all is well, it is measured against that.
+// Guards: a run is measured against the last snapshot that is good, whatever came after that; what was moved meanwhile
+// is not gone; once a person has said that all is well, it is measured against that.
 func TestBaselineIsTheLastGoodOne(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
@@ -95,8 +95,9 @@ func TestBaselineAfterMassChange(t *testing.T) {
 	}
 }
 
-// Guards: what a filter leaves out that was saved before counts like what is gone, and the filter is named; also when the
-// last good snapshot is not the previous one, in a dry run, and where all is a matter of a single entry of the base line.
+// Guards: what a filter leaves out that was saved before counts like what is gone, and the filter is named; also when
+// the last good snapshot is not the previous one, in a dry run, and where all is a matter of a single entry of the base
+// line.
 func TestLeftOutIsNotCovered(t *testing.T) {
 	for name, c := range map[string]struct {
 		build string
@@ -267,8 +268,8 @@ func TestRemoveLeavesAGoodOneOfEachSource(t *testing.T) {
 	}
 }
 
-// Guards: a run that looked wrong, and whose report is lost or damaged, looks wrong by what the catalogs tell, until it is
-// acknowledged.
+// Guards: a run that looked wrong, and whose report is lost or damaged, looks wrong by what the catalogs tell, until it
+// is acknowledged.
 func TestLostReportLooksWrong(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -309,7 +310,8 @@ func TestLostReportLooksWrong(t *testing.T) {
 	}
 }
 
-// Guards: what was acknowledged when a clock was ahead does not acknowledge what is published later under earlier names.
+// Guards: what was acknowledged when a clock was ahead does not acknowledge what is published later under earlier
+// names.
 func TestAcknowledgedAhead(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)

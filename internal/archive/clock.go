@@ -40,14 +40,14 @@ func NewestPast(list []Snapshot, now time.Time) int {
 }
 
 // newest returns the position of the snapshot that was made last; -1 if there is none. If the last snapshot is from
-// the future, that is the snapshot to which "latest" points in the archive at a path.
-func newest(archive string, list []Snapshot, now time.Time) int {
+// the future, that is the snapshot to which the link points.
+func (l latestLink) newest(list []Snapshot, now time.Time) int {
 	last := len(list) - 1
 	past := NewestPast(list, now)
 	if past == last {
 		return last
 	}
-	target := latestOf(archive)
+	target := l.target()
 	if i := slices.IndexFunc(list, func(s Snapshot) bool { return s.Name == target }); i >= 0 {
 		return i
 	}
@@ -57,10 +57,10 @@ func newest(archive string, list []Snapshot, now time.Time) int {
 	return last
 }
 
-// NewestFirst puts snapshots into the order in which a run looks for one to compare with: from the one that was made last back
-// to the oldest, and after those the ones from the future.
+// NewestFirst puts snapshots into the order in which a run looks for one to compare with: from the one that was made
+// last back to the oldest, and after those the ones from the future.
 func (a *Archive) NewestFirst(list []Snapshot, now time.Time) []Snapshot {
-	past := newest(a.Path, list, now) + 1
+	past := a.latest.newest(list, now) + 1
 	order := slices.Concat(list[:past], list[past:])
 	slices.Reverse(order[:past])
 	slices.Reverse(order[past:])

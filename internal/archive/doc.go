@@ -4,8 +4,8 @@
 //
 // An [Archive] opens without a lock and without changing anything. A command that changes the archive takes the lock
 // ([Archive.Lock] returns a [Locked]), which also makes missing derived files anew, and first finishes interrupted
-// commands ([Locked.Recover]). [Archive.Select] finds the snapshot that a person means, [Snapshot.Hold] protects it while it
-// is read. [Archive.Remove] removes snapshots, [Archive.ForgetPath] takes a path out of all of them, and
+// commands ([Locked.Recover]). [Archive.Select] finds the snapshot that a person means, [Snapshot.Hold] protects it
+// while it is read. [Archive.Remove] removes snapshots, [Archive.ForgetPath] takes a path out of all of them, and
 // [Archive.Acknowledge] accepts a run with a [Tripwire].
 //
 // No stored file of a published snapshot is ever written to. The one exception to immutable snapshots is ForgetPath.

@@ -22,8 +22,8 @@ type Earlier struct {
 	Finished  func(*FinishReport) // after the work, unless it failed
 }
 
-// Finish finishes an interrupted removal or forgetting, if there is one, and returns when the space of the removed files
-// counts as free. It does so by Remove without names, for which opt is meant; it ignores Check and Freed.
+// Finish finishes an interrupted removal or forgetting, if there is one, and returns when the space of the removed
+// files counts as free. It does so by Remove without names, for which opt is meant; it ignores Check and Freed.
 func (a *Archive) Finish(ctx context.Context, opt RemoveOptions, earlier Earlier) error {
 	unfinished, err := a.Unfinished()
 	if err != nil || !unfinished {
@@ -67,7 +67,8 @@ func (a *Archive) Unfinished() (bool, error) {
 	return err == nil && !empty, err
 }
 
-// SyncFreed makes the file system count the space of removed files as free: some do so only when they write to the disk.
+// SyncFreed makes the file system count the space of removed files as free: some do so only when they write to the
+// disk.
 func (a *Archive) SyncFreed() error {
 	if err := fsat.SyncFS(a.Root); err != nil {
 		return fmt.Errorf("sync %s: %w", a.Path, err)

@@ -88,7 +88,7 @@ func (g *forgetter) comparable() (bool, error) {
 			}
 			continue // nothing can be found in it
 		}
-		same := c.Summary().Anchor == g.archive.anchor
+		same := c.Summary().Anchor == g.archive.Anchor
 		if err := c.Close(); err != nil || !same {
 			return false, err
 		}
@@ -116,8 +116,8 @@ func (g *forgetter) relocate() error {
 	return g.lookIn(rest)
 }
 
-// order lists the snapshots in which to look: the newest and those right after the ones gone first, and all others, each
-// the newest first.
+// order lists the snapshots in which to look: the newest and those right after the ones gone first, and all others,
+// each the newest first.
 func (g *forgetter) order() (first, rest []Snapshot) {
 	for n, s := range slices.Backward(g.snapshots) {
 		before := ""

@@ -100,8 +100,8 @@ func (l *lab) forgetting(name string, do func(*archive.Forgetter)) {
 	}
 }
 
-// Guards: an archive that was copied to another file system has catalogs with the inode numbers of two; then the index is
-// made anew.
+// Guards: an archive that was copied to another file system has catalogs with the inode numbers of two; then the index
+// is made anew.
 func TestRemoveFromCopiedArchive(t *testing.T) {
 	l := newLab(t)
 	l.Build("file a 0644 random=3000:1\nfile b 0644 random=4000:2\nfile c 0644 random=5000:3")

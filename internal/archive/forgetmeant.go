@@ -79,8 +79,8 @@ func (a *Archive) finishForgotten(ctx context.Context, m Meaning, opt ForgetOpti
 	return begun, nil
 }
 
-// forgetFirst forgets the first of some paths that any snapshot has. If none has, and begun is one of them, an interrupted
-// command was to forget it, and its work has just been finished: that is no error, and the report is nil.
+// forgetFirst forgets the first of some paths that any snapshot has. If none has, and begun is one of them, an
+// interrupted command was to forget it, and its work has just been finished: that is no error, and the report is nil.
 func (a *Archive) forgetFirst(ctx context.Context, paths []string, begun string, opt ForgetOptions) (report *ForgetReport, err error) {
 	for _, path := range paths {
 		if report, err = a.ForgetPath(ctx, path, opt); !errors.Is(err, ErrInNoSnapshot) {

@@ -79,8 +79,8 @@ func (a *Archive) ForgetPath(ctx context.Context, path string, opt ForgetOptions
 	return f.report, errors.Join(err, a.Trash.empty(ctx, how))
 }
 
-// Forgetting returns the path of an unfinished ForgetPath; ok is false if there is none, or if its note is unreadable: that
-// must not stop other work, and Findings reports it.
+// Forgetting returns the path of an unfinished ForgetPath; ok is false if there is none, or if its note is unreadable:
+// that must not stop other work, and Findings reports it.
 func (a *Archive) Forgetting() (path string, ok bool) {
 	note, err := readForgetNote(a.Meta)
 	return string(note.Path), err == nil
@@ -117,8 +117,8 @@ func (f *forgetting) all() (err error) {
 	return f.forgetIn(lock, names)
 }
 
-// find returns the snapshots from which the path is to be taken, and reports the other names with its content. finished is
-// the path that Recover has just finished forgetting, if any: it is no error that no snapshot has that one.
+// find returns the snapshots from which the path is to be taken, and reports the other names with its content. finished
+// is the path that Recover has just finished forgetting, if any: it is no error that no snapshot has that one.
 func (f *forgetting) find(finished string) (names []string, err error) {
 	snapshots, err := f.archive.Snapshots()
 	if err != nil {
@@ -154,8 +154,8 @@ func (f *forgetting) forgetIn(lock *Locked, names []string) error {
 	return err
 }
 
-// dropUnreadableNote removes an unreadable note if no snapshot has the path: the person who repeats the command then learns
-// that the work is done. Otherwise the new note replaces the unreadable one.
+// dropUnreadableNote removes an unreadable note if no snapshot has the path: the person who repeats the command then
+// learns that the work is done. Otherwise the new note replaces the unreadable one.
 func (f *forgetting) dropUnreadableNote() error {
 	if _, err := readForgetNote(f.archive.Meta); err == nil || errors.Is(err, fs.ErrNotExist) || f.opt.DryRun {
 		return nil

@@ -128,8 +128,8 @@ func TestForgetPath(t *testing.T) {
 	l.Intact()
 }
 
-// Guards: forgetting that dies at any step, given again, ends as if nothing had happened, and nothing of it is left in the
-// trash; a removal of something else finishes it as well.
+// Guards: forgetting that dies at any step, given again, ends as if nothing had happened, and nothing of it is left in
+// the trash; a removal of something else finishes it as well.
 func TestForgetPathRepeated(t *testing.T) {
 	t.Parallel()
 	steps := 0
@@ -175,7 +175,8 @@ func TestForgetPathRepeated(t *testing.T) {
 	}
 }
 
-// Guards: forgetting that dies at any step leaves sound snapshots once the lock was taken again, and goes on to its end.
+// Guards: forgetting that dies at any step leaves sound snapshots once the lock was taken again, and goes on to its
+// end.
 func TestForgetPathCrashes(t *testing.T) {
 	for at := 0; ; at++ {
 		l := newLab(t)

@@ -81,8 +81,8 @@ func openIn(root int, snapshot, path string) (dir int, err error) {
 	return fsat.OpenPath(top, path)
 }
 
-// resetFolder gives a folder of a snapshot the mode and the time that it had before an entry was taken out of it, as far
-// as the archive can hold them.
+// resetFolder gives a folder of a snapshot the mode and the time that it had before an entry was taken out of it, as
+// far as the archive can hold them.
 func resetFolder(dir int, e *index.Entry) error {
 	mode := e.Mode
 	if e.Flags&index.OwnerNotHeld != 0 {

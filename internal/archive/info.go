@@ -30,8 +30,8 @@ type Info struct {
 
 var errNoInfo = errors.New("it is missing")
 
-// readInfo reads the archive.json of the archive at a path. If the file cannot be used, but the folder is an archive all
-// the same, damage is the reason, and info has the values that can be derived.
+// readInfo reads the archive.json of the archive at a path. If the file cannot be used, but the folder is an archive
+// all the same, damage is the reason, and info has the values that can be derived.
 func readInfo(path string) (info Info, damage, err error) {
 	own := filepath.Join(path, MetaDir)
 	if meta, err := os.Lstat(own); err == nil && !meta.IsDir() {
@@ -80,8 +80,8 @@ func parseInfo(text []byte) (info Info, err error) {
 	return info, nil
 }
 
-// hasSnapshots reports whether the folder at a path contains snapshots or catalogs of ours: then it is an archive, whatever its
-// archive.json says.
+// hasSnapshots reports whether the folder at a path contains snapshots or catalogs of ours: then it is an archive,
+// whatever its archive.json says.
 func hasSnapshots(path string) bool {
 	own := filepath.Join(path, MetaDir)
 	if meta, err := os.Lstat(own); err != nil || !meta.IsDir() {

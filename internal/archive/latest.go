@@ -12,74 +12,88 @@ import (
 	"snapcopy/internal/plainfile"
 )
 
-// PointLatest points the link at a snapshot, in one step; "" removes it.
+// latestLink is the link to the newest snapshot in an archive's folder. It can be missing: some file systems have no
+// links.
+type latestLink struct {
+	archive string // path of the folder
+	root    int    // handle of it
+	meta    *Meta  // in which a new link is made
+}
+
+// point points the link at a snapshot, in one step; "" removes it.
 //
-// If there is no space for a second link beside the old one, and spare says that the old one is useless, PointLatest
-// removes the old one first: on a file system without a free inode the new link takes the inode of the old one.
-func (a *Locked) PointLatest(name string, spare bool) error {
+// If there is no space for a second link beside the old one, and spare says that the old one is useless, point removes
+// the old one first: on a file system without a free inode the new link takes the inode of the old one.
+func (l latestLink) point(name string, spare bool) error {
 	if name == "" {
-		return a.dropLatest()
+		return l.drop()
 	}
-	err := a.placeLatest(name)
+	err := l.place(name)
 	if !fsat.IsNoSpace(err) || !spare {
 		return err
 	}
-	if err := a.dropLatest(); err != nil {
+	if err := l.drop(); err != nil {
 		return err
 	}
-	if err := fsat.MakeSymlink(name, a.Root, LatestLink); err != nil {
-		return &fs.PathError{Op: "symlink", Path: filepath.Join(a.Path, LatestLink), Err: err}
+	if err := fsat.MakeSymlink(name, l.root, LatestLink); err != nil {
+		return &fs.PathError{Op: "symlink", Path: filepath.Join(l.archive, LatestLink), Err: err}
 	}
-	return a.SyncRoot()
+	return l.sync()
 }
 
-func (a *Locked) dropLatest() error {
-	if err := fsat.Unlink(a.Root, LatestLink); err != nil && !fsat.IsGone(err) {
-		return &fs.PathError{Op: "unlink", Path: filepath.Join(a.Path, LatestLink), Err: err}
+func (l latestLink) drop() error {
+	if err := fsat.Unlink(l.root, LatestLink); err != nil && !fsat.IsGone(err) {
+		return &fs.PathError{Op: "unlink", Path: filepath.Join(l.archive, LatestLink), Err: err}
 	}
-	return a.SyncRoot()
+	return l.sync()
 }
 
-// placeLatest makes the new link in the work folder and moves it over the old one.
-func (a *Locked) placeLatest(name string) (err error) {
-	work, err := a.Meta.Open(WorkDir)
+// place makes the new link in the work folder and moves it over the old one.
+func (l latestLink) place(name string) (err error) {
+	work, err := l.meta.Open(WorkDir)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, fsat.Close(work)) }()
 	if err := fsat.Unlink(work, LatestLink); err != nil && !fsat.IsGone(err) {
-		return CallFailed("unlink", a.Meta.Path(WorkDir, LatestLink), err)
+		return CallFailed("unlink", l.meta.Path(WorkDir, LatestLink), err)
 	}
 	if err := fsat.MakeSymlink(name, work, LatestLink); err != nil {
-		return &fs.PathError{Op: "symlink", Path: a.Meta.Path(WorkDir, LatestLink), Err: err}
+		return &fs.PathError{Op: "symlink", Path: l.meta.Path(WorkDir, LatestLink), Err: err}
 	}
-	if err := fsat.Rename(work, LatestLink, a.Root, LatestLink); err != nil {
+	if err := fsat.Rename(work, LatestLink, l.root, LatestLink); err != nil {
 		var st fsat.Stat
-		if fsat.StatAt(a.Root, LatestLink, &st) == nil && st.Type == fsat.Directory {
+		if fsat.StatAt(l.root, LatestLink, &st) == nil && st.Type == fsat.Directory {
 			err = &plainfile.KindError{Is: "a folder, which has to go elsewhere", Want: "a link"}
 		}
-		err = &fs.PathError{Op: "rename to", Path: filepath.Join(a.Path, LatestLink), Err: err}
+		err = &fs.PathError{Op: "rename to", Path: filepath.Join(l.archive, LatestLink), Err: err}
 		return errors.Join(err, fsat.Unlink(work, LatestLink))
 	}
-	return a.SyncRoot()
+	return l.sync()
 }
 
-// OutOfInodes reports a file system that cannot make another file, not even for a moment.
-func (a *Archive) OutOfInodes() bool {
-	space, err := fsat.FileSystem(a.Root)
+// outOfInodes reports a file system that cannot make another file, not even for a moment.
+func (l latestLink) outOfInodes() bool {
+	space, err := fsat.FileSystem(l.root)
 	return err == nil && space.Inodes > 0 && space.FreeInodes == 0
 }
 
-// Latest returns the target of the link; "" if there is no link of that name.
-func (a *Archive) Latest() string { return latestOf(a.Path) }
+func (l latestLink) sync() error { return CallFailed("sync", l.archive, fsat.Sync(l.root)) }
 
-func latestOf(archive string) string {
-	target, err := os.Readlink(filepath.Join(archive, LatestLink))
+// target returns the snapshot to which the link points; "" if there is no link of that name.
+func (l latestLink) target() string {
+	target, err := os.Readlink(filepath.Join(l.archive, LatestLink))
 	if err != nil {
 		return ""
 	}
 	return target
 }
+
+// Latest returns the name of the snapshot to which "latest" points; "" if there is no link of that name.
+func (a *Archive) Latest() string { return a.latest.target() }
+
+// PointLatest points "latest" at a snapshot, in one step.
+func (a *Locked) PointLatest(name string) error { return a.latest.point(name, a.latest.outOfInodes()) }
 
 // mendLatest points the link at the newest snapshot. An interrupted removal may have left it at an older one, or, for
 // lack of space, removed it; a run may have ended before setting it. Anything but a link of that name is left alone.
@@ -97,7 +111,7 @@ func (a *Locked) mendLatest() error {
 	}
 	newest := ""
 	if len(snapshots) > 0 {
-		if newest, err = latestShouldBe(a.Path, snapshots, target, a.Now()); err != nil {
+		if newest, err = a.latest.shouldBe(snapshots, target, a.Now()); err != nil {
 			return err
 		}
 	}
@@ -108,18 +122,18 @@ func (a *Locked) mendLatest() error {
 	if err != nil {
 		return err
 	}
-	return a.PointLatest(newest, !there || a.OutOfInodes())
+	return a.latest.point(newest, !there || a.latest.outOfInodes())
 }
 
-// latestShouldBe returns the snapshot to which the link should point, given its present target: the last one, or, if
+// shouldBe returns the snapshot to which the link should point, given its present target: the last one, or, if
 // that is from the future, the one made last.
-func latestShouldBe(archive string, list []Snapshot, target string, now time.Time) (string, error) {
+func (l latestLink) shouldBe(list []Snapshot, target string, now time.Time) (string, error) {
 	last, past := len(list)-1, NewestPast(list, now)
 	if past == last {
 		return list[last].Name, nil
 	}
 	if !slices.ContainsFunc(list, func(s Snapshot) bool { return s.Name == target }) {
-		return list[newest(archive, list, now)].Name, nil
+		return list[l.newest(list, now)].Name, nil
 	}
 	for _, i := range []int{last, past} {
 		if i < 0 || list[i].Name == target {

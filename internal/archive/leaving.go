@@ -48,8 +48,8 @@ func (a *Locked) finishLeaving(ctx context.Context, trash *openTrash, step stepp
 	return done, indexErr, nil
 }
 
-// moveAllRecords moves the records of snapshots into the trash, when it is durable that their folders are there, and makes
-// that durable, too.
+// moveAllRecords moves the records of snapshots into the trash, when it is durable that their folders are there, and
+// makes that durable, too.
 func (a *Locked) moveAllRecords(trash *openTrash, list []string, step stepper) error {
 	if err := step.at("sync of the folders"); err != nil {
 		return err

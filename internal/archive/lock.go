@@ -13,8 +13,8 @@ import (
 	"snapcopy/internal/plainfile"
 )
 
-// Locked is an archive with its lock, which is the right to change it. The system releases the lock when its process ends,
-// so that a crash or a power cut never leaves an archive locked.
+// Locked is an archive with its lock, which is the right to change it. The system releases the lock when its process
+// ends, so that a crash or a power cut never leaves an archive locked.
 type Locked struct {
 	*Archive
 	file *os.File

@@ -87,8 +87,8 @@ func (a *Archive) WithoutFolder() ([]string, error) {
 	return list, nil
 }
 
-// hasLostFolder reports whether a snapshot with a catalog was published and has no folder. newest is the newest folder with a
-// snapshot's name, "" if there is none.
+// hasLostFolder reports whether a snapshot with a catalog was published and has no folder. newest is the newest folder
+// with a snapshot's name, "" if there is none.
 func (a *Archive) hasLostFolder(name, newest string) (bool, error) {
 	info, err := os.Lstat(filepath.Join(a.Path, name))
 	switch {
@@ -99,8 +99,8 @@ func (a *Archive) hasLostFolder(name, newest string) (bool, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return false, err
 	}
-	// Without a report, a newer catalog than any folder, or one that the work folder names: its publishing is under way,
-	// or was interrupted.
+	// Without a report, a newer catalog than any folder, or one that the work folder names: its publishing is under
+	// way, or was interrupted.
 	_, err = os.Lstat(a.Reports.path(name))
 	return err == nil || name <= newest && name != a.Reports.beingPublished(), nil
 }
@@ -142,8 +142,8 @@ func (a *Archive) IsTaken(name string) (bool, error) {
 	return false, nil
 }
 
-// snapshotDirs returns the folders with a snapshot's name of the archive at a path, oldest first. It ignores objects of that name that are not
-// folders.
+// snapshotDirs returns the folders with a snapshot's name of the archive at a path, oldest first. It ignores objects of
+// that name that are not folders.
 func snapshotDirs(path string) (list []string, err error) {
 	entries, err := os.ReadDir(path)
 	if err != nil {

@@ -80,8 +80,8 @@ func TestLostPartsAreFoundAndRemoved(t *testing.T) {
 	}
 }
 
-// The name of a snapshot whose catalog is lost is not given again, and a run that cannot publish takes its catalog back:
-// it would be that of another snapshot.
+// The name of a snapshot whose catalog is lost is not given again, and a run that cannot publish takes its catalog
+// back: it would be that of another snapshot.
 func TestNoCatalogOfAnotherSnapshot(t *testing.T) {
 	t.Parallel()
 	l := lab3(t)
@@ -175,8 +175,8 @@ func TestUnreadableForgetNote(t *testing.T) {
 	}
 }
 
-// A file that was about to take the place of another when its process was killed goes with the next command that has the
-// lock, wherever it is; the folder of notes of readers is written to without the lock, so only old ones go there.
+// A file that was about to take the place of another when its process was killed goes with the next command that has
+// the lock, wherever it is; the folder of notes of readers is written to without the lock, so only old ones go there.
 func TestPendingFilesGoEverywhere(t *testing.T) {
 	t.Parallel()
 	l := lab3(t)

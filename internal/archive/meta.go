@@ -39,8 +39,8 @@ func (m *Meta) Open(dir string) (int, error) {
 	return fd, nil
 }
 
-// Mended returns a sentence for each folder or file that was made anew or put aside. Each sentence is returned once. They
-// are sentences, and no values, because run reports have them as they are (docs/json.md).
+// Mended returns a sentence for each folder or file that was made anew or put aside. Each sentence is returned once.
+// They are sentences, and no values, because run reports have them as they are (docs/json.md).
 func (m *Meta) Mended() []string {
 	list := m.mended
 	m.mended = nil

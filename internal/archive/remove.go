@@ -58,8 +58,8 @@ type RemoveReport struct {
 	Unfinished []error
 	// Postponed lists failures to write derived files for lack of space. The next run makes these files anew.
 	Postponed []error
-	// Recovered has a sentence for each piece of work of interrupted runs and removals that Remove finished first: the same
-	// ones as in Report.
+	// Recovered has a sentence for each piece of work of interrupted runs and removals that Remove finished first: the
+	// same ones as in Report.
 	Recovered []string
 	Start     time.Time
 	End       time.Time
@@ -74,8 +74,8 @@ type RemovedSnapshot struct {
 	Incomplete bool
 }
 
-// SkippedSnapshot is a snapshot that stays because it is pinned, or needed by a reader, or, with neither Pin nor Reader,
-// because a process reads it.
+// SkippedSnapshot is a snapshot that stays because it is pinned, or needed by a reader, or, with neither Pin nor
+// Reader, because a process reads it.
 type SkippedSnapshot struct {
 	Name   string
 	Pin    *Pin
@@ -452,7 +452,7 @@ func (rm *removal) moveLatest(chosen []Snapshot) error {
 			newest = s.Name
 		}
 	}
-	return rm.locked.PointLatest(newest, true)
+	return rm.locked.latest.point(newest, true)
 }
 
 // empty empties the trash.

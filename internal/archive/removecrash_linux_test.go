@@ -121,8 +121,8 @@ func TestRemoveCrashes(t *testing.T) {
 	}
 }
 
-// Guards: a removal of which a step fails says so, and leaves nothing that the next one does not make up for; for lack of
-// room it goes another way, or does it later.
+// Guards: a removal of which a step fails says so, and leaves nothing that the next one does not make up for; for lack
+// of room it goes another way, or does it later.
 func TestRemoveFails(t *testing.T) {
 	for i, step := range removeSteps(t) {
 		t.Run(step, func(t *testing.T) {

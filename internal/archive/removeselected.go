@@ -20,9 +20,9 @@ type Selection struct {
 }
 
 // RemoveSelected is Remove for snapshots that a person names. It first finishes interrupted work, which a dry run does
-// not: the name of a snapshot whose removal was interrupted is no mistake, because the same command given again ends that
-// removal. Without further snapshots the report is nil. Any other selector that means no snapshot, or not one alone, is an
-// error before any snapshot is removed.
+// not: the name of a snapshot whose removal was interrupted is no mistake, because the same command given again ends
+// that removal. Without further snapshots the report is nil. Any other selector that means no snapshot, or not one
+// alone, is an error before any snapshot is removed.
 func (a *Archive) RemoveSelected(ctx context.Context, s Selection, opt RemoveOptions) (*RemoveReport, error) {
 	if opt.Now == nil {
 		opt.Now = time.Now
@@ -53,7 +53,8 @@ func (a *Archive) RemoveSelected(ctx context.Context, s Selection, opt RemoveOpt
 	return a.Remove(ctx, names, opt)
 }
 
-// confirmRemoval calls confirm with the report of a dry run. If no snapshot would be removed, Remove reports the reasons.
+// confirmRemoval calls confirm with the report of a dry run. If no snapshot would be removed, Remove reports the
+// reasons.
 func (a *Archive) confirmRemoval(ctx context.Context, names []string, confirm func(*RemoveReport) error, opt RemoveOptions) error {
 	if confirm == nil || opt.DryRun {
 		return nil

@@ -112,8 +112,8 @@ func (l *lab) removeRoomless(names []string, fault func(string) error) (*archive
 	return a.Remove(context.Background(), names, archive.RemoveOptions{Threads: 2, Fault: fault})
 }
 
-// Guards: on a disk that is full in any way, snapshots can be removed, "latest" never leads to one that is gone, and what
-// stays is sound.
+// Guards: on a disk that is full in any way, snapshots can be removed, "latest" never leads to one that is gone, and
+// what stays is sound.
 func TestRemoveOnFullDisk(t *testing.T) {
 	for _, disk := range fullDisks {
 		t.Run(disk.name, func(t *testing.T) {
@@ -143,8 +143,8 @@ func TestRemoveOnFullDisk(t *testing.T) {
 	}
 }
 
-// Guards: where a snapshot cannot even be moved to the trash, a removal that dies leaves whole snapshots and no trace of
-// others for any command, and the next one ends it.
+// Guards: where a snapshot cannot even be moved to the trash, a removal that dies leaves whole snapshots and no trace
+// of others for any command, and the next one ends it.
 func TestRemoveOnFullDiskCrashes(t *testing.T) {
 	disk := fullDisks[4]
 	for _, step := range []string{"note of the removal", "remove a record", "remove the folder", "end of the removal"} {
@@ -189,7 +189,8 @@ func TestRemoveOnFullDiskCrashes(t *testing.T) {
 	}
 }
 
-// Guards: a path is forgotten on a full disk where what can be made anew, or what is forgotten, gives the room for that.
+// Guards: a path is forgotten on a full disk where what can be made anew, or what is forgotten, gives the room for
+// that.
 func TestForgetPathOnFullDisk(t *testing.T) {
 	for _, disk := range fullDisks[:4] {
 		t.Run(disk.name, func(t *testing.T) {
@@ -214,8 +215,8 @@ func TestForgetPathOnFullDisk(t *testing.T) {
 	}
 }
 
-// Guards: on a disk without a free inode a run that looked wrong can be acknowledged, without which nothing is pruned, and a
-// damaged archive.json keeps nobody from removing.
+// Guards: on a disk without a free inode a run that looked wrong can be acknowledged, without which nothing is pruned,
+// and a damaged archive.json keeps nobody from removing.
 func TestFullDiskKeepsNobodyFromPruning(t *testing.T) {
 	t.Parallel()
 	disk := fullDisks[1]

@@ -21,7 +21,7 @@ func (a *Archive) Select(selector string, now time.Time, loc *time.Location) (Sn
 	if err != nil {
 		return Snapshot{}, err
 	}
-	s, err := selectFrom(untilLatest(a.Path, list, selector, now), selector, now, loc)
+	s, err := selectFrom(a.latest.until(list, selector, now), selector, now, loc)
 	if s.Name == selector {
 		return s, err
 	}
@@ -31,10 +31,10 @@ func (a *Archive) Select(selector string, now time.Time, loc *time.Location) (Sn
 	return s, err
 }
 
-// untilLatest drops snapshots from the future after "latest" if the selector is "latest", or counts back from it.
-func untilLatest(archive string, list []Snapshot, selector string, now time.Time) []Snapshot {
+// until drops snapshots from the future after "latest" if the selector is "latest", or counts back from it.
+func (l latestLink) until(list []Snapshot, selector string, now time.Time) []Snapshot {
 	if _, ok := latestBack(selector); ok {
-		return list[:newest(archive, list, now)+1]
+		return list[:l.newest(list, now)+1]
 	}
 	return list
 }
@@ -76,7 +76,7 @@ func (a *Archive) SelectOnly(selector string, now time.Time, loc *time.Location)
 	if err != nil {
 		return Snapshot{}, err
 	}
-	s, err := selectOnly(untilLatest(a.Path, list, selector, now), selector, now, loc)
+	s, err := selectOnly(a.latest.until(list, selector, now), selector, now, loc)
 	if s.Name != selector {
 		if part, why, lostErr := a.lost(selector); why != nil || lostErr != nil {
 			return part, lostErr
@@ -85,9 +85,10 @@ func (a *Archive) SelectOnly(selector string, now time.Time, loc *time.Location)
 	return s, err
 }
 
-// selectToRemove is SelectOnly for several snapshots that are to be removed. It also returns the names of snapshots that an
-// interrupted command has removed already: the name of such a snapshot, or the beginning of the name, is no mistake, because
-// the same command given again finishes that (Finish). With an error selectToRemove returns the names found before it.
+// selectToRemove is SelectOnly for several snapshots that are to be removed. It also returns the names of snapshots
+// that an interrupted command has removed already: the name of such a snapshot, or the beginning of the name, is no
+// mistake, because the same command given again finishes that (Finish). With an error selectToRemove returns the names
+// found before it.
 func (a *Archive) selectToRemove(selectors []string, now time.Time, loc *time.Location) (names, removed []string, err error) {
 	before, err := a.removedNames()
 	if err != nil {
@@ -96,11 +97,12 @@ func (a *Archive) selectToRemove(selectors []string, now time.Time, loc *time.Lo
 	for _, selector := range selectors {
 		s, err := a.SelectOnly(selector, now, loc)
 		if errors.Is(err, ErrNoSnapshot) {
-			gone, listErr := a.removedBefore(before, selector)
-			if err = errors.Join(err, listErr); gone != "" {
+			list, listErr := a.Snapshots()
+			if gone := removedBefore(list, before, selector); listErr == nil && gone != "" {
 				removed = append(removed, gone)
 				continue
 			}
+			err = errors.Join(err, listErr)
 		}
 		if err != nil {
 			return names, removed, err
@@ -111,17 +113,16 @@ func (a *Archive) selectToRemove(selectors []string, now time.Time, loc *time.Lo
 }
 
 // removedBefore returns the removed snapshot that a selector means: the selector is its name or the beginning of it,
-// and of no snapshot that the archive still has; "" if there is none.
-func (a *Archive) removedBefore(removed []string, selector string) (string, error) {
-	list, err := a.Snapshots()
-	if err != nil || slices.ContainsFunc(list, func(s Snapshot) bool { return strings.HasPrefix(s.Name, selector) }) {
-		return "", err
+// and of none in list, the snapshots that the archive still has; "" if there is none.
+func removedBefore(list []Snapshot, removed []string, selector string) string {
+	if slices.ContainsFunc(list, func(s Snapshot) bool { return strings.HasPrefix(s.Name, selector) }) {
+		return ""
 	}
 	i := slices.IndexFunc(removed, func(name string) bool { return strings.HasPrefix(name, selector) })
 	if i < 0 {
-		return "", nil
+		return ""
 	}
-	return removed[i], nil
+	return removed[i]
 }
 
 func selectOnly(list []Snapshot, selector string, now time.Time, loc *time.Location) (Snapshot, error) {

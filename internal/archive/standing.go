@@ -58,8 +58,8 @@ func (s *Standing) isBaseline() bool {
 	return s.measured && s.Coverage.Unread == 0 || s.Summary.Previous == ""
 }
 
-// A Judge tells the standing of snapshots, from their catalogs and reports, and the note of those acknowledged at the time
-// when it was made.
+// A Judge tells the standing of snapshots, from their catalogs and reports, and the note of those acknowledged at the
+// time when it was made.
 type Judge struct {
 	meta         *Meta
 	acknowledged acknowledged

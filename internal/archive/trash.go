@@ -135,9 +135,9 @@ func (s stepper) at(name string) error {
 	return s(name)
 }
 
-// take moves the folder of a snapshot from the archive's folder, root, into the trash: from then on it is gone for every
-// command. Without privileges a folder can only be moved by who may write to it; a note makes sure that its mode comes back
-// if it stays after all.
+// take moves the folder of a snapshot from the archive's folder, root, into the trash: from then on it is gone for
+// every command. Without privileges a folder can only be moved by who may write to it; a note makes sure that its mode
+// comes back if it stays after all.
 func (t *openTrash) take(root int, name string, step stepper) error {
 	err := step.at("take away")
 	if err == nil {
@@ -193,7 +193,8 @@ const removingAttr = "user.snapcopy.removing"
 
 func removingNote(name string, st *fsat.Stat) string { return fmt.Sprintf("%s %d", name, st.Ino) }
 
-// noteRemoving notes durably which snapshot is being removed in its place. A file system without space may refuse the note.
+// noteRemoving notes durably which snapshot is being removed in its place. A file system without space may refuse the
+// note.
 func (t *openTrash) noteRemoving(name string, st *fsat.Stat) error {
 	err := fsat.SetXattr(t.fd, fsat.Xattr{Name: removingAttr, Value: []byte(removingNote(name, st))})
 	if err == nil {
@@ -205,8 +206,8 @@ func (t *openTrash) noteRemoving(name string, st *fsat.Stat) error {
 	return nil
 }
 
-// endRemoving removes the note. A note that cannot be removed for lack of space refers to a folder that is gone; the next
-// process with the lock removes it.
+// endRemoving removes the note. A note that cannot be removed for lack of space refers to a folder that is gone; the
+// next process with the lock removes it.
 func (t *openTrash) endRemoving() error {
 	if err := fsat.RemoveXattr(t.fd, removingAttr); err != nil && !fsat.IsNoSpace(err) && !fsat.IsRefused(err) {
 		return fmt.Errorf("end of the removal: %w", err)

@@ -13,10 +13,6 @@ import (
 
 const ledgerFile = "space"
 
-// Anchor returns the present identity of the archive's folder. Stored inode numbers of a catalog with the same anchor
-// are valid.
-func (a *Archive) Anchor() uint64 { return a.anchor }
-
 // LedgerPath returns the path of the ledger of space (package prune); "" if the archive cannot be written to.
 func (a *Archive) LedgerPath() string {
 	if OutsideOthers(a.Path) != nil {

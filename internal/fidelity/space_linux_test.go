@@ -100,7 +100,7 @@ func (l *lab) account(a *archive.Archive, ledger string) *prune.Space {
 		l.check(err)
 		catalogs = append(catalogs, prune.Catalog{Name: s.Name, Path: s.CatalogPath, Records: prune.Size(records)})
 	}
-	space, err := prune.Account(l.t.Context(), catalogs, prune.AccountOptions{Ledger: ledger, Anchor: a.Anchor(),
+	space, err := prune.Account(l.t.Context(), catalogs, prune.AccountOptions{Ledger: ledger, Anchor: a.Anchor,
 		Note: func(err error) { l.t.Error(err) }})
 	l.check(err)
 	return space

@@ -17,6 +17,7 @@ import (
 	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/inside"
 	"snapcopy/internal/testarchive"
+	"snapcopy/internal/testtree"
 	"snapcopy/internal/tree"
 )
 
@@ -360,7 +361,7 @@ func TestCancelledRunFailsNoFile(t *testing.T) {
 	_, _, a := torture(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	created := 0
-	before := testarchive.OpenDescriptors(t)
+	before := testtree.OpenDescriptors(t)
 	rep, err := Run(ctx, a.OpenSnapshot, nil, filepath.Join(testarchive.TempDir(t), "to"), Options{Fault: func(step string) error {
 		if step == "write" {
 			if created++; created == 5 {
@@ -375,7 +376,7 @@ func TestCancelledRunFailsNoFile(t *testing.T) {
 	if errors.Is(err, tree.ErrDamaged) || rep.FailedCount != 0 || rep.Files == 0 {
 		t.Errorf("%v; failed %d, restored %d", err, rep.FailedCount, rep.Files)
 	}
-	if after := testarchive.OpenDescriptors(t); after != before {
+	if after := testtree.OpenDescriptors(t); after != before {
 		t.Errorf("%d descriptors open before, %d after", before, after)
 	}
 }
@@ -430,7 +431,7 @@ func TestDeepTree(t *testing.T) {
 	items, most := 0, 0
 	rep := a.restore(nil, to, Options{Threads: 2, Item: func(tree.Item) {
 		if items++; items%50 == 0 { // on the way down there are files, on the way up directories
-			most = max(most, testarchive.OpenDescriptors(t))
+			most = max(most, testtree.OpenDescriptors(t))
 		}
 	}})
 	wantFailed(t, rep)

@@ -8,6 +8,7 @@ import (
 	"snapcopy/internal/archive"
 	"snapcopy/internal/leftover"
 	"snapcopy/internal/testarchive"
+	"snapcopy/internal/testtree"
 )
 
 // unfinishedName is the name of the note of a restore that is not finished.
@@ -40,12 +41,12 @@ func torture(t *testing.T) (source string, want []string, a archived) {
 // restore restores without an error of the run itself.
 func (a archived) restore(paths []string, to string, opt Options) *Report {
 	a.t.Helper()
-	before := testarchive.OpenDescriptors(a.t)
+	before := testtree.OpenDescriptors(a.t)
 	rep, err := Run(context.Background(), a.OpenSnapshot, paths, to, opt)
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	if after := testarchive.OpenDescriptors(a.t); after != before {
+	if after := testtree.OpenDescriptors(a.t); after != before {
 		a.t.Errorf("%d descriptors open before, %d after", before, after)
 	}
 	return rep

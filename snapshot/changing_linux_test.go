@@ -37,12 +37,12 @@ func (l *lab) at(step string, n int, script string) {
 // runChanging takes a snapshot of a source that changes meanwhile.
 func (l *lab) runChanging() *archive.Report {
 	l.T.Helper()
-	before := archivetest.Descriptors(l.T)
+	before := testtree.OpenDescriptors(l.T)
 	rep, err := snapshot.Run(l.T.Context(), l.Src, l.Arch, l.Opt)
 	if err != nil {
 		l.T.Fatalf("run: %v", err)
 	}
-	if after := archivetest.Descriptors(l.T); after != before {
+	if after := testtree.OpenDescriptors(l.T); after != before {
 		l.T.Errorf("the run left %d descriptors open", after-before)
 	}
 	l.Note(rep)

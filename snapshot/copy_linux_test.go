@@ -34,7 +34,7 @@ func newCopied(t *testing.T) *copied {
 // copy copies one snapshot, and looks at what Copy promises of any.
 func (c *copied) copy(name string) (*archive.Report, error) {
 	c.T.Helper()
-	before := archivetest.Descriptors(c.T)
+	before := testtree.OpenDescriptors(c.T)
 	a := c.Open()
 	s, err := a.SelectOnly(name, time.Now(), nil)
 	if err != nil {
@@ -42,7 +42,7 @@ func (c *copied) copy(name string) (*archive.Report, error) {
 	}
 	rep, err := snapshot.Copy(c.T.Context(), a, s, c.to.Arch, c.to.Opt)
 	c.Close(a)
-	if after := archivetest.Descriptors(c.T); after != before && !c.Parallel {
+	if after := testtree.OpenDescriptors(c.T); after != before && !c.Parallel {
 		c.T.Errorf("the copy left %d descriptors open", after-before)
 	}
 	if err == nil {

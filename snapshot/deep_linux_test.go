@@ -118,7 +118,7 @@ func TestWorkerAheadInDeepTree(t *testing.T) {
 	most, looks := 0, 0
 	l.Opt.Item = func(i snapshot.Item) {
 		if looks++; looks%16 == 0 {
-			most = max(most, archivetest.Descriptors(t))
+			most = max(most, testtree.OpenDescriptors(t))
 		}
 		if strings.Count(i.Path, "/") == levels-1 {
 			bottom.Store(true)

@@ -23,12 +23,12 @@ import (
 func (l *lab) remove(names ...string) *archive.RemoveReport {
 	l.T.Helper()
 	a := l.Open()
-	before := archivetest.Descriptors(l.T)
+	before := testtree.OpenDescriptors(l.T)
 	rep, err := a.Remove(context.Background(), names, archive.RemoveOptions{Threads: l.Opt.Threads})
 	if err != nil {
 		l.T.Fatalf("remove: %v", err)
 	}
-	if after := archivetest.Descriptors(l.T); after != before && !l.Parallel {
+	if after := testtree.OpenDescriptors(l.T); after != before && !l.Parallel {
 		l.T.Errorf("removing left %d descriptors open", after-before)
 	}
 	l.Close(a)

@@ -49,12 +49,12 @@ func (l *Lab) Build(script string) {
 // Run takes a snapshot, which has to be complete, equal the source and leave no descriptor open.
 func (l *Lab) Run() *archive.Report {
 	l.T.Helper()
-	before := Descriptors(l.T)
+	before := testtree.OpenDescriptors(l.T)
 	rep, err := snapshot.Run(context.Background(), l.Src, l.Arch, l.Opt)
 	if err != nil {
 		l.T.Fatalf("run: %v", err)
 	}
-	if after := Descriptors(l.T); after != before && !l.Parallel {
+	if after := testtree.OpenDescriptors(l.T); after != before && !l.Parallel {
 		l.T.Errorf("the run left %d descriptors open", after-before)
 	}
 	if rep.Incomplete || len(rep.Failed) > 0 || len(rep.Unfinished) > 0 || rep.PreviousUnusable != "" {
@@ -198,24 +198,15 @@ func (l *Lab) Counts(rep *archive.Report, want string) {
 // Fails runs a snapshot that has to fail with target.
 func (l *Lab) Fails(target error) error {
 	l.T.Helper()
-	before := Descriptors(l.T)
+	before := testtree.OpenDescriptors(l.T)
 	_, err := snapshot.Run(context.Background(), l.Src, l.Arch, l.Opt)
 	if !errors.Is(err, target) {
 		l.T.Errorf("run: %v; want %v", err, target)
 	}
-	if after := Descriptors(l.T); after != before && !l.Parallel {
+	if after := testtree.OpenDescriptors(l.T); after != before && !l.Parallel {
 		l.T.Errorf("the failed run left %d descriptors open", after-before)
 	}
 	return err
-}
-
-func Descriptors(t testing.TB) int {
-	t.Helper()
-	list, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(list)
 }
 
 // Entries reads the catalog of a snapshot.

@@ -39,13 +39,13 @@ func (s *series) liveChanges(path string, opt LiveOptions) (lines []string, repo
 	c, err := index.Open(refs[len(refs)-1].CatalogPath)
 	s.Check(err)
 	defer testarchive.CloseAll(s.T, c)
-	before := testarchive.OpenDescriptors(s.T)
+	before := testtree.OpenDescriptors(s.T)
 	report, err = CompareLive(context.Background(), c, s.Root, path, opt, func(c Change) error {
 		lines = append(lines, changeText(&c))
 		return nil
 	})
 	s.Check(err)
-	if after := testarchive.OpenDescriptors(s.T); after != before {
+	if after := testtree.OpenDescriptors(s.T); after != before {
 		s.T.Errorf("%d descriptors open before, %d after", before, after)
 	}
 	return lines, report

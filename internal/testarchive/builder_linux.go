@@ -19,15 +19,6 @@ func TempDir(t *testing.T) string {
 	return testtree.TempDir(t)
 }
 
-func OpenDescriptors(t *testing.T) int {
-	t.Helper()
-	list, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(list)
-}
-
 // Builder makes trees.
 type Builder struct {
 	T    *testing.T

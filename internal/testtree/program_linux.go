@@ -36,3 +36,13 @@ func Program(t testing.TB) string {
 	}
 	return path
 }
+
+// OpenDescriptors returns the number of open descriptors of the test program.
+func OpenDescriptors(t testing.TB) int {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list)
+}

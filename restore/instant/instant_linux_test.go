@@ -119,7 +119,7 @@ func (s *site) instant() *Report {
 // settle settles, and checks that nothing is left behind.
 func (s *site) settle() *SettleReport {
 	s.t.Helper()
-	open := testarchive.OpenDescriptors(s.t)
+	open := testtree.OpenDescriptors(s.t)
 	r, err := Settle(context.Background(), s.OpenSnapshot, s.at, SettleOptions{})
 	if err != nil {
 		s.t.Fatal(err)
@@ -127,7 +127,7 @@ func (s *site) settle() *SettleReport {
 	if !r.Settled || r.FailedCount > 0 {
 		s.t.Fatalf("%+v", r)
 	}
-	if now := testarchive.OpenDescriptors(s.t); now != open {
+	if now := testtree.OpenDescriptors(s.t); now != open {
 		s.t.Errorf("%d descriptors open before, %d after", open, now)
 	}
 	s.settled()

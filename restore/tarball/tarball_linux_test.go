@@ -44,13 +44,13 @@ func takeIn(t *testing.T, source, path string) taken {
 // tar writes an archive without an error of the run itself.
 func (a taken) tar(paths []string, opt Options) (*Report, []byte) {
 	a.t.Helper()
-	before := testarchive.OpenDescriptors(a.t)
+	before := testtree.OpenDescriptors(a.t)
 	var out bytes.Buffer
 	rep, err := Write(context.Background(), a.OpenSnapshot, paths, &out, opt)
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	if after := testarchive.OpenDescriptors(a.t); after != before {
+	if after := testtree.OpenDescriptors(a.t); after != before {
 		a.t.Errorf("%d descriptors open before, %d after", before, after)
 	}
 	if !opt.Zstd && rep.BytesArchive != uint64(out.Len()) {
@@ -407,8 +407,8 @@ func TestTarDeepTree(t *testing.T) {
 	b.Deep("deep", 2500)
 	b.File("z", "x")
 	a := take(t, b.Root)
-	before, most := testarchive.OpenDescriptors(t), 0
-	rep, archive := a.tar(nil, Options{Item: func(tree.Item) { most = max(most, testarchive.OpenDescriptors(t)) }})
+	before, most := testtree.OpenDescriptors(t), 0
+	rep, archive := a.tar(nil, Options{Item: func(tree.Item) { most = max(most, testtree.OpenDescriptors(t)) }})
 	wantLeftOut(t, rep)
 	if most-before > dirhandles.MaxIdle+10 {
 		t.Errorf("%d descriptors were open", most-before)

@@ -3,7 +3,6 @@ package archive
 import (
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -38,17 +37,20 @@ func readInfo(path string) (info Info, damage, err error) {
 		kind := &plainfile.KindError{Is: plainfile.KindOf(meta.Mode()), Want: "a folder"}
 		return info, nil, &fs.PathError{Op: "open archive", Path: own, Err: kind}
 	}
-	text, err := plainfile.Read(filepath.Join(own, ArchiveFile))
+	err = jsonfile.Read(filepath.Join(own, ArchiveFile), &info)
 	missing := errors.Is(err, fs.ErrNotExist)
+	var call *fs.PathError
 	switch {
 	case missing && !hasSnapshots(path):
 		return info, nil, notArchive(path)
 	case missing:
 		err = errNoInfo
-	case err != nil && !errors.Is(err, plainfile.ErrKind):
+	case errors.As(err, &call) && !errors.Is(err, plainfile.ErrKind):
 		return info, nil, accessError("open archive", path, err)
+	case call == nil && err != nil:
+		err = fmt.Errorf("it differs from the file that was written: %w", err)
 	case err == nil:
-		info, err = parseInfo(text)
+		err = info.check()
 	}
 	if errors.Is(err, ErrNewerFormat) {
 		return info, nil, fmt.Errorf("open archive %s: %w", path, err)
@@ -67,17 +69,15 @@ func withoutPath(err error) error {
 	return err
 }
 
-func parseInfo(text []byte) (info Info, err error) {
-	if err := json.Unmarshal(text, &info); err != nil {
-		return info, fmt.Errorf("it differs from the file that was written: %w", err)
-	}
+// check returns an error if this program does not know the format.
+func (info *Info) check() error {
 	switch {
 	case info.Format > formatVersion:
-		return info, fmt.Errorf("%w (format %d, this program knows %d)", ErrNewerFormat, info.Format, formatVersion)
+		return fmt.Errorf("%w (format %d, this program knows %d)", ErrNewerFormat, info.Format, formatVersion)
 	case info.Format < 1:
-		return info, errors.New("it has no format version")
+		return errors.New("it has no format version")
 	}
-	return info, nil
+	return nil
 }
 
 // hasSnapshots reports whether the folder at a path contains snapshots or catalogs of ours: then it is an archive,

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/rmtree"
@@ -207,7 +206,7 @@ func (p *prober) tryNames() {
 	}
 	list, err := fsat.ReadDir(listing, make([]byte, listingBuffer))
 	if p.must("list a folder", cmp.Or(err, fsat.Close(listing))) {
-		p.c.NamesKept = !slices.ContainsFunc(made, func(name string) bool { return !Lists(list, name) })
+		p.c.NamesKept = !slices.ContainsFunc(made, func(name string) bool { return !fsat.Lists(list, name) })
 	}
 }
 
@@ -265,12 +264,6 @@ func truncate(t fsat.Time, res int64) fsat.Time {
 		return fsat.Time{Sec: t.Sec &^ 1}
 	}
 	return fsat.Time{Sec: t.Sec, Nsec: t.Nsec - t.Nsec%uint32(res)}
-}
-
-// Lists reports whether a sorted listing has a name.
-func Lists(list []fsat.DirEntry, name string) bool {
-	_, found := slices.BinarySearchFunc(list, name, func(d fsat.DirEntry, n string) int { return strings.Compare(d.Name, n) })
-	return found
 }
 
 // listingBuffer is the size of the buffer for listing a folder of the archive.

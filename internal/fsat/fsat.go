@@ -11,7 +11,11 @@
 // On systems other than Linux every function returns errors.ErrUnsupported.
 package fsat
 
-import "errors"
+import (
+	"errors"
+	"slices"
+	"strings"
+)
 
 // Time is a time stamp: seconds since 1970, negative before, and 0 to 999,999,999 nanoseconds to add.
 type Time struct {
@@ -79,6 +83,12 @@ type Range struct{ Start, End int64 }
 type DirEntry struct {
 	Name string
 	Type uint32
+}
+
+// Lists reports whether a sorted listing has a name.
+func Lists(list []DirEntry, name string) bool {
+	_, found := slices.BinarySearchFunc(list, name, func(d DirEntry, n string) int { return strings.Compare(d.Name, n) })
+	return found
 }
 
 // Xattr is one extended attribute; Name includes the namespace.

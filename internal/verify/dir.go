@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"snapcopy/index"
-	"snapcopy/internal/archive"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/tree"
 )
@@ -80,7 +79,7 @@ func (d *dir) notListed(list []fsat.DirEntry) map[uint64]bool {
 	inodes := make(map[uint64]bool)
 	for i := range d.entries {
 		var st fsat.Stat
-		if name := d.entries[i].Name; !archive.Lists(list, name) && fsat.StatAt(d.FD(stored), name, &st) == nil {
+		if name := d.entries[i].Name; !fsat.Lists(list, name) && fsat.StatAt(d.FD(stored), name, &st) == nil {
 			inodes[st.Ino] = true
 		}
 	}

@@ -62,7 +62,7 @@ func (l *Locked) MoveAway(name string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(trash.take(l.Root, name, nil), l.moveRecords(name, nil), trash.close())
+	return errors.Join(trash.take(l.Root, name, nil), trash.takeRecords(name, nil), trash.close())
 }
 
 func (c *Coverage) Gone() uint64 { return c.gone() }

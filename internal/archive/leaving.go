@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"snapcopy/index"
-	"snapcopy/internal/atomicfile"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/rmtree"
 )
@@ -58,61 +57,14 @@ func (a *Locked) moveAllRecords(trash *openTrash, list []string, step stepper) e
 		return fmt.Errorf("sync: %w", err)
 	}
 	for _, name := range list {
-		if err := a.moveRecords(name, step); err != nil {
+		if err := trash.takeRecords(name, step); err != nil {
 			return err
 		}
 	}
 	if err := step.at("sync of the records"); err != nil {
 		return err
 	}
-	return a.syncRecords(trash)
-}
-
-// moveRecords moves a snapshot's catalog and report into the trash, unless a snapshot of that name exists again.
-func (a *Locked) moveRecords(name string, step stepper) error {
-	if _, err := os.Lstat(a.Path + "/" + name); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	for _, file := range []struct{ what, from, to string }{
-		{"catalog", a.CatalogPath(name), name + CatalogExt},
-		{"report", a.Reports.path(name), name + reportExt},
-	} {
-		if err := step.at("take away the " + file.what); err != nil {
-			return err
-		}
-		err := os.Rename(file.from, a.Trash.path(file.to))
-		if fsat.IsNoSpace(err) { // the content-hash index is then made anew from the other catalogs
-			err = os.Remove(file.from)
-		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
-}
-
-// moveLost moves the records of a snapshot whose folder is lost into the trash, the catalog last: after an
-// interruption, the snapshot still counts as one without a folder.
-func (a *Locked) moveLost(name string, step stepper) error {
-	for _, file := range [][2]string{{a.Reports.path(name), name + reportExt}, {a.CatalogPath(name), name + CatalogExt}} {
-		if err := step.at("take away what is left"); err != nil {
-			return err
-		}
-		if err := os.Rename(file[0], a.Trash.path(file[1])); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
-}
-
-// syncRecords makes the move of records into the trash durable.
-func (a *Locked) syncRecords(trash *openTrash) error {
-	err := errors.Join(atomicfile.SyncDir(a.Meta.Path(CatalogsDir)), atomicfile.SyncDir(a.Meta.Path(RunsDir)),
-		trash.sync())
-	if err != nil {
-		return fmt.Errorf("sync: %w", err)
-	}
-	return nil
+	return trash.syncRecords()
 }
 
 // closeOpened resets the mode of snapshots' folders that were about to be moved and were not.

@@ -357,7 +357,7 @@ func (rm *removal) takeOne(trash *openTrash, name string) error {
 	a := rm.locked
 	err := trash.take(a.Root, name, rm.step)
 	if errors.Is(err, fs.ErrNotExist) && slices.Contains(rm.noFolder, name) {
-		return a.moveLost(name, rm.step)
+		return trash.takeLost(name, rm.step)
 	}
 	if !fsat.IsNoSpace(err) {
 		return err
@@ -376,7 +376,7 @@ func (rm *removal) takeOne(trash *openTrash, name string) error {
 func (rm *removal) finishLeaving(trash *openTrash) error {
 	done, indexErr, err := rm.locked.finishLeaving(rm.ctx, trash, rm.step)
 	if err == nil && len(done) == 0 && len(rm.noFolder) > 0 { // nothing but records went
-		if err = rm.locked.syncRecords(trash); err == nil {
+		if err = trash.syncRecords(); err == nil {
 			indexErr = rm.locked.forget(rm.ctx)
 		}
 	}

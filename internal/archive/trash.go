@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"snapcopy/index"
+	"snapcopy/internal/atomicfile"
 	"snapcopy/internal/fsat"
 )
 
@@ -185,6 +187,54 @@ func (t *openTrash) setAside(name string, step stepper) error {
 		}
 		to = fmt.Sprintf("%s%s%d", name, goneExt, i) // a snapshot of that name was removed before
 	}
+}
+
+// takeRecords moves a snapshot's catalog and report from their places into the trash, unless a snapshot of that name
+// exists again.
+func (t *openTrash) takeRecords(name string, step stepper) error {
+	if _, err := os.Lstat(filepath.Join(filepath.Dir(t.meta.path), name)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, file := range []struct{ what, from, to string }{
+		{"catalog", t.meta.catalog(name), name + CatalogExt},
+		{"report", Reports{t.meta}.path(name), name + reportExt},
+	} {
+		if err := step.at("take away the " + file.what); err != nil {
+			return err
+		}
+		err := os.Rename(file.from, t.path(file.to))
+		if fsat.IsNoSpace(err) { // the content-hash index is then made anew from the other catalogs
+			err = os.Remove(file.from)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeLost moves the records of a snapshot whose folder is lost into the trash, the catalog last: after an
+// interruption, the snapshot still counts as one without a folder.
+func (t *openTrash) takeLost(name string, step stepper) error {
+	for _, file := range [][2]string{{Reports{t.meta}.path(name), name + reportExt}, {t.meta.catalog(name), name + CatalogExt}} {
+		if err := step.at("take away what is left"); err != nil {
+			return err
+		}
+		if err := os.Rename(file[0], t.path(file[1])); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// syncRecords makes the move of records into the trash durable.
+func (t *openTrash) syncRecords() error {
+	err := errors.Join(atomicfile.SyncDir(t.meta.Path(CatalogsDir)), atomicfile.SyncDir(t.meta.Path(RunsDir)),
+		t.sync())
+	if err != nil {
+		return fmt.Errorf("sync: %w", err)
+	}
+	return nil
 }
 
 // removingAttr is an attribute of the trash folder: name and inode number of the folder of a snapshot that is being

@@ -8,6 +8,9 @@
 // while it is read. [Archive.Remove] removes snapshots, [Archive.ForgetPath] takes a path out of all of them, and
 // [Archive.Acknowledge] accepts a run with a [Tripwire].
 //
+// An archive consists of parts that know .snapcopy ([Meta]) and not the archive: [Trash], [Reports], [Readers], pins and
+// the link to the newest snapshot. A [Judge] tells how far a snapshot can be relied on.
+//
 // No stored file of a published snapshot is ever written to. The one exception to immutable snapshots is ForgetPath.
 // No snapshot is ever without its catalog: names tell which step a dead process has reached, and each step of removing
 // and recovering can be done twice.

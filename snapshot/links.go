@@ -156,9 +156,7 @@ func (s *storing) keepLinked(w *worker, d *dir, i int, st *source.Stat) error {
 	if !linked {
 		return s.foundGroup(w, d, i, st, group)
 	}
-	if err := s.keptAsWas(w, d, i, st); err != nil {
-		return err
-	}
+	s.keptAsWas(w, d, i, st)
 	w.markLate(group, &d.entries[i])
 	w.countPart(st)
 	group.set(d, &d.entries[i], st)

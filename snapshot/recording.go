@@ -95,19 +95,19 @@ func (c *recording) addXattrs(e *index.Entry, set []fsat.Xattr) (err error) {
 	return nil
 }
 
-// keepXattrs gives e the extended attributes of was, the previous snapshot's entry. It returns false if the previous
-// catalog cannot be read for them.
-func (c *recording) keepXattrs(e, was *index.Entry, p *previous) (bool, error) {
-	if was.Xattrs == 0 {
-		e.Xattrs, e.XattrHash = 0, index.Hash{}
+// keepXattrs makes e, an entry of the previous catalog, refer to the same extended attributes in the new one. It returns
+// false if the previous catalog cannot be read for them.
+func (c *recording) keepXattrs(e *index.Entry, p *previous) (bool, error) {
+	if e.Xattrs == 0 {
+		e.XattrHash = index.Hash{}
 		return true, nil
 	}
 	if c.catalog == nil {
 		return true, nil
 	}
-	ref, hash, ok := c.xattrs.get(was.Xattrs)
+	ref, hash, ok := c.xattrs.get(e.Xattrs)
 	if !ok {
-		set, ok := p.xattrs(was.Xattrs)
+		set, ok := p.xattrs(e.Xattrs)
 		if !ok {
 			return false, nil
 		}
@@ -115,7 +115,7 @@ func (c *recording) keepXattrs(e, was *index.Entry, p *previous) (bool, error) {
 		if ref, hash, err = c.catalog.AddXattrs(set); err != nil {
 			return false, fatal("write", "catalog", err)
 		}
-		c.xattrs.put(was.Xattrs, ref, hash)
+		c.xattrs.put(e.Xattrs, ref, hash)
 	}
 	e.Xattrs, e.XattrHash = ref, hash
 	return true, nil

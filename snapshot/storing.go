@@ -78,7 +78,7 @@ func (s *storing) keep(w *worker, d *dir, i int, st *source.Stat) error {
 	if was.Type == 0 || !s.canLink(was, st) || s.ignoreCtime && !sameAttributes(d.handles.src, was, st) {
 		return s.storeEntry(w, d, i, st)
 	}
-	if known, err := s.rec.keepXattrs(was, was, &s.previous); err != nil || !known {
+	if known, err := s.rec.keepXattrs(was, &s.previous); err != nil || !known {
 		if err != nil {
 			return err
 		}
@@ -94,17 +94,17 @@ func (s *storing) keep(w *worker, d *dir, i int, st *source.Stat) error {
 	if !linked {
 		return s.storeEntry(w, d, i, st)
 	}
-	return s.keptAsWas(w, d, i, st)
+	s.keptAsWas(w, d, i, st)
+	return nil
 }
 
 // keptAsWas turns the previous entry, to which a link was just made, into the new one.
-func (s *storing) keptAsWas(w *worker, d *dir, i int, st *source.Stat) error {
+func (s *storing) keptAsWas(w *worker, d *dir, i int, st *source.Stat) {
 	e := &d.entries[i]
 	e.Dev, e.Ino, e.Ctime, e.Nlink = s.rec.device(d, st), st.Ino, st.Ctime, st.Nlink
 	e.Flags = e.Flags&ofStored | st.Flags
 	d.fresh[i] = s.caps.restat
 	w.countEntry(d, i, Unchanged, "")
-	return nil
 }
 
 // ofStored are the flags that belong to a stored file. LinksNotHeld belongs to each snapshot.

@@ -7,8 +7,8 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// counterpart is the folder of the previous snapshot with the path of a folder of the mirror, as far as there is one.
-// Its zero value but for the handle is ready to be opened.
+// counterpart is the folder of the previous snapshot that has the path of a folder of the mirror. It need not exist:
+// then it is never opened.
 type counterpart struct {
 	above  *counterpart // nil: of the top
 	name   string       // of the folder; of the top: the previous snapshot's
@@ -17,11 +17,12 @@ type counterpart struct {
 	wanted bool         // it was to be opened
 }
 
-// topCounterpart returns that of the top; name is "" if there is no previous snapshot.
+// topCounterpart returns the counterpart of the top; name is "" if there is no previous snapshot.
 func topCounterpart(root int, name string) counterpart {
 	return counterpart{name: name, root: root, fd: fsat.NoDir}
 }
 
+// below returns the counterpart of a folder directly below.
 func (c *counterpart) below(name string) counterpart {
 	return counterpart{above: c, name: name, root: c.root, fd: fsat.NoDir}
 }

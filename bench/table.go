@@ -56,7 +56,7 @@ func megabytes(n int64) string {
 	return fmt.Sprintf("%.0f MiB", float64(n)/(1<<20))
 }
 
-// content says how much new content a result holds, found by comparing inodes with the results before, and what the
+// content says how much new content a result has, found by comparing inodes with the results before, and what the
 // program itself says where that is something else.
 func content(r row) string {
 	if r.stored == nil {
@@ -92,7 +92,7 @@ func (b *bench) machine() (string, error) {
 	if b.rsync != "" {
 		line += ", rsync " + b.rsync
 	}
-	return line + fmt.Sprintf("; the folder moved holds %s.", size(b.facts.large.bytes)), nil
+	return line + fmt.Sprintf("; the folder moved contains %s.", size(b.facts.large.bytes)), nil
 }
 
 // procField is the value of the first "name : value" line of a file.

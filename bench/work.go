@@ -125,7 +125,7 @@ func (b *bench) archive() string { return filepath.Join(b.scratch, "archive") }
 type turn struct {
 	program
 	work work
-	dir  string          // holds its results
+	dir  string          // contains its results
 	n    int             // number of the newest
 	seen map[uint64]bool // inodes of all results so far, if it is of interest what is new
 }

@@ -86,7 +86,7 @@ func blockSum(kind byte, rawLen uint32, packed []byte) (sum [checksumSize]byte) 
 	return sum
 }
 
-// appendBlock appends the block that holds raw.
+// appendBlock appends the block that contains raw.
 func appendBlock(b []byte, kind byte, raw []byte) []byte {
 	start := len(b)
 	b = append(b, make([]byte, blockHeader)...)

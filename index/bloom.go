@@ -7,7 +7,7 @@ const (
 	// read in one piece anyway.
 	largeSize = 1 << 20
 
-	// bloomPerRecord and bloomProbes give one wrong "may hold" in about 120 questions.
+	// bloomPerRecord and bloomProbes give one wrong "may have" in about 120 questions.
 	bloomPerRecord = 10
 	bloomProbes    = 7
 )
@@ -44,7 +44,7 @@ func (b bloom) add(key uint32) {
 	}
 }
 
-func (b bloom) mayHold(key uint32) bool {
+func (b bloom) mayHave(key uint32) bool {
 	if len(b) == 0 {
 		return false
 	}

@@ -167,7 +167,7 @@ func (t *treeCheck) record(r *Record, e *Entry, parent DirID) error {
 	case r.totals != e.Below:
 		return fmt.Errorf("%w: totals", errMismatch)
 	}
-	length, err := t.c.checkHeld(r, e.Space, e.Inodes)
+	length, err := t.c.checkSpace(r, e.Space, e.Inodes)
 	t.reached++
 	t.space += length
 	return err

@@ -55,7 +55,7 @@ func dumpIndex(path string, files []storedFile) (text string, checked error, err
 		if err != nil {
 			return "", x.Check(context.Background()), err
 		}
-		fmt.Fprintln(&b, x.MayHold(&f.e), x.MayHold(&Entry{Size: f.e.Size, Mtime: Time{Sec: 1, Nsec: uint32(i)}}))
+		fmt.Fprintln(&b, x.MayHave(&f.e), x.MayHave(&Entry{Size: f.e.Size, Mtime: Time{Sec: 1, Nsec: uint32(i)}}))
 	}
 	return b.String(), x.Check(context.Background()), nil
 }

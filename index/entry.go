@@ -47,15 +47,15 @@ const (
 	// NotStored marks an entry that exists in the catalog only, because the archive's file system or the privileges of
 	// the run could not store it (a device made without root, a symlink on FAT).
 	NotStored
-	// OwnerNotHeld, ModeNotHeld, TimeNotHeld and XattrsNotHeld mark metadata that the stored file does not carry; the
+	// OwnerCatalogOnly, ModeCatalogOnly, TimeCatalogOnly and XattrsCatalogOnly mark metadata that the stored file does not carry; the
 	// catalog has the true value.
-	OwnerNotHeld
-	ModeNotHeld
-	TimeNotHeld
-	XattrsNotHeld
-	// LinksNotHeld marks a name of a link group that the mirror could not keep together with the others, because of
+	OwnerCatalogOnly
+	ModeCatalogOnly
+	TimeCatalogOnly
+	XattrsCatalogOnly
+	// LinksCatalogOnly marks a name of a link group that the mirror could not keep together with the others, because of
 	// the file system's link limit or because the links changed during the run.
-	LinksNotHeld
+	LinksCatalogOnly
 	// ZeroHash marks a file whose Hash leaves out a long run of zeros (see docs/format.md): it is not the BLAKE3 hash
 	// that other programs compute.
 	ZeroHash
@@ -68,9 +68,9 @@ const (
 // allFlags is the set of all flags of the format.
 const allFlags = WasMissing<<1 - 1
 
-// NotHeld is the set of flags for everything that the archive's file system, or the privileges of the run, could not
+// CatalogOnly is the set of flags for everything that the archive's file system, or the privileges of the run, could not
 // store. The mirror differs from the source there; the catalog has the truth.
-const NotHeld = NotStored | OwnerNotHeld | ModeNotHeld | TimeNotHeld | XattrsNotHeld | LinksNotHeld
+const CatalogOnly = NotStored | OwnerCatalogOnly | ModeCatalogOnly | TimeCatalogOnly | XattrsCatalogOnly | LinksCatalogOnly
 
 // DirID numbers the directories of one catalog in the order the run entered them. The root is 0.
 type DirID uint32
@@ -110,8 +110,8 @@ type Entry struct {
 	Xattrs XattrRef
 	Child  uint64 // Dir: position of its record, never 0
 	Below  Totals // Dir: of everything below it
-	Inodes Sum    // Dir: sum over the stored inodes below and their blocks, see Held
-	Space  uint64 // Dir: position of its Held, never 0
+	Inodes Sum    // Dir: sum over the stored inodes below and their blocks, see Space
+	Space  uint64 // Dir: position of its space record, never 0
 }
 
 // Sum is the first half of a BLAKE3 hash.

@@ -43,7 +43,7 @@ func FuzzRecord(f *testing.F) {
 			t.Fatalf("accepted %x\nencodes to %x", want, rec)
 		}
 		d := decoder{b: space}
-		var held Held
+		var held Space
 		if err := held.decode(d.take(d.uvarint()), 1<<62); err != nil && self.Below.Dirs == 0 {
 			t.Fatalf("space of %x: %v", want, err)
 		}
@@ -51,12 +51,12 @@ func FuzzRecord(f *testing.F) {
 }
 
 func FuzzHeld(f *testing.F) {
-	h := Held{Inodes: []HeldInode{{9, 8}, {9, 8}, {3, 0}, {1 << 63, 1 << 40}}, Dirs: []HeldDir{{7, Sum{1}, 5}, {8, Sum{}, 6}}}
+	h := Space{Inodes: []SpaceInode{{9, 8}, {9, 8}, {3, 0}, {1 << 63, 1 << 40}}, Dirs: []SpaceDir{{7, Sum{1}, 5}, {8, Sum{}, 6}}}
 	b, _ := h.encode(nil)
 	f.Add(b)
 	f.Add([]byte{0, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		var h Held
+		var h Space
 		if h.decode(b, 1<<40) != nil {
 			return
 		}
@@ -298,7 +298,7 @@ func fuzzIndex(t *testing.T, path string, b []byte) {
 		err := x.Lookup(h, func(Location) bool { return true })
 		refusedOrSound(t, err, x.LookupMeta(h, 7, func(Location) bool { return true }))
 	}
-	x.MayHold(&Entry{Size: largeSize + 1})
+	x.MayHave(&Entry{Size: largeSize + 1})
 	if err := x.Check(context.Background()); err != nil {
 		refusedOrSound(t, err)
 		return

@@ -146,7 +146,7 @@ func equalIndex(t *rapid.T, x *Index, want map[uint64]storedFile) {
 		t.Fatalf("found %d of %d", found, len(want))
 	}
 	for _, f := range want {
-		if !x.MayHold(&f.e) {
+		if !x.MayHave(&f.e) {
 			t.Fatalf("the Bloom filter denies %+v", f.e)
 		}
 	}
@@ -266,7 +266,7 @@ func TestBuilderIgnores(t *testing.T) {
 	if err := x.Lookup(Hash{}, func(Location) bool { t.Error("found"); return true }); err != nil {
 		t.Error(err)
 	}
-	if x.MayHold(&Entry{Size: largeSize + 1}) || !x.MayHold(&Entry{Size: largeSize}) {
+	if x.MayHave(&Entry{Size: largeSize + 1}) || !x.MayHave(&Entry{Size: largeSize}) {
 		t.Error("only small files may be held by an empty index")
 	}
 }
@@ -315,10 +315,10 @@ func TestBloomRate(t *testing.T) {
 	}
 	wrong := 0
 	for i := range n {
-		if !b.mayHold(sizeKey(largeSize+1+uint64(i), 1)) {
+		if !b.mayHave(sizeKey(largeSize+1+uint64(i), 1)) {
 			t.Fatalf("false negative for %d", i)
 		}
-		if b.mayHold(sizeKey(largeSize+1+uint64(i), 2)) {
+		if b.mayHave(sizeKey(largeSize+1+uint64(i), 2)) {
 			wrong++
 		}
 	}

@@ -253,12 +253,12 @@ func (x *Index) location(r *record) Location {
 	}
 }
 
-// MayHold reports whether any stored file may have the size and the metadata of e. False is certain. The answer is
+// MayHave reports whether any stored file may have the size and the metadata of e. False is certain. The answer is
 // true for every size up to 1 MiB, which the index does not track, and wrongly true in about one of a hundred other
 // cases.
-func (x *Index) MayHold(e *Entry) bool {
+func (x *Index) MayHave(e *Entry) bool {
 	key := sizeKey(e.Size, MetaFingerprint(e))
-	return key == 0 || x.bloom.mayHold(key)
+	return key == 0 || x.bloom.mayHave(key)
 }
 
 // scan calls fn for every record, in order, after checking it.

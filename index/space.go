@@ -7,43 +7,43 @@ import (
 	"iter"
 )
 
-// Held describes the space that a directory's entries take: their stored inodes and nothing else. Space accounting
+// Space describes the space that a directory's entries take: their stored inodes and nothing else. Space accounting
 // reads it in place of records, which are ten times longer.
-type Held struct {
-	Inodes []HeldInode
-	Dirs   []HeldDir
+type Space struct {
+	Inodes []SpaceInode
+	Dirs   []SpaceDir
 }
 
-// HeldInode is one name of a stored inode.
-type HeldInode struct {
+// SpaceInode is one name of a stored inode.
+type SpaceInode struct {
 	Stored uint64
 	Blocks uint64 // of 512 bytes each
 }
 
-// HeldDir is a child directory.
-type HeldDir struct {
+// SpaceDir is a child directory.
+type SpaceDir struct {
 	Name  uint32 // the first four bytes of the BLAKE3 hash of its name
 	Sum   Sum    // equal for two directories only if the same inodes, with the same blocks, are below both
-	Space uint64 // position of its own Held
+	Space uint64 // position of its own record
 }
 
 // fill sets h to describe entries.
-func (h *Held) fill(entries iter.Seq2[int, *Entry]) {
+func (h *Space) fill(entries iter.Seq2[int, *Entry]) {
 	h.Inodes, h.Dirs = h.Inodes[:0], h.Dirs[:0]
 	for _, e := range entries {
 		switch {
 		case e.Type == Dir:
 			name := hashOf([]byte(e.Name))
-			h.Dirs = append(h.Dirs, HeldDir{binary.BigEndian.Uint32(name[:]), e.Inodes, e.Space})
+			h.Dirs = append(h.Dirs, SpaceDir{binary.BigEndian.Uint32(name[:]), e.Inodes, e.Space})
 		case e.Stored != 0:
-			h.Inodes = append(h.Inodes, HeldInode{e.Stored, e.Blocks})
+			h.Inodes = append(h.Inodes, SpaceInode{e.Stored, e.Blocks})
 		}
 	}
 }
 
 // encode appends the body of a record of the space stream to b. The inodes come first, because the sum of the
 // directory covers them and not the positions of its child directories.
-func (h *Held) encode(b []byte) (body []byte, sum Sum) {
+func (h *Space) encode(b []byte) (body []byte, sum Sum) {
 	start := len(b)
 	b = appendUvarint(b, uint64(len(h.Inodes)))
 	last := uint64(0)
@@ -66,34 +66,34 @@ func (h *Held) encode(b []byte) (body []byte, sum Sum) {
 
 // Sizes of the smallest encoding of an inode and of a directory.
 const (
-	minHeldInode = 1 + 1
-	minHeldDir   = 4 + 16 + 1
+	minSpaceInode = 1 + 1
+	minSpaceDir   = 4 + 16 + 1
 )
 
 // decode reads the body of the record at position pos of the space stream.
-func (h *Held) decode(body []byte, pos uint64) error {
+func (h *Space) decode(body []byte, pos uint64) error {
 	h.Inodes, h.Dirs = h.Inodes[:0], h.Dirs[:0]
 	d := decoder{b: body}
 	n := d.uvarint()
-	if n > uint64(d.left()/minHeldInode) {
+	if n > uint64(d.left()/minSpaceInode) {
 		d.fail(errShort)
 		n = 0
 	}
 	last := uint64(0)
 	for range n {
 		last += uint64(d.signed())
-		h.Inodes = append(h.Inodes, HeldInode{last, d.uvarint()})
+		h.Inodes = append(h.Inodes, SpaceInode{last, d.uvarint()})
 		if last == 0 {
 			d.fail(errZero)
 		}
 	}
 	n = d.uvarint()
-	if n > uint64(d.left()/minHeldDir) {
+	if n > uint64(d.left()/minSpaceDir) {
 		d.fail(errShort)
 		n = 0
 	}
 	for range n {
-		dir := HeldDir{Name: d.uint32()}
+		dir := SpaceDir{Name: d.uint32()}
 		copy(dir.Sum[:], d.take(uint64(len(dir.Sum))))
 		h.Dirs = append(h.Dirs, dir)
 	}
@@ -106,9 +106,9 @@ func (h *Held) decode(body []byte, pos uint64) error {
 	return d.end()
 }
 
-// Held reads the space record at pos, an entry's Space, into h, whose slices are reused.
-func (c *Catalog) Held(pos uint64, h *Held) error {
-	body, _, err := c.readHeld(pos)
+// ReadSpace reads the space record at pos, an entry's Space, into h, whose slices are reused.
+func (c *Catalog) ReadSpace(pos uint64, h *Space) error {
+	body, _, err := c.spaceBody(pos)
 	if err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func (c *Catalog) Held(pos uint64, h *Held) error {
 	return nil
 }
 
-func (c *Catalog) readHeld(pos uint64) (body []byte, end uint64, err error) {
+func (c *Catalog) spaceBody(pos uint64) (body []byte, end uint64, err error) {
 	if pos == 0 || pos > c.tail.space.raw {
 		return nil, 0, c.damaged(c.end, fmt.Errorf("no record of space at position %d: %w", pos, errRange))
 	}
@@ -134,14 +134,14 @@ func (c *Catalog) readHeld(pos uint64) (body []byte, end uint64, err error) {
 
 var errSpace = errors.New("contradicts the directory's record")
 
-// checkHeld proves that the space stream agrees with a directory's record, and returns the length of its part of that
+// checkSpace proves that the space stream agrees with a directory's record, and returns the length of its part of that
 // stream.
-func (c *Catalog) checkHeld(r *Record, pos uint64, sum Sum) (length uint64, err error) {
-	body, end, err := c.readHeld(pos)
+func (c *Catalog) checkSpace(r *Record, pos uint64, sum Sum) (length uint64, err error) {
+	body, end, err := c.spaceBody(pos)
 	if err != nil {
 		return 0, err
 	}
-	var h Held
+	var h Space
 	h.fill(r.written().Entries())
 	want, wantSum := h.encode(nil)
 	if string(body) != string(want) || sum != wantSum {

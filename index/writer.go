@@ -167,7 +167,7 @@ func (w *Writer) AddXattrs(set []Xattr) (XattrRef, Hash, error) {
 // scratch has the buffers in which a record is encoded.
 type scratch struct {
 	rec, priv, space []byte
-	held             Held
+	record           Space
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
@@ -270,10 +270,10 @@ func (s *scratch) encode(id DirID, entries []Entry, self *Entry) (rec, space []b
 	copy(pub[start+len(n):], b)
 	s.rec, s.priv = append(pub, priv...), priv
 
-	s.held.fill(each(entries))
+	s.record.fill(each(entries))
 	var body []byte
 	const lengthRoom = binary.MaxVarintLen64
-	body, self.Inodes = s.held.encode(append(s.space[:0], make([]byte, lengthRoom)...))
+	body, self.Inodes = s.record.encode(append(s.space[:0], make([]byte, lengthRoom)...))
 	n = appendUvarint(length[:0], uint64(len(body)-lengthRoom))
 	copy(body[lengthRoom-len(n):], n)
 	s.space = body

@@ -201,7 +201,7 @@ func (c *counting) countOver(at []int) (space *Space, err error) {
 func (c *counting) shares(t *setTable) {
 	for i, h := range t.sets {
 		if t.sizes[i].Inodes > 0 {
-			c.space.Shared = append(c.space.Shared, Share{Holders: h.list(len(c.list)), Size: t.sizes[i]})
+			c.space.Shared = append(c.space.Shared, Share{Sharers: h.list(len(c.list)), Size: t.sizes[i]})
 		}
 	}
 }

@@ -20,7 +20,7 @@ type delta struct {
 	newEra   uint32
 	out      *extsort.Sorter[event]
 	batch    []event
-	spare    []*index.Held
+	spare    []*index.Space
 }
 
 const eventBatch = 4096
@@ -33,16 +33,16 @@ func (d *delta) run() error {
 }
 
 // rootOf returns the top folder of a catalog, and a missing folder for no catalog.
-func rootOf(c *index.Catalog) index.HeldDir {
+func rootOf(c *index.Catalog) index.SpaceDir {
 	if c == nil {
-		return index.HeldDir{}
+		return index.SpaceDir{}
 	}
 	root := c.Root()
-	return index.HeldDir{Sum: root.Inodes, Space: root.Space}
+	return index.SpaceDir{Sum: root.Inodes, Space: root.Space}
 }
 
 // dirs compares two folders. Space 0 stands for a missing one.
-func (d *delta) dirs(before, after index.HeldDir) error {
+func (d *delta) dirs(before, after index.SpaceDir) error {
 	if d.equal(before, after) {
 		return nil
 	}
@@ -61,7 +61,7 @@ func (d *delta) dirs(before, after index.HeldDir) error {
 	if d.oldEra == d.newEra {
 		cancelEqual(old, now)
 	}
-	byName := func(a, b *index.HeldDir) int { return cmp.Compare(a.Name, b.Name) }
+	byName := func(a, b *index.SpaceDir) int { return cmp.Compare(a.Name, b.Name) }
 	for a, b := range pair.Lists(pair.Slice(old.Dirs), pair.Slice(now.Dirs), byName) {
 		if err := d.dirs(orMissing(a), orMissing(b)); err != nil {
 			return err
@@ -71,21 +71,21 @@ func (d *delta) dirs(before, after index.HeldDir) error {
 	return nil
 }
 
-// equal reports whether two folders hold the same stored files.
-func (d *delta) equal(a, b index.HeldDir) bool {
+// equal reports whether two folders contain the same stored files.
+func (d *delta) equal(a, b index.SpaceDir) bool {
 	return d.oldEra == d.newEra && a.Space != 0 && b.Space != 0 && a.Sum == b.Sum
 }
 
-func orMissing(dir *index.HeldDir) index.HeldDir {
+func orMissing(dir *index.SpaceDir) index.SpaceDir {
 	if dir == nil {
-		return index.HeldDir{}
+		return index.SpaceDir{}
 	}
 	return *dir
 }
 
 // read returns the space record of a folder: the inodes ascending, the folders sorted by name.
-func (d *delta) read(c *index.Catalog, dir index.HeldDir) (*index.Held, error) {
-	h := new(index.Held)
+func (d *delta) read(c *index.Catalog, dir index.SpaceDir) (*index.Space, error) {
+	h := new(index.Space)
 	if n := len(d.spare); n > 0 {
 		h, d.spare = d.spare[n-1], d.spare[:n-1]
 	}
@@ -93,21 +93,21 @@ func (d *delta) read(c *index.Catalog, dir index.HeldDir) (*index.Held, error) {
 	if dir.Space == 0 {
 		return h, nil
 	}
-	if err := c.Held(dir.Space, h); err != nil {
+	if err := c.ReadSpace(dir.Space, h); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(h.Inodes, func(a, b index.HeldInode) int { return cmp.Compare(a.Stored, b.Stored) })
-	slices.SortFunc(h.Dirs, func(a, b index.HeldDir) int { return compareDirs(&a, &b) })
+	slices.SortFunc(h.Inodes, func(a, b index.SpaceInode) int { return cmp.Compare(a.Stored, b.Stored) })
+	slices.SortFunc(h.Dirs, func(a, b index.SpaceDir) int { return compareDirs(&a, &b) })
 	return h, nil
 }
 
-func compareDirs(a, b *index.HeldDir) int {
+func compareDirs(a, b *index.SpaceDir) int {
 	return cmp.Or(cmp.Compare(a.Name, b.Name), slices.Compare(a.Sum[:], b.Sum[:]))
 }
 
 // cancelEqual removes folders that are in both lists, so that a folder that only changed its place is not compared
 // with another one.
-func cancelEqual(old, now *index.Held) {
+func cancelEqual(old, now *index.Space) {
 	a, b := old.Dirs[:0], now.Dirs[:0]
 	for x, y := range pair.Lists(pair.Slice(old.Dirs), pair.Slice(now.Dirs), compareDirs) {
 		if y == nil {
@@ -121,8 +121,8 @@ func cancelEqual(old, now *index.Held) {
 }
 
 // inodes records the names that only one of two folders has.
-func (d *delta) inodes(old, now []index.HeldInode) {
-	byStored := func(a, b *index.HeldInode) int { return cmp.Compare(a.Stored, b.Stored) }
+func (d *delta) inodes(old, now []index.SpaceInode) {
+	byStored := func(a, b *index.SpaceInode) int { return cmp.Compare(a.Stored, b.Stored) }
 	for a, b := range pair.Lists(pair.Slice(old), pair.Slice(now), byStored) {
 		if a != nil && b != nil && d.oldEra == d.newEra { // in another era the same number is another file
 			continue
@@ -136,7 +136,7 @@ func (d *delta) inodes(old, now []index.HeldInode) {
 	}
 }
 
-func (d *delta) note(h index.HeldInode, era uint32, names int32) {
+func (d *delta) note(h index.SpaceInode, era uint32, names int32) {
 	d.batch = append(d.batch, event{inode: inode{era, h.Stored}, snapshot: d.snapshot, names: names, blocks: h.Blocks})
 	if len(d.batch) == eventBatch {
 		d.out.Add(d.batch...)

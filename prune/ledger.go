@@ -21,7 +21,7 @@ import (
 //
 //	ledger  := magic (8 bytes), record*, table, offset of the table (u64), BLAKE3 hash of everything before it (32 bytes)
 //	record  := varint era minus that of the record before, varint inode (minus that of the record before, in the same era),
-//	           varint blocks, varint names in the last snapshot, varint number of the set of holders
+//	           varint blocks, varint names in the last snapshot, varint number of the set of sharers
 //	table   := varint snapshots, then for each: varint length, name, hash of the catalog (32 bytes), varint era;
 //	           varint sets, then for each: its words (u64 each), varint bytes, varint inodes
 const ledgerMagic = "\x89snapsp\x01"
@@ -135,7 +135,7 @@ func (l *ledgerReader) decodeTable(b []byte) error {
 	sets := number()
 	words := (len(l.snapshots) + 63) / 64
 	for i := uint64(0); i < sets && b != nil; i++ {
-		h := make(holders, words)
+		h := make(sharers, words)
 		for w := range h {
 			if p := take(8); p != nil {
 				h[w] = binary.LittleEndian.Uint64(p)

@@ -14,7 +14,7 @@ func (c *counting) combine(at []int, first int, events *extsort.Sorter[event], w
 	if err != nil {
 		return err
 	}
-	m := merger{c: c, at: at, first: first, w: w, now: newHolders(len(c.list)), same: make(map[sameKey]uint32)}
+	m := merger{c: c, at: at, first: first, w: w, now: newSharers(len(c.list)), same: make(map[sameKey]uint32)}
 	m.changes.next = merged.Next
 	m.known.next = func(*account) (bool, error) { return false, nil }
 	if at != nil {
@@ -45,11 +45,11 @@ type merger struct {
 	known   stream[account] // the ledger
 	changes stream[event]
 	events  []event // of the file at hand
-	now     holders // of the file at hand
+	now     sharers // of the file at hand
 	same    map[sameKey]uint32
 }
 
-// sameKey has all on which the new set of holders of a file without events depends.
+// sameKey has all on which the new set of sharers of a file without events depends.
 type sameKey struct {
 	set uint32
 	had bool // by the last snapshot that was known
@@ -97,7 +97,7 @@ func (m *merger) one() error {
 		clear(m.now)
 		return m.put(&file)
 	case len(m.events) > 0:
-		m.findHolders(&file)
+		m.findSharers(&file)
 		return m.put(&file)
 	}
 	return m.putUnchanged(&file)
@@ -109,8 +109,8 @@ func (m *merger) putUnchanged(file *account) error {
 	if set, ok := m.same[key]; ok {
 		return m.write(file, set)
 	}
-	m.findHolders(file)
-	if err := m.addHolders(file); err != nil {
+	m.findSharers(file)
+	if err := m.addSharers(file); err != nil {
 		return err
 	}
 	m.same[key] = m.number()
@@ -122,14 +122,14 @@ func (m *merger) put(file *account) error {
 	if m.now.empty() { // a new file, maybe with the inode number of a removed one
 		file.blocks = m.events[0].blocks
 	}
-	if err := m.addHolders(file); err != nil {
+	if err := m.addSharers(file); err != nil {
 		return err
 	}
 	return m.write(file, m.number())
 }
 
-// findHolders sets now to the snapshots that had a known file and still exist.
-func (m *merger) findHolders(file *account) {
+// findSharers sets now to the snapshots that had a known file and still exist.
+func (m *merger) findSharers(file *account) {
 	clear(m.now)
 	for i, p := range m.at {
 		if p >= 0 && m.c.old.sets[file.set].has(i) {
@@ -138,8 +138,8 @@ func (m *merger) findHolders(file *account) {
 	}
 }
 
-// addHolders adds to now the new snapshots that have a file, and brings the number of its names up to date.
-func (m *merger) addHolders(file *account) error {
+// addSharers adds to now the new snapshots that have a file, and brings the number of its names up to date.
+func (m *merger) addSharers(file *account) error {
 	names := int64(file.names)
 	rest := m.events
 	for p := m.first; p < len(m.c.list); p++ {
@@ -166,7 +166,7 @@ func (m *merger) contradiction(file *account) error {
 	return fmt.Errorf("count space: catalogs contradict one another about stored file %d", file.number)
 }
 
-// number returns the number of the set of holders now.
+// number returns the number of the set of sharers now.
 func (m *merger) number() uint32 {
 	if m.now.empty() {
 		return noSet

@@ -73,16 +73,16 @@ func drawRoom(t *rapid.T, list []Snapshot) *Room {
 		space.Snapshots, space.Own = append(space.Snapshots, s.Name), append(space.Own, size.Draw(t, "own"))
 	}
 	for range rapid.IntRange(0, 30).Draw(t, "shares") * min(len(list), 1) {
-		var holders []int
+		var sharers []int
 		first := rapid.IntRange(0, len(list)-1).Draw(t, "first")
 		for i := first; i < len(list); i++ {
 			if i == first || rapid.IntRange(0, 3).Draw(t, "holds") > 0 {
-				holders = append(holders, i)
+				sharers = append(sharers, i)
 			} else if rapid.Bool().Draw(t, "ends") {
 				break
 			}
 		}
-		space.Shared = append(space.Shared, Share{holders, size.Draw(t, "share")})
+		space.Shared = append(space.Shared, Share{sharers, size.Draw(t, "share")})
 	}
 	return &Room{space, Size{100_000, 5000}, Size{rapid.Uint64Range(0, 5000).Draw(t, "free"), 100}}
 }
@@ -210,14 +210,14 @@ func without(s *Space, removed []int) *Space {
 		}
 	}
 	for _, share := range s.Shared {
-		var holders []int
-		for _, h := range share.Holders {
+		var sharers []int
+		for _, h := range share.Sharers {
 			if at, ok := position[h]; ok {
-				holders = append(holders, at)
+				sharers = append(sharers, at)
 			}
 		}
-		if len(holders) > 0 {
-			out.Shared = append(out.Shared, Share{holders, share.Size})
+		if len(sharers) > 0 {
+			out.Shared = append(out.Shared, Share{sharers, share.Size})
 		}
 	}
 	return out

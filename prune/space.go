@@ -25,7 +25,7 @@ type Space struct {
 
 // Share is the space of the stored files that exactly these snapshots have.
 type Share struct {
-	Holders []int // positions in Space.Snapshots, ascending, at least one
+	Sharers []int // positions in Space.Snapshots, ascending, at least one
 	Size    Size
 }
 
@@ -42,8 +42,8 @@ func (s *Space) Freed(removed ...int) Size {
 	}
 shares:
 	for i := range s.Shared {
-		for _, holder := range s.Shared[i].Holders {
-			if !gone[holder] {
+		for _, sharer := range s.Shared[i].Sharers {
+			if !gone[sharer] {
 				continue shares
 			}
 		}

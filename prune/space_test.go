@@ -8,10 +8,10 @@ func TestFreed(t *testing.T) {
 		Snapshots: []string{"a", "b", "c"},
 		Own:       []Size{{1, 1}, {2, 1}, {4, 1}},
 		Shared: []Share{
-			{Holders: []int{0}, Size: Size{10, 1}},
-			{Holders: []int{0, 1}, Size: Size{100, 2}},
-			{Holders: []int{0, 1, 2}, Size: Size{1000, 3}},
-			{Holders: []int{0, 2}, Size: Size{10_000, 4}},
+			{Sharers: []int{0}, Size: Size{10, 1}},
+			{Sharers: []int{0, 1}, Size: Size{100, 2}},
+			{Sharers: []int{0, 1, 2}, Size: Size{1000, 3}},
+			{Sharers: []int{0, 2}, Size: Size{10_000, 4}},
 		},
 	}
 	for _, c := range []struct {

@@ -5,7 +5,7 @@ package prune
 type tally struct {
 	space  *Space
 	shares [][]int32 // of each snapshot
-	left   []int32   // of each share: the number of its remaining holders
+	left   []int32   // of each share: the number of its remaining sharers
 	sum    []int     // of each share: the sum of their positions, which is the position of the last one
 	alone  []Size    // of each snapshot: the space that removing or restoring it would change
 }
@@ -17,8 +17,8 @@ func newTally(space *Space) *tally {
 	copy(t.alone, space.Own)
 	number := make([]int, n)
 	for i := range space.Shared {
-		for _, holder := range space.Shared[i].Holders {
-			number[holder]++
+		for _, sharer := range space.Shared[i].Sharers {
+			number[sharer]++
 		}
 	}
 	for i := range t.shares {
@@ -26,13 +26,13 @@ func newTally(space *Space) *tally {
 	}
 	for i := range space.Shared {
 		s := &space.Shared[i]
-		t.left[i] = int32(len(s.Holders))
-		for _, holder := range s.Holders {
-			t.shares[holder] = append(t.shares[holder], int32(i))
-			t.sum[i] += holder
+		t.left[i] = int32(len(s.Sharers))
+		for _, sharer := range s.Sharers {
+			t.shares[sharer] = append(t.shares[sharer], int32(i))
+			t.sum[i] += sharer
 		}
-		if len(s.Holders) == 1 {
-			t.alone[s.Holders[0]].add(s.Size)
+		if len(s.Sharers) == 1 {
+			t.alone[s.Sharers[0]].add(s.Size)
 		}
 	}
 	return t

@@ -21,11 +21,11 @@ func BenchmarkThinning(b *testing.B) {
 	}
 	for range shares {
 		first := random.IntN(snapshots)
-		var holders []int
+		var sharers []int
 		for i := first; i < min(snapshots, first+1+int(random.ExpFloat64()*50)); i++ {
-			holders = append(holders, i)
+			sharers = append(sharers, i)
 		}
-		space.Shared = append(space.Shared, Share{holders, Size{random.Uint64N(1 << 20), 1}})
+		space.Shared = append(space.Shared, Share{sharers, Size{random.Uint64N(1 << 20), 1}})
 	}
 	room := &Room{Space: space}
 	policy := Policy{MaxSize: space.Total().Bytes / 2}

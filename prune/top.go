@@ -78,8 +78,8 @@ func (t *topper) meet(c *index.Catalog, space uint64) error {
 	if err := t.ctx.Err(); err != nil {
 		return context.Cause(t.ctx)
 	}
-	var h index.Held
-	if err := c.Held(space, &h); err != nil {
+	var h index.Space
+	if err := c.ReadSpace(space, &h); err != nil {
 		return err
 	}
 	for _, e := range h.Inodes {

@@ -46,10 +46,10 @@ func (c *comparer) leaves() bool { return c.overwrite == OverwriteNever && !c.me
 // entry returns the difference of an entry of the target from the snapshot's, among those that can be mended. It
 // reads content only if nothing else tells.
 func (c *comparer) entry(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (diff difference, err error) {
-	before := w.counts.NotHeld
+	before := w.counts.CatalogOnly
 	diff, err = c.differs(w, d, e, st)
 	if diff != noDifference || err != nil {
-		w.counts.NotHeld = before // making the entry counts them again
+		w.counts.CatalogOnly = before // making the entry counts them again
 	}
 	return diff, err
 }
@@ -164,7 +164,7 @@ func (c *comparer) dir(w *worker, d *dir, fd int, st *fsat.Stat) (diff tree.Fiel
 	if c.isRecorded(e, st) {
 		return 0, nil
 	}
-	before := w.counts.NotHeld
+	before := w.counts.CatalogOnly
 	m := wanted{t: &c.trials, w: w, d: d, e: e}
 	if diff = tree.DiffStat(e, st) & tree.Settable(e.Type); diff != 0 {
 		ok, err := m.try()
@@ -196,7 +196,7 @@ func (c *comparer) dir(w *worker, d *dir, fd int, st *fsat.Stat) (diff tree.Fiel
 		}
 	}
 	if diff != 0 {
-		w.counts.NotHeld = before // it is counted when it is mended
+		w.counts.CatalogOnly = before // it is counted when it is mended
 	}
 	return diff, nil
 }

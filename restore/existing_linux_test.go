@@ -382,8 +382,8 @@ func TestResultOfAnImmutableTarget(t *testing.T) {
 	t.Cleanup(func() { chattr(t, "-i", to, locked) })
 	rep := a.restore(nil, to, mirror)
 	wantFailed(t, rep, "f", "extra", "d/f")
-	if rep.NotHeld.Modes != 1 { // of g
-		t.Errorf("not held: %+v", rep.NotHeld)
+	if rep.CatalogOnly.Modes != 1 { // of g
+		t.Errorf("not held: %+v", rep.CatalogOnly)
 	}
 	for _, f := range rep.Failed {
 		if !strings.Contains(f.Err.Error(), "immutable") {

@@ -139,8 +139,8 @@ func TestReplacedLinkSource(t *testing.T) {
 	})
 	rep := a.restore(nil, to.Root, Options{Threads: 1, Fault: replace})
 	wantFailed(t, rep)
-	if content, err := os.ReadFile(to.Path("b/file")); err != nil || string(content) != "shared" || rep.NotHeld.Links != 1 {
-		t.Errorf("b/file holds %q, %v; %d links not held", content, err, rep.NotHeld.Links)
+	if content, err := os.ReadFile(to.Path("b/file")); err != nil || string(content) != "shared" || rep.CatalogOnly.Links != 1 {
+		t.Errorf("b/file holds %q, %v; %d links not held", content, err, rep.CatalogOnly.Links)
 	}
 }
 

@@ -85,12 +85,12 @@ func (l *lateWork) lock(d *dir, name string, e *index.Entry, made *fsat.Stat) {
 // it.
 func (l *lateWork) lockAll(w *worker) error {
 	for _, a := range l.attrs {
-		held, err := a.set()
+		done, err := a.set()
 		if err != nil {
 			return fmt.Errorf("set attributes of %q: %w", a.path(), err)
 		}
-		if !held {
-			w.counts.NotHeld.Attrs++
+		if !done {
+			w.counts.CatalogOnly.Attrs++
 		}
 	}
 	return nil
@@ -104,7 +104,7 @@ func (l *lateAttrs) path() string {
 }
 
 // set sets them if the inode is still the one that was made: in a folder of another user it may have been replaced.
-func (l *lateAttrs) set() (held bool, err error) {
+func (l *lateAttrs) set() (done bool, err error) {
 	fd, err := openAgain(l.dir)
 	if err != nil {
 		return false, err

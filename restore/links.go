@@ -96,7 +96,7 @@ func (r *run) restoreInGroup(w *worker, d *dir, e *index.Entry, over *fsat.Stat,
 		return r.outcome(d, e, err)
 	}
 	if apart {
-		w.counts.NotHeld.Links++
+		w.counts.CatalogOnly.Links++
 	}
 	group.dir, group.name, group.made = d, cloneName(e), madeOf(&made)
 	group.found, group.names = false, nil

@@ -35,7 +35,7 @@ type maker struct {
 // linkTrial is the trial whether symbolic links take metadata of their own.
 type linkTrial struct {
 	once sync.Once
-	hold bool // they do
+	take bool // they do
 	err  error
 }
 
@@ -291,8 +291,8 @@ func (m *maker) fill(w *worker, e *index.Entry, dst, src int, stored *fsat.Stat)
 	case hash != e.Hash:
 		return tree.ErrContent
 	}
-	if _, held := filecopy.KeepPreallocated(dst, src, stored, w.copier.Data, cloned); !held {
-		w.counts.NotHeld.Space++
+	if _, kept := filecopy.KeepPreallocated(dst, src, stored, w.copier.Data, cloned); !kept {
+		w.counts.CatalogOnly.Space++
 	}
 	if cloned {
 		w.counts.BytesCloned += e.Size

@@ -32,8 +32,8 @@ func TestMaskOfTheProcess(t *testing.T) {
 		rep := a.restore(nil, to, Options{Threads: 1})
 		unix.Umask(old)
 		wantFailed(t, rep)
-		if rep.NotHeld != (tree.NotHeld{}) {
-			t.Errorf("mask %o: not held: %+v", mask, rep.NotHeld)
+		if rep.CatalogOnly != (tree.CatalogOnly{}) {
+			t.Errorf("mask %o: not held: %+v", mask, rep.CatalogOnly)
 		}
 		testtree.Equal(t, fmt.Sprintf("mask %o", mask), testtree.Take(t, source), testtree.Take(t, to), 0)
 	}

@@ -9,15 +9,15 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// setMetadata gives an inode all metadata of its entry, and counts the metadata that the inode does not hold.
+// setMetadata gives an inode all metadata of its entry, and counts the metadata that the inode cannot take.
 func (m *maker) setMetadata(w *worker, n tree.Inode, e *index.Entry, set []index.Xattr,
 	how tree.Setting) (tree.Done, error) {
 	if e.Type == index.Symlink {
-		holds, err := m.linksHold(w)
+		can, err := m.linksTake(w)
 		if err != nil {
 			return tree.Done{}, err
 		}
-		how.Leave = !holds
+		how.Leave = !can
 	}
 	done, err := m.setter.Set(n, e, set, how)
 	if err == nil {
@@ -28,7 +28,7 @@ func (m *maker) setMetadata(w *worker, n tree.Inode, e *index.Entry, set []index
 	}
 	m.lacks.Or(uint64(done.Lacks))
 	m.masked.Or(done.Masked)
-	w.counts.NotHeld.Count(done.NotHeld)
+	w.counts.CatalogOnly.Count(done.CatalogOnly)
 	return done, nil
 }
 
@@ -43,25 +43,25 @@ func (m *maker) updateInode(w *worker, fd int, e *index.Entry, want []index.Xatt
 // dropXattrs removes from an existing file or folder the extended attributes that it should not have.
 func dropXattrs(w *worker, fd int, want []index.Xattr) error {
 	kept, err := tree.DropXattrs(fd, want)
-	w.counts.NotHeld.Xattrs += kept
+	w.counts.CatalogOnly.Xattrs += kept
 	return err
 }
 
-// linksHold reports whether the target's file system can set owner and time of a symbolic link: over some
+// linksTake reports whether the target's file system can set owner and time of a symbolic link: over some
 // protocols they would reach the link's target, which may be any file.
-func (m *maker) linksHold(w *worker) (bool, error) {
+func (m *maker) linksTake(w *worker) (bool, error) {
 	if !m.target.fsync { // a file system of this machine
 		return true, nil
 	}
 	m.links.once.Do(func() {
 		random := leftover.Temporary(w.random, m.target.id.Ino) + "-link"
 		m.links.err = m.target.briefly(m.target.fd, func() (err error) {
-			m.links.hold, err = fsat.LinksHoldMetadata(m.target.fd, random)
+			m.links.take, err = fsat.LinksTakeMetadata(m.target.fd, random)
 			return err
 		})
 	})
 	if m.links.err != nil {
 		return false, fmt.Errorf("try to set the time of a symbolic link: %w", m.links.err)
 	}
-	return m.links.hold, nil
+	return m.links.take, nil
 }

@@ -60,9 +60,9 @@ type Report struct {
 	UnsavedCount uint64
 	Unsaved      []UnsavedItem
 
-	// NotHeld counts restored entries that lack metadata which the target's file system or the privileges do not
+	// CatalogOnly counts restored entries that lack metadata which the target's file system or the privileges do not
 	// permit.
-	NotHeld tree.NotHeld
+	CatalogOnly tree.CatalogOnly
 	// Lacking names the capabilities that root lacks and would need for these; UserNamespace says that the user is
 	// root of a user namespace only.
 	Lacking       []string
@@ -130,7 +130,7 @@ func (r *run) sumUp() {
 		rep.BytesVerified += c.BytesVerified
 		rep.BytesWritten += c.BytesWritten
 		rep.BytesCloned += c.BytesCloned
-		rep.NotHeld.Add(&c.NotHeld)
+		rep.CatalogOnly.Add(&c.CatalogOnly)
 	}
 	lacking := fsat.Privileges(r.maker.lacks.Load())
 	rep.Lacking, rep.UserNamespace = lacking.Names(), lacking&fsat.InitialUser != 0

@@ -31,8 +31,8 @@ func TestWholeSnapshotIsExact(t *testing.T) {
 		if n := int(rep.Files + rep.Dirs + 1); n != len(want) {
 			t.Errorf("report counts %d entries, the tree has %d", n, len(want))
 		}
-		if rep.NotHeld != (tree.NotHeld{}) {
-			t.Errorf("not held: %+v", rep.NotHeld)
+		if rep.CatalogOnly != (tree.CatalogOnly{}) {
+			t.Errorf("not held: %+v", rep.CatalogOnly)
 		}
 	}
 }
@@ -418,7 +418,7 @@ func TestTimesOutOfRangeAreCounted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if held := info.ModTime().Unix() == 1<<40; held != (rep.NotHeld.Times == 0) || rep.Files != 1 {
+	if held := info.ModTime().Unix() == 1<<40; held != (rep.CatalogOnly.Times == 0) || rep.Files != 1 {
 		t.Errorf("time held: %v, report %+v", held, rep)
 	}
 }

@@ -210,8 +210,8 @@ func TestAttributesAreMirrored(t *testing.T) {
 	opt.Attrs = true
 	for range 2 {
 		rep := a.wantMirror(source, to, opt)
-		if rep.NotHeld != (tree.NotHeld{}) {
-			t.Errorf("not held: %+v", rep.NotHeld)
+		if rep.CatalogOnly != (tree.CatalogOnly{}) {
+			t.Errorf("not held: %+v", rep.CatalogOnly)
 		}
 		if want, got := attrs(source), attrs(to); want != got {
 			t.Errorf("attributes %s, want %s", got, want)

@@ -135,7 +135,7 @@ func (s *swap) lock(attrs index.Attrs, report *Report) (err error) {
 	defer func() { err = errors.Join(err, fsat.Close(fd)) }()
 	err = fsat.SetAttrs(fd, uint32(attrs), uint32(tree.LockingAttrs))
 	if fsat.IsRefused(err) {
-		report.NotHeld.Attrs++
+		report.CatalogOnly.Attrs++
 		return nil
 	}
 	return errors.Join(err, fsat.Sync(fd))

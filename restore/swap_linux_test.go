@@ -266,8 +266,8 @@ func TestSwapOfAnImmutableTop(t *testing.T) {
 		t.Fatal(err)
 	}
 	testtree.Equal(t, "new", testtree.Take(t, source), testtree.Take(t, to), 0)
-	if rep.NotHeld.Attrs > 0 {
-		t.Errorf("attributes of %d entries were not held", rep.NotHeld.Attrs)
+	if rep.CatalogOnly.Attrs > 0 {
+		t.Errorf("attributes of %d entries were not held", rep.CatalogOnly.Attrs)
 	}
 	if err := os.WriteFile(filepath.Join(to, "new"), nil, 0o600); !errors.Is(err, unix.EPERM) {
 		t.Errorf("the new top can be written to: %v", err)

@@ -156,7 +156,7 @@ func (r *run) joinTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat, group 
 	if can || err != nil {
 		return false, err
 	}
-	w.counts.NotHeld.Links++
+	w.counts.CatalogOnly.Links++
 	return true, nil
 }
 

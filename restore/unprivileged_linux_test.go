@@ -110,8 +110,8 @@ func TestWithoutPrivileges(t *testing.T) {
 		t.Errorf("failed: %+v", rep.Failed)
 	}
 	// Not ours: all but "mine" and "trusted", and the target, which stays as it is.
-	if rep.NotHeld != (tree.NotHeld{Owners: 7, Modes: 2, Xattrs: 2}) {
-		t.Errorf("not held: %+v", rep.NotHeld)
+	if rep.CatalogOnly != (tree.CatalogOnly{Owners: 7, Modes: 2, Xattrs: 2}) {
+		t.Errorf("not held: %+v", rep.CatalogOnly)
 	}
 	got := strings.Join(testarchive.Describe(t, target.Root), "\n")
 	for _, want := range []string{
@@ -196,8 +196,8 @@ func TestAttributesOfAFolderWithoutWritePermission(t *testing.T) {
 	to := filepath.Join(testarchive.TempDir(t), "to")
 	rep := a.restore(nil, to, Options{Threads: 1})
 	wantFailed(t, rep)
-	if rep.NotHeld != (tree.NotHeld{}) {
-		t.Errorf("not held: %+v", rep.NotHeld)
+	if rep.CatalogOnly != (tree.CatalogOnly{}) {
+		t.Errorf("not held: %+v", rep.CatalogOnly)
 	}
 	want := testtree.Take(t, source)
 	testtree.Equal(t, "snapshot", want, testtree.Take(t, a.Dir), 0)

@@ -299,9 +299,9 @@ func TestWithoutRoot(t *testing.T) {
 		if got["suid"].Owner != "65534:65534" {
 			t.Errorf("suid belongs to %s", got["suid"].Owner)
 		}
-		if r.Report.NotHeld != first.Report.NotHeld || r.Report.NotHeld.Entries != 1 || r.Report.NotHeld.Modes != 1 ||
-			r.Report.NotHeld.Owners == 0 {
-			t.Errorf("not held: %+v, first %+v", r.Report.NotHeld, first.Report.NotHeld)
+		if r.Report.CatalogOnly != first.Report.CatalogOnly || r.Report.CatalogOnly.Entries != 1 || r.Report.CatalogOnly.Modes != 1 ||
+			r.Report.CatalogOnly.Owners == 0 {
+			t.Errorf("not held: %+v, first %+v", r.Report.CatalogOnly, first.Report.CatalogOnly)
 		}
 		e := l.Entries(r.Report.Snapshot)
 		if e["suid"].Mode != 0o4755 || e["suid"].UID != 0 || e["null"].Major != 1 || e["null"].Flags&index.NotStored == 0 {

@@ -374,11 +374,11 @@ func (r *run) finishDir(w *worker, d *dir) error {
 		w.fail(cmp.Or(d.path(), "."), done.Lost)
 	}
 	if d.parent == nil && archive.TopMode(&d.self) != d.self.Mode {
-		d.self.Flags |= index.ModeNotHeld
+		d.self.Flags |= index.ModeCatalogOnly
 	}
 	w.structure += d.self.Blocks * 512
 	w.counts.BytesAllocated += d.self.Blocks * 512
-	w.notHeld.Add(d.self.Flags)
-	w.notHeld.Names += done.Renamed
+	w.catalogOnly.Add(d.self.Flags)
+	w.catalogOnly.Names += done.Renamed
 	return nil
 }

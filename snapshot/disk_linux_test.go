@@ -115,7 +115,7 @@ func TestWithoutHardLinks(t *testing.T) {
 				} else if got != names {
 					t.Errorf("failed: %s, before %s", got, names)
 				}
-				n := rep.NotHeld
+				n := rep.CatalogOnly
 				if n.Entries == 0 || n.Owners == 0 || n.Modes == 0 || n.Times == 0 || n.Xattrs == 0 || n.Links == 0 {
 					t.Errorf("not held: %+v", n)
 				}
@@ -236,15 +236,15 @@ func TestLinkLimit(t *testing.T) {
 	fill("g", 2) // room for two of the three names: the group is torn, and the catalog says so
 	l.Without = testtree.Group
 	rep = l.Run()
-	if rep.LinkLimit != 1 || rep.NotHeld.Links == 0 {
-		t.Errorf("limit reached %d times, %d links not held", rep.LinkLimit, rep.NotHeld.Links)
+	if rep.LinkLimit != 1 || rep.CatalogOnly.Links == 0 {
+		t.Errorf("limit reached %d times, %d links not held", rep.LinkLimit, rep.CatalogOnly.Links)
 	}
 	l.Verify()
 	l.Without = 0
 	testtree.Settle()
 	rep = l.Run() // together again, in one of the two
-	if rep.NotHeld.Links > 0 {
-		t.Errorf("%d links not held", rep.NotHeld.Links)
+	if rep.CatalogOnly.Links > 0 {
+		t.Errorf("%d links not held", rep.CatalogOnly.Links)
 	}
 	l.Intact()
 	l.Verify()

@@ -50,8 +50,8 @@ func TestGroupChangesBetweenItsNames(t *testing.T) {
 			l.Opt.Fault = nil
 			l.Note(rep)
 			testtree.Equal(t, "snapshot", want, l.Taken[rep.Snapshot], 0)
-			if rep.NotHeld != (archive.NotHeld{}) || rep.Incomplete {
-				t.Errorf("not held: %+v, incomplete %v", rep.NotHeld, rep.Incomplete)
+			if rep.CatalogOnly != (archive.CatalogOnly{}) || rep.Incomplete {
+				t.Errorf("not held: %+v, incomplete %v", rep.CatalogOnly, rep.Incomplete)
 			}
 			l.Verify()
 			next := l.Run()
@@ -72,8 +72,8 @@ func TestTornGroupStaysTogether(t *testing.T) {
 	if taken["a"].Ino != taken["b"].Ino || taken["a"].Ino != taken["c"].Ino {
 		t.Error("the names have several stored files")
 	}
-	if rep.Counts.Failed != 3 || rep.NotHeld != (archive.NotHeld{}) {
-		t.Errorf("%d failed, not held: %+v", rep.Counts.Failed, rep.NotHeld)
+	if rep.Counts.Failed != 3 || rep.CatalogOnly != (archive.CatalogOnly{}) {
+		t.Errorf("%d failed, not held: %+v", rep.Counts.Failed, rep.CatalogOnly)
 	}
 	l.Run()
 }
@@ -103,11 +103,11 @@ func TestGroupBeyondTheLinkLimit(t *testing.T) {
 			if i > 0 && names < limit && rep.LinkLimit != 1 {
 				t.Errorf("%d of %d names: the limit is reached by %d files", names, limit, rep.LinkLimit)
 			}
-			if (rep.NotHeld.Links > 0) != (names > limit) {
-				t.Errorf("%d of %d names: %d links not held", limit, names, rep.NotHeld.Links)
+			if (rep.CatalogOnly.Links > 0) != (names > limit) {
+				t.Errorf("%d of %d names: %d links not held", limit, names, rep.CatalogOnly.Links)
 			}
-			if rep.NotHeld.Links > uint64(names) || rep.Counts.BytesStored > 2*7 {
-				t.Errorf("%d links not held, %d bytes stored", rep.NotHeld.Links, rep.Counts.BytesStored)
+			if rep.CatalogOnly.Links > uint64(names) || rep.Counts.BytesStored > 2*7 {
+				t.Errorf("%d links not held, %d bytes stored", rep.CatalogOnly.Links, rep.Counts.BytesStored)
 			}
 			testtree.Settle()
 		}

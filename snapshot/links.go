@@ -165,8 +165,8 @@ func (s *storing) keepLinked(w *worker, d *dir, i int, st *source.Stat) error {
 
 // countPart counts the first name of a part of a link group that was in parts already in the snapshot being copied.
 func (w *worker) countPart(st *source.Stat) {
-	if st.Flags&index.LinksNotHeld != 0 {
-		w.notHeld.Links++
+	if st.Flags&index.LinksCatalogOnly != 0 {
+		w.catalogOnly.Links++
 	}
 }
 
@@ -218,9 +218,9 @@ func (w *worker) markLate(group *linkGroup, e *index.Entry) {
 // markApart marks an entry that does not share its stored file with the other names of its inode, if it has any,
 // because they changed during the run.
 func (w *worker) markApart(e *index.Entry) {
-	if e.Type != 0 && e.Linked() && e.Flags&index.LinksNotHeld == 0 {
-		e.Flags |= index.LinksNotHeld
-		w.notHeld.LinksChanged++
+	if e.Type != 0 && e.Linked() && e.Flags&index.LinksCatalogOnly == 0 {
+		e.Flags |= index.LinksCatalogOnly
+		w.catalogOnly.LinksChanged++
 	}
 }
 
@@ -271,11 +271,11 @@ func (s *storing) joinGroup(w *worker, d *dir, i int, st *source.Stat, group *li
 	d.entries[i] = e
 	w.countEntry(d, i, action, "")
 	switch {
-	case e.Flags&index.LinksNotHeld == 0:
+	case e.Flags&index.LinksCatalogOnly == 0:
 	case group.late:
-		w.notHeld.LinksChanged++
+		w.catalogOnly.LinksChanged++
 	default:
-		w.notHeld.Links++
+		w.catalogOnly.Links++
 	}
 	if e.Flags&index.Torn != 0 && st.Known == nil {
 		w.fail(d.child(name), errChanging)
@@ -289,11 +289,11 @@ func (s *storing) splitGroup(w *worker, d *dir, i int, st *source.Stat, group *l
 	if isFatal(err) || errors.Is(err, errIsDir) {
 		return err
 	}
-	if now := &d.entries[i]; err == nil && now.Flags&index.LinksNotHeld == 0 {
-		now.Flags |= index.LinksNotHeld
-		w.notHeld.Links++
+	if now := &d.entries[i]; err == nil && now.Flags&index.LinksCatalogOnly == 0 {
+		now.Flags |= index.LinksCatalogOnly
+		w.catalogOnly.Links++
 	}
-	group.entry.Flags |= index.LinksNotHeld
+	group.entry.Flags |= index.LinksCatalogOnly
 	return err
 }
 
@@ -334,7 +334,7 @@ func (s *storing) linkPart(w *worker, d *dir, i int, e, was *index.Entry, st *so
 	}
 	group.parts[was.Stored] = true
 	e.Stored, e.Blocks = was.Stored, was.Blocks
-	e.Flags |= index.LinksNotHeld
+	e.Flags |= index.LinksCatalogOnly
 	return true, nil
 }
 

@@ -18,7 +18,7 @@ type Options struct {
 
 	Exclude          *exclude.Matcher // nil: nothing
 	ExcludeCaches    bool             // folders with a CACHEDIR.TAG
-	ExcludeIfPresent []string         // folders that hold one of these names
+	ExcludeIfPresent []string         // folders that contain one of these names
 	ExcludeLarger    int64            // regular files of more bytes than this; 0: no limit
 	OneFileSystem    bool             // do not go into other file systems mounted below the source
 	RespectNoDump    bool             // leave out entries with the attribute "d" (chattr +d); folders with all below

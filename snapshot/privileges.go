@@ -7,7 +7,7 @@ import (
 
 // lacking returns the privileges that root lacks and would need for the metadata that the mirror does not have. The
 // run sets no metadata on linked files: if the file system can store such metadata at all, privileges are to blame.
-func (r *run) lacking(n *archive.NotHeld) fsat.Privileges {
+func (r *run) lacking(n *archive.CatalogOnly) fsat.Privileges {
 	lacks := r.mirror.Lacks()
 	if !r.caps.Symlinks || !r.caps.Modes {
 		return lacks

@@ -48,8 +48,8 @@ func TestClampedTimes(t *testing.T) {
 			testtree.Settle()
 			for range 2 {
 				rep := l.Run()
-				if rep.NotHeld != (archive.NotHeld{Times: c.times}) {
-					t.Errorf("not held: %+v, want %d times", rep.NotHeld, c.times)
+				if rep.CatalogOnly != (archive.CatalogOnly{Times: c.times}) {
+					t.Errorf("not held: %+v, want %d times", rep.CatalogOnly, c.times)
 				}
 			}
 			l.AllShared()
@@ -61,7 +61,7 @@ func TestClampedTimes(t *testing.T) {
 						t.Errorf("the catalog has %v for %s", e.Mtime, path)
 					}
 				}
-				if path == "plain" && e.Flags&index.TimeNotHeld != 0 {
+				if path == "plain" && e.Flags&index.TimeCatalogOnly != 0 {
 					t.Error("a time that could be held is said not to be")
 				}
 			}
@@ -76,13 +76,13 @@ func TestForgetfulFileSystem(t *testing.T) {
 	strace := testtree.Need(t, "strace")
 	for _, c := range []struct {
 		call string
-		want archive.NotHeld
+		want archive.CatalogOnly
 	}{
-		{"fsetxattr", archive.NotHeld{Xattrs: 3}},
-		{"fchown", archive.NotHeld{Owners: 1}},
-		{"fchmod", archive.NotHeld{Modes: 2}},
-		{"utimensat", archive.NotHeld{Times: 6}},
-		{"fchownat", archive.NotHeld{Owners: 2}},
+		{"fsetxattr", archive.CatalogOnly{Xattrs: 3}},
+		{"fchown", archive.CatalogOnly{Owners: 1}},
+		{"fchmod", archive.CatalogOnly{Modes: 2}},
+		{"utimensat", archive.CatalogOnly{Times: 6}},
+		{"fchownat", archive.CatalogOnly{Owners: 2}},
 	} {
 		t.Run(c.call, func(t *testing.T) {
 			t.Parallel()
@@ -107,8 +107,8 @@ func TestForgetfulFileSystem(t *testing.T) {
 			if err := json.Unmarshal(out, &r); err != nil || r.Report == nil {
 				t.Fatalf("%s: %v", out, err)
 			}
-			if r.Report.NotHeld != c.want {
-				t.Errorf("not held: %+v, want %+v", r.Report.NotHeld, c.want)
+			if r.Report.CatalogOnly != c.want {
+				t.Errorf("not held: %+v, want %+v", r.Report.CatalogOnly, c.want)
 			}
 			l.Verify()
 		})

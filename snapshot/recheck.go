@@ -95,7 +95,7 @@ func whatAltered(e *index.Entry, st *fsat.Stat) string {
 // xattrsAltered returns words for an extended attribute of a stored file that differs from its record, or "". Programs
 // that copy often drop attributes.
 func (s *storing) xattrsAltered(d *dir, was *index.Entry) string {
-	if was.Flags&index.XattrsNotHeld != 0 {
+	if was.Flags&index.XattrsCatalogOnly != 0 {
 		return ""
 	}
 	have, err := fsat.XattrsAt(d.previous(), was.Name)

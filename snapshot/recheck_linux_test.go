@@ -220,7 +220,7 @@ func TestRightsGained(t *testing.T) {
 		t.Skipf("strace cannot inject results here: %v", err)
 	}
 	var first archivetest.Result
-	if err := json.Unmarshal(out, &first); err != nil || first.Report.NotHeld.Owners != 1 || first.Report.SetsOwners {
+	if err := json.Unmarshal(out, &first); err != nil || first.Report.CatalogOnly.Owners != 1 || first.Report.SetsOwners {
 		t.Fatalf("%s: %v", out, err)
 	}
 	sets := func(rep *archive.Report, owners bool) {
@@ -238,11 +238,11 @@ func TestRightsGained(t *testing.T) {
 	}
 	sets(first.Report, true)
 	second := l.Run()
-	if second.Counts.BytesStored != 0 || second.NotHeld.Owners != 1 || !second.SetsOwners {
+	if second.Counts.BytesStored != 0 || second.CatalogOnly.Owners != 1 || !second.SetsOwners {
 		t.Errorf("with no other rights than before: %+v", second)
 	}
 	sets(second, false)
-	if third := l.Run(); third.Counts.BytesStored == 0 || third.NotHeld.Owners != 0 {
+	if third := l.Run(); third.Counts.BytesStored == 0 || third.CatalogOnly.Owners != 0 {
 		t.Errorf("with rights gained: %+v", third)
 	}
 	l.Verify()

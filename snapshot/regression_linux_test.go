@@ -142,8 +142,8 @@ func TestNameLinkedAfterItsGroup(t *testing.T) {
 	l.Opt.Threads = 1
 	rep := l.runChanging()
 	l.Verify()
-	if e := l.Entries(rep.Snapshot)["z/c"]; e.Flags&index.LinksNotHeld == 0 || rep.NotHeld.LinksChanged != 1 {
-		t.Errorf("z/c has the flags %b; %d names are not held", e.Flags, rep.NotHeld.LinksChanged)
+	if e := l.Entries(rep.Snapshot)["z/c"]; e.Flags&index.LinksCatalogOnly == 0 || rep.CatalogOnly.LinksChanged != 1 {
+		t.Errorf("z/c has the flags %b; %d names are not held", e.Flags, rep.CatalogOnly.LinksChanged)
 	}
 }
 

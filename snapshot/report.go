@@ -14,14 +14,14 @@ func (r *run) sumUp() {
 	for i := range r.workers {
 		w := &r.workers[i]
 		rep.Counts.Add(&w.counts)
-		rep.NotHeld.AddAll(&w.notHeld)
+		rep.CatalogOnly.AddAll(&w.catalogOnly)
 		rep.LinkLimit += w.limit
 		rep.Missing += w.missing
 		rep.Rechecked += w.rechecked
 		rep.Structure += w.structure
 	}
 	rep.Copied, rep.SetsOwners = r.caps.restat, r.caps.Owners && r.caps.Modes
-	lacking := r.lacking(&rep.NotHeld)
+	lacking := r.lacking(&rep.CatalogOnly)
 	rep.Lacking, rep.UserNamespace = lacking.Names(), lacking&fsat.InitialUser != 0
 	if r.rec.additions != nil {
 		rep.Counts.Contents = uint64(r.rec.additions.Len())

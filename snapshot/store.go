@@ -245,7 +245,7 @@ func (f *file) looksStored() bool {
 		(f.caps.Reflink || f.caps.standsFor(f.was, &f.e)) {
 		return true
 	}
-	return f.pool.index != nil && f.pool.index.MayHold(&f.e)
+	return f.pool.index != nil && f.pool.index.MayHave(&f.e)
 }
 
 func (f *file) hashContent() error {
@@ -440,11 +440,11 @@ func (f *file) shareLate(dst int) (bool, error) {
 
 // keepSpace allocates in the new file the space that the source's file has beyond its content.
 func (f *file) keepSpace(dst int) {
-	space, held := f.src.KeepPreallocated(dst, f.data, f.linked > 0)
+	space, kept := f.src.KeepPreallocated(dst, f.data, f.linked > 0)
 	f.stored += uint64(space)
 	f.w.counts.BytesStored += uint64(space)
-	if !held {
-		f.w.notHeld.Space++
+	if !kept {
+		f.w.catalogOnly.Space++
 	}
 }
 
@@ -466,7 +466,7 @@ func (f *file) hashClone(dst int) error {
 // other error is a failure of the archive.
 func writeFailed(f *file, err error) error {
 	if fsat.IsTooLarge(err) {
-		return fmt.Errorf("store: the archive's file system cannot hold a file of this size: %w", err)
+		return fmt.Errorf("store: the archive's file system cannot store a file of this size: %w", err)
 	}
 	return fatal("write", f.d.child(f.name), err)
 }

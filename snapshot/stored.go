@@ -125,7 +125,7 @@ func (f *file) shareFrom(dst, dir int, name string, e *index.Entry, share sharer
 
 // sameXattrs reports whether a stored file with entry e has the extended attributes of f.
 func (f *file) sameXattrs(dir int, e *index.Entry) bool {
-	if e.Flags&index.XattrsNotHeld != 0 {
+	if e.Flags&index.XattrsCatalogOnly != 0 {
 		return true
 	}
 	have, err := fsat.XattrsAt(dir, e.Name)

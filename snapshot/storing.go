@@ -41,16 +41,18 @@ type abilities struct {
 
 // standsFor reports whether a stored file with entry a can serve as e, too, if the contents are equal.
 func (c *abilities) standsFor(a, e *index.Entry) bool {
-	return tree.Diff(a, e)&tree.StandsFor == 0 && a.Flags&index.NotStored == 0 && !c.couldHoldMore(a)
+	return tree.Diff(a, e)&tree.StandsFor == 0 && a.Flags&index.NotStored == 0 && !c.couldSetMore(a)
 }
 
-// couldHoldMore reports whether a stored file lacks metadata that this run could set on a new one: its privileges are
+// couldSetMore reports whether a stored file lacks metadata that this run could set on a new one: its privileges are
 // different, or only a passing error was in the way.
-func (c *abilities) couldHoldMore(a *index.Entry) bool {
+func (c *abilities) couldSetMore(a *index.Entry) bool {
 	return c.gainedRights && lacksRights(a) || a.Flags&mirror.LacksForNow == mirror.LacksForNow && (c.Xattrs || c.ACLs)
 }
 
-func lacksRights(a *index.Entry) bool { return a.Flags&(index.OwnerNotHeld|index.ModeNotHeld) != 0 }
+func lacksRights(a *index.Entry) bool {
+	return a.Flags&(index.OwnerCatalogOnly|index.ModeCatalogOnly) != 0
+}
 
 // untouched reports whether the stat data of a stored file agree with its entry.
 func (c *abilities) untouched(e *index.Entry, st *fsat.Stat) bool {
@@ -107,13 +109,13 @@ func (s *storing) keptAsWas(w *worker, d *dir, i int, st *source.Stat) {
 	w.countEntry(d, i, Unchanged, "")
 }
 
-// ofStored are the flags that belong to a stored file. LinksNotHeld belongs to each snapshot.
-const ofStored = index.NotHeld&^index.LinksNotHeld | index.ZeroHash
+// ofStored are the flags that belong to a stored file. LinksCatalogOnly belongs to each snapshot.
+const ofStored = index.CatalogOnly&^index.LinksCatalogOnly | index.ZeroHash
 
 // canLink reports whether the previous stored file of an entry can go on in this snapshot without opening the source's
 // file: the source's file is unchanged, and this run could not store more of its metadata.
 func (s *storing) canLink(was *index.Entry, st *source.Stat) bool {
-	return s.previous.unchanged(was, st) && was.Flags&index.NotStored == 0 && !s.caps.couldHoldMore(was) &&
+	return s.previous.unchanged(was, st) && was.Flags&index.NotStored == 0 && !s.caps.couldSetMore(was) &&
 		asKnown(was, st)
 }
 

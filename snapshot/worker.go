@@ -29,7 +29,7 @@ type worker struct {
 	notLinked index.Flags
 
 	counts       index.Counts
-	notHeld      archive.NotHeld
+	catalogOnly  archive.CatalogOnly
 	limit        uint64    // links that the file system's limit prevented
 	missing      uint64    // links to stored files that were gone
 	rechecked    uint64    // stored files looked at before they were linked
@@ -114,7 +114,7 @@ func (w *worker) countEntry(d *dir, i int, a Action, was string) {
 	case Unchanged:
 		w.counts.Unchanged++
 	}
-	w.notHeld.Add(e.Flags)
+	w.catalogOnly.Add(e.Flags)
 	if w.tally.isTold() {
 		w.tally.tell(Item{Path: d.child(e.Name), Action: a, Type: e.Type, Size: e.Size, Was: was})
 	}

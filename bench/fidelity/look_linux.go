@@ -42,7 +42,7 @@ type looker struct {
 	names map[[2]uint64][]string // of each inode that is no directory
 }
 
-// below reads what an open directory holds, and closes it.
+// below reads the names in an open directory, and closes it.
 func (l *looker) below(fd int, path string) (err error) {
 	f := os.NewFile(uintptr(fd), path)
 	defer func() { err = errors.Join(err, f.Close()) }()

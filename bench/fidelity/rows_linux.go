@@ -23,7 +23,7 @@ type row struct {
 // rows is the table, in its order.
 var rows = slices.Concat(things, metadata, history)
 
-// things are rows about what there is and what it holds.
+// things are rows about the kinds of entries and their content.
 var things = []row{
 	{title: "contents", build: func(m *maker) {
 		m.file("empty file", "")

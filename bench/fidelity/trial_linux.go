@@ -137,7 +137,7 @@ func lookAtMirrors(archive string) (trees []tree, err error) {
 	return trees, nil
 }
 
-// judge compares each backup with what it should hold and gives the text of the cell.
+// judge compares each backup with its expected content and gives the text of the cell.
 func (t *trial) judge(want, got []tree) string {
 	var found [][]part
 	for i, w := range want {

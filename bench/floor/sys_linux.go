@@ -46,7 +46,7 @@ func setMtime(dir int, name *byte, t unix.Timespec) error {
 
 func failure(e unix.Errno) error {
 	if e == 0 {
-		return nil // not an interface that holds errno 0
+		return nil // not an interface that contains errno 0
 	}
 	return e
 }

@@ -24,7 +24,7 @@ func catalogCommand(a *app) *cobra.Command {
   json   one object a line: the snapshot, then every entry with everything that the catalog records
   mtree  an mtree(5) specification, for bsdtar and mtree
   b3sum  the BLAKE3 hashes of the files, for b3sum --check in the snapshot's folder or in the source; odd
-         names and files with gigabytes of zeros, which such a list cannot hold, are left out and named`,
+         names and files with gigabytes of zeros, for which such a list has no place, are left out and named`,
 		Example: `  snapcopy catalog /backup/documents@latest > catalog.json
   snapcopy catalog /backup/documents --format b3sum | (cd ~/Documents && b3sum --quiet --check)
   snapcopy catalog /backup/documents --format mtree | mtree -p ~/Documents`,

@@ -135,8 +135,8 @@ func (o *instantOptions) noteReader(a *app, s *openSnapshot) (r archive.Reader, 
 func (o *instantOptions) toldInstant(a *app, s *openSnapshot, r *instant.Report, took time.Duration) error {
 	lacks := s.lacks(nil, nil)
 	o.toldLacking(a, s, &lacks)
-	if text := notRestored(&r.NotHeld); text != "" && !o.quiet {
-		a.term.errorf("%s; not restored: %s.", whyNotHeld(r.Lacking, r.UserNamespace), text)
+	if text := notRestored(&r.CatalogOnly); text != "" && !o.quiet {
+		a.term.errorf("%s; not restored: %s.", whyCatalogOnly(r.Lacking, r.UserNamespace), text)
 	}
 	switch {
 	case o.json:
@@ -152,7 +152,7 @@ func (o *instantOptions) toldInstant(a *app, s *openSnapshot, r *instant.Report,
 		text += "The changes that were made there before are back.\n"
 	}
 	if r.Mended > 0 {
-		text += counted(r.Mended, "entry", "entries") + " made at once: hard links, or entries that the archive could not hold.\n"
+		text += counted(r.Mended, "entry", "entries") + " made at once: hard links, or entries that the archive could not store.\n"
 	}
 	text += "It can be changed; the changes are kept in " + name(r.Folder) + ", the archive stays as it is.\n"
 	if r.NoRename {

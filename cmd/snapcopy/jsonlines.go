@@ -398,7 +398,7 @@ type restoreObject struct {
 	OtherTimes          []string             `json:"other_times,omitempty"`
 	UnsavedCount        uint64               `json:"not_deleted_count,omitempty"`
 	Unsaved             []unsavedObject      `json:"not_deleted,omitempty"`
-	NotHeld             notHeldObject        `json:"not_held"`
+	CatalogOnly         catalogOnlyObject    `json:"catalog_only"`
 	Lacking             []string             `json:"missing_capabilities,omitempty"`
 	UserNamespace       bool                 `json:"user_namespace,omitempty"`
 	FailedCount         uint64               `json:"failed_count"`
@@ -416,13 +416,13 @@ func restoreJSON(r *restore.Report, lacks *lackingInSnapshot) *restoreObject {
 		Metadata: r.Metadata, Deleted: r.Deleted, KeptAside: r.KeptAside, Excluded: r.Excluded, BytesWritten: r.BytesWritten,
 		BytesCloned: r.BytesCloned, BytesVerified: r.BytesVerified, Spared: r.Spared, TargetDiffers: r.TargetDiffers,
 		TargetSet: r.TargetSet, OtherTimesCount: r.OtherTimesCount, OtherTimes: r.OtherTimes, UnsavedCount: r.UnsavedCount,
-		Unsaved: unsavedJSON(r.Unsaved), NotHeld: notHeldObject(r.NotHeld), Lacking: r.Lacking, UserNamespace: r.UserNamespace,
+		Unsaved: unsavedJSON(r.Unsaved), CatalogOnly: catalogOnlyObject(r.CatalogOnly), Lacking: r.Lacking, UserNamespace: r.UserNamespace,
 		FailedCount: r.FailedCount, Damaged: r.Damaged, Failed: failedJSON(r.Failed),
 		SnapshotFailedCount: lacks.Count, SnapshotFailed: lacks.Failed,
 	}
 }
 
-type notHeldObject struct {
+type catalogOnlyObject struct {
 	Owners uint64 `json:"owners,omitempty"`
 	Modes  uint64 `json:"modes,omitempty"`
 	Times  uint64 `json:"times,omitempty"`
@@ -433,45 +433,45 @@ type notHeldObject struct {
 }
 
 type tarObject struct {
-	Snapshot      string         `json:"snapshot"`
-	Files         uint64         `json:"files"`
-	Dirs          uint64         `json:"dirs"`
-	Linked        uint64         `json:"linked"`
-	Excluded      uint64         `json:"excluded"`
-	BytesContent  uint64         `json:"bytes_content"`
-	BytesArchive  uint64         `json:"bytes_archive"`
-	XattrsNotHeld uint64         `json:"xattrs_not_held,omitempty"`
-	HolesNotHeld  uint64         `json:"holes_not_held,omitempty"`
-	FailedCount   uint64         `json:"failed_count"`
-	Damaged       uint64         `json:"damaged"`
-	NotInTar      uint64         `json:"not_in_tar"`
-	Failed        []failedObject `json:"failed,omitempty"`
+	Snapshot          string         `json:"snapshot"`
+	Files             uint64         `json:"files"`
+	Dirs              uint64         `json:"dirs"`
+	Linked            uint64         `json:"linked"`
+	Excluded          uint64         `json:"excluded"`
+	BytesContent      uint64         `json:"bytes_content"`
+	BytesArchive      uint64         `json:"bytes_archive"`
+	XattrsCatalogOnly uint64         `json:"xattrs_catalog_only,omitempty"`
+	HolesCatalogOnly  uint64         `json:"holes_catalog_only,omitempty"`
+	FailedCount       uint64         `json:"failed_count"`
+	Damaged           uint64         `json:"damaged"`
+	NotInTar          uint64         `json:"not_in_tar"`
+	Failed            []failedObject `json:"failed,omitempty"`
 }
 
 func tarJSON(r *tarball.Report) *tarObject {
 	return &tarObject{
 		Snapshot: r.Snapshot, Files: r.Files, Dirs: r.Dirs, Linked: r.Linked, Excluded: r.Excluded, BytesContent: r.BytesContent,
-		BytesArchive: r.BytesArchive, XattrsNotHeld: r.XattrsNotHeld, HolesNotHeld: r.HolesNotHeld, FailedCount: r.FailedCount,
+		BytesArchive: r.BytesArchive, XattrsCatalogOnly: r.XattrsCatalogOnly, HolesCatalogOnly: r.HolesCatalogOnly, FailedCount: r.FailedCount,
 		Damaged: r.Damaged, NotInTar: r.NotInTar, Failed: failedJSON(r.Failed),
 	}
 }
 
 type instantObject struct {
-	Snapshot      string        `json:"snapshot"`
-	Mountpoint    string        `json:"mountpoint"`
-	Folder        string        `json:"state_folder"`
-	Resumed       bool          `json:"resumed"`
-	Mended        uint64        `json:"mended"`
-	NotHeld       notHeldObject `json:"not_held"`
-	Lacking       []string      `json:"missing_capabilities,omitempty"`
-	UserNamespace bool          `json:"user_namespace,omitempty"`
-	NoRename      bool          `json:"no_folder_rename,omitempty"`
+	Snapshot      string            `json:"snapshot"`
+	Mountpoint    string            `json:"mountpoint"`
+	Folder        string            `json:"state_folder"`
+	Resumed       bool              `json:"resumed"`
+	Mended        uint64            `json:"mended"`
+	CatalogOnly   catalogOnlyObject `json:"catalog_only"`
+	Lacking       []string          `json:"missing_capabilities,omitempty"`
+	UserNamespace bool              `json:"user_namespace,omitempty"`
+	NoRename      bool              `json:"no_folder_rename,omitempty"`
 }
 
 func instantJSON(r *instant.Report) *instantObject {
 	return &instantObject{
 		Snapshot: r.Snapshot, Mountpoint: r.Mountpoint, Folder: r.Folder, Resumed: r.Resumed, Mended: r.Mended,
-		NotHeld: notHeldObject(r.NotHeld), Lacking: r.Lacking, UserNamespace: r.UserNamespace, NoRename: r.NoRename,
+		CatalogOnly: catalogOnlyObject(r.CatalogOnly), Lacking: r.Lacking, UserNamespace: r.UserNamespace, NoRename: r.NoRename,
 	}
 }
 

@@ -44,7 +44,7 @@ func (t *teller) notesOnArchive(r *archive.Report) {
 		t.notef("An earlier run was cut short: %s.", printable(what))
 	}
 	if r.ArchiveMode != 0 {
-		t.notef("Note: the mode of %s is %04o, which lets other users in: they can read what its snapshots hold, and run old "+
+		t.notef("Note: the mode of %s is %04o, which lets other users in: they can read its snapshots, and run old "+
 			"programs in them with their owners' rights (set-user-ID). `chmod 700 %s` keeps them out.", name(r.Archive),
 			r.ArchiveMode, name(r.Archive))
 	}
@@ -101,7 +101,7 @@ func (t *teller) notesOnSource(r *archive.Report) {
 			t.notef("... and %s more.", counted(uint64(len(r.UnfinishedRestores)-i), "unfinished restore", "unfinished restores"))
 			break
 		}
-		t.notef("Warning: a restore into %s was cut short, or is not finished: the snapshot holds the entries restored so far. "+
+		t.notef("Warning: a restore into %s was cut short, or is not finished: the snapshot contains the entries restored so far. "+
 			"The same restore command goes on with it.", name(filepath.Join(r.Source, in.Path)))
 	}
 	if r.Missing > 0 {
@@ -116,19 +116,19 @@ func (t *teller) notesOnMirror(r *archive.Report) {
 		t.notef("%s stored afresh.", counted(r.LinkLimit, "file reached the file system's limit of links and was",
 			"files reached the file system's limit of links and were"))
 	}
-	if text := notHeld(&r.NotHeld); text != "" {
-		t.notef("%s: only the catalog has %s; restore brings them back.", whyNotHeld(r.Lacking, r.UserNamespace), text)
+	if text := catalogOnly(&r.CatalogOnly); text != "" {
+		t.notef("%s: only the catalog has %s; restore brings them back.", whyCatalogOnly(r.Lacking, r.UserNamespace), text)
 	}
-	if n := r.NotHeld.Links; n > 0 {
+	if n := r.CatalogOnly.Links; n > 0 {
 		t.notef("The archive's file system cannot make all hard links that the source has: %s of the snapshot's folder "+
-			"hold a copy. Restore makes hard links of them.", counted(n, "name", "names"))
+			"are copies. Restore makes hard links of them.", counted(n, "name", "names"))
 	}
-	if n := r.NotHeld.LinksChanged; n > 0 {
-		t.notef("Hard links were made or replaced while the snapshot was made: %s of its folder hold a copy.",
+	if n := r.CatalogOnly.LinksChanged; n > 0 {
+		t.notef("Hard links were made or replaced while the snapshot was made: %s of its folder are copies.",
 			counted(n, "name", "names"))
 	}
-	if n := r.NotHeld.Space; n > 0 {
-		t.notef("Preallocated space of %s is not kept: the archive has no room for it, or cannot hold it.",
+	if n := r.CatalogOnly.Space; n > 0 {
+		t.notef("Preallocated space of %s is not kept: the archive has no room for it, or cannot keep it.",
 			counted(n, "file", "files"))
 	}
 }
@@ -181,8 +181,8 @@ func rulesText(c *archive.Coverage) string {
 	return strings.Join(list, ", ")
 }
 
-// notHeld lists what only the catalog has.
-func notHeld(n *archive.NotHeld) string {
+// catalogOnly lists what only the catalog has.
+func catalogOnly(n *archive.CatalogOnly) string {
 	return join(
 		lacking(n.Entries, ""),
 		lacking(n.Owners, "owners of"),
@@ -192,9 +192,9 @@ func notHeld(n *archive.NotHeld) string {
 	)
 }
 
-// whyNotHeld names the obstacle to setting owners and the like: the missing privileges, or, if none is missing, the file
+// whyCatalogOnly names the obstacle to setting owners and the like: the missing privileges, or, if none is missing, the file
 // system.
-func whyNotHeld(lacking []string, namespace bool) string {
+func whyCatalogOnly(lacking []string, namespace bool) string {
 	switch {
 	case os.Geteuid() > 0:
 		return "Not running as root"
@@ -203,7 +203,7 @@ func whyNotHeld(lacking []string, namespace bool) string {
 	case namespace:
 		return "Running as root of a user namespace, as in a container"
 	}
-	return "The file system cannot hold everything"
+	return "The file system cannot store everything"
 }
 
 // lacking returns the words for a number of entries without something; "" for 0.

@@ -25,7 +25,7 @@ func TestPlanWithBytes(t *testing.T) {
 		space.Own = append(space.Own, prune.Size{Bytes: 1 << 20, Inodes: 10})
 	}
 	list = append(list, prune.Snapshot{Name: "2026-11-20T030000Z", Time: at.Add(time.Hour)})
-	space.Shared = []prune.Share{{Holders: []int{0, 1}, Size: prune.Size{Bytes: 3 << 20, Inodes: 5}}}
+	space.Shared = []prune.Share{{Sharers: []int{0, 1}, Size: prune.Size{Bytes: 3 << 20, Inodes: 5}}}
 	room := &prune.Room{Space: space, Total: prune.Size{Bytes: 1 << 30, Inodes: 1000}, Free: prune.Size{Bytes: 1 << 29}}
 	o := pruneOptions{last: countFlag{prune.Count(2)}, keepFree: amountFlag{prune.Amount{Percent: 90}}, dryRun: true}
 

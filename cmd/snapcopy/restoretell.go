@@ -157,8 +157,8 @@ func (o *restoreOptions) summary(a *app, r *restore.Report, lacks *lackingInSnap
 		if r.Resumed {
 			a.term.errorf("Went on with a restore that was cut short.")
 		}
-		if text := notRestored(&r.NotHeld); text != "" {
-			a.term.errorf("%s; not restored: %s.", whyNotHeld(r.Lacking, r.UserNamespace), text)
+		if text := notRestored(&r.CatalogOnly); text != "" {
+			a.term.errorf("%s; not restored: %s.", whyCatalogOnly(r.Lacking, r.UserNamespace), text)
 		}
 	}
 	switch {
@@ -202,7 +202,7 @@ func (o *restoreOptions) summary(a *app, r *restore.Report, lacks *lackingInSnap
 }
 
 // notRestored lists the metadata that restored entries lack.
-func notRestored(n *tree.NotHeld) string {
+func notRestored(n *tree.CatalogOnly) string {
 	return join(
 		lacking(n.Owners, "owners of"),
 		lacking(n.Modes, "modes of"),

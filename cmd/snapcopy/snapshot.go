@@ -66,7 +66,7 @@ func (o *snapshotOptions) AddFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.exclude, "exclude", nil, "leave out entries that match `PATTERN` (can be repeated)")
 	f.StringArrayVar(&o.excludeFrom, "exclude-from", nil, "leave out entries that match the patterns in `FILE` (can be repeated)")
 	f.BoolVar(&o.excludeCaches, "exclude-caches", false, "leave out folders that a CACHEDIR.TAG marks as caches")
-	f.StringArrayVar(&o.excludePresent, "exclude-if-present", nil, "leave out folders that hold `NAME` (can be repeated)")
+	f.StringArrayVar(&o.excludePresent, "exclude-if-present", nil, "leave out folders that contain `NAME` (can be repeated)")
 	f.Var(&o.excludeLarger, "exclude-larger-than", "leave out files larger than `SIZE` (4096; 100M is 100,000,000; 1.5GiB)")
 	f.BoolVarP(&o.oneFileSystem, "one-file-system", "x", false, "do not enter other file systems mounted below SOURCE")
 	f.BoolVar(&o.respectNoDump, "respect-nodump", false, "leave out entries with the attribute d (chattr +d), with all below them")

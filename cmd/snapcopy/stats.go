@@ -27,7 +27,7 @@ func statsCommand(a *app) *cobra.Command {
 
   ADDED    space that the snapshot took when it was made: new files, and its folders
   UNIQUE   space that removing this snapshot alone would free, everything of it included
-  SHARED   stored files that other snapshots hold as well
+  SHARED   stored files that other snapshots have as well
   FOLDERS  the folders themselves, which no snapshots share
 
 If snapshots are named, the command shows the space that removing exactly these would free. With --top it lists
@@ -104,8 +104,8 @@ func (o *statsOptions) each(ctx context.Context, a *app, archive *archive.Archiv
 		lines[i].Doubtful = true
 	}
 	for _, share := range space.Shared {
-		if len(share.Holders) > 1 {
-			for _, i := range share.Holders {
+		if len(share.Sharers) > 1 {
+			for _, i := range share.Sharers {
 				lines[i].Shared += share.Size.Bytes
 			}
 		}

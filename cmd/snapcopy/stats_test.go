@@ -10,8 +10,8 @@ import (
 // Guards: growth is what the last month added and still holds, also where the snapshot that added it was pruned.
 func TestGrowth(t *testing.T) {
 	at := time.Date(2026, 11, 1, 2, 0, 0, 0, time.UTC)
-	share := func(bytes uint64, holders ...int) prune.Share {
-		return prune.Share{Holders: holders, Size: prune.Size{Bytes: bytes}}
+	share := func(bytes uint64, sharers ...int) prune.Share {
+		return prune.Share{Sharers: sharers, Size: prune.Size{Bytes: bytes}}
 	}
 	tests := []struct {
 		days   []int

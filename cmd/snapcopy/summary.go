@@ -18,7 +18,7 @@ func summary(a *app, r *archive.Report) string {
 	took := duration(r.End.Sub(r.Start))
 	switch {
 	case r.DryRun:
-		fmt.Fprintf(&b, "Dry run, nothing was changed. A snapshot taken now, %s, would hold:\n", a.localWithZone(r.Start))
+		fmt.Fprintf(&b, "Dry run, nothing was changed. A snapshot taken now, %s, would contain:\n", a.localWithZone(r.Start))
 	case r.Incomplete:
 		fmt.Fprintf(&b, "Incomplete snapshot %s, %s, took %s\n", r.Snapshot, a.localWithZone(r.Start), took)
 	default:

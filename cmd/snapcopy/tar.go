@@ -108,9 +108,9 @@ func (o *tarOptions) item(a *app, i *tree.Item) error {
 
 func (o *tarOptions) summary(a *app, r *tarball.Report, took time.Duration) error {
 	if !o.quiet {
-		text := join(lacking(r.XattrsNotHeld, "extended attributes of"), lacking(r.HolesNotHeld, "some holes of"))
+		text := join(lacking(r.XattrsCatalogOnly, "extended attributes of"), lacking(r.HolesCatalogOnly, "some holes of"))
 		if text != "" {
-			a.term.errorf("The tar archive cannot hold everything. Not in it: %s.", text)
+			a.term.errorf("The tar archive has no place for everything. Not in it: %s.", text)
 		}
 	}
 	switch {

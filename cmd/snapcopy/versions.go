@@ -19,7 +19,7 @@ func versionsCommand(a *app) *cobra.Command {
 		Use:   "versions ARCHIVE PATH",
 		Short: "List every version of a file or folder",
 		Long: `List every version of PATH in the snapshots of ARCHIVE, the oldest first, with the first and the last snapshot
-that hold it. A file that was renamed is followed back by its content, under the names that it had. PATH need
+that have it. A file that was renamed is followed back by its content, under the names that it had. PATH need
 not exist any more. For a folder, each change in it or below it makes a version, and the changes are counted.
 Everything comes from the catalogs.`,
 		Example: `  snapcopy versions /backup/documents letters/draft.txt

@@ -22,7 +22,7 @@ var (
 	// ErrNoAccess reports an archive that this user may not open, or may not make.
 	ErrNoAccess = errors.New("permission denied")
 	// ErrNoRecords reports a folder with snapshots whose .snapcopy is missing.
-	ErrNoRecords = errors.New("it holds snapshots, but their records are missing")
+	ErrNoRecords = errors.New("it contains snapshots, but their records are missing")
 	// ErrNewerFormat reports an archive that a newer version of the program has written.
 	ErrNewerFormat = errors.New("written by a newer version of snapcopy")
 	// ErrLocked reports that another process is writing to the archive.
@@ -125,7 +125,7 @@ func Create(path string, now time.Time) (*Archive, error) {
 	}
 	for _, n := range names {
 		if foreign(n) {
-			return nil, fmt.Errorf("create archive %s: %w, and not empty: it holds %q", abs, ErrNotArchive, n.Name())
+			return nil, fmt.Errorf("create archive %s: %w, and not empty: it contains %q", abs, ErrNotArchive, n.Name())
 		}
 	}
 	for _, d := range []string{"", CatalogsDir, RunsDir, WorkDir, trashDir} {

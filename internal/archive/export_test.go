@@ -35,7 +35,7 @@ func (g *forgetter) Snapshots() []Snapshot           { return g.snapshots }
 func (g *forgetter) Left() uint64                    { return g.left }
 func (g *forgetter) Order() (after, rest []Snapshot) { return g.order() }
 func (g *forgetter) LookIn(list []Snapshot) error    { return g.lookIn(list) }
-func (g *forgetter) DropUnheld() error               { return g.dropUnheld() }
+func (g *forgetter) DropUnused() error               { return g.dropUnused() }
 func (g *forgetter) Wants(stored uint64) bool        { return g.wanted.Has(stored) }
 func (g *forgetter) Want(stored uint64) {
 	if g.wanted.Claim(stored) {

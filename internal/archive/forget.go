@@ -110,7 +110,7 @@ func (g *forgetter) relocate() error {
 	if err := g.lookIn(first); err != nil {
 		return err
 	}
-	if err := g.dropUnheld(); err != nil {
+	if err := g.dropUnused(); err != nil {
 		return err
 	}
 	return g.lookIn(rest)
@@ -168,8 +168,8 @@ func (g *forgetter) found(stored uint64) {
 // maxCounted bounds the stored files with several names whose names are counted; further ones are searched for.
 const maxCounted = 1 << 16
 
-// dropUnheld ends the search for stored files all of whose names are in the folders that go.
-func (g *forgetter) dropUnheld() error {
+// dropUnused ends the search for stored files all of whose names are in the folders that go.
+func (g *forgetter) dropUnused() error {
 	names := make(map[uint64]uint32) // of stored files met: names not met yet
 	for _, name := range g.gone {
 		if g.left == 0 {

@@ -42,7 +42,7 @@ func TestForgetReadsNoMoreThanNeeded(t *testing.T) {
 				t.Error(err)
 			}
 			before := g.Left()
-			if err := g.DropUnheld(); err != nil {
+			if err := g.DropUnused(); err != nil {
 				t.Error(err)
 			}
 			if before == 0 || g.Left() > 3 || g.Left() > 0 != stillHeld(t, g) {

@@ -34,7 +34,7 @@ type ForgetReport struct {
 	Path      string
 	DryRun    bool
 	Forgotten []ForgottenFrom
-	Skipped   []SkippedSnapshot // in use; they still hold it
+	Skipped   []SkippedSnapshot // in use; they still have it
 	Elsewhere uint64            // names of files with the same content that stay
 	// Unfinished, set by ForgetMeant, is the path that remains to be forgotten.
 	Unfinished string

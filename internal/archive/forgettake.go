@@ -82,13 +82,13 @@ func openIn(root int, snapshot, path string) (dir int, err error) {
 }
 
 // resetFolder gives a folder of a snapshot the mode and the time that it had before an entry was taken out of it, as
-// far as the archive can hold them.
+// far as the archive can take them.
 func resetFolder(dir int, e *index.Entry) error {
 	mode := e.Mode
-	if e.Flags&index.OwnerNotHeld != 0 {
+	if e.Flags&index.OwnerCatalogOnly != 0 {
 		mode = tree.SafeMode(e)
 	}
-	if e.Flags&index.ModeNotHeld == 0 || e.Flags&index.OwnerNotHeld != 0 {
+	if e.Flags&index.ModeCatalogOnly == 0 || e.Flags&index.OwnerCatalogOnly != 0 {
 		if err := fsat.Chmod(dir, mode); err != nil && !fsat.IsRefused(err) {
 			return err
 		}

@@ -184,7 +184,7 @@ func writeWithout(ctx context.Context, f *os.File, c *index.Catalog, path string
 // rewriteReport takes failed and left-out entries at the path out of a run report. The report keeps the folder from
 // which an entry was forgotten, so that a restore does not take the user's file there for one that never was in the
 // snapshot, and delete it.
-func (w *forgetWork) rewriteReport(name string, held bool) error {
+func (w *forgetWork) rewriteReport(name string, contains bool) error {
 	r, err := w.Reports.Read(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -201,7 +201,7 @@ func (w *forgetWork) rewriteReport(name string, held bool) error {
 	r.Altered = slices.DeleteFunc(r.Altered, func(a Altered) bool { return at(a.Path) })
 	r.ForgottenIn = slices.DeleteFunc(r.ForgottenIn, func(l LeftOutItem) bool { return at(l.Path) })
 	changed := len(r.Failed)+len(r.LeftOut)+len(r.Altered)+len(r.ForgottenIn) != before
-	if folder, _ := splitPath(w.path); (held || changed) &&
+	if folder, _ := splitPath(w.path); (contains || changed) &&
 		!slices.ContainsFunc(r.ForgottenIn, func(l LeftOutItem) bool { return l.Path == folder }) {
 		r.ForgottenIn = append(r.ForgottenIn, LeftOutItem{folder, "forget-path"})
 		changed = true

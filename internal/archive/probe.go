@@ -170,8 +170,8 @@ func (p *prober) try() error {
 	}
 	p.c.Symlinks = p.can("make a symbolic link", fsat.MakeSymlink("target", p.dir, "symlink"))
 	if p.c.Symlinks {
-		holds, err := fsat.LinksHoldMetadata(p.dir, "dangling")
-		p.c.LinkMetadata = p.must("set the time of a symbolic link", err) && holds
+		takes, err := fsat.LinksTakeMetadata(p.dir, "dangling")
+		p.c.LinkMetadata = p.must("set the time of a symbolic link", err) && takes
 	}
 	p.c.Specials = p.can("make a FIFO", fsat.MakeNode(p.dir, "fifo", fsat.Fifo, 0o600, 0, 0), p.isAnswer)
 	p.c.Xattrs = p.can("set an extended attribute", fsat.SetXattr(p.f, fsat.Xattr{Name: "user.snapcopy", Value: []byte("1")}))

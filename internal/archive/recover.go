@@ -253,7 +253,7 @@ func (a *Locked) missingReport(name string, s index.Summary) error {
 
 // TopMode returns the mode for a snapshot's own folder. It differs from the source's if the owner could not be set.
 func TopMode(root *index.Entry) uint32 {
-	if root.Flags&index.OwnerNotHeld != 0 {
+	if root.Flags&index.OwnerCatalogOnly != 0 {
 		return tree.SafeMode(root)
 	}
 	return root.Mode

@@ -40,8 +40,8 @@ type Report struct {
 	// Tripwires are the signs that the run looks wrong. Pruning waits until a person acknowledges them.
 	Tripwires []Tripwire `json:"tripwires,omitempty"`
 
-	// Numbers of entries of which only the catalog has everything: see index.NotHeld.
-	NotHeld NotHeld `json:"not_held"`
+	// Numbers of entries of which only the catalog has everything: see index.CatalogOnly.
+	CatalogOnly CatalogOnly `json:"catalog_only"`
 	// Lacking names the capabilities that root lacks and would need to store these entries completely; UserNamespace
 	// says that the user was root of a user namespace only.
 	Lacking       []string `json:"missing_capabilities,omitempty"`
@@ -107,9 +107,9 @@ type Origin struct {
 	NoReport string `json:"no_report,omitempty"`
 }
 
-// NotHeld counts entries of which the archive's file system, or the privileges of the run, could not store everything.
-// The catalog has the truth: see index.NotHeld.
-type NotHeld struct {
+// CatalogOnly counts entries of which the archive's file system, or the privileges of the run, could not store everything.
+// The catalog has the truth: see index.CatalogOnly.
+type CatalogOnly struct {
 	Entries uint64 `json:"entries,omitempty"` // not in the mirror at all
 	Owners  uint64 `json:"owners,omitempty"`
 	Modes   uint64 `json:"modes,omitempty"`
@@ -123,13 +123,13 @@ type NotHeld struct {
 }
 
 // Add counts the flags of an entry. Links are not counted here, since the flag does not tell the reason.
-func (n *NotHeld) Add(f index.Flags) {
+func (n *CatalogOnly) Add(f index.Flags) {
 	for _, c := range []struct {
 		flag  index.Flags
 		count *uint64
 	}{
-		{index.NotStored, &n.Entries}, {index.OwnerNotHeld, &n.Owners}, {index.ModeNotHeld, &n.Modes},
-		{index.TimeNotHeld, &n.Times}, {index.XattrsNotHeld, &n.Xattrs},
+		{index.NotStored, &n.Entries}, {index.OwnerCatalogOnly, &n.Owners}, {index.ModeCatalogOnly, &n.Modes},
+		{index.TimeCatalogOnly, &n.Times}, {index.XattrsCatalogOnly, &n.Xattrs},
 	} {
 		if f&c.flag != 0 {
 			*c.count++
@@ -251,7 +251,7 @@ func (a *Locked) WriteReport(r *Report) error { return r.WriteTo(a.Reports.path(
 // WriteTo writes the report to a file.
 func (r *Report) WriteTo(path string) error { return jsonfile.Write(path, r) }
 
-func (n *NotHeld) AddAll(m *NotHeld) {
+func (n *CatalogOnly) AddAll(m *CatalogOnly) {
 	n.Entries += m.Entries
 	n.Owners += m.Owners
 	n.Modes += m.Modes

@@ -89,7 +89,7 @@ func (l *Lab) Intact() {
 	for _, n := range names {
 		if _, isSnapshot := archive.ParseName(n.Name()); !isSnapshot {
 			if n.Name() != archive.MetaDir && n.Name() != archive.LatestLink && n.Name() != "lost+found" {
-				l.T.Errorf("archive holds %q", n.Name())
+				l.T.Errorf("archive contains %q", n.Name())
 			}
 			continue
 		}
@@ -239,7 +239,7 @@ func (l *Lab) Entries(name string) map[string]index.Entry {
 	return all
 }
 
-// Torture is a script for testtree.Build: one of everything that file systems can hold.
+// Torture is a script for testtree.Build: one of everything that file systems can store.
 func Torture(t testing.TB) string {
 	t.Helper()
 	return testtree.Shared(t, "tree.txt")

@@ -55,7 +55,7 @@ func isPrintable(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) })
 }
 
-// A Matcher holds patterns in two groups with git's precedence: single patterns (Add) win over pattern files (AddFile);
+// A Matcher has patterns in two groups with git's precedence: single patterns (Add) win over pattern files (AddFile);
 // of several files the one added later wins; within a group or file the last pattern that matches decides.
 //
 // The zero value is ready to use and matches nothing. Any number of goroutines may call Match, Empty and Warnings at
@@ -75,7 +75,7 @@ func New() *Matcher { return new(Matcher) }
 // error.
 func (m *Matcher) Add(pattern, source string, line int) error {
 	if strings.IndexByte(pattern, 0) >= 0 {
-		return fmt.Errorf("%s %q: pattern holds a NUL byte", source, pattern)
+		return fmt.Errorf("%s %q: pattern contains a NUL byte", source, pattern)
 	}
 	m.add(&m.single, Rule{Pattern: pattern, Source: source, Line: line})
 	return nil

@@ -358,12 +358,12 @@ func TestWarnings(t *testing.T) {
 		"f:4: [a: never matches: a '[' is not closed",
 		"f:5: !x[[:foo:]]: never matches: [:foo:] is not a character class",
 		`f:6: a\: never matches: it ends in a single backslash`,
-		"f:7: ./a: never matches: no path holds the component '.'; patterns are relative to the root of the tree",
-		"f:8: x//y: never matches: no path holds two slashes in a row",
+		"f:7: ./a: never matches: no path has the component '.'; patterns are relative to the root of the tree",
+		"f:8: x//y: never matches: no path has two slashes in a row",
 		"f:9: !: never matches: it names nothing",
 		"f:10: /: never matches: it names nothing",
 		"f:11: pattern is cut off at a NUL byte",
-		"--exclude '../a': never matches: no path holds the component '..'; patterns are relative to the root of the tree",
+		"--exclude '../a': never matches: no path has the component '..'; patterns are relative to the root of the tree",
 	}
 	if diff := cmp.Diff(want, m.Warnings()); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)

@@ -57,9 +57,9 @@ func impossibleComponent(text string) (fault string) {
 	for component := range strings.SplitSeq(text, "/") {
 		switch component {
 		case "":
-			return "no path holds two slashes in a row"
+			return "no path has two slashes in a row"
 		case ".", "..":
-			return "no path holds the component '" + component + "'; patterns are relative to the root of the tree"
+			return "no path has the component '" + component + "'; patterns are relative to the root of the tree"
 		}
 	}
 	return ""

@@ -1,4 +1,4 @@
-// Package extsort sorts more values than memory should hold. A Sorter keeps a bounded number of them, sorts them when
+// Package extsort sorts more values than fit into memory. A Sorter keeps a bounded number of them, sorts them when
 // there are too many and writes them to a temporary file; Merge reads all files side by side.
 //
 // Values have one fixed size on the disk. Values that compare equal are joined into one, in memory already, so that

@@ -35,25 +35,25 @@ func TestArchiveLacksSomething(t *testing.T) {
 		archive func(t *testing.T) string
 		tree    string
 		without testtree.Field
-		lacks   archive.NotHeld // at least these
+		lacks   archive.CatalogOnly // at least these
 	}{
 		{"btrfs without ACLs", func(t *testing.T) string {
 			d := testtree.NewDisk(t, "btrfs", 256*mib)
 			d.Remount("noacl")
 			return d.Path
-		}, richTree, testtree.Xattrs, archive.NotHeld{Xattrs: 2}},
+		}, richTree, testtree.Xattrs, archive.CatalogOnly{Xattrs: 2}},
 		{"ext4 with small attributes", func(t *testing.T) string { return testtree.NewDisk(t, "ext4", 64*mib).Path },
 			richTree + "\nfile big 0644 x xattr.user.big=" + big + "\ndir bigdir 0755 xattr.user.big=" + big,
-			testtree.Xattrs, archive.NotHeld{Xattrs: 2}},
+			testtree.Xattrs, archive.CatalogOnly{Xattrs: 2}},
 		{"tmpfs", func(t *testing.T) string {
 			path := t.TempDir()
 			testtree.Tmpfs(t, path, "size=64m")
 			return path
-		}, richTree, 0, archive.NotHeld{}},
+		}, richTree, 0, archive.CatalogOnly{}},
 		{"ext4 with small inodes", func(t *testing.T) string { return testtree.NewDisk(t, "ext4", 64*mib, "-I", "128").Path },
-			richTree, testtree.Mtime, archive.NotHeld{Times: 4}},
+			richTree, testtree.Mtime, archive.CatalogOnly{Times: 4}},
 		{"vfat", func(t *testing.T) string { return testtree.NewDisk(t, "vfat", 64*mib).Path },
-			richTree, 0, archive.NotHeld{Entries: 3, Owners: 4, Modes: 3, Times: 3, Xattrs: 4, Links: 1}},
+			richTree, 0, archive.CatalogOnly{Entries: 3, Owners: 4, Modes: 3, Times: 3, Xattrs: 4, Links: 1}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := newLab(t, "ext4")
@@ -74,11 +74,11 @@ func TestArchiveLacksSomething(t *testing.T) {
 				if first == nil {
 					first = rep
 				}
-				n, least := rep.NotHeld, c.lacks
-				if n != first.NotHeld || n.Entries < least.Entries || n.Owners < least.Owners || n.Modes < least.Modes ||
+				n, least := rep.CatalogOnly, c.lacks
+				if n != first.CatalogOnly || n.Entries < least.Entries || n.Owners < least.Owners || n.Modes < least.Modes ||
 					n.Times < least.Times || n.Xattrs < least.Xattrs || n.Links < least.Links ||
-					least == (archive.NotHeld{}) && n != least {
-					t.Errorf("not held: %+v, in the first run %+v; want at least %+v", n, first.NotHeld, least)
+					least == (archive.CatalogOnly{}) && n != least {
+					t.Errorf("not held: %+v, in the first run %+v; want at least %+v", n, first.CatalogOnly, least)
 				}
 				if rep.Incomplete {
 					t.Errorf("incomplete: %+v", rep.Failed)
@@ -128,7 +128,7 @@ func TestCatalogOfUnprivilegedRun(t *testing.T) {
 		}
 		l.note(r.Report)
 		l.want[r.Report.Snapshot] = want
-		if n := r.Report.NotHeld; n.Owners < 6 || n.Modes == 0 || n.Entries != 1 {
+		if n := r.Report.CatalogOnly; n.Owners < 6 || n.Modes == 0 || n.Entries != 1 {
 			t.Errorf("not held: %+v", n)
 		}
 	}

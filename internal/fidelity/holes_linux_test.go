@@ -123,14 +123,14 @@ func TestPreallocatedSpace(t *testing.T) {
 		testtree.Settle()
 		for range 2 {
 			rep := l.run()
-			if rep.NotHeld.Space == 0 {
+			if rep.CatalogOnly.Space == 0 {
 				l.sameAllocation("stored", l.taken[rep.Snapshot])
 			}
-			if rep.NotHeld.Space > 0 && l.kind == "ext4" {
-				t.Errorf("not held: %+v", rep.NotHeld)
+			if rep.CatalogOnly.Space > 0 && l.kind == "ext4" {
+				t.Errorf("not held: %+v", rep.CatalogOnly)
 			}
 			l.restored(rep.Snapshot, func(tree testtree.Tree) {
-				if rep.NotHeld.Space == 0 {
+				if rep.CatalogOnly.Space == 0 {
 					l.sameAllocation("restored", tree)
 				}
 			})

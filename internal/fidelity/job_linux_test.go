@@ -34,7 +34,7 @@ type job struct {
 
 type jobResult struct {
 	Report   *archive.Report
-	Restored tree.NotHeld
+	Restored tree.CatalogOnly
 	Failed   []string
 	Err      string
 }
@@ -83,7 +83,7 @@ func (j *job) restore(out *jobResult) error {
 	rep, err := restore.Run(context.Background(), archive.OpenSnapshot{Catalog: c, Snapshot: archive.Snapshot{Dir: filepath.Join(j.Archive, j.Snapshot)}},
 		nil, j.To, restore.Options{})
 	if err == nil {
-		out.Restored = rep.NotHeld
+		out.Restored = rep.CatalogOnly
 		for _, f := range rep.Failed {
 			out.Failed = append(out.Failed, f.Path)
 		}

@@ -55,8 +55,8 @@ func TestSymlinkTooLongForArchive(t *testing.T) {
 	l.build("file f 0644 x\nsymlink long " + target)
 	for range 2 {
 		rep := l.runChanging()
-		if rep.NotHeld.Entries != 1 || rep.Incomplete || l.entries(rep.Snapshot)["long"].Target != target {
-			t.Errorf("not held: %+v, incomplete: %v", rep.NotHeld, rep.Incomplete)
+		if rep.CatalogOnly.Entries != 1 || rep.Incomplete || l.entries(rep.Snapshot)["long"].Target != target {
+			t.Errorf("not held: %+v, incomplete: %v", rep.CatalogOnly, rep.Incomplete)
 		}
 		to := filepath.Join(l.base, "restored")
 		l.restore(rep.Snapshot, to)

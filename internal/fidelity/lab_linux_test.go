@@ -217,8 +217,8 @@ func (l *lab) restored(name string, look func(tree testtree.Tree)) {
 	l.t.Helper()
 	to := filepath.Join(l.to, "restored")
 	rep := l.restore(name, to)
-	if rep.FailedCount > 0 || rep.NotHeld != (tree.NotHeld{}) {
-		l.t.Errorf("restore of %s: failed %v, not held %+v", name, rep.Failed, rep.NotHeld)
+	if rep.FailedCount > 0 || rep.CatalogOnly != (tree.CatalogOnly{}) {
+		l.t.Errorf("restore of %s: failed %v, not held %+v", name, rep.Failed, rep.CatalogOnly)
 	}
 	got := testtree.Take(l.t, to)
 	if want := l.want[name]; want != nil {

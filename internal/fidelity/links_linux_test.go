@@ -98,13 +98,13 @@ func TestLargestLinkGroups(t *testing.T) {
 			}
 			for range 2 {
 				rep := l.runUnseen()
-				if rep.NotHeld.Links > 0 || rep.Counts.BytesStored > uint64(names) {
-					t.Errorf("%d links not held; %+v", rep.NotHeld.Links, rep.Counts)
+				if rep.CatalogOnly.Links > 0 || rep.Counts.BytesStored > uint64(names) {
+					t.Errorf("%d links not held; %+v", rep.CatalogOnly.Links, rep.Counts)
 				}
 				check("snapshot", l.path(rep.Snapshot))
 			}
 			to := filepath.Join(l.base, "restored")
-			if rep := l.restore(l.order[0], to); rep.FailedCount > 0 || rep.NotHeld.Links > 0 {
+			if rep := l.restore(l.order[0], to); rep.FailedCount > 0 || rep.CatalogOnly.Links > 0 {
 				t.Errorf("restore: %+v", rep)
 			}
 			check("restored", to)
@@ -122,11 +122,11 @@ func (l *lab) archiveOnExt4(names int) {
 	l.t.Helper()
 	l.arch = filepath.Join(folderOn(l.t, "ext4"), "archive")
 	rep := l.runUnseen()
-	if rep.NotHeld.Links == 0 || rep.LinkLimit == 0 {
-		l.t.Errorf("%d links not held, limit met %d times", rep.NotHeld.Links, rep.LinkLimit)
+	if rep.CatalogOnly.Links == 0 || rep.LinkLimit == 0 {
+		l.t.Errorf("%d links not held, limit met %d times", rep.CatalogOnly.Links, rep.LinkLimit)
 	}
 	to := filepath.Join(l.base, "restored")
-	if rep := l.restore(rep.Snapshot, to); rep.FailedCount > 0 || rep.NotHeld.Links > 0 {
+	if rep := l.restore(rep.Snapshot, to); rep.FailedCount > 0 || rep.CatalogOnly.Links > 0 {
 		l.t.Errorf("restore: %+v", rep)
 	}
 	var st unix.Stat_t
@@ -136,8 +136,8 @@ func (l *lab) archiveOnExt4(names int) {
 	}
 	to = filepath.Join(folderOn(l.t, "ext4"), "restored")
 	for _, when := range []string{"first", "again"} { // the second time there is nothing to do
-		if rep := l.restore(rep.Snapshot, to); rep.FailedCount > 0 || rep.NotHeld.Links == 0 {
-			l.t.Errorf("restored on ext4, %s: %d failed, %d links not held", when, rep.FailedCount, rep.NotHeld.Links)
+		if rep := l.restore(rep.Snapshot, to); rep.FailedCount > 0 || rep.CatalogOnly.Links == 0 {
+			l.t.Errorf("restored on ext4, %s: %d failed, %d links not held", when, rep.FailedCount, rep.CatalogOnly.Links)
 		}
 	}
 }

@@ -81,8 +81,8 @@ func (l *lab) rollBack(name, target string, opt restore.Options) (told []string)
 	if err = errors.Join(err, c.Close()); err != nil {
 		l.t.Fatalf("restore of %s: %v", name, err)
 	}
-	if rep.FailedCount > 0 || rep.NotHeld != (tree.NotHeld{}) {
-		l.t.Errorf("restore of %s: failed %v, not held %+v", name, rep.Failed, rep.NotHeld)
+	if rep.FailedCount > 0 || rep.CatalogOnly != (tree.CatalogOnly{}) {
+		l.t.Errorf("restore of %s: failed %v, not held %+v", name, rep.Failed, rep.CatalogOnly)
 	}
 	slices.Sort(told)
 	return told

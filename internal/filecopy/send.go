@@ -17,7 +17,7 @@ var ErrContent = errors.New("content does not have the expected hash")
 func (c *Copier) Send(ctx context.Context, w io.Writer, src int, size int64, ranges []fsat.Range, want [32]byte) error {
 	c.hash.reset(segmentSize)
 	half := len(c.Buf) / 2
-	free, held := c.Buf[:half:half], c.Buf[half:half:2*half]
+	free, full := c.Buf[:half:half], c.Buf[half:half:2*half]
 	var at int64
 	for _, r := range ranges {
 		if err := c.hash.writeZeros(ctx, r.Start-at); err != nil {
@@ -35,10 +35,10 @@ func (c *Copier) Send(ctx context.Context, w io.Writer, src int, size int64, ran
 				return io.ErrUnexpectedEOF
 			}
 			c.hash.write(free[:n])
-			if _, err := w.Write(held); err != nil {
+			if _, err := w.Write(full); err != nil {
 				return &WriteError{err}
 			}
-			free, held = held[:cap(held)], free[:n]
+			free, full = full[:cap(full)], free[:n]
 			at += int64(n)
 			if c.Tick != nil {
 				c.Tick(n)
@@ -52,7 +52,7 @@ func (c *Copier) Send(ctx context.Context, w io.Writer, src int, size int64, ran
 	if got, c.ZeroHash = c.hash.sum(); got != want {
 		return ErrContent
 	}
-	if _, err := w.Write(held); err != nil {
+	if _, err := w.Write(full); err != nil {
 		return &WriteError{err}
 	}
 	return nil

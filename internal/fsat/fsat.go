@@ -47,7 +47,7 @@ type Stat struct {
 	Mode     uint32 // permission, setuid, setgid and sticky bits (07777)
 	UID, GID uint32
 	Nlink    uint32
-	Dev      uint64 // of the file system that holds it
+	Dev      uint64 // of the file system that it is on
 	Ino      uint64
 	Mount    uint64 // of the mount it was reached by
 	Size     int64

@@ -2,11 +2,11 @@ package fsat
 
 import "errors"
 
-// LinksHoldMetadata reports whether owner and time of a symbolic link itself can be set. On a file system over a
-// protocol without such a call (SFTP), they reach the file that the link leads to, wherever that is. LinksHoldMetadata
+// LinksTakeMetadata reports whether owner and time of a symbolic link itself can be set. On a file system over a
+// protocol without such a call (SFTP), they reach the file that the link leads to, wherever that is. LinksTakeMetadata
 // tries it on a link that leads nowhere, so that no cache can hide the outcome; temp is a free name in dir for this
 // link.
-func LinksHoldMetadata(dir int, temp string) (bool, error) {
+func LinksTakeMetadata(dir int, temp string) (bool, error) {
 	if err := MakeSymlink(temp+"-nowhere", dir, temp); err != nil {
 		return false, err
 	}

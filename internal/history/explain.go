@@ -34,7 +34,7 @@ const (
 	StoredMissing   Reason = "stored_missing"    // the stored file was missing from the archive, or altered
 	ChangedMeantime Reason = "changed_meanwhile" // it went on changing while it was read
 	InCatalogOnly   Reason = "not_stored"        // the entry could not be stored; only the catalog has it
-	WasInCatalog    Reason = "was_not_stored"    // the archive could not hold it before
+	WasInCatalog    Reason = "was_not_stored"    // the archive could not store it before
 	HoldsMore       Reason = "holds_more"        // the stored file lacks an owner or a mode that this run could set
 	TakenByOther    Reason = "taken_by_other"    // another file of this snapshot uses the stored file
 	PreviousGone    Reason = "previous_gone"     // the snapshot that the run compared with was removed since
@@ -207,7 +207,7 @@ func (x *Explainer) apart(e, old *index.Entry) Reason {
 		return ArchiveCopied
 	case old.Flags&index.NotStored != 0:
 		return WasInCatalog
-	case old.Flags&^e.Flags&(index.OwnerNotHeld|index.ModeNotHeld) != 0:
+	case old.Flags&^e.Flags&(index.OwnerCatalogOnly|index.ModeCatalogOnly) != 0:
 		return HoldsMore
 	}
 	return NotLinked
@@ -296,7 +296,7 @@ func (x *Explainer) returned(ctx context.Context, ex *Explanation) (bool, error)
 		return false, nil
 	}
 	for _, r := range slices.Backward(x.older) {
-		same, err := x.holds(r, ex.Path, &ex.Entry)
+		same, err := x.hasStored(r, ex.Path, &ex.Entry)
 		if err != nil {
 			return false, err
 		}
@@ -369,7 +369,7 @@ func (x *Explainer) since(ex *Explanation, with, from string) error {
 		if r.Name > with {
 			continue
 		}
-		same, err := x.holds(r, from, &ex.Entry)
+		same, err := x.hasStored(r, from, &ex.Entry)
 		if err != nil {
 			return err
 		}
@@ -382,8 +382,8 @@ func (x *Explainer) since(ex *Explanation, with, from string) error {
 	return nil
 }
 
-// holds reports whether a snapshot has the stored file of e under a path; false if its catalog is unusable.
-func (x *Explainer) holds(r archive.Snapshot, path string, e *index.Entry) (same bool, err error) {
+// hasStored reports whether a snapshot has the stored file of e under a path; false if its catalog is unusable.
+func (x *Explainer) hasStored(r archive.Snapshot, path string, e *index.Entry) (same bool, err error) {
 	err = x.inCatalog(r, func(c *index.Catalog) error {
 		was, ok, err := c.Lookup(path)
 		same = ok && was.Type == e.Type && was.Stored == e.Stored

@@ -344,7 +344,7 @@ func TestExplainFlags(t *testing.T) {
 		{"same", nil, nil, false, Unchanged},
 		{"not stored", nil, func(e *index.Entry) { e.Stored, e.Flags = 0, index.NotStored }, false, InCatalogOnly},
 		{"was not stored", func(e *index.Entry) { e.Stored, e.Flags = 0, index.NotStored }, nil, false, WasInCatalog},
-		{"lacked owner", func(e *index.Entry) { e.Stored, e.Flags = 5, index.OwnerNotHeld }, nil, false, HoldsMore},
+		{"lacked owner", func(e *index.Entry) { e.Stored, e.Flags = 5, index.OwnerCatalogOnly }, nil, false, HoldsMore},
 		{"no links", nil, func(e *index.Entry) { e.Stored = 6 }, true, NoHardLinks},
 		{"no links, made-up number", nil, nil, true, NoHardLinks},
 		{"taken", func(e *index.Entry) { e.Stored = 12 }, nil, false, TakenByOther},

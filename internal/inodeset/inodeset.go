@@ -1,4 +1,4 @@
-// Package inodeset holds sets of inode numbers as bitmaps. Inode numbers come in dense ranges: a range of 4096 takes 512
+// Package inodeset has sets of inode numbers as bitmaps. Inode numbers come in dense ranges: a range of 4096 takes 512
 // bytes, wherever it begins, so that a set of the million files of one tree takes less than a byte for each.
 package inodeset
 

@@ -61,7 +61,7 @@ func (p *Plain) setMetadata(n tree.Inode, e *index.Entry, set []fsat.Xattr, made
 		return done.Stat, nil, err
 	}
 	p.lacks.Or(uint64(done.Lacks))
-	e.Flags |= done.NotHeld.Flags()
+	e.Flags |= done.CatalogOnly.Flags()
 	if done.NoRoom.Err != nil && !p.areTooLarge(set) {
 		e.Flags |= LacksForNow
 		lost = fmt.Errorf("set %s in the archive, which has room: %w; the next run tries again",
@@ -74,20 +74,20 @@ func (p *Plain) setMetadata(n tree.Inode, e *index.Entry, set []fsat.Xattr, made
 // succeeded.
 func (p *Plain) readBack(n tree.Inode, e *index.Entry, set []fsat.Xattr) error {
 	if p.at.NeedsFsync && !everywhere(e.Mtime) {
-		e.Flags |= index.TimeNotHeld
+		e.Flags |= index.TimeCatalogOnly
 	}
-	if len(set) == 0 || e.Flags&index.XattrsNotHeld != 0 || p.held.has(e.XattrHash) {
+	if len(set) == 0 || e.Flags&index.XattrsCatalogOnly != 0 || p.stored.has(e.XattrHash) {
 		return nil
 	}
 	have, err := n.Xattrs()
 	if err != nil && !fsat.IsRefused(err) {
 		return fmt.Errorf("read back extended attributes: %w", err)
 	}
-	if !holdsXattrs(have, set) {
-		e.Flags |= index.XattrsNotHeld
+	if !hasXattrs(have, set) {
+		e.Flags |= index.XattrsCatalogOnly
 		return nil
 	}
-	p.held.add(e.XattrHash)
+	p.stored.add(e.XattrHash)
 	return nil
 }
 
@@ -98,8 +98,8 @@ func everywhere(t index.Time) bool {
 	return t.Sec > from && t.Sec < to
 }
 
-// holdsXattrs reports whether an inode has all attributes in set. Security modules add some of their own.
-func holdsXattrs(have, set []fsat.Xattr) bool {
+// hasXattrs reports whether an inode has all attributes in set. Security modules add some of their own.
+func hasXattrs(have, set []fsat.Xattr) bool {
 	for _, x := range set {
 		i := slices.IndexFunc(have, func(h fsat.Xattr) bool { return h.Name == x.Name })
 		if i < 0 || !bytes.Equal(have[i].Value, x.Value) {

@@ -146,7 +146,7 @@ func nameFailed(op string, err error) error {
 
 // LacksForNow are the flags of an entry whose extended attributes could not be set, although the file system can store
 // them: the next run is to store it anew.
-const LacksForNow = index.XattrsNotHeld | index.Racy
+const LacksForNow = index.XattrsCatalogOnly | index.Racy
 
 // errNoCounterpart is the error for an entry of a folder that the previous snapshot does not have, as of a file system.
 var errNoCounterpart error = syscall.ENOENT

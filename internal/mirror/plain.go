@@ -17,13 +17,13 @@ import (
 // Plain is a mirror of plain folders, on any file system. A file that the archive has gets a further hard link, which
 // costs one system call and no space. The folders are made anew for each snapshot.
 type Plain struct {
-	at    Place
-	umask uint32
-	set   tree.Setter // with the user and group of the process
-	lacks atomic.Uint64
-	held  xattrSets
-	trial sync.Mutex // of the file with the name trialName
-	inner folders.Cache[string]
+	at     Place
+	umask  uint32
+	set    tree.Setter // with the user and group of the process
+	lacks  atomic.Uint64
+	stored xattrSets
+	trial  sync.Mutex // of the file with the name trialName
+	inner  folders.Cache[string]
 }
 
 // Place is the place of a Plain mirror in its archive, and what it has to know of that.

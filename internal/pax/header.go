@@ -27,7 +27,7 @@ const nobody = 65534
 // encode appends the headers of a member.
 func encode(b *bytes.Buffer, h *Header) error {
 	if h.Major > maxID || h.Minor > maxID {
-		return fmt.Errorf("%w: device number %d:%d", ErrCannotHold, h.Major, h.Minor)
+		return fmt.Errorf("%w: device number %d:%d", ErrNoPlace, h.Major, h.Minor)
 	}
 	u := ustar{kind: byte(h.Kind), name: h.Name, mode: h.Mode, uid: h.UID, gid: h.GID, target: h.Target,
 		major: h.Major, minor: h.Minor}
@@ -69,7 +69,7 @@ func extended(h *Header, u *ustar) *bytes.Buffer {
 	return x
 }
 
-// names adds the records of names that the ustar header cannot hold, and those of a sparse file, which has a name there
+// names adds the records of names that the ustar header has no place for, and those of a sparse file, which has a name there
 // that is not its own.
 func names(x *bytes.Buffer, h *Header, u *ustar) {
 	long := h.Sparse || !fits(u.name)
@@ -96,7 +96,7 @@ func names(x *bytes.Buffer, h *Header, u *ustar) {
 	}
 }
 
-// numbers adds the records of numbers that the ustar header cannot hold.
+// numbers adds the records of numbers that the ustar header has no place for.
 func numbers(x *bytes.Buffer, h *Header, u *ustar) {
 	if u.size > maxSize {
 		record(x, "size", strconv.FormatInt(u.size, 10))

@@ -19,12 +19,12 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// ErrCannotHold reports a member that the format cannot express. The writer wrote nothing of it.
-var ErrCannotHold = errors.New("a tar archive cannot hold it")
+// ErrNoPlace reports a member that the format cannot express. The writer wrote nothing of it.
+var ErrNoPlace = errors.New("a tar archive has no place for it")
 
-// ErrHeaderSize is the ErrCannotHold of a member whose extended header would be larger than bsdtar accepts. Extended
+// ErrHeaderSize is the ErrNoPlace of a member whose extended header would be larger than bsdtar accepts. Extended
 // attributes usually take most of such a header.
-var ErrHeaderSize = fmt.Errorf("%w: names and extended attributes take more than 1 MiB", ErrCannotHold)
+var ErrHeaderSize = fmt.Errorf("%w: names and extended attributes take more than 1 MiB", ErrNoPlace)
 
 // Kind is the type of a member, by its number in the header.
 type Kind byte
@@ -90,7 +90,7 @@ func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
 func (w *Writer) Written() int64 { return w.written }
 
 // Begin begins a member. A File's content must follow by Write: all of it, or all ranges in Data. An error that wraps
-// ErrCannotHold leaves the archive unchanged.
+// ErrNoPlace leaves the archive unchanged.
 func (w *Writer) Begin(h *Header) error {
 	if err := w.endMember(); err != nil {
 		return err

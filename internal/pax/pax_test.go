@@ -176,7 +176,7 @@ func TestCannotHold(t *testing.T) {
 		{Kind: File, Name: "x", Xattrs: large},
 		{Kind: File, Name: strings.Repeat("x/", maxExtended/2)},
 	} {
-		if err := w.Begin(&h); !errors.Is(err, ErrCannotHold) || out.Len() > 0 {
+		if err := w.Begin(&h); !errors.Is(err, ErrNoPlace) || out.Len() > 0 {
 			t.Errorf("%.20s: error %v, %d bytes written", h.Name, err, out.Len())
 		}
 		if err := w.Begin(&h); errors.Is(err, ErrHeaderSize) != (h.Kind == File) {

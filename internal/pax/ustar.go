@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Sizes of the fields of a ustar header that hold names.
+// Sizes of the fields of a ustar header for names.
 const (
 	nameSize   = 100
 	targetSize = 100

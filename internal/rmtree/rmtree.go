@@ -70,7 +70,7 @@ type remover struct {
 	buf    []byte
 	levels []level
 	fd     int
-	dev    uint64 // of the file system that holds the tree
+	dev    uint64 // of the file system of the tree
 	spare  Spare
 	dry    bool // change nothing
 	kept   bool // the entry itself, or an entry below it, was spared

@@ -65,7 +65,7 @@ func (s *Snapshot) Freshness() time.Duration { return 0 }
 func (s *Snapshot) Failures() []error { return nil }
 
 // carried are the flags that concern the source and not the archive.
-const carried = index.Racy | index.Torn | index.Unread | index.LinksNotHeld
+const carried = index.Racy | index.Torn | index.Unread | index.LinksCatalogOnly
 
 // describe sets st to the description of an entry, and keeps the entry.
 func (s *Snapshot) describe(e *index.Entry, st *Stat) error {
@@ -81,7 +81,7 @@ func (s *Snapshot) describe(e *index.Entry, st *Stat) error {
 		Flags: e.Flags & carried,
 		Known: e,
 	}
-	if e.Flags&index.LinksNotHeld != 0 {
+	if e.Flags&index.LinksCatalogOnly != 0 {
 		st.Part = e.Stored
 	}
 	return nil

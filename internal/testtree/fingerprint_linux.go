@@ -292,7 +292,7 @@ func hashPieces(f *os.File, size int64) (string, error) {
 	return fmt.Sprintf("pieces %016x", h.Sum64()), nil
 }
 
-// dataMap lists the runs of pieces that hold data.
+// dataMap lists the runs of pieces that have data.
 func dataMap(f *os.File, size int64) (string, error) {
 	var runs []string
 	for at := int64(0); at < size; {

@@ -128,7 +128,7 @@ func (d *Disk) Unmount() error {
 }
 
 // waitForRelease waits until the image has no block device any more. The kernel keeps a file system that was unmounted for
-// as long as anything holds it, such as an overlay that it is still taking apart; mounted again meanwhile, the image would
+// as long as anything uses it, such as an overlay that it is still taking apart; mounted again meanwhile, the image would
 // be that same file system, whose power may have been cut.
 func (d *Disk) waitForRelease() error {
 	for begin := time.Now(); ; time.Sleep(10 * time.Millisecond) {
@@ -171,7 +171,7 @@ func (d *Disk) Remount(options string) {
 	}
 }
 
-// Spoil changes a byte where a file system with checksums (btrfs) holds content, which cannot be read any more then.
+// Spoil changes a byte where a file system with checksums (btrfs) has content, which cannot be read any more then.
 func (d *Disk) Spoil(content []byte) {
 	d.t.Helper()
 	err := d.Unmount()
@@ -180,7 +180,7 @@ func (d *Disk) Spoil(content []byte) {
 		image, err = os.ReadFile(d.image)
 		at := bytes.Index(image, content)
 		if err == nil && at < 0 {
-			err = fmt.Errorf("%s does not hold the content", d.image)
+			err = fmt.Errorf("%s does not contain the content", d.image)
 		}
 		if err == nil {
 			image[at] ^= 1

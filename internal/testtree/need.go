@@ -12,7 +12,7 @@ import (
 //
 //	testtree.Need(t, "getfacl")
 //
-// The program has to be in the list of internal/testtools, with the Debian package that holds it, so that the check of
+// The program has to be in the list of internal/testtools, with the Debian package that contains it, so that the check of
 // the project can say beforehand what is missing. Scripts do the same by a line
 //
 //	[!exec:getfacl] skip 'needs getfacl (package acl)'

@@ -36,7 +36,7 @@ func TestForgottenOwnerOfSetIDProgram(t *testing.T) {
 		}
 	}
 	j.judge()
-	if j.Stat.Mode != 0o755 || j.NotHeld&(Owner|Mode) != UID|Mode {
-		t.Errorf("mode %o, not held %b", j.Stat.Mode, j.NotHeld)
+	if j.Stat.Mode != 0o755 || j.CatalogOnly&(Owner|Mode) != UID|Mode {
+		t.Errorf("mode %o, not held %b", j.Stat.Mode, j.CatalogOnly)
 	}
 }

@@ -7,7 +7,7 @@
 //   - In which fields do two entries differ, or an entry and an inode? Diff for two entries, DiffStat for an entry and an
 //     inode, DiffStored for a stored file. Each returns a set of Fields, which the caller masks by its question. Unchanged
 //     is the rule by which a run does not read a file.
-//   - How does an inode get the metadata of its entry, and which of them can it not hold? Set, of a Setter.
+//   - How does an inode get the metadata of its entry, and which of them can it not take? Set, of a Setter.
 //   - Where is the walk, and is a folder still the one that was listed? Folder, of a Walk through one or several trees.
 //   - Is a stored file present and sound? OpenStored, StoredError.
 //

@@ -122,21 +122,21 @@ func Settable(t index.Type) Fields {
 // the file moves its times. Fields that the archive could not store, by the flags of the entry, do not count. In an
 // archive that was copied, Stored differs everywhere.
 func DiffStored(e *index.Entry, st *fsat.Stat) Fields {
-	held := Type | Size | Rdev | Stored | Settable(e.Type)
-	return DiffStat(e, st) & held &^ unheld(e.Flags)
+	recorded := Type | Size | Rdev | Stored | Settable(e.Type)
+	return DiffStat(e, st) & recorded &^ fieldsCatalogOnly(e.Flags)
 }
 
-// notHeld pairs a field with the flag of an entry whose stored file lacks it.
-var notHeld = [...]struct {
+// catalogOnly pairs a field with the flag of an entry whose stored file lacks it.
+var catalogOnly = [...]struct {
 	field Fields
 	flag  index.Flags
 }{
-	{Owner, index.OwnerNotHeld}, {Mode, index.ModeNotHeld}, {Mtime, index.TimeNotHeld}, {Xattrs, index.XattrsNotHeld},
+	{Owner, index.OwnerCatalogOnly}, {Mode, index.ModeCatalogOnly}, {Mtime, index.TimeCatalogOnly}, {Xattrs, index.XattrsCatalogOnly},
 }
 
-// unheld returns the fields that a stored file lacks, by the flags of its entry.
-func unheld(flags index.Flags) (f Fields) {
-	for _, n := range notHeld {
+// fieldsCatalogOnly returns the fields that a stored file lacks, by the flags of its entry.
+func fieldsCatalogOnly(flags index.Flags) (f Fields) {
+	for _, n := range catalogOnly {
 		f.mark(flags&n.flag != 0, n.field)
 	}
 	return f
@@ -144,7 +144,7 @@ func unheld(flags index.Flags) (f Fields) {
 
 // Flags returns the flags of an entry whose stored file lacks the fields.
 func (f Fields) Flags() (flags index.Flags) {
-	for _, n := range notHeld {
+	for _, n := range catalogOnly {
 		if f&n.field != 0 {
 			flags |= n.flag
 		}

@@ -121,7 +121,7 @@ func TestUnchanged(t *testing.T) {
 		}
 	}
 	e, st := pairOf(fsat.Regular)
-	e.Flags, e.Stored, st.Nlink = index.OwnerNotHeld|index.AtLinkLimit, 99, 7
+	e.Flags, e.Stored, st.Nlink = index.OwnerCatalogOnly|index.AtLinkLimit, 99, 7
 	if !Unchanged(&e, &st, 0) {
 		t.Error("what the archive holds, or how many names there are, counts as a change of the file")
 	}
@@ -136,10 +136,10 @@ func TestDiffStored(t *testing.T) {
 		want  Fields
 	}{
 		{"holds all", fsat.Regular, 0, Size | Mode | Owner | Mtime | Stored},
-		{"no owner", fsat.Regular, index.OwnerNotHeld, Size | Mode | Mtime | Stored},
-		{"no mode", fsat.Regular, index.ModeNotHeld, Size | Owner | Mtime | Stored},
-		{"no time", fsat.Regular, index.TimeNotHeld, Size | Mode | Owner | Stored},
-		{"no xattrs", fsat.Regular, index.XattrsNotHeld | index.LinksNotHeld, Size | Mode | Owner | Mtime | Stored},
+		{"no owner", fsat.Regular, index.OwnerCatalogOnly, Size | Mode | Mtime | Stored},
+		{"no mode", fsat.Regular, index.ModeCatalogOnly, Size | Owner | Mtime | Stored},
+		{"no time", fsat.Regular, index.TimeCatalogOnly, Size | Mode | Owner | Stored},
+		{"no xattrs", fsat.Regular, index.XattrsCatalogOnly | index.LinksCatalogOnly, Size | Mode | Owner | Mtime | Stored},
 		{"link", fsat.Symlink, 0, Owner | Mtime | Stored},
 		{"device", fsat.CharDevice, 0, Rdev | Mode | Owner | Mtime | Stored},
 	} {
@@ -155,13 +155,13 @@ func TestDiffStored(t *testing.T) {
 	}
 }
 
-func TestNotHeldFlags(t *testing.T) {
+func TestCatalogOnlyFlags(t *testing.T) {
 	for _, fields := range []Fields{0, Owner, Mode, Mtime, Xattrs, Owner | Xattrs, OfInode} {
-		if got := unheld(fields.Flags()); got != fields {
+		if got := fieldsCatalogOnly(fields.Flags()); got != fields {
 			t.Errorf("%b becomes %b", fields, got)
 		}
 	}
-	if flags := (Type | UID).Flags(); flags != index.OwnerNotHeld {
+	if flags := (Type | UID).Flags(); flags != index.OwnerCatalogOnly {
 		t.Errorf("flags of type and user: %b", flags)
 	}
 }

@@ -14,7 +14,7 @@ var ErrSameName = errors.New("would both be restored under the same name")
 
 // Selection is one path to restore.
 type Selection struct {
-	Folder string // of the snapshot, that holds the entry
+	Folder string // of the snapshot, in which the entry is
 	Entry  index.Entry
 }
 

@@ -31,17 +31,17 @@ type Setting struct {
 	Made uint32
 	// Keep are mode bits that the inode needs for the time being.
 	Keep uint32
-	// Leave: nothing may be set, because it would reach another inode: see fsat.LinksHoldMetadata.
+	// Leave: nothing may be set, because it would reach another inode: see fsat.LinksTakeMetadata.
 	Leave bool
 }
 
 // Done is the outcome for one inode.
 type Done struct {
-	Stat    fsat.Stat
-	Mode    uint32          // final mode, without the bits of Keep
-	Masked  uint32          // mode bits that an inode made with them does not get
-	NotHeld Fields          // in which it differs from its entry
-	Lacks   fsat.Privileges // needed privileges that root lacks
+	Stat        fsat.Stat
+	Mode        uint32          // final mode, without the bits of Keep
+	Masked      uint32          // mode bits that an inode made with them does not get
+	CatalogOnly Fields          // in which it differs from its entry
+	Lacks       fsat.Privileges // needed privileges that root lacks
 	// NoRoom is the first extended attribute refused by a "full" file system that is not full: the attributes exceed
 	// the limit of an inode, or another attempt may succeed. Everything else was set.
 	NoRoom struct {
@@ -98,7 +98,7 @@ var steps = [...]func(*setting) error{
 
 // Set gives an inode the metadata of an entry, with a set of extended attributes sorted by name, and looks at the
 // result: many file systems accept values that they cannot store without an error, and clamp them, round them, or
-// forget them. Done.NotHeld has the metadata that the file system or the privileges do not permit; they are no error.
+// forget them. Done.CatalogOnly has the metadata that the file system or the privileges do not permit; they are no error.
 //
 // Extended attributes that only the inode has stay, except for ACLs: see DropXattrs. Attributes are not read back.
 //
@@ -198,7 +198,7 @@ func (j *setting) dropACLs() error {
 func (j *setting) setXattrs() error {
 	if j.Leave {
 		if len(j.set) > 0 {
-			j.NotHeld |= Xattrs
+			j.CatalogOnly |= Xattrs
 		}
 		return nil
 	}
@@ -212,7 +212,7 @@ func (j *setting) setXattrs() error {
 
 func (j *setting) setXattr(x *index.Xattr) error {
 	if x.Name == Capability && !j.owned {
-		j.NotHeld |= Xattrs
+		j.CatalogOnly |= Xattrs
 		return nil
 	}
 	err := j.n.setXattr(*x)
@@ -222,9 +222,9 @@ func (j *setting) setXattr(x *index.Xattr) error {
 	switch {
 	case err == nil:
 	case j.refused(err, fsat.PrivilegeFor(x.Name)):
-		j.NotHeld |= Xattrs
+		j.CatalogOnly |= Xattrs
 	case fsat.IsNoSpace(err) && j.n.hasRoom():
-		j.NotHeld |= Xattrs
+		j.CatalogOnly |= Xattrs
 		if j.NoRoom.Err == nil {
 			j.NoRoom.Xattr, j.NoRoom.Err = x.Name, err
 		}
@@ -263,7 +263,7 @@ func (j *setting) setAttrs() error {
 	if err != nil {
 		return fmt.Errorf("read attributes: %w", err)
 	}
-	j.NotHeld.mark(KnownAttrs(has)&mask != want, Attrs)
+	j.CatalogOnly.mark(KnownAttrs(has)&mask != want, Attrs)
 	return nil
 }
 
@@ -337,12 +337,12 @@ func (j *setting) disarm() error {
 func (j *setting) judge() {
 	as := *j.e
 	as.Mode |= j.Keep
-	j.NotHeld |= DiffStat(&as, &j.Stat) & Settable(as.Type)
+	j.CatalogOnly |= DiffStat(&as, &j.Stat) & Settable(as.Type)
 	if as.Type != index.Symlink {
-		j.NotHeld.mark(j.Mode != j.e.Mode, Mode)
+		j.CatalogOnly.mark(j.Mode != j.e.Mode, Mode)
 	}
 	if j.Attrs && (j.n.node || j.n.named()) { // nobody can set them; some are inherited from the folder
-		j.NotHeld.mark(j.e.Attrs != KnownAttrs(j.Stat.Attrs), Attrs)
+		j.CatalogOnly.mark(j.e.Attrs != KnownAttrs(j.Stat.Attrs), Attrs)
 	}
 }
 

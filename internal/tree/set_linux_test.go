@@ -131,8 +131,8 @@ func TestSet(t *testing.T) {
 					b := newBench(t)
 					n := b.reached(way, c.typ, c.name)
 					e := index.Entry{Name: c.name, Type: c.typ, Mode: c.mode, UID: 5, GID: 6, Mtime: index.Time{Sec: -5, Nsec: 7}}
-					if done, differ := b.differs(n, &e, c.set, how); differ != 0 || done.NotHeld != 0 || done.Mode != c.mode {
-						t.Errorf("differs in %b, not held %b, mode %o", differ, done.NotHeld, done.Mode)
+					if done, differ := b.differs(n, &e, c.set, how); differ != 0 || done.CatalogOnly != 0 || done.Mode != c.mode {
+						t.Errorf("differs in %b, not held %b, mode %o", differ, done.CatalogOnly, done.Mode)
 					}
 				})
 			}
@@ -153,13 +153,13 @@ func TestSetWithoutPrivileges(t *testing.T) {
 	program := index.Xattr{Name: tree.Capability, Value: []byte("x")}
 	note := index.Xattr{Name: "user.note", Value: []byte("x")}
 	for _, c := range []struct {
-		name     string
-		readable bool
-		uid, gid uint32
-		mode     uint32
-		set      []index.Xattr
-		want     fsat.Stat
-		notHeld  tree.Fields
+		name        string
+		readable    bool
+		uid, gid    uint32
+		mode        uint32
+		set         []index.Xattr
+		want        fsat.Stat
+		catalogOnly tree.Fields
 	}{
 		{"own", false, own.UID, own.GID, 0o6711, []index.Xattr{note}, fsat.Stat{UID: own.UID, GID: own.GID, Mode: 0o6711}, 0},
 		{"group", false, own.UID, testarchive.HelperOther, 0o2750, nil,
@@ -177,9 +177,9 @@ func TestSetWithoutPrivileges(t *testing.T) {
 			n := b.reached("opened", index.File, "f")
 			e := index.Entry{Name: "f", Type: index.File, Mode: c.mode, UID: c.uid, GID: c.gid}
 			done, differ := b.differs(n, &e, c.set, tree.Setting{Plain: true, Made: 0o600})
-			if done.NotHeld != c.notHeld || differ != c.notHeld || done.Stat.Mode != c.want.Mode || done.Stat.UID != c.want.UID ||
+			if done.CatalogOnly != c.catalogOnly || differ != c.catalogOnly || done.Stat.Mode != c.want.Mode || done.Stat.UID != c.want.UID ||
 				done.Stat.GID != c.want.GID {
-				t.Errorf("not held %b, differs in %b, %+v", done.NotHeld, differ, done.Stat)
+				t.Errorf("not held %b, differs in %b, %+v", done.CatalogOnly, differ, done.Stat)
 			}
 		})
 	}
@@ -210,8 +210,8 @@ func TestSetKeep(t *testing.T) {
 	n := b.reached("opened", index.Dir, "d")
 	e := index.Entry{Name: "d", Type: index.Dir, Mode: 0o055, UID: b.set.UID, GID: b.set.GID}
 	done, differ := b.differs(n, &e, nil, tree.Setting{Keep: 0o700})
-	if differ != tree.Mode || done.NotHeld != 0 || done.Mode != 0o055 || done.Stat.Mode != 0o755 {
-		t.Errorf("differs in %b, not held %b, mode %o and later %o", differ, done.NotHeld, done.Stat.Mode, done.Mode)
+	if differ != tree.Mode || done.CatalogOnly != 0 || done.Mode != 0o055 || done.Stat.Mode != 0o755 {
+		t.Errorf("differs in %b, not held %b, mode %o and later %o", differ, done.CatalogOnly, done.Stat.Mode, done.Mode)
 	}
 }
 
@@ -223,8 +223,8 @@ func TestSetLeave(t *testing.T) {
 	set := []index.Xattr{{Name: "trusted.x", Value: []byte("x")}}
 	done, err := b.set.Set(n, &e, set, tree.Setting{Leave: true})
 	b.must(err)
-	if done.NotHeld != tree.UID|tree.Mtime|tree.Xattrs || done.Stat.UID != b.set.UID {
-		t.Errorf("not held %b, user %d", done.NotHeld, done.Stat.UID)
+	if done.CatalogOnly != tree.UID|tree.Mtime|tree.Xattrs || done.Stat.UID != b.set.UID {
+		t.Errorf("not held %b, user %d", done.CatalogOnly, done.Stat.UID)
 	}
 }
 

@@ -9,7 +9,7 @@
 // on meanwhile. It holds a snapshot while reading it. A stored file that many names and snapshots share is read once.
 // Damage and failures to look are told apart: a missing permission or a dead mount proves nothing about the data.
 //
-// Entries and metadata that the catalog marks [index.NotHeld] are not damage, nor is the extended attribute that a
+// Entries and metadata that the catalog marks [index.CatalogOnly] are not damage, nor is the extended attribute that a
 // security module sets on every file by itself. Memory grows with the largest single folder, the depth of the tree
 // times the number of workers, and two bytes a stored file.
 package verify

@@ -37,7 +37,7 @@ func (v *verifier) compareLinks(e *index.Entry, st *fsat.Stat) error {
 		return nil
 	}
 	key := groupKey{device: e.Dev, ino: e.Ino}
-	if e.Flags&index.LinksNotHeld != 0 {
+	if e.Flags&index.LinksCatalogOnly != 0 {
 		key.part = st.Ino
 	}
 	v.lock.Lock()
@@ -57,7 +57,7 @@ func (v *verifier) compareLinks(e *index.Entry, st *fsat.Stat) error {
 
 // compareXattrs compares extended attributes with the catalog.
 func (v *verifier) compareXattrs(e *index.Entry, read func() ([]fsat.Xattr, error)) error {
-	if e.Flags&index.XattrsNotHeld != 0 {
+	if e.Flags&index.XattrsCatalogOnly != 0 {
 		return nil
 	}
 	set, err := read()

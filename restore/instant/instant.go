@@ -57,7 +57,7 @@ var (
 	// ErrSettling reports a mountpoint whose tree is complete and only has to be put into place.
 	ErrSettling = errors.New("is being settled")
 	// ErrOtherSnapshot reports a mountpoint with the changes to another snapshot.
-	ErrOtherSnapshot = errors.New("holds the changes to another snapshot")
+	ErrOtherSnapshot = errors.New("contains the changes to another snapshot")
 	// ErrNotEmpty reports a mountpoint with entries in it.
 	ErrNotEmpty = errors.New("the folder is not empty")
 	// ErrUnsuitable reports a mountpoint or a snapshot for which an instant restore is impossible.
@@ -98,8 +98,8 @@ type Report struct {
 	Resumed bool
 	// Mended counts entries that an overlay alone would not show correctly, and that were made so: entries of which
 	// only the catalog has everything, and hard links.
-	Mended  uint64
-	NotHeld tree.NotHeld
+	Mended      uint64
+	CatalogOnly tree.CatalogOnly
 	// Lacking and UserNamespace are the reasons why some metadata could not be set, as in Report.
 	Lacking       []string
 	UserNamespace bool

@@ -266,7 +266,7 @@ func TestInstantIsExact(t *testing.T) {
 				testarchive.MakeTorture(t, source)
 			})
 			want := s.restored()
-			if r := s.instant(); r.Resumed || r.Mended > 0 != (c.links == 0) || r.NotHeld != (tree.NotHeld{}) {
+			if r := s.instant(); r.Resumed || r.Mended > 0 != (c.links == 0) || r.CatalogOnly != (tree.CatalogOnly{}) {
 				t.Errorf("%+v", r)
 			}
 			s.same("instant", want)

@@ -128,7 +128,7 @@ func (in *instant) anew(ctx context.Context, from archive.OpenSnapshot, opt Opti
 	if err := m.mend(fd); err != nil {
 		return err
 	}
-	r.Mended, r.NotHeld = m.mended, m.notHeld
+	r.Mended, r.CatalogOnly = m.mended, m.catalogOnly
 	lacking := m.lacks
 	r.Lacking, r.UserNamespace = lacking.Names(), lacking&fsat.InitialUser != 0
 	if m.mended > 0 {

@@ -32,16 +32,16 @@ const (
 
 // mender makes the tree equal to the catalog where the snapshot's folder is not.
 type mender struct {
-	in      *instant
-	from    archive.OpenSnapshot
-	setter  tree.Setter
-	xattrs  tree.XattrCache
-	lacks   fsat.Privileges // that root lacks, and that would have been needed
-	mended  uint64
-	notHeld tree.NotHeld
+	in          *instant
+	from        archive.OpenSnapshot
+	setter      tree.Setter
+	xattrs      tree.XattrCache
+	lacks       fsat.Privileges // that root lacks, and that would have been needed
+	mended      uint64
+	catalogOnly tree.CatalogOnly
 
 	mu      sync.Mutex
-	entries []misheld
+	entries []deviating
 	bytes   uint64
 	links
 	// tooManyLinks says that the kernel has to keep link groups together.
@@ -51,19 +51,19 @@ type mender struct {
 // links are the link groups that mender has to join. tree.Links does not fit: it forgets a group with its last name,
 // while these are joined after all names were found, since nothing can be made before the tree is mounted.
 type links struct {
-	groups map[tree.GroupKey][]misheld
+	groups map[tree.GroupKey][]deviating
 	names  int    // of groups with more than one
 	linked uint64 // bytes in them
 }
 
-// misheld is an entry, in the folder at, that the snapshot's folder does not have as recorded.
-type misheld struct {
+// deviating is an entry, in the folder at, that the snapshot's folder does not have as recorded.
+type deviating struct {
 	at    *way
 	entry index.Entry
 }
 
 func newMender(in *instant, from archive.OpenSnapshot, opt Options) *mender {
-	m := &mender{in: in, from: from, links: links{groups: make(map[tree.GroupKey][]misheld)}}
+	m := &mender{in: in, from: from, links: links{groups: make(map[tree.GroupKey][]deviating)}}
 	m.setter = tree.Setter{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Fault: opt.Fault}
 	return m
 }
@@ -88,7 +88,7 @@ func (m *mender) setMetadata(n tree.Inode, e *index.Entry) error {
 		return err
 	}
 	m.lacks |= done.Lacks
-	m.notHeld.Count(done.NotHeld)
+	m.catalogOnly.Count(done.CatalogOnly)
 	return nil
 }
 
@@ -119,7 +119,7 @@ func (m *mender) find(ctx context.Context) error {
 				}
 				last[w] = e.Xattrs
 			}
-			if e.Flags&index.NotHeld != 0 || e.Type == index.CharDevice || e.Linked() {
+			if e.Flags&index.CatalogOnly != 0 || e.Type == index.CharDevice || e.Linked() {
 				if err := m.note(d.at, &e); err != nil {
 					return nil, err
 				}
@@ -152,21 +152,21 @@ func (m *mender) note(at *way, e *index.Entry) error {
 	switch {
 	case e.Type == index.CharDevice && e.Major == 0 && e.Minor == 0:
 		return unsuitable(at, e, "is a device 0:0, which in an overlay stands for a removed file")
-	case e.Flags&index.LinksNotHeld != 0:
+	case e.Flags&index.LinksCatalogOnly != 0:
 		return unsuitable(at, e, "is a hard link that the archive could not keep")
 	case e.Type == index.File && e.Flags&index.NotStored != 0:
-		return unsuitable(at, e, "is a file that the archive's file system could not hold")
+		return unsuitable(at, e, "is a file that the archive's file system could not store")
 	}
-	kept := misheld{at, *e}
+	kept := deviating{at, *e}
 	kept.entry.Name, kept.entry.Target = strings.Clone(e.Name), strings.Clone(e.Target)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if e.Flags&index.NotHeld != 0 {
+	if e.Flags&index.CatalogOnly != 0 {
 		m.entries = append(m.entries, kept)
 		m.bytes += tree.ContentBytes(e)
 	}
 	if len(m.entries) > maxMended || m.bytes > maxMendedBytes {
-		return fmt.Errorf("%w: the archive's file system or the privileges of its runs could not hold more than "+
+		return fmt.Errorf("%w: the archive's file system or the privileges of its runs could not store more than "+
 			"%d entries or %d MiB of the source", ErrUnsuitable, maxMended, maxMendedBytes>>20)
 	}
 	if e.Linked() && !m.tooManyLinks {
@@ -176,7 +176,7 @@ func (m *mender) note(at *way, e *index.Entry) error {
 }
 
 // noteLink records a name of a link group.
-func (m *mender) noteLink(h *misheld) error {
+func (m *mender) noteLink(h *deviating) error {
 	key := tree.GroupKeyOf(&h.entry)
 	group := append(m.groups[key], *h)
 	m.groups[key] = group
@@ -207,7 +207,7 @@ func (m *mender) noteLink(h *misheld) error {
 // mend mends all entries found, through the mounted tree root: folders last, as making entries in them changes their
 // times.
 func (m *mender) mend(root int) error {
-	slices.SortStableFunc(m.entries, func(a, b misheld) int {
+	slices.SortStableFunc(m.entries, func(a, b deviating) int {
 		return boolOrder(a.entry.Type == index.Dir) - boolOrder(b.entry.Type == index.Dir)
 	})
 	for i := range m.entries {
@@ -236,7 +236,7 @@ func boolOrder(b bool) int {
 }
 
 // inFolder calls do for an entry and preserves the time of its folder.
-func (m *mender) inFolder(root int, h *misheld, do func(dir int, e *index.Entry) error) (err error) {
+func (m *mender) inFolder(root int, h *deviating, do func(dir int, e *index.Entry) error) (err error) {
 	dir, err := fsat.OpenBelow(root, h.at.names())
 	if err == nil {
 		defer func() { err = errors.Join(err, fsat.Close(dir)) }()
@@ -275,7 +275,7 @@ func (m *mender) entry(dir int, e *index.Entry) (err error) {
 }
 
 // join makes an entry a hard link of the first name of its group.
-func (m *mender) join(root int, first *misheld, dir int, e *index.Entry) (err error) {
+func (m *mender) join(root int, first *deviating, dir int, e *index.Entry) (err error) {
 	from, err := fsat.OpenBelow(root, first.at.names())
 	if err != nil {
 		return err

@@ -115,7 +115,7 @@ func TestInstantMends(t *testing.T) {
 		if err != nil || !ok {
 			t.Fatal(path, ok, err)
 		}
-		e.Flags |= index.OwnerNotHeld
+		e.Flags |= index.OwnerCatalogOnly
 		names := strings.Split(path, "/")
 		if err := m.note(wayOf(names[:len(names)-1]), &e); err != nil {
 			t.Fatal(err)

@@ -62,7 +62,7 @@ type instant struct {
 	folder string // path of the state folder
 	made   bool   // the mountpoint was missing
 
-	parent int // handles: of the folder that holds both
+	parent int // handles: of the folder that contains both
 	state  int // of the state folder
 	upper  int // NoDir until openLayers
 	work   int

@@ -168,7 +168,7 @@ func (t *run) begin(member string, e *index.Entry, h *pax.Header) error {
 	if errors.Is(err, pax.ErrHeaderSize) && len(h.Xattrs) > 0 {
 		h.Xattrs = nil
 		if err = t.out.Begin(h); err == nil {
-			t.report.XattrsNotHeld++
+			t.report.XattrsCatalogOnly++
 		}
 	}
 	return written(err)

@@ -63,7 +63,7 @@ func (t *run) file(d *dir, e *index.Entry) (err error) {
 	if err == nil {
 		t.report.BytesContent += uint64(data)
 		if !exact {
-			t.report.HolesNotHeld++
+			t.report.HolesCatalogOnly++
 		}
 	}
 	return err

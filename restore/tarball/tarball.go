@@ -56,10 +56,10 @@ type Report struct {
 	BytesContent uint64 // of files, holes not counted
 	BytesArchive uint64 // length of the archive before compression
 
-	// XattrsNotHeld counts entries without their extended attributes, which exceed the size that readers accept.
-	XattrsNotHeld uint64
-	// HolesNotHeld counts files with so many ranges of data that the smallest holes between them became zeros.
-	HolesNotHeld uint64
+	// XattrsCatalogOnly counts entries without their extended attributes, which exceed the size that readers accept.
+	XattrsCatalogOnly uint64
+	// HolesCatalogOnly counts files with so many ranges of data that the smallest holes between them became zeros.
+	HolesCatalogOnly uint64
 
 	// FailedCount is the number of entries left out: each item of Failed counts with all entries below it.
 	FailedCount uint64
@@ -72,7 +72,7 @@ type Report struct {
 }
 
 // ErrNotInTar reports an entry that tar cannot express, such as a socket.
-var ErrNotInTar = pax.ErrCannotHold
+var ErrNotInTar = pax.ErrNoPlace
 
 // run is the state of one Write.
 type run struct {

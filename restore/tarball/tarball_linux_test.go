@@ -440,8 +440,8 @@ func TestTarTooManyAttributes(t *testing.T) {
 	rep, archive := a.tar(nil, Options{})
 	wantLeftOut(t, rep)
 	want := []string{"5 ./", "0 ./a", "0 ./b", "5 ./"}
-	if got := members(t, archive); !slices.Equal(got, want) || rep.XattrsNotHeld != 1 {
-		t.Errorf("members %q, %d without attributes", got, rep.XattrsNotHeld)
+	if got := members(t, archive); !slices.Equal(got, want) || rep.XattrsCatalogOnly != 1 {
+		t.Errorf("members %q, %d without attributes", got, rep.XattrsCatalogOnly)
 	}
 }
 

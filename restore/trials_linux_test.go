@@ -30,7 +30,7 @@ func (a archived) again(to string, options ...Options) {
 		if rep.Files+rep.Dirs+rep.Replaced+rep.Metadata+rep.OtherTimesCount != 0 || rep.Unchanged != 4 || len(rep.TargetDiffers) > 0 {
 			t.Errorf("%+v: %+v", opt, rep)
 		}
-		if rep.NotHeld == (tree.NotHeld{}) {
+		if rep.CatalogOnly == (tree.CatalogOnly{}) {
 			t.Error("nothing says what is lacking")
 		}
 	}
@@ -69,7 +69,7 @@ func TestAgainWithoutPrivileges(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	if rep := a.restore(nil, to, Options{}); rep.FailedCount != 0 || rep.NotHeld.Owners == 0 {
+	if rep := a.restore(nil, to, Options{}); rep.FailedCount != 0 || rep.CatalogOnly.Owners == 0 {
 		t.Fatalf("%+v", rep)
 	}
 	a.again(to, Options{DryRun: true})
@@ -86,7 +86,7 @@ func TestAgainOnPoorFileSystems(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a := archived{a.OpenSnapshot, t}
 			to := filepath.Join(testtree.NewDisk(t, name, 48<<20, disk...).Path, "to")
-			if rep := a.restore(nil, to, Options{}); rep.FailedCount != 0 || rep.NotHeld.Times == 0 {
+			if rep := a.restore(nil, to, Options{}); rep.FailedCount != 0 || rep.CatalogOnly.Times == 0 {
 				t.Fatalf("%+v", rep)
 			}
 			a.again(to)

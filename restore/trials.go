@@ -19,7 +19,7 @@ import (
 // as good as a restore can make it: to make it again would change nothing. A trial on an inode of the restore's own,
 // without a name, finds out which metadata can be stored: no list of file systems would be right for all of them.
 
-// trials finds out in this way what the target can hold.
+// trials finds out in this way which metadata the target can take.
 type trials struct {
 	target   *target
 	maker    *maker
@@ -76,7 +76,7 @@ func distance(a, b index.Time) time.Duration {
 }
 
 // most finds the best result for an entry of d. ok is false if no trial is possible: then every difference counts.
-// Missing metadata are counted as not held. A folder can be tried on a file without a name, which leaves no trace,
+// Missing metadata are counted as catalog only. A folder can be tried on a file without a name, which leaves no trace,
 // except for a default ACL: file systems with such files treat both alike.
 func (t *trials) most(w *worker, d *dir, e *index.Entry) (m most, ok bool, err error) {
 	as := *e
@@ -149,7 +149,7 @@ func (t *trials) on(w *worker, fd int, e *index.Entry) (m most, ok bool, err err
 	if e.Type != index.Dir {
 		set = slices.DeleteFunc(slices.Clone(set), func(x index.Xattr) bool { return x.Name == tree.DefaultACL })
 	}
-	before := w.counts.NotHeld
+	before := w.counts.CatalogOnly
 	var made tree.Done
 	err = fsat.Chmod(fd, 0o700) // an owner who may not write may set no extended attributes
 	if err == nil || fsat.IsRefused(err) {
@@ -160,7 +160,7 @@ func (t *trials) on(w *worker, fd int, e *index.Entry) (m most, ok bool, err err
 		m.noDefault = len(set) < wanted
 	}
 	if err != nil {
-		w.counts.NotHeld = before
+		w.counts.CatalogOnly = before
 		if t.maker.ctx.Err() != nil {
 			return m, false, context.Cause(t.maker.ctx)
 		}
@@ -206,14 +206,14 @@ type wanted struct {
 	onFolder bool
 	ok       bool
 	most     most
-	before   tree.NotHeld // when nothing had been tried
+	before   tree.CatalogOnly // when nothing had been tried
 }
 
 func (m *wanted) try() (ok bool, err error) {
 	if m.tried {
 		return m.ok, nil
 	}
-	m.tried, m.before = true, m.w.counts.NotHeld
+	m.tried, m.before = true, m.w.counts.CatalogOnly
 	if m.most, m.ok, err = m.t.most(m.w, m.d, m.e); !m.ok && err == nil {
 		return m.tryFolder()
 	}
@@ -223,25 +223,25 @@ func (m *wanted) try() (ok bool, err error) {
 func (m *wanted) tryFolder() (ok bool, err error) {
 	if m.e.Type == index.Dir && !m.onFolder {
 		m.onFolder = true
-		before := m.w.counts.NotHeld
+		before := m.w.counts.CatalogOnly
 		if m.ok { // it would be counted twice
-			m.w.counts.NotHeld = m.before
+			m.w.counts.CatalogOnly = m.before
 		}
 		if m.most, m.ok, err = m.t.onFolder(m.w, m.d, m.e); !m.ok {
-			m.w.counts.NotHeld = before
+			m.w.counts.CatalogOnly = before
 		}
 	}
 	return m.ok, err
 }
 
 // leftAsMade reports whether the entry is a symbolic link on which the restore sets no metadata: see
-// maker.linksHold.
+// maker.linksTake.
 func (m *wanted) leftAsMade() (bool, error) {
 	if m.e.Type != index.Symlink || m.t.target.dry {
 		return false, nil
 	}
-	holds, err := m.t.maker.linksHold(m.w)
-	return !holds && err == nil, err
+	can, err := m.t.maker.linksTake(m.w)
+	return !can && err == nil, err
 }
 
 // hasStat reports whether an entry of the target has the metadata that stat data tell.
@@ -252,10 +252,10 @@ func (m *wanted) hasStat(st *fsat.Stat) (bool, error) {
 	}
 	if leave, err := m.leftAsMade(); leave || err != nil {
 		if diff&tree.Owner != 0 {
-			m.w.counts.NotHeld.Owners++
+			m.w.counts.CatalogOnly.Owners++
 		}
 		if diff&tree.Mtime != 0 {
-			m.w.counts.NotHeld.Times++
+			m.w.counts.CatalogOnly.Times++
 		}
 		return leave, err
 	}

@@ -1,7 +1,7 @@
 package tree
 
-// NotHeld counts restored entries by the metadata that they lack.
-type NotHeld struct {
+// CatalogOnly counts restored entries by the metadata that they lack.
+type CatalogOnly struct {
 	Owners uint64
 	Modes  uint64 // including set-ID bits, which no entry gets without the owner they are for
 	Times  uint64
@@ -12,7 +12,7 @@ type NotHeld struct {
 }
 
 // Count counts an entry that lacks some fields.
-func (n *NotHeld) Count(f Fields) {
+func (n *CatalogOnly) Count(f Fields) {
 	for _, c := range []struct {
 		field Fields
 		count *uint64
@@ -26,7 +26,7 @@ func (n *NotHeld) Count(f Fields) {
 }
 
 // Add adds the counts of m.
-func (n *NotHeld) Add(m *NotHeld) {
+func (n *CatalogOnly) Add(m *CatalogOnly) {
 	n.Owners += m.Owners
 	n.Modes += m.Modes
 	n.Times += m.Times

@@ -83,7 +83,10 @@ func (a *Archive) ForgetPath(ctx context.Context, path string, opt ForgetOptions
 // that must not stop other work, and Findings reports it.
 func (a *Archive) Forgetting() (path string, ok bool) {
 	note, err := readForgetNote(a.Meta)
-	return string(note.Path), err == nil
+	if err != nil {
+		return "", false
+	}
+	return string(note.Path), true
 }
 
 // forgetting is the state of one ForgetPath.

@@ -242,3 +242,30 @@ func TestForgetPathInUse(t *testing.T) {
 	l.Intact()
 	l.Verify()
 }
+
+// Guards: an unreadable note says nothing about the path that was being forgotten, even if it names one: that no snapshot
+// has the path is then told as an error.
+func TestForgettingUnreadableNote(t *testing.T) {
+	l := newLab(t)
+	l.Build("file f 0644 f")
+	l.Run()
+	a := l.Open()
+	defer l.Close(a)
+	note := a.Meta.Path("forget.json")
+	for _, text := range []string{`{"path_base64": "Z29uZQ=="}`, `{"path_base64": "Z29uZQ==", "snapshots": "all"}`} {
+		if err := os.WriteFile(note, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if path, ok := a.Forgetting(); path != "" || ok {
+			t.Errorf("%s: forgetting %q, %v", text, path, ok)
+		}
+		meaning := archive.Meaning{Paths: func(string) ([]string, error) { return []string{"gone"}, nil }}
+		report, err := a.ForgetMeant(t.Context(), meaning, archive.ForgetOptions{})
+		if !errors.Is(err, archive.ErrInNoSnapshot) {
+			t.Errorf("%s: %+v, %v", text, report, err)
+		}
+		if _, err := os.Lstat(note); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: the note is still there: %v", text, err)
+		}
+	}
+}

@@ -269,3 +269,54 @@ func TestForgettingUnreadableNote(t *testing.T) {
 		}
 	}
 }
+
+// Guards: the catalog of another snapshot that has come into a snapshot's place meanwhile keeps the path neither in the
+// folder nor in itself, and no metadata of its own get into the folder.
+func TestForgetPathForeignCatalog(t *testing.T) {
+	for _, from := range []int{0, 4} { // the first one has no folder above the path, the last one another mode of it
+		l := newLab(t)
+		secretLab(l)
+		l.Build("set d mode=0700 mtime=3000.5")
+		l.Run()
+		crash := func(step string) error {
+			if step == "take out" {
+				return archive.ErrCrash
+			}
+			return nil
+		}
+		if _, err := l.forgetPath("d/secret", archive.ForgetOptions{Fault: crash}); !errors.Is(err, archive.ErrCrash) {
+			t.Fatal(err)
+		}
+		a := l.Open()
+		text, err := os.ReadFile(a.CatalogPath(l.Order[from]))
+		if err == nil {
+			err = os.WriteFile(a.CatalogPath(l.Order[1]), text, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		lock, err := a.Lock()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := lock.Recover(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := lock.Unlock(); err != nil {
+			t.Error(err)
+		}
+		if path, ok := a.Forgetting(); ok {
+			t.Errorf("%q is not forgotten", path)
+		}
+		text, err = os.ReadFile(a.CatalogPath(l.Order[1]))
+		if err != nil || strings.Contains(string(text), "secret") {
+			t.Errorf("%v, or the catalog has the name", err)
+		}
+		if report, err := a.Reports.Read(l.Order[1]); err != nil || len(report.ForgottenIn) != 1 {
+			t.Errorf("%+v, %v", report, err)
+		}
+		l.Close(a)
+		l.forgets("d/secret")
+		l.Intact()
+	}
+}

@@ -15,6 +15,9 @@ import (
 
 // takeOut moves the path from a snapshot's folder to the trash, and resets the metadata of the folder above.
 func (w *forgetWork) takeOut(c *index.Catalog, name string) error {
+	if !isOf(c, name) {
+		return w.takeOutDamaged(name)
+	}
 	above, _ := splitPath(w.path)
 	e, found, err := c.Lookup(above)
 	if err == nil && found && e.Type == index.Dir {
@@ -23,7 +26,7 @@ func (w *forgetWork) takeOut(c *index.Catalog, name string) error {
 	return w.takeOutFailed(name, err)
 }
 
-// takeOutDamaged is takeOut for a snapshot with a damaged catalog.
+// takeOutDamaged is takeOut for a snapshot with a damaged catalog, or with that of another snapshot in its place.
 func (w *forgetWork) takeOutDamaged(name string) error {
 	return w.takeOutFailed(name, w.takeOutOf(name, nil))
 }

@@ -130,13 +130,17 @@ func (w *forgetWork) inCatalog(name string, do func(c *index.Catalog, name strin
 	return do(c, name)
 }
 
-// rewriteRecords takes a path out of the catalog and the report of a snapshot.
+// isOf reports whether a catalog describes the snapshot in whose place it is.
+func isOf(c *index.Catalog, name string) bool { return c.Summary().Snapshot == name }
+
+// rewriteRecords takes a path out of the catalog and the report of a snapshot. A catalog of another snapshot must not
+// keep the path either, and does not tell whether the snapshot had it.
 func (w *forgetWork) rewriteRecords(c *index.Catalog, name string) error {
 	_, found, err := c.Lookup(w.path)
 	if err != nil {
 		return err
 	}
-	if err := w.rewriteReport(name, found); err != nil || !found { // before the catalog, by which Recover finds the path
+	if err := w.rewriteReport(name, found || !isOf(c, name)); err != nil || !found { // before the catalog, by which Recover finds the path
 		return err
 	}
 	return w.rewriteCatalog(c, name)

@@ -320,3 +320,42 @@ func TestForgetPathForeignCatalog(t *testing.T) {
 		l.Intact()
 	}
 }
+
+// Guards: the path goes from the folder of a snapshot whose catalog was lost meanwhile; a snapshot that was removed
+// stops nothing.
+func TestForgetPathLostCatalog(t *testing.T) {
+	l := newLab(t)
+	secretLab(l)
+	crash := func(step string) error {
+		if step == "take out" {
+			return archive.ErrCrash
+		}
+		return nil
+	}
+	if _, err := l.forgetPath("d/secret", archive.ForgetOptions{Fault: crash}); !errors.Is(err, archive.ErrCrash) {
+		t.Fatal(err)
+	}
+	a := l.Open()
+	defer l.Close(a)
+	if err := errors.Join(os.Remove(a.CatalogPath(l.Order[1])), os.Remove(a.CatalogPath(l.Order[2])), os.RemoveAll(l.Path(l.Order[2]))); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := a.Lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lock.Recover(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := lock.Unlock(); err != nil {
+		t.Error(err)
+	}
+	if path, ok := a.Forgetting(); ok {
+		t.Errorf("%q is not forgotten", path)
+	}
+	for _, name := range []string{l.Order[1], l.Order[3]} {
+		if _, err := os.Lstat(l.Path(name, "d/secret")); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s still has it: %v", name, err)
+		}
+	}
+}

@@ -73,13 +73,14 @@ func (w *forgetWork) all() error {
 	return nil
 }
 
-// inEach calls do with the catalog of each snapshot that still exists. Damage to a catalog in the meantime must neither
-// keep the path in that snapshot nor stop the others: for such a snapshot inEach calls damaged.
+// inEach calls do with the catalog of each snapshot. Damage to a catalog, or its loss, in the meantime must neither keep
+// the path in that snapshot nor stop the others: for such a snapshot inEach calls damaged, and for one that was removed,
+// which is no error.
 func (w *forgetWork) inEach(do func(c *index.Catalog, name string) error, damaged func(name string) error) error {
 	for _, name := range w.snapshots {
 		err := w.withRoom(w.ctx, func() error {
 			err := w.inCatalog(name, do)
-			if errors.Is(err, index.ErrDamaged) {
+			if errors.Is(err, index.ErrDamaged) || errors.Is(err, ErrNoCatalog) {
 				err = damaged(name)
 			}
 			return err
@@ -117,11 +118,11 @@ func (w *forgetWork) indexAnew() error {
 	return err
 }
 
-// inCatalog calls do with the catalog of a snapshot that still exists.
+// inCatalog calls do with the catalog of a snapshot. It fails with ErrNoCatalog if there is none.
 func (w *forgetWork) inCatalog(name string, do func(c *index.Catalog, name string) error) (err error) {
 	c, err := index.Open(w.CatalogPath(name))
-	if errors.Is(err, fs.ErrNotExist) { // it was removed meanwhile
-		return nil
+	if errors.Is(err, fs.ErrNotExist) {
+		return ErrNoCatalog
 	}
 	if err != nil {
 		return err

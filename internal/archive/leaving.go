@@ -8,7 +8,6 @@ import (
 	"os"
 	"strings"
 
-	"snapcopy/index"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/rmtree"
 )
@@ -86,7 +85,7 @@ func (a *Locked) closeOpened() error {
 }
 
 func (a *Locked) closeFolder(name string) (err error) {
-	c, err := index.Open(a.CatalogPath(name))
+	c, err := a.Meta.openCatalog(name)
 	if err != nil {
 		return nil // verify tells of it
 	}

@@ -116,6 +116,54 @@ func TestNoCatalogOfAnotherSnapshot(t *testing.T) {
 	}
 }
 
+// Guards: with the catalog of another snapshot in its place, a snapshot's folder gets no mode from there, and the next
+// run is not judged by its counts.
+func TestNothingFromAnotherSnapshotsCatalog(t *testing.T) {
+	l := newLab(t)
+	l.Build("set . mode=0555\n" + many("d", 150))
+	l.Run()
+	l.Build("rm d\n" + "set . mode=0755\nfile f 0644 f")
+	l.Run()
+	l.Run()
+	l.acknowledge(l.Order[1])
+	a := l.Open()
+	defer l.Close(a)
+	text, err := os.ReadFile(a.CatalogPath(l.Order[0]))
+	if err == nil {
+		err = errors.Join(os.WriteFile(a.CatalogPath(l.Order[1]), text, 0o600),
+			os.Remove(a.Meta.Path(archive.RunsDir, l.Order[2]+".json")))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list, err := a.Unacknowledged(); err != nil || len(list) > 0 {
+		t.Errorf("unacknowledged: %+v, %v", list, err)
+	}
+	for name, text := range map[string]string{
+		"work/" + archive.WorkReport:      `{"snapshot": "` + l.Order[1] + `"}`,
+		"trash/" + l.Order[1] + ".opened": "",
+	} {
+		if err := os.WriteFile(a.Meta.Path(name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		lock, err := a.Lock()
+		if err == nil {
+			_, err = lock.Recover(t.Context())
+			err = errors.Join(err, lock.Unlock())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(l.Path(l.Order[1]))
+		if err != nil || info.Mode().Perm() != 0o755 {
+			t.Errorf("%s: mode %v, %v", name, info.Mode(), err)
+		}
+		if err := os.Chmod(l.Path(l.Order[1]), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // The id of an archive is in its run reports, too: an instant restore knows its archive by it.
 func TestArchiveIDComesBack(t *testing.T) {
 	t.Parallel()

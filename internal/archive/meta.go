@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"snapcopy/index"
 	"snapcopy/internal/atomicfile"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/plainfile"
@@ -29,6 +30,11 @@ func (m *Meta) Path(elem ...string) string {
 
 // catalog returns the path of a snapshot's catalog.
 func (m *Meta) catalog(name string) string { return m.Path(CatalogsDir, name+CatalogExt) }
+
+// openCatalog is Snapshot.OpenCatalog, with or without the snapshot's folder.
+func (m *Meta) openCatalog(name string) (*index.Catalog, error) {
+	return Snapshot{Name: name, CatalogPath: m.catalog(name)}.OpenCatalog()
+}
 
 // Open opens a folder of .snapcopy.
 func (m *Meta) Open(dir string) (int, error) {

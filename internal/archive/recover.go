@@ -202,7 +202,7 @@ func (a *Locked) finishRun(s Snapshot) (err error) {
 
 // mendMode is resetMode with the catalog of the snapshot; without a usable one it does nothing.
 func (a *Locked) mendMode(name string) error {
-	c, err := index.Open(a.CatalogPath(name))
+	c, err := a.Meta.openCatalog(name)
 	if err != nil {
 		return nil // the run reports it when it needs the catalog
 	}

@@ -186,7 +186,7 @@ func coverageFromCatalogs(meta *Meta, s *index.Summary) (*Coverage, error) {
 	if cover == nil {
 		return nil, nil
 	}
-	c, err := index.Open(meta.catalog(s.Previous))
+	c, err := meta.openCatalog(s.Previous)
 	switch {
 	case errors.Is(err, index.ErrDamaged), errors.Is(err, index.ErrNewer), errors.Is(err, fs.ErrNotExist), fsat.IsBadDisk(err):
 		return cover, nil

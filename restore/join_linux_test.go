@@ -267,3 +267,24 @@ func TestTargetMayBeStoredFiles(t *testing.T) {
 		})
 	}
 }
+
+// Guards: a file of the target with a single name is no stored file of the archive, so that it is compared, and gets the
+// other names of its link group, also where the stored file cannot be looked at.
+func TestSingleNameIsNoStoredFile(t *testing.T) {
+	for _, lost := range []string{"a", "a/x"} {
+		for _, opt := range []Options{{}, {Overwrite: OverwriteChanged}, {InPlace: true}} {
+			a := take(t, testarchive.BuiltTree(t, "dir a 0755\nfile a/x 0644 \"x\"\nlink a/y a/x\nfile z 0644 \"z\""))
+			to := testarchive.TempDir(t)
+			wantFailed(t, a.restore(nil, to, Options{}))
+			want := testtree.Take(t, to)
+			check(t, os.Remove(filepath.Join(to, "a/y")))
+			check(t, os.Rename(filepath.Join(a.Dir, lost), filepath.Join(testarchive.TempDir(t), "lost")))
+			var paths []string
+			if opt.InPlace {
+				paths = []string{"a/x", "a/y"}
+			}
+			wantFailed(t, a.restore(paths, to, opt))
+			testtree.Equal(t, lost, want, testtree.Take(t, to), testtree.Mtime)
+		}
+	}
+}

@@ -142,7 +142,7 @@ func (g *linkGroups) completeOn(dev uint32) *inodeset.Set {
 }
 
 // keepLinked keeps an unchanged entry whose inode has several names.
-func (s *storing) keepLinked(w *worker, d *dir, i int, st *source.Stat) error {
+func (s *storing) keepLinked(w *worker, d *dir, i int, st *source.Stat, xattrs xattrSet) error {
 	defer w.forgetOldLooks()
 	group, leave := s.groups.enter(inodeKey{s.rec.device(d, st), st.Ino, st.Part}, st.Nlink)
 	defer leave()
@@ -156,7 +156,7 @@ func (s *storing) keepLinked(w *worker, d *dir, i int, st *source.Stat) error {
 	if !linked {
 		return s.foundGroup(w, d, i, st, group)
 	}
-	s.keptAsWas(w, d, i, st)
+	s.keptAsWas(w, d, i, st, xattrs)
 	w.markLate(group, &d.entries[i])
 	w.countPart(st)
 	group.set(d, &d.entries[i], st)

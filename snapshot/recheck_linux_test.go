@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -200,6 +201,27 @@ func TestCopiedArchive(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Guards: in an archive that was copied, a stored file is compared with the extended attributes that the previous catalog
+// has for it, though the new catalog has that set at another place.
+func TestCopiedArchiveComparesXattrsAsRecorded(t *testing.T) {
+	l := newLab(t)
+	l.Build("file a 0644 a xattr.user.k=one\nfile b 0644 b xattr.user.k=two\nfile c 0644 c xattr.user.k=three")
+	testtree.Settle()
+	l.Run()
+	copied := t.TempDir() + "/copy"
+	if out, err := exec.Command("cp", "-a", l.Arch, copied).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	l.Arch = copied
+	check(t, os.Remove(l.Src+"/a"))
+	rep := l.Run()
+	wantFound(t, rep)
+	l.Counts(rep, "2 unchanged, 1 deleted")
+	if rep.Counts.BytesStored > 0 {
+		t.Errorf("%d bytes were stored again", rep.Counts.BytesStored)
 	}
 }
 

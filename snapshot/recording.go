@@ -95,30 +95,29 @@ func (c *recording) addXattrs(e *index.Entry, set []fsat.Xattr) (err error) {
 	return nil
 }
 
-// keepXattrs makes e, an entry of the previous catalog, refer to the same extended attributes in the new one. It returns
-// false if the previous catalog cannot be read for them.
-func (c *recording) keepXattrs(e *index.Entry, p *previous) (bool, error) {
-	if e.Xattrs == 0 {
-		e.XattrHash = index.Hash{}
-		return true, nil
+// keepXattrs records the extended attributes that an entry of the previous catalog has in the new catalog, too, and
+// returns their place there. It returns false if the previous catalog cannot be read for them.
+func (c *recording) keepXattrs(was *index.Entry, p *previous) (xattrSet, bool, error) {
+	if was.Xattrs == 0 {
+		return xattrSet{}, true, nil
 	}
 	if c.catalog == nil {
-		return true, nil
+		return xattrSet{was.Xattrs, was.XattrHash}, true, nil
 	}
-	ref, hash, ok := c.xattrs.get(e.Xattrs)
+	kept, ok := c.xattrs.get(was.Xattrs)
+	if ok {
+		return kept, true, nil
+	}
+	set, ok := p.xattrs(was.Xattrs)
 	if !ok {
-		set, ok := p.xattrs(e.Xattrs)
-		if !ok {
-			return false, nil
-		}
-		var err error
-		if ref, hash, err = c.catalog.AddXattrs(set); err != nil {
-			return false, fatal("write", "catalog", err)
-		}
-		c.xattrs.put(e.Xattrs, ref, hash)
+		return kept, false, nil
 	}
-	e.Xattrs, e.XattrHash = ref, hash
-	return true, nil
+	var err error
+	if kept.ref, kept.hash, err = c.catalog.AddXattrs(set); err != nil {
+		return kept, false, fatal("write", "catalog", err)
+	}
+	c.xattrs.put(was.Xattrs, kept)
+	return kept, true, nil
 }
 
 // finish completes the catalog with the entry of the top, and makes it durable.
@@ -195,6 +194,7 @@ type refCache struct {
 	refs map[index.XattrRef]xattrSet
 }
 
+// xattrSet is the place of a set of extended attributes in the new catalog, and its hash.
 type xattrSet struct {
 	ref  index.XattrRef
 	hash index.Hash
@@ -203,18 +203,18 @@ type xattrSet struct {
 // maxRefs bounds the cache; sets that fall out of it are written again.
 const maxRefs = 1 << 14
 
-func (c *refCache) get(old index.XattrRef) (index.XattrRef, index.Hash, bool) {
+func (c *refCache) get(old index.XattrRef) (set xattrSet, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	set, ok := c.refs[old]
-	return set.ref, set.hash, ok
+	set, ok = c.refs[old]
+	return set, ok
 }
 
-func (c *refCache) put(old, ref index.XattrRef, hash index.Hash) {
+func (c *refCache) put(old index.XattrRef, set xattrSet) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.refs == nil || len(c.refs) >= maxRefs {
 		c.refs = make(map[index.XattrRef]xattrSet)
 	}
-	c.refs[old] = xattrSet{ref, hash}
+	c.refs[old] = set
 }

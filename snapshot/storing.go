@@ -80,14 +80,15 @@ func (s *storing) keep(w *worker, d *dir, i int, st *source.Stat) error {
 	if was.Type == 0 || !s.canLink(was, st) || s.ignoreCtime && !sameAttributes(d.handles.src, was, st) {
 		return s.storeEntry(w, d, i, st)
 	}
-	if known, err := s.rec.keepXattrs(was, &s.previous); err != nil || !known {
+	xattrs, known, err := s.rec.keepXattrs(was, &s.previous)
+	if err != nil || !known {
 		if err != nil {
 			return err
 		}
 		return s.storeEntry(w, d, i, st)
 	}
 	if st.Nlink > 1 {
-		return s.keepLinked(w, d, i, st)
+		return s.keepLinked(w, d, i, st, xattrs)
 	}
 	linked, err := s.linkPrevious(w, d, i, was, st.Nlink)
 	if err != nil {
@@ -96,15 +97,17 @@ func (s *storing) keep(w *worker, d *dir, i int, st *source.Stat) error {
 	if !linked {
 		return s.storeEntry(w, d, i, st)
 	}
-	s.keptAsWas(w, d, i, st)
+	s.keptAsWas(w, d, i, st, xattrs)
 	return nil
 }
 
-// keptAsWas turns the previous entry, to which a link was just made, into the new one.
-func (s *storing) keptAsWas(w *worker, d *dir, i int, st *source.Stat) {
+// keptAsWas turns the previous entry, to which a link was just made, into the new one. xattrs are its extended attributes
+// in the new catalog.
+func (s *storing) keptAsWas(w *worker, d *dir, i int, st *source.Stat, xattrs xattrSet) {
 	e := &d.entries[i]
 	e.Dev, e.Ino, e.Ctime, e.Nlink = s.rec.device(d, st), st.Ino, st.Ctime, st.Nlink
 	e.Flags = e.Flags&ofStored | st.Flags
+	e.Xattrs, e.XattrHash = xattrs.ref, xattrs.hash
 	d.fresh[i] = s.caps.restat
 	w.countEntry(d, i, Unchanged, "")
 }

@@ -120,9 +120,9 @@ type Sum [16]byte
 // Attrs are the file attributes that chattr(1) shows and changes, with the bits of ioctl_iflags(2).
 type Attrs uint32
 
-// KnownAttrs is the set of attributes that say something about the file. The others say how its file system stores it
+// RecordedAttrs is the set of attributes that say something about the file. The others say how its file system stores it
 // at the moment.
-const KnownAttrs Attrs = 0x1 | 0x2 | 0x4 | 0x8 | 0x10 | 0x20 | 0x40 | 0x80 | 0x400 | 0x4000 | 0x8000 | 0x10000 |
+const RecordedAttrs Attrs = 0x1 | 0x2 | 0x4 | 0x8 | 0x10 | 0x20 | 0x40 | 0x80 | 0x400 | 0x4000 | 0x8000 | 0x10000 |
 	0x20000 | 0x800000 | 0x2000000 | 0x20000000 | 0x40000000
 
 // Linked reports whether the entry is one of several names of its inode.

@@ -106,7 +106,7 @@ func goldenTree() *node {
 	for typ := File; typ <= BlockDevice; typ++ {
 		n := &node{entry: Entry{Name: fmt.Sprintf("%d\xfe", typ), Type: typ, Mode: 0o640, UID: 1, GID: 2,
 			Mtime: Time{Sec: int64(typ) * 1e9, Nsec: 3}, Ctime: Time{Sec: 4, Nsec: 5}, Dev: 1, Ino: 6, Stored: 7, Blocks: 8, Flags: Torn,
-			Attrs: 1 << typ & KnownAttrs}}
+			Attrs: 1 << typ & RecordedAttrs}}
 		switch typ {
 		case File:
 			n.entry.Size, n.entry.Hash = 8, Hash{9}

@@ -48,7 +48,7 @@ func (e *Entry) validate(root bool) error {
 }
 
 func (e *Entry) knownBits() bool {
-	return e.Mode&^modeBits == 0 && e.Flags&^allFlags == 0 && e.Attrs&^KnownAttrs == 0
+	return e.Mode&^modeBits == 0 && e.Flags&^allFlags == 0 && e.Attrs&^RecordedAttrs == 0
 }
 
 // appendPublic encodes the fields as in the source; fields foreign to the type are left out.

@@ -27,4 +27,4 @@ func Describe(e *index.Entry, st *fsat.Stat) {
 }
 
 // KnownAttrs returns the file attributes that a catalog records. The others only say how a file system stores a file.
-func KnownAttrs(attrs uint32) index.Attrs { return index.Attrs(attrs) & index.KnownAttrs }
+func KnownAttrs(attrs uint32) index.Attrs { return index.Attrs(attrs) & index.RecordedAttrs }

@@ -242,7 +242,7 @@ func (j *setting) setAttrs() error {
 	if !j.Attrs || j.n.node || j.n.named() {
 		return nil
 	}
-	want, mask := j.e.Attrs&^LockingAttrs, index.KnownAttrs&^LockingAttrs
+	want, mask := j.e.Attrs&^LockingAttrs, index.RecordedAttrs&^LockingAttrs
 	err := fsat.SetAttrs(j.n.fd, uint32(want), uint32(mask))
 	if err == nil {
 		return nil

@@ -17,8 +17,8 @@ import (
 var floors = [][]string{
 	{"cmd/snapcopy", "bench", "bench/floor", "internal/testarchive", "internal/archivetest"},
 	{"snapshot", "restore", "restore/instant", "restore/tarball", "prune", "internal/history", "internal/verify"}, // verbs
-	{"internal/archive", "internal/source", "internal/mirror"},
-	{"internal/tree"},
+	{"internal/archive", "internal/source", "internal/mirror", "internal/outcome"},
+	{"internal/tree", "internal/lookup"},
 	{"index"},
 	{"internal/testtree", "internal/filter", "internal/lack", "internal/inside", "internal/check", "internal/leftover",
 		"internal/filecopy", "internal/jsonfile", "internal/folders", "internal/rmtree", "internal/pax", "internal/overlay"},

@@ -9,6 +9,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/outcome"
 	"snapcopy/internal/rmtree"
 	"snapcopy/internal/tree"
 )
@@ -221,7 +222,7 @@ func (c *clearer) deleteOther(w *worker, d *dir, name string) error {
 	if deleted {
 		d.touched.Store(true)
 		w.counts.Deleted++
-		c.teller.told(d, &gone, tree.Deleted)
+		c.teller.told(d, &gone, outcome.Deleted)
 	}
 	return nil
 }

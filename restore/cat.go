@@ -10,6 +10,7 @@ import (
 	"snapcopy/internal/archive"
 	"snapcopy/internal/filecopy"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/lookup"
 	"snapcopy/internal/tree"
 )
 
@@ -18,7 +19,7 @@ var ErrNotFile = errors.New("has no stored content")
 
 // Cat writes the content of a regular file of a snapshot to w, holes as zeros, and compares it with the catalog's hash
 // on the way. Damage is known only at the end: the error then wraps ErrDamaged, and w has bytes that may be wrong. If
-// the path is not in the snapshot, the error is a *[tree.NotFoundError].
+// the path is not in the snapshot, the error is a *[lookup.NotFoundError].
 func Cat(ctx context.Context, from archive.OpenSnapshot, path string, w io.Writer) (err error) {
 	clean := index.CleanPath(path)
 	e, ok, err := from.Catalog.Lookup(clean)
@@ -26,7 +27,7 @@ func Cat(ctx context.Context, from archive.OpenSnapshot, path string, w io.Write
 	case err != nil:
 		return fmt.Errorf("look up %q: %w", path, err)
 	case !ok:
-		return tree.NotFound(from.Catalog, path, clean)
+		return lookup.NotFound(from.Catalog, path, clean)
 	case e.Type != index.File:
 		return fmt.Errorf("%q is a %s and %w", path, e.Type, ErrNotFile)
 	case e.Flags&index.NotStored != 0:

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"snapcopy/index"
-	"snapcopy/internal/tree"
+	"snapcopy/internal/lookup"
 )
 
 func TestCat(t *testing.T) {
@@ -50,7 +50,7 @@ func TestCat(t *testing.T) {
 	if err := Cat(ctx, a.OpenSnapshot, "large", new(bytes.Buffer)); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v after it was cancelled", err)
 	}
-	var missing *tree.NotFoundError
+	var missing *lookup.NotFoundError
 	if err := Cat(context.Background(), a.OpenSnapshot, "plan", new(bytes.Buffer)); !errors.As(err, &missing) {
 		t.Errorf("error %v for a path that is not there", err)
 	}

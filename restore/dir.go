@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"snapcopy/index"
+	"snapcopy/internal/lookup"
 	"snapcopy/internal/tree"
 )
 
@@ -14,9 +15,9 @@ import (
 type dir struct {
 	tree.Folder
 	parent   *dir
-	selected []tree.Selection // of the top, if only some paths are selected
-	base     *tree.Selection  // a base's
-	entry    index.Entry      // the metadata it gets
+	selected []lookup.Selected // of the top, if only some paths are selected
+	base     *lookup.Selected  // a base's
+	entry    index.Entry       // the metadata it gets
 	xattrs   []index.Xattr
 
 	state dirState

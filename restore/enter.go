@@ -9,6 +9,7 @@ import (
 
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/inside"
+	"snapcopy/internal/outcome"
 	"snapcopy/internal/tree"
 )
 
@@ -70,7 +71,7 @@ func (r *run) enterDir(w *worker, d *dir) error {
 		return r.maker.startAttrs(dst, &d.entry)
 	}
 	w.counts.Existing++
-	r.told(d.parent, &d.entry, tree.Entered)
+	r.told(d.parent, &d.entry, outcome.Entered)
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/outcome"
 	"snapcopy/internal/tree"
 )
 
@@ -102,10 +103,10 @@ func (r *run) make(w *worker, d *dir, e *index.Entry, over *fsat.Stat) (made fsa
 		w.counts = before
 		return made, err
 	}
-	action := tree.Restored
+	action := outcome.Restored
 	if over != nil {
 		w.counts.Replaced++
-		action = tree.Replaced
+		action = outcome.Replaced
 	}
 	w.counts.Files++
 	d.touched.Store(true)

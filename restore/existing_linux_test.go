@@ -16,6 +16,7 @@ import (
 
 	"snapcopy/internal/exclude"
 	"snapcopy/internal/leftover"
+	"snapcopy/internal/outcome"
 	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
 	"snapcopy/internal/tree"
@@ -321,7 +322,7 @@ func TestDryRunTellsWhatIsDone(t *testing.T) {
 			"dir extra/in 0500\nfile extra/in/keep 0644\ndir gone 0755\nfile gone/x 0644\nfile another 0600\nsymlink z nowhere"),
 			filepath.Join(testarchive.TempDir(t), "missing")} {
 			items := func(opt Options) (list []string, rep *Report) {
-				opt.Item = func(i tree.Item) { list = append(list, fmt.Sprint(i.Path, " ", i.Action, " ", i.Err)) }
+				opt.Item = func(i outcome.Item) { list = append(list, fmt.Sprint(i.Path, " ", i.Action, " ", i.Err)) }
 				rep, err := Run(context.Background(), a.OpenSnapshot, nil, to, opt)
 				if err != nil {
 					t.Fatal(err)

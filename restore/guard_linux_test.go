@@ -11,9 +11,9 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/archive"
 	"snapcopy/internal/filter"
+	"snapcopy/internal/outcome"
 	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
-	"snapcopy/internal/tree"
 	"snapcopy/snapshot"
 )
 
@@ -120,13 +120,13 @@ func TestInTheWayWithoutACopy(t *testing.T) {
 func TestManyWithoutACopy(t *testing.T) {
 	a := take(t, testarchive.BuiltTree(t, "dir d 0755\nset . mtime=5"))
 	to := testarchive.BuiltTree(t, "dir d 0755")
-	for i := range tree.MaxListed + 1 {
+	for i := range outcome.MaxListed + 1 {
 		testtree.Build(t, to, fmt.Sprintf("file d/%d 0644", i))
 	}
 	opt := mirror
 	opt.Guard = &Guard{Unnamed: "for all it knows"}
 	rep := a.restore(nil, to, opt)
-	if len(rep.Unsaved) != tree.MaxListed || rep.UnsavedCount != tree.MaxListed+1 || rep.Deleted != 0 {
+	if len(rep.Unsaved) != outcome.MaxListed || rep.UnsavedCount != outcome.MaxListed+1 || rep.Deleted != 0 {
 		t.Errorf("%d named, %d counted, %d deleted", len(rep.Unsaved), rep.UnsavedCount, rep.Deleted)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"snapcopy/internal/dirhandles"
+	"snapcopy/internal/outcome"
 	"snapcopy/internal/testarchive"
 	"snapcopy/internal/tree"
 )
@@ -220,7 +221,7 @@ func TestStoredFileChangesWhileItIsRead(t *testing.T) {
 	if rep.Damaged != 2 || rep.Files != 1 {
 		t.Errorf("damaged %d, files %d", rep.Damaged, rep.Files)
 	}
-	if i := slices.IndexFunc(rep.Failed, func(f tree.FailedItem) bool { return !errors.Is(f.Err, tree.ErrDamaged) }); i >= 0 {
+	if i := slices.IndexFunc(rep.Failed, func(f outcome.Failure) bool { return !errors.Is(f.Err, tree.ErrDamaged) }); i >= 0 {
 		t.Error(rep.Failed[i].Err)
 	}
 }

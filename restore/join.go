@@ -6,6 +6,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/lookup"
 	"snapcopy/internal/tree"
 )
 
@@ -160,7 +161,7 @@ func (r *run) joinOne(w *worker, folder string, e *index.Entry, group *linkGroup
 	if err != nil {
 		return nil
 	}
-	d := &dir{base: &tree.Selection{Folder: folder, Entry: *e}}
+	d := &dir{base: &lookup.Selected{Folder: folder, Entry: *e}}
 	d.BeginBase(&r.top.Folder, folder, folder)
 	d.Put(inTarget, fd, nil)
 	defer func() { err = errors.Join(err, d.Close()) }()

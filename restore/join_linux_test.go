@@ -13,9 +13,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"snapcopy/internal/outcome"
 	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
-	"snapcopy/internal/tree"
 )
 
 // Guards: a missing name of a link group becomes a link to the name that the target still has, whichever the restore
@@ -255,7 +255,7 @@ func TestTargetMayBeStoredFiles(t *testing.T) {
 					paths = []string{"a/x", "a/y"}
 				}
 				rep := a.restore(paths, to, opt)
-				if !slices.ContainsFunc(rep.Failed, func(f tree.FailedItem) bool { return f.Path == "a/x" }) {
+				if !slices.ContainsFunc(rep.Failed, func(f outcome.Failure) bool { return f.Path == "a/x" }) {
 					t.Errorf("%+v: a/x is not listed: %+v", opt, rep.Failed)
 				}
 				check(t, unix.Stat(x, &after))

@@ -6,6 +6,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/outcome"
 	"snapcopy/internal/tree"
 )
 
@@ -36,7 +37,7 @@ func (r *run) endDir(w *worker, d *dir) error {
 	case state == dirAbsent:
 		if d.parent != nil && d.base == nil {
 			w.counts.Dirs++
-			r.told(d.parent, &d.entry, tree.Restored)
+			r.told(d.parent, &d.entry, outcome.Restored)
 		}
 		return nil
 	case state == dirKept:
@@ -85,7 +86,7 @@ func (r *run) finishDir(w *worker, d *dir) error {
 	}
 	if d.parent != nil {
 		w.counts.Dirs++
-		r.told(d.parent, &e, tree.Restored)
+		r.told(d.parent, &e, outcome.Restored)
 	}
 	return nil
 }
@@ -124,6 +125,6 @@ func (r *run) updateDir(w *worker, d *dir) error {
 func (r *run) toldUpdated(w *worker, d *dir) {
 	if d.diff != 0 {
 		w.counts.Metadata++
-		r.told(d.above(), &d.entry, tree.Updated)
+		r.told(d.above(), &d.entry, outcome.Updated)
 	}
 }

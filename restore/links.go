@@ -8,6 +8,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/outcome"
 	"snapcopy/internal/tree"
 )
 
@@ -77,7 +78,7 @@ func (r *run) restoreInGroup(w *worker, d *dir, e *index.Entry, over *fsat.Stat,
 			}
 			r.groups.madeName(group, d, e)
 			r.opt.Progress.Bytes.Add(tree.ContentBytes(e))
-			r.told(d, e, tree.Linked)
+			r.told(d, e, outcome.Linked)
 			return nil
 		}
 		apart = true // the target permits no link, or no further one: the next names are linked to this one
@@ -226,7 +227,7 @@ func (r *run) linkLate() error {
 			if linked, err = r.groups.linkIntoLeft(w, n); linked {
 				w.counts.Files++
 				w.counts.Linked++
-				r.told(n.dir, &n.entry, tree.Linked)
+				r.told(n.dir, &n.entry, outcome.Linked)
 			} else {
 				err = errors.Join(n.err, err)
 			}

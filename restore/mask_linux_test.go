@@ -7,9 +7,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"snapcopy/internal/outcome"
 	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
-	"snapcopy/internal/tree"
 )
 
 // Guards: modes come from the snapshot, whatever the mask of the process takes from new files.
@@ -32,7 +32,7 @@ func TestMaskOfTheProcess(t *testing.T) {
 		rep := a.restore(nil, to, Options{Threads: 1})
 		unix.Umask(old)
 		wantFailed(t, rep)
-		if rep.CatalogOnly != (tree.CatalogOnly{}) {
+		if rep.CatalogOnly != (outcome.CatalogOnlyCounts{}) {
 			t.Errorf("mask %o: not held: %+v", mask, rep.CatalogOnly)
 		}
 		testtree.Equal(t, fmt.Sprintf("mask %o", mask), testtree.Take(t, source), testtree.Take(t, to), 0)

@@ -9,8 +9,8 @@ import (
 	"slices"
 	"testing"
 
+	"snapcopy/internal/lookup"
 	"snapcopy/internal/testarchive"
-	"snapcopy/internal/tree"
 )
 
 func TestBadPathsWriteNothing(t *testing.T) {
@@ -30,14 +30,14 @@ func TestBadPathsWriteNothing(t *testing.T) {
 		{[]string{"documents/letter.txt/x"}, fs.ErrNotExist, []string{"documents/letter.txt"}},
 		{[]string{"letter.txt"}, fs.ErrNotExist, []string{"documents/letter.txt", "other/letter.txt"}},
 		{[]string{"other", "../other"}, fs.ErrNotExist, []string{"other"}},
-		{[]string{"documents/letter.txt", "other/letter.txt"}, tree.ErrSameName, nil},
+		{[]string{"documents/letter.txt", "other/letter.txt"}, lookup.ErrSameName, nil},
 	} {
 		to := filepath.Join(testarchive.TempDir(t), "to")
 		_, err := Run(context.Background(), a.OpenSnapshot, c.paths, to, Options{})
 		if !errors.Is(err, c.want) {
 			t.Errorf("%q: error %v, want %v", c.paths, err, c.want)
 		}
-		var missing *tree.NotFoundError
+		var missing *lookup.NotFoundError
 		if errors.As(err, &missing) && !slices.Equal(missing.Nearest, c.nearest) {
 			t.Errorf("%q: nearest %q, want %q", c.paths, missing.Nearest, c.nearest)
 		}

@@ -12,6 +12,7 @@ import (
 	"snapcopy/internal/filecopy"
 	"snapcopy/internal/folders"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/outcome"
 	"snapcopy/internal/tree"
 )
 
@@ -62,7 +63,7 @@ type Report struct {
 
 	// CatalogOnly counts restored entries that lack metadata which the target's file system or the privileges do not
 	// permit.
-	CatalogOnly tree.CatalogOnly
+	CatalogOnly outcome.CatalogOnlyCounts
 	// Lacking names the capabilities that root lacks and would need for these; UserNamespace says that the user is
 	// root of a user namespace only.
 	Lacking       []string
@@ -74,7 +75,7 @@ type Report struct {
 	// Damaged is the number of those that are damaged in the archive: their error wraps ErrDamaged.
 	Damaged uint64
 	// Failed has the first 1000, sorted by path.
-	Failed []tree.FailedItem
+	Failed []outcome.Failure
 }
 
 // worker is the state of one worker of the walk.
@@ -96,7 +97,7 @@ const chunk = 32
 // maxWorkers exceeds the number of workers of any run.
 const maxWorkers = 1 << 16
 
-func newWorkers(n int, progress *tree.Progress) []worker {
+func newWorkers(n int, progress *outcome.RestoreProgress) []worker {
 	list := make([]worker, n)
 	run := rand.Uint64() / maxWorkers * maxWorkers
 	for i := range list {

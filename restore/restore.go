@@ -34,13 +34,15 @@ import (
 	"snapcopy/internal/exclude"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/lack"
+	"snapcopy/internal/lookup"
+	"snapcopy/internal/outcome"
 	"snapcopy/internal/tree"
 	"snapcopy/internal/walk"
 	"snapcopy/internal/workers"
 )
 
 // Errors that callers tell apart with errors.Is. The error for a path that is not in the snapshot is a
-// *[tree.NotFoundError].
+// *[lookup.NotFoundError].
 var (
 	// ErrExists reports an existing entry of that name in the target, which was not touched.
 	ErrExists = errors.New("exists already")
@@ -97,9 +99,9 @@ type Options struct {
 	// Attrs sets the file attributes of the source (chattr): exactly those, if the target's file system can. Otherwise
 	// new files and folders keep inherited ones.
 	Attrs    bool
-	Progress *tree.Progress // nil: nobody is watching
+	Progress *outcome.RestoreProgress // nil: nobody is watching
 	// Item, if set, is called with the outcome for each entry. Several workers call it, one at a time.
-	Item func(tree.Item)
+	Item func(outcome.Item)
 	// Fault, if set, is called with the name of each step that changes the target, before the step; its error replaces
 	// the step. For tests.
 	Fault func(step string) error
@@ -170,10 +172,10 @@ func start(ctx context.Context, from archive.OpenSnapshot, paths []string, to st
 	if strings.Contains(opt.BackupSuffix, "/") {
 		return nil, fmt.Errorf("backup suffix %q: a name cannot have a slash", opt.BackupSuffix)
 	}
-	if r.scope.selected, err = tree.Select(from.Catalog, paths, opt.InPlace); err != nil {
+	if r.scope.selected, err = lookup.Select(from.Catalog, paths, opt.InPlace); err != nil {
 		return nil, err
 	}
-	r.opt.Progress.Expect(tree.TotalsOf(from.Catalog, r.scope.selected))
+	r.opt.Progress.Expect(lookup.TotalsOf(from.Catalog, r.scope.selected))
 	if r.scope.fd, err = fsat.OpenRoot(from.Dir); err != nil {
 		return nil, &fs.PathError{Op: "open snapshot", Path: from.Dir, Err: err}
 	}
@@ -206,7 +208,7 @@ func start(ctx context.Context, from archive.OpenSnapshot, paths []string, to st
 
 func newRun(ctx context.Context, from archive.OpenSnapshot, opt Options, swap *swap) *run {
 	if opt.Progress == nil {
-		opt.Progress = new(tree.Progress)
+		opt.Progress = new(outcome.RestoreProgress)
 	}
 	if opt.Exclude == nil {
 		opt.Exclude = exclude.New()

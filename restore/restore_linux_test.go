@@ -16,6 +16,7 @@ import (
 	"snapcopy/internal/archive"
 	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/inside"
+	"snapcopy/internal/outcome"
 	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
 	"snapcopy/internal/tree"
@@ -31,7 +32,7 @@ func TestWholeSnapshotIsExact(t *testing.T) {
 		if n := int(rep.Files + rep.Dirs + 1); n != len(want) {
 			t.Errorf("report counts %d entries, the tree has %d", n, len(want))
 		}
-		if rep.CatalogOnly != (tree.CatalogOnly{}) {
+		if rep.CatalogOnly != (outcome.CatalogOnlyCounts{}) {
 			t.Errorf("not held: %+v", rep.CatalogOnly)
 		}
 	}
@@ -429,7 +430,7 @@ func TestDeepTree(t *testing.T) {
 	a := take(t, b.Root)
 	to := filepath.Join(testarchive.TempDir(t), "to")
 	items, most := 0, 0
-	rep := a.restore(nil, to, Options{Threads: 2, Item: func(tree.Item) {
+	rep := a.restore(nil, to, Options{Threads: 2, Item: func(outcome.Item) {
 		if items++; items%50 == 0 { // on the way down there are files, on the way up directories
 			most = max(most, testtree.OpenDescriptors(t))
 		}
@@ -443,12 +444,12 @@ func TestDeepTree(t *testing.T) {
 
 func TestItemsAndProgressAddUp(t *testing.T) {
 	_, _, a := torture(t)
-	counts := make(map[tree.Action]uint64)
-	progress := new(tree.Progress)
-	rep := a.restore(nil, filepath.Join(testarchive.TempDir(t), "to"), Options{Progress: progress, Item: func(i tree.Item) {
+	counts := make(map[outcome.Action]uint64)
+	progress := new(outcome.RestoreProgress)
+	rep := a.restore(nil, filepath.Join(testarchive.TempDir(t), "to"), Options{Progress: progress, Item: func(i outcome.Item) {
 		counts[i.Action]++
 	}})
-	if counts[tree.Restored]+counts[tree.Linked] != rep.Files+rep.Dirs || counts[tree.Linked] != rep.Linked || rep.Linked == 0 {
+	if counts[outcome.Restored]+counts[outcome.Linked] != rep.Files+rep.Dirs || counts[outcome.Linked] != rep.Linked || rep.Linked == 0 {
 		t.Errorf("items %v, report %+v", counts, rep)
 	}
 	if p := progress; p.Files.Load() != p.ExpectFiles.Load() || p.Files.Load() != rep.Files {

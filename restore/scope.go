@@ -8,15 +8,15 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
-	"snapcopy/internal/tree"
+	"snapcopy/internal/lookup"
 )
 
 // scope is the part of a snapshot that is restored.
 type scope struct {
 	archive.OpenSnapshot
-	fd       int              // of the snapshot's folder
-	selected []tree.Selection // nil: the whole snapshot
-	inPlace  bool             // Options.InPlace
+	fd       int               // of the snapshot's folder
+	selected []lookup.Selected // nil: the whole snapshot
+	inPlace  bool              // Options.InPlace
 }
 
 func (s *scope) whole() bool { return s.selected == nil }
@@ -27,7 +27,7 @@ func (s *scope) makes(name string) bool {
 		_, known, err := s.Catalog.Lookup(name)
 		return known || err != nil
 	}
-	return slices.ContainsFunc(s.selected, func(of tree.Selection) bool {
+	return slices.ContainsFunc(s.selected, func(of lookup.Selected) bool {
 		top, _, _ := strings.Cut(index.Join(of.Folder, of.Entry.Name), "/")
 		return top == name && s.inPlace || of.Entry.Name == name && !s.inPlace
 	})

@@ -14,9 +14,9 @@ import (
 
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/leftover"
+	"snapcopy/internal/outcome"
 	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
-	"snapcopy/internal/tree"
 )
 
 // Guards: a target that is too small is told of before anything is written; if asked for, or if it fills up for another
@@ -210,7 +210,7 @@ func TestAttributesAreMirrored(t *testing.T) {
 	opt.Attrs = true
 	for range 2 {
 		rep := a.wantMirror(source, to, opt)
-		if rep.CatalogOnly != (tree.CatalogOnly{}) {
+		if rep.CatalogOnly != (outcome.CatalogOnlyCounts{}) {
 			t.Errorf("not held: %+v", rep.CatalogOnly)
 		}
 		if want, got := attrs(source), attrs(to); want != got {

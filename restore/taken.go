@@ -6,6 +6,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/outcome"
 	"snapcopy/internal/tree"
 )
 
@@ -51,7 +52,7 @@ func (r *run) resolve(w *worker, d *dir, e *index.Entry, st *fsat.Stat, diff dif
 	case leaveIt:
 		w.counts.Unchanged++
 		r.opt.Progress.Bytes.Add(tree.ContentBytes(e))
-		r.told(d, e, tree.Same)
+		r.told(d, e, outcome.Same)
 		return nil
 	case refuseIt:
 		return fmt.Errorf("%w and differs", ErrExists)
@@ -166,7 +167,7 @@ func (r *run) joinTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat, group 
 func (r *run) update(w *worker, d *dir, e *index.Entry, seen *fsat.Stat) (made fsat.Stat, err error) {
 	if r.opt.DryRun {
 		w.counts.Metadata++
-		r.told(d, e, tree.Updated)
+		r.told(d, e, outcome.Updated)
 		return *seen, nil
 	}
 	if err := r.target.step("update"); err != nil {
@@ -197,6 +198,6 @@ func (r *run) update(w *worker, d *dir, e *index.Entry, seen *fsat.Stat) (made f
 	r.late.lock(d, e.Name, e, &s.Stat)
 	w.counts.Metadata++
 	r.opt.Progress.Bytes.Add(e.Size)
-	r.told(d, e, tree.Updated)
+	r.told(d, e, outcome.Updated)
 	return s.Stat, nil
 }

@@ -9,37 +9,37 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
-	"snapcopy/internal/tree"
+	"snapcopy/internal/outcome"
 )
 
 // teller reports the outcome for each entry: to Options.Item, and in the lists of the report. Several workers use it
 // at once.
 type teller struct {
 	ctx      context.Context
-	item     func(tree.Item) // nil: nobody is watching
-	itemLock sync.Mutex      // one call at a time
+	item     func(outcome.Item) // nil: nobody is watching
+	itemLock sync.Mutex         // one call at a time
 
 	report     *Report
 	reportLock sync.Mutex // of the lists that workers add to
-	failures   tree.Failures
+	failures   outcome.Failures
 }
 
 // told reports the outcome for an entry of d that did not fail.
-func (t *teller) told(d *dir, e *index.Entry, a tree.Action) {
+func (t *teller) told(d *dir, e *index.Entry, a outcome.Action) {
 	if t.item != nil {
-		t.tell(tree.Item{Path: d.Child(e.Name), Action: a, Type: e.Type, Size: e.Size})
+		t.tell(outcome.Item{Path: d.Child(e.Name), Action: a, Type: e.Type, Size: e.Size})
 	}
 }
 
 // list records an entry as not restored.
 func (t *teller) list(d *dir, e *index.Entry, err error) {
-	item := tree.FailedEntry(d.Child(e.Name), e, err)
+	item := outcome.FailureOf(d.Child(e.Name), e, err)
 	t.failures.Add(item)
-	t.tell(tree.Item{Path: item.Path, Action: tree.Failed, Type: e.Type, Size: e.Size, Err: item.Err})
+	t.tell(outcome.Item{Path: item.Path, Action: outcome.Failed, Type: e.Type, Size: e.Size, Err: item.Err})
 }
 
 // tell passes an item to Options.Item.
-func (t *teller) tell(item tree.Item) {
+func (t *teller) tell(item outcome.Item) {
 	if t.item == nil {
 		return
 	}
@@ -60,7 +60,7 @@ func (t *teller) unsaved(path, why string) {
 	t.reportLock.Lock()
 	defer t.reportLock.Unlock()
 	t.report.UnsavedCount++
-	if len(t.report.Unsaved) < tree.MaxListed {
+	if len(t.report.Unsaved) < outcome.MaxListed {
 		t.report.Unsaved = append(t.report.Unsaved, UnsavedItem{strings.Clone(path), why})
 	}
 }
@@ -70,7 +70,7 @@ func (t *teller) otherTime(path string) {
 	t.reportLock.Lock()
 	defer t.reportLock.Unlock()
 	t.report.OtherTimesCount++
-	if len(t.report.OtherTimes) < tree.MaxListed {
+	if len(t.report.OtherTimes) < outcome.MaxListed {
 		t.report.OtherTimes = append(t.report.OtherTimes, path)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/leftover"
+	"snapcopy/internal/outcome"
 	"snapcopy/internal/tree"
 )
 
@@ -206,7 +207,7 @@ type wanted struct {
 	onFolder bool
 	ok       bool
 	most     most
-	before   tree.CatalogOnly // when nothing had been tried
+	before   outcome.CatalogOnlyCounts // when nothing had been tried
 }
 
 func (m *wanted) try() (ok bool, err error) {

@@ -10,9 +10,9 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
+	"snapcopy/internal/outcome"
 	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
-	"snapcopy/internal/tree"
 )
 
 const unheldScript = "dir d 2775 owner=0:34 default=u:77:rwx\nfile d/f 4755 x owner=12:34 mtime=1500000000.123456789 xattr.user.a=1\n" +
@@ -30,7 +30,7 @@ func (a archived) again(to string, options ...Options) {
 		if rep.Files+rep.Dirs+rep.Replaced+rep.Metadata+rep.OtherTimesCount != 0 || rep.Unchanged != 4 || len(rep.TargetDiffers) > 0 {
 			t.Errorf("%+v: %+v", opt, rep)
 		}
-		if rep.CatalogOnly == (tree.CatalogOnly{}) {
+		if rep.CatalogOnly == (outcome.CatalogOnlyCounts{}) {
 			t.Error("nothing says what is lacking")
 		}
 	}

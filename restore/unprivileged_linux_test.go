@@ -15,9 +15,9 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/archive"
 	"snapcopy/internal/leftover"
+	"snapcopy/internal/outcome"
 	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
-	"snapcopy/internal/tree"
 )
 
 const helperEnv = "SNAPCOPY_RESTORE_HELPER"
@@ -110,7 +110,7 @@ func TestWithoutPrivileges(t *testing.T) {
 		t.Errorf("failed: %+v", rep.Failed)
 	}
 	// Not ours: all but "mine" and "trusted", and the target, which stays as it is.
-	if rep.CatalogOnly != (tree.CatalogOnly{Owners: 7, Modes: 2, Xattrs: 2}) {
+	if rep.CatalogOnly != (outcome.CatalogOnlyCounts{Owners: 7, Modes: 2, Xattrs: 2}) {
 		t.Errorf("not held: %+v", rep.CatalogOnly)
 	}
 	got := strings.Join(testarchive.Describe(t, target.Root), "\n")
@@ -196,7 +196,7 @@ func TestAttributesOfAFolderWithoutWritePermission(t *testing.T) {
 	to := filepath.Join(testarchive.TempDir(t), "to")
 	rep := a.restore(nil, to, Options{Threads: 1})
 	wantFailed(t, rep)
-	if rep.CatalogOnly != (tree.CatalogOnly{}) {
+	if rep.CatalogOnly != (outcome.CatalogOnlyCounts{}) {
 		t.Errorf("not held: %+v", rep.CatalogOnly)
 	}
 	want := testtree.Take(t, source)

@@ -17,9 +17,9 @@ import (
 	"snapcopy/internal/history"
 	"snapcopy/internal/inside"
 	"snapcopy/internal/lack"
+	"snapcopy/internal/lookup"
 	"snapcopy/internal/overlay"
 	"snapcopy/internal/plainfile"
-	"snapcopy/internal/tree"
 	"snapcopy/restore"
 	"snapcopy/restore/instant"
 	"snapcopy/snapshot"
@@ -135,7 +135,7 @@ var hints = []struct {
 	{archive.ErrInsideOther, "choose another folder: a snapshot must stay as it is"},
 	{inside.ErrTarget, "choose a folder outside the archive"},
 	{restore.ErrNoRoom, "make room, restore to another disk, or begin all the same with --ignore-space"},
-	{tree.ErrSameName, "restore them one after the other, each into a folder of its own"},
+	{lookup.ErrSameName, "restore them one after the other, each into a folder of its own"},
 	{restore.ErrMountsBelow, "unmount it first, or restore with --in-place, which leaves mounted file systems alone"},
 	{errNotInSnapshot, "`snapcopy ls ARCHIVE@SNAPSHOT` lists the top of the snapshot"},
 	{restore.ErrNotFile, "`snapcopy ls ARCHIVE@SNAPSHOT PATH` lists a folder, `snapcopy restore` brings back anything"},
@@ -177,7 +177,7 @@ func hintFor(err error) string {
 
 // namesNoPath reports whether an error is about a missing path, and proposes no other path or snapshot.
 func namesNoPath(err error) bool {
-	var missing *tree.NotFoundError
+	var missing *lookup.NotFoundError
 	var elsewhere *history.NotFoundError
 	var nowhere *history.NowhereError
 	if errors.As(err, &elsewhere) && elsewhere.Elsewhere != nil {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"snapcopy/internal/outcome"
 	"snapcopy/internal/tree"
 	"snapcopy/restore"
 )
@@ -185,7 +186,7 @@ func TestJSONLossless(t *testing.T) {
 }
 
 func TestRestoreReportAsJSON(t *testing.T) {
-	rep := restore.Report{FailedCount: 1, Failed: []tree.FailedItem{{Path: "\xff", Err: fmt.Errorf("%w: x", tree.ErrDamaged)}}}
+	rep := restore.Report{FailedCount: 1, Failed: []outcome.Failure{{Path: "\xff", Err: fmt.Errorf("%w: x", tree.ErrDamaged)}}}
 	line, err := jsonLine("restore", restoreJSON(&rep, new(lackingInSnapshot)))
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/archive"
 	"snapcopy/internal/history"
+	"snapcopy/internal/outcome"
 	"snapcopy/internal/tree"
 	"snapcopy/internal/verify"
 	"snapcopy/prune"
@@ -241,13 +242,13 @@ func itemJSON(i *snapshot.Item) itemObject {
 }
 
 type restoredObject struct {
-	Action tree.Action `json:"action"`
-	Path   string      `json:"path"`
-	Type   string      `json:"file_type"`
-	Error  string      `json:"error,omitempty"`
+	Action outcome.Action `json:"action"`
+	Path   string         `json:"path"`
+	Type   string         `json:"file_type"`
+	Error  string         `json:"error,omitempty"`
 }
 
-func restoredItem(i *tree.Item) restoredObject {
+func restoredItem(i *outcome.Item) restoredObject {
 	v := restoredObject{i.Action, i.Path, typeNames[i.Type], ""}
 	if i.Err != nil {
 		v.Error = i.Err.Error()
@@ -570,7 +571,7 @@ type failedObject struct {
 	Damaged bool   `json:"damaged,omitempty"`
 }
 
-func failedJSON(list []tree.FailedItem) (objects []failedObject) {
+func failedJSON(list []outcome.Failure) (objects []failedObject) {
 	for i := range list {
 		f := &list[i]
 		objects = append(objects, failedObject{f.Path, f.Err.Error(), errors.Is(f.Err, tree.ErrDamaged)})

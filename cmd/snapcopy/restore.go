@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"snapcopy/internal/tree"
+	"snapcopy/internal/outcome"
 	"snapcopy/restore"
 )
 
@@ -107,7 +107,7 @@ func (o *restoreOptions) Run(ctx context.Context, a *app, args []string) (err er
 
 	var writeErr error
 	if o.verbose || o.dryRun {
-		opt.Item = func(i tree.Item) {
+		opt.Item = func(i outcome.Item) {
 			if err := o.item(a, &i); writeErr == nil {
 				writeErr = err
 			}
@@ -166,7 +166,7 @@ func (o *restoreOptions) restore(ctx context.Context, a *app, w *request, opt re
 
 func (o *restoreOptions) options(w *request) restore.Options {
 	opt := restore.Options{
-		Threads: o.threads, Progress: new(tree.Progress), Exclude: w.without,
+		Threads: o.threads, Progress: new(outcome.RestoreProgress), Exclude: w.without,
 		Overwrite: overwrites[o.overwrite], Delete: o.delete, DeleteUnsaved: o.deleteUnsaved, BackupSuffix: o.backupSuffix, InPlace: o.inPlace,
 		Verify: o.verify, IgnoreSpace: o.ignoreSpace, DryRun: o.dryRun, Attrs: o.flags,
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"snapcopy/index"
-	"snapcopy/internal/tree"
+	"snapcopy/internal/outcome"
 	"snapcopy/restore"
 )
 
@@ -109,18 +109,18 @@ func (o *telling) toldLacking(a *app, s *openSnapshot, l *lackingInSnapshot) {
 	})
 }
 
-func (o *restoreOptions) item(a *app, i *tree.Item) error {
+func (o *restoreOptions) item(a *app, i *outcome.Item) error {
 	if o.json {
 		return a.printJSON("item", restoredItem(i))
 	}
-	if i.Action == tree.Failed {
+	if i.Action == outcome.Failed {
 		return nil // told of at the end
 	}
 	return a.printf("%-8s  %s\n", i.Action, entryName(i.Path, i.Type))
 }
 
 // failed lists the entries that could not be restored.
-func (o *telling) failed(a *app, list []tree.FailedItem, total uint64) {
+func (o *telling) failed(a *app, list []outcome.Failure, total uint64) {
 	if total == 0 {
 		return
 	}
@@ -202,7 +202,7 @@ func (o *restoreOptions) summary(a *app, r *restore.Report, lacks *lackingInSnap
 }
 
 // notRestored lists the metadata that restored entries lack.
-func notRestored(n *tree.CatalogOnly) string {
+func notRestored(n *outcome.CatalogOnlyCounts) string {
 	return join(
 		lacking(n.Owners, "owners of"),
 		lacking(n.Modes, "modes of"),
@@ -214,7 +214,7 @@ func notRestored(n *tree.CatalogOnly) string {
 	)
 }
 
-func restoreMeter(p *tree.Progress) meter {
+func restoreMeter(p *outcome.RestoreProgress) meter {
 	return meter{
 		phase: func() string { return "Restoring" },
 		files: p.Files.Load, bytes: p.Bytes.Load,

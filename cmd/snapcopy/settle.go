@@ -12,7 +12,7 @@ import (
 
 	"snapcopy/internal/archive"
 	"snapcopy/internal/fsat"
-	"snapcopy/internal/tree"
+	"snapcopy/internal/outcome"
 	"snapcopy/restore/instant"
 )
 
@@ -65,7 +65,7 @@ func (o *settleOptions) Run(ctx context.Context, a *app, args []string) (err err
 	} else {
 		archive = nil // the archive is no longer needed, only its note is left
 	}
-	opt := instant.SettleOptions{Threads: o.threads, Progress: new(tree.Progress)}
+	opt := instant.SettleOptions{Threads: o.threads, Progress: new(outcome.RestoreProgress)}
 	opt.Released = func() error { return o.forgetReader(a, archive, &state) }
 	begin := time.Now()
 	meter := restoreMeter(opt.Progress)

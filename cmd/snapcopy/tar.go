@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"snapcopy/internal/tree"
+	"snapcopy/internal/outcome"
 	"snapcopy/restore/tarball"
 )
 
@@ -57,10 +57,10 @@ func (o *tarOptions) Run(ctx context.Context, a *app, args []string) (err error)
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
 	a.term.needReader()
-	opt := tarball.Options{Zstd: o.zstd, Exclude: w.without, Progress: new(tree.Progress)}
+	opt := tarball.Options{Zstd: o.zstd, Exclude: w.without, Progress: new(outcome.RestoreProgress)}
 	var itemErr error
 	if o.verbose {
-		opt.Item = func(i tree.Item) {
+		opt.Item = func(i outcome.Item) {
 			if err := o.item(a, &i); itemErr == nil {
 				itemErr = err
 			}
@@ -96,11 +96,11 @@ func (o *tarOptions) Run(ctx context.Context, a *app, args []string) (err error)
 	return nil
 }
 
-func (o *tarOptions) item(a *app, i *tree.Item) error {
+func (o *tarOptions) item(a *app, i *outcome.Item) error {
 	if o.json {
 		return a.tellJSON("item", restoredItem(i))
 	}
-	if i.Action != tree.Failed { // that is told of at the end
+	if i.Action != outcome.Failed { // that is told of at the end
 		a.term.errorf("%-8s  %s", i.Action, entryName(i.Path, i.Type))
 	}
 	return nil

@@ -11,8 +11,8 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
+	"snapcopy/internal/outcome"
 	"snapcopy/internal/testtree"
-	"snapcopy/internal/tree"
 	"snapcopy/restore"
 	"snapcopy/snapshot"
 )
@@ -106,7 +106,7 @@ func TestFileAttributes(t *testing.T) {
 		restored, err := restore.Run(context.Background(), archive.OpenSnapshot{Catalog: c, Snapshot: archive.Snapshot{Dir: l.path(l.order[0])}}, nil, to,
 			restore.Options{Attrs: true})
 		l.check(errors.Join(err, c.Close()))
-		if restored.FailedCount > 0 || restored.CatalogOnly != (tree.CatalogOnly{}) {
+		if restored.FailedCount > 0 || restored.CatalogOnly != (outcome.CatalogOnlyCounts{}) {
 			t.Errorf("restore: %+v", restored)
 		}
 		testtree.Equal(t, "restored", l.want[l.order[0]], testtree.Take(t, to), 0)

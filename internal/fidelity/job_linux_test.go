@@ -14,8 +14,8 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
+	"snapcopy/internal/outcome"
 	"snapcopy/internal/testtree"
-	"snapcopy/internal/tree"
 	"snapcopy/restore"
 	"snapcopy/snapshot"
 )
@@ -34,7 +34,7 @@ type job struct {
 
 type jobResult struct {
 	Report   *archive.Report
-	Restored tree.CatalogOnly
+	Restored outcome.CatalogOnlyCounts
 	Failed   []string
 	Err      string
 }

@@ -11,8 +11,8 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
+	"snapcopy/internal/outcome"
 	"snapcopy/internal/testtree"
-	"snapcopy/internal/tree"
 	"snapcopy/internal/verify"
 	"snapcopy/restore"
 	"snapcopy/snapshot"
@@ -217,7 +217,7 @@ func (l *lab) restored(name string, look func(tree testtree.Tree)) {
 	l.t.Helper()
 	to := filepath.Join(l.to, "restored")
 	rep := l.restore(name, to)
-	if rep.FailedCount > 0 || rep.CatalogOnly != (tree.CatalogOnly{}) {
+	if rep.FailedCount > 0 || rep.CatalogOnly != (outcome.CatalogOnlyCounts{}) {
 		l.t.Errorf("restore of %s: failed %v, not held %+v", name, rep.Failed, rep.CatalogOnly)
 	}
 	got := testtree.Take(l.t, to)

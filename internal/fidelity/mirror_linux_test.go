@@ -13,8 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"snapcopy/internal/archive"
+	"snapcopy/internal/outcome"
 	"snapcopy/internal/testtree"
-	"snapcopy/internal/tree"
 	"snapcopy/restore"
 )
 
@@ -75,13 +75,13 @@ func (l *lab) rollbacks(rng *rand.Rand, snapshots, steps int) {
 // rollBack makes a tree equal to a snapshot and gives what it was told of.
 func (l *lab) rollBack(name, target string, opt restore.Options) (told []string) {
 	l.t.Helper()
-	opt.Item = func(i tree.Item) { told = append(told, fmt.Sprintf("%q %s %v", i.Path, i.Action, i.Err)) }
+	opt.Item = func(i outcome.Item) { told = append(told, fmt.Sprintf("%q %s %v", i.Path, i.Action, i.Err)) }
 	c := l.catalog(name)
 	rep, err := restore.Run(l.t.Context(), archive.OpenSnapshot{Catalog: c, Snapshot: archive.Snapshot{Dir: l.path(name)}}, nil, target, opt)
 	if err = errors.Join(err, c.Close()); err != nil {
 		l.t.Fatalf("restore of %s: %v", name, err)
 	}
-	if rep.FailedCount > 0 || rep.CatalogOnly != (tree.CatalogOnly{}) {
+	if rep.FailedCount > 0 || rep.CatalogOnly != (outcome.CatalogOnlyCounts{}) {
 		l.t.Errorf("restore of %s: failed %v, not held %+v", name, rep.Failed, rep.CatalogOnly)
 	}
 	slices.Sort(told)

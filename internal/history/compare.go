@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"snapcopy/index"
+	"snapcopy/internal/lookup"
 	"snapcopy/internal/pair"
 	"snapcopy/internal/tree"
 )
@@ -48,7 +49,7 @@ type Change struct {
 // removed.
 //
 // An error of visit ends the comparison and is returned. If path is in neither catalog, the error is a
-// *[tree.NotFoundError].
+// *[lookup.NotFoundError].
 func Compare(old, new *index.Catalog, path string, visit func(Change) error) error {
 	path = index.CleanPath(path)
 	start := sides{folder: index.FolderOf(path)}
@@ -60,7 +61,7 @@ func Compare(old, new *index.Catalog, path string, visit func(Change) error) err
 		return err
 	}
 	if start.old == nil && start.new == nil {
-		return tree.NotFound(new, path, path)
+		return lookup.NotFound(new, path, path)
 	}
 	c := comparison{old: old, new: new}
 	if err := c.findMoves(start); err != nil {

@@ -11,8 +11,8 @@ import (
 	"pgregory.net/rapid"
 
 	"snapcopy/index"
+	"snapcopy/internal/lookup"
 	"snapcopy/internal/testarchive"
-	"snapcopy/internal/tree"
 )
 
 // changes lists what Compare reports, a line each.
@@ -246,7 +246,7 @@ func TestCompareErrors(t *testing.T) {
 	if err := Compare(a, b, "", func(Change) error { calls++; return stop }); err != stop || calls != 1 {
 		t.Errorf("%d calls, then %v", calls, err)
 	}
-	var missing *tree.NotFoundError
+	var missing *lookup.NotFoundError
 	if err := Compare(a, b, "a/fime", nil); !errors.As(err, &missing) || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("error %v", err)
 	} else if !slices.Equal(missing.Nearest, []string{"a/fine"}) {

@@ -9,6 +9,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
+	"snapcopy/internal/lookup"
 	"snapcopy/internal/tree"
 )
 
@@ -136,7 +137,7 @@ func (x *Explainer) Close() error {
 }
 
 // Explain explains the entry at path, elements joined by '/', "" for the whole snapshot. If the snapshot has no such
-// entry, the error is a *[tree.NotFoundError].
+// entry, the error is a *[lookup.NotFoundError].
 //
 // A file takes some milliseconds if it is shared with the previous snapshot under its path. Otherwise Explain reads
 // that snapshot's whole catalog, and, for a folder or if the run has moved a file, the folders in which each older
@@ -149,7 +150,7 @@ func (x *Explainer) Explain(ctx context.Context, path string) (*Explanation, err
 		return nil, fmt.Errorf("look up %q: %w", path, err)
 	}
 	if !ok {
-		return nil, tree.NotFound(x.catalog, path, clean)
+		return nil, lookup.NotFound(x.catalog, path, clean)
 	}
 	ex := &Explanation{Path: clean, Entry: e}
 	if x.previous != nil {

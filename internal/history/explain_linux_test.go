@@ -16,8 +16,8 @@ import (
 
 	"snapcopy/index"
 	arch "snapcopy/internal/archive"
+	"snapcopy/internal/lookup"
 	"snapcopy/internal/testarchive"
-	"snapcopy/internal/tree"
 	"snapcopy/snapshot"
 )
 
@@ -392,7 +392,7 @@ func TestExplainAbsent(t *testing.T) {
 	s.File("letters/draft", "x")
 	s.snap()
 	_, err := s.explainer().Explain(context.Background(), "letters/drft")
-	var missing *tree.NotFoundError
+	var missing *lookup.NotFoundError
 	if !errors.As(err, &missing) || !slices.Equal(missing.Nearest, []string{"letters/draft"}) {
 		t.Errorf("error %v, want the nearest name", err)
 	}

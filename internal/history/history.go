@@ -12,7 +12,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
-	"snapcopy/internal/tree"
+	"snapcopy/internal/lookup"
 	"snapcopy/internal/workers"
 )
 
@@ -319,7 +319,7 @@ func (h *History) nowhere(ctx context.Context, path, clean string) error {
 	missing := &NowhereError{Path: path, Unusable: slices.Clone(h.unusable)}
 	for _, p := range list {
 		for _, n := range p.names {
-			if slices.Contains(names, n) || len(names) == tree.MaxNearest {
+			if slices.Contains(names, n) || len(names) == lookup.MaxNearest {
 				continue
 			}
 			names = append(names, n)
@@ -354,7 +354,7 @@ func (h *History) proposals(ctx context.Context, clean string) (list []proposal,
 			p.names = []string{folder}
 		} else {
 			p.rest = strings.TrimPrefix(clean, index.Join(folder, name))
-			for _, near := range tree.Nearest(rec, name) {
+			for _, near := range lookup.Nearest(rec, name) {
 				p.names = append(p.names, index.Join(folder, near))
 			}
 		}
@@ -366,10 +366,10 @@ func (h *History) proposals(ctx context.Context, clean string) (list []proposal,
 	slices.SortFunc(list, func(a, b proposal) int { return cmp.Compare(b.newest, a.newest) })
 	alike := slices.ContainsFunc(list, func(p proposal) bool { return len(p.names) > 0 })
 	newest := len(h.past) - 1
-	if newest < 0 || alike && !tree.IsName(clean) {
+	if newest < 0 || alike && !lookup.IsName(clean) {
 		return list, nil
 	}
-	named, err := tree.NamedAlike(h.past[newest].catalog, clean)
+	named, err := lookup.NamedAlike(h.past[newest].catalog, clean)
 	if unusable(err) {
 		err = &badCatalog{newest, err}
 	}

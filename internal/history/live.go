@@ -10,6 +10,8 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/exclude"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/lookup"
+	"snapcopy/internal/outcome"
 	"snapcopy/internal/tree"
 	"snapcopy/internal/walk"
 	"snapcopy/internal/workers"
@@ -40,7 +42,7 @@ type LiveReport struct {
 	BytesRead uint64
 	// FailedCount is the number of entries that could not be compared; Failed has the first 1000, sorted by path.
 	FailedCount uint64
-	Failed      []tree.FailedItem
+	Failed      []outcome.Failure
 }
 
 // CompareLive compares a snapshot with a live folder, at path and below it, and calls visit for every change that
@@ -108,7 +110,7 @@ type live struct {
 	dirs    tree.Walk
 
 	changes  changes
-	failures tree.Failures
+	failures outcome.Failures
 }
 
 // folderID returns the identity of the folder at path.
@@ -138,7 +140,7 @@ func (l *live) top(path, asked string) (*liveDir, error) {
 		return nil, l.removed(index.FolderOf(path), was)
 	}
 	if fsat.IsNoDir(err) {
-		return nil, tree.NotFound(l.catalog, asked, path)
+		return nil, lookup.NotFound(l.catalog, asked, path)
 	}
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: index.FolderOf(path), Err: err}
@@ -155,7 +157,7 @@ func (l *live) top(path, asked string) (*liveDir, error) {
 	var st fsat.Stat
 	err = fsat.StatAt(fd, name, &st)
 	if fsat.IsGone(err) && was == nil {
-		return nil, tree.NotFound(l.catalog, asked, path)
+		return nil, lookup.NotFound(l.catalog, asked, path)
 	}
 	d.names = []fsat.DirEntry{{Name: name, Type: st.Type}}
 	d.entries = make([]index.Entry, 1)
@@ -193,7 +195,7 @@ func (l *live) fail(path string, err error) error {
 	if l.ctx.Err() != nil {
 		return context.Cause(l.ctx)
 	}
-	l.failures.Add(tree.FailedItem{Path: strings.Clone(path), Err: err})
+	l.failures.Add(outcome.Failure{Path: strings.Clone(path), Err: err})
 	return nil
 }
 

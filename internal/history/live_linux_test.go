@@ -16,9 +16,9 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/exclude"
+	"snapcopy/internal/lookup"
 	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
-	"snapcopy/internal/tree"
 )
 
 func changeText(c *Change) string {
@@ -228,7 +228,7 @@ func TestLiveErrors(t *testing.T) {
 	s.Check(err)
 	defer testarchive.CloseAll(t, c)
 	ignore := func(Change) error { return nil }
-	var missing *tree.NotFoundError
+	var missing *lookup.NotFoundError
 	for _, path := range []string{"docs/b", "none/b"} {
 		_, err = CompareLive(context.Background(), c, s.Root, path, LiveOptions{}, ignore)
 		if !errors.As(err, &missing) {

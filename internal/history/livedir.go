@@ -6,6 +6,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/outcome"
 	"snapcopy/internal/pair"
 	"snapcopy/internal/tree"
 )
@@ -44,7 +45,7 @@ func (l *live) enter(id int, parent *liveDir, item int) (d *liveDir, items int, 
 		return nil, 0, false, err
 	}
 	if err != nil {
-		return nil, 0, false, l.fail(d.Path(), tree.Cause(err))
+		return nil, 0, false, l.fail(d.Path(), outcome.Cause(err))
 	}
 	if err := l.fill(&l.workers[id], d); err != nil {
 		return nil, 0, false, errors.Join(err, d.Close())
@@ -95,7 +96,7 @@ func (l *live) match(d *liveDir, path string, list []fsat.DirEntry) error {
 		return err
 	}
 	d.names = list[:0]
-	for e, n := range pair.Lists(was.next, pair.Slice(list), tree.CompareNames) {
+	for e, n := range pair.Lists(was.next, pair.Slice(list), tree.CompareListed) {
 		if n == nil {
 			if err := l.removed(path, e); err != nil {
 				return err
@@ -118,7 +119,7 @@ func (l *live) match(d *liveDir, path string, list []fsat.DirEntry) error {
 // items compares some of the names of a folder.
 func (l *live) items(id int, d *liveDir, from, to int) (descend []int, err error) {
 	if err := d.Acquire(); err != nil {
-		return nil, l.fail(d.Path(), tree.Cause(err))
+		return nil, l.fail(d.Path(), outcome.Cause(err))
 	}
 	defer func() { err = errors.Join(err, d.Release()) }()
 	for i := from; i < to; i++ {

@@ -6,12 +6,12 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
-	"snapcopy/internal/tree"
+	"snapcopy/internal/lookup"
 )
 
-// NotFoundError is a [tree.NotFoundError] that also has the other snapshots with the path.
+// NotFoundError is a [lookup.NotFoundError] that also has the other snapshots with the path.
 type NotFoundError struct {
-	*tree.NotFoundError
+	*lookup.NotFoundError
 	Elsewhere *Sighting  // nil: no snapshot has it
 	Unusable  []Unusable // snapshots that could not be asked
 }
@@ -34,10 +34,10 @@ func (e *NotFoundError) Error() string {
 
 func (e *NotFoundError) Unwrap() error { return e.NotFoundError }
 
-// NotFound returns the error for a path that is not in the snapshot of a catalog: a *[tree.NotFoundError] with the
+// NotFound returns the error for a path that is not in the snapshot of a catalog: a *[lookup.NotFoundError] with the
 // nearest names and with those of the archive's snapshots, given the oldest first, that have the path.
 func NotFound(ctx context.Context, c *index.Catalog, snapshots []archive.Snapshot, path string) error {
-	err := tree.NotFound(c, path, index.CleanPath(path))
+	err := lookup.NotFound(c, path, index.CleanPath(path))
 	missing := new(NotFoundError)
 	if !errors.As(err, &missing.NotFoundError) {
 		return err

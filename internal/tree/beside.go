@@ -13,10 +13,10 @@ import (
 // the names. Each name comes once, with nil for the side that lacks it. The record may be nil. The next entry
 // overwrites the entry; copy it to keep it.
 func Beside(rec *index.Record, listing []fsat.DirEntry) iter.Seq2[*index.Entry, *fsat.DirEntry] {
-	return pair.Lists(rec.Pull(), pair.Slice(listing), CompareNames)
+	return pair.Lists(rec.Pull(), pair.Slice(listing), CompareListed)
 }
 
-// CompareNames compares the name of a recorded entry with a listed one, in the order of catalogs and listings.
-func CompareNames(e *index.Entry, listed *fsat.DirEntry) int {
+// CompareListed compares the name of a recorded entry with a listed one, in the order of catalogs and listings.
+func CompareListed(e *index.Entry, listed *fsat.DirEntry) int {
 	return strings.Compare(e.Name, listed.Name)
 }

@@ -9,6 +9,7 @@
 //     is the rule by which a run does not read a file.
 //   - How does an inode get the metadata of its entry, and which of them can it not take? Set, of a Setter.
 //   - Where is the walk, and is a folder still the one that was listed? Folder, of a Walk through one or several trees.
+//   - Which names are hard links of one inode, and have all of them been seen? Links, by a GroupKey or any other key.
 //   - Is a stored file present and sound? OpenStored, StoredError.
 //
 // Comparing allocates nothing: a run compares each name. Set changes only the inode that it is given, which the caller has

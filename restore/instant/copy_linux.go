@@ -12,6 +12,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/filecopy"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/outcome"
 	"snapcopy/internal/tree"
 )
 
@@ -25,7 +26,7 @@ type settler struct {
 	_                  [64]byte
 }
 
-func newSettlers(n int, progress *tree.Progress) []settler {
+func newSettlers(n int, progress *outcome.RestoreProgress) []settler {
 	list := make([]settler, n)
 	for i := range list {
 		w := &list[i]
@@ -72,7 +73,7 @@ func (w *settler) list() (seen, own []fsat.DirEntry, err error) {
 type copying struct {
 	layers   layers
 	notes    *notes
-	progress *tree.Progress
+	progress *outcome.RestoreProgress
 	step     func(string) error
 	checked  bool // an earlier walk has compared all stored files that were copied before
 	sharing  bool // the kernel copies by reflinks
@@ -80,7 +81,7 @@ type copying struct {
 	root, upper, lower int // handles: of the mounted tree and of its two folders
 
 	workers  []settler
-	failures tree.Failures
+	failures outcome.Failures
 }
 
 // walk visits every folder of the mounted tree.
@@ -222,7 +223,7 @@ func (c *copying) entry(ctx context.Context, w *settler, m merge, r *index.Recor
 	case ctx.Err() != nil || fsat.IsNoSpace(err):
 		return fmt.Errorf("copy %q: %w", pathIn(m.at, e.Name), err)
 	default:
-		c.failures.Add(tree.FailedItem{Path: pathIn(m.at, e.Name), Err: fmt.Errorf("copy: %w", err)})
+		c.failures.Add(outcome.Failure{Path: pathIn(m.at, e.Name), Err: fmt.Errorf("copy: %w", err)})
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ import (
 	"time"
 
 	"snapcopy/internal/archive"
-	"snapcopy/internal/tree"
+	"snapcopy/internal/outcome"
 )
 
 // Errors of Make and Settle that callers tell apart.
@@ -99,7 +99,7 @@ type Report struct {
 	// Mended counts entries that an overlay alone would not show correctly, and that were made so: entries of which
 	// only the catalog has everything, and hard links.
 	Mended      uint64
-	CatalogOnly tree.CatalogOnly
+	CatalogOnly outcome.CatalogOnlyCounts
 	// Lacking and UserNamespace are the reasons why some metadata could not be set, as in Report.
 	Lacking       []string
 	UserNamespace bool
@@ -138,7 +138,7 @@ type SettleOptions struct {
 	// Threads is the number of workers. 0: 16, because the kernel writes each file that it copies to the disk, and
 	// most of the time is spent waiting for that.
 	Threads  int
-	Progress *tree.Progress // nil: nobody is watching
+	Progress *outcome.RestoreProgress // nil: nobody is watching
 	// Released, if set, is called when the snapshot is no longer needed. If it fails Settle fails, and calls it again
 	// the next time.
 	Released func() error
@@ -162,7 +162,7 @@ type SettleReport struct {
 	Damaged []string
 	// Failed has the first 1000 entries that could not be copied. If there are any, the tree stays mounted.
 	FailedCount uint64
-	Failed      []tree.FailedItem
+	Failed      []outcome.Failure
 	// Settled says that the mountpoint is an ordinary tree now.
 	Settled bool
 }
@@ -186,7 +186,7 @@ func (e *BusyError) Unwrap() error { return ErrBusy }
 // report lists it and the tree stays mounted.
 func Settle(ctx context.Context, from archive.OpenSnapshot, mountpoint string, opt SettleOptions) (*SettleReport, error) {
 	if opt.Progress == nil {
-		opt.Progress = new(tree.Progress)
+		opt.Progress = new(outcome.RestoreProgress)
 	}
 	return settle(ctx, from, mountpoint, opt)
 }

@@ -14,10 +14,10 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/archive"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/outcome"
 	"snapcopy/internal/overlay"
 	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
-	"snapcopy/internal/tree"
 	"snapcopy/restore"
 	"snapcopy/snapshot"
 )
@@ -266,7 +266,7 @@ func TestInstantIsExact(t *testing.T) {
 				testarchive.MakeTorture(t, source)
 			})
 			want := s.restored()
-			if r := s.instant(); r.Resumed || r.Mended > 0 != (c.links == 0) || r.CatalogOnly != (tree.CatalogOnly{}) {
+			if r := s.instant(); r.Resumed || r.Mended > 0 != (c.links == 0) || r.CatalogOnly != (outcome.CatalogOnlyCounts{}) {
 				t.Errorf("%+v", r)
 			}
 			s.same("instant", want)

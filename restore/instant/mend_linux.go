@@ -12,6 +12,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/archive"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/outcome"
 	"snapcopy/internal/overlay"
 	"snapcopy/internal/tree"
 	"snapcopy/internal/workers"
@@ -38,7 +39,7 @@ type mender struct {
 	xattrs      tree.XattrCache
 	lacks       fsat.Privileges // that root lacks, and that would have been needed
 	mended      uint64
-	catalogOnly tree.CatalogOnly
+	catalogOnly outcome.CatalogOnlyCounts
 
 	mu      sync.Mutex
 	entries []deviating

@@ -7,6 +7,8 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/lookup"
+	"snapcopy/internal/outcome"
 	"snapcopy/internal/pax"
 	"snapcopy/internal/tree"
 )
@@ -44,7 +46,7 @@ func (t *run) start() error {
 }
 
 // selection writes one selected path.
-func (t *run) selection(s *tree.Selection) error {
+func (t *run) selection(s *lookup.Selected) error {
 	base := new(dir)
 	base.BeginBase(&t.top.Folder, s.Folder, "")
 	_ = base.Open(stored) // an entry whose content is stored there reports the error
@@ -105,7 +107,7 @@ func (t *run) leaf(d *dir, e *index.Entry) error {
 	if err := t.make(d, e); err != nil {
 		return t.failed(d, e, err)
 	}
-	t.add(d, e, tree.Restored)
+	t.add(d, e, outcome.Restored)
 	return nil
 }
 
@@ -124,7 +126,7 @@ func (t *run) folder(parent *dir, e *index.Entry) error {
 	if err != nil {
 		err = t.failed(parent, &d.entry, err)
 	} else {
-		t.add(parent, &d.entry, tree.Restored)
+		t.add(parent, &d.entry, outcome.Restored)
 		err = t.entries(d, rec)
 	}
 	return errors.Join(err, d.Leave())

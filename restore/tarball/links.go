@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"snapcopy/index"
+	"snapcopy/internal/outcome"
 	"snapcopy/internal/pax"
 	"snapcopy/internal/tree"
 )
@@ -47,7 +48,7 @@ func (t *run) linked(d *dir, e *index.Entry) error {
 	}
 	switch {
 	case err == nil:
-		t.add(d, e, tree.Restored)
+		t.add(d, e, outcome.Restored)
 		g.name = d.member(e.Name)
 		return t.linkLate(g)
 	case errors.Is(err, tree.ErrDamaged) && !errors.Is(err, errUnsteady) && t.ctx.Err() == nil && t.late < maxLateNames:
@@ -69,7 +70,7 @@ func (t *run) link(d *dir, e *index.Entry, g *group) error {
 		return err
 	}
 	t.opt.Progress.Bytes.Add(tree.ContentBytes(e))
-	t.add(d, e, tree.Linked)
+	t.add(d, e, outcome.Linked)
 	return nil
 }
 

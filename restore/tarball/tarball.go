@@ -28,6 +28,8 @@ import (
 	"snapcopy/internal/exclude"
 	"snapcopy/internal/filecopy"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/lookup"
+	"snapcopy/internal/outcome"
 	"snapcopy/internal/pax"
 	"snapcopy/internal/tree"
 )
@@ -37,9 +39,9 @@ type Options struct {
 	Zstd bool // compress the archive
 	// Exclude leaves out the entries that it matches. nil: none.
 	Exclude  *exclude.Matcher
-	Progress *tree.Progress // nil: nobody is watching
+	Progress *outcome.RestoreProgress // nil: nobody is watching
 	// Item, if set, is called with the outcome of each entry.
-	Item func(tree.Item)
+	Item func(outcome.Item)
 	// Fault, if set, is called with "read again" before a file is read a second time; its error replaces that read.
 	// For tests.
 	Fault func(step string) error
@@ -68,7 +70,7 @@ type Report struct {
 	// NotInTar is the number of those that tar cannot express: their error wraps ErrNotInTar.
 	NotInTar uint64
 	// Failed has the first 1000, sorted by path.
-	Failed []tree.FailedItem
+	Failed []outcome.Failure
 }
 
 // ErrNotInTar reports an entry that tar cannot express, such as a socket.
@@ -82,8 +84,8 @@ type run struct {
 	report *Report
 	out    *pax.Writer
 
-	selected []tree.Selection // nil: the whole snapshot
-	snapshot int              // handle of the snapshot's folder
+	selected []lookup.Selected // nil: the whole snapshot
+	snapshot int               // handle of the snapshot's folder
 	top      dir
 	dirs     tree.Walk
 	groups   tree.Links[tree.GroupKey, group]
@@ -91,7 +93,7 @@ type run struct {
 	copier   filecopy.Copier
 	small    bytes.Buffer // content of a file, kept in memory until its hash is checked
 	xattrs   tree.XattrCache
-	failures tree.Failures
+	failures outcome.Failures
 }
 
 // Write writes a published snapshot to w as a tar archive in the POSIX pax format, in the order of the catalog: a
@@ -107,18 +109,18 @@ type run struct {
 // An inode of which several names are wanted takes about 100 bytes and a path until all of them came.
 func Write(ctx context.Context, from archive.OpenSnapshot, paths []string, w io.Writer, opt Options) (_ *Report, err error) {
 	if opt.Progress == nil {
-		opt.Progress = new(tree.Progress)
+		opt.Progress = new(outcome.RestoreProgress)
 	}
 	if opt.Exclude == nil {
 		opt.Exclude = exclude.New()
 	}
 	t := &run{ctx: ctx, from: from, opt: opt}
 	t.report = &Report{Snapshot: from.Catalog.Summary().Snapshot}
-	if t.selected, err = tree.Select(from.Catalog, paths, false); err != nil {
+	if t.selected, err = lookup.Select(from.Catalog, paths, false); err != nil {
 		return nil, err
 	}
 	t.groups.Partial = t.selected != nil || !opt.Exclude.Empty()
-	opt.Progress.Expect(tree.TotalsOf(from.Catalog, t.selected))
+	opt.Progress.Expect(lookup.TotalsOf(from.Catalog, t.selected))
 	if t.snapshot, err = fsat.OpenRoot(from.Dir); err != nil {
 		return nil, &fs.PathError{Op: "open snapshot", Path: from.Dir, Err: err}
 	}
@@ -192,17 +194,17 @@ func (t *run) members() (err error) {
 }
 
 // add counts an entry written to the archive.
-func (t *run) add(d *dir, e *index.Entry, what tree.Action) {
+func (t *run) add(d *dir, e *index.Entry, what outcome.Action) {
 	if e.Type == index.Dir {
 		t.report.Dirs++
 	} else {
 		t.report.Files++
 	}
-	if what == tree.Linked {
+	if what == outcome.Linked {
 		t.report.Linked++
 	}
 	if t.opt.Item != nil {
-		t.opt.Item(tree.Item{Path: d.Child(e.Name), Action: what, Type: e.Type, Size: e.Size})
+		t.opt.Item(outcome.Item{Path: d.Child(e.Name), Action: what, Type: e.Type, Size: e.Size})
 	}
 }
 
@@ -223,12 +225,12 @@ func (t *run) failed(d *dir, e *index.Entry, err error) error {
 
 // list records an entry as left out.
 func (t *run) list(d *dir, e *index.Entry, err error) {
-	item := tree.FailedEntry(d.Child(e.Name), e, err)
+	item := outcome.FailureOf(d.Child(e.Name), e, err)
 	t.failures.Add(item)
 	if errors.Is(err, ErrNotInTar) {
 		t.report.NotInTar += item.Entries()
 	}
 	if t.opt.Item != nil {
-		t.opt.Item(tree.Item{Path: item.Path, Action: tree.Failed, Type: e.Type, Size: e.Size, Err: item.Err})
+		t.opt.Item(outcome.Item{Path: item.Path, Action: outcome.Failed, Type: e.Type, Size: e.Size, Err: item.Err})
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"snapcopy/internal/dirhandles"
 	"snapcopy/internal/exclude"
 	"snapcopy/internal/filecopy"
+	"snapcopy/internal/outcome"
 	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
 	"snapcopy/internal/tree"
@@ -332,7 +333,7 @@ func TestTarThatEndsEarlyIsNoticed(t *testing.T) {
 			},
 			"cancelled": func(opt Options, w io.Writer) error {
 				ctx, cancel := context.WithCancel(context.Background())
-				opt.Item = func(i tree.Item) {
+				opt.Item = func(i outcome.Item) {
 					if i.Path == "a" {
 						cancel()
 					}
@@ -408,7 +409,7 @@ func TestTarDeepTree(t *testing.T) {
 	b.File("z", "x")
 	a := take(t, b.Root)
 	before, most := testtree.OpenDescriptors(t), 0
-	rep, archive := a.tar(nil, Options{Item: func(tree.Item) { most = max(most, testtree.OpenDescriptors(t)) }})
+	rep, archive := a.tar(nil, Options{Item: func(outcome.Item) { most = max(most, testtree.OpenDescriptors(t)) }})
 	wantLeftOut(t, rep)
 	if most-before > dirhandles.MaxIdle+10 {
 		t.Errorf("%d descriptors were open", most-before)

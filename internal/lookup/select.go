@@ -1,4 +1,4 @@
-package tree
+package lookup
 
 import (
 	"errors"
@@ -12,19 +12,19 @@ import (
 // ErrSameName reports two paths that would get the same name in the target.
 var ErrSameName = errors.New("would both be restored under the same name")
 
-// Selection is one path to restore.
-type Selection struct {
+// Selected is one path to restore.
+type Selected struct {
 	Folder string // of the snapshot, in which the entry is
 	Entry  index.Entry
 }
 
 // Select looks up the paths. It returns nil for the whole snapshot: no paths, or only its root. Unless paths are
 // restored in place, no two different ones may have the same last element.
-func Select(c *index.Catalog, paths []string, inPlace bool) ([]Selection, error) {
+func Select(c *index.Catalog, paths []string, inPlace bool) ([]Selected, error) {
 	if len(paths) == 0 {
 		return nil, nil
 	}
-	list := make([]Selection, 0, len(paths))
+	list := make([]Selected, 0, len(paths))
 	names := make(map[string]string, len(paths))
 	for _, path := range paths {
 		clean := index.CleanPath(path)
@@ -53,10 +53,10 @@ func Select(c *index.Catalog, paths []string, inPlace bool) ([]Selection, error)
 		}
 		names[as] = clean
 		folder := strings.TrimSuffix(strings.TrimSuffix(clean, e.Name), "/")
-		list = append(list, Selection{folder, e})
+		list = append(list, Selected{folder, e})
 	}
 	if inPlace { // a path inside another one is restored with that
-		list = slices.DeleteFunc(list, func(s Selection) bool {
+		list = slices.DeleteFunc(list, func(s Selected) bool {
 			for folder := s.Folder; folder != ""; folder = index.FolderOf(folder) {
 				if _, taken := names[folder]; taken {
 					return true
@@ -69,7 +69,7 @@ func Select(c *index.Catalog, paths []string, inPlace bool) ([]Selection, error)
 }
 
 // TotalsOf sums up the selected paths with everything below them; nil stands for the whole snapshot.
-func TotalsOf(c *index.Catalog, selected []Selection) (sum index.Totals) {
+func TotalsOf(c *index.Catalog, selected []Selected) (sum index.Totals) {
 	add := func(e *index.Entry) {
 		switch e.Type {
 		case index.Dir:

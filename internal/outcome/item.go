@@ -1,4 +1,4 @@
-package tree
+package outcome
 
 import "snapcopy/index"
 

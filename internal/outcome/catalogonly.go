@@ -1,7 +1,9 @@
-package tree
+package outcome
 
-// CatalogOnly counts restored entries by the metadata that they lack.
-type CatalogOnly struct {
+import "snapcopy/internal/tree"
+
+// CatalogOnlyCounts counts restored entries by the metadata that they lack, which only the catalog has.
+type CatalogOnlyCounts struct {
 	Owners uint64
 	Modes  uint64 // including set-ID bits, which no entry gets without the owner they are for
 	Times  uint64
@@ -12,12 +14,12 @@ type CatalogOnly struct {
 }
 
 // Count counts an entry that lacks some fields.
-func (n *CatalogOnly) Count(f Fields) {
+func (n *CatalogOnlyCounts) Count(f tree.Fields) {
 	for _, c := range []struct {
-		field Fields
+		field tree.Fields
 		count *uint64
 	}{
-		{Owner, &n.Owners}, {Mode, &n.Modes}, {Mtime, &n.Times}, {Xattrs, &n.Xattrs}, {Attrs, &n.Attrs},
+		{tree.Owner, &n.Owners}, {tree.Mode, &n.Modes}, {tree.Mtime, &n.Times}, {tree.Xattrs, &n.Xattrs}, {tree.Attrs, &n.Attrs},
 	} {
 		if f&c.field != 0 {
 			*c.count++
@@ -26,7 +28,7 @@ func (n *CatalogOnly) Count(f Fields) {
 }
 
 // Add adds the counts of m.
-func (n *CatalogOnly) Add(m *CatalogOnly) {
+func (n *CatalogOnlyCounts) Add(m *CatalogOnlyCounts) {
 	n.Owners += m.Owners
 	n.Modes += m.Modes
 	n.Times += m.Times

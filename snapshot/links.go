@@ -104,25 +104,27 @@ type linkGroup struct {
 	entry index.Entry
 	dir   string    // folder of the stored file, below the top of the mirror; entry.Type 0: not stored yet
 	born  fsat.Time // of the inode; zero if the file system has no creation time
-	begun bool      // late is known
+	begun bool      // it has been entered, and late is known
 	late  bool      // other names of the inode have another stored file
 	// parts are the stored files of the previous snapshot to which names of this group are linked, if the group is too
 	// large for one inode. nil: none yet.
 	parts map[uint64]bool
 }
 
+func (g *linkGroups) init() {
+	g.Forgets = func(key inodeKey) {
+		if key.part == 0 {
+			g.completeOn(key.dev).Claim(key.ino)
+		}
+	}
+}
+
 // enter returns the group of an inode, locked until leave is called.
 func (g *linkGroups) enter(key inodeKey, names uint32) (group *linkGroup, leave func()) {
 	entered := g.Enter(key, names)
 	group = &entered.Value
-	if key.part == 0 {
-		complete := g.completeOn(key.dev)
-		if !group.begun {
-			group.begun, group.late = true, complete.Has(key.ino)
-		}
-		if !entered.Missing() {
-			complete.Claim(key.ino)
-		}
+	if !group.begun {
+		group.begun, group.late = true, key.part == 0 && g.completeOn(key.dev).Has(key.ino)
 	}
 	return group, func() { g.Leave(key, entered) }
 }

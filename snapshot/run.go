@@ -71,6 +71,7 @@ func newRun(ctx context.Context, opt Options) *run {
 	}
 	r := &run{opt: opt, work: fsat.NoDir, filter: opt.filter()}
 	r.ctx, r.ignoreCtime = ctx, opt.IgnoreCtime
+	r.groups.init()
 	r.previous.ignored = tree.Ignored(opt.IgnoreCtime, opt.IgnoreInode)
 	r.tally.item, r.previous.gone.told = opt.Item, opt.Item != nil
 	r.report = &archive.Report{Start: opt.now().UTC(), DryRun: opt.DryRun}

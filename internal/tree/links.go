@@ -12,6 +12,9 @@ import (
 type Links[K comparable, T any] struct {
 	// Partial says that some names may not come, or come twice. Then no group is forgotten.
 	Partial bool
+	// Forgets, if set, is called with the key of a group that is about to be forgotten. Enter waits meanwhile: whoever begins
+	// the group anew knows what it did.
+	Forgets func(key K)
 
 	mu     sync.Mutex
 	groups map[K]*LinkGroup[T]
@@ -49,6 +52,9 @@ func (l *Links[K, T]) Leave(key K, group *LinkGroup[T]) {
 	if !l.Partial && !group.Missing() {
 		l.mu.Lock()
 		if l.groups[key] == group { // not a second group, of names above the number
+			if l.Forgets != nil {
+				l.Forgets(key)
+			}
 			delete(l.groups, key)
 		}
 		l.mu.Unlock()

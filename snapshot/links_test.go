@@ -1,0 +1,38 @@
+package snapshot
+
+import (
+	"testing"
+	"time"
+)
+
+// Guards: a name above the link count of its inode, which comes when the last of the others is about to be made, begins a
+// further stored file and is marked as such: there is no moment when the group is forgotten and not yet complete.
+func TestLateName(t *testing.T) {
+	for range 100 {
+		g := new(linkGroups)
+		g.init()
+		key := inodeKey{ino: 5}
+		_, leave := g.enter(key, 2)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_, leave := g.enter(key, 2)
+			leave()
+		}()
+		for _, group := range g.All() {
+			for group.Missing() { // the other name waits for the group
+				time.Sleep(time.Microsecond)
+			}
+		}
+		leave()
+		late, leave := g.enter(key, 3)
+		if !late.late {
+			t.Error("the name is not known to be late")
+		}
+		leave()
+		<-done
+		if t.Failed() {
+			return
+		}
+	}
+}

@@ -460,6 +460,43 @@ func TestAccountOfNothing(t *testing.T) {
 	}
 }
 
+// Guards: a ledger that cannot be written, for lack of space on the disk that is to be pruned or because another process
+// has tidied up, is no obstacle to counting; a half of it never gets the name.
+func TestLedgerWriteFails(t *testing.T) {
+	for name, spoil := range map[string]func(*ledgerWriter) error{
+		"writing fails": func(w *ledgerWriter) error { return w.file.File.Close() },
+		"removed":       func(w *ledgerWriter) error { return os.Remove(w.file.Name()) },
+	} {
+		path := filepath.Join(t.TempDir(), "ledger")
+		w, err := newLedgerWriter(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.sets, w.sizes = []sharers{newSharers(1)}, []Size{{}}
+		if err := spoil(w); err != nil {
+			t.Fatal(err)
+		}
+		const files = 200_000
+		for i := range uint64(files) {
+			if err := w.add(&account{inode: inode{number: i + 1}, blocks: 8, names: 1}); err != nil {
+				t.Fatalf("%s: file %d: %v", name, i, err)
+			}
+		}
+		if err := w.finish(nil); err == nil {
+			t.Errorf("%s: not reported", name)
+		}
+		if err := w.close(); err != nil {
+			t.Errorf("%s: close: %v", name, err)
+		}
+		if w.sizes[0].Inodes != files {
+			t.Errorf("%s: %d files are counted", name, w.sizes[0].Inodes)
+		}
+		if list, err := os.ReadDir(filepath.Dir(path)); err != nil || len(list) > 0 {
+			t.Errorf("%s: %v, %v", name, list, err)
+		}
+	}
+}
+
 // Guards: what is no file is no ledger, and nothing waits for it.
 func TestLedgerIsAPipe(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "space")

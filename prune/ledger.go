@@ -199,9 +199,10 @@ func (l *ledgerReader) proveUnchanged() error {
 
 func (l *ledgerReader) close() error { return l.f.Close() }
 
-// ledgerWriter writes a ledger. Without a file it only counts.
+// ledgerWriter writes a ledger. Without a file, or when the file cannot be written, it only counts.
 type ledgerWriter struct {
 	file *atomicfile.File
+	to   giveUp // the file
 	out  *bufio.Writer
 	hash *blake3.Hasher
 	at   uint64
@@ -210,17 +211,29 @@ type ledgerWriter struct {
 	setTable
 }
 
+// giveUp is a writer that never fails: after the first error it writes nothing more.
+type giveUp struct {
+	to  io.Writer
+	err error
+}
+
+func (g *giveUp) Write(b []byte) (int, error) {
+	if g.err == nil {
+		_, g.err = g.to.Write(b)
+	}
+	return len(b), nil
+}
+
 func newLedgerWriter(path string) (*ledgerWriter, error) {
-	w := &ledgerWriter{hash: blake3.New()}
-	out := io.Writer(io.Discard)
+	w := &ledgerWriter{hash: blake3.New(), to: giveUp{to: io.Discard}}
 	if path != "" {
 		var err error
 		if w.file, err = atomicfile.Create(path, 0o600); err != nil {
 			return nil, err
 		}
-		out = w.file.File
+		w.to.to = w.file.File
 	}
-	w.out = bufio.NewWriterSize(io.MultiWriter(out, w.hash), 1<<18)
+	w.out = bufio.NewWriterSize(io.MultiWriter(&w.to, w.hash), 1<<18)
 	return w, w.write([]byte(ledgerMagic))
 }
 
@@ -271,8 +284,8 @@ func (w *ledgerWriter) finish(snapshots []known) error {
 		b = binary.AppendUvarint(b, w.sizes[i].Inodes)
 	}
 	b = binary.LittleEndian.AppendUint64(b, offset)
-	if err := errors.Join(w.write(b), w.out.Flush()); err != nil {
-		return err
+	if err := errors.Join(w.write(b), w.out.Flush(), w.to.err); err != nil {
+		return fmt.Errorf("write ledger: %w", err)
 	}
 	if _, err := w.file.Write(w.hash.Sum(nil)); err != nil {
 		return err

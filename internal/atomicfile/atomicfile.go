@@ -59,14 +59,17 @@ func (f *File) Commit() error {
 	return SyncDir(filepath.Dir(f.path))
 }
 
-// Cleanup removes the file if it was not committed. It does nothing after Commit, so callers defer it.
+// Cleanup removes the file if it was not committed and is still there. It does nothing after Commit, so callers defer it.
 func (f *File) Cleanup() error {
 	if f.done {
 		return nil
 	}
 	f.done = true
 	_ = f.Close() // closed already if Commit got that far; an error loses nothing, since the file is removed
-	return os.Remove(f.Name())
+	if err := os.Remove(f.Name()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // Write replaces the content of path.

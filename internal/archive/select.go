@@ -3,7 +3,6 @@ package archive
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -127,11 +126,11 @@ func removedBefore(list []Snapshot, removed []string, selector string) string {
 
 func selectOnly(list []Snapshot, selector string, now time.Time, loc *time.Location) (Snapshot, error) {
 	s, err := selectFrom(list, selector, now, loc)
-	from, to, isTime := TimeSpan(selector, now, loc)
+	from, to, isTime := calendar.Period(selector, now, loc)
 	if err != nil || !isTime || s.Name == selector {
 		return s, err
 	}
-	if age.MatchString(selector) {
+	if from == to { // an age
 		return Snapshot{}, fmt.Errorf("%w: %q is an age, which may mean another one the next time", ErrNoSnapshot, selector)
 	}
 	var found []Snapshot
@@ -163,42 +162,9 @@ func latestBack(selector string) (int, bool) {
 	return int(n), ok && err == nil
 }
 
-// The accepted forms of a date or a time, and the length of the span that each means.
-var timeLayouts = []struct {
-	layout string
-	end    func(time.Time) time.Time
-}{
-	{"2006-01-02", func(t time.Time) time.Time { return t.AddDate(0, 0, 1) }},
-	{"2006-01-02 15:04", func(t time.Time) time.Time { return t.Add(time.Minute) }},
-	{"2006-01-02T15:04", func(t time.Time) time.Time { return t.Add(time.Minute) }},
-	{"2006-01-02 15:04:05", func(t time.Time) time.Time { return t.Add(time.Second) }},
-	{"2006-01-02T15:04:05", func(t time.Time) time.Time { return t.Add(time.Second) }},
-	{time.RFC3339, func(t time.Time) time.Time { return t.Add(time.Second) }},
-}
-
-// An age has one unit. "m" is refused, since some would take it for minutes.
-var age = regexp.MustCompile(`^([0-9]{1,6})(min|h|d|w|mo|y)$`)
-
-// TimeSpan reads a date, a time or an age before now, as in a selector, and returns the first and the last moment of
-// it. ok is false for any other text.
-func TimeSpan(text string, now time.Time, loc *time.Location) (from, to time.Time, ok bool) {
-	if age.MatchString(text) {
-		if ago, err := calendar.Parse(text); err == nil {
-			at := ago.Before(now.In(loc))
-			return at, at, true
-		}
-	}
-	for _, l := range timeLayouts {
-		if t, err := time.ParseInLocation(l.layout, text, loc); err == nil {
-			return t, l.end(t).Add(-1), true
-		}
-	}
-	return from, to, false
-}
-
 // timeMeant returns the moment before which a snapshot must have started to match the selector.
 func timeMeant(selector string, now time.Time, loc *time.Location) (time.Time, bool) {
-	from, to, ok := TimeSpan(selector, now, loc)
+	from, to, ok := calendar.Period(selector, now, loc)
 	if from == to { // an age: includes a snapshot of that second
 		return to.Add(time.Second), ok
 	}

@@ -1,4 +1,5 @@
-// Package calendar counts back in the calendar as people do: a month before 31 March is the last day of February.
+// Package calendar reads dates, times and spans of time as people write them ([Period], [Parse]), and counts back in
+// the calendar as people do ([Span.Before]): a month before 31 March is the last day of February.
 //
 // Spans have years, months, days and elapsed time. All arithmetic is in the location of the given time, so a day
 // before a change of the clocks is the same time of day. A span can only be subtracted.

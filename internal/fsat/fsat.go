@@ -8,7 +8,9 @@
 // content; the others take an open file or directory. Errors are bare errno values: the caller knows the path and adds
 // it. [ClassOf] and the functions beside it say what an error means. Calls interrupted by a signal are repeated.
 //
-// On systems other than Linux every function returns errors.ErrUnsupported.
+// Only Linux is implemented. On other systems a call that returns an error fails with errors.ErrUnsupported, but for
+// CheckProc and OtherPaths, which find nothing there; a function without an error has a fixed answer, such as no hole and
+// no missing privilege. ClassOf and IsExist know the errors of package io/fs there; ErrUnsupported is a refusal.
 package fsat
 
 import (

@@ -23,7 +23,8 @@ var floors = [][]string{
 	{"internal/testtree", "internal/filter", "internal/lack", "internal/inside", "internal/check", "internal/leftover",
 		"internal/filecopy", "internal/jsonfile", "internal/folders", "internal/rmtree", "internal/pax", "internal/overlay"},
 	{"internal/fsat", "internal/exclude", "internal/walk", "internal/dirhandles", "internal/atomicfile", "internal/testtools",
-		"internal/workers", "internal/calendar", "internal/plainfile", "internal/extsort", "internal/inodeset", "internal/pair"},
+		"internal/workers", "internal/calendar", "internal/plainfile", "internal/extsort", "internal/inodeset", "internal/pair",
+		"internal/fault"},
 }
 
 // floorOf returns the number of a package's floor, from the street down; false: the package has none.

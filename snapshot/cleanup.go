@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"snapcopy/internal/archive"
+	"snapcopy/internal/fault"
 	"snapcopy/internal/fsat"
 )
 
@@ -54,7 +55,7 @@ func makeRoom(ctx context.Context, a *archive.Archive, threads int) error {
 // emptyTrash frees the space of removed snapshots, after the run and without its lock. A cancelled run leaves that to
 // the next one; a failed run may have failed for lack of this space.
 func (r *run) emptyTrash(err error) {
-	if !r.published && !fsat.IsNoSpace(err) || r.ctx.Err() != nil || archive.IsCrash(err) {
+	if !r.published && !fsat.IsNoSpace(err) || r.ctx.Err() != nil || fault.IsCrash(err) {
 		return
 	}
 	r.phase(archive.Emptying)
@@ -62,7 +63,7 @@ func (r *run) emptyTrash(err error) {
 	if err == nil {
 		err = r.archive.Trash.Empty(r.ctx, r.opt.Threads)
 	}
-	if err != nil && r.ctx.Err() == nil && !archive.IsCrash(err) {
+	if err != nil && r.ctx.Err() == nil && !fault.IsCrash(err) {
 		r.report.Unfinished = append(r.report.Unfinished, err.Error())
 	}
 	r.phase(archive.Finished)

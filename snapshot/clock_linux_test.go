@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"snapcopy/internal/archive"
+	"snapcopy/internal/fault"
 	"snapcopy/snapshot"
 )
 
@@ -132,14 +133,14 @@ func TestCutShortBesideFuture(t *testing.T) {
 			l.clock(noon.Add(2 * time.Hour))
 			l.Opt.Fault = func(s string) error {
 				if s == step {
-					return archive.ErrCrash
+					return fault.ErrCrash
 				}
 				return nil
 			}
 			rep, err := snapshot.Run(t.Context(), l.Src, l.Arch, l.Opt)
 			want := l.Order[2]
 			if step == "publish" {
-				if !errors.Is(err, archive.ErrCrash) {
+				if !errors.Is(err, fault.ErrCrash) {
 					t.Fatal(err)
 				}
 			} else {

@@ -16,6 +16,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/archive"
 	"snapcopy/internal/archivetest"
+	"snapcopy/internal/fault"
 	"snapcopy/internal/testtree"
 	"snapcopy/snapshot"
 )
@@ -561,13 +562,13 @@ func TestCopyOfOlderCrashes(t *testing.T) {
 				c.to.Opt.Fault = func(name string) error {
 					if name == step && met.CompareAndSwap(false, true) || dies && crashed.Load() {
 						crashed.Store(true)
-						return archive.ErrCrash
+						return fault.ErrCrash
 					}
 					return nil
 				}
 				_, err := c.copy(c.Order[0])
 				published := slices.Contains(afterPublish, step) || step == "empty"
-				if published != (err == nil) || err != nil && !errors.Is(err, archive.ErrCrash) {
+				if published != (err == nil) || err != nil && !errors.Is(err, fault.ErrCrash) {
 					t.Fatalf("the copy says %v", err)
 				}
 				c.to.Opt.Fault = nil

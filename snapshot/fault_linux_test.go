@@ -13,6 +13,7 @@ import (
 	"snapcopy/internal/archive"
 	"snapcopy/internal/archivetest"
 	"snapcopy/internal/atomicfile"
+	"snapcopy/internal/fault"
 	"snapcopy/internal/testtree"
 	"snapcopy/snapshot"
 )
@@ -131,12 +132,12 @@ func TestEveryStepFailsOnce(t *testing.T) {
 // Guards: a process that dies at any step leaves everything before intact, and the next run makes up for it.
 func TestEveryStepCrashesOnce(t *testing.T) {
 	eachStep(t, func(t *testing.T, l *lab, name string, at int) {
-		s := &steps{seen: make(map[string]int), name: name, at: at, cause: archive.ErrCrash}
+		s := &steps{seen: make(map[string]int), name: name, at: at, cause: fault.ErrCrash}
 		l.Opt.Fault = s.fault
 		rep, err := snapshot.Run(t.Context(), l.Src, l.Arch, l.Opt)
 		if slices.Contains(afterPublish, name) {
 			l.Note(rep)
-		} else if !errors.Is(err, archive.ErrCrash) {
+		} else if !errors.Is(err, fault.ErrCrash) {
 			t.Fatalf("the run says %v", err)
 		}
 		l.Intact()
@@ -178,7 +179,7 @@ func TestFirstRunFails(t *testing.T) {
 		t.Run(step, func(t *testing.T) {
 			l := newLab(t)
 			l.Build(archivetest.FaultTree)
-			for _, cause := range []error{unix.ENOSPC, archive.ErrCrash} {
+			for _, cause := range []error{unix.ENOSPC, fault.ErrCrash} {
 				s := &steps{seen: make(map[string]int), name: step, cause: cause}
 				l.Opt.Fault = s.fault
 				l.Fails(cause)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"snapcopy/internal/archive"
+	"snapcopy/internal/workers"
 )
 
 // nameRun finds the name for a run, and puts it into its report. If a snapshot has the second of its start, it waits for
@@ -24,7 +25,7 @@ func nameRun(ctx context.Context, a *archive.Archive, snapshots []archive.Snapsh
 	if past >= 0 {
 		next := snapshots[past].Time.Add(time.Second)
 		if wait := next.Sub(rep.Start); wait > 0 && wait <= archive.ClockSlack+time.Second && opt.Wait && !opt.DryRun {
-			if err := archive.Pause(ctx, wait); err != nil {
+			if err := workers.Pause(ctx, wait); err != nil {
 				return err
 			}
 			rep.Start = opt.now().UTC()

@@ -11,7 +11,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
-	"snapcopy/internal/fsat"
+	"snapcopy/internal/fault"
 	"snapcopy/internal/rmtree"
 )
 
@@ -82,7 +82,7 @@ func (r *run) syncSnapshot() error {
 	if mode := archive.TopMode(&r.top.self); mode&0o700 != 0o700 {
 		err = r.locked.SetTopMode(r.report.Snapshot, mode)
 	}
-	return errors.Join(err, r.archive.SyncRoot(), archive.CallFailed("sync", r.archive.WorkPath(), fsat.Sync(r.work)))
+	return errors.Join(err, r.archive.SyncRoot(), syncFolder(r.work, r.archive.WorkPath()))
 }
 
 func (r *run) afterwards(what string, do func() error) {
@@ -114,7 +114,7 @@ func (r *run) updateLatest() error {
 
 // abandon removes the work of an unsuccessful run, which frees its space. If that fails too, the next run does it.
 func (r *run) abandon(cause error) error {
-	if cause == nil || r.published || r.work < 0 || archive.IsCrash(cause) {
+	if cause == nil || r.published || r.work < 0 || fault.IsCrash(cause) {
 		return nil
 	}
 	r.phase(archive.Abandoning)

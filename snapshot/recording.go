@@ -141,8 +141,13 @@ func (c *recording) place(work int, a *archive.Archive, snapshot string) (err er
 		return &fs.PathError{Op: "rename to", Path: path, Err: err}
 	}
 	c.placed = true
-	if err := fsat.Sync(catalogs); err != nil {
-		return &fs.PathError{Op: "sync", Path: filepath.Dir(path), Err: err}
+	return syncFolder(catalogs, filepath.Dir(path))
+}
+
+// syncFolder makes the names in an open folder durable.
+func syncFolder(fd int, path string) error {
+	if err := fsat.Sync(fd); err != nil {
+		return &fs.PathError{Op: "sync", Path: path, Err: err}
 	}
 	return nil
 }

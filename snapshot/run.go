@@ -153,7 +153,7 @@ func (r *run) openArchive(path string) error {
 			if r.report.Archive, err = filepath.Abs(path); err != nil {
 				return err
 			}
-			return archive.HasParent(r.report.Archive)
+			return archive.CanCreate(r.report.Archive)
 		}
 		if err := r.step("create"); err != nil {
 			return err

@@ -82,13 +82,14 @@ func (e *NoParentError) Error() string {
 // Is makes errors.Is match fs.ErrNotExist.
 func (e *NoParentError) Is(target error) bool { return target == fs.ErrNotExist }
 
-// HasParent returns a NoParentError if the folder that would contain an archive does not exist.
-func HasParent(archive string) error {
-	parent := filepath.Dir(archive)
+// CanCreate returns a NoParentError if the folder that would contain an archive does not exist, and an error if the
+// archive would lie in another one. Create reports any other reason.
+func CanCreate(path string) error {
+	parent := filepath.Dir(path)
 	if _, err := os.Stat(parent); errors.Is(err, fs.ErrNotExist) {
-		return &NoParentError{archive, parent}
+		return &NoParentError{path, parent}
 	}
-	return nil // making the archive reports any other error
+	return OutsideOthers(path)
 }
 
 // accessError is the error of a call on the archive at path. It drops the path in err, and replaces a missing
@@ -110,10 +111,7 @@ func Create(path string, now time.Time) (*Archive, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := HasParent(abs); err != nil {
-		return nil, err
-	}
-	if err := OutsideOthers(abs); err != nil {
+	if err := CanCreate(abs); err != nil {
 		return nil, err
 	}
 	if err := os.Mkdir(abs, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {

@@ -12,6 +12,7 @@ import (
 
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/rmtree"
+	"snapcopy/internal/workers"
 )
 
 // emptying are the options of Trash.empty.
@@ -96,7 +97,7 @@ func (p *pacer) pace(ctx context.Context, names int) error {
 	p.next = at.Add(time.Duration(names) * p.each)
 	p.mu.Unlock()
 	if at.After(now) {
-		return Pause(ctx, at.Sub(now))
+		return workers.Pause(ctx, at.Sub(now))
 	}
 	return nil
 }

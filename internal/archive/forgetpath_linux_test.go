@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"snapcopy/internal/archive"
+	"snapcopy/internal/fault"
 	"snapcopy/internal/testtree"
 )
 
@@ -143,14 +144,14 @@ func TestForgetPathRepeated(t *testing.T) {
 			_, err := l.forgetPath("d/secret", archive.ForgetOptions{Fault: func(string) error {
 				if step++; step > at {
 					died[way] = true
-					return archive.ErrCrash
+					return fault.ErrCrash
 				}
 				return nil
 			}})
 			if !died[way] {
 				break
 			}
-			if !errors.Is(err, archive.ErrCrash) {
+			if !errors.Is(err, fault.ErrCrash) {
 				t.Fatalf("step %d: %v", at, err)
 			}
 			if way == 1 && at > 0 { // begun
@@ -185,7 +186,7 @@ func TestForgetPathCrashes(t *testing.T) {
 		_, err := l.forgetPath("d/secret", archive.ForgetOptions{Fault: func(string) error {
 			if step++; step > at {
 				died = true
-				return archive.ErrCrash
+				return fault.ErrCrash
 			}
 			return nil
 		}})
@@ -195,7 +196,7 @@ func TestForgetPathCrashes(t *testing.T) {
 			}
 			break
 		}
-		if !errors.Is(err, archive.ErrCrash) {
+		if !errors.Is(err, fault.ErrCrash) {
 			t.Errorf("step %d: %v", at, err)
 		}
 		if at == 0 { // not begun
@@ -280,11 +281,11 @@ func TestForgetPathForeignCatalog(t *testing.T) {
 		l.Run()
 		crash := func(step string) error {
 			if step == "take out" {
-				return archive.ErrCrash
+				return fault.ErrCrash
 			}
 			return nil
 		}
-		if _, err := l.forgetPath("d/secret", archive.ForgetOptions{Fault: crash}); !errors.Is(err, archive.ErrCrash) {
+		if _, err := l.forgetPath("d/secret", archive.ForgetOptions{Fault: crash}); !errors.Is(err, fault.ErrCrash) {
 			t.Fatal(err)
 		}
 		a := l.Open()
@@ -328,11 +329,11 @@ func TestForgetPathLostCatalog(t *testing.T) {
 	secretLab(l)
 	crash := func(step string) error {
 		if step == "take out" {
-			return archive.ErrCrash
+			return fault.ErrCrash
 		}
 		return nil
 	}
-	if _, err := l.forgetPath("d/secret", archive.ForgetOptions{Fault: crash}); !errors.Is(err, archive.ErrCrash) {
+	if _, err := l.forgetPath("d/secret", archive.ForgetOptions{Fault: crash}); !errors.Is(err, fault.ErrCrash) {
 		t.Fatal(err)
 	}
 	a := l.Open()

@@ -32,7 +32,7 @@ func (w *forgetWork) takeOutDamaged(name string) error {
 }
 
 func (w *forgetWork) takeOutFailed(name string, err error) error {
-	return CallFailed("take out", filepath.Join(w.Path, name, w.path), err)
+	return callFailed("take out", filepath.Join(w.Path, name, w.path), err)
 }
 
 // splitPath splits a path into the folder above, "" for the top, and the name in it.

@@ -61,7 +61,7 @@ func (w *forgetWork) all() error {
 	if err := w.step.at("sync of what is forgotten"); err != nil {
 		return err
 	}
-	if err := CallFailed("sync", w.Path, fsat.SyncFS(w.Root)); err != nil {
+	if err := callFailed("sync", w.Path, fsat.SyncFS(w.Root)); err != nil {
 		return err
 	}
 	if err := w.step.at("content-hash index"); err != nil { // it says where in the catalogs files are

@@ -11,6 +11,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/plainfile"
+	"snapcopy/internal/workers"
 )
 
 // A Hold protects a snapshot while its folder is read: until it is released, or its process ends, no process removes
@@ -86,23 +87,11 @@ func (s Snapshot) holdAlone(ctx context.Context, patience time.Duration) (*Hold,
 			return nil, h.Release()
 		}
 		if err == nil {
-			err = Pause(ctx, wait)
+			err = workers.Pause(ctx, wait)
 		}
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("hold snapshot: %w", err), h.Release())
 		}
 		patience -= wait
-	}
-}
-
-// Pause waits for d, or returns the cause if ctx ends earlier.
-func Pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }

@@ -56,7 +56,7 @@ func (l latestLink) place(name string) (err error) {
 	}
 	defer func() { err = errors.Join(err, fsat.Close(work)) }()
 	if err := fsat.Unlink(work, LatestLink); err != nil && !fsat.IsGone(err) {
-		return CallFailed("unlink", l.meta.Path(WorkDir, LatestLink), err)
+		return callFailed("unlink", l.meta.Path(WorkDir, LatestLink), err)
 	}
 	if err := fsat.MakeSymlink(name, work, LatestLink); err != nil {
 		return &fs.PathError{Op: "symlink", Path: l.meta.Path(WorkDir, LatestLink), Err: err}
@@ -78,7 +78,7 @@ func (l latestLink) outOfInodes() bool {
 	return err == nil && space.Inodes > 0 && space.FreeInodes == 0
 }
 
-func (l latestLink) sync() error { return CallFailed("sync", l.archive, fsat.Sync(l.root)) }
+func (l latestLink) sync() error { return callFailed("sync", l.archive, fsat.Sync(l.root)) }
 
 // target returns the snapshot to which the link points; "" if there is no link of that name.
 func (l latestLink) target() string {

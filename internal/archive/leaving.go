@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"snapcopy/internal/fault"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/rmtree"
 )
@@ -30,7 +31,7 @@ func (a *Locked) finishLeaving(ctx context.Context, trash *openTrash, step stepp
 	if ctx.Err() != nil {
 		return nil, nil, context.Cause(ctx)
 	}
-	if IsCrash(indexErr) {
+	if fault.IsCrash(indexErr) {
 		return nil, nil, indexErr
 	}
 	for _, name := range list {

@@ -18,11 +18,6 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// ErrCrash, returned by a test's fault, stands for the death of the process: nothing is cleaned up.
-var ErrCrash = errors.New("crash")
-
-func IsCrash(err error) bool { return errors.Is(err, ErrCrash) }
-
 // Recover finishes interrupted runs and removals: it removes unpublished work and completes everything else. Files in
 // the trash only cost space, and stay unless space is needed. did has a sentence for each thing done.
 func (a *Locked) Recover(ctx context.Context) (did []string, err error) {
@@ -215,7 +210,7 @@ func (a *Locked) resetMode(name string, root index.Entry) error {
 	mode := TopMode(&root)
 	var st fsat.Stat
 	if err := fsat.StatAt(a.Root, name, &st); err != nil {
-		return CallFailed("stat", filepath.Join(a.Path, name), err)
+		return callFailed("stat", filepath.Join(a.Path, name), err)
 	}
 	if mode&0o700 != 0o700 && st.Mode == mode|0o700 {
 		return a.SetTopMode(name, mode)
@@ -262,7 +257,7 @@ func TopMode(root *index.Entry) uint32 {
 // SetTopMode sets the mode of a snapshot's own folder, which has to wait until the folder has been moved into place.
 func (a *Locked) SetTopMode(name string, mode uint32) error {
 	if err := fsat.ChmodAt(a.Root, name, mode); err != nil && !fsat.IsRefused(err) {
-		return CallFailed("chmod", filepath.Join(a.Path, name), err)
+		return callFailed("chmod", filepath.Join(a.Path, name), err)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"snapcopy/index"
+	"snapcopy/internal/fault"
 	"snapcopy/internal/fsat"
 )
 
@@ -338,7 +339,7 @@ func (rm *removal) move(chosen []Snapshot) (err error) {
 		moved++
 	}
 	rm.report.Removed = rm.report.Removed[:moved]
-	if IsCrash(err) {
+	if fault.IsCrash(err) {
 		return err
 	}
 	if err != nil {

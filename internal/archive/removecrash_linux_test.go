@@ -16,6 +16,7 @@ import (
 
 	"snapcopy/internal/archive"
 	"snapcopy/internal/archivetest"
+	"snapcopy/internal/fault"
 	"snapcopy/internal/testtree"
 )
 
@@ -110,8 +111,8 @@ func TestRemoveCrashes(t *testing.T) {
 				t.Parallel()
 				l := newLab(t)
 				removeLab(l)
-				_, err := l.removeFailing(step, func() error { return archive.ErrCrash })
-				if !errors.Is(err, archive.ErrCrash) {
+				_, err := l.removeFailing(step, func() error { return fault.ErrCrash })
+				if !errors.Is(err, fault.ErrCrash) {
 					t.Fatalf("remove: %v", err)
 				}
 				l.seeGone()
@@ -198,9 +199,9 @@ func TestRemovePowerCut(t *testing.T) {
 						continue
 					}
 					_, err := l.removeFailing(step, func() error {
-						return errors.Join(testtree.PowerCut(disk.Path, flags), archive.ErrCrash)
+						return errors.Join(testtree.PowerCut(disk.Path, flags), fault.ErrCrash)
 					})
-					if !errors.Is(err, archive.ErrCrash) {
+					if !errors.Is(err, fault.ErrCrash) {
 						t.Fatalf("%s: %v", step, err)
 					}
 					disk.Remount("")
@@ -268,8 +269,8 @@ func TestKilledWhileThinning(t *testing.T) {
 func TestRunEmptiesTrashAtItsEnd(t *testing.T) {
 	l := newLab(t)
 	removeLab(l)
-	_, err := l.removeFailing("empty 0", func() error { return archive.ErrCrash })
-	if !errors.Is(err, archive.ErrCrash) {
+	_, err := l.removeFailing("empty 0", func() error { return fault.ErrCrash })
+	if !errors.Is(err, fault.ErrCrash) {
 		t.Fatal(err)
 	}
 	l.seeGone()

@@ -28,7 +28,7 @@ func (a *Locked) withRoom(ctx context.Context, do func() error) error {
 		if !fsat.IsNoSpace(err) || ctx.Err() != nil {
 			return err
 		}
-		if giveErr := errors.Join(give(), CallFailed("sync", a.Path, fsat.SyncFS(a.Root))); giveErr != nil {
+		if giveErr := errors.Join(give(), callFailed("sync", a.Path, fsat.SyncFS(a.Root))); giveErr != nil {
 			return errors.Join(err, giveErr)
 		}
 		err = do()
@@ -54,7 +54,7 @@ func (a *Locked) removeInPlace(ctx context.Context, trash *openTrash, name strin
 	}
 	var st fsat.Stat
 	if err := fsat.StatAt(a.Root, name, &st); err != nil {
-		return CallFailed("stat", filepath.Join(a.Path, name), err)
+		return callFailed("stat", filepath.Join(a.Path, name), err)
 	}
 	if err := trash.noteRemoving(name, &st); err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"snapcopy/internal/archive"
+	"snapcopy/internal/fault"
 	"snapcopy/internal/testtree"
 )
 
@@ -155,14 +156,14 @@ func TestRemoveOnFullDiskCrashes(t *testing.T) {
 			_, err := l.removeRoomless(l.Order[:1], func(s string) error {
 				if s == step {
 					met = true
-					return archive.ErrCrash
+					return fault.ErrCrash
 				}
 				return nil
 			})
 			if !met {
 				t.Skip("this system has room for a rename")
 			}
-			if !errors.Is(err, archive.ErrCrash) {
+			if !errors.Is(err, fault.ErrCrash) {
 				t.Fatalf("remove: %v", err)
 			}
 			a := l.Open()

@@ -6,8 +6,8 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// CallFailed adds the operation and the path to the error of a call on a handle. nil stays nil.
-func CallFailed(op, path string, err error) error {
+// callFailed adds the operation and the path to the error of a call on a handle. nil stays nil.
+func callFailed(op, path string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -15,4 +15,4 @@ func CallFailed(op, path string, err error) error {
 }
 
 // SyncRoot makes the names in the archive's folder durable.
-func (a *Archive) SyncRoot() error { return CallFailed("sync", a.Path, fsat.Sync(a.Root)) }
+func (a *Archive) SyncRoot() error { return callFailed("sync", a.Path, fsat.Sync(a.Root)) }

@@ -14,6 +14,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/atomicfile"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/workers"
 )
 
 // Trash is the folder of snapshots on their way out. The meaning of its names:
@@ -109,19 +110,19 @@ func (t Trash) open() (*openTrash, error) {
 func (t *openTrash) close() error { return fsat.Close(t.fd) }
 
 // sync makes the names in the trash durable.
-func (t *openTrash) sync() error { return CallFailed("sync", t.meta.Path(trashDir), fsat.Sync(t.fd)) }
+func (t *openTrash) sync() error { return callFailed("sync", t.meta.Path(trashDir), fsat.Sync(t.fd)) }
 
 // lock takes the right to empty the trash, until close. It waits for another process that has it only if told.
 func (t *openTrash) lock(ctx context.Context, wait bool) (bool, error) {
 	for {
 		ok, err := fsat.TryLock(t.fd)
 		if err != nil {
-			return false, CallFailed("lock", t.meta.Path(trashDir), err)
+			return false, callFailed("lock", t.meta.Path(trashDir), err)
 		}
 		if ok || !wait {
 			return ok, nil
 		}
-		if err := Pause(ctx, 100*time.Millisecond); err != nil {
+		if err := workers.Pause(ctx, 100*time.Millisecond); err != nil {
 			return false, err
 		}
 	}
@@ -251,7 +252,7 @@ func (t *openTrash) noteRemoving(name string, st *fsat.Stat) error {
 		err = t.sync()
 	}
 	if err != nil && !fsat.IsNoSpace(err) && !fsat.IsRefused(err) {
-		return CallFailed("note the removal in", t.meta.Path(trashDir), err)
+		return callFailed("note the removal in", t.meta.Path(trashDir), err)
 	}
 	return nil
 }

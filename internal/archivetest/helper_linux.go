@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"snapcopy/internal/archive"
+	"snapcopy/internal/fault"
 	"snapcopy/internal/testtree"
 	"snapcopy/internal/verify"
 	"snapcopy/snapshot"
@@ -131,7 +132,7 @@ func (j *Job) remove(names []string) string {
 		_, err = a.Remove(context.Background(), names, archive.RemoveOptions{Threads: j.Threads, AllowLast: true,
 			Fault: func(step string) error {
 				if step == j.CrashAt {
-					return archive.ErrCrash
+					return fault.ErrCrash
 				}
 				return nil
 			}})

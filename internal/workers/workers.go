@@ -1,5 +1,5 @@
-// Package workers runs independent pieces of work, most of which is system calls, on a number of goroutines, and
-// chooses that number.
+// Package workers runs independent pieces of work, most of which is system calls, on a number of goroutines,
+// chooses that number, and lets one of them wait ([Pause]).
 package workers
 
 import (

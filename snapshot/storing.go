@@ -77,7 +77,7 @@ func (c *abilities) roomFor(names uint32, stored *fsat.Stat) bool {
 func (s *storing) keep(w *worker, d *dir, i int, st *source.Stat) error {
 	was := &d.entries[i]
 	w.notLinked = 0
-	if was.Type == 0 || !s.canLink(was, st) || s.ignoreCtime && !sameAttributes(d.handles.src, was, st) {
+	if was.Type == 0 || !s.canLink(was, st) || s.ignoreCtime && !unchangedBeyondStat(d.handles.src, was, st) {
 		return s.storeEntry(w, d, i, st)
 	}
 	xattrs, known, err := s.rec.keepXattrs(was, &s.previous)
@@ -122,11 +122,16 @@ func (s *storing) canLink(was *index.Entry, st *source.Stat) bool {
 		asKnown(was, st)
 }
 
-// sameAttributes compares the extended attributes and file attributes, for sources whose change time means nothing.
-func sameAttributes(dir source.Folder, was *index.Entry, st *source.Stat) bool {
+// unchangedBeyondStat reads what tree.UnchangedBeyondStat compares, for sources whose change time means nothing.
+func unchangedBeyondStat(dir source.Folder, was *index.Entry, st *source.Stat) bool {
 	m := dir.Metadata(was.Name, st)
-	return m.Err == nil && m.TargetErr == nil && index.HashXattrs(m.Xattrs) == was.XattrHash &&
-		(was.Type != index.File || tree.KnownAttrs(m.Attrs) == was.Attrs)
+	var e index.Entry
+	tree.Describe(&e, &st.Stat)
+	e.XattrHash = index.HashXattrs(m.Xattrs)
+	if e.Type == index.File { // stat data tell only some of them
+		e.Attrs = tree.KnownAttrs(m.Attrs)
+	}
+	return m.Err == nil && m.TargetErr == nil && tree.UnchangedBeyondStat(was, &e)
 }
 
 // stillHas reports whether the source has a file at the place of the previous entry e that may still be the same.

@@ -198,6 +198,22 @@ func TestLiveUnstable(t *testing.T) {
 	}
 }
 
+// Guards: where the change time is not looked at, a live comparison sees changed file attributes, like a run.
+func TestLiveIgnoredChangeTimeAndAttributes(t *testing.T) {
+	s := newSeries(t)
+	s.File("a", "content")
+	testtree.Settle()
+	s.opt.IgnoreCtime = true
+	s.snap()
+	testtree.Build(t, s.Root, "chattr a +d")
+	for _, opt := range []LiveOptions{{}, {IgnoreCtime: true}} {
+		lines, _ := s.liveChanges("", opt)
+		if want := []string{`metadata "a" attributes`}; !slices.Equal(lines, want) {
+			t.Errorf("%+v: got %q, want %q", opt, lines, want)
+		}
+	}
+}
+
 // What cannot be read is listed; the rest goes on.
 func TestLiveUnreadable(t *testing.T) {
 	if os.Geteuid() == 0 { // who can read everything

@@ -29,13 +29,19 @@ func (l *live) item(w *worker, d *liveDir, i int) (isDir bool, err error) {
 	w.compared++
 	same := tree.Unchanged(was, &st, l.ignored)
 	if same && l.opt.IgnoreCtime {
-		set, err := fsat.XattrsAt(d.FD(source), name)
-		same = err == nil && index.HashXattrs(set) == was.XattrHash && was.Nlink == st.Nlink
+		same = was.Nlink == st.Nlink && l.unchangedBeyondStat(w, d, was, st)
 	}
 	if same {
 		return false, nil
 	}
 	return false, l.changed(w, d, was, name, &st)
+}
+
+// unchangedBeyondStat reads what tree.UnchangedBeyondStat compares.
+func (l *live) unchangedBeyondStat(w *worker, d *liveDir, was *index.Entry, st fsat.Stat) bool {
+	e := index.Entry{Name: was.Name}
+	tree.Describe(&e, &st)
+	return w.complete(l.ctx, d.FD(source), &e, &st, false) == nil && tree.UnchangedBeyondStat(was, &e)
 }
 
 // changed compares an entry, other than a folder, that may have changed.

@@ -97,13 +97,18 @@ func (f *Fields) mark(differs bool, field Fields) {
 
 // Unchanged is the rule that decides whether a run reads a file. The file is unchanged if its stat data equal the
 // record, and the record is neither so recent that a later change could look the same, nor incomplete. ignore has the
-// fields of Version that mean nothing in this source; the caller then has to check what they vouch for: see Ignored.
+// fields of Version that mean nothing in this source; without change times, the caller then asks
+// UnchangedBeyondStat.
 func Unchanged(was *index.Entry, st *fsat.Stat, ignore Fields) bool {
 	return was.Flags&(index.Racy|index.Torn|index.Unread) == 0 && DiffStat(was, st)&(Version&^ignore) == 0
 }
 
+// UnchangedBeyondStat reports whether an inode that Unchanged has found unchanged without a look at its change time is
+// as recorded in what its stat data do not tell, and its change time otherwise vouches for. e describes the inode; its
+// extended attributes and file attributes were read. The content of a file stays a matter of trust.
+func UnchangedBeyondStat(was, e *index.Entry) bool { return Diff(was, e)&(Xattrs|Attrs) == 0 }
+
 // Ignored returns the fields for Unchanged to ignore, for a source whose change times or inode numbers mean nothing.
-// Without change times, no stat data show a change of extended attributes or file attributes.
 func Ignored(ctime, inode bool) (f Fields) {
 	f.mark(ctime, Ctime)
 	f.mark(inode, Ino)

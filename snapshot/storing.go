@@ -127,7 +127,7 @@ func unchangedBeyondStat(dir source.Folder, was *index.Entry, st *source.Stat) b
 	m := dir.Metadata(was.Name, st)
 	var e index.Entry
 	tree.Describe(&e, &st.Stat)
-	e.XattrHash = index.HashXattrs(m.Xattrs)
+	e.Target, e.XattrHash = m.Target, index.HashXattrs(m.Xattrs)
 	if e.Type == index.File { // stat data tell only some of them
 		e.Attrs = tree.KnownAttrs(m.Attrs)
 	}

@@ -214,6 +214,28 @@ func TestLiveIgnoredChangeTimeAndAttributes(t *testing.T) {
 	}
 }
 
+// Guards: where neither change time nor inode number are looked at, a symbolic link that was made anew is compared by its
+// target, by a live comparison and by a run.
+func TestLiveIgnoredChangeTimeAndTarget(t *testing.T) {
+	s := newSeries(t)
+	testtree.Build(t, s.Root, "symlink link old mtime=1.5")
+	s.Mtime("", 1, 5)
+	s.opt.IgnoreCtime, s.opt.IgnoreInode = true, true
+	s.snap()
+	s.Check(os.Remove(s.Path("link")))
+	testtree.Build(t, s.Root, "symlink link new mtime=1.5")
+	s.Mtime("", 1, 5)
+	live, _ := s.liveChanges("", LiveOptions{IgnoreCtime: true, IgnoreInode: true})
+	s.snap()
+	want := []string{`changed "link"`}
+	if diff := cmp.Diff(want, live); diff != "" {
+		t.Errorf("-want +live:\n%s", diff)
+	}
+	if diff := cmp.Diff(want, s.between("")); diff != "" {
+		t.Errorf("-want +snapshots:\n%s", diff)
+	}
+}
+
 // What cannot be read is listed; the rest goes on.
 func TestLiveUnreadable(t *testing.T) {
 	if os.Geteuid() == 0 { // who can read everything

@@ -104,9 +104,12 @@ func Unchanged(was *index.Entry, st *fsat.Stat, ignore Fields) bool {
 }
 
 // UnchangedBeyondStat reports whether an inode that Unchanged has found unchanged without a look at its change time is
-// as recorded in what its stat data do not tell, and its change time otherwise vouches for. e describes the inode; its
-// extended attributes and file attributes were read. The content of a file stays a matter of trust.
-func UnchangedBeyondStat(was, e *index.Entry) bool { return Diff(was, e)&(Xattrs|Attrs) == 0 }
+// as recorded in what its change time otherwise vouches for, and Version lacks. e describes the inode; its extended
+// attributes, its file attributes and the target of a symbolic link were read. The number of names is for the caller to
+// compare, and the content of a file, for want of a cheap look, is taken for unchanged.
+func UnchangedBeyondStat(was, e *index.Entry) bool {
+	return Diff(was, e)&(Target|Rdev|Xattrs|Attrs) == 0
+}
 
 // Ignored returns the fields for Unchanged to ignore, for a source whose change times or inode numbers mean nothing.
 func Ignored(ctime, inode bool) (f Fields) {

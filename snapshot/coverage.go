@@ -164,7 +164,7 @@ func (c *coverage) measure(d *dir) {
 			list = append(list, missing{old.Type, old.Nlink, old.Stored, old.Child, d.why(old.Name)})
 		case (old.Type == index.Dir) != (now.Type == index.Dir):
 			list = append(list, missing{old.Type, old.Nlink, old.Stored, old.Child, ""})
-		case old.Type != index.Dir && !sameFile(old, now):
+		case old.Type != index.Dir && !tree.SameVersion(old, now):
 			changed++
 		}
 	}
@@ -172,11 +172,6 @@ func (c *coverage) measure(d *dir) {
 	c.missing = append(c.missing, list...)
 	c.changed += changed
 	c.mu.Unlock()
-}
-
-// sameFile reports whether two entries other than folders describe the same content and metadata.
-func sameFile(a, b *index.Entry) bool {
-	return tree.Diff(a, b)&(tree.Type|tree.Body|tree.Metadata&^tree.Nlink) == 0
 }
 
 // sum sums up the measurements. It returns nil if the run has no base line. isElsewhere reports whether a missing file

@@ -8,6 +8,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/source"
+	"snapcopy/internal/tree"
 )
 
 // openLocal opens a live folder as the run's source, and makes sure that it does not lie in the archive.
@@ -36,4 +37,6 @@ func (r *run) openLocal(path, archive string) error {
 }
 
 // asKnown reports whether an entry other than a folder agrees with the catalog of the source, if the source has one.
-func asKnown(e *index.Entry, st *source.Stat) bool { return st.Known == nil || sameFile(e, st.Known) }
+func asKnown(e *index.Entry, st *source.Stat) bool {
+	return st.Known == nil || tree.SameVersion(e, st.Known)
+}

@@ -123,7 +123,7 @@ func (h *History) life(ctx context.Context, path string, seen []sighting, from, 
 func (h *History) version(path string, seen []sighting, at, to int) Version {
 	v := Version{Path: path, First: h.past[at].name, first: at, Entry: seen[at].Entry}
 	end := at + 1
-	for end < to && sameVersion(seen[at].Entry, seen[end].Entry) {
+	for end < to && tree.SameVersion(seen[at].Entry, seen[end].Entry) {
 		v.Entry = seen[end].Entry
 		end++
 	}
@@ -163,11 +163,6 @@ func (h *History) countChanges(ctx context.Context, list []Version) error {
 		err = errors.Join(err, h.tolerate(list[i].first, errs[i]))
 	}
 	return err
-}
-
-// sameVersion compares content and metadata, without the number of links.
-func sameVersion(a, b *index.Entry) bool {
-	return a == b || tree.Diff(a, b)&(tree.Type|tree.Body|tree.Metadata&^tree.Nlink) == 0
 }
 
 // counterpart searches snapshot other for the content of e, which snapshot at has, under a path where at does not have

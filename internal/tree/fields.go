@@ -71,6 +71,10 @@ func Diff(a, b *index.Entry) (f Fields) {
 	return f
 }
 
+// SameVersion reports whether two entries describe the same content and metadata. The number of names is part of
+// neither: it tells of other paths.
+func SameVersion(a, b *index.Entry) bool { return Diff(a, b)&(Type|Body|Metadata&^Nlink) == 0 }
+
 // DiffStat returns the fields in which an entry differs from an inode, among those in stat data. The inode is one of
 // the source, where Ino counts, or one of an archive, where Stored does. Sizes, device numbers and link counts are
 // compared only for types that have them.

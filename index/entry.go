@@ -53,8 +53,8 @@ const (
 	ModeCatalogOnly
 	TimeCatalogOnly
 	XattrsCatalogOnly
-	// LinksCatalogOnly marks a name of a link group that the mirror could not keep together with the others, because of
-	// the file system's link limit or because the links changed during the run.
+	// LinksCatalogOnly marks a name of a link group that the snapshot's folder does not have together with the others,
+	// because of the file system's link limit or because the links changed during the run.
 	LinksCatalogOnly
 	// ZeroHash marks a file whose Hash leaves out a long run of zeros (see docs/format.md): it is not the BLAKE3 hash
 	// that other programs compute.
@@ -69,7 +69,7 @@ const (
 const allFlags = WasMissing<<1 - 1
 
 // CatalogOnly is the set of flags for everything that the archive's file system, or the privileges of the run, could not
-// store. The mirror differs from the source there; the catalog has the truth.
+// store. The snapshot's folder differs from the source there; the catalog has the truth.
 const CatalogOnly = NotStored | OwnerCatalogOnly | ModeCatalogOnly | TimeCatalogOnly | XattrsCatalogOnly | LinksCatalogOnly
 
 // DirID numbers the directories of one catalog in the order the run entered them. The root is 0.

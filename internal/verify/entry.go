@@ -8,7 +8,7 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// compare compares the stat data of an entry with its record, except for the fields that the mirror could not store.
+// compare compares the stat data of an entry with its record, except for the fields that the archive could not store.
 func (v *verifier) compare(e *index.Entry, st *fsat.Stat) error {
 	if wrong := tree.Differences(e, st); len(wrong) > 0 {
 		return ofEntry.damagef("%s", strings.Join(wrong, "; "))
@@ -16,8 +16,8 @@ func (v *verifier) compare(e *index.Entry, st *fsat.Stat) error {
 	return nil
 }
 
-// groupKey identifies a link group, or, if the mirror could not keep the group together, the part of it with one
-// stored file. tree.Links does not fit: not each name of a part comes, nor each one of a group of which ForgetPath has
+// groupKey identifies a link group, or, if the snapshot's folder does not have the group together, the part of it with
+// one stored file. tree.Links does not fit: not each name of a part comes, nor each one of a group of which ForgetPath has
 // removed some, and of a group a number is enough.
 type groupKey struct {
 	device uint32

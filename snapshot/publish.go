@@ -128,7 +128,7 @@ func (r *run) abandon(cause error) error {
 		err = errors.Join(err, r.mirror.Discard())
 	}
 	leftovers := []string{workCatalog}
-	if catalogErr == nil { // otherwise it tells the next run which catalog to remove
+	if r.noted && catalogErr == nil { // otherwise it tells the next run which catalog to remove
 		leftovers = append(leftovers, archive.WorkReport)
 	}
 	for _, name := range leftovers {

@@ -1,15 +1,20 @@
 package snapshot_test
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"snapcopy/index"
 	"snapcopy/internal/archive"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/testtree"
+	"snapcopy/snapshot"
 )
 
 // Guards: the index does not point to snapshots that were removed, so a move is found among those that are left.
@@ -125,6 +130,38 @@ func TestReportIsMadeUpFor(t *testing.T) {
 	l.Run()
 	if _, err := os.Stat(l.Path(archive.MetaDir, archive.CatalogsDir, newest+archive.CatalogExt)); err != nil {
 		t.Errorf("the last record of a published snapshot is gone: %v", err)
+	}
+}
+
+// Guards: a report that waits in the work folder for space belongs to its own snapshot: a later run leaves it there, whether
+// that run fails or not, and the next one puts it into its place.
+func TestWaitingReportStays(t *testing.T) {
+	for _, cause := range []error{nil, unix.ENOSPC} {
+		l := newLab(t)
+		l.Build("file a 0644 x")
+		report := l.Path(archive.MetaDir, archive.RunsDir, l.Run().Snapshot+".json")
+		want, err := os.ReadFile(report)
+		check(t, err)
+		l.Opt.Fault = func(step string) error {
+			if step != "begin" {
+				return nil
+			}
+			check(t, os.Rename(report, l.Path(archive.MetaDir, archive.WorkDir, archive.WorkReport)))
+			return cause
+		}
+		rep, err := snapshot.Run(t.Context(), l.Src, l.Arch, l.Opt)
+		if !errors.Is(err, cause) {
+			t.Fatal(err)
+		}
+		if err == nil {
+			l.Note(rep)
+		}
+		l.Opt.Fault = nil
+		l.Run()
+		if has, err := os.ReadFile(report); err != nil || !bytes.Equal(has, want) {
+			t.Errorf("%v: %s, %v", cause, has, err)
+		}
+		l.NothingLeft()
 	}
 }
 

@@ -58,13 +58,14 @@ func (r *run) noteOutcome() error {
 	if err := r.step("outcome"); err != nil {
 		return err
 	}
+	r.noted = true
 	return r.report.WriteTo(r.archive.Meta.Path(archive.WorkDir, archive.WorkReport))
 }
 
 // placeReport writes the report of a published snapshot. After a failure of an earlier step the work folder goes on
 // naming the snapshot, for the next run.
 func (r *run) placeReport() error {
-	if err := r.locked.WriteReport(r.report); err != nil || len(r.report.Unfinished) > 0 {
+	if err := r.locked.WriteReport(r.report); err != nil || !r.noted || len(r.report.Unfinished) > 0 {
 		return err
 	}
 	return rmtree.Remove(r.work, archive.WorkReport)

@@ -37,6 +37,7 @@ type run struct {
 	workers  []worker
 	tally    tally
 
+	noted     bool // the report in the work folder, if there is one, is this run's, and not one that waits for space
 	published bool
 }
 

@@ -366,7 +366,7 @@ func (h *History) proposals(ctx context.Context, clean string) (list []proposal,
 	slices.SortFunc(list, func(a, b proposal) int { return cmp.Compare(b.newest, a.newest) })
 	alike := slices.ContainsFunc(list, func(p proposal) bool { return len(p.names) > 0 })
 	newest := len(h.past) - 1
-	if newest < 0 || alike && !lookup.IsName(clean) {
+	if newest < 0 || alike && !lookup.IsSingleName(clean) {
 		return list, nil
 	}
 	named, err := lookup.NamedAlike(h.past[newest].catalog, clean)

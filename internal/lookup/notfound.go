@@ -63,7 +63,7 @@ func NotFound(c *index.Catalog, path, clean string) error {
 				}
 				missing.Nearest = append(missing.Nearest, found)
 			}
-			if len(missing.Nearest) == 0 || IsName(clean) {
+			if len(missing.Nearest) == 0 || IsSingleName(clean) {
 				named, err := NamedAlike(c, clean)
 				if err != nil {
 					return fmt.Errorf("look up %q: %w", path, err)
@@ -82,8 +82,8 @@ func NotFound(c *index.Catalog, path, clean string) error {
 	return missing
 }
 
-// IsName reports whether a path is a single name, whose folder the person may not know.
-func IsName(clean string) bool { return clean != "" && !strings.Contains(clean, "/") }
+// IsSingleName reports whether a path is a single name, whose folder the person may not know.
+func IsSingleName(clean string) bool { return clean != "" && !strings.Contains(clean, "/") }
 
 // NamedAlike finds entries anywhere in a snapshot with the last name of a path, ignoring case.
 func NamedAlike(c *index.Catalog, path string) (found []string, err error) {

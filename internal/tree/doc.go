@@ -7,8 +7,11 @@
 //   - In which fields do two entries differ, or an entry and an inode? Diff for two entries, DiffStat for an entry and an
 //     inode, DiffStored for a stored file. Each returns a set of Fields, which the caller masks by its question. Unchanged
 //     is the rule by which a run does not read a file.
-//   - How does an inode get the metadata of its entry, and which of them can it not take? Set, of a Setter.
+//     Differences and XattrDifference say it for people.
+//   - How does an inode get the metadata of its entry, and which of them can it not take? Set, of a Setter, on an Inode;
+//     DropXattrs removes extended attributes that the entry lacks.
 //   - Where is the walk, and is a folder still the one that was listed? Folder, of a Walk through one or several trees.
+//     Beside pairs the names of a listing with those of a record.
 //   - Which names are hard links of one inode, and have all of them been seen? Links, by a GroupKey or any other key.
 //   - Is a stored file present and sound? OpenStored, StoredError.
 //

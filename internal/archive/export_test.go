@@ -72,3 +72,6 @@ func (a *Archive) Acknowledges(s *index.Summary) (bool, error) {
 	k, err := readAcknowledged(a.Meta)
 	return k.covers(s), err
 }
+
+// Complete is the part of Recover that follows the one that works without space.
+func (a *Locked) Complete(ctx context.Context) ([]string, error) { return a.complete(ctx) }

@@ -1,6 +1,7 @@
 package archive_test
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -161,6 +162,35 @@ func TestNothingFromAnotherSnapshotsCatalog(t *testing.T) {
 		if err := os.Chmod(l.Path(l.Order[1]), 0o755); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// Guards: a report that waits in the work folder for space comes into its place when there is space; none is made from the
+// catalog instead of it.
+func TestWaitingReportIsAdopted(t *testing.T) {
+	l := newLab(t)
+	l.Build("file f 0644 f")
+	l.Run()
+	a := l.Open()
+	defer l.Close(a)
+	report := a.Meta.Path(archive.RunsDir, l.Order[0]+".json")
+	want, err := os.ReadFile(report)
+	if err == nil {
+		err = os.Rename(report, a.Meta.Path(archive.WorkDir, archive.WorkReport))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock, err := a.Lock()
+	if err == nil {
+		_, err = lock.Complete(t.Context())
+		err = errors.Join(err, lock.Unlock())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if has, err := os.ReadFile(report); err != nil || !bytes.Equal(has, want) {
+		t.Errorf("%s, %v", has, err)
 	}
 }
 

@@ -97,8 +97,11 @@ func (a *Locked) finishPublishing() (did []string, reportWaits bool, err error) 
 	if err := a.mendMode(name); err != nil {
 		return nil, false, err
 	}
-	reportWaits, err = a.Reports.adopt(name)
-	return nil, reportWaits, err
+	err = a.Reports.adopt(name)
+	if fsat.IsNoSpace(err) {
+		return nil, true, nil
+	}
+	return nil, false, err
 }
 
 // emptyWork removes the leftovers of an interrupted run, except a report that waits for space.
@@ -218,10 +221,14 @@ func (a *Locked) resetMode(name string, root index.Entry) error {
 	return nil
 }
 
-// missingReport writes the report of a run that ended just after publishing, from the data in the catalog.
+// missingReport writes the report of a run that ended just after publishing, from the data in the catalog, unless the
+// report of the run waits in the work folder.
 func (a *Locked) missingReport(name string, s index.Summary) error {
 	if _, err := os.Lstat(a.Reports.path(name)); !errors.Is(err, fs.ErrNotExist) {
 		return err
+	}
+	if a.Reports.beingPublished() == name {
+		return a.Reports.adopt(name)
 	}
 	var cover *Coverage
 	if !s.Incomplete { // an incomplete snapshot replaces no other anyway

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"snapcopy/internal/atomicfile"
-	"snapcopy/internal/fsat"
 	"snapcopy/internal/jsonfile"
 )
 
@@ -86,14 +85,14 @@ func (r Reports) beingPublished() string {
 	return work.Snapshot
 }
 
-// adopt moves the report in the work folder into place, if the snapshot has none. It waits if there is no space.
-func (r Reports) adopt(name string) (waits bool, err error) {
+// adopt moves the report in the work folder into place, if the snapshot has none. If there is no space, it stays.
+func (r Reports) adopt(name string) error {
 	path := r.meta.Path(WorkDir, WorkReport)
 	if _, err := os.Lstat(r.path(name)); !errors.Is(err, fs.ErrNotExist) {
-		return false, errors.Join(err, os.Remove(path))
+		return errors.Join(err, os.Remove(path))
 	}
-	if err = os.Rename(path, r.path(name)); fsat.IsNoSpace(err) {
-		return true, nil
+	if err := os.Rename(path, r.path(name)); err != nil {
+		return err
 	}
-	return false, errors.Join(err, atomicfile.SyncDir(r.meta.Path(RunsDir)))
+	return atomicfile.SyncDir(r.meta.Path(RunsDir))
 }

@@ -74,6 +74,14 @@ func (c *coverage) readDir(at uint64) (rec *index.Record, ok bool) {
 	return rec, err == nil
 }
 
+// judged is the state of a folder in the comparison with the base line.
+type judged struct {
+	base    index.Entry            // its entry in the base line; Type 0: none
+	below   map[string]index.Entry // its folders in the base line, if that is not the previous snapshot
+	causes  map[string]string      // by name
+	leftOut string                 // the rule for all names
+}
+
 // missing is an entry of the base line that the run did not find at its path, or did not store.
 type missing struct {
 	kind   index.Type
@@ -86,9 +94,9 @@ type missing struct {
 // below returns the base line's entry for the folder at item i of d. It is called before that item is decided.
 func (c *coverage) below(d *dir, i int) index.Entry {
 	switch {
-	case d.base.Type != index.Dir:
+	case d.judged.base.Type != index.Dir:
 	case !c.same:
-		return d.baseDirs[d.names[i].Name]
+		return d.judged.below[d.names[i].Name]
 	case d.entries[i].Type == index.Dir:
 		return d.entries[i]
 	}
@@ -97,17 +105,17 @@ func (c *coverage) below(d *dir, i int) index.Entry {
 
 // enter finds the base line's folders in d, if the base line is not the previous snapshot.
 func (c *coverage) enter(d *dir) {
-	if d.base.Type != index.Dir || c.same {
+	if d.judged.base.Type != index.Dir || c.same {
 		return
 	}
-	rec, ok := c.readDir(d.base.Child)
+	rec, ok := c.readDir(d.judged.base.Child)
 	if !ok {
 		return
 	}
-	d.baseDirs = make(map[string]index.Entry)
+	d.judged.below = make(map[string]index.Entry)
 	for _, e := range rec.Entries() {
 		if e.Type == index.Dir {
-			d.baseDirs[e.Name] = *e
+			d.judged.below[e.Name] = *e
 		}
 	}
 }
@@ -121,25 +129,25 @@ func (c *coverage) lacks(d *dir, i int, cause string) {
 
 // because records why a name of d is not in the snapshot.
 func (c *coverage) because(d *dir, name, cause string) {
-	if d.base.Type != index.Dir {
+	if d.judged.base.Type != index.Dir {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if d.causes == nil {
-		d.causes = make(map[string]string)
+	if d.judged.causes == nil {
+		d.judged.causes = make(map[string]string)
 	}
-	d.causes[name] = cause
+	d.judged.causes[name] = cause
 }
 
 // why returns the cause for which d lacks a name.
 func (d *dir) why(name string) string {
-	cause, known := d.causes[name]
+	cause, known := d.judged.causes[name]
 	switch {
 	case known:
 		return cause
-	case d.leftOut != "":
-		return d.leftOut
+	case d.judged.leftOut != "":
+		return d.judged.leftOut
 	case d.self.Flags&index.Unread != 0:
 		return unreadable
 	}
@@ -148,10 +156,10 @@ func (d *dir) why(name string) string {
 
 // measure compares d, with all of its entries decided, with the base line.
 func (c *coverage) measure(d *dir) {
-	if d.base.Type != index.Dir || d.self.Hash == d.base.Hash { // without a catalog, as in a dry run, there is no hash
+	if d.judged.base.Type != index.Dir || d.self.Hash == d.judged.base.Hash { // without a catalog, as in a dry run, there is no hash
 		return
 	}
-	rec, ok := c.readDir(d.base.Child)
+	rec, ok := c.readDir(d.judged.base.Child)
 	if !ok {
 		return
 	}

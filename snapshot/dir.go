@@ -25,7 +25,6 @@ type dir struct {
 	id     index.DirID
 	self   index.Entry // entry of the folder itself, as far as it is known
 	was    index.Entry // its entry in the previous snapshot; Type 0: none
-	base   index.Entry // its entry in the base line; Type 0: none
 	source source.Stat
 	xattrs []fsat.Xattr
 	dev    uint32 // number of its file system in the catalog
@@ -39,10 +38,7 @@ type dir struct {
 	vanished     []vanished // names that seem to be gone
 	vanishedLock sync.Mutex
 
-	// The comparison with the base line.
-	baseDirs map[string]index.Entry // folders of the base line, if that is not the previous snapshot
-	causes   map[string]string      // by name
-	leftOut  string                 // the rule for all names
+	judged judged
 
 	handles handles
 
@@ -156,7 +152,7 @@ func (r *run) openTop() (err error) {
 	if r.previous.catalog != nil {
 		d.was = r.previous.catalog.Root()
 		if r.coverage.base != nil {
-			d.base = r.coverage.base.Root()
+			d.judged.base = r.coverage.base.Root()
 		}
 		if err := h.dst.OpenPrevious(); err != nil {
 			return errors.Join(&fs.PathError{Op: "open", Path: r.previous.name, Err: err}, d.closeHandles())
@@ -173,7 +169,7 @@ func (r *run) openTop() (err error) {
 	if err := h.src.Stat(&d.source); err != nil {
 		return &fs.PathError{Op: "stat", Path: r.report.Source, Err: err}
 	}
-	if err := r.readDir(&r.workers[0], d); err != nil {
+	if err := r.beginDir(&r.workers[0], d); err != nil {
 		return fmt.Errorf("read source %s: %w", r.report.Source, err)
 	}
 	reason, err := h.src.LeaveOut("", &d.source)
@@ -194,7 +190,7 @@ func (r *run) enter(id int, parent *dir, item int) (d *dir, items int, ok bool, 
 	}
 	defer func() { err = errors.Join(err, parent.handles.Release()) }()
 	slot := &parent.entries[item]
-	d = &dir{parent: parent, slot: item, base: r.coverage.below(parent, item)}
+	d = &dir{parent: parent, slot: item, judged: judged{base: r.coverage.below(parent, item)}}
 	switch slot.Type {
 	case 0:
 	case index.Dir:
@@ -248,7 +244,7 @@ func (r *run) openDir(w *worker, d *dir) (bool, error) {
 			r.isLost(w, p, d.name(), err)
 		}
 	}
-	if err := r.readDir(w, d); err != nil {
+	if err := r.beginDir(w, d); err != nil {
 		if isFatal(err) {
 			return false, errors.Join(err, d.closeHandles())
 		}
@@ -267,9 +263,9 @@ func (r *run) makeDir(d *dir) (err error) {
 	return err
 }
 
-// readDir describes the open folder (d.source has its stat data), lists it, and pairs the names with those of the
+// beginDir describes the open folder (d.source has its stat data), lists it, and pairs the names with those of the
 // previous snapshot.
-func (r *run) readDir(w *worker, d *dir) error {
+func (r *run) beginDir(w *worker, d *dir) error {
 	d.dev = r.rec.devices.number(&d.source)
 	describe(&d.self, &d.source, d.dev)
 	if err := r.dirMetadata(d); isFatal(err) {
@@ -281,7 +277,7 @@ func (r *run) readDir(w *worker, d *dir) error {
 	if r.opt.OneFileSystem && d.source.Dev != r.top.source.Dev { // stays empty: a mountpoint for the other file system
 		w.counts.Excluded++
 		w.tally.tell(Item{Path: d.path(), Action: Excluded, Type: index.Dir, Rule: filter.RuleOneFileSystem})
-		d.leftOut = filter.RuleOneFileSystem
+		d.judged.leftOut = filter.RuleOneFileSystem
 		return nil
 	}
 	r.coverage.enter(d)

@@ -48,6 +48,18 @@ type dir struct {
 
 func (d *dir) name() string { return d.self.Name }
 
+// slot is an entry of a folder, in the hands of the worker that decides about it.
+type slot struct {
+	w *worker
+	d *dir
+	i int
+}
+
+// entry is the entry of the previous snapshot until the worker has decided, and then that of the new one.
+func (at slot) entry() *index.Entry { return &at.d.entries[at.i] }
+func (at slot) name() string        { return at.d.names[at.i].Name }
+func (at slot) path() string        { return at.d.child(at.name()) }
+
 // path returns the folder's path below the source; child adds one element. Paths are long, so they are only made for
 // people, patterns and rare events.
 func (d *dir) path() string {

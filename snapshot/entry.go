@@ -101,7 +101,7 @@ func (r *run) put(w *worker, d *dir, i int, st *source.Stat) error {
 		r.previous.addGone(d, was)
 		*was = index.Entry{}
 	}
-	err := r.keep(w, d, i, st)
+	err := r.keep(slot{w, d, i}, st)
 	if err == nil || errors.Is(err, errIsDir) {
 		return err
 	}

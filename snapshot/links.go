@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"errors"
-	"io/fs"
 	"strings"
 	"sync"
 
@@ -12,77 +11,6 @@ import (
 	"snapcopy/internal/source"
 	"snapcopy/internal/tree"
 )
-
-// linkPrevious makes the entry a link to the previous snapshot's file of the same name. It returns false if that is
-// impossible: another file of this snapshot uses that inode, the inode is gone, or it can take no further name. names
-// is the number of names of the source's inode.
-func (s *storing) linkPrevious(w *worker, d *dir, i int, was *index.Entry, names uint32) (bool, error) {
-	if was.Flags&index.NotStored != 0 || !s.caps.HardLinks {
-		return false, nil
-	}
-	if names >= largeGroup && s.caps.LinkLimit != 0 && d.previous() >= 0 {
-		var stored fsat.Stat
-		if fsat.StatAt(d.previous(), was.Name, &stored) == nil && !s.caps.roomFor(names, &stored) {
-			w.isFull()
-			return false, nil
-		}
-	}
-	if w.notLinked&index.WasMissing != 0 { // that was found out before
-		return false, nil
-	}
-	if d.previous() < 0 {
-		w.isMissing()
-		return false, nil
-	}
-	if !s.lookAtPrevious(w, d, was) || !s.pool.used.Claim(was.Stored) {
-		return false, nil
-	}
-	return s.keepName(w, d, was)
-}
-
-// nameOf records in e, a name just made in the mirror of d, the stored file it is a name of.
-func (s *storing) nameOf(d *dir, e, stored *index.Entry) error {
-	e.Stored, e.Blocks = stored.Stored, stored.Blocks
-	if !s.caps.restat {
-		return nil
-	}
-	if err := d.handles.dst.Locate(e); err != nil {
-		return notMirrored(d.child(e.Name), err)
-	}
-	return nil
-}
-
-// keepName makes the entry's name in the mirror of d a link to the stored file that it has in the previous snapshot.
-func (s *storing) keepName(w *worker, d *dir, was *index.Entry) (bool, error) {
-	linked, err := w.linked(d, was.Name, was, d.handles.dst.Keep(was.Name))
-	if w.notLinked&index.WasMissing != 0 {
-		s.isLost(w, d, was.Name, fs.ErrNotExist)
-	}
-	return linked, err
-}
-
-// linked reports whether a link was made, from the error of the attempt. If a copy has to do, it records the reason.
-// stored is the entry of the stored file.
-func (w *worker) linked(d *dir, name string, stored *index.Entry, err error) (bool, error) {
-	switch {
-	case err == nil:
-		if stored.Type == index.File {
-			w.counts.BytesLinked += stored.Size
-		}
-		return true, nil
-	case fsat.IsLinkLimit(err):
-		w.isFull()
-		return false, nil
-	case fsat.IsGone(err):
-		w.isMissing()
-		return false, nil
-	case fsat.IsExist(err): // the name equals another one of the folder: storing reports it
-		return false, nil
-	case fsat.IsRefused(err): // another user's file on a system that protects those, or an immutable file
-		return false, nil
-	}
-	return false, notMirrored(d.child(name), err)
-}
 
 // linkGroups are the inodes of the source with several names.
 type linkGroups struct {
@@ -119,14 +47,14 @@ func (g *linkGroups) init() {
 	}
 }
 
-// enter returns the group of an inode, locked until leave is called.
-func (g *linkGroups) enter(key inodeKey, names uint32) (group *linkGroup, leave func()) {
-	entered := g.Enter(key, names)
-	group = &entered.Value
+// lock returns the group of an inode, locked until Leave.
+func (g *linkGroups) lock(key inodeKey, names uint32) *tree.LinkGroup[linkGroup] {
+	locked := g.Enter(key, names)
+	group := &locked.Value
 	if !group.begun {
 		group.begun, group.late = true, key.part == 0 && g.completeOn(key.dev).Has(key.ino)
 	}
-	return group, func() { g.Leave(key, entered) }
+	return locked
 }
 
 func (g *linkGroups) completeOn(dev uint32) *inodeset.Set {
@@ -144,77 +72,68 @@ func (g *linkGroups) completeOn(dev uint32) *inodeset.Set {
 }
 
 // keepLinked keeps an unchanged entry whose inode has several names.
-func (s *storing) keepLinked(w *worker, d *dir, i int, st *source.Stat, xattrs xattrSet) error {
-	defer w.forgetOldLooks()
-	group, leave := s.groups.enter(inodeKey{s.rec.device(d, st), st.Ino, st.Part}, st.Nlink)
-	defer leave()
+func (s *storing) keepLinked(at slot, st *source.Stat, xattrs xattrSet) error {
+	defer at.w.forgetOldLooks()
+	key := inodeKey{s.rec.device(at.d, st), st.Ino, st.Part}
+	locked := s.groups.lock(key, st.Nlink)
+	defer s.groups.Leave(key, locked)
+	group := &locked.Value
 	if group.entry.Type != 0 {
-		return s.joinGroup(w, d, i, st, group)
+		return s.joinGroup(at, st, group)
 	}
-	linked, err := s.linkPrevious(w, d, i, &d.entries[i], st.Nlink)
+	linked, err := s.linkPrevious(at, at.entry(), st.Nlink)
 	if err != nil {
 		return err
 	}
 	if !linked {
-		return s.foundGroup(w, d, i, st, group)
+		return s.beginGroup(at, st, group)
 	}
-	s.keptAsWas(w, d, i, st, xattrs)
-	w.markLate(group, &d.entries[i])
-	w.countPart(st)
-	group.set(d, &d.entries[i], st)
+	s.keptAsWas(at, st, xattrs)
+	s.setGroup(at, st, group)
 	return nil
-}
-
-// countPart counts the first name of a part of a link group that was in parts already in the snapshot being copied.
-func (w *worker) countPart(st *source.Stat) {
-	if st.Flags&index.LinksCatalogOnly != 0 {
-		w.catalogOnly.Links++
-	}
 }
 
 // storeLinked stores a new or changed entry whose inode has several names.
-func (s *storing) storeLinked(w *worker, d *dir, i int, st *source.Stat) error {
-	group, leave := s.groups.enter(inodeKey{s.rec.device(d, st), st.Ino, st.Part}, st.Nlink)
-	defer leave()
+func (s *storing) storeLinked(at slot, st *source.Stat) error {
+	key := inodeKey{s.rec.device(at.d, st), st.Ino, st.Part}
+	locked := s.groups.lock(key, st.Nlink)
+	defer s.groups.Leave(key, locked)
+	group := &locked.Value
 	if group.entry.Type != 0 {
-		return s.joinGroup(w, d, i, st, group)
+		return s.joinGroup(at, st, group)
 	}
-	return s.foundGroup(w, d, i, st, group)
+	return s.beginGroup(at, st, group)
 }
 
-// foundGroup stores the first name of a group, or the first one after the stored file was full.
-func (s *storing) foundGroup(w *worker, d *dir, i int, st *source.Stat, group *linkGroup) error {
+// beginGroup stores the first name of a group, or the first one after the stored file was full.
+func (s *storing) beginGroup(at slot, st *source.Stat, group *linkGroup) error {
 	ino := st.Ino
-	if err := s.storeOne(w, d, i, st); err != nil {
+	if err := s.storeAlone(at, st); err != nil {
 		return err
 	}
-	e := &d.entries[i]
+	e := at.entry()
 	switch {
 	case e.Type == 0:
 	case st.Ino == ino:
-		w.markLate(group, e)
-		w.countPart(st)
-		group.set(d, e, st)
+		s.setGroup(at, st, group)
 	default: // another inode has taken the name
-		w.markApart(e)
+		at.w.markApart(e)
 	}
 	return nil
 }
 
-// storeApart stores an entry separately, although its inode may have other names.
-func (s *storing) storeApart(w *worker, d *dir, i int, st *source.Stat) error {
-	if err := s.storeOne(w, d, i, st); err != nil {
-		return err
+// setGroup makes the stored file of an entry that of its group. It copies the names, which are parts of whole listings
+// and records.
+func (s *storing) setGroup(at slot, st *source.Stat, group *linkGroup) {
+	e := at.entry()
+	if group.late { // the second stored file of one inode
+		at.w.markApart(e)
 	}
-	w.markApart(&d.entries[i])
-	return nil
-}
-
-// markLate marks the entry that begins a second stored file of one inode.
-func (w *worker) markLate(group *linkGroup, e *index.Entry) {
-	if group.late {
-		w.markApart(e)
+	if st.Flags&index.LinksCatalogOnly != 0 { // the snapshot being copied has the group in parts already
+		at.w.catalogOnly.Links++
 	}
+	group.entry, group.dir, group.born = *e, at.d.sharedPath(), st.Btime
+	group.entry.Name, group.entry.Target = strings.Clone(e.Name), strings.Clone(e.Target)
 }
 
 // markApart marks an entry that does not share its stored file with the other names of its inode, if it has any,
@@ -238,70 +157,66 @@ func (g *linkGroup) sameInode(st *source.Stat) bool {
 	return st.Btime != (fsat.Time{}) && st.Btime == g.born && g.entry.Type == tree.TypeOf(st.Type)
 }
 
-// set records the group's stored file. It copies the names, which are parts of whole listings and records.
-func (g *linkGroup) set(d *dir, e *index.Entry, st *source.Stat) {
-	g.entry, g.dir, g.born = *e, d.sharedPath(), st.Btime
-	g.entry.Name, g.entry.Target = strings.Clone(e.Name), strings.Clone(e.Target)
-}
-
 // joinGroup makes the entry a further name of the group's stored file. A file that changed since its first name was
 // read stays one file in the snapshot, in its earlier state, which the source had under all names.
-func (s *storing) joinGroup(w *worker, d *dir, i int, st *source.Stat, group *linkGroup) error {
-	was := d.entries[i]
-	name := d.names[i].Name
+func (s *storing) joinGroup(at slot, st *source.Stat, group *linkGroup) error {
 	if !group.sameState(st) && !group.sameInode(st) {
-		return s.storeApart(w, d, i, st)
+		if err := s.storeAlone(at, st); err != nil {
+			return err
+		}
+		at.w.markApart(at.entry())
+		return nil
 	}
-	e := group.entry
-	e.Name = name
+	was, e := *at.entry(), group.entry
+	e.Name = at.name()
 	if group.entry.Flags&index.NotStored == 0 {
-		linked, err := s.linkPart(w, d, i, &e, &was, st, group)
+		linked, err := s.linkPart(at, &e, &was, st, group)
 		if err == nil && !linked {
-			linked, err = s.linkToGroup(w, d, name, &was, group)
+			linked, err = s.linkToGroup(at, &was, group)
 		}
 		if err != nil {
 			return err
 		}
 		if !linked {
-			return s.splitGroup(w, d, i, st, group)
+			return s.splitGroup(at, st, group)
 		}
 	}
-	action := joined(&was, &e)
+	action := changeOf(&was, &e)
 	if action == New && s.pool.moved.Has(e.Stored) {
 		action = Moved
 	}
-	d.entries[i] = e
-	w.countEntry(d, i, action, "")
+	*at.entry() = e
+	at.w.countEntry(at.d, at.i, action, "")
 	switch {
 	case e.Flags&index.LinksCatalogOnly == 0:
 	case group.late:
-		w.catalogOnly.LinksChanged++
+		at.w.catalogOnly.LinksChanged++
 	default:
-		w.catalogOnly.Links++
+		at.w.catalogOnly.Links++
 	}
 	if e.Flags&index.Torn != 0 && st.Known == nil {
-		w.fail(d.child(name), errChanging)
+		at.w.fail(at.path(), errChanging)
 	}
 	return nil
 }
 
 // splitGroup begins a further stored file of a group whose stored file takes no further name.
-func (s *storing) splitGroup(w *worker, d *dir, i int, st *source.Stat, group *linkGroup) error {
-	err := s.foundGroup(w, d, i, st, group)
+func (s *storing) splitGroup(at slot, st *source.Stat, group *linkGroup) error {
+	err := s.beginGroup(at, st, group)
 	if isFatal(err) || errors.Is(err, errIsDir) {
 		return err
 	}
-	if now := &d.entries[i]; err == nil && now.Flags&index.LinksCatalogOnly == 0 {
+	if now := at.entry(); err == nil && now.Flags&index.LinksCatalogOnly == 0 {
 		now.Flags |= index.LinksCatalogOnly
-		w.catalogOnly.Links++
+		at.w.catalogOnly.Links++
 	}
 	group.entry.Flags |= index.LinksCatalogOnly
 	return err
 }
 
-// joined returns the difference of an entry that is now a name of a group's stored file from the previous snapshot's
+// changeOf returns the difference of an entry that is now a name of a group's stored file from the previous snapshot's
 // entry. Being a hard link is no difference.
-func joined(was, e *index.Entry) Action {
+func changeOf(was, e *index.Entry) Action {
 	differ := tree.Diff(was, e)
 	switch {
 	case was.Type == 0:
@@ -316,17 +231,17 @@ func joined(was, e *index.Entry) Action {
 
 // linkPart links a name of a group that is too large for one inode to the previous snapshot's stored file of that
 // name, and records that in e. So only names whose stored file is full need a new one.
-func (s *storing) linkPart(w *worker, d *dir, i int, e, was *index.Entry, st *source.Stat, group *linkGroup) (bool, error) {
+func (s *storing) linkPart(at slot, e, was *index.Entry, st *source.Stat, group *linkGroup) (bool, error) {
 	if s.caps.LinkLimit == 0 || st.Nlink <= s.caps.LinkLimit || s.caps.restat || was.Stored == group.entry.Stored ||
-		joined(was, e) != Unchanged {
+		changeOf(was, e) != Unchanged {
 		return false, nil
 	}
 	var linked bool
 	var err error
 	if group.parts[was.Stored] {
-		linked, err = s.keepName(w, d, was)
+		linked, err = s.keepName(at, was)
 	} else {
-		linked, err = s.linkPrevious(w, d, i, was, st.Nlink)
+		linked, err = s.linkPrevious(at, was, st.Nlink)
 	}
 	if err != nil || !linked {
 		return false, err
@@ -342,25 +257,25 @@ func (s *storing) linkPart(w *worker, d *dir, i int, e, was *index.Entry, st *so
 
 // linkToGroup links a name to the stored file of its group. Through the previous snapshot's name for it, that needs no
 // other folder.
-func (s *storing) linkToGroup(w *worker, d *dir, name string, was *index.Entry, group *linkGroup) (linked bool, err error) {
+func (s *storing) linkToGroup(at slot, was *index.Entry, group *linkGroup) (linked bool, err error) {
 	if !s.caps.HardLinks {
 		return false, nil
 	}
-	if was.Type != 0 && was.Stored == group.entry.Stored && d.previous() >= 0 && !s.caps.restat {
-		if s.lookAtPrevious(w, d, was) {
-			linked, err := s.keepName(w, d, was)
-			if err != nil || linked || w.notLinked&index.WasMissing == 0 {
+	if was.Type != 0 && was.Stored == group.entry.Stored && at.d.previous() >= 0 && !s.caps.restat {
+		if s.lookAtPrevious(at, was) {
+			linked, err := s.keepName(at, was)
+			if err != nil || linked || at.w.notLinked&index.WasMissing == 0 {
 				return linked, err
 			}
 		}
-		w.notLinked &^= index.WasMissing // the stored file has other names
+		at.w.notLinked &^= index.WasMissing // the stored file has other names
 	}
 	err = s.mirror.In(group.dir, func(from int) (err error) {
-		linked, err = w.linked(d, name, &group.entry, d.handles.dst.Link(from, group.entry.Name, name))
+		linked, err = at.linkMade(&group.entry, at.d.handles.dst.Link(from, group.entry.Name, at.name()))
 		return err
 	})
 	if err != nil && !isFatal(err) {
-		err = fatal("link", d.child(name), err)
+		err = fatal("link", at.path(), err)
 	}
 	return linked, err
 }

@@ -12,24 +12,23 @@ func TestLateName(t *testing.T) {
 		g := new(linkGroups)
 		g.init()
 		key := inodeKey{ino: 5}
-		_, leave := g.enter(key, 2)
+		first := g.lock(key, 2)
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			_, leave := g.enter(key, 2)
-			leave()
+			g.Leave(key, g.lock(key, 2))
 		}()
 		for _, group := range g.All() {
 			for group.Missing() { // the other name waits for the group
 				time.Sleep(time.Microsecond)
 			}
 		}
-		leave()
-		late, leave := g.enter(key, 3)
-		if !late.late {
+		g.Leave(key, first)
+		late := g.lock(key, 3)
+		if !late.Value.late {
 			t.Error("the name is not known to be late")
 		}
-		leave()
+		g.Leave(key, late)
 		<-done
 		if t.Failed() {
 			return

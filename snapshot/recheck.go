@@ -14,13 +14,13 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// An unchanged file is linked by its name in the previous snapshot, without a look at the stored file of that name:
-// somebody may have truncated the stored file, changed its mode, or replaced it. Each run looks at a share of the
-// stored files, in turn, so that after 1 / share runs each was looked at. A file whose stored file differs from its
-// record is stored anew.
+// An unchanged file is linked by its name in the previous snapshot, without a look at its stored file. But somebody may
+// have truncated the stored file, changed its mode, or replaced it. So each run looks at a share of the stored files, the
+// next run at the next share, until each was looked at after 1 / share runs. If a stored file differs from its entry in
+// the catalog, the run stores the source's file anew.
 //
-// The stored files lie on a circle by a hash of their inode numbers. A run looks at those in one arc of it, and the
-// next run goes on at the end of that arc, which the run's report has.
+// A hash of the inode number gives each stored file a place on a circle. A run looks at the files in one arc of the
+// circle. Its report says where the arc ends, and the next run's arc begins there.
 
 // recheck is the arc of one run.
 type recheck struct {
@@ -45,8 +45,8 @@ func (c *recheck) next() uint32 { return c.from + c.width }
 // scatter spreads inode numbers, which come in dense ranges, over the circle (Fibonacci hashing).
 func scatter(ino uint64) uint32 { return uint32(ino * 0x9e3779b97f4a7c15 >> 32) }
 
-// beginRecheck sets the arc for a share of the stored files: it begins where the previous run, of which before is the
-// report, has ended. Without the report any place will do.
+// beginRecheck sets the arc for a share of the stored files. before is the report of the previous run, at the end of
+// whose arc it begins; without that report it may begin anywhere.
 func (p *previous) beginRecheck(before *archive.Report, share float64, start time.Time) {
 	from := scatter(uint64(start.Unix()))
 	if before != nil {
@@ -55,28 +55,28 @@ func (p *previous) beginRecheck(before *archive.Report, share float64, start tim
 	p.recheck.begin(share, from)
 }
 
-// lookAtPrevious looks at the previous snapshot's stored file under the entry's name, if it is due, and reports
-// whether it may be linked. In an archive that was copied, it corrects the inode number and the blocks in was.
-func (s *storing) lookAtPrevious(w *worker, d *dir, was *index.Entry) bool {
+// lookAtPrevious reports whether the previous snapshot's stored file under the entry's name may be linked. It looks at the
+// file if that is due. In an archive that was copied, it corrects the inode number and the blocks in was.
+func (s *storing) lookAtPrevious(at slot, was *index.Entry) bool {
 	if !s.previous.recheck.due(was.Stored) {
 		return true
 	}
 	var st fsat.Stat
-	if err := fsat.StatAt(d.previous(), was.Name, &st); err != nil {
-		if s.isLost(w, d, was.Name, err) {
-			w.isMissing()
+	if err := fsat.StatAt(at.d.previous(), was.Name, &st); err != nil {
+		if s.isLost(at.w, at.d, was.Name, err) {
+			at.w.isMissing()
 			return false
 		}
-		return true // linking will say more
+		return true // an attempt to link it returns the same error
 	}
-	w.rechecked++
+	at.w.rechecked++
 	if !s.caps.untouched(was, &st) {
-		s.isAltered(w, d, was, whatAltered(was, &st))
+		s.isAltered(at, was, whatAltered(was, &st))
 		return false
 	}
 	if s.caps.restat {
-		if wrong := s.xattrsAltered(d, was); wrong != "" {
-			s.isAltered(w, d, was, wrong)
+		if wrong := s.xattrsAltered(at.d, was); wrong != "" {
+			s.isAltered(at, was, wrong)
 			return false
 		}
 		was.Stored, was.Blocks = st.Ino, uint64(st.Blocks)
@@ -92,7 +92,7 @@ func whatAltered(e *index.Entry, st *fsat.Stat) string {
 	return fmt.Sprintf("another %s has taken its place", e.Type)
 }
 
-// xattrsAltered returns words for an extended attribute of a stored file that differs from its record, or "". Programs
+// xattrsAltered returns words for an extended attribute of a stored file that differs from its entry, or "". Programs
 // that copy often drop attributes.
 func (s *storing) xattrsAltered(d *dir, was *index.Entry) string {
 	if was.Flags&index.XattrsCatalogOnly != 0 {
@@ -105,17 +105,17 @@ func (s *storing) xattrsAltered(d *dir, was *index.Entry) string {
 	var want []index.Xattr
 	if was.Xattrs != 0 {
 		if want, err = s.previous.catalog.Xattrs(was.Xattrs); err != nil {
-			return "" // an entry that cannot be compared is stored anew in any case: see keepXattrs
+			return "" // keep has met this error, too, and has the entry read again
 		}
 	}
 	return tree.XattrDifference(have, want, s.caps.asRoot)
 }
 
-// isAltered records, once for each entry, that the previous snapshot's stored file differs from its record.
-func (s *storing) isAltered(w *worker, d *dir, was *index.Entry, found string) {
-	if w.notLinked&index.WasMissing == 0 {
-		w.notLinked |= index.WasMissing
-		w.tally.damaged(s.previous.name, d.child(was.Name), found)
+// isAltered records, once for each entry, that the previous snapshot's stored file differs from its entry there.
+func (s *storing) isAltered(at slot, was *index.Entry, found string) {
+	if at.w.notLinked&index.WasMissing == 0 {
+		at.w.notLinked |= index.WasMissing
+		at.w.tally.damaged(s.previous.name, at.path(), found)
 	}
 }
 

@@ -9,10 +9,10 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// storeSpecial stores a symbolic link, a FIFO, a socket or a device. If the archive's file system cannot store it,
+// putSpecial stores a symbolic link, a FIFO, a socket or a device. If the archive's file system cannot store it,
 // only the catalog has it.
-func (s *storing) storeSpecial(w *worker, d *dir, i int, st *source.Stat, was *index.Entry) error {
-	e, set, err := s.readSpecial(w, d, i, st)
+func (s *storing) putSpecial(at slot, st *source.Stat, was *index.Entry) error {
+	e, set, err := s.readSpecial(at, st)
 	if err != nil {
 		return err
 	}
@@ -23,45 +23,45 @@ func (s *storing) storeSpecial(w *worker, d *dir, i int, st *source.Stat, was *i
 	}
 	if was.Type != 0 && alike && s.caps.standsFor(was, &e) {
 		action = Unchanged // though it may have to be made anew
-		if linked, err = s.linkSpecial(w, d, i, &e, was, st.Nlink); err != nil {
+		if linked, err = s.linkSpecial(at, &e, was, st.Nlink); err != nil {
 			return err
 		}
 	}
 	if !linked {
-		e.Flags |= w.notLinked
-		lost, err := d.handles.dst.MakeSpecial(&e, set)
+		e.Flags |= at.w.notLinked
+		lost, err := at.d.handles.dst.MakeSpecial(&e, set)
 		if err != nil {
-			return notMirrored(d.child(e.Name), err)
+			return notMirrored(at.path(), err)
 		}
 		if lost != nil {
-			w.fail(d.child(e.Name), lost)
+			at.w.fail(at.path(), lost)
 		}
-		w.counts.BytesAllocated += e.Blocks * 512
+		at.w.counts.BytesAllocated += e.Blocks * 512
 		if e.Flags&was.Flags&index.NotStored != 0 && alike {
 			action = Unchanged // and still not to be had in the mirror
 		}
 	}
-	d.entries[i] = e
-	w.countEntry(d, i, action, "")
+	*at.entry() = e
+	at.w.countEntry(at.d, at.i, action, "")
 	return nil
 }
 
-// readSpecial reads the entry that storeSpecial is to store, and its extended attributes. It brings st up to date: the
+// readSpecial reads the entry that putSpecial is to store, and its extended attributes. It brings st up to date: the
 // batched look may be outdated.
-func (s *storing) readSpecial(w *worker, d *dir, i int, st *source.Stat) (e index.Entry, set []fsat.Xattr, err error) {
-	name, kind := d.names[i].Name, st.Type
-	if err := look(d, i, st); err != nil {
+func (s *storing) readSpecial(at slot, st *source.Stat) (e index.Entry, set []fsat.Xattr, err error) {
+	name, kind := at.name(), st.Type
+	if err := look(at.d, at.i, st); err != nil {
 		return e, nil, err
 	}
 	if st.Type != kind {
 		return e, nil, errRetype
 	}
 	e.Name = name
-	describe(&e, st, s.rec.device(d, st))
+	describe(&e, st, s.rec.device(at.d, st))
 	if e.Type == 0 {
 		return e, nil, fmt.Errorf("unknown type %#o", st.Type)
 	}
-	m := d.handles.src.Metadata(name, st)
+	m := at.d.handles.src.Metadata(name, st)
 	switch {
 	case fsat.IsNoLink(m.TargetErr):
 		return e, nil, errRetype
@@ -72,16 +72,16 @@ func (s *storing) readSpecial(w *worker, d *dir, i int, st *source.Stat) (e inde
 	}
 	if m.Err != nil {
 		e.Flags |= index.Racy // the next run tries again
-		w.fail(d.child(name), m.Err)
+		at.w.fail(at.path(), m.Err)
 	}
 	return e, m.Xattrs, s.rec.addXattrs(&e, m.Xattrs)
 }
 
 // linkSpecial makes the entry e a link to the previous snapshot's file of the same name, if that is possible.
-func (s *storing) linkSpecial(w *worker, d *dir, i int, e, was *index.Entry, names uint32) (linked bool, err error) {
-	if linked, err = s.linkPrevious(w, d, i, was, names); err != nil || !linked {
+func (s *storing) linkSpecial(at slot, e, was *index.Entry, names uint32) (linked bool, err error) {
+	if linked, err = s.linkPrevious(at, was, names); err != nil || !linked {
 		return false, err
 	}
 	e.Flags |= was.Flags & ofStored
-	return true, s.nameOf(d, e, was)
+	return true, s.nameOf(at.d, e, was)
 }

@@ -19,7 +19,7 @@ import (
 // maxTries is the number of times that a file which changes while it is read is read, before the last read is stored.
 const maxTries = 3
 
-// errDenied reports a name that one call finds and another one does not.
+// errDenied reports a name that can be looked at, and that seems to be gone or a link when it is opened.
 var errDenied = errors.New("its folder lists it, but it cannot be opened")
 
 // errRetype reports a name that had another type by the time it was opened.
@@ -28,37 +28,37 @@ var errRetype = errors.New("changed its type while it was read")
 // errIsDir reports a name that is a folder by now, to be entered.
 var errIsDir = errors.New("became a folder while it was read")
 
-// storeEntry puts a new or changed entry into the snapshot.
-func (s *storing) storeEntry(w *worker, d *dir, i int, st *source.Stat) error {
-	defer w.forgetOldLooks()
+// store puts a new or changed entry into the snapshot.
+func (s *storing) store(at slot, st *source.Stat) error {
+	defer at.w.forgetOldLooks()
 	if st.Nlink > 1 {
-		return s.storeLinked(w, d, i, st)
+		return s.storeLinked(at, st)
 	}
-	return s.storeApart(w, d, i, st) // it may get a second name while it is read
+	if err := s.storeAlone(at, st); err != nil {
+		return err
+	}
+	at.w.markApart(at.entry()) // it may have got a second name while it was read
+	return nil
 }
 
-// storeOne stores an entry without regard to other names of its inode. After an error, the previous entry is in its
-// place.
-func (s *storing) storeOne(w *worker, d *dir, i int, st *source.Stat) error {
-	was := d.entries[i]
-	err := s.tryToStore(w, d, i, st, &was)
-	if err != nil {
-		d.entries[i] = was
-	}
-	return err
-}
-
-// tryToStore stores an entry of whatever type it has by now. It returns errIsDir for a folder.
-func (s *storing) tryToStore(w *worker, d *dir, i int, st *source.Stat, was *index.Entry) error {
+// storeAlone stores an entry of whatever type it has by now, without regard to other names of its inode. It returns
+// errIsDir for a folder. After an error, the previous entry is in its place.
+func (s *storing) storeAlone(at slot, st *source.Stat) (err error) {
+	was := *at.entry()
+	defer func() {
+		if err != nil {
+			*at.entry() = was
+		}
+	}()
 	for range maxTries {
 		var err error
 		switch st.Type {
 		case fsat.Regular:
-			err = s.storeFile(w, d, i, st, was)
+			err = s.putFile(at, st, &was)
 		case fsat.Directory:
 			return errIsDir
 		default:
-			err = s.storeSpecial(w, d, i, st, was)
+			err = s.putSpecial(at, st, &was)
 		}
 		if err == nil {
 			return nil
@@ -67,7 +67,7 @@ func (s *storing) tryToStore(w *worker, d *dir, i int, st *source.Stat, was *ind
 			return err
 		}
 		before := *st
-		if err := look(d, i, st); err != nil {
+		if err := look(at.d, at.i, st); err != nil {
 			return err
 		}
 		if !errors.Is(err, errRetype) && st.SameVersion(&before.Stat) { // unchanged, and yet it cannot be opened
@@ -80,10 +80,7 @@ func (s *storing) tryToStore(w *worker, d *dir, i int, st *source.Stat, was *ind
 // file is a regular file being stored.
 type file struct {
 	*storing
-	w     *worker
-	d     *dir
-	slot  int
-	name  string
+	slot
 	src   source.File
 	st    source.Stat  // of src, before its content is read
 	e     index.Entry  // becomes the new entry
@@ -98,22 +95,21 @@ type file struct {
 // version is the outcome of storing one version of a file.
 type version struct {
 	data      int64  // bytes of content that are not holes
-	stored    uint64 // bytes of new content that it took
+	stored    uint64 // bytes of content that are new in the archive
 	allocated uint64 // bytes of blocks that its new inode got
-	linked    uint64 // bytes of content that it shares
-	shared    bool   // it is a name of a file stored before
+	inCommon  uint64 // bytes of content that it shares with a stored file
+	shared    bool   // it is a further name of a stored file
 	action    Action
 	from      string // Moved: where it was found
 	movedFrom uint64 // Moved: the stored file
-	fresh     bool   // the index has to learn of it
+	fresh     bool   // to be added to the index
 	failed    error  // metadata that could not be read, though the content was
 }
 
-// storeFile stores one regular file. It reads the file once, and again if it changes meanwhile.
-func (s *storing) storeFile(w *worker, d *dir, i int, st *source.Stat, was *index.Entry) (err error) {
-	name := d.names[i].Name
-	f := file{storing: s, w: w, d: d, slot: i, name: name, was: was}
-	if f.src, err = d.handles.src.OpenFile(name, &f.st); err != nil {
+// putFile stores a regular file. It reads the file once, and again if it changes meanwhile.
+func (s *storing) putFile(at slot, st *source.Stat, was *index.Entry) (err error) {
+	f := file{storing: s, slot: at, was: was}
+	if f.src, err = at.d.handles.src.OpenFile(at.name(), &f.st); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.src.Close()) }()
@@ -121,7 +117,7 @@ func (s *storing) storeFile(w *worker, d *dir, i int, st *source.Stat, was *inde
 		return errRetype
 	}
 	for try := 1; ; try++ {
-		if err := f.storeVersion(); err != nil {
+		if err := f.tryVersion(); err != nil {
 			return err
 		}
 		var after source.Stat
@@ -142,17 +138,17 @@ func (s *storing) storeFile(w *worker, d *dir, i int, st *source.Stat, was *inde
 		f.st = after
 	}
 	if f.failed != nil {
-		w.fail(d.child(name), f.failed)
+		at.w.fail(at.path(), f.failed)
 	}
 	if f.movedFrom != 0 {
 		s.pool.moved.Claim(f.movedFrom)
 	}
 	if s.recent != nil && !f.shared && f.e.Size >= worthSharing {
-		s.recent.add(d, &f.e)
+		s.recent.add(at.d, &f.e)
 	}
 	*st = f.st
-	d.entries[i], d.fresh[i] = f.e, f.fresh
-	w.countEntry(d, i, f.action, f.from)
+	*at.entry(), at.d.fresh[at.i] = f.e, f.fresh
+	at.w.countEntry(at.d, at.i, f.action, f.from)
 	return nil
 }
 
@@ -162,31 +158,33 @@ var errChanging = errors.New("it kept changing while it was read; the content re
 // they mostly have to be written to the disk first.
 const worthSharing = 4 << 10
 
+// tookUp counts new content of the archive.
 func (f *file) tookUp(size uint64) {
 	f.stored = size
 	f.w.counts.BytesStored += size
 }
 
+// shares counts content that the new file has in common with a stored one.
 func (f *file) shares(size uint64) {
-	f.linked = size
+	f.inCommon = size
 	f.w.counts.BytesLinked += size
 }
 
 // takeBack removes the name just made, because the source changed meanwhile.
 func (f *file) takeBack() error {
 	f.w.counts.BytesStored -= f.stored
-	f.w.counts.BytesLinked -= f.linked
+	f.w.counts.BytesLinked -= f.inCommon
 	f.w.counts.BytesAllocated -= f.allocated
 	if f.shared {
 		f.pool.used.Release(f.e.Stored)
 	}
-	return notMirrored(f.d.child(f.name), f.d.handles.dst.Remove(f.name))
+	return notMirrored(f.path(), f.d.handles.dst.Remove(f.name()))
 }
 
-// storeVersion stores the present version of the file: as a link to a stored file with the same content and metadata,
-// as a reflink of a file with the same content, or as a copy.
-func (f *file) storeVersion() error {
-	f.e = index.Entry{Name: f.name}
+// tryVersion stores the present version of the file: as a link to a stored file with the same content and metadata, as
+// a reflink of a file with the same content, or as a copy. The source may have changed meanwhile: see takeBack.
+func (f *file) tryVersion() error {
+	f.e = index.Entry{Name: f.name()}
 	describe(&f.e, &f.st, f.rec.device(f.d, &f.st))
 	f.small, f.version = nil, version{fresh: true}
 	f.sparse = f.src.HasHoles(f.st.Size)
@@ -208,12 +206,12 @@ func (f *file) storeVersion() error {
 			return err
 		}
 	}
-	return f.copyContent(known)
+	return f.makeNew(known)
 }
 
 // hashFirst finds the content's hash before the content is written, if that may save writing it. It reads a small file
-// into memory. It only hashes a large file, which costs a second read if a copy is needed after all, so it does that
-// only if the file looks stored. For a file of a snapshot, the catalog has the hash.
+// into memory. It hashes a large file only if that looks stored, because a copy that is needed after all costs a second
+// read. For a file of a snapshot, the catalog has the hash.
 func (f *file) hashFirst() (known bool, err error) {
 	if was := f.st.Known; was != nil {
 		f.e.Hash, f.data = was.Hash, int64(was.Size)
@@ -277,13 +275,13 @@ func (f *file) content(size int64, hash index.Hash) error {
 // uses: first the file's own in the previous snapshot, then any.
 func (f *file) linkStored() (bool, error) {
 	if f.was.Type == index.File && f.was.Hash == f.e.Hash && f.caps.standsFor(f.was, &f.e) && f.previousStandsFor() {
-		linked, err := f.linkPrevious(f.w, f.d, f.slot, f.was, f.st.Nlink)
+		linked, err := f.linkPrevious(f.slot, f.was, f.st.Nlink)
 		if err != nil {
 			return false, err
 		}
 		if linked {
 			f.action = Unchanged
-			if f.was.Attrs != f.e.Attrs { // which no stored file has
+			if f.was.Attrs != f.e.Attrs { // file attributes are in the catalog alone
 				f.action = MetadataChanged
 			}
 			return true, f.becomes(f.was)
@@ -295,7 +293,7 @@ func (f *file) linkStored() (bool, error) {
 	}
 	f.action, f.from = Moved, from
 	same := tree.Diff(f.was, &f.e)&(tree.StandsFor|tree.Content) == 0
-	if same || from == f.d.child(f.name) { // the file was there before, if only not in the previous snapshot
+	if same || from == f.path() { // the file was there before, if only not in the previous snapshot
 		f.action, f.from = Unchanged, ""
 	} else {
 		f.movedFrom = found.Stored
@@ -303,38 +301,38 @@ func (f *file) linkStored() (bool, error) {
 	return true, f.becomes(found)
 }
 
-// previousStandsFor looks at the previous snapshot's file of the same name.
+// previousStandsFor looks at the previous snapshot's file of the same name, and reports whether it can serve as f.
 func (f *file) previousStandsFor() bool {
 	if f.w.notLinked&index.WasMissing != 0 {
 		return false
 	}
 	var st fsat.Stat
-	if f.d.previous() < 0 || fsat.StatAt(f.d.previous(), f.name, &st) != nil {
+	if f.d.previous() < 0 || fsat.StatAt(f.d.previous(), f.name(), &st) != nil {
 		return true // linking will say that it is gone
 	}
 	if !f.caps.untouched(f.was, &st) {
-		f.isAltered(f.w, f.d, f.was, whatAltered(f.was, &st))
+		f.isAltered(f.slot, f.was, whatAltered(f.was, &st))
 		return false
 	}
-	return f.sameHoles(f.d.previous(), f.name, &st)
+	return f.sameHoles(f.d.previous(), f.name(), &st)
 }
 
-// becomes records the stored file that the entry is a name of.
+// becomes records the stored file to which the entry was linked.
 func (f *file) becomes(stored *index.Entry) (err error) {
-	f.shared, f.linked = true, f.e.Size // worker.linked has counted it
+	f.shared, f.inCommon = true, f.e.Size // linkMade has counted it
 	f.e.Flags |= stored.Flags & ofStored
 	return f.nameOf(f.d, &f.e, stored)
 }
 
-// copyContent stores the file as a new inode.
-func (f *file) copyContent(known bool) (err error) {
+// makeNew stores the file as a new inode.
+func (f *file) makeNew(known bool) (err error) {
 	f.action = New
 	if f.was.Type != 0 {
 		f.action = f.howChanged(known)
 	}
 	dst, err := f.d.handles.dst.Create(&f.e, f.set)
 	if err != nil {
-		return notMirrored(f.d.child(f.name), err)
+		return notMirrored(f.path(), err)
 	}
 	if dst == nil { // a dry run
 		f.tookUp(f.e.Size)
@@ -342,16 +340,16 @@ func (f *file) copyContent(known bool) (err error) {
 	}
 	defer func() {
 		if closeErr := dst.Close(); closeErr != nil {
-			err = errors.Join(err, notMirrored(f.d.child(f.name), closeErr))
+			err = errors.Join(err, notMirrored(f.path(), closeErr))
 		}
 	}()
-	if err := f.fill(dst, known); err != nil {
+	if err := f.write(dst, known); err != nil {
 		return errors.Join(err, f.takeBack())
 	}
 	f.keepSpace(dst.FD())
 	lost, err := dst.Finish(&f.e, f.set)
 	if err != nil {
-		return notMirrored(f.d.child(f.name), err)
+		return notMirrored(f.path(), err)
 	}
 	f.failed = cmp.Or(f.failed, lost)
 	f.allocated = f.e.Blocks * 512
@@ -372,9 +370,9 @@ func (f *file) howChanged(known bool) Action {
 	return MetadataChanged
 }
 
-// fill writes the content into the new file: as a reflink of a stored file with the same content if the file system
+// write puts the content into the new file: as a reflink of a stored file with the same content if the file system
 // can do that, otherwise as a copy.
-func (f *file) fill(dst *mirror.File, known bool) error {
+func (f *file) write(dst *mirror.File, known bool) error {
 	if known && f.caps.Reflink && f.e.Size > 0 {
 		cloned, err := f.shareStored(dst.FD(), clone)
 		if err != nil {
@@ -390,7 +388,7 @@ func (f *file) fill(dst *mirror.File, known bool) error {
 	}
 	fd, err := dst.Writable()
 	if err != nil {
-		return notMirrored(f.d.child(f.name), err)
+		return notMirrored(f.path(), err)
 	}
 	if f.small == nil {
 		return f.copyLarge(fd, known)
@@ -440,7 +438,7 @@ func (f *file) shareLate(dst int) (bool, error) {
 
 // keepSpace allocates in the new file the space that the source's file has beyond its content.
 func (f *file) keepSpace(dst int) {
-	space, kept := f.src.KeepPreallocated(dst, f.data, f.linked > 0)
+	space, kept := f.src.KeepPreallocated(dst, f.data, f.inCommon > 0)
 	f.stored += uint64(space)
 	f.w.counts.BytesStored += uint64(space)
 	if !kept {
@@ -452,7 +450,7 @@ func (f *file) keepSpace(dst int) {
 func (f *file) hashClone(dst int) error {
 	var clone fsat.Stat // the source may have become shorter since it was looked at
 	if err := fsat.StatHandle(dst, &clone); err != nil {
-		return fatal("stat", f.d.child(f.name), err)
+		return fatal("stat", f.path(), err)
 	}
 	n, hash, err := f.w.copier.Copy(f.ctx, filecopy.NoFile, dst, clone.Size, f.sparse)
 	if err != nil {
@@ -468,7 +466,7 @@ func writeFailed(f *file, err error) error {
 	if fsat.IsTooLarge(err) {
 		return fmt.Errorf("store: the archive's file system cannot store a file of this size: %w", err)
 	}
-	return fatal("write", f.d.child(f.name), err)
+	return fatal("write", f.path(), err)
 }
 
 // readFailed turns the error of a cancelled run into its cause; any other error is a failure of the file.

@@ -5,6 +5,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/source"
 	"snapcopy/internal/tree"
 )
 
@@ -23,7 +24,7 @@ func (f *file) linkByHash() (found *index.Entry, from string, err error) {
 			return true, nil
 		}
 		path := join(dir, e.Name)
-		if path != f.d.child(f.name) && e.Ino != f.e.Ino && f.stillHas(dir, e) { // that file will want its own
+		if path != f.path() && e.Ino != f.e.Ino && f.stillHas(dir, e) { // that file will want its own
 			return true, nil
 		}
 		linked, err := f.linkStoredAt(snapshot, dir, e)
@@ -55,13 +56,22 @@ func (f *file) linkStoredAt(snapshot, dir string, e *index.Entry) (linked bool, 
 		if !f.pool.used.Claim(st.Ino) {
 			return nil
 		}
-		linked, err = f.w.linked(f.d, f.name, e, f.d.handles.dst.Link(fd, e.Name, f.name))
+		linked, err = f.linkMade(e, f.d.handles.dst.Link(fd, e.Name, f.name()))
 		return err
 	})
 	if err != nil && !isFatal(err) { // no longer there: as good as not found
 		return false, nil
 	}
 	return linked, err
+}
+
+// stillHas reports whether the source has a file at the place of the previous entry e that may still be the same.
+func (s *storing) stillHas(dir string, e *index.Entry) bool {
+	var st source.Stat
+	if err := s.source.Find(dir, e.Name, &st); err != nil {
+		return !fsat.IsNoDir(err)
+	}
+	return tree.DiffStat(e, &st.Stat)&(tree.Type|tree.Size|tree.Mtime) == 0
 }
 
 // A sharer makes dst share size bytes of src. It reports false if that is impossible; a copy will do then.
@@ -76,7 +86,7 @@ func clone(dst, src int, _ int64) (bool, error) {
 // shareStored makes dst share the content of a stored file with the hash of f, or of a file that this run has stored.
 func (f *file) shareStored(dst int, share sharer) (shared bool, err error) {
 	if f.was.Type == index.File && f.was.Hash == f.e.Hash && f.d.previous() >= 0 {
-		if shared, err = f.shareFrom(dst, f.d.previous(), f.name, f.was, share); shared || err != nil {
+		if shared, err = f.shareFrom(dst, f.d.previous(), f.name(), f.was, share); shared || err != nil {
 			return shared, err
 		}
 	}

@@ -372,7 +372,7 @@ func (f *file) howChanged(known bool) Action {
 
 // write puts the content into the new file: as a reflink of a stored file with the same content if the file system
 // can do that, otherwise as a copy.
-func (f *file) write(dst *mirror.File, known bool) error {
+func (f *file) write(dst mirror.File, known bool) error {
 	if known && f.caps.Reflink && f.e.Size > 0 {
 		cloned, err := f.shareStored(dst.FD(), clone)
 		if err != nil {

@@ -38,8 +38,8 @@ func (c *counterpart) path(top string) string {
 	return strings.Join(names, "/")
 }
 
-// previous returns the name of the previous snapshot.
-func (c *counterpart) previous() string {
+// snapshot returns the name of the previous snapshot.
+func (c *counterpart) snapshot() string {
 	for c.above != nil {
 		c = c.above
 	}
@@ -74,7 +74,7 @@ func (c *counterpart) reopen(below *counterpart) {
 	case below != nil && below.fd >= 0:
 		c.fd, err = fsat.OpenParent(below.fd)
 	default: // the folder below may be new
-		c.fd, err = fsat.OpenPath(c.root, c.path(c.previous()))
+		c.fd, err = fsat.OpenPath(c.root, c.path(c.snapshot()))
 	}
 	if err != nil {
 		c.fd = fsat.NoDir

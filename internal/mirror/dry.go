@@ -53,7 +53,7 @@ func (f *dryFolder) Link(int, string, string) error { return nil }
 
 func (f *dryFolder) Locate(*index.Entry) error { return nil }
 
-func (f *dryFolder) Create(*index.Entry, []fsat.Xattr) (*File, error) { return nil, nil }
+func (f *dryFolder) Create(*index.Entry, []fsat.Xattr) (File, error) { return nil, nil }
 
 func (f *dryFolder) MakeSpecial(*index.Entry, []fsat.Xattr) (lost, err error) { return nil, nil }
 

@@ -19,22 +19,18 @@ import (
 // a lack of space. The first comes back in each run, and such an attribute is only in the catalog. The second passes:
 // if the disk is full, the run ends; if not, the error is returned as lost, and the entry is flagged (LacksForNow).
 
-// A File is a new regular file of a mirror. Its owner writes the content, finishes it, and closes it.
-type File struct {
+// plainFile is a new regular file of a Plain mirror.
+type plainFile struct {
 	of   *Plain
 	fd   int
 	made uint32 // mode
 }
 
-// FD returns the handle, for a reflink.
-func (f *File) FD() int { return f.fd }
+func (f *plainFile) FD() int { return f.fd }
 
-// Writable returns the handle, for writing content.
-func (f *File) Writable() (int, error) { return f.fd, failed("write", f.of.step("write")) }
+func (f *plainFile) Writable() (int, error) { return f.fd, failed("write", f.of.step("write")) }
 
-// Finish sets the metadata of a file that has its content, and records its inode in the entry. lost is the error for
-// metadata that another attempt may be able to set.
-func (f *File) Finish(e *index.Entry, set []fsat.Xattr) (lost, err error) {
+func (f *plainFile) Finish(e *index.Entry, set []fsat.Xattr) (lost, err error) {
 	st, lost, err := f.of.setMetadata(tree.Opened(f.fd), e, set, f.made)
 	if err != nil {
 		return nil, failed("set metadata of", err)
@@ -46,8 +42,7 @@ func (f *File) Finish(e *index.Entry, set []fsat.Xattr) (lost, err error) {
 	return lost, failed("sync", err)
 }
 
-// Close closes the handle.
-func (f *File) Close() error { return failed("close", fsat.Close(f.fd)) }
+func (f *plainFile) Close() error { return failed("close", fsat.Close(f.fd)) }
 
 // setMetadata sets the metadata of an entry on a new inode, which was made with a mode, and flags in the entry the
 // metadata that the inode lacks. lost is the error for metadata that another attempt may be able to set.

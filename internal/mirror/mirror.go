@@ -15,6 +15,18 @@
 // of the methods tell what such a mirror does, where that differs from hard links. Where hard links cannot cross
 // subvolumes, a reflink follows the refusal.
 //
+// This seam alone does not carry it. Outside of this package, the following takes a snapshot to be a plain folder:
+//
+//   - Package snapshot makes a Plain for each run that is not dry; the archive's trial of its file system
+//     (archive.Capabilities) does not look for subvolumes.
+//   - rmtree removes the remains of a run and the content of the trash. It stops where the device number changes, and each
+//     subvolume has a number of its own.
+//   - An inode number names a stored file in the whole archive: in the run's book of the stored files that it uses, in
+//     the content-hash index, in verify, and in prune's account of space. Two subvolumes give one number to two files.
+//   - The mode of the top is set, and a path is forgotten, in a published snapshot; a published subvolume is read-only.
+//   - restore recognizes a name of a stored file, to which it must not write, by the device number of the archive's folder.
+//     A reflink of the source's file is tried only if its device number is that of the archive's folder.
+//
 // Names and contents come from the run, and a mirror is on the machine of the archive: so handles cross this seam. An
 // error of a mirror is an [Error], if not said otherwise: it names the failed step, and the run adds the path. It ends
 // the run. Make and Create can also return a [NameError], which concerns that entry alone.
@@ -57,7 +69,7 @@ type Mirror interface {
 // removes it before another attempt.
 type Folder interface {
 	// Make makes a folder below and opens it. Until it is finished only this user has access.
-	// btrfs: opens the folder, if the previous snapshot has it.
+	// btrfs: opens the folder, if the previous snapshot has it; any other entry that it has under the name goes first.
 	Make(name string) (Folder, error)
 	// OpenPrevious opens the counterpart of the folder in the previous snapshot, if the counterpart of the folder above is
 	// open. Its errors are those of package fsat.
@@ -69,17 +81,17 @@ type Folder interface {
 	Keep(name string) error
 	// Link makes name a name of a stored file, which has the name stored in the open folder from: a folder of a published
 	// snapshot, or of this mirror (see Mirror.In). If the error is a refusal (fsat.IsRefused), a copy has to do.
-	// btrfs: refuses to link a file of another subvolume.
+	// btrfs: the name that the previous snapshot has goes first. A file of another subvolume is refused.
 	Link(from int, stored, name string) error
 	// Locate records in an entry, whose name was kept or linked, the number of its inode and its blocks, as they are now.
 	// A dry run leaves the entry alone.
 	Locate(e *index.Entry) error
 	// Create makes an empty regular file for an entry that has a set of extended attributes. A dry run returns nil: there
 	// is nothing to be written. btrfs: the name that the previous snapshot has goes first.
-	Create(e *index.Entry, set []fsat.Xattr) (*File, error)
+	Create(e *index.Entry, set []fsat.Xattr) (File, error)
 	// MakeSpecial makes a symbolic link, FIFO, socket or device with its metadata, and records its inode in the entry. If
 	// the file system cannot store it, the entry is flagged as index.NotStored. lost is the error for metadata that
-	// another attempt may be able to set.
+	// another attempt may be able to set. btrfs: the name that the previous snapshot has goes first.
 	MakeSpecial(e *index.Entry, set []fsat.Xattr) (lost, err error)
 	// Remove removes a name just made.
 	Remove(name string) error
@@ -91,6 +103,19 @@ type Folder interface {
 	// Reopen opens the folder again: from below, an open folder directly below it, or, if below is nil, by its path from
 	// the top. A counterpart that cannot be opened again stays closed.
 	Reopen(below Folder) error
+}
+
+// A File is a new regular file of a mirror. Its owner writes the content, finishes it, and closes it.
+type File interface {
+	// FD returns the handle, for a reflink.
+	FD() int
+	// Writable returns the handle, for writing content.
+	Writable() (int, error)
+	// Finish sets the metadata of a file that has its content, and records its inode in the entry. lost is the error for
+	// metadata that another attempt may be able to set.
+	Finish(e *index.Entry, set []fsat.Xattr) (lost, err error)
+	// Close closes the handle.
+	Close() error
 }
 
 // Finished is the outcome of Folder.Finish.
@@ -133,7 +158,8 @@ type NameError struct{ Err error }
 func (e *NameError) Error() string { return "store: the archive's file system " + e.Err.Error() }
 func (e *NameError) Unwrap() error { return e.Err }
 
-// nameFailed is failed for an attempt to make a name, which may end with a NameError.
+// nameFailed makes the error of an attempt to make a name: a NameError if the file system refused the name, or else an
+// Error.
 func nameFailed(op string, err error) error {
 	switch {
 	case fsat.IsExist(err):

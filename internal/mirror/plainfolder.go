@@ -60,7 +60,7 @@ func (f *plainFolder) Locate(e *index.Entry) error {
 }
 
 // Create makes an empty file.
-func (f *plainFolder) Create(e *index.Entry, set []fsat.Xattr) (*File, error) {
+func (f *plainFolder) Create(e *index.Entry, set []fsat.Xattr) (File, error) {
 	if err := f.of.step("create"); err != nil {
 		return nil, failed("create", err)
 	}
@@ -72,11 +72,11 @@ func (f *plainFolder) Create(e *index.Entry, set []fsat.Xattr) (*File, error) {
 	if err != nil {
 		return nil, nameFailed("create", err)
 	}
-	return &File{of: f.of, fd: fd, made: made}, nil
+	return &plainFile{of: f.of, fd: fd, made: made}, nil
 }
 
-// MakeSpecial makes an entry that is neither a regular file nor a folder, and checks that it is as told: some file
-// systems in user space make something else without an error.
+// MakeSpecial makes an entry that is neither a regular file nor a folder, and looks whether it has the type, target and
+// device number that were asked for: some file systems in user space make something else without an error.
 func (f *plainFolder) MakeSpecial(e *index.Entry, set []fsat.Xattr) (lost, err error) {
 	stored, err := f.makeSpecial(e)
 	if err != nil || !stored {
@@ -168,8 +168,8 @@ func (f *plainFolder) Finish(e *index.Entry, set []fsat.Xattr, entries []index.E
 	return done, failed("sync", err)
 }
 
-// countRenamed counts the entries that the file system lists under another name than the given one, though it finds
-// them by that too: some file systems keep accents as characters of their own, or drop a dot at the end.
+// countRenamed counts the entries that the file system lists under another name than the given one, under which it
+// finds them nevertheless: some file systems keep accents as characters of their own, or drop a dot at the end.
 func (f *plainFolder) countRenamed(entries []index.Entry, buf []byte) (n uint64, err error) {
 	if f.of.at.NamesKept {
 		return 0, nil

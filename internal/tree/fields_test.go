@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 
@@ -164,6 +165,41 @@ func TestCatalogOnlyFlags(t *testing.T) {
 	if flags := (Type | UID).Flags(); flags != index.OwnerCatalogOnly {
 		t.Errorf("flags of type and user: %b", flags)
 	}
+}
+
+// Guards: the index's fingerprint of metadata covers OfInode and nothing else, in each field that an entry has or gets.
+func TestMetaFingerprintIsOfInode(t *testing.T) {
+	a, _ := pairOf(fsat.Regular)
+	for i := range reflect.TypeFor[index.Entry]().NumField() {
+		b := a
+		name := reflect.TypeFor[index.Entry]().Field(i).Name
+		if !increase(reflect.ValueOf(&b).Elem().Field(i)) {
+			t.Fatalf("the test cannot change the field %s", name)
+		}
+		differs := index.MetaFingerprint(&a) != index.MetaFingerprint(&b)
+		if want := Diff(&a, &b)&OfInode != 0; differs != want {
+			t.Errorf("%s: the fingerprint differs: %v, want %v", name, differs, want)
+		}
+	}
+}
+
+// increase changes a value, or its first part.
+func increase(v reflect.Value) bool {
+	switch {
+	case v.CanUint():
+		v.SetUint(v.Uint() + 1)
+	case v.CanInt():
+		v.SetInt(v.Int() + 1)
+	case v.Kind() == reflect.String:
+		v.SetString(v.String() + "x")
+	case v.Kind() == reflect.Array:
+		return increase(v.Index(0))
+	case v.Kind() == reflect.Struct:
+		return increase(v.Field(0))
+	default:
+		return false
+	}
+	return true
 }
 
 func TestNames(t *testing.T) {

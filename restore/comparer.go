@@ -227,10 +227,12 @@ var errStored = fmt.Errorf(
 	"%w, and is the archive's stored file itself: writing to it would change the snapshot", ErrExists)
 
 // isRecorded reports whether the target has the very inode that the snapshot was made of, unchanged by its change
-// time.
+// time. A run reads a folder of which it could not read all again; here such a folder may be unchanged: of its metadata,
+// too, the catalog may lack some, which must not be taken for differences.
 func (c *comparer) isRecorded(e *index.Entry, st *fsat.Stat) bool {
-	return int(e.Dev) < len(c.devices) && c.devices[e.Dev] == st.Dev &&
-		tree.DiffStat(e, st)&tree.Version == 0 && e.Flags&(index.Racy|index.Torn) == 0
+	was := *e
+	was.Flags &^= index.Unread
+	return int(e.Dev) < len(c.devices) && c.devices[e.Dev] == st.Dev && tree.Unchanged(&was, st, 0)
 }
 
 // isUnread reports whether a file that these privileges cannot read was left by a restore of ours. A file with the

@@ -101,8 +101,13 @@ func (f *Fields) mark(differs bool, field Fields) {
 
 // Unchanged is the rule that decides whether a run reads a file. The file is unchanged if its stat data equal the
 // record, and the record is neither so recent that a later change could look the same, nor incomplete. ignore has the
-// fields of Version that mean nothing in this source; without change times, the caller then asks
-// UnchangedBeyondStat.
+// fields of Version that mean nothing in this source.
+//
+// A run asks this for an entry other than a folder (and then whether the archive has a stored file that this run could
+// not make better, and whether the source's own catalog agrees), and for the metadata of a folder. A comparison with a
+// live folder asks it for both, and a restore for an entry of the target that may be the source's own inode (and then
+// whether it is on the source's device). Without change times, a run and a comparison ask UnchangedBeyondStat, too, or
+// read the metadata of a folder again.
 func Unchanged(was *index.Entry, st *fsat.Stat, ignore Fields) bool {
 	return was.Flags&(index.Racy|index.Torn|index.Unread) == 0 && DiffStat(was, st)&(Version&^ignore) == 0
 }

@@ -25,7 +25,8 @@ const (
 	partOfContent            // left by an interrupted restore, which this run continues
 )
 
-// comparer compares entries of the target with the snapshot's, and decides whether they may stay.
+// comparer compares entries of the target with the snapshot's. It decides whether one that is neither a folder nor one
+// of several names may stay; taken.go lists who decides about the others.
 type comparer struct {
 	ctx       context.Context
 	catalog   *index.Catalog
@@ -34,14 +35,16 @@ type comparer struct {
 	uid       uint32 // of the process
 	attrs     bool   // Options.Attrs
 	overwrite Overwrite
-	// mends says that metadata of an existing entry may be corrected even though overwrite is Never: the entry was made
-	// by the interrupted restore that this run resumes.
-	mends   bool
-	devices []uint64 // of the source, as numbered in the catalog
+	note      *note
+	devices   []uint64 // of the source, as numbered in the catalog
 }
 
+// mends reports whether metadata of an existing entry may be corrected even though overwrite is Never: the entry was
+// made by the interrupted restore that this run resumes.
+func (c *comparer) mends() bool { return c.overwrite == OverwriteNever && c.note.resumed() }
+
 // leaves reports whether an entry is left alone whatever the difference.
-func (c *comparer) leaves() bool { return c.overwrite == OverwriteNever && !c.mends }
+func (c *comparer) leaves() bool { return c.overwrite == OverwriteNever && !c.note.resumed() }
 
 // entry returns the difference of an entry of the target from the snapshot's, among those that can be mended. It
 // reads content only if nothing else tells.
@@ -81,22 +84,22 @@ func (c *comparer) differs(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (di
 	return c.fileOrPart(&m, st, meta)
 }
 
-// fileOrPart is differs for a regular file, also if it cannot be read.
+// fileOrPart does the same as differs for a regular file, also if it cannot be read.
 func (c *comparer) fileOrPart(m *wanted, st *fsat.Stat, meta bool) (difference, error) {
 	diff, err := c.file(m, st, meta)
 	if err != nil && c.ctx.Err() == nil && c.overwrite != OverwriteNever {
 		return otherContent, nil // whatever it is, it can be replaced
 	}
-	if c.mends && errors.Is(err, fs.ErrPermission) && c.isUnread(m.e, st) {
+	if c.mends() && errors.Is(err, fs.ErrPermission) && c.isUnread(m.e, st) {
 		return partOfContent, nil
 	}
 	return diff, err
 }
 
-// file is differs for a regular file that can be read.
+// file does the same as differs for a regular file that can be read.
 func (c *comparer) file(m *wanted, st *fsat.Stat, meta bool) (diff difference, err error) {
 	w, d, e := m.w, m.d, m.e
-	if uint64(st.Size) != e.Size && !c.mends {
+	if uint64(st.Size) != e.Size && !c.mends() {
 		return otherContent, nil
 	}
 	fd, err := fsat.OpenFile(d.dst(), e.Name)
@@ -118,7 +121,7 @@ func (c *comparer) file(m *wanted, st *fsat.Stat, meta bool) (diff difference, e
 	switch {
 	case err != nil:
 		return otherContent, fmt.Errorf("read in target: %w", err)
-	case hash != e.Hash && c.mends:
+	case hash != e.Hash && c.mends():
 		return c.part(w, d, e, fd, st.Size)
 	case hash != e.Hash:
 		return otherContent, nil
@@ -128,8 +131,8 @@ func (c *comparer) file(m *wanted, st *fsat.Stat, meta bool) (diff difference, e
 	return noDifference, nil
 }
 
-// compareOther is differs for an entry other than a regular file. meta says that the metadata in stat data are
-// equal.
+// compareOther does the same as differs for an entry other than a regular file. meta says that the metadata in stat
+// data are equal.
 func compareOther(m *wanted, st *fsat.Stat, meta bool) (difference, error) {
 	d, e := m.d, m.e
 	set, err := fsat.XattrsAt(d.dst(), e.Name)
@@ -227,8 +230,8 @@ var errStored = fmt.Errorf(
 	"%w, and is the archive's stored file itself: writing to it would change the snapshot", ErrExists)
 
 // isRecorded reports whether the target has the very inode that the snapshot was made of, unchanged by its change
-// time. A run reads a folder of which it could not read all again; here such a folder may be unchanged: of its metadata,
-// too, the catalog may lack some, which must not be taken for differences.
+// time. A run reads a folder again if it could not read all of it. Here such a folder may be unchanged: the catalog may
+// lack some of its metadata, too, which must not be taken for differences.
 func (c *comparer) isRecorded(e *index.Entry, st *fsat.Stat) bool {
 	was := *e
 	was.Flags &^= index.Unread
@@ -329,7 +332,7 @@ func (c *comparer) verdictOn(w *worker, e *index.Entry, st *fsat.Stat, diff diff
 	case OverwriteAlways:
 		return replaceIt
 	case OverwriteNever:
-		if diff != noDifference && !(c.mends && (diff == otherMetadata || diff == partOfContent)) {
+		if diff != noDifference && !(c.mends() && (diff == otherMetadata || diff == partOfContent)) {
 			return refuseIt
 		}
 	}

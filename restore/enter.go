@@ -52,7 +52,7 @@ func (r *run) enterDir(w *worker, d *dir) error {
 	if d.xattrs, err = w.xattrs.Get(r.scope.Catalog, d.entry.Xattrs); err != nil {
 		return err
 	}
-	if err := r.findDir(w, d); err != nil {
+	if err := r.findOrMakeDir(w, d); err != nil {
 		return err
 	}
 	_ = d.Open(inSnapshot) // an entry whose content is stored there, or may be in the target, reports the error
@@ -75,8 +75,8 @@ func (r *run) enterDir(w *worker, d *dir) error {
 	return nil
 }
 
-// findDir makes the folder, with access for us alone while it is filled, unless it exists.
-func (r *run) findDir(w *worker, d *dir) error {
+// findOrMakeDir makes the folder, with access for us alone while it is filled, unless it exists.
+func (r *run) findOrMakeDir(w *worker, d *dir) error {
 	if d.parent.state == dirAbsent {
 		d.state, d.own = dirAbsent, true
 		return nil

@@ -15,7 +15,8 @@ import (
 // snapshot's time afterwards. The target itself, unless it is restored in place, is no entry of the snapshot, but a
 // place that the caller has chosen: the report has its differences.
 
-// differingNames returns words for the fields in which a folder differs.
+// differingNames returns words for people for the fields in which a folder differs: tree.Fields.Names has the names for
+// programs.
 func differingNames(f tree.Fields) (list []string) {
 	for _, n := range []struct {
 		field tree.Fields

@@ -225,7 +225,7 @@ func newRun(ctx context.Context, from archive.OpenSnapshot, opt Options, swap *s
 		setter: tree.Setter{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Attrs: opt.Attrs, Fault: opt.Fault}}
 	r.comparer = comparer{ctx: ctx, catalog: from.Catalog, target: &r.target,
 		trials: trials{target: &r.target, maker: &r.maker}, uid: r.maker.setter.UID, attrs: opt.Attrs,
-		overwrite: opt.Overwrite, devices: from.Catalog.Devices()}
+		overwrite: opt.Overwrite, note: &r.note, devices: from.Catalog.Devices()}
 	r.opener = opener{target: &r.target, uid: r.maker.setter.UID}
 	r.passages = passages{target: &r.target, maker: &r.maker, opener: &r.opener, note: &r.note}
 	r.clearer = clearer{opt: &r.opt, catalog: from.Catalog, target: &r.target, note: &r.note, opener: &r.opener,

@@ -10,13 +10,25 @@ import (
 	"snapcopy/internal/tree"
 )
 
+// An entry of the target with the name of an entry of the snapshot may stay or not. These decide:
+//
+//   - comparer.verdictOn about an entry that is no folder, from the difference that comparer.entry has found;
+//   - linkedTaken and furtherTaken about one of several names of an inode: equal content is not enough, it must have
+//     the inode of the group, or that of no other group; they pass a difference on to verdictOn;
+//   - run.existing about a folder in the place of a folder, by its state; leaveAsIs and updateDir carry that out;
+//   - clearWay about another entry in the place of a folder;
+//   - clearer.keepAside about a folder in the place of another entry, when replace makes the entry.
+//
+// About an entry whose name the snapshot does not have decide clearer.deleteOthers and, for an entry of which there is
+// no copy, clearer.hasNoCopy.
+
 // Overwrite says what to do with an existing entry of the target that differs from the snapshot.
 type Overwrite uint8
 
 // The values of Overwrite. In all of them, an existing entry counts as equal by its inode and change time if it is the
 // very file the snapshot was made of, and otherwise by comparing contents.
 const (
-	OverwriteNever   Overwrite = iota // it is left, and told of as failed
+	OverwriteNever   Overwrite = iota // it is left alone and listed as failed
 	OverwriteChanged                  // it is made as in the snapshot
 	OverwriteAlways                   // every entry is made anew, even an equal one
 )
@@ -83,8 +95,8 @@ func (r *run) replace(w *worker, d *dir, e *index.Entry, st *fsat.Stat, diff dif
 	return err
 }
 
-// linkedTaken is restoreTaken for one of several names of an inode. All other names get the inode that the first name
-// has, or is given; no other group may have it.
+// linkedTaken does the same as restoreTaken for one of several names of an inode. All other names get the inode that the
+// first name has, or is given; no other group may have it.
 func (r *run) linkedTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat) error {
 	key := tree.GroupKeyOf(e)
 	entered := r.groups.Enter(key, e.Nlink)
@@ -110,7 +122,7 @@ func (g *linkGroup) has(d *dir, e *index.Entry, st *fsat.Stat) {
 	g.found, g.dir, g.name, g.made = true, d, cloneName(e), madeOf(st)
 }
 
-// furtherTaken is linkedTaken for a name of a group that has an inode.
+// furtherTaken does the same as linkedTaken for a name of a group that has an inode.
 func (r *run) furtherTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat, group *linkGroup) error {
 	if group.made.id == tree.IDOf(st) {
 		return r.resolve(w, d, e, st, noDifference, group)
@@ -127,12 +139,12 @@ func (r *run) furtherTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat, gro
 		if joined {
 			return r.resolve(w, d, e, st, noDifference, group)
 		}
-		if r.opt.Overwrite == OverwriteNever && !r.comparer.mends {
+		if r.comparer.leaves() {
 			return fmt.Errorf("%w and equals the snapshot, but is not a hard link of %q", ErrExists,
 				group.dir.Child(group.name))
 		}
 	}
-	if r.comparer.mends {
+	if r.comparer.mends() {
 		diff = max(diff, otherMetadata)
 	} else if can, err := r.comparer.trials.canLink(w, d); err != nil {
 		return err

@@ -81,7 +81,6 @@ func (r *run) beginNote(d *dir, list []fsat.DirEntry) error {
 		return err
 	}
 	r.report.Resumed = r.note.resumed()
-	r.comparer.mends = r.note.resumed() && r.opt.Overwrite == OverwriteNever
 	if r.opt.DryRun {
 		return nil
 	}

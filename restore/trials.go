@@ -101,7 +101,7 @@ func (t *trials) most(w *worker, d *dir, e *index.Entry) (m most, ok bool, err e
 	return t.onNamed(w, d, &as, func(in int, temp string) (int, error) { return fsat.Create(in, temp, 0o600) }, fsat.Unlink)
 }
 
-// onFolder is most on a folder, which has a name in d or in the target meanwhile.
+// onFolder does the same as most, on a folder, which has a name in d or in the target meanwhile.
 func (t *trials) onFolder(w *worker, d *dir, e *index.Entry) (m most, ok bool, err error) {
 	return t.onNamed(w, d, e, func(in int, temp string) (int, error) {
 		if err := fsat.Mkdir(in, temp, 0o700); err != nil {
@@ -115,7 +115,7 @@ func (t *trials) onFolder(w *worker, d *dir, e *index.Entry) (m most, ok bool, e
 	}, fsat.Rmdir)
 }
 
-// onNamed is most on an inode that has a name in d or in the target meanwhile. It is closed before it is removed:
+// onNamed does the same as most, on an inode that has a name in d or in the target meanwhile. It is closed before it is removed:
 // many file systems in user space, and NFS, give a removed open file another name, and remove that late, which then
 // changes the time of its folder.
 func (t *trials) onNamed(w *worker, d *dir, e *index.Entry, create func(in int, temp string) (int, error),

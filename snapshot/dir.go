@@ -104,7 +104,8 @@ func join(dir, name string) string {
 func (d *dir) child(name string) string { return join(d.path(), name) }
 
 // handles are the open handles of a dir. While the walk is far from a folder they are closed, so that a deep tree does
-// not use up the descriptors; a user of the handles acquires them first.
+// not use up the descriptors; a user of the handles acquires them first. They are no tree.Folder: source and mirror come
+// in several kinds, and know by themselves how one of their folders is opened again.
 type handles struct {
 	dirhandles.Dir[*dir]
 	src  source.Folder // nil: it could never be opened

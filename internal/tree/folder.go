@@ -12,8 +12,8 @@ import (
 	"snapcopy/internal/fsat"
 )
 
-// maxRoots is the number of trees that can be walked side by side: a source, a previous snapshot and a new one.
-const maxRoots = 3
+// maxRoots is the number of trees that can be walked side by side: a snapshot and the target of its restore.
+const maxRoots = 2
 
 // A Root is the top of one of the trees of a walk.
 type Root struct {

@@ -6,7 +6,8 @@ import (
 )
 
 // spread calls visit for first and for everything that visit returns, on several workers, the latest first. An error
-// ends it. Unlike walk.Run it never returns to a folder, so that it remembers only folders still to be visited.
+// ends it. Unlike walk.Run it never returns to a folder, so that it remembers only folders still to be visited. An
+// errgroup has no queue to which the work itself adds.
 func spread[T any](ctx context.Context, workers int, first T, visit func(worker int, t T) ([]T, error)) error {
 	var (
 		mu     sync.Mutex

@@ -24,6 +24,7 @@ type Plain struct {
 	stored xattrSets
 	trial  sync.Mutex // of the file with the name trialName
 	inner  folders.Cache[string]
+	top    int // handle for opening folders of inner; NoDir: not open yet
 }
 
 // Place is the place of a Plain mirror in its archive, and what it has to know of that.
@@ -47,18 +48,22 @@ const (
 
 // NewPlain returns a mirror that will grow in a place. The handles stay the caller's, and open until Close.
 func NewPlain(at Place) *Plain {
-	p := &Plain{at: at, umask: fsat.Umask()}
+	p := &Plain{at: at, umask: fsat.Umask(), top: fsat.NoDir}
 	p.set = tree.Setter{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Readable: true, Fault: at.Fault}
-	p.inner.Open = func(dir string) (int, error) { return fsat.OpenPath(at.Work, within(dir)) }
+	p.inner.Open = p.openInner
 	return p
 }
 
-// within returns the path in the work folder of a folder of the mirror.
-func within(dir string) string {
-	if dir == "" {
-		return topName
+// openInner opens a folder by its path below the top, for inner, which calls it by one goroutine at a time. The top
+// stays open, which saves a call for each further folder.
+func (p *Plain) openInner(dir string) (fd int, err error) {
+	if p.top == fsat.NoDir {
+		if p.top, err = fsat.OpenDir(p.at.Work, topName); err != nil {
+			p.top = fsat.NoDir
+			return fsat.NoDir, err
+		}
 	}
-	return topName + "/" + dir
+	return fsat.OpenPath(p.top, dir)
 }
 
 func (p *Plain) step(name string) error {
@@ -151,4 +156,4 @@ func (p *Plain) Discard() error {
 }
 
 // Close closes the folders that In has opened.
-func (p *Plain) Close() error { return p.inner.Close() }
+func (p *Plain) Close() error { return errors.Join(p.inner.Close(), fsat.Close(p.top)) }

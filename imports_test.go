@@ -1,4 +1,4 @@
-// Package snapcopy_test has the tests of what is true of the project as a whole.
+// Package snapcopy_test has the tests that concern the project as a whole.
 package snapcopy_test
 
 import (

@@ -56,7 +56,7 @@ Everything is as it was in the source: types, owners, modes, times, extended att
 holes. Contents are compared with their hashes on the way; a damaged file is never restored.
 
 A file or folder that exists and differs from the snapshot is left alone and listed as failed, unless
---overwrite=changed (or always) is given; one that is equal is not written again. Without that flag, a DIR that
+--overwrite=changed (or always) is given; an equal entry is not written again. Without that flag, a DIR that
 existed keeps its own mode and owner. --delete makes the restored folders an exact mirror, except for entries
 that the snapshot left out or could not read: these have no copy in the archive, stay, and are listed. A restore
 that was interrupted goes on when the same command is given again.

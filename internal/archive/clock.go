@@ -57,8 +57,8 @@ func (l latestLink) newest(list []Snapshot, now time.Time) int {
 	return last
 }
 
-// NewestFirst puts snapshots into the order in which a run looks for one to compare with: from the one that was made
-// last back to the oldest, and after those the ones from the future.
+// NewestFirst puts snapshots into the order in which a run looks for its previous snapshot: from the newest back to the
+// oldest, and after those the snapshots from the future.
 func (a *Archive) NewestFirst(list []Snapshot, now time.Time) []Snapshot {
 	past := a.latest.newest(list, now) + 1
 	order := slices.Concat(list[:past], list[past:])

@@ -6,8 +6,8 @@
 //
 //   - Layout: [Meta] is the folder .snapcopy, [Info] its file archive.json with the [Capabilities] of the file system,
 //     a [Finding] a fault in it that a person has to resolve. [Usage] and [TopMode] are about the folder as a whole.
-//   - Snapshots: a [Snapshot] has its name from its time ([NameAt], [ParseName]). [Archive.Select] finds the one that a
-//     person means. [Snapshot.Open] opens it to be read ([OpenSnapshot]).
+//   - Snapshots: a [Snapshot] has its name from its time ([NameAt], [ParseName]). [Archive.Select] finds the
+//     snapshot that a person means. [Snapshot.Open] opens it to be read ([OpenSnapshot]).
 //   - Readers: [Snapshot.Hold] protects a snapshot while it is read; a [Reader] is a note that does so for longer, a
 //     [Pin] protects it until a person takes it away.
 //   - Runs: [Reports] reads and writes the [Report] of each run, with its [CatalogOnly], [FailedItem], [LeftOutItem],

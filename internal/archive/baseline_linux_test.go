@@ -41,8 +41,8 @@ func (l *lab) acknowledge(name string) {
 	}
 }
 
-// Guards: a run is measured against the last snapshot that is good, whatever came after that; what was moved meanwhile
-// is not gone; once a person has said that all is well, it is measured against that.
+// Guards: a run is measured against the last good snapshot, whatever snapshots came after it; an entry that was moved
+// meanwhile is not gone; once a person has acknowledged a run, later runs are measured against its snapshot.
 func TestBaselineIsTheLastGoodOne(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
@@ -95,9 +95,9 @@ func TestBaselineAfterMassChange(t *testing.T) {
 	}
 }
 
-// Guards: what a filter leaves out that was saved before counts like what is gone, and the filter is named; also when
-// the last good snapshot is not the previous one, in a dry run, and where all is a matter of a single entry of the base
-// line.
+// Guards: an entry that was saved before, and that a filter leaves out now, counts like an entry that is gone, and the
+// filter is named; also when the last good snapshot is not the previous one, in a dry run, and where a single entry of
+// the base line decides.
 func TestLeftOutIsNotCovered(t *testing.T) {
 	for name, c := range map[string]struct {
 		build string
@@ -310,8 +310,8 @@ func TestLostReportLooksWrong(t *testing.T) {
 	}
 }
 
-// Guards: what was acknowledged when a clock was ahead does not acknowledge what is published later under earlier
-// names.
+// Guards: a run acknowledged while a clock was ahead does not acknowledge snapshots that are published later under
+// earlier names.
 func TestAcknowledgedAhead(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)

@@ -40,8 +40,8 @@ func TestRemoveSelectedAsks(t *testing.T) {
 	}
 }
 
-// Guards: no path is forgotten before the caller has agreed; the first meaning that a snapshot has is the one that
-// goes.
+// Guards: no path is forgotten before the caller has agreed; of several meanings of a path, the first that is in a
+// snapshot is forgotten.
 func TestForgetMeantAsks(t *testing.T) {
 	l := newLab(t)
 	l.Build("file f 0644 f\nfile g 0644 f")

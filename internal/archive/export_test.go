@@ -73,5 +73,5 @@ func (a *Archive) Acknowledges(s *index.Summary) (bool, error) {
 	return k.covers(s), err
 }
 
-// Complete is the part of Recover that follows the one that works without space.
+// Complete is the second part of Recover, which needs space.
 func (a *Locked) Complete(ctx context.Context) ([]string, error) { return a.complete(ctx) }

@@ -74,8 +74,8 @@ func (w *forgetWork) all() error {
 }
 
 // inEach calls do with the catalog of each snapshot. Damage to a catalog, or its loss, in the meantime must neither keep
-// the path in that snapshot nor stop the others: for such a snapshot inEach calls damaged, and for one that was removed,
-// which is no error.
+// the path in that snapshot nor stop the others: inEach then calls damaged for the snapshot, as it does for a removed
+// snapshot, which is no error.
 func (w *forgetWork) inEach(do func(c *index.Catalog, name string) error, damaged func(name string) error) error {
 	for _, name := range w.snapshots {
 		err := w.withRoom(w.ctx, func() error {

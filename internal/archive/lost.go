@@ -99,8 +99,8 @@ func (a *Archive) hasLostFolder(name, newest string) (bool, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return false, err
 	}
-	// Without a report, a newer catalog than any folder, or one that the work folder names: its publishing is under
-	// way, or was interrupted.
+	// A catalog without a report may be newer than any folder, or named by the work folder: then its snapshot is being
+	// published, or its publishing was interrupted.
 	_, err = os.Lstat(a.Reports.path(name))
 	return err == nil || name <= newest && name != a.Reports.beingPublished(), nil
 }

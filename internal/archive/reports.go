@@ -70,7 +70,8 @@ func (r Reports) verdictOn(name string) (v verdict, known bool, err error) {
 
 // WorkReport is the report, in the work folder, of a snapshot that is about to be published. A run writes it only if
 // later runs must not take its snapshot for a good one, even if the run dies before its report is in place, or if the
-// snapshot is a copy: a later run could not find one that is older than others, nor make its report from the catalog.
+// snapshot is a copy: a later run could neither find a copy that is older than other snapshots, nor make its report from
+// the catalog.
 const WorkReport = "report.json"
 
 // beingPublished returns the name of the snapshot that has a report in the work folder, or "".

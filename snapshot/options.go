@@ -44,6 +44,8 @@ type Options struct {
 	Progress *archive.Progress // nil: nobody is watching
 	// Item, if set, is called with the outcome for each entry. Several workers call it, one at a time.
 	Item func(Item)
+	// Unrecorded, if set, is called if the run has published nothing, and the record of that could not be written.
+	Unrecorded func(error)
 	// Fault, if set, is called with the name of each step that changes the archive, before the step; its error
 	// replaces the step. For tests.
 	Fault func(step string) error

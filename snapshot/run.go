@@ -82,6 +82,7 @@ func newRun(ctx context.Context, opt Options) *run {
 // take does a whole run, from opening the source to publishing the snapshot.
 func (r *run) take(path string, openSource func() error) (report *archive.Report, err error) {
 	defer func() { err = errors.Join(err, r.close()) }()
+	defer func() { r.recordUnpublished(path, err) }()
 	if err := fsat.CheckProc(); err != nil {
 		return nil, err
 	}

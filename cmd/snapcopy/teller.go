@@ -72,6 +72,11 @@ func (t *teller) warnf(format string, args ...any) {
 	t.log.printf(format, args...)
 }
 
+// unrecorded warns that the archive has no record of a run that published nothing.
+func (t *teller) unrecorded(err error) {
+	t.warnf("Warning: archive %s: the record of this run could not be written: %s", name(t.app.archive), printable(err.Error()))
+}
+
 // notef writes a line that is not a result.
 func (t *teller) notef(format string, args ...any) {
 	if !t.quiet {

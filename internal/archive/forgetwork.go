@@ -58,6 +58,9 @@ func (w *forgetWork) all() error {
 	if err := w.inEach(w.rewriteRecords, func(name string) error { return w.rewriteReport(name, true) }); err != nil {
 		return err
 	}
+	if err := w.rewriteUnpublished(); err != nil {
+		return err
+	}
 	if err := w.step.at("sync of what is forgotten"); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"snapcopy/index"
@@ -196,9 +197,14 @@ func (m *Meta) listDerived(dir string) ([]string, error) {
 	return names, err
 }
 
-// noteAge is how old a file of an unfinished note of a reader is at least when it is removed: notes are written without
-// the lock.
+// noteAge is how old an unfinished file is at least when it is removed, if such files are written without the lock.
 const noteAge = time.Hour
+
+// needsNoLock reports whether a temporary file is one of a file that is written without the lock: a note of a reader, or
+// the record of a run that published nothing.
+func needsNoLock(dir, name string) bool {
+	return dir == readersDir || dir == RunsDir && strings.Contains(name, unpublishedExt)
+}
 
 // removePending removes temporary files of interrupted replacements.
 func (m *Meta) removePending() error {
@@ -212,7 +218,7 @@ func (m *Meta) removePending() error {
 				continue
 			}
 			path := m.Path(dir, name)
-			if info, err := os.Lstat(path); dir == readersDir && err == nil && time.Since(info.ModTime()) < noteAge {
+			if info, err := os.Lstat(path); needsNoLock(dir, name) && err == nil && time.Since(info.ModTime()) < noteAge {
 				continue
 			}
 			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -217,11 +217,12 @@ type reportObject struct {
 	SelfRaw    []byte `json:"archive_left_out_base64,omitempty"`
 }
 
-// MarshalJSON adds fields in base64 for paths that are not UTF-8.
-func (r *Report) MarshalJSON() ([]byte, error) {
-	return json.Marshal(reportObject{(*plainReport)(r), bytesIfNeeded(r.Source), bytesIfNeeded(r.Archive),
-		bytesIfNeeded(r.SelfExcluded)})
+func (r *Report) object() reportObject {
+	return reportObject{(*plainReport)(r), bytesIfNeeded(r.Source), bytesIfNeeded(r.Archive), bytesIfNeeded(r.SelfExcluded)}
 }
+
+// MarshalJSON adds fields in base64 for paths that are not UTF-8.
+func (r *Report) MarshalJSON() ([]byte, error) { return json.Marshal(r.object()) }
 
 // UnmarshalJSON is the inverse of MarshalJSON.
 func (r *Report) UnmarshalJSON(text []byte) error {

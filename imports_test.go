@@ -19,7 +19,7 @@ var floors = [][]string{
 	{"snapshot", "restore", "restore/instant", "restore/tarball", "prune", "internal/history", "internal/verify"}, // verbs
 	{"internal/archive", "internal/source", "internal/mirror", "internal/outcome"},
 	{"internal/tree", "internal/lookup"},
-	{"index"},
+	{"index", "internal/verified"},
 	{"internal/testtree", "internal/filter", "internal/lack", "internal/inside", "internal/check", "internal/leftover",
 		"internal/filecopy", "internal/jsonfile", "internal/folders", "internal/rmtree", "internal/pax", "internal/overlay"},
 	{"internal/fsat", "internal/exclude", "internal/walk", "internal/dirhandles", "internal/atomicfile", "internal/testtools",

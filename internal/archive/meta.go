@@ -94,7 +94,7 @@ func (m *Meta) mendDirs() error {
 
 // clearPlaces moves folders in the places of files aside: a folder is the one thing that a new file cannot replace.
 func (m *Meta) clearPlaces() error {
-	for _, file := range []string{ArchiveFile, IndexFile, ledgerFile, acknowledgedFile, forgetFile} {
+	for _, file := range []string{ArchiveFile, IndexFile, ledgerFile, acknowledgedFile, forgetFile, verifiedFile, damagedFile} {
 		var st fsat.Stat
 		err := fsat.StatAt(m.fd, file, &st)
 		if err == nil && st.Type == fsat.Directory {

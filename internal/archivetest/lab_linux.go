@@ -269,7 +269,8 @@ func (l *Lab) NothingLeft() {
 		known := false
 		switch dir {
 		case "":
-			known = name == archive.ArchiveFile || name == archive.LockFile || name == archive.IndexFile
+			known = name == archive.ArchiveFile || name == archive.LockFile || name == archive.IndexFile ||
+				name == "verified"
 		case archive.CatalogsDir + "/":
 			_, known = l.Taken[strings.TrimSuffix(name, archive.CatalogExt)]
 		case archive.RunsDir + "/":

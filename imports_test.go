@@ -15,7 +15,7 @@ import (
 // floors are the packages of each floor of the house, from the street down. A package imports packages of lower floors only,
 // so none of the verbs imports another one.
 var floors = [][]string{
-	{"cmd/snapcopy", "bench", "bench/floor", "internal/testarchive", "internal/archivetest"},
+	{"cmd/snapcopy", "bench", "bench/floor", "bench/torture", "internal/testarchive", "internal/archivetest"},
 	{"snapshot", "restore", "restore/instant", "restore/tarball", "prune", "internal/history", "internal/verify"}, // verbs
 	{"internal/archive", "internal/source", "internal/mirror", "internal/outcome"},
 	{"internal/tree", "internal/lookup"},

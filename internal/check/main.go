@@ -33,6 +33,7 @@ var steps = []step{
 	{"cross", (*check).cross},
 	{"tests", (*check).tests},
 	{"fuzz", (*check).fuzz},
+	{"torture", (*check).torture},
 }
 
 // stepsVariable lets CI shorten a run of the very command in README.md.
@@ -44,6 +45,7 @@ type check struct {
 	verbose bool          // names each test that is skipped
 	tries   int           // of each fuzz target
 	timeout time.Duration // of the tests of one package
+	budget  time.Duration // of torture
 	filter  string        // tests to run
 	race    bool
 	pkgs    []string
@@ -67,6 +69,7 @@ func main() {
 	flag.IntVar(&c.tries, "tries", 2000, "of each fuzz target")
 	// Generous: a test that hangs has to be found, and a busy machine is no failure.
 	flag.DurationVar(&c.timeout, "timeout", time.Hour, "of the tests of one package")
+	flag.DurationVar(&c.budget, "torture", time.Minute, "how long the program is killed, failed and cut off from power")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "usage: go run ./internal/check [FLAG...] [PACKAGE...]")
 		flag.PrintDefaults()

@@ -111,3 +111,26 @@ func (c *check) fuzz() {
 		}
 	}
 }
+
+// torture lets the program die and fail and lose power for a short while. It prints what it could not do.
+func (c *check) torture() {
+	began := time.Now()
+	out, err := exec.Command("go", "run", "-buildvcs=false", "./bench/torture", "-budget", c.budget.String()).CombinedOutput()
+	fmt.Printf("%s", out)
+	reason, skipped := skippedTorture(out)
+	if skipped && err != nil {
+		c.tally.skip(reason)
+		return
+	}
+	c.done("torture", began, nil, err)
+}
+
+// skippedTorture returns the reason why torture did nothing, if so.
+func skippedTorture(out []byte) (reason string, skipped bool) {
+	for line := range strings.Lines(string(out)) {
+		if rest, ok := strings.CutPrefix(line, "skip\teverything: "); ok {
+			return strings.TrimSpace(rest), true
+		}
+	}
+	return "", false
+}

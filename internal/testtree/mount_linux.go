@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -132,21 +132,32 @@ func (d *Disk) Unmount() error {
 // be that same file system, whose power may have been cut.
 func (d *Disk) waitForRelease() error {
 	for begin := time.Now(); ; time.Sleep(10 * time.Millisecond) {
-		files, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
+		device, err := d.device()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
-		device := slices.IndexFunc(files, func(file string) bool {
-			image, err := os.ReadFile(file) // it may be gone by now
-			return err == nil && strings.TrimSpace(string(image)) == d.image
-		})
-		if device < 0 {
-			return nil
-		}
 		if time.Since(begin) > 20*time.Second {
-			return fmt.Errorf("%s: %s is unmounted and still in use", files[device], d.image)
+			return fmt.Errorf("%s: %s is unmounted and still in use", device, d.image)
 		}
 	}
+}
+
+// device returns the folder in which the kernel describes the image's block device.
+func (d *Disk) device() (string, error) {
+	files, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
+	if err != nil {
+		return "", err
+	}
+	for _, file := range files {
+		image, err := os.ReadFile(file) // it may be gone by now
+		if err == nil && strings.TrimSpace(string(image)) == d.image {
+			return strings.TrimSuffix(file, "/loop/backing_file"), nil
+		}
+	}
+	return "", &fs.PathError{Op: "find the block device of", Path: d.image, Err: fs.ErrNotExist}
 }
 
 // unmount waits a little: a program that another test has just started has our open files until it runs.

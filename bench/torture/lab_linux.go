@@ -1,0 +1,259 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"snapcopy/internal/testtree"
+)
+
+// lab is the source and the archive of one trial, and what is known of them.
+type lab struct {
+	ctx     context.Context
+	program string
+	*place
+	rng     *rand.Rand
+	source  source
+	archive string
+	target  string // of restores
+	taken   map[string]testtree.Tree
+	faults  []string
+}
+
+func newLab(ctx context.Context, program string, p *place, seed uint64) *lab {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	return &lab{ctx: ctx, program: program, place: p, rng: rng, taken: make(map[string]testtree.Tree),
+		source:  source{path: filepath.Join(p.path, "source"), rng: rng},
+		archive: filepath.Join(p.path, "archive"), target: filepath.Join(p.path, "target")}
+}
+
+func (l *lab) fault(format string, args ...any) {
+	l.faults = append(l.faults, fmt.Sprintf(format, args...))
+}
+
+// do runs snapcopy.
+func (l *lab) do(args ...string) (result, error) { return command(l.ctx, l.path, l.program, args...) }
+
+// must runs snapcopy while a trial is prepared, when nothing may go wrong.
+func (l *lab) must(args ...string) error {
+	r, err := l.do(args...)
+	if err == nil && r.status != 0 {
+		err = errors.New(r.String())
+	}
+	return err
+}
+
+// history makes the source, and an archive with some snapshots of it.
+func (l *lab) history(snapshots int) error {
+	if err := errors.Join(l.clear(), os.Mkdir(l.source.path, 0o755), l.source.build()); err != nil {
+		return err
+	}
+	testtree.Settle()
+	for range snapshots {
+		if err := l.must("snapshot", l.source.path, l.archive); err != nil {
+			return err
+		}
+		if err := l.adopt(true); err != nil {
+			return err
+		}
+		if err := l.source.edit(); err != nil {
+			return err
+		}
+	}
+	testtree.Settle()
+	return nil
+}
+
+var snapshotName = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d{6}Z$`)
+
+// names returns the snapshots that the archive has, the oldest first.
+func (l *lab) names() ([]string, error) {
+	entries, err := os.ReadDir(l.archive)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var names []string
+	for _, e := range entries {
+		if snapshotName.MatchString(e.Name()) {
+			names = append(names, e.Name())
+		}
+	}
+	return names, err
+}
+
+// known returns the snapshots that there should be.
+func (l *lab) known() []string { return slices.Sorted(maps.Keys(l.taken)) }
+
+// adopt looks at new snapshots, which have to equal the source, or the source but for what a report says has failed. If
+// one is wanted, there has to be exactly one.
+func (l *lab) adopt(wanted bool) error {
+	names, err := l.names()
+	if err != nil {
+		return err
+	}
+	found := 0
+	for _, name := range names {
+		if _, known := l.taken[name]; known {
+			continue
+		}
+		found++
+		got, err := testtree.Read(filepath.Join(l.archive, name))
+		if err != nil {
+			return err
+		}
+		l.taken[name] = got
+		want, err := testtree.Read(l.source.path)
+		if err != nil {
+			return err
+		}
+		failed, err := l.failed(name)
+		if err != nil {
+			return err
+		}
+		want, got = without(want, failed), without(got, failed)
+		if lines := testtree.Diff(want, got, 0); len(lines) > 0 {
+			l.fault("snapshot %s differs from the source:\n  %s", name, strings.Join(lines, "\n  "))
+		}
+	}
+	if found > 1 || wanted && found != 1 {
+		l.fault("%d new snapshots", found)
+	}
+	return nil
+}
+
+// without returns a tree without some paths and all below them.
+func without(tree testtree.Tree, paths []string) testtree.Tree {
+	if len(paths) == 0 {
+		return tree
+	}
+	tree = maps.Clone(tree)
+	tree.Remove(func(path string) bool {
+		return slices.ContainsFunc(paths, func(failed string) bool {
+			return path == failed || failed == "." || strings.HasPrefix(path, failed+"/")
+		})
+	})
+	return tree
+}
+
+// failed returns the paths that the report of a run lists as failed. Without a report there are none.
+func (l *lab) failed(snapshot string) (paths []string, err error) {
+	for _, path := range []string{"runs/" + snapshot + ".json", "work/report.json"} {
+		text, err := os.ReadFile(filepath.Join(l.archive, ".snapcopy", path))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		var report struct {
+			Failed []struct {
+				Path string `json:"path"`
+			} `json:"failed"`
+		}
+		if err == nil {
+			err = json.Unmarshal(text, &report)
+		}
+		for _, f := range report.Failed {
+			paths = append(paths, f.Path)
+		}
+		return paths, err
+	}
+	return nil, nil
+}
+
+// intact looks at all known snapshots. Those of mayGo may be missing, as a whole.
+func (l *lab) intact(mayGo []string) error {
+	for _, name := range l.known() {
+		got, err := testtree.Read(filepath.Join(l.archive, name))
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && slices.Contains(mayGo, name):
+			delete(l.taken, name)
+			continue
+		case errors.Is(err, fs.ErrNotExist):
+			l.fault("snapshot %s is lost: %v", name, err)
+			continue
+		case err != nil:
+			return err
+		}
+		if lines := testtree.Diff(l.taken[name], got, 0); len(lines) > 0 {
+			l.fault("snapshot %s is not what it was:\n  %s", name, strings.Join(lines, "\n  "))
+		}
+	}
+	return nil
+}
+
+// succeeds runs a command whose status has to be 0.
+func (l *lab) succeeds(args ...string) error {
+	r, err := l.do(args...)
+	if err == nil && r.status != 0 {
+		l.fault("%s", r)
+	}
+	return err
+}
+
+// verified lets snapcopy verify the archive, if it has a snapshot.
+func (l *lab) verified() error {
+	if len(l.taken) == 0 {
+		return nil
+	}
+	return l.succeeds("verify", l.archive)
+}
+
+// notes are what .snapcopy may have besides folders.
+var notes = []string{"archive.json", "lock", "index", "space", "verified", "acknowledged.json"}
+
+// clean looks for what nobody needs any more.
+func (l *lab) clean() error {
+	top := filepath.Join(l.archive, ".snapcopy")
+	return filepath.WalkDir(l.archive, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if path == l.archive || path == top {
+			return nil
+		}
+		rel, err := filepath.Rel(top, path)
+		if err != nil {
+			return err
+		}
+		if strings.HasPrefix(rel, "../") {
+			name := strings.TrimPrefix(rel, "../")
+			if _, known := l.taken[name]; known {
+				return fs.SkipDir
+			}
+			if name != "latest" {
+				l.fault("left over: %s", name)
+			}
+			return nil
+		}
+		if !l.belongs(rel, e.IsDir()) {
+			l.fault("left over: .snapcopy/%s", rel)
+		}
+		return nil
+	})
+}
+
+// belongs reports whether a path of .snapcopy is one of an archive that nobody works on.
+func (l *lab) belongs(rel string, isDir bool) bool {
+	dir, name := filepath.Split(rel)
+	snapshot, _, _ := strings.Cut(name, ".")
+	_, known := l.taken[snapshot]
+	switch dir {
+	case "":
+		return isDir || slices.Contains(notes, name)
+	case "catalogs/":
+		return known
+	case "runs/":
+		return known || strings.HasSuffix(name, ".unpublished.json")
+	case "pins/", "readers/":
+		return !strings.HasSuffix(name, ".tmp")
+	}
+	return false
+}

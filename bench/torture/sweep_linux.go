@@ -1,0 +1,228 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"snapcopy/internal/testtools"
+	"snapcopy/internal/testtree"
+)
+
+// workers are the trials under way at a time. Most of the time they wait: snapshots have names by the second.
+const workers = 6
+
+// sweeper does trials, one after the other, until the budget is used up.
+type sweeper struct {
+	options
+	results  *results
+	profiles profiles
+	missing  map[string]string // file systems that this machine cannot have, with the reasons
+	ctx      context.Context
+	stop     context.CancelCauseFunc
+	deadline time.Time
+
+	mu   sync.Mutex
+	next uint64 // trial
+	left int    // trials, at most
+}
+
+// sweep does as many trials as the budget allows.
+func sweep(ctx context.Context, o options) (_ *results, err error) {
+	s := &sweeper{options: o, results: newResults(o), profiles: make(profiles), missing: make(map[string]string), next: o.seed, left: o.trials}
+	if s.left == 0 {
+		s.left = int(^uint(0) >> 1)
+	}
+	s.ctx, s.stop = context.WithCancelCause(ctx)
+	defer s.stop(nil)
+	if why := cannotTrace(); why != "" {
+		s.results.skip("everything", why)
+		return s.results, nil
+	}
+	s.deadline = time.Now().Add(o.budget)
+	scratch, err := os.MkdirTemp(o.dir, "snapcopy-torture-")
+	if err != nil {
+		return nil, err
+	}
+	if scratch, err = filepath.Abs(scratch); err != nil {
+		return nil, err
+	}
+	if s.program == "" {
+		s.program = filepath.Join(scratch, "snapcopy")
+		if err := build(ctx, s.program); err != nil {
+			return nil, errors.Join(err, os.RemoveAll(scratch))
+		}
+	}
+	pool, err := s.places(scratch)
+	if err == nil {
+		err = s.work(pool)
+	}
+	for _, places := range pool {
+		for _, p := range places {
+			err = errors.Join(err, p.close())
+		}
+	}
+	if err == nil { // otherwise something may still be mounted there
+		err = os.RemoveAll(scratch)
+	}
+	if ctx.Err() != nil { // what was done until then counts
+		err = nil
+	}
+	return s.results, err
+}
+
+// build makes the program without C, so that its system calls begin with its own.
+func build(ctx context.Context, path string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", path, "snapcopy/cmd/snapcopy")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// cannotTrace returns why system calls cannot be made to fail here, or "".
+func cannotTrace() string {
+	tool, _ := testtools.Find("strace")
+	if _, err := exec.LookPath("strace"); err != nil {
+		return tool.Needed()
+	}
+	out, err := exec.Command("strace", "-f", "-qq", "--seccomp-bpf", "-o", os.DevNull, "-e", "inject=getppid:error=EIO", "true").CombinedOutput()
+	if err != nil {
+		return fmt.Sprintf("strace does not work here: %v: %s", err, out)
+	}
+	return ""
+}
+
+// places makes the places of each worker.
+func (s *sweeper) places(scratch string) (pool []map[string]*place, err error) {
+	s.missing[here] = "its power cannot be cut"
+	for w := range workers {
+		folder := filepath.Join(scratch, strconv.Itoa(w))
+		if err := os.Mkdir(folder, 0o700); err != nil {
+			return pool, err
+		}
+		pool = append(pool, make(map[string]*place))
+		for _, system := range systems {
+			if s.missing[system.name] != "" && system.name != here || !s.wantsSystem(system.name) {
+				continue
+			}
+			p, err := newPlace(folder, system.name)
+			var impossible *testtree.ImpossibleError
+			if errors.As(err, &impossible) {
+				s.missing[system.name] = impossible.Reason
+				s.results.skip("all trials on "+system.name, impossible.Reason)
+				continue
+			}
+			if err != nil {
+				return pool, err
+			}
+			pool[w][system.name] = p
+		}
+	}
+	return pool, nil
+}
+
+// wantsSystem reports whether any trial on a file system is wanted.
+func (s *sweeper) wantsSystem(system string) bool {
+	if s.only == nil || system == here { // where the operations are measured
+		return true
+	}
+	for _, op := range operations {
+		for _, kind := range kinds {
+			if s.only.MatchString(cell{op.name, system, kind}.String()) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// work does the trials.
+func (s *sweeper) work(pool []map[string]*place) error {
+	var group sync.WaitGroup
+	errs := make([]error, len(pool))
+	for w, places := range pool {
+		group.Go(func() {
+			for errs[w] == nil {
+				seed, c, ok := s.take()
+				if !ok {
+					return
+				}
+				if errs[w] = s.try(places, c, seed); errs[w] != nil {
+					s.stop(errs[w])
+				}
+			}
+		})
+	}
+	group.Wait()
+	return errors.Join(errs...)
+}
+
+// take returns the next trial that is wanted and possible.
+func (s *sweeper) take() (seed uint64, c cell, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for range 100_000 {
+		if s.left == 0 || time.Now().After(s.deadline) || s.ctx.Err() != nil {
+			return 0, c, false
+		}
+		seed = s.next
+		s.next++
+		c = cellOf(seed)
+		switch {
+		case s.only != nil && !s.only.MatchString(c.String()):
+		case c.system == here && c.kind == powerCut:
+		case c.system != here && s.missing[c.system] != "":
+		default:
+			s.left--
+			return seed, c, true
+		}
+	}
+	return 0, c, false
+}
+
+// try does one trial and counts it.
+func (s *sweeper) try(places map[string]*place, c cell, seed uint64) error {
+	prof, err := s.profile(places[here], c.operation)
+	if err != nil {
+		return fmt.Errorf("%s, undisturbed: %w", c.operation, err)
+	}
+	out, err := trial(s.ctx, s.options, places[c.system], c, seed, pointOf(c, seed, prof))
+	if err != nil {
+		return fmt.Errorf("trial %d (%s, %s): %w", seed, c, out.point, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.results.add(out)
+	if s.verbose {
+		fmt.Fprintf(os.Stderr, "%d\t%s\t%s\treached %v\t%d faults\n", seed, c, out.point, out.reached, len(out.faults))
+	}
+	return nil
+}
+
+// profile measures an operation unless that is done.
+func (s *sweeper) profile(at *place, op string) (profile, error) {
+	s.mu.Lock()
+	p, ok := s.profiles[op]
+	s.mu.Unlock()
+	if ok {
+		return p, nil
+	}
+	measured := make(profiles)
+	if err := measured.measure(s.ctx, s.program, at, operationNamed(op)); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.profiles[op] == nil { // two workers may have measured it; all use the same
+		s.profiles[op] = measured[op]
+	}
+	return s.profiles[op], nil
+}

@@ -33,6 +33,15 @@ var kinds = map[uint64]kind{
 	0x00c36400: {"ceph", 0, false},
 }
 
+// kindOf returns the properties of a type of file system. An unknown one is named after its number.
+func kindOf(magic uint64) kind {
+	k, ok := kinds[magic]
+	if !ok {
+		k.name = "0x" + strconv.FormatUint(magic, 16)
+	}
+	return k
+}
+
 // FileSystem describes the file system of fd.
 func FileSystem(fd int) (Space, error) {
 	var s unix.Statfs_t
@@ -46,11 +55,7 @@ func FileSystem(fd int) (Space, error) {
 		}
 		break
 	}
-	magic := uint64(uint32(s.Type))
-	k, ok := kinds[magic]
-	if !ok {
-		k.name = "0x" + strconv.FormatUint(magic, 16)
-	}
+	k := kindOf(uint64(uint32(s.Type)))
 	sp := Space{Kind: k.name, LinkLimit: k.linkLimit, NeedsFsync: !k.syncs}
 	sp.ReadOnly = s.Flags&unix.ST_RDONLY != 0
 	sp.Free, sp.Total = s.Bavail*uint64(s.Frsize), s.Blocks*uint64(s.Frsize)

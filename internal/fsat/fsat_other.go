@@ -82,6 +82,7 @@ func StatAt(dir int, name string, st *Stat) error          { return errUnsupport
 func StatHandle(fd int, st *Stat) error                    { return errUnsupported }
 func DeviceAt(dir int, name string) (dev uint64, ok bool)  { return 0, false }
 func FileSystem(fd int) (Space, error)                     { return Space{}, errUnsupported }
+func PlaceOf(dir int) (Place, error)                       { return Place{}, errUnsupported }
 func LinksTakeMetadata(dir int, temp string) (bool, error) { return false, errUnsupported }
 func Chown(fd int, uid, gid uint32) error                  { return errUnsupported }
 func ChownAt(dir int, name string, uid, gid uint32) error  { return errUnsupported }

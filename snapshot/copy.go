@@ -79,6 +79,10 @@ func (o *origin) open(rep *archive.Report) (source.Source, error) {
 		return from, nil
 	}
 	rep.Filters, rep.ForgottenIn, rep.MarkedItself = o.report.Filters, o.report.ForgottenIn, o.report.MarkedItself
+	rep.Place, rep.PlaceWas = o.report.Place, o.report.PlaceWas
+	if o.report.Limits != nil {
+		rep.Limits = o.report.Limits
+	}
 	return from, nil
 }
 

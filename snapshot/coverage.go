@@ -26,6 +26,7 @@ type coverage struct {
 	base   *index.Catalog    // nil: there is none
 	same   bool              // the base line is the previous snapshot
 	inside *archive.Coverage // of a new source that lies in another one
+	place  *archive.Place    // of the source in the base line; nil: not known
 
 	mu       sync.Mutex
 	missing  []missing
@@ -39,7 +40,9 @@ func (c *coverage) open(l *archive.Lineage, p *previous) (contains string, err e
 		c.inside, contains, err = l.Around()
 		return contains, err
 	}
-	s, ok, err := l.Baseline()
+	best, ok, err := l.Baseline()
+	s := best.Snapshot
+	c.place = best.Place
 	switch {
 	case err != nil:
 		return "", err

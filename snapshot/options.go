@@ -32,6 +32,12 @@ type Options struct {
 	// all are.
 	Recheck float64
 
+	// Limits are the shares of the last good snapshot's files that may be gone or changed before the run looks wrong;
+	// nil: archive.DefaultLimits.
+	Limits *archive.Limits
+	// SourceIsMount makes Run fail with ErrNotMountPoint if nothing is mounted at the source.
+	SourceIsMount bool
+
 	DryRun         bool // look and tell; change nothing
 	RequireArchive bool // fail instead of making an archive
 	AllowCopies    bool // accept an archive without hard links: each snapshot is a full copy

@@ -27,7 +27,8 @@ func (r *run) sumUp() {
 		rep.Counts.Contents = uint64(r.rec.additions.Len())
 	}
 	rep.Incomplete = rep.Counts.Failed > 0 || r.origin != nil && r.origin.summary.Incomplete
-	rep.Tripwires = archive.Tripwires(rep.Baseline, rep.Counts.Files)
+	r.drawTripwires()
+	rep.State = archive.StateOf(rep.Incomplete, rep.Tripwires)
 	rep.End = r.opt.now().UTC()
 }
 
@@ -49,10 +50,11 @@ func (r *run) judge() {
 	r.report.Baseline = r.origin.verdict(r.report.Baseline, failed)
 }
 
-// noteOutcome makes the report durable before its snapshot exists, if the run must not count as a good one, or is a
-// copy: see archive.WorkReport.
+// noteOutcome makes the report durable before its snapshot exists, if the run must not count as a good one, would not
+// by the usual limits, or is a copy: see archive.WorkReport.
 func (r *run) noteOutcome() error {
-	if len(r.report.Tripwires) == 0 && !r.report.Incomplete && r.origin == nil {
+	isUsual := *r.report.Limits == archive.DefaultLimits() // by which a report would be made anew
+	if len(r.report.Tripwires) == 0 && !r.report.Incomplete && r.origin == nil && isUsual {
 		return nil
 	}
 	if err := r.step("outcome"); err != nil {

@@ -45,8 +45,12 @@ type run struct {
 var (
 	// ErrInsideArchive reports a source that is the archive or lies in it.
 	ErrInsideArchive = errors.New("source is inside the archive")
+	// ErrNoSource reports a source that does not exist: a disk that is not mounted, or a folder moved or removed.
+	ErrNoSource = errors.New("the source is missing")
 	// ErrNothingStored reports a run that could read none of the entries other than folders.
 	ErrNothingStored = errors.New("nothing could be read")
+	// ErrNotMountPoint reports a source at which nothing is mounted, though it is to be a mount point.
+	ErrNotMountPoint = errors.New("nothing is mounted at it")
 	// ErrClock reports a clock that is behind all snapshots.
 	ErrClock = errors.New("clock is behind all snapshots")
 )
@@ -75,7 +79,7 @@ func newRun(ctx context.Context, opt Options) *run {
 	r.groups.init()
 	r.previous.ignored = tree.Ignored(opt.IgnoreCtime, opt.IgnoreInode)
 	r.tally.item, r.previous.gone.told = opt.Item, opt.Item != nil
-	r.report = &archive.Report{Start: opt.now().UTC(), DryRun: opt.DryRun}
+	r.report = &archive.Report{Start: opt.now().UTC(), DryRun: opt.DryRun, Limits: opt.limits()}
 	return r
 }
 
@@ -221,6 +225,9 @@ func (r *run) compareWith(snapshots []archive.Snapshot) (err error) {
 		return err
 	}
 	if r.report.Contains, err = r.coverage.open(&l, &r.previous); err != nil {
+		return err
+	}
+	if r.report.Waiting, err = r.coverage.waiting(&l, &r.previous); err != nil {
 		return err
 	}
 	r.report.IndexRebuilt, err = r.pool.openIndex(r.ctx, r.archive, r.locked, snapshots)

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -25,15 +26,29 @@ func (r *run) openLocal(path, archive string) error {
 		failed.Path = path // as the person wrote it
 	}
 	if err != nil {
-		return err
+		return notOpened(err, archive)
 	}
 	l.IgnoreCtime = r.opt.IgnoreCtime
 	r.source = l
+	if err := r.lookAtPlace(l); err != nil {
+		return notOpened(err, archive)
+	}
 	inside, err := l.Inside(archive)
 	if err == nil && inside {
 		err = ErrInsideArchive
 	}
 	return err
+}
+
+// notOpened adds to the error of a source which archive has no snapshot of it tonight.
+func notOpened(err error, archive string) error {
+	if abs, absErr := filepath.Abs(archive); absErr == nil {
+		archive = abs
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: %w", ErrNoSource, err)
+	}
+	return fmt.Errorf("archive %s: nothing was published: %w", archive, err)
 }
 
 // asKnown reports whether an entry other than a folder agrees with the catalog of the source, if the source has one.

@@ -45,7 +45,7 @@ func (r *run) writeUnpublished(path string, cause error) (err error) {
 }
 
 // refusals are the errors of runs that may not begin.
-var refusals = []error{archive.ErrNoHardLinks, ErrInsideArchive, ErrClock, index.ErrNewer}
+var refusals = []error{archive.ErrNoHardLinks, ErrInsideArchive, ErrNotMountPoint, ErrClock, index.ErrNewer}
 
 // outcomeOf names the outcome of a run for its record. An error with a method Outcome names its own.
 func (r *run) outcomeOf(cause error) archive.Outcome {

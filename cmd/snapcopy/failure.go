@@ -154,6 +154,8 @@ var hints = []struct {
 	{errArchiveAway, "is its disk mounted? If it is elsewhere now: `snapcopy instant ARCHIVE@SNAPSHOT MOUNTPOINT`"},
 	{archive.ErrLastComplete, "--allow-last removes it all the same; with --count-incomplete it is enough if an incomplete snapshot is left"},
 	{fsat.ErrNoProc, "`mount -t proc proc /proc`, or run it where /proc is mounted"},
+	{snapshot.ErrNoSource, "is its disk mounted, or was the folder moved? Every earlier snapshot is as it was"},
+	{snapshot.ErrNotMountPoint, "mount it, or leave out --source-is-mount if it is to be a plain folder; every earlier snapshot is as it was"},
 	{snapshot.ErrNothingStored, "is the source mounted, and may you read it? Every earlier snapshot is as it was"},
 	{snapshot.ErrClock, "set the clock right. If it is right, `snapcopy remove ARCHIVE SNAPSHOT` removes the snapshots made " +
 		"while it was wrong, and --allow-clock-back takes the new snapshot under its own time all the same"},

@@ -25,7 +25,7 @@ import (
 type snapshotLine struct {
 	Name     string        `json:"snapshot"`
 	Time     time.Time     `json:"time,omitzero"`
-	State    string        `json:"state"` // complete, incomplete, damaged, newer, unreadable, no catalog, no folder
+	State    string        `json:"state"` // complete, incomplete, suspect: …, damaged, newer, unreadable, no catalog, no folder
 	Source   string        `json:"source,omitempty"`
 	Host     string        `json:"host,omitempty"`
 	Previous string        `json:"previous,omitempty"`
@@ -33,8 +33,11 @@ type snapshotLine struct {
 	RootHash string        `json:"root_hash,omitempty"`
 	Counts   *index.Counts `json:"counts,omitempty"`
 	Error    string        `json:"error,omitempty"`
-	Pinned   bool          `json:"pinned,omitempty"`
-	Label    string        `json:"label,omitempty"` // of the pin
+	// Incomplete says so of a suspect snapshot, too. Tripwires are those that nobody has acknowledged.
+	Incomplete bool               `json:"incomplete,omitempty"`
+	Tripwires  []archive.Tripwire `json:"tripwires,omitempty"`
+	Pinned     bool               `json:"pinned,omitempty"`
+	Label      string             `json:"label,omitempty"` // of the pin
 }
 
 // entryObject is an entry as JSON.
@@ -341,11 +344,6 @@ type missedObject struct {
 	Goal    string `json:"goal"`
 	Wanted  uint64 `json:"wanted"`
 	Lacking uint64 `json:"lacking"`
-}
-
-type acknowledgedLine struct {
-	Snapshot  string             `json:"snapshot"`
-	Tripwires []archive.Tripwire `json:"tripwires"`
 }
 
 type elsewhereLine struct {

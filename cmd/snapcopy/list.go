@@ -33,8 +33,6 @@ func (o *listOptions) AddFlags(f *pflag.FlagSet) {
 }
 
 const (
-	stateComplete   = "complete"
-	stateIncomplete = "incomplete"
 	stateDamaged    = "damaged"
 	stateNewer      = "newer"
 	stateUnreadable = "unreadable"
@@ -68,6 +66,7 @@ func (o *listOptions) Run(_ context.Context, a *app, args []string) (err error) 
 	} else if err := a.printSnapshots(lines); err != nil {
 		return err
 	}
+	a.tellSuspects(arch.Path, lines)
 	err = a.tellDamage(arch.Path, lines)
 	if pinErr != nil {
 		a.term.errorf("snapcopy: %s", printable(pinErr.Error()))
@@ -95,6 +94,9 @@ func snapshotLines(archive *archive.Archive) ([]snapshotLine, error) {
 		}
 		lines = append(lines, line)
 	}
+	if err := addSuspects(archive, lines); err != nil {
+		return nil, err
+	}
 	lost, err := archive.WithoutCatalog()
 	if err != nil {
 		return nil, err
@@ -115,7 +117,7 @@ func snapshotLines(archive *archive.Archive) ([]snapshotLine, error) {
 
 // describe reads the summary in a catalog; damage of the catalog is part of the answer.
 func describe(s archive.Snapshot) (snapshotLine, error) {
-	line := snapshotLine{Name: s.Name, Time: s.Time, State: stateComplete}
+	line := snapshotLine{Name: s.Name, Time: s.Time, State: archive.StateComplete}
 	c, err := s.OpenCatalog()
 	if errors.Is(err, fs.ErrNotExist) {
 		return line, err
@@ -125,9 +127,7 @@ func describe(s archive.Snapshot) (snapshotLine, error) {
 		return line, nil
 	}
 	sum, root := c.Summary(), c.Root()
-	if sum.Incomplete {
-		line.State = stateIncomplete
-	}
+	line.State, line.Incomplete = archive.StateOf(sum.Incomplete, nil), sum.Incomplete
 	end := timeOf(sum.End)
 	line.Time, line.End = timeOf(sum.Start), &end
 	line.Source, line.Host = sum.Source, sum.Host
@@ -185,9 +185,12 @@ func (a *app) printSnapshots(lines []snapshotLine) error {
 }
 
 func stateText(l *snapshotLine) string {
+	if len(l.Tripwires) > 0 {
+		return suspectState(l)
+	}
 	switch l.State {
-	case stateIncomplete:
-		return "incomplete: " + count(l.Counts.Failed) + " failed"
+	case archive.StateIncomplete:
+		return incompleteText(l)
 	case stateDamaged:
 		return "catalog damaged"
 	case stateNewer:
@@ -200,6 +203,10 @@ func stateText(l *snapshotLine) string {
 		return "folder missing"
 	}
 	return l.State
+}
+
+func incompleteText(l *snapshotLine) string {
+	return "incomplete: " + count(l.Counts.Failed) + " failed"
 }
 
 func pinText(l *snapshotLine) string {

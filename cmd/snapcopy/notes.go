@@ -19,10 +19,7 @@ func (t *teller) notes(r *archive.Report) {
 	t.notesOnSource(r)
 	t.altered(r)
 	t.notesOnMirror(r)
-	for _, what := range r.Tripwires {
-		t.errorf("Warning: %s. If that is as it should be: snapcopy acknowledge %s. Until then, nothing is pruned.",
-			tripwireText(what, r.Source, r.Baseline), name(r.Archive))
-	}
+	t.tripwires(r)
 	if c := r.Baseline; c != nil && len(r.Tripwires) == 0 && c.LeftOut > 0 {
 		t.notef("Note: of the files of snapshot %s, %s left out now: %s.", c.Snapshot, counted(c.LeftOut, "is", "are"), rulesText(c))
 	}
@@ -131,54 +128,6 @@ func (t *teller) notesOnMirror(r *archive.Report) {
 		t.notef("Preallocated space of %s is not kept: the archive has no room for it, or cannot keep it.",
 			counted(n, "file", "files"))
 	}
-}
-
-// tripwireText returns the sentence for a tripwire of a run.
-func tripwireText(what archive.Tripwire, source string, c *archive.Coverage) string {
-	before := counted(c.Files, "file", "files")
-	switch what {
-	case archive.EmptySource:
-		return fmt.Sprintf("the source is empty: %s has no file; the last good snapshot, %s, had %s", name(source), c.Snapshot,
-			counted(c.Files, "file", "files"))
-	case archive.MassDeletion, archive.MassExclusion:
-		return fmt.Sprintf("%s of the %s of the last good snapshot, %s, are not covered any more: %s",
-			count(c.Deleted+c.LeftOut), before, c.Snapshot, join(causeText(c.Deleted, "gone"),
-				causeText(c.LeftOut, "left out by "+rulesText(c)), causeText(c.Unread, "could not be read")))
-	case archive.MassChange:
-		return fmt.Sprintf("%s of the %s of the last good snapshot, %s, have changed", count(c.Changed), before, c.Snapshot)
-	case archive.SourceInside:
-		if c.LeftOut == 0 {
-			return fmt.Sprintf("%s lies in %s, the source of snapshot %s, and its files get other paths than there",
-				name(source), name(c.Source), c.Snapshot)
-		}
-		return fmt.Sprintf("%s lies in %s, the source of snapshot %s; of the %s there, %s outside of it and not covered",
-			name(source), name(c.Source), c.Snapshot, before, counted(c.LeftOut, "is", "are"))
-	}
-	return string(what)
-}
-
-func causeText(n uint64, what string) string {
-	if n == 0 {
-		return ""
-	}
-	return count(n) + " " + what
-}
-
-// rulesText lists the rules that left files out, the most effective first.
-func rulesText(c *archive.Coverage) string {
-	const most = 3
-	if len(c.Rules) == 1 && c.Rules[0].Files == c.LeftOut {
-		return printable(c.Rules[0].Rule)
-	}
-	var list []string
-	for i, r := range c.Rules {
-		if i == most {
-			list = append(list, "and others")
-			break
-		}
-		list = append(list, printable(r.Rule)+" ("+count(r.Files)+")")
-	}
-	return strings.Join(list, ", ")
 }
 
 // catalogOnly lists what only the catalog has.

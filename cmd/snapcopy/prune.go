@@ -252,14 +252,19 @@ func (a *app) tellFacts(arch *archive.Archive, f *prune.Facts) {
 
 // tellTripwires says that no snapshot is removed because of runs that look wrong.
 func (a *app) tellTripwires(arch *archive.Archive, list []archive.Tripped) {
+	where := name(arch.Path)
 	for i := range list {
-		for _, what := range list[i].Tripwires {
-			a.term.errorf("snapcopy: %s: %s", list[i].Snapshot, tripwireText(what, list[i].Source, &list[i].Coverage))
+		if i == maxNamed {
+			a.term.errorf("snapcopy: ... and %s in %s, to %s.", counted(uint64(len(list)-i), "more snapshot", "more snapshots"), where,
+				list[len(list)-1].Snapshot)
+			break
 		}
+		a.term.errorf("snapcopy: snapshot %s in %s: %s", list[i].Snapshot, where, trippedText(&list[i]))
 	}
 	if len(list) > 0 {
-		a.term.errorf("snapcopy: nothing is removed, because the snapshots before that run may be needed")
-		a.term.errorf("Hint: if all is well, `snapcopy acknowledge %s` accepts that.", name(arch.Path))
+		a.term.errorf("snapcopy: nothing is removed from %s, because the snapshots before that run may be needed", where)
+		a.term.errorf("Hint: `snapcopy acknowledge --dry-run %s` shows what waits; if all is well, `snapcopy acknowledge %s` accepts that.",
+			shellWord(arch.Path), shellWord(arch.Path))
 	}
 }
 

@@ -223,7 +223,6 @@ var keepWords = map[prune.Kind]string{
 	prune.InFuture:         "in the future",
 	prune.NewestIncomplete: "incomplete, and no newer one is complete",
 	prune.NewestHollow:     "lacks most files of older snapshots, and no newer one is good",
-	prune.Suspect:          "looks wrong, and is not acknowledged",
 	prune.NoRule:           "no rule is given",
 	prune.Unwanted:         "no rule wants it",
 	prune.Incomplete:       "incomplete, and a newer one is complete",
@@ -251,6 +250,8 @@ func reasonText(snapshot string, r prune.Reason, f *prune.Facts) string {
 			return "pinned"
 		}
 		return printable("pinned: " + r.Label)
+	case prune.Suspect:
+		return suspectText(snapshot, f)
 	case prune.Needed:
 		return neededText(snapshot, f)
 	case prune.Unusable:
@@ -259,6 +260,16 @@ func reasonText(snapshot string, r prune.Reason, f *prune.Facts) string {
 		return "to make room; otherwise " + reasonTexts(snapshot, r.Otherwise, f)
 	}
 	return ruleText(r)
+}
+
+// suspectText names the tripwires for which a snapshot stays.
+func suspectText(snapshot string, f *prune.Facts) string {
+	for i := range f.Tripped {
+		if f.Tripped[i].Snapshot == snapshot {
+			return archive.StateOf(false, f.Tripped[i].Tripwires) + ", not acknowledged"
+		}
+	}
+	return "looks wrong, and is not acknowledged"
 }
 
 // neededText names the reader that needs a snapshot.

@@ -30,6 +30,7 @@ type snapshotOptions struct {
 	ignoreInode    bool
 	ignoreCtime    bool
 	recheck        shareFlag
+	tripwire       tripwireOptions
 
 	threads int
 	verbose int
@@ -53,10 +54,16 @@ A stored file that was altered in the archive - cut short, replaced, given anoth
 but stored anew, and reported. Each run checks a share of the unchanged files for that, in turn: with --recheck
 5% each file is checked once in 20 runs; after the archive was copied, all are. Only verify reads the contents.
 
+A run looks wrong if the source is empty, if more than half of 100 or more files of the last good snapshot are gone,
+left out (--max-deleted) or changed (--max-changed), or if the source is on another file system than then, or is no
+mount point any more. Such a snapshot is published and marked "suspect"; the run ends with exit status 6, and so does
+each later one that looks wrong. Until "snapcopy acknowledge ARCHIVE", nothing in ARCHIVE is pruned.
+
 Patterns are written as in .gitignore files, and begin at SOURCE: /cache is the folder of that name in SOURCE.
 --exclude wins over --exclude-from; if several patterns match, the last one decides.`,
 		Example: `  snapcopy snapshot ~/Documents /backup/documents
   snapcopy snapshot --exclude '*.o' --exclude-caches --one-file-system / /backup/system
+  snapcopy snapshot --source-is-mount --max-changed 80% /mnt/share /backup/share
   snapcopy snapshot --dry-run --exclude-from patterns.txt ~/src /backup/src`,
 	}, new(snapshotOptions), mayBeDone, mayNotPublish, mayPublishInPart, mayFindAltered, mayTrip, mayBeLocked, mayLackSpace)
 }
@@ -78,6 +85,7 @@ func (o *snapshotOptions) AddFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.ignoreCtime, "ignore-ctime", false, "for sources whose change times are not stable")
 	o.recheck = defaultRecheck
 	f.Var(&o.recheck, "recheck", "check the stored files of this `SHARE` of the unchanged files, in turn")
+	o.tripwire.addFlags(f)
 	addThreads(f, &o.threads)
 	f.CountVarP(&o.verbose, "verbose", "v", "``a line for each entry that changed or is left out; -vv: for all")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors only")
@@ -139,6 +147,8 @@ func (o *snapshotOptions) options(ctx context.Context, a *app) (snapshot.Options
 		IgnoreInode:      o.ignoreInode,
 		IgnoreCtime:      o.ignoreCtime,
 		Recheck:          float64(o.recheck),
+		Limits:           o.tripwire.limits(),
+		SourceIsMount:    o.tripwire.sourceIsMount,
 		DryRun:           o.dryRun,
 		RequireArchive:   o.requireArchive,
 		AllowCopies:      o.allowCopies,

@@ -24,6 +24,9 @@ func summary(a *app, r *archive.Report) string {
 	default:
 		fmt.Fprintf(&b, "Snapshot %s, %s, took %s\n", r.Snapshot, a.localWithZone(r.Start), took)
 	}
+	if len(r.Tripwires) > 0 {
+		line("state", "%s", r.State)
+	}
 	line("files", "%s in %s, %s", count(c.Files), counted(c.Dirs, "folder", "folders"), size(c.BytesTotal))
 	line("", "%s", strings.Join(changes(c), ", "))
 	line("read", "%s", size(c.BytesRead))

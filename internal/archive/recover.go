@@ -237,10 +237,14 @@ func (a *Locked) missingReport(name string, s index.Summary) error {
 			return err
 		}
 	}
+	trial := Trial{Coverage: cover, Files: s.Counts.Files, Limits: a.Reports.limitsOf(new(verdict), s.Previous)}
+	wires := trial.Tripwires()
 	return a.WriteReport(&Report{
 		ArchiveID:  a.Info.ID,
+		State:      StateOf(s.Incomplete, wires),
 		Baseline:   cover,
-		Tripwires:  Tripwires(cover, s.Counts.Files),
+		Tripwires:  wires,
+		Limits:     &trial.Limits,
 		Snapshot:   name,
 		Source:     s.Source,
 		Archive:    a.Path,

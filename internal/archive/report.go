@@ -21,6 +21,7 @@ type Report struct {
 	End        time.Time    `json:"end"`
 	DryRun     bool         `json:"dry_run,omitempty"`
 	Created    bool         `json:"archive_created,omitempty"`
+	State      string       `json:"state,omitempty"` // as the run left the snapshot: see StateOf
 	Incomplete bool         `json:"incomplete"`
 	Counts     index.Counts `json:"counts"`
 	Structure  uint64       `json:"structure_bytes"` // space of the snapshot's folders
@@ -39,6 +40,13 @@ type Report struct {
 	Baseline *Coverage `json:"baseline,omitempty"`
 	// Tripwires are the signs that the run looks wrong. Pruning waits until a person acknowledges them.
 	Tripwires []Tripwire `json:"tripwires,omitempty"`
+	// Waiting has the earlier snapshots of the source that wait to be acknowledged; nil: there is none.
+	Waiting *Waiting `json:"waiting,omitempty"`
+	// Limits are those by which the run was judged; nil: a run that did not record them.
+	Limits *Limits `json:"limits,omitempty"`
+	// Place is where the source is, and PlaceWas where it was according to the base line; nil: not known.
+	Place    *Place `json:"source_place,omitempty"`
+	PlaceWas *Place `json:"source_place_was,omitempty"`
 
 	// Numbers of entries of which only the catalog has everything: see index.CatalogOnly.
 	CatalogOnly CatalogOnly `json:"catalog_only"`

@@ -50,6 +50,23 @@ type verdict struct {
 	Snapshot  string     `json:"snapshot"`
 	Baseline  *Coverage  `json:"baseline"`
 	Tripwires []Tripwire `json:"tripwires"`
+	Limits    *Limits    `json:"limits"`
+	Place     *Place     `json:"source_place"`
+	PlaceWas  *Place     `json:"source_place_was"`
+}
+
+// limitsOf returns the limits of a run: those in the verdict on it, or, if its report has none or is lost, those of
+// the run of its previous snapshot, which most likely had the same.
+func (r Reports) limitsOf(v *verdict, previous string) Limits {
+	if v.Limits == nil && v.Snapshot == "" && previous != "" {
+		if before, _, err := r.verdictOn(previous); err == nil {
+			v = &before
+		}
+	}
+	if v.Limits == nil {
+		return DefaultLimits()
+	}
+	return *v.Limits
 }
 
 // verdictOn reads the verdict on a snapshot, from the place of reports or the work folder; known is false if the
@@ -69,8 +86,8 @@ func (r Reports) verdictOn(name string) (v verdict, known bool, err error) {
 }
 
 // WorkReport is the report, in the work folder, of a snapshot that is about to be published. A run writes it only if
-// later runs must not take its snapshot for a good one, even if the run dies before its report is in place, or if the
-// snapshot is a copy: a later run could neither find a copy that is older than other snapshots, nor make its report from
+// later runs must not take its snapshot for a good one, even if the run dies before its report is in place; if the run
+// had limits of its own, by which it has to be judged; or if the snapshot is a copy: a later run could neither find a copy that is older than other snapshots, nor make its report from
 // the catalog.
 const WorkReport = "report.json"
 

@@ -20,6 +20,8 @@ type Standing struct {
 	// Tripwires are those of its run that nobody has acknowledged.
 	Tripwires []Tripwire
 	Coverage  Coverage // zero: there was nothing to compare with
+	Place     *Place   // of the source; nil: not recorded
+	PlaceWas  *Place   // as its run had it from the base line
 	// Hollow says that it lacks most entries of its base line, and that nobody has acknowledged this.
 	Hollow bool
 
@@ -116,6 +118,7 @@ func (j *Judge) standing(s Snapshot) (st Standing, ok bool, err error) {
 		return st, false, fmt.Errorf("snapshot %s: %w", s.Name, err)
 	}
 	cover, wires := v.Baseline, v.Tripwires
+	st.Place, st.PlaceWas = v.Place, v.PlaceWas
 	st.measured = cover != nil
 	switch {
 	case cover != nil:
@@ -126,14 +129,15 @@ func (j *Judge) standing(s Snapshot) (st Standing, ok bool, err error) {
 			return st, false, err
 		}
 	}
+	trial := Trial{Coverage: cover, Files: st.Summary.Counts.Files, Limits: Reports{j.meta}.limitsOf(&v, st.Summary.Previous)}
 	if len(wires) == 0 && !st.measured {
-		wires = Tripwires(cover, st.Summary.Counts.Files)
+		wires = trial.Tripwires()
 	}
 	if cover != nil {
 		st.Coverage = *cover
 	}
 	isAcknowledged := j.acknowledged.covers(&st.Summary)
-	st.Hollow = cover.hollow(st.Summary.Counts.Files) && !isAcknowledged
+	st.Hollow = trial.hollow() && !isAcknowledged
 	switch {
 	case len(wires) == 0:
 	case isAcknowledged:
@@ -160,9 +164,9 @@ func (l *Lineage) Follows(s *index.Summary) bool {
 // Baseline finds the last good snapshot of the source: of its host if there is one, or else of another host, which may
 // have been the same under another name. If none is good, it is the one with the most files: some files of a source
 // may never be readable. ok is false if the source has no snapshot.
-func (l *Lineage) Baseline() (best Snapshot, ok bool, err error) {
+func (l *Lineage) Baseline() (best Standing, ok bool, err error) {
 	most := uint64(0)
-	var elsewhere Snapshot
+	var elsewhere Standing
 	for _, s := range l.NewestFirst {
 		st, usable, err := l.Judge.standing(s)
 		if err != nil {
@@ -172,19 +176,19 @@ func (l *Lineage) Baseline() (best Snapshot, ok bool, err error) {
 			continue
 		}
 		if !l.Follows(&st.Summary) {
-			if elsewhere.Name == "" && st.isBaseline() {
-				elsewhere = s
+			if elsewhere.Snapshot.Name == "" && st.isBaseline() {
+				elsewhere = st
 			}
 			continue
 		}
 		if st.isBaseline() {
-			return s, true, nil
+			return st, true, nil
 		}
 		if files := st.Summary.Counts.Files; len(st.Tripwires) == 0 && files > most {
-			best, ok, most = s, true, files
+			best, ok, most = st, true, files
 		}
 	}
-	if elsewhere.Name != "" {
+	if elsewhere.Snapshot.Name != "" {
 		return elsewhere, true, nil
 	}
 	return best, ok, nil

@@ -26,17 +26,44 @@ const (
 	MassExclusion Tripwire = "mass exclusion" // most files of the base line are left out by filters
 	MassChange    Tripwire = "mass change"
 	SourceInside  Tripwire = "source inside another" // the run covers only a part of an earlier source
+	NotMounted    Tripwire = "not mounted"           // the source was a mount point, and is none now
+	OtherDevice   Tripwire = "other device"          // the source was on another file system
 )
 
-// fewFiles is the number of files up to which any share of a source's files may come and go.
-const fewFiles = 100
+// Limits are the shares of the files of a base line that may be gone or changed in a run that does not look wrong. A
+// run records its limits in its report.
+type Limits struct {
+	MaxDeleted float64 `json:"max_deleted"` // of files gone or left out, from 0 to 1; 1: no limit
+	MaxChanged float64 `json:"max_changed"` // the same for files changed in content or metadata
+	// MinFiles is the number of files of a base line below which any share of them may be gone or changed.
+	MinFiles uint64 `json:"min_files"`
+}
 
-// Tripwires returns the tripwires of a run with the given coverage of its base line and number of stored files. The
-// first run of a source, for which c is nil, has none.
+// DefaultLimits returns the limits of a run that is given none, and of runs that did not record theirs.
+func DefaultLimits() Limits { return Limits{MaxDeleted: 0.5, MaxChanged: 0.5, MinFiles: 100} }
+
+// exceeds reports whether n files of a base line are more than a share of them.
+func exceeds(n, of uint64, share float64) bool {
+	const rounding = 1e-9 // of shares like 0.29
+	return share < 1 && float64(n) > float64(of)*(share+rounding)
+}
+
+// Trial is what the tripwires of a run are drawn from.
+type Trial struct {
+	Coverage *Coverage // of its base line; nil: there is none, as for the first run of a source
+	Files    uint64    // that the run has stored
+	Limits   Limits
+	// Waiting says that an earlier run of the source set off tripwires that nobody has acknowledged. A source of few
+	// files then looks wrong until there are as many files again, even if others.
+	Waiting bool
+}
+
+// Tripwires returns the tripwires of a run.
 //
 // Files that could not be read count neither as gone nor as seen: the snapshot is incomplete, its entries are listed,
 // and it replaces no other.
-func Tripwires(c *Coverage, files uint64) (list []Tripwire) {
+func (t *Trial) Tripwires() (list []Tripwire) {
+	c := t.Coverage
 	if c == nil {
 		return nil
 	}
@@ -44,8 +71,9 @@ func Tripwires(c *Coverage, files uint64) (list []Tripwire) {
 		return []Tripwire{SourceInside}
 	}
 	seen := c.Files - min(c.Files, c.Unread)
-	isEmpty := files == 0 && c.Files > 0
-	many := seen >= fewFiles && c.gone() > seen/2
+	isEmpty := t.Files == 0 && c.Files > 0
+	counts := seen >= t.Limits.MinFiles || t.Waiting && exceeds(seen-min(seen, t.Files), seen, t.Limits.MaxDeleted)
+	many := counts && exceeds(c.gone(), seen, t.Limits.MaxDeleted)
 	switch {
 	case (isEmpty || many) && c.LeftOut > c.Deleted:
 		list = append(list, MassExclusion)
@@ -54,18 +82,22 @@ func Tripwires(c *Coverage, files uint64) (list []Tripwire) {
 	case many:
 		list = append(list, MassDeletion)
 	}
-	if seen >= fewFiles && c.Changed > seen/2 {
+	if seen >= t.Limits.MinFiles && exceeds(c.Changed, seen, t.Limits.MaxChanged) {
 		list = append(list, MassChange)
 	}
 	return list
 }
 
-// hollow reports whether a run lacks most files of its base line.
-func (c *Coverage) hollow(files uint64) bool {
+// hollow reports whether a run lacks most files of its base line. Files gone within the limits of the run are no lack,
+// unless most of the others could not be read.
+func (t *Trial) hollow() bool {
+	c := t.Coverage
 	if c == nil || c.Files == 0 {
 		return false
 	}
-	return files == 0 || c.Files >= fewFiles && c.gone()+c.Unread > c.Files/2
+	const most = 0.5
+	return t.Files == 0 || c.Files >= t.Limits.MinFiles &&
+		(exceeds(c.gone()+c.Unread, c.Files, max(most, t.Limits.MaxDeleted)) || exceeds(c.Unread, c.Files, most))
 }
 
 // Tripped is a snapshot whose run has set off tripwires.
@@ -74,6 +106,7 @@ type Tripped struct {
 	Source    string
 	Tripwires []Tripwire
 	Coverage  Coverage
+	Place     PlaceChange
 }
 
 // Unacknowledged returns the snapshots whose runs have set off tripwires that nobody has acknowledged. It leaves out
@@ -86,7 +119,7 @@ func (a *Archive) Unacknowledged() (list []Tripped, err error) {
 	for i := range standings {
 		s := &standings[i]
 		if len(s.Tripwires) > 0 {
-			list = append(list, Tripped{s.Snapshot.Name, s.Summary.Source, s.Tripwires, s.Coverage})
+			list = append(list, Tripped{s.Snapshot.Name, s.Summary.Source, s.Tripwires, s.Coverage, s.placeChange()})
 		}
 	}
 	return list, nil

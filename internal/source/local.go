@@ -45,6 +45,9 @@ func OpenLocal(path string, f *filter.Filter) (*Local, error) {
 	return l, nil
 }
 
+// Place describes the file system that the source's own folder is on.
+func (l *Local) Place() (fsat.Place, error) { return fsat.PlaceOf(l.fd) }
+
 // Close closes the source.
 func (l *Local) Close() error { return errors.Join(l.opened.Close(), fsat.Close(l.fd)) }
 

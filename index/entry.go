@@ -63,10 +63,13 @@ const (
 	// stored anew because the stored file was gone or differed from its record.
 	AtLinkLimit
 	WasMissing
+	// Rotten marks a file whose content in the source is no longer the recorded one, although its stat data are: the disk of
+	// the source has damaged it. The stored file has the good content. The next run reads the source's file again.
+	Rotten
 )
 
 // allFlags is the set of all flags of the format.
-const allFlags = WasMissing<<1 - 1
+const allFlags = Rotten<<1 - 1
 
 // CatalogOnly is the set of flags for everything that the archive's file system, or the privileges of the run, could not
 // store. The snapshot's folder differs from the source there; the catalog has the truth.

@@ -22,6 +22,7 @@ type storing struct {
 	rec    recording
 
 	previous    previous
+	rehashing   rehashing
 	ignoreCtime bool // the change time of an entry does not prove that its metadata are unchanged
 
 	pool   pool
@@ -46,7 +47,23 @@ func (s *storing) keep(at slot, st *source.Stat) error {
 	if st.Nlink > 1 {
 		return s.keepLinked(at, st, xattrs)
 	}
-	linked, err := s.linkPrevious(at, was, st.Nlink)
+	v, err := s.rehash(at, was, st)
+	if err != nil {
+		return err
+	}
+	if err := s.keepAlone(at, st, xattrs, v); err != nil {
+		return err
+	}
+	s.tellRotten(at, v)
+	return nil
+}
+
+// keepAlone keeps an unchanged entry whose inode has one name, unless reading it again has shown that it has to be stored.
+func (s *storing) keepAlone(at slot, st *source.Stat, xattrs xattrSet, v verdict) error {
+	if v.stale {
+		return s.store(at, st)
+	}
+	linked, err := s.linkPrevious(at, at.entry(), st.Nlink)
 	if err != nil {
 		return err
 	}

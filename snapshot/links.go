@@ -81,14 +81,25 @@ func (s *storing) keepLinked(at slot, st *source.Stat, xattrs xattrSet) error {
 	if group.entry.Type != 0 {
 		return s.joinGroup(at, st, group)
 	}
-	linked, err := s.linkPrevious(at, at.entry(), st.Nlink)
+	v, err := s.rehash(at, at.entry(), st)
 	if err != nil {
 		return err
 	}
+	linked := false
+	if !v.stale {
+		if linked, err = s.linkPrevious(at, at.entry(), st.Nlink); err != nil {
+			return err
+		}
+	}
 	if !linked {
-		return s.beginGroup(at, st, group)
+		err := s.beginGroup(at, st, group)
+		if err == nil {
+			s.tellRotten(at, v)
+		}
+		return err
 	}
 	s.keptAsWas(at, st, xattrs)
+	s.tellRotten(at, v)
 	s.setGroup(at, st, group)
 	return nil
 }

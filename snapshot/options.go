@@ -38,6 +38,10 @@ type Options struct {
 	// SourceIsMount makes Run fail with ErrNotMountPoint if nothing is mounted at the source.
 	SourceIsMount bool
 
+	// Rehash is the share, from 0 to 1, of the unchanged files whose content is read and compared with the recorded hash.
+	// Runs take turns, as with Recheck. In a dry run none is read.
+	Rehash float64
+
 	DryRun         bool // look and tell; change nothing
 	RequireArchive bool // fail instead of making an archive
 	AllowCopies    bool // accept an archive without hard links: each snapshot is a full copy

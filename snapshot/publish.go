@@ -26,6 +26,9 @@ func (r *run) publish() error {
 	if err := r.finishCatalog(); err != nil {
 		return fmt.Errorf("publish: finish catalog in %s: %w", r.archive.WorkPath(), err)
 	}
+	if err := r.pinGood(); err != nil {
+		return fmt.Errorf("publish: pin the snapshot with the good version of a damaged file: %w", err)
+	}
 	if err := r.noteOutcome(); err != nil {
 		return fmt.Errorf("publish: note the outcome: %w", err)
 	}

@@ -18,6 +18,7 @@ func (r *run) sumUp() {
 		rep.LinkLimit += w.limit
 		rep.Missing += w.missing
 		rep.Rechecked += w.rechecked
+		rep.Rehashed += w.rehashed
 		rep.Structure += w.structure
 	}
 	rep.Copied, rep.SetsOwners = r.caps.restat, r.caps.Owners && r.caps.Modes

@@ -247,6 +247,9 @@ func (r *run) openPrevious(l *archive.Lineage) error {
 	sum := p.catalog.Summary()
 	r.caps.restat = sum.Anchor != r.archive.Anchor
 	p.beginRecheck(before, r.opt.Recheck, rep.Start)
+	r.rehashing.off = r.opt.DryRun || r.origin != nil
+	r.rehashing.begin(before, r.opt.Rehash)
+	rep.RehashNext = r.rehashing.turn.next()
 	p.recheck.all = p.recheck.all || r.caps.restat
 	r.caps.gainedRights = r.caps.Owners && r.caps.Modes && (before == nil || !before.SetsOwners)
 	rep.Previous, rep.RecheckNext = p.name, p.recheck.next()

@@ -28,6 +28,10 @@ type tally struct {
 	altered      []archive.Altered
 	alteredCount uint64
 
+	rotten      []archive.Rotten
+	rottenCount uint64
+	rottenIsNew bool // one of them was sound as far as the run before knew
+
 	unfinished   []archive.LeftOutItem // restores
 	selfExcluded string                // path of the archive
 
@@ -103,6 +107,17 @@ func (t *tally) damaged(snapshot, path, found string) {
 	}
 }
 
+// isRotten records a file that is damaged in the source.
+func (t *tally) isRotten(v verdict) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.rottenCount++
+	t.rottenIsNew = t.rottenIsNew || v.isNew
+	if len(t.rotten) < maxListed {
+		t.rotten = append(t.rotten, *v.rotten)
+	}
+}
+
 // addTo adds the lists, sorted by path, to a report.
 func (t *tally) addTo(rep *archive.Report) {
 	slices.SortFunc(t.leftOut, func(a, b archive.LeftOutItem) int { return strings.Compare(a.Path, b.Path) })
@@ -111,6 +126,8 @@ func (t *tally) addTo(rep *archive.Report) {
 		return cmp.Or(strings.Compare(a.Path, b.Path), strings.Compare(a.Snapshot, b.Snapshot))
 	})
 	rep.Failed, rep.LeftOut, rep.LeftOutCount = t.failed, t.leftOut, t.states
+	slices.SortFunc(t.rotten, func(a, b archive.Rotten) int { return strings.Compare(a.Path, b.Path) })
+	rep.Rotten, rep.RottenCount = t.rotten, t.rottenCount
 	rep.Altered, rep.AlteredCount = t.altered, t.alteredCount
 	rep.UnfinishedRestores, rep.SelfExcluded = t.unfinished, t.selfExcluded
 }

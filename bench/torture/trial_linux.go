@@ -31,7 +31,7 @@ func pointOf(c cell, seed uint64, p profile) point {
 	at := point{call: names[rng.IntN(len(names))]}
 	// Seldom late: strace counts in each thread, and who does the work of which thread is chance.
 	early := rng.Float64()
-	at.when = 1 + int(early*early*float64(p[at.call]))
+	at.when = 1 + int(early*early*early*float64(p[at.call]))
 	at.flags = uint32(min(rng.IntN(6), 2)) // mostly nothing more is written
 	if c.kind == failing {
 		at.errno = errnos[rng.IntN(len(errnos))]

@@ -83,6 +83,7 @@ var flagWords = []struct {
 	{index.ZeroHash, "zero_hash", ""},
 	{index.AtLinkLimit, "at_link_limit", ""},
 	{index.WasMissing, "was_missing", ""},
+	{index.Rotten, "rotten", "damaged in the source"},
 }
 
 func flagNames(f index.Flags) (names []string) {

@@ -53,7 +53,7 @@ var (
 	mayLeaveSome     = status{statusIncomplete, "done, but incomplete: some entries failed, or snapshots are in use and stay; they are listed"}
 	mayLookWrong     = status{statusTripwire, "a run looks wrong: nothing is pruned until it is acknowledged"}
 	mayFindDamage    = status{statusDamage, "damage found"}
-	mayFindAltered   = status{statusDamage, "published, but stored files of earlier snapshots were altered: these snapshots are damaged"}
+	mayFindAltered   = status{statusDamage, "published, but stored files of earlier snapshots were altered, or files of SOURCE are damaged"}
 	mayBeLocked      = status{statusLocked, "another process is writing to the archive"}
 	mayTrip          = status{statusTripwire, "published, but the run looks wrong: nothing is pruned until it is acknowledged"}
 	mayLackSpace     = status{statusNoSpace, "no space left"}

@@ -18,6 +18,7 @@ func (t *teller) notes(r *archive.Report) {
 	t.notesOnArchive(r)
 	t.notesOnSource(r)
 	t.altered(r)
+	t.rotten(r)
 	t.notesOnMirror(r)
 	t.tripwires(r)
 	if c := r.Baseline; c != nil && len(r.Tripwires) == 0 && c.LeftOut > 0 {

@@ -127,8 +127,8 @@ var flagAnswers = []flagAnswer{
 		"it is not needed: files that are gone from SOURCE are not in the new snapshot, and stay in earlier ones"}},
 	{"snapshot", answer{"-a --archive -r --recursive -A --acls --xattrs -H --perms -p --owner --times --links -l --sparse -S --numeric-ids --group " +
 		"-o -g -D -t --devices --specials", "it is not needed: a snapshot has everything below SOURCE, with all its metadata"}},
-	{"snapshot", answer{"--checksum -c --ignore-times -I --rehash", "changed files are read and hashed anyway; `--recheck 100%` looks at every stored " +
-		"file, and `snapcopy verify ARCHIVE` reads all contents"}},
+	{"snapshot", answer{"--checksum -c --ignore-times -I", "changed files are read and hashed anyway; `--rehash 100%` reads the unchanged ones, too, " +
+		"and `snapcopy verify ARCHIVE` reads all stored contents"}},
 	{"snapshot", answer{"--ignore-existing --update -u --size-only --modify-window --inplace --partial -P --append --whole-file -W --backup -b --backup-dir " +
 		"--suffix", "it is not needed: no snapshot is ever written over"}},
 	{"snapshot", answer{"--compress -z --compression -C --compress-level --zip", "snapcopy does not compress, so that a snapshot is an ordinary folder: " +

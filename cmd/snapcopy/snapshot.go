@@ -31,6 +31,7 @@ type snapshotOptions struct {
 	ignoreCtime    bool
 	recheck        shareFlag
 	tripwire       tripwireOptions
+	rehash         shareFlag
 
 	threads int
 	verbose int
@@ -59,11 +60,17 @@ left out (--max-deleted) or changed (--max-changed), or if the source is on anot
 mount point any more. Such a snapshot is published and marked "suspect"; the run ends with exit status 6, and so does
 each later one that looks wrong. Until "snapcopy acknowledge ARCHIVE", nothing in ARCHIVE is pruned.
 
+With --rehash 2% a run also reads a share of the unchanged files of SOURCE, so that each is read once in 50 runs. A
+file whose content is not the recorded one, although its size and times are, is damaged in SOURCE: the snapshot
+keeps the stored version, the earlier snapshot that has it is pinned, and each run says so until the file is
+restored or changed.
+
 Patterns are written as in .gitignore files, and begin at SOURCE: /cache is the folder of that name in SOURCE.
 --exclude wins over --exclude-from; if several patterns match, the last one decides.`,
 		Example: `  snapcopy snapshot ~/Documents /backup/documents
   snapcopy snapshot --exclude '*.o' --exclude-caches --one-file-system / /backup/system
   snapcopy snapshot --source-is-mount --max-changed 80% /mnt/share /backup/share
+  snapcopy snapshot --rehash 2% /srv/photos /backup/photos
   snapcopy snapshot --dry-run --exclude-from patterns.txt ~/src /backup/src`,
 	}, new(snapshotOptions), mayBeDone, mayNotPublish, mayPublishInPart, mayFindAltered, mayTrip, mayBeLocked, mayLackSpace)
 }
@@ -86,6 +93,8 @@ func (o *snapshotOptions) AddFlags(f *pflag.FlagSet) {
 	o.recheck = defaultRecheck
 	f.Var(&o.recheck, "recheck", "check the stored files of this `SHARE` of the unchanged files, in turn")
 	o.tripwire.addFlags(f)
+	f.Var(&o.rehash, "rehash", "read this `SHARE` of the unchanged files, in turn: finds damage in SOURCE")
+	f.Lookup("rehash").DefValue = "" // none
 	addThreads(f, &o.threads)
 	f.CountVarP(&o.verbose, "verbose", "v", "``a line for each entry that changed or is left out; -vv: for all")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors only")
@@ -149,6 +158,7 @@ func (o *snapshotOptions) options(ctx context.Context, a *app) (snapshot.Options
 		Recheck:          float64(o.recheck),
 		Limits:           o.tripwire.limits(),
 		SourceIsMount:    o.tripwire.sourceIsMount,
+		Rehash:           float64(o.rehash),
 		DryRun:           o.dryRun,
 		RequireArchive:   o.requireArchive,
 		AllowCopies:      o.allowCopies,

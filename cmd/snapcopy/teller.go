@@ -147,7 +147,7 @@ func (t *teller) report(r *archive.Report) error {
 	switch {
 	case len(r.Tripwires) > 0 && !r.DryRun:
 		return told{statusTripwire}
-	case r.AlteredCount > 0:
+	case r.AlteredCount > 0 || r.RottenCount > 0:
 		return told{statusDamage}
 	case r.Incomplete || len(r.Unfinished) > 0:
 		return toldIncomplete

@@ -48,13 +48,14 @@ func (w *forgetWork) rewriteUnpublished() error {
 
 // forget takes a path, with all below it, out of a record, and reports whether the record had it.
 func (u *Unpublished) forget(path string) bool {
-	before := len(u.Failed) + len(u.LeftOut) + len(u.Altered) + len(u.UnfinishedRestores)
+	before := len(u.Failed) + len(u.LeftOut) + len(u.Altered) + len(u.Rotten) + len(u.UnfinishedRestores)
 	at := func(item string) bool { return item == path || strings.HasPrefix(item, path+"/") }
 	u.Failed = slices.DeleteFunc(u.Failed, func(f FailedItem) bool { return at(f.Path) })
 	u.LeftOut = slices.DeleteFunc(u.LeftOut, func(l LeftOutItem) bool { return at(l.Path) })
 	u.Altered = slices.DeleteFunc(u.Altered, func(a Altered) bool { return at(a.Path) })
+	u.Rotten = slices.DeleteFunc(u.Rotten, func(r Rotten) bool { return at(r.Path) })
 	u.UnfinishedRestores = slices.DeleteFunc(u.UnfinishedRestores, func(l LeftOutItem) bool { return at(l.Path) })
-	changed := len(u.Failed)+len(u.LeftOut)+len(u.Altered)+len(u.UnfinishedRestores) != before
+	changed := len(u.Failed)+len(u.LeftOut)+len(u.Altered)+len(u.Rotten)+len(u.UnfinishedRestores) != before
 	if mentions(u.Error, path) {
 		u.Error, changed = "an error at a path that was forgotten", true
 	}

@@ -200,15 +200,16 @@ func (w *forgetWork) rewriteReport(name string, contains bool) error {
 	if err != nil {
 		return w.dropReport(name, err)
 	}
-	before := len(r.Failed) + len(r.LeftOut) + len(r.Altered) + len(r.ForgottenIn)
+	before := len(r.Failed) + len(r.LeftOut) + len(r.Altered) + len(r.Rotten) + len(r.ForgottenIn)
 	at := func(item string) bool { return item == w.path || strings.HasPrefix(item, w.path+"/") }
 	r.Failed = slices.DeleteFunc(r.Failed, func(f FailedItem) bool { return at(f.Path) })
 	named := len(r.LeftOut)
 	r.LeftOut = slices.DeleteFunc(r.LeftOut, func(l LeftOutItem) bool { return at(l.Path) })
 	r.LeftOutCount -= uint64(named - len(r.LeftOut))
 	r.Altered = slices.DeleteFunc(r.Altered, func(a Altered) bool { return at(a.Path) })
+	r.Rotten = slices.DeleteFunc(r.Rotten, func(f Rotten) bool { return at(f.Path) })
 	r.ForgottenIn = slices.DeleteFunc(r.ForgottenIn, func(l LeftOutItem) bool { return at(l.Path) })
-	changed := len(r.Failed)+len(r.LeftOut)+len(r.Altered)+len(r.ForgottenIn) != before
+	changed := len(r.Failed)+len(r.LeftOut)+len(r.Altered)+len(r.Rotten)+len(r.ForgottenIn) != before
 	if folder, _ := splitPath(w.path); (contains || changed) &&
 		!slices.ContainsFunc(r.ForgottenIn, func(l LeftOutItem) bool { return l.Path == folder }) {
 		r.ForgottenIn = append(r.ForgottenIn, LeftOutItem{folder, "forget-path"})

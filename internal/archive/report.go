@@ -68,6 +68,12 @@ type Report struct {
 	// goes on with that, round and round.
 	Rechecked   uint64 `json:"rechecked,omitempty"`
 	RecheckNext uint32 `json:"recheck_next,omitempty"`
+	// Rotten has the first files of the source that are damaged there; RottenCount counts all of them. Rehashed counts
+	// the unchanged files that were read to find that out. RehashNext is where the next run goes on.
+	Rotten      []Rotten `json:"rotten,omitempty"`
+	RottenCount uint64   `json:"rotten_count,omitempty"`
+	Rehashed    uint64   `json:"rehashed,omitempty"`
+	RehashNext  uint32   `json:"rehash_next,omitempty"`
 	// SetsOwners says that the run could set owners and modes in the archive.
 	SetsOwners bool `json:"sets_owners,omitempty"`
 	// SelfExcluded is the path of the archive below the source, which was left out.

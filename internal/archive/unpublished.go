@@ -116,7 +116,7 @@ func (a *Archive) RecordUnpublished(rep *Report, outcome Outcome, cause error) (
 	r := *rep
 	r.Archive, r.ArchiveID = a.Path, a.Info.ID
 	r.Failed, r.LeftOut = firstOf(r.Failed), firstOf(r.LeftOut)
-	r.Altered, r.UnfinishedRestores = firstOf(r.Altered), firstOf(r.UnfinishedRestores)
+	r.Altered, r.Rotten, r.UnfinishedRestores = firstOf(r.Altered), firstOf(r.Rotten), firstOf(r.UnfinishedRestores)
 	u := &Unpublished{Report: &r, Outcome: outcome, Error: cause.Error()}
 	dir, err := a.Meta.Open(RunsDir)
 	if errors.Is(err, fs.ErrNotExist) { // only whoever has the lock may make it anew

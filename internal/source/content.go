@@ -15,6 +15,9 @@ type contentFile struct {
 
 func (f *contentFile) Close() error { return fsat.Close(f.fd) }
 
+// DropCache makes the next read one from the disk, if the system does as it is asked.
+func (f *contentFile) DropCache() error { return fsat.DropCache(f.fd) }
+
 func (f *contentFile) HasHoles(size int64) bool { return fsat.HasHoles(f.fd, size) }
 
 // Read probes for the end of the file only if the first read returns another size than expected: the Stat that follows

@@ -50,6 +50,7 @@ type Options struct {
 	// name at once, a little ahead of the clock.
 	Wait bool
 
+	Taker    archive.Taker     // who locks the archive, and what to do while another process has it
 	Now      func() time.Time  // nil: the system's clock
 	Progress *archive.Progress // nil: nobody is watching
 	// Item, if set, is called with the outcome for each entry. Several workers call it, one at a time.

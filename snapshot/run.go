@@ -164,7 +164,7 @@ func (r *run) openArchive(path string) error {
 		if err := r.step("create"); err != nil {
 			return err
 		}
-		a, err = archive.Create(path, r.opt.now())
+		a, err = archive.CreateBy(r.opt.Taker, path, r.opt.now())
 	}
 	if err != nil {
 		return err
@@ -176,7 +176,7 @@ func (r *run) openArchive(path string) error {
 	if a.InfoDamage != nil { // mended when the archive is locked; a dry run takes that for granted
 		r.caps.HardLinks = true
 	}
-	a.Now = r.opt.now
+	a.Now, a.Taker = r.opt.now, r.opt.Taker
 	return r.apart()
 }
 

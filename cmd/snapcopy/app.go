@@ -21,6 +21,7 @@ type app struct {
 	makesRoom bool   // by removing
 
 	opened []*archive.Archive // by openArchive
+	taker  archive.Taker      // of their locks
 }
 
 // clockVariable sets the clock, for tests.

@@ -129,7 +129,7 @@ var hints = []struct {
 	{index.ErrDamaged, "the files of that snapshot can be copied as they are; `snapcopy list ARCHIVE` says what to type to remove it"},
 	{archive.ErrNewerFormat, "install the newest version of snapcopy; this one changes nothing there"},
 	{index.ErrNewer, "install the newest version of snapcopy; this one changes nothing there"},
-	{archive.ErrLocked, "try again when that process has ended; a lock never outlives its process"},
+	{archive.ErrLocked, "try again when that process has ended, or wait for it: --lock-wait 10m; a lock never outlives its process"},
 	{archive.ErrNoHardLinks, "choose another file system, or --allow-copies to store every snapshot as a full copy"},
 	{snapshot.ErrInsideArchive, "choose an archive that does not contain the source"},
 	{archive.ErrInsideOther, "choose another folder: a snapshot must stay as it is"},

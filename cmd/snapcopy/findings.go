@@ -15,6 +15,7 @@ func (a *app) openArchive(path string) (*archive.Archive, error) {
 	if err != nil {
 		return nil, insideArchive(path, err)
 	}
+	archive.Taker = a.taker
 	a.opened = append(a.opened, archive)
 	return archive, nil
 }

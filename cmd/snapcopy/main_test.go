@@ -13,7 +13,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -111,13 +113,19 @@ func cmdFlip(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.Chtimes(path, info.ModTime(), info.ModTime()))
 }
 
-// cmdHold locks an archive until the script ends: hold ARCHIVE.
+// cmdHold locks an archive until the script ends, or for some time: hold ARCHIVE [DURATION].
 func cmdHold(ts *testscript.TestScript, _ bool, args []string) {
 	a, err := archive.Open(ts.MkAbs(args[0]))
 	ts.Check(err)
 	lock, err := a.Lock()
 	ts.Check(err)
-	ts.Defer(func() { ts.Check(errors.Join(lock.Unlock(), a.Close())) })
+	release := sync.OnceValue(func() error { return errors.Join(lock.Unlock(), a.Close()) })
+	if len(args) > 1 {
+		after, err := time.ParseDuration(args[1])
+		ts.Check(err)
+		time.AfterFunc(after, func() { _ = release() }) // the error is checked at the end
+	}
+	ts.Defer(func() { ts.Check(release()) })
 }
 
 // cmdUnprivileged makes exits run snapcopy as a user without privileges, who owns what the script has made so far. Such

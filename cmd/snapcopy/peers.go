@@ -159,8 +159,8 @@ var flagAnswers = []flagAnswer{
 	{"", answer{"--tag --tags --group-by-tag", "snapshots have no tags; `snapcopy pin ARCHIVE@SNAPSHOT --label TEXT` gives one a text and keeps it"}},
 	{"", answer{"--host --hostname --host-name --source", hintHosts}},
 	{"", answer{"--snapshot --snapshot-id --id", "a snapshot is named after the archive: ARCHIVE@SNAPSHOT, as in `snapcopy ls ARCHIVE@latest`"}},
-	{"", answer{"--lock-wait --retry-lock --no-lock --wait --bypass-lock", "snapcopy does not wait for another process that writes to the archive, but ends " +
-		"with exit status 5; reading needs no lock"}},
+	{"", answer{"--lock-wait --retry-lock --no-lock --wait --bypass-lock", "`--lock-wait 10m` waits for another process that writes to the " +
+		"archive, in the commands that write; reading needs no lock"}},
 	{"", answer{"--password-file --password-command --password --key-hint --encryption --encryption-mode --insecure-no-password", hintNoCrypt}},
 	{"", answer{"--log-file --log-dir --logfile --log", "`snapcopy snapshot --log FILE` writes a log; elsewhere redirect stderr: `2>> FILE`"}},
 	{"", answer{"--cache-dir --no-cache --cleanup-cache --pack-size --compression --tls-client-cert --cacert --limit-upload --limit-download --remote-path",

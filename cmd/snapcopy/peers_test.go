@@ -58,7 +58,7 @@ func TestPeersWords(t *testing.T) {
 		{"snapshot a b --exclude-file x", "`--exclude-from FILE`"},
 		{"snapshot a b --files-from x", "a snapshot is of a whole folder"},
 		{"snapshot a b --tag x", "`snapcopy pin ARCHIVE --label TEXT`"},
-		{"snapshot a b --lock-wait 60", "exit status 5"},
+		{"snapshot a b --retry-lock 60", "`--lock-wait 10m`"},
 		{"snapshot --repo x a", "the archive is an argument"},
 		{"snapshot -r x a", "it is not needed"},
 		{"snapshot -aHAX a b", "it is not needed"},

@@ -145,7 +145,9 @@ func command(a *app, c *cobra.Command, v verb, statuses ...status) *cobra.Comman
 		a.json = wantsJSON(c)
 		return checkArgs(c, args)
 	}
+	var waiting lockWait
 	c.RunE = func(_ *cobra.Command, args []string) error {
+		waiting.begin(c, a)
 		if !slices.Contains(onlyPrint, c.Name()) {
 			a.term.outliveReader()
 		}
@@ -159,12 +161,18 @@ func command(a *app, c *cobra.Command, v verb, statuses ...status) *cobra.Comman
 	}
 	c.ValidArgsFunction = completeArgs(a, c)
 	v.AddFlags(c.Flags())
+	if slices.Contains(statuses, mayBeLocked) {
+		waiting.addTo(c.Flags())
+	}
 	return c
 }
 
 // wantsJSON reports whether --json was given.
-func wantsJSON(c *cobra.Command) bool {
-	f := c.Flags().Lookup("json")
+func wantsJSON(c *cobra.Command) bool { return isGiven(c, "json") }
+
+// isGiven reports whether a command has a flag of that name without a value, and it is on.
+func isGiven(c *cobra.Command, flag string) bool {
+	f := c.Flags().Lookup(flag)
 	return f != nil && f.Value.String() == "true"
 }
 

@@ -123,6 +123,7 @@ func (o *snapshotOptions) Run(ctx context.Context, a *app, args []string) (err e
 	t.begin(args[0], args[1], append(opt.Exclude.Warnings(), misplaced...))
 
 	opt.Item, opt.Unrecorded = t.itemHook(), t.unrecorded
+	opt.Taker = a.taker
 	opt.Progress = new(archive.Progress)
 	bar := startProgress(a, runMeter(opt.Progress), o.quiet)
 	a.archive = args[1]

@@ -69,6 +69,7 @@ type Archive struct {
 	latest  latestLink
 	TopStat fsat.Stat
 	Now     func() time.Time // of the command that opened it
+	Taker   Taker            // who locks it
 	Anchor  uint64           // identity of .snapcopy: the stored inode numbers of catalogs with the same one are valid
 }
 
@@ -106,7 +107,10 @@ func accessError(op, path string, err error) error {
 }
 
 // Create makes a new archive in a folder that is missing or empty.
-func Create(path string, now time.Time) (*Archive, error) {
+func Create(path string, now time.Time) (*Archive, error) { return CreateBy(Taker{}, path, now) }
+
+// CreateBy is Create for a process that may have to wait for another one that makes the same archive.
+func CreateBy(by Taker, path string, now time.Time) (*Archive, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
@@ -132,6 +136,7 @@ func Create(path string, now time.Time) (*Archive, error) {
 		}
 	}
 	a := unopened(abs)
+	a.Taker = by
 	if err := a.openHandles(); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}

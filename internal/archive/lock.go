@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"snapcopy/internal/atomicfile"
@@ -20,8 +19,8 @@ type Locked struct {
 	file *os.File
 }
 
-// Lock takes the archive's lock. If another process has it, Lock fails with ErrLocked and says which. It makes missing
-// folders and derived files of the archive anew (Meta.Mended).
+// Lock takes the archive's lock. If another process has it, Lock asks Archive.Taker what to do, or fails with a
+// LockedError. It makes missing folders and derived files of the archive anew (Meta.Mended).
 func (a *Archive) Lock() (*Locked, error) {
 	lock, err := a.lock()
 	if err != nil {
@@ -37,6 +36,20 @@ func (a *Archive) lock() (*Locked, error) {
 	if err := OutsideOthers(a.Path); err != nil { // whoever writes takes the lock
 		return nil, err
 	}
+	for {
+		lock, err := a.tryLock()
+		var held *LockedError
+		if !errors.As(err, &held) || a.Taker.Held == nil {
+			return lock, err
+		}
+		if err := a.Taker.Held(held); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// tryLock takes the lock, or fails with a LockedError.
+func (a *Archive) tryLock() (*Locked, error) {
 	f, err := a.Meta.openLock()
 	if err != nil {
 		return nil, fmt.Errorf("lock archive: %w", err)
@@ -49,12 +62,12 @@ func (a *Archive) lock() (*Locked, error) {
 		return nil, errors.Join(fmt.Errorf("lock archive %s: %w", a.Path, err), f.Close())
 	}
 	if !ok {
-		owner, _ := io.ReadAll(io.LimitReader(f, 200)) // only for the message; the lock itself decides
-		return nil, errors.Join(fmt.Errorf("%w by %s", ErrLocked, lockOwner(string(owner))), f.Close())
+		text, _ := io.ReadAll(io.LimitReader(f, maxOwnerText)) // only for the message; the lock itself decides
+		return nil, errors.Join(&LockedError{a.Path, ownerFrom(string(text))}, f.Close())
 	}
 	host, _ := os.Hostname() // only told to others
-	text := fmt.Sprintf("process %d on %s since %s\n", os.Getpid(), host, time.Now().UTC().Format(time.RFC3339))
-	err = errors.Join(f.Truncate(0), writeAt(f, text))
+	owner := Owner{PID: os.Getpid(), Host: host, Verb: a.Taker.Verb, Since: time.Now()}
+	err = errors.Join(f.Truncate(0), writeAt(f, owner.text()))
 	if err != nil && !fsat.IsNoSpace(err) { // locking takes no space, and removing needs it on a full disk
 		return nil, errors.Join(fmt.Errorf("lock archive: %w", err), f.Close())
 	}
@@ -93,17 +106,11 @@ func (m *Meta) openLock() (f *os.File, err error) {
 
 // Unlock releases the lock.
 func (l *Locked) Unlock() error {
+	_ = l.file.Truncate(0) // only for messages: a later holder that does not name itself is not taken for this process
 	return errors.Join(fsat.Unlock(int(l.file.Fd())), l.file.Close())
 }
 
 func writeAt(f *os.File, text string) error {
 	_, err := f.WriteAt([]byte(text), 0)
 	return err
-}
-
-func lockOwner(text string) string {
-	if text = strings.TrimSpace(text); text != "" {
-		return text
-	}
-	return "another process"
 }

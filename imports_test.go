@@ -16,7 +16,7 @@ import (
 // so none of the verbs imports another one.
 var floors = [][]string{
 	{"cmd/snapcopy", "bench", "bench/floor", "bench/torture", "internal/testarchive", "internal/archivetest"},
-	{"snapshot", "restore", "restore/instant", "restore/tarball", "prune", "internal/history", "internal/verify"}, // verbs
+	{"snapshot", "restore", "restore/instant", "restore/tarball", "prune", "repair", "internal/history", "internal/verify"}, // verbs
 	{"internal/archive", "internal/source", "internal/mirror", "internal/outcome"},
 	{"internal/tree", "internal/lookup"},
 	{"index", "internal/verified"},

@@ -53,10 +53,10 @@ func (a *Archive) Finish(ctx context.Context, opt RemoveOptions, earlier Earlier
 	return nil
 }
 
-// Unfinished reports whether a removal or a forgetting is unfinished, because it was interrupted or is under way.
+// Unfinished reports whether a removal, a forgetting or a repair is unfinished, because it was interrupted or is under way.
 // Remove, with or without names, finishes it.
 func (a *Archive) Unfinished() (bool, error) {
-	if _, forgetting := a.Forgetting(); forgetting {
+	if _, forgetting := a.Forgetting(); forgetting || a.Repairing() > 0 {
 		return true, nil
 	}
 	name, err := a.removingInPlace()

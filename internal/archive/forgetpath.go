@@ -187,7 +187,7 @@ func (f *forgetting) choose(snapshots []Snapshot) (names []string, err error) {
 		if !found {
 			continue
 		}
-		skip, err := f.inUse(s, readers)
+		skip, err := f.archive.inUse(f.ctx, s, readers)
 		if err != nil {
 			return nil, err
 		}
@@ -208,14 +208,15 @@ func (f *forgetting) choose(snapshots []Snapshot) (names []string, err error) {
 	return names, nil
 }
 
-func (f *forgetting) inUse(s Snapshot, readers []Reader) (*SkippedSnapshot, error) {
+// inUse reports that a reader needs a snapshot, or a process reads it; nil: neither.
+func (a *Archive) inUse(ctx context.Context, s Snapshot, readers []Reader) (*SkippedSnapshot, error) {
 	for _, r := range readers {
 		if r.Snapshot == s.Name {
-			skip := f.archive.Readers.needed(&r)
+			skip := a.Readers.needed(&r)
 			return &skip, nil
 		}
 	}
-	hold, err := s.holdAlone(f.ctx, holdPatience)
+	hold, err := s.holdAlone(ctx, holdPatience)
 	if err != nil {
 		return nil, err
 	}

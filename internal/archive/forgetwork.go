@@ -70,7 +70,7 @@ func (w *forgetWork) all() error {
 	if err := w.step.at("content-hash index"); err != nil { // it says where in the catalogs files are
 		return err
 	}
-	if err := w.indexAnew(); err != nil {
+	if err := w.indexAnew(w.ctx); err != nil {
 		return fmt.Errorf("content-hash index: %w", err)
 	}
 	return nil
@@ -109,31 +109,6 @@ func (w *forgetWork) emptyForgotten() (err error) {
 	return trash.sync()
 }
 
-// indexAnew makes the index anew, or, for lack of space, leaves that to the next run.
-func (w *forgetWork) indexAnew() error {
-	snapshots, err := w.Snapshots()
-	if err == nil {
-		err = w.MakeIndex(w.ctx, snapshots)
-	}
-	if fsat.IsNoSpace(err) {
-		return w.dropDerived()
-	}
-	return err
-}
-
-// inCatalog calls do with the catalog of a snapshot. It fails with ErrNoCatalog if there is none.
-func (w *forgetWork) inCatalog(name string, do func(c *index.Catalog, name string) error) (err error) {
-	c, err := index.Open(w.CatalogPath(name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return ErrNoCatalog
-	}
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, c.Close()) }()
-	return do(c, name)
-}
-
 // isOf reports whether a catalog describes the snapshot in whose place it is.
 func isOf(c *index.Catalog, name string) bool { return c.Summary().Snapshot == name }
 
@@ -151,31 +126,8 @@ func (w *forgetWork) rewriteRecords(c *index.Catalog, name string) error {
 }
 
 // rewriteCatalog replaces a catalog that has the path by one without it.
-func (w *forgetWork) rewriteCatalog(c *index.Catalog, name string) (err error) {
-	if err := w.step.at("new catalog"); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(w.WorkPath(), "catalog-")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			if removeErr := os.Remove(f.Name()); !errors.Is(removeErr, fs.ErrNotExist) { // it may be in its place already
-				err = errors.Join(err, removeErr)
-			}
-		}
-	}()
-	if err = errors.Join(atomicfile.Inherit(f), writeWithout(w.ctx, f, c, w.path), f.Close()); err != nil {
-		return err
-	}
-	if err = w.step.at("catalog"); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), w.CatalogPath(name)); err != nil {
-		return err
-	}
-	return atomicfile.SyncDir(w.Meta.Path(CatalogsDir))
+func (w *forgetWork) rewriteCatalog(c *index.Catalog, name string) error {
+	return w.replaceCatalog(name, w.step, func(f *os.File) error { return writeWithout(w.ctx, f, c, w.path) })
 }
 
 func writeWithout(ctx context.Context, f *os.File, c *index.Catalog, path string) error {

@@ -188,6 +188,8 @@ func couldNotLook(err error) bool {
 var (
 	// ErrForgetNote reports an unreadable note of an unfinished ForgetPath: its path may still be in snapshots.
 	ErrForgetNote = errors.New("the path that was being forgotten is not known any more, and may still be in snapshots")
+	// ErrRepairNote reports an unreadable note of an unfinished repair.
+	ErrRepairNote = errors.New("it is not known any more which names were being repaired")
 	// ErrAcknowledged reports an unreadable note of acknowledged runs: no run that looks wrong counts as acknowledged.
 	ErrAcknowledged = errors.New("it is not known any more which runs were acknowledged")
 	// ErrReaderNote reports an unreadable note of a reader.
@@ -196,6 +198,8 @@ var (
 	ErrReaderNotes = errors.New("it is not known which snapshots are needed")
 	// ErrPins reports an unreadable folder of pins: no snapshot can be removed.
 	ErrPins = errors.New("it is not known which snapshots are pinned")
+	// ErrLatest reports that "latest" points to a snapshot that does not exist. Whoever has the lock mends that.
+	ErrLatest = errors.New("which does not exist")
 	// ErrIndex reports a damaged content-hash index.
 	ErrIndex = errors.New("content-hash index")
 )
@@ -211,6 +215,9 @@ func (a *Archive) Findings() (list []Finding) {
 	}
 	if _, err := readForgetNote(a.Meta); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		add(a.Meta.Path(forgetFile), ErrForgetNote, err)
+	}
+	if _, err := readRepairNote(a.Meta); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		add(a.Meta.Path(repairFile), ErrRepairNote, err)
 	}
 	if _, err := readAcknowledged(a.Meta); err != nil {
 		add(a.Meta.Path(acknowledgedFile), ErrAcknowledged, err)

@@ -94,7 +94,7 @@ func (m *Meta) mendDirs() error {
 
 // clearPlaces moves folders in the places of files aside: a folder is the one thing that a new file cannot replace.
 func (m *Meta) clearPlaces() error {
-	for _, file := range []string{ArchiveFile, IndexFile, ledgerFile, acknowledgedFile, forgetFile, verifiedFile, damagedFile} {
+	for _, file := range []string{ArchiveFile, IndexFile, ledgerFile, acknowledgedFile, forgetFile, repairFile, verifiedFile, damagedFile} {
 		var st fsat.Stat
 		err := fsat.StatAt(m.fd, file, &st)
 		if err == nil && st.Type == fsat.Directory {
@@ -149,6 +149,15 @@ const asideExt = ".aside"
 
 // putAside renames an object in the place of a derived file or folder. It keeps the object, which may be a person's.
 func (m *Meta) putAside(name, kind string) error {
+	to, err := m.moveAside(name)
+	if err == nil {
+		m.note("%s was %s, and has the name %s now", m.Path(name), kind, to)
+	}
+	return err
+}
+
+// moveAside renames an object, and returns its new path.
+func (m *Meta) moveAside(name string) (path string, err error) {
 	for i := 1; ; i++ {
 		to := name + asideExt
 		if i > 1 {
@@ -158,10 +167,7 @@ func (m *Meta) putAside(name, kind string) error {
 		if fsat.IsExist(err) && i < 1000 {
 			continue
 		}
-		if err == nil {
-			m.note("%s was %s, and has the name %s now", m.Path(name), kind, m.Path(to))
-		}
-		return err
+		return m.Path(to), err
 	}
 }
 

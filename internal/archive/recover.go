@@ -73,6 +73,13 @@ func (a *Locked) complete(ctx context.Context) (did []string, err error) {
 	if note != nil {
 		did = append(did, fmt.Sprintf("finished forgetting %q", note.Path))
 	}
+	exchanged, err := a.finishExchange(ctx, nil)
+	if err != nil {
+		return did, err
+	}
+	if exchanged > 0 {
+		did = append(did, "finished a repair")
+	}
 	err = errors.Join(a.finishNewest(), a.mendLatest())
 	if fsat.IsNoSpace(err) {
 		err = &postponedError{err}

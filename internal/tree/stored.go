@@ -15,6 +15,14 @@ var ErrDamaged = fmt.Errorf("stored file is %w", index.ErrDamagedData)
 // ErrContent is the ErrDamaged of a stored file whose content does not have the catalog's hash.
 var ErrContent = fmt.Errorf("%w: its content differs from the recorded hash", ErrDamaged)
 
+// Errors of the names of a stored file in one snapshot, which are damage of it.
+var (
+	// ErrShared reports a name whose stored file is that of another name, too, although they were separate files.
+	ErrShared = errors.New("shares its stored file with another name of this snapshot; in the source they were separate files")
+	// ErrParted reports a name of a link group that has another stored file than the others.
+	ErrParted = errors.New("no longer shares its stored file with the other names it was a hard link of")
+)
+
 // OpenStored opens the stored file of an entry in the stored folder dir, and checks its type and size. lost is the
 // error if that folder has no handle.
 func OpenStored(dir int, lost error, e *index.Entry) (fd int, st fsat.Stat, err error) {

@@ -42,7 +42,7 @@ func (v *verifier) wholeArchive() error {
 	}
 	if target, err := os.Readlink(filepath.Join(v.archive.Path, archive.LatestLink)); err == nil {
 		if _, err := os.Lstat(filepath.Join(v.archive.Path, target)); errors.Is(err, fs.ErrNotExist) {
-			v.damage("", ofArchive.damagef("%q points to %q, which does not exist", archive.LatestLink, target))
+			v.damage("", ofArchive.damagef("%q points to %q, %w", archive.LatestLink, target, archive.ErrLatest))
 		}
 	}
 	x, err := index.OpenIndex(v.archive.IndexPath())

@@ -32,7 +32,7 @@ func (v *verifier) compareLinks(e *index.Entry, st *fsat.Stat) error {
 	}
 	if !e.Linked() {
 		if !v.used.Claim(st.Ino) {
-			return ofEntry.damagef("shares its stored file with another name of this snapshot; in the source they were separate files")
+			return ofEntry.damagef("%w", tree.ErrShared)
 		}
 		return nil
 	}
@@ -48,9 +48,9 @@ func (v *verifier) compareLinks(e *index.Entry, st *fsat.Stat) error {
 	v.lock.Unlock()
 	switch {
 	case !seen && !v.used.Claim(st.Ino):
-		return ofEntry.damagef("shares its stored file with another name of this snapshot; in the source they were separate files")
+		return ofEntry.damagef("%w", tree.ErrShared)
 	case seen && ino != st.Ino && v.archive.Info.Capabilities.HardLinks:
-		return ofEntry.damagef("no longer shares its stored file with the other names it was a hard link of")
+		return ofEntry.damagef("%w", tree.ErrParted)
 	}
 	return nil
 }

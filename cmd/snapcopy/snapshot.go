@@ -37,7 +37,7 @@ type snapshotOptions struct {
 	verbose int
 	quiet   bool
 	json    bool
-	log     string
+	log     logFlags
 }
 
 // defaultRecheck costs one call more for every twentieth file, and finds altered stored files within 20 runs.
@@ -65,11 +65,15 @@ file whose content is not the recorded one, although its size and times are, is 
 keeps the stored version, the earlier snapshot that has it is pinned, and each run says so until the file is
 restored or changed.
 
+--log keeps what a run says in a file, whatever the terminal shows: with --quiet -v --log FILE the terminal has errors
+only, and the log a line for each entry that changed. A log that cannot be written is a warning.
+
 Patterns are written as in .gitignore files, and begin at SOURCE: /cache is the folder of that name in SOURCE.
 --exclude wins over --exclude-from; if several patterns match, the last one decides.`,
 		Example: `  snapcopy snapshot ~/Documents /backup/documents
   snapcopy snapshot --exclude '*.o' --exclude-caches --one-file-system / /backup/system
   snapcopy snapshot --source-is-mount --max-changed 80% /mnt/share /backup/share
+  snapcopy snapshot --quiet --log '/var/log/snapcopy/home_{time}.log' --log-level verbose /home /backup/home
   snapcopy snapshot --rehash 2% /srv/photos /backup/photos
   snapcopy snapshot --dry-run --exclude-from patterns.txt ~/src /backup/src`,
 	}, new(snapshotOptions), mayBeDone, mayNotPublish, mayPublishInPart, mayFindAltered, mayTrip, mayBeLocked, mayLackSpace)
@@ -99,7 +103,7 @@ func (o *snapshotOptions) AddFlags(f *pflag.FlagSet) {
 	f.CountVarP(&o.verbose, "verbose", "v", "``a line for each entry that changed or is left out; -vv: for all")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors only")
 	f.BoolVar(&o.json, "json", false, "print the summary as a JSON object, and with -v or -n one for each entry before it")
-	f.StringVar(&o.log, "log", "", "append all output to `FILE`, with times")
+	o.log.addTo(f)
 }
 
 // Run takes the snapshot and prints the outcome.
@@ -115,6 +119,7 @@ func (o *snapshotOptions) Run(ctx context.Context, a *app, args []string) (err e
 	if err != nil {
 		return err
 	}
+	a.archive = args[1]
 	t, err := newTeller(ctx, a, o)
 	if err != nil {
 		return err
@@ -123,10 +128,9 @@ func (o *snapshotOptions) Run(ctx context.Context, a *app, args []string) (err e
 	t.begin(args[0], args[1], append(opt.Exclude.Warnings(), misplaced...))
 
 	opt.Item, opt.Unrecorded = t.itemHook(), t.unrecorded
-	opt.Taker = a.taker
+	opt.Taker = t.taker()
 	opt.Progress = new(archive.Progress)
 	bar := startProgress(a, runMeter(opt.Progress), o.quiet)
-	a.archive = args[1]
 	report, err := snapshot.Run(ctx, args[0], args[1], opt)
 	bar.stop()
 	if errors.Is(err, snapshot.ErrNothingStored) {
@@ -167,8 +171,8 @@ func (o *snapshotOptions) options(ctx context.Context, a *app) (snapshot.Options
 		Wait:             !a.clockStands,
 		Now:              a.now,
 	}
-	if o.quiet && o.verbose > 0 {
-		return opt, wrongUsage("--quiet and --verbose exclude each other")
+	if err := o.log.check(o.verbose, o.quiet); err != nil {
+		return opt, err
 	}
 	if err := checkThreads(o.threads); err != nil {
 		return opt, err

@@ -20,6 +20,7 @@ type teller struct {
 	dryRun   bool
 	verbose  int
 	log      *logFile // nil: none
+	logs     level    // what it takes
 	writeErr error    // the first failure to write an item
 }
 
@@ -28,13 +29,24 @@ func newTeller(ctx context.Context, a *app, o *snapshotOptions) (*teller, error)
 	if o.dryRun && t.verbose == 0 && !o.quiet {
 		t.verbose = 1
 	}
-	if o.log != "" {
-		var err error
-		if t.log, err = openLog(ctx, o.log, a.now); err != nil {
-			return nil, fmt.Errorf("--log: %w", err)
-		}
+	t.logs = o.log.takes(t.verbose)
+	if o.quiet {
+		t.verbose = 0 // it was for the log
+	}
+	var err error
+	t.log, err = o.log.open(ctx, a)
+	if errors.Is(err, archive.ErrInsideOther) || err != nil && ctx.Err() != nil {
+		return nil, fmt.Errorf("--log: %w", err)
+	}
+	if err != nil { // the snapshot is worth more than its log
+		t.unlogged(err)
 	}
 	return t, nil
+}
+
+// unlogged warns of a log that cannot be written.
+func (t *teller) unlogged(err error) {
+	t.app.term.errorf("Warning: archive %s: the log could not be written: %s", name(t.app.archive), printable(err.Error()))
 }
 
 // begin writes the head of the log, and warns of patterns that never match.
@@ -45,8 +57,21 @@ func (t *teller) begin(source, archive string, warnings []string) {
 	}
 }
 
-// end writes the end of the run to the log and closes it. It reports a log that could not be written, and turns
-// success into an incomplete run: the snapshot exists, but its log does not.
+// taker is that of the app, whose wait the log has, too.
+func (t *teller) taker() archive.Taker {
+	taker, logged := t.app.taker, false
+	ask := taker.Held
+	taker.Held = func(held *archive.LockedError) error {
+		if !logged {
+			logged = true
+			t.log.printf("%s", printable(lockedError{held, t.app, 0}.Error()))
+		}
+		return ask(held)
+	}
+	return taker
+}
+
+// end writes the end of the run to the log and closes it.
 func (t *teller) end(err error) error {
 	var told told
 	if err != nil && !errors.As(err, &told) {
@@ -56,10 +81,7 @@ func (t *teller) end(err error) error {
 	}
 	t.log.printf("ended with status %d", statusOf(err))
 	if logErr := t.log.close(); logErr != nil {
-		t.app.term.errorf("Warning: the log could not be written: %s", printable(logErr.Error()))
-		if err == nil {
-			err = toldIncomplete
-		}
+		t.unlogged(logErr)
 	}
 	return err
 }
@@ -82,12 +104,14 @@ func (t *teller) notef(format string, args ...any) {
 	if !t.quiet {
 		t.app.term.errorf(format, args...)
 	}
-	t.log.printf(format, args...)
+	if t.logs >= levelNormal {
+		t.log.printf(format, args...)
+	}
 }
 
 // itemHook returns the function that a run calls for each entry; nil if no output needs it.
 func (t *teller) itemHook() func(snapshot.Item) {
-	if t.verbose == 0 {
+	if t.verbose == 0 && (t.log == nil || t.logs < levelVerbose) {
 		return nil
 	}
 	return t.item
@@ -95,11 +119,17 @@ func (t *teller) itemHook() func(snapshot.Item) {
 
 // item prints the outcome for one entry. Failed entries are listed again at the end.
 func (t *teller) item(i snapshot.Item) {
-	if i.Action == snapshot.Unchanged && t.verbose < 2 {
-		return
+	level := levelVerbose
+	if i.Action == snapshot.Unchanged {
+		level = levelAll
 	}
 	line := itemLine(&i)
-	t.log.printf("%s", line)
+	if t.logs >= level {
+		t.log.printf("%s", line)
+	}
+	if level > asLevel(t.verbose) {
+		return
+	}
 	var err error
 	if t.json {
 		err = t.app.printJSON("item", itemJSON(&i))
@@ -138,7 +168,9 @@ func (t *teller) report(r *archive.Report) error {
 		if !t.json && !t.quiet {
 			err = errors.Join(err, t.app.printf("%s", line))
 		}
-		t.log.printf("%s", strings.TrimSuffix(line, "\n"))
+		if t.logs >= levelNormal {
+			t.log.printf("%s", strings.TrimSuffix(line, "\n"))
+		}
 	}
 	if err = errors.Join(err, t.app.term.flush()); err != nil {
 		t.notef("Warning: the output could not be written: %s", printable(errorLines(err)[0]))

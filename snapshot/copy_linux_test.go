@@ -488,6 +488,47 @@ func TestCopyOfTripwire(t *testing.T) {
 	}
 }
 
+// Guards: a copy is judged as the original run was, by its limits, by what waited then, and by the place of its source.
+func TestCopyIsJudgedAlike(t *testing.T) {
+	c := newCopied(t)
+	c.Build("dir many 0755")
+	for i := range 120 {
+		c.Build(fmt.Sprintf("file many/%d 0644 %d", i, i))
+	}
+	testtree.Settle()
+	var were []*archive.Report
+	run := func() {
+		t.Helper()
+		rep, err := snapshot.Run(t.Context(), c.Src, c.Arch, c.Opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Note(rep)
+		were = append(were, rep)
+	}
+	run()
+	c.Opt.Limits = &archive.Limits{MaxDeleted: 1, MaxChanged: 1, MinFiles: 100}
+	for i := range 115 {
+		c.Build(fmt.Sprintf("rm many/%d", i))
+	}
+	run() // looks right, by its limits
+	c.Opt.Limits = nil
+	c.Build("mv many away")
+	c.Opt.Exclude = archivetest.Patterns(t, "*")
+	run() // empty
+	c.Opt.Exclude = archivetest.Patterns(t, "11[6-9]")
+	run() // one of few files, while another run waits
+	for i, is := range c.all() {
+		was := were[i]
+		if !slices.Equal(is.Tripwires, was.Tripwires) || is.State != was.State || *is.Limits != *was.Limits || *is.Place != *was.Place {
+			t.Errorf("%s: %s, %+v, %+v; its copy: %s, %+v, %+v", was.Snapshot, was.State, *was.Limits, *was.Place, is.State, *is.Limits, *is.Place)
+		}
+	}
+	if were[1].State != archive.StateComplete || len(were[2].Tripwires) == 0 || len(were[3].Tripwires) == 0 {
+		t.Errorf("the states were %s, %s, %s", were[1].State, were[2].State, were[3].State)
+	}
+}
+
 // Guards: a copy that is cut short leaves nothing, and can be made then.
 func TestCopyIsCutShort(t *testing.T) {
 	c := newCopied(t)

@@ -45,13 +45,15 @@ func (c *coverage) waiting(l *archive.Lineage, p *previous) (*archive.Waiting, e
 	return l.Waiting(baseline)
 }
 
-// drawTripwires draws the conclusions of the comparison with the base line. A copy has the places of the original run.
+// drawTripwires draws the conclusions of the comparison with the base line. What waited and where the source was are, for
+// a copy, those of the original run.
 func (r *run) drawTripwires() {
 	rep := r.report
-	trial := archive.Trial{Coverage: rep.Baseline, Files: rep.Counts.Files, Limits: *rep.Limits,
-		Waiting: r.origin == nil && rep.Waiting != nil}
+	trial := archive.Trial{Coverage: rep.Baseline, Files: rep.Counts.Files, Limits: *rep.Limits, Waiting: rep.Waiting != nil}
 	if r.origin == nil {
 		rep.PlaceWas = r.coverage.place
+	} else {
+		trial.Waiting = r.origin.report != nil && r.origin.report.Waiting != nil
 	}
 	change := archive.PlaceChange{Was: rep.PlaceWas, Is: rep.Place}
 	rep.Tripwires = append(trial.Tripwires(), change.Tripwires()...)

@@ -66,6 +66,7 @@ func (o *instantOptions) Run(ctx context.Context, a *app, args []string) (err er
 	if err := giveID(s.archive); err != nil {
 		return err
 	}
+	a.warnOfSuspect(s)
 	old, oldErr := instant.Read(o.mountpoint)
 	if errors.Is(oldErr, fsat.ErrNoProc) { // mounting is impossible, and the note would stay
 		return oldErr

@@ -51,7 +51,9 @@ func (o *listOptions) Run(_ context.Context, a *app, args []string) (err error) 
 	if err != nil {
 		return err
 	}
-	pins, pinErr := arch.Pins() // a pin that cannot be read must not hide the list
+	// What cannot be read beside the snapshots must not hide the list.
+	suspectErr := addSuspects(arch, lines)
+	pins, pinErr := arch.Pins()
 	for i := range lines {
 		var pin archive.Pin
 		pin, lines[i].Pinned = pins[lines[i].Name]
@@ -68,12 +70,15 @@ func (o *listOptions) Run(_ context.Context, a *app, args []string) (err error) 
 	}
 	a.tellSuspects(arch.Path, lines)
 	err = a.tellDamage(arch.Path, lines)
+	if suspectErr != nil {
+		a.term.errorf("snapcopy: %s: which snapshots wait to be acknowledged is not known: %s", name(arch.Path), printable(suspectErr.Error()))
+	}
 	if pinErr != nil {
 		a.term.errorf("snapcopy: %s", printable(pinErr.Error()))
 		a.tellFindings(arch)
-		if err == nil {
-			err = told{statusFailed}
-		}
+	}
+	if err == nil && (suspectErr != nil || pinErr != nil) {
+		err = told{statusFailed}
 	}
 	return err
 }
@@ -93,9 +98,6 @@ func snapshotLines(archive *archive.Archive) ([]snapshotLine, error) {
 			return nil, err
 		}
 		lines = append(lines, line)
-	}
-	if err := addSuspects(archive, lines); err != nil {
-		return nil, err
 	}
 	lost, err := archive.WithoutCatalog()
 	if err != nil {

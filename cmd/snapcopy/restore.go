@@ -102,6 +102,7 @@ func (o *restoreOptions) Run(ctx context.Context, a *app, args []string) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
+	a.warnOfSuspect(w.openSnapshot)
 	lacks := w.lacks(w.paths, w.without)
 	opt := o.options(w)
 

@@ -33,6 +33,22 @@ func suspectState(l *snapshotLine) string {
 	return l.State
 }
 
+// warnOfSuspect warns, before a snapshot is restored, if its run looked wrong and nobody has acknowledged that.
+func (a *app) warnOfSuspect(s *openSnapshot) {
+	t, ok, err := s.archive.TrippedRun(s.Snapshot)
+	where := name(s.archive.Path)
+	switch {
+	case err != nil:
+		a.term.errorf("Warning: whether snapshot %s in %s is suspect is not known: %s", s.Name, where, printable(err.Error()))
+	case ok && t.Coverage.Snapshot != "" && t.Coverage.Source == "":
+		a.term.errorf("Warning: snapshot %s in %s is marked \"%s\", and nobody has acknowledged that. The last good snapshot before it is %s.",
+			s.Name, where, archive.StateOf(false, t.Tripwires), t.Coverage.Snapshot)
+	case ok:
+		a.term.errorf("Warning: snapshot %s in %s is marked \"%s\", and nobody has acknowledged that.", s.Name, where,
+			archive.StateOf(false, t.Tripwires))
+	}
+}
+
 // prunableText says what pruning could take.
 func prunableText(v *prunableLine) string {
 	const again = "When this is acknowledged, prune works again in %s"

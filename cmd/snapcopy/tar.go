@@ -56,6 +56,7 @@ func (o *tarOptions) Run(ctx context.Context, a *app, args []string) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
+	a.warnOfSuspect(w.openSnapshot)
 	a.term.needReader()
 	opt := tarball.Options{Zstd: o.zstd, Exclude: w.without, Progress: new(outcome.RestoreProgress)}
 	var itemErr error

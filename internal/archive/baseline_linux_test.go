@@ -193,6 +193,41 @@ func TestTripwireSurvivesDeath(t *testing.T) {
 	unacknowledged()
 }
 
+// Guards: a run with limits of its own is judged by them even if it died as soon as its snapshot was there.
+func TestLimitsSurviveDeath(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.Parallel = true
+	l.Nightly()
+	l.Build(many("a", 120) + many("b", 20))
+	l.Judged("")
+	l.move(l.Src+"/a", filepath.Join(filepath.Dir(l.Src), "away"))
+	l.Opt.Limits = &archive.Limits{MaxDeleted: 0.9, MaxChanged: 0.5, MinFiles: 100}
+	l.Opt.Fault = func(step string) error {
+		if step == "run report" {
+			panic("died")
+		}
+		return nil
+	}
+	func() {
+		defer func() { _ = recover() }()
+		_, _ = snapshot.Run(t.Context(), l.Src, l.Arch, l.Opt)
+	}()
+	l.Opt.Fault = nil
+	l.Order = append(l.Order, "the one of the run that died")
+	for range 2 { // before and after the next run, which puts the report into its place
+		a := l.Open()
+		list, err := a.Unacknowledged()
+		if err != nil || len(list) > 0 {
+			t.Errorf("unacknowledged: %+v, %v", list, err)
+		}
+		l.Close(a)
+		if rep := l.Run(); len(rep.Tripwires) > 0 || rep.Baseline.Files != 20 || rep.Waiting != nil {
+			t.Errorf("%+v", rep)
+		}
+	}
+}
+
 // Guards: in an archive of several sources each run is compared with what came before of its own source.
 func TestSourcesApart(t *testing.T) {
 	t.Parallel()

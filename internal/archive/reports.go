@@ -53,6 +53,19 @@ type verdict struct {
 	Limits    *Limits    `json:"limits"`
 	Place     *Place     `json:"source_place"`
 	PlaceWas  *Place     `json:"source_place_was"`
+	Waiting   *Waiting   `json:"waiting"`
+	// Unfinished steps make a report one that may have been made from the catalog, which does not tell what waits.
+	Unfinished []string `json:"unfinished"`
+}
+
+// looksRight reports whether the run set off no tripwire. One that recorded its limits recorded its tripwires as well.
+func (v *verdict) looksRight() bool {
+	return v.Snapshot != "" && len(v.Tripwires) == 0 && (v.Limits != nil || v.Baseline != nil)
+}
+
+// nothingWaits reports whether the run looks right, and found no earlier one of its source that waits.
+func (v *verdict) nothingWaits() bool {
+	return v.looksRight() && v.Limits != nil && v.Waiting == nil && len(v.Unfinished) == 0
 }
 
 // limitsOf returns the limits of a run: those in the verdict on it, or, if its report has none or is lost, those of

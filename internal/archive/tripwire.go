@@ -119,10 +119,28 @@ func (a *Archive) Unacknowledged() (list []Tripped, err error) {
 	for i := range standings {
 		s := &standings[i]
 		if len(s.Tripwires) > 0 {
-			list = append(list, Tripped{s.Snapshot.Name, s.Summary.Source, s.Tripwires, s.Coverage, s.placeChange()})
+			list = append(list, s.tripped())
 		}
 	}
 	return list, nil
+}
+
+// TrippedRun returns the tripwires that the run of a snapshot has set off and that nobody has acknowledged; ok is false if
+// there are none.
+func (a *Archive) TrippedRun(s Snapshot) (t Tripped, ok bool, err error) {
+	judge, err := a.Judge()
+	if err != nil {
+		return t, false, err
+	}
+	st, usable, err := judge.standing(s)
+	if err != nil || !usable || len(st.Tripwires) == 0 {
+		return t, false, err
+	}
+	return st.tripped(), true, nil
+}
+
+func (s *Standing) tripped() Tripped {
+	return Tripped{s.Snapshot.Name, s.Summary.Source, s.Tripwires, s.Coverage, s.placeChange()}
 }
 
 const acknowledgedFile = "acknowledged.json"

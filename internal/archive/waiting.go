@@ -41,45 +41,48 @@ type Waiting struct {
 }
 
 // Waiting returns the snapshots of the source that wait to be acknowledged; nil: there is none. baseline is the last
-// good snapshot. It costs a look at each report of the archive, and at the catalogs of these snapshots alone.
+// good snapshot. It looks at the reports of the archive, newest first, up to one that says that nothing waits.
 func (l *Lineage) Waiting(baseline string) (w *Waiting, err error) {
 	isNewer := true
 	for _, s := range l.NewestFirst {
 		isNewer = isNewer && s.Name != baseline
-		looksRight, err := l.Judge.looksRight(s)
+		v, _, err := Reports{l.Judge.meta}.verdictOn(s.Name)
 		if err != nil {
 			return nil, err
 		}
-		if looksRight {
+		if v.looksRight() && !v.nothingWaits() {
 			continue
 		}
 		st, usable, err := l.Judge.standing(s)
 		if err != nil {
 			return nil, err
 		}
-		if !usable || len(st.Tripwires) == 0 || !l.Follows(&st.Summary) {
-			continue
-		}
-		if w == nil {
-			w = &Waiting{Last: s.Name}
-		}
-		w.Count++
-		w.First = s.Name
-		if isNewer {
-			w.Since = s.Name
-		}
-		for _, t := range st.Tripwires {
-			if !slices.Contains(w.Tripwires, t) {
-				w.Tripwires = append(w.Tripwires, t)
-			}
+		switch {
+		case !usable || !l.Follows(&st.Summary):
+		case v.nothingWaits():
+			return w, nil
+		case len(st.Tripwires) > 0:
+			w = w.with(&st, isNewer)
 		}
 	}
 	return w, nil
 }
 
-// looksRight reports whether the report of a snapshot's run says that it set off no tripwire. A run that recorded its
-// limits recorded its tripwires as well.
-func (j *Judge) looksRight(s Snapshot) (bool, error) {
-	v, known, err := Reports{j.meta}.verdictOn(s.Name)
-	return known && len(v.Tripwires) == 0 && (v.Limits != nil || v.Baseline != nil), err
+// with adds an older snapshot.
+func (w *Waiting) with(s *Standing, isSince bool) *Waiting {
+	name := s.Snapshot.Name
+	if w == nil {
+		w = &Waiting{Last: name}
+	}
+	w.Count++
+	w.First = name
+	if isSince {
+		w.Since = name
+	}
+	for _, t := range s.Tripwires {
+		if !slices.Contains(w.Tripwires, t) {
+			w.Tripwires = append(w.Tripwires, t)
+		}
+	}
+	return w
 }

@@ -63,7 +63,7 @@ func trial(ctx context.Context, o options, p *place, c cell, seed uint64, at poi
 			return out, err
 		}
 	}
-	l.sane(r)
+	l.sane(r, at)
 	if err := l.afterCut(op, r, args, mayGo); err != nil {
 		l.fault("%v", err)
 	}
@@ -74,11 +74,21 @@ func trial(ctx context.Context, o options, p *place, c cell, seed uint64, at poi
 // statuses are those that the command's help lists.
 var statuses = []int{0, 1, 3, 4, 5, 6, 7, 130, 137}
 
-// sane looks at how the operation ended.
-func (l *lab) sane(r result) {
+// sane looks at how the operation ended. Go's runtime ends a program if a call on one of its own descriptors fails: then
+// the process was killed, so to speak.
+func (l *lab) sane(r result, at point) {
+	if runtimeDied(r, at) {
+		return
+	}
 	if !slices.Contains(statuses, r.status) || strings.Contains(r.output, "goroutine ") {
 		l.fault("ended in a wrong way: %s", r)
 	}
+}
+
+// runtimeDied reports whether Go's runtime, and not the program, has met the error.
+func runtimeDied(r result, at point) bool {
+	mute := at.call == "write" && at.on && r.output == ""
+	return r.status == 2 && at.errno != "" && (strings.HasPrefix(r.output, "runtime: ") || mute)
 }
 
 // afterCut looks at what is left, goes on, and looks again.

@@ -382,13 +382,19 @@ func NextData(fd int, off, size int64) (start, end int64, ok bool, err error) {
 	return start, min(end, size), err == nil, err
 }
 
-// HasHoles reports whether a file of the given size has holes, as far as its file system tells.
+// HasHoles reports whether a file of the given size may have holes: its file system says so, or cannot answer now. A
+// file system that does not know holes, and says that, has none.
 func HasHoles(fd int, size int64) bool {
 	if size == 0 {
 		return false
 	}
-	hole, err := seek(fd, 0, unix.SEEK_HOLE)
-	return err == nil && hole < size
+	switch hole, err := seek(fd, 0, unix.SEEK_HOLE); err {
+	case nil:
+		return hole < size
+	case unix.ENXIO, unix.EINVAL, unix.ENOTSUP:
+		return false
+	}
+	return true // NextData meets the error, too, or finds the holes
 }
 
 func seek(fd int, off int64, whence int) (int64, error) {

@@ -185,3 +185,13 @@ func TestListingHasEachNameOnce(t *testing.T) {
 		t.Errorf("%v", list)
 	}
 }
+
+// Guards: an error that says nothing about holes is not taken for a file without any, whose holes a copy would fill.
+func TestHasHolesWhenUnknown(t *testing.T) {
+	if !HasHoles(-1, 5) {
+		t.Error("EBADF counts as: no holes")
+	}
+	if HasHoles(-1, 0) {
+		t.Error("an empty file has holes")
+	}
+}

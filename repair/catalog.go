@@ -104,7 +104,7 @@ func rebuildCatalog(ctx context.Context, lock *archive.Locked, name string, opt 
 		return nil, err
 	}
 	if why == nil {
-		return nil, fmt.Errorf("snapshot %s: %w", name, ErrCatalogSound)
+		return nil, fmt.Errorf("archive %s, snapshot %s: %w", lock.Path, name, ErrCatalogSound)
 	}
 	if opt.Progress == nil {
 		opt.Progress = new(archive.Progress)

@@ -30,6 +30,8 @@ func catalogCommand(a *app) *cobra.Command {
   snapcopy catalog /backup/documents --format mtree | mtree -p ~/Documents`,
 	}, new(catalogOptions), mayBeDone, mayFail, mayBeIncomplete, mayFindDamage)
 	completeFlag(c, "format", catalogFormats)
+	c.Annotations["use"] = "snapcopy " + c.Use + " [flags]" // besides its subcommand
+	c.AddCommand(catalogRebuildCommand(a))
 	return c
 }
 

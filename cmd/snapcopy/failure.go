@@ -20,6 +20,7 @@ import (
 	"snapcopy/internal/lookup"
 	"snapcopy/internal/overlay"
 	"snapcopy/internal/plainfile"
+	"snapcopy/repair"
 	"snapcopy/restore"
 	"snapcopy/restore/instant"
 	"snapcopy/snapshot"
@@ -126,7 +127,8 @@ var hints = []struct {
 	{archive.ErrNotArchive, "choose an archive, or a new or empty folder to make one in"},
 	{archive.ErrNoArchive, "is its disk mounted? `snapcopy snapshot SOURCE ARCHIVE` makes a new archive"},
 	{archive.ErrNoAccess, "use an archive of your own, such as ~/backup, or run the command as the user whose archive it is (sudo?)"},
-	{index.ErrDamaged, "the files of that snapshot can be copied as they are; `snapcopy list ARCHIVE` says what to type to remove it"},
+	{index.ErrDamaged, "the files of that snapshot can be copied as they are; `snapcopy catalog rebuild ARCHIVE@SNAPSHOT` makes its catalog anew"},
+	{repair.ErrCatalogSound, "nothing is to be done; `snapcopy verify ARCHIVE` looks for other damage"},
 	{archive.ErrNewerFormat, "install the newest version of snapcopy; this one changes nothing there"},
 	{index.ErrNewer, "install the newest version of snapcopy; this one changes nothing there"},
 	{archive.ErrLocked, "try again when that process has ended, or wait for it: --lock-wait 10m; a lock never outlives its process"},

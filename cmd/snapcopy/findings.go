@@ -57,8 +57,9 @@ func remedy(err error, path, snapshotName string) string {
 		text string
 	}{
 		{archive.ErrNoFolder, fmt.Sprintf("`snapcopy remove %s %s` removes the rest of it", where, snapshotName)},
-		{archive.ErrNoCatalog, fmt.Sprintf("Its files can be copied as they are; `snapcopy remove %s %s` removes it",
-			where, snapshotName)},
+		{archive.ErrNoCatalog, fmt.Sprintf("Its files can be copied as they are; `snapcopy catalog rebuild %s@%s` makes the catalog anew, "+
+			"`snapcopy remove %s %s` removes the snapshot", where, snapshotName, where, snapshotName)},
+		{archive.ErrRepairNote, fmt.Sprintf("`snapcopy repair %s` finds them again", where)},
 		{archive.ErrForgetNote, fmt.Sprintf("Give the command again: `snapcopy forget-path %s PATH`; if nothing is to be "+
 			"forgotten, remove that file", where)},
 		{archive.ErrAcknowledged, fmt.Sprintf("`snapcopy acknowledge %s` makes it anew", where)},
@@ -67,8 +68,8 @@ func remedy(err error, path, snapshotName string) string {
 			"instant restore needs a snapshot"},
 		{archive.ErrPins, "Put the folder back from a copy of the archive, or move away the file in its place and pin again"},
 		{archive.ErrIndex, fmt.Sprintf("`snapcopy index rebuild %s` makes it anew", where)},
-		{index.ErrDamaged, fmt.Sprintf("Its files can be copied as they are; `snapcopy remove %s %s` removes the snapshot",
-			where, snapshotName)},
+		{index.ErrDamaged, fmt.Sprintf("Its files can be copied as they are; `snapcopy catalog rebuild %s@%s` makes the catalog anew, "+
+			"`snapcopy remove %s %s` removes the snapshot", where, snapshotName, where, snapshotName)},
 	} {
 		if errors.Is(err, r.err) {
 			return r.text

@@ -303,7 +303,7 @@ func TestErrorLines(t *testing.T) {
 func TestHelp(t *testing.T) {
 	for _, args := range [][]string{
 		{"snapshot"}, {"list"}, {"ls"}, {"cat"}, {"diff"}, {"explain"}, {"versions"}, {"find"}, {"restore"}, {"verify"},
-		{"remove"}, {"prune"}, {"pin"}, {"unpin"}, {"catalog"}, {"index"}, {"index", "rebuild"}, {"completion"}, {"version"}, {},
+		{"remove"}, {"prune"}, {"pin"}, {"unpin"}, {"catalog"}, {"catalog", "rebuild"}, {"repair"}, {"index"}, {"index", "rebuild"}, {"completion"}, {"version"}, {},
 		{"instant"}, {"settle"}, {"tar"}, {"stats"}, {"acknowledge"}, {"forget-path"},
 	} {
 		a, out, _ := testApp(t)

@@ -72,7 +72,7 @@ var commandAnswers = []answer{
 	{"du size usage df space estimate calculate", "`snapcopy stats ARCHIVE` shows how much space the snapshots take; `snapcopy snapshot --dry-run SOURCE " +
 		"ARCHIVE` how much a new one would take"},
 	{"check fsck validate scrub test", "`snapcopy verify ARCHIVE[@SNAPSHOT]` reads everything and compares it with the catalogs"},
-	{"repair fix rebuild-index reindex recreate rewrite", "`snapcopy verify ARCHIVE` finds damage and says what to do about it; `snapcopy index " +
+	{"fix mend heal rebuild-index reindex recreate rewrite", "`snapcopy repair ARCHIVE` mends damage from sound copies; `snapcopy index " +
 		"rebuild ARCHIVE` makes the index anew; `snapcopy forget-path ARCHIVE PATH` takes a path out of all snapshots"},
 	{"forget expire thin thinlocalsnapshots smart-remove remove-older-than remove-all-but-n-full remove-all-inc-of-but-n-full retention policy rotate",
 		"`snapcopy prune ARCHIVE --keep-daily 7 --keep-weekly 5` removes the snapshots that no rule keeps, `snapcopy remove ARCHIVE SNAPSHOT` one snapshot"},

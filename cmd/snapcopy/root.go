@@ -46,7 +46,7 @@ SNAPSHOT is a name or the beginning of one, "latest", "latest~2" (two before it)
 	root.SetOut(a.term)
 	root.AddCommand(
 		snapshotCommand(a), listCommand(a), lsCommand(a), catCommand(a), versionsCommand(a), findCommand(a), diffCommand(a),
-		explainCommand(a), restoreCommand(a), instantCommand(a), settleCommand(a), tarCommand(a), statsCommand(a), verifyCommand(a), pruneCommand(a), removeCommand(a),
+		explainCommand(a), restoreCommand(a), instantCommand(a), settleCommand(a), tarCommand(a), statsCommand(a), verifyCommand(a), repairCommand(a), pruneCommand(a), removeCommand(a),
 		pinCommand(a), unpinCommand(a), acknowledgeCommand(a), forgetPathCommand(a), catalogCommand(a), indexCommand(a),
 		completionCommand(a, root), versionCommand(a),
 	)
@@ -55,7 +55,8 @@ SNAPSHOT is a name or the beginning of one, "latest", "latest~2" (two before it)
 
 // usageTemplate follows the description of a command in its help. It ends with the exit statuses.
 const usageTemplate = `Usage:
-  {{if .HasAvailableSubCommands}}{{.CommandPath}} COMMAND ...{{else}}{{.UseLine}}{{end}}
+  {{if .HasAvailableSubCommands}}{{with .Annotations.use}}{{.}}
+  {{end}}{{.CommandPath}} COMMAND ...{{else}}{{.UseLine}}{{end}}
 {{- if .HasAvailableSubCommands}}
 
 Commands:

@@ -145,6 +145,10 @@ func (c *Catalog) Summary() Summary { return c.tail.summary }
 // Devices returns the source's device numbers in the order of Entry.Dev.
 func (c *Catalog) Devices() []uint64 { return slices.Clone(c.tail.devices) }
 
+// AsOf returns the names of the snapshots as of which entries are kept, in no order. Of such a snapshot there may be no
+// more than its name.
+func (c *Catalog) AsOf() []string { return slices.Clone(c.tail.names) }
+
 // ReadDir reads the record at pos, an Entry's Child, and validates all of it.
 func (c *Catalog) ReadDir(pos uint64) (*Record, error) {
 	r, _, err := c.readRecord(pos)
@@ -160,7 +164,7 @@ func (c *Catalog) readRecord(pos uint64) (r *Record, next uint64, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	r, err = decodeRecord(body, pos, c.tail.finalBlocks)
+	r, err = decodeRecord(body, pos, c.tail)
 	if err == nil && uint64(r.id) >= c.tail.dirs.rows {
 		err = fmt.Errorf("directory %d: %w", r.id, errNoDir)
 	}

@@ -29,6 +29,11 @@ func genNode(t *rapid.T, name string, typ Type, depth int) *node {
 		Ino:   rapid.Uint64().Draw(t, "ino"),
 		Flags: Flags(rapid.Uint32Range(0, uint32(allFlags)).Draw(t, "flags")),
 	}}
+	if n.entry.Flags&Kept != 0 && name != "" {
+		n.entry.AsOf = rapid.SampledFrom([]string{"2026-11-19T020000Z", "2026-11-20T020000Z"}).Draw(t, "as of")
+	} else {
+		n.entry.Flags &^= Kept
+	}
 	n.entry.Stored = rapid.Uint64().Draw(t, "stored")
 	if typ != Dir {
 		n.entry.Nlink = rapid.Uint32().Draw(t, "nlink")

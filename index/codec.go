@@ -43,9 +43,10 @@ func appendTime(b []byte, t Time) []byte {
 
 // decoder takes values from the front of b. The first failure sticks in err; every value after it is zero.
 type decoder struct {
-	b   []byte
-	off int
-	err error
+	b     []byte
+	off   int
+	err   error
+	names []string // for numbered
 }
 
 func (d *decoder) fail(err error) {
@@ -135,6 +136,16 @@ func (d *decoder) string() string {
 
 func (d *decoder) hash(h *Hash) {
 	copy(h[:], d.take(uint64(len(h))))
+}
+
+// numbered returns the name with the next number.
+func (d *decoder) numbered() string {
+	n := d.uvarint()
+	if n >= uint64(len(d.names)) {
+		d.fail(errRange)
+		return ""
+	}
+	return d.names[n]
 }
 
 func (d *decoder) nsec() uint32 {

@@ -30,7 +30,7 @@ func dumpCatalog(path string) (text string, checked error, err error) {
 			return err
 		}
 		path, err := c.Path(r.ID())
-		b.Write(appendPrivate(appendPublic(nil, e), e))
+		b.Write(appendPrivate(appendPublic(nil, e), e, nil))
 		fmt.Fprintf(&b, " %q %q %v %v\n", dir, path, set, r.totals)
 		return err
 	})

@@ -66,10 +66,12 @@ const (
 	// Rotten marks a file whose content in the source is no longer the recorded one, although its stat data are: the disk of
 	// the source has damaged it. The stored file has the good content. The next run reads the source's file again.
 	Rotten
+	// Kept marks an entry that the run could not read and carried along from the previous snapshot, as of AsOf.
+	Kept
 )
 
 // allFlags is the set of all flags of the format.
-const allFlags = Rotten<<1 - 1
+const allFlags = Kept<<1 - 1
 
 // CatalogOnly is the set of flags for everything that the archive's file system, or the privileges of the run, could not
 // store. The snapshot's folder differs from the source there; the catalog has the truth.
@@ -110,6 +112,7 @@ type Entry struct {
 	Stored uint64 // inode number in the archive; 0: unknown or NotStored
 	Blocks uint64 // allocated to the stored inode, of 512 bytes each
 	Flags  Flags
+	AsOf   string // Kept: name of the snapshot whose run was the last to read the entry; otherwise ""
 	Xattrs XattrRef
 	Child  uint64 // Dir: position of its record, never 0
 	Below  Totals // Dir: of everything below it

@@ -13,7 +13,7 @@ import (
 // Every fuzz test says the same of one decoder: it never panics, and what it accepts encodes to the same bytes.
 
 func FuzzRecord(f *testing.F) {
-	for _, n := range []*node{goldenTree(), makeTree(2, 40), {entry: Entry{Type: Dir}}} {
+	for _, n := range []*node{goldenTree(), keptTree(), makeTree(2, 40), {entry: Entry{Type: Dir}}} {
 		c := tempCatalog(f, n)
 		body, _, err := c.readSized(&c.tail.records, c.Root().Child-1)
 		if err != nil {
@@ -21,8 +21,13 @@ func FuzzRecord(f *testing.F) {
 		}
 		f.Add(body)
 	}
+	names := []string{"2026-11-20T020000Z", "2026-11-19T020000Z"}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		r, err := decodeRecord(bytes.Clone(body), 1<<40, nil)
+		var table nameTable
+		for _, name := range names {
+			table.number(name)
+		}
+		r, err := decodeRecord(bytes.Clone(body), 1<<40, &tail{names: names})
 		if err != nil {
 			return
 		}
@@ -37,7 +42,7 @@ func FuzzRecord(f *testing.F) {
 			entries = append(entries, *e)
 		}
 		var self Entry
-		rec, space := new(scratch).encode(r.ID(), entries, &self)
+		rec, space := new(scratch).encode(r.ID(), entries, &self, &table)
 		want := append(appendUvarint(nil, uint64(len(body))), body...)
 		if !bytes.Equal(rec, want) || self.Hash != r.hash() || self.Below != r.totals {
 			t.Fatalf("accepted %x\nencodes to %x", want, rec)
@@ -87,7 +92,7 @@ func FuzzXattrs(f *testing.F) {
 }
 
 func FuzzTail(f *testing.F) {
-	for _, n := range []*node{goldenTree(), {entry: Entry{Type: Dir}}, makeTree(1, 3000)} {
+	for _, n := range []*node{goldenTree(), keptTree(), {entry: Entry{Type: Dir}}, makeTree(1, 3000)} {
 		c := tempCatalog(f, n)
 		f.Add(c.tail.encode(), c.end)
 	}
@@ -165,7 +170,7 @@ func FuzzCatalogStreams(f *testing.F) {
 			root.Below.Files, root.Below.Dirs, root.Below.Bytes, root.Below.Structure, root.Inodes[:], streams[3], root.Space)
 	}
 	var self Entry
-	rec, space := new(scratch).encode(1, []Entry{{Name: "a", Type: File, Nlink: 1}}, &self) // the table has only directory 0
+	rec, space := new(scratch).encode(1, []Entry{{Name: "a", Type: File, Nlink: 1}}, &self, new(nameTable)) // the table has only directory 0
 	f.Add(rec, []byte{0, 0}, uint32(1), []byte(nil), uint64(1), []byte(nil), uint64(0),
 		self.Below.Files, self.Below.Dirs, self.Below.Bytes, self.Below.Structure, self.Inodes[:], space, uint64(1))
 	dir := f.TempDir()

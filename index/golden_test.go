@@ -38,7 +38,7 @@ func TestGoldenRecord(t *testing.T) {
 	want := fmt.Sprintf("%02x%02x", 0x80|length&0x7f, length>>7) + header + public + private
 
 	var self Entry
-	rec, space := new(scratch).encode(7, entries, &self)
+	rec, space := new(scratch).encode(7, entries, &self, new(nameTable))
 	if got := hex.EncodeToString(rec); got != want {
 		t.Errorf("record\n got %s\nwant %s", got, want)
 	}
@@ -70,10 +70,22 @@ func TestGoldenXattrs(t *testing.T) {
 	}
 }
 
-// testdata holds a catalog written by the first release: every later one has to read it.
+// testdata holds catalogs written by the first release: every later one has to read them.
 func TestGoldenCatalog(t *testing.T) {
-	root := goldenTree()
-	path := filepath.Join("testdata", "v1.cat")
+	for name, c := range map[string]struct {
+		root    *node
+		summary Summary
+		asOf    []string
+	}{
+		"v1.cat":   {goldenTree(), goldenSummary, nil},
+		"kept.cat": {keptTree(), keptSummary(), []string{"2026-11-19T020000Z", "2026-11-20T020000Z"}},
+	} {
+		t.Run(name, func(t *testing.T) { goldenCatalog(t, name, c.root, c.summary, c.asOf) })
+	}
+}
+
+func goldenCatalog(t *testing.T, name string, root *node, goldenSummary Summary, asOf []string) {
+	path := filepath.Join("testdata", name)
 	if os.Getenv("UPDATE_GOLDEN") != "" {
 		writeTree(t, path, root, []uint64{2049, 66306}, goldenSummary, 1)
 	} else {
@@ -88,6 +100,9 @@ func TestGoldenCatalog(t *testing.T) {
 		t.Errorf("root %+v\nsummary %+v\ndevices %v", c.Root(), c.Summary(), c.Devices())
 	}
 	equalTree(t, c, root)
+	if !slices.Equal(c.AsOf(), asOf) {
+		t.Errorf("kept as of %q, want %q", c.AsOf(), asOf)
+	}
 	const want = "94c153bfecaf2fea2b2a6175e390af7233207cd2460fecba81f4a79c8a3e066e"
 	if got := fmt.Sprintf("%x", c.Root().Hash); got != want {
 		t.Errorf("root hash %s, want %s", got, want)
@@ -97,7 +112,26 @@ func TestGoldenCatalog(t *testing.T) {
 var goldenSummary = Summary{
 	Snapshot: "2026-11-23T020000Z", Start: Time{Sec: 1795399200, Nsec: 5}, End: Time{Sec: 1795399260, Nsec: 6}, Source: "/home/\xff",
 	Host: "box", Previous: "2026-11-22T020000Z", Anchor: 12, Granularity: 1, Incomplete: true,
-	Counts: Counts{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16},
+	Counts: Counts{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 0},
+}
+
+func keptSummary() Summary {
+	s := goldenSummary
+	s.Counts.Kept = 17
+	return s
+}
+
+// keptTree is goldenTree with entries carried along, as of two snapshots. That is no difference for the root's hash.
+func keptTree() *node {
+	root := goldenTree()
+	keep := func(e *Entry, asOf string) { e.Flags, e.AsOf = e.Flags|Kept, asOf }
+	keep(&root.children[0].entry, "2026-11-20T020000Z")
+	keep(&root.children[1].entry, "2026-11-20T020000Z")
+	for _, n := range root.children[1].children {
+		keep(&n.entry, "2026-11-19T020000Z")
+	}
+	keep(&root.children[2].entry, "2026-11-20T020000Z")
+	return root
 }
 
 // goldenTree has one entry of each kind, a name that is not text, and enough files for a second mark.

@@ -28,7 +28,10 @@ const (
 // markEvery is the distance between the entries whose places a Record remembers, for Find and At.
 const markEvery = 64
 
-var errBothXattrs = errors.New("extended attributes need both hash and reference")
+var (
+	errBothXattrs = errors.New("extended attributes need both hash and reference")
+	errKept       = errors.New("an entry carried along needs both flag and snapshot, and the root is none")
+)
 
 // validate reports a value that the format cannot express.
 func (e *Entry) validate(root bool) error {
@@ -39,6 +42,8 @@ func (e *Entry) validate(root bool) error {
 		return errType
 	case e.Mtime.Nsec >= 1e9 || e.Ctime.Nsec >= 1e9:
 		return errRange
+	case (e.Flags&Kept != 0) != (e.AsOf != "") || root && e.AsOf != "":
+		return errKept
 	case (e.XattrHash == Hash{}) != (e.Xattrs == 0):
 		return errBothXattrs
 	case e.Type == Dir && (e.Child == 0 || e.Space == 0):
@@ -85,7 +90,7 @@ func appendPublic(b []byte, e *Entry) []byte {
 }
 
 // appendPrivate encodes the fields by which the entry is recognised, and its place in the archive.
-func appendPrivate(b []byte, e *Entry) []byte {
+func appendPrivate(b []byte, e *Entry, names *nameTable) []byte {
 	b = appendUvarint(b, uint64(e.Dev))
 	b = appendUvarint(b, e.Ino)
 	b = appendSigned(b, e.Ctime.Sec-e.Mtime.Sec)
@@ -93,6 +98,9 @@ func appendPrivate(b []byte, e *Entry) []byte {
 	b = appendUvarint(b, e.Stored)
 	b = appendUvarint(b, e.Blocks)
 	b = appendUvarint(b, uint64(e.Flags))
+	if e.Flags&Kept != 0 {
+		b = appendUvarint(b, names.number(e.AsOf))
+	}
 	if e.Xattrs != 0 {
 		b = appendUvarint(b, uint64(e.Xattrs))
 	}
@@ -149,6 +157,9 @@ func decodeEntry(e *Entry, pub, priv *decoder, root bool) error {
 	e.Stored = priv.uvarint()
 	e.Blocks = priv.uvarint()
 	e.Flags = Flags(priv.uvarint32())
+	if e.Flags&Kept != 0 {
+		e.AsOf = priv.numbered()
+	}
 	if bits&xattrBit != 0 {
 		e.Xattrs = XattrRef(priv.uvarint())
 		if e.Xattrs == 0 {
@@ -183,15 +194,16 @@ type Record struct {
 	pub, priv   []byte
 	marks       []mark // of entries markEvery, 2×markEvery, …
 	finalBlocks map[uint64]uint64
+	names       []string // of the snapshots that entries are kept as of
 }
 
 // mark is the place of an entry in the two sections.
 type mark struct{ pub, priv int }
 
 // decodeRecord reads the body of the record at position pos, and validates all of it. The record keeps body.
-func decodeRecord(body []byte, pos uint64, finalBlocks map[uint64]uint64) (*Record, error) {
+func decodeRecord(body []byte, pos uint64, t *tail) (*Record, error) {
 	d := decoder{b: body}
-	r := &Record{finalBlocks: finalBlocks, id: DirID(d.uvarint32())}
+	r := &Record{finalBlocks: t.finalBlocks, names: t.names, id: DirID(d.uvarint32())}
 	count := d.uvarint()
 	r.totals = decodeTotals(&d)
 	r.pub = d.take(d.uvarint())
@@ -213,7 +225,7 @@ func (r *Record) validate(pos uint64) error {
 	var e Entry
 	var sum Totals
 	last := ""
-	pub, priv := decoder{b: r.pub}, decoder{b: r.priv}
+	pub, priv := decoder{b: r.pub}, decoder{b: r.priv, names: r.names}
 	if n := r.count / markEvery; n > 0 {
 		r.marks = make([]mark, 0, n)
 	}
@@ -259,7 +271,8 @@ func (r *Record) hash() Hash { return hashOf(r.pub) }
 func (r *Record) Cursor() Cursor { return r.from(0) }
 
 func (r *Record) from(i int) Cursor {
-	c := Cursor{pub: decoder{b: r.pub}, priv: decoder{b: r.priv}, left: r.count, pos: -1, finalBlocks: r.finalBlocks}
+	c := Cursor{pub: decoder{b: r.pub}, priv: decoder{b: r.priv, names: r.names}, left: r.count, pos: -1,
+		finalBlocks: r.finalBlocks}
 	if m := min(i/markEvery, len(r.marks)); m > 0 {
 		c.pub.off, c.priv.off = r.marks[m-1].pub, r.marks[m-1].priv
 		c.left -= m * markEvery

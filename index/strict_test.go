@@ -10,7 +10,7 @@ import (
 
 // encodeAny encodes a record without any of the Writer's checks, and returns its body.
 func encodeAny(id DirID, entries ...Entry) []byte {
-	rec, _ := new(scratch).encode(id, entries, new(Entry))
+	rec, _ := new(scratch).encode(id, entries, new(Entry), new(nameTable))
 	d := decoder{b: rec}
 	return d.take(d.uvarint())
 }
@@ -24,7 +24,7 @@ func TestRecordDecoderRefuses(t *testing.T) {
 	}
 	plain := file(func(*Entry) {})
 	good := encodeAny(0, plain)
-	if _, err := decodeRecord(good, 1, nil); err != nil {
+	if _, err := decodeRecord(good, 1, new(tail)); err != nil {
 		t.Fatal(err)
 	}
 	edit := func(old, replace string) []byte {
@@ -62,9 +62,11 @@ func TestRecordDecoderRefuses(t *testing.T) {
 		"zero xattr hash":  {encodeAny(0, file(func(e *Entry) { e.Xattrs = 1 })), errBothXattrs},
 		"no child":         {encodeAny(0, file(func(e *Entry) { e.Type = Dir })), errZero},
 		"child after self": {encodeAny(0, file(func(e *Entry) { e.Type, e.Child, e.Space = Dir, 9, 1 })), errOrder},
+		"kept as of none":  {encodeAny(0, file(func(e *Entry) { e.Flags = Kept })), errRange},
+		"kept, number":     {encodeAny(0, file(func(e *Entry) { e.Flags, e.AsOf = Kept, "2026-11-19T020000Z" })), errRange},
 		"no space":         {encodeAny(0, file(func(e *Entry) { e.Type, e.Child = Dir, 1 })), errZero},
 	} {
-		if _, err := decodeRecord(c.body, 9, nil); !errors.Is(err, c.want) {
+		if _, err := decodeRecord(c.body, 9, new(tail)); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 	}
@@ -109,15 +111,24 @@ func TestTailDecoderRefuses(t *testing.T) {
 	if _, err := decodeTail(good, end); err != nil {
 		t.Fatal(err)
 	}
-	incomplete := len(good) - len(new(Counts).fields()) - 1
+	incomplete := len(good) - numbers - 1
 	flagged := append([]byte(nil), good...)
-	flagged[incomplete] = 2
+	flagged[incomplete] = 4
+	kept := func(names ...string) []byte {
+		return encode(func(t *tail) { t.names, t.summary.Counts.Kept = names, 1 })
+	}
+	none := append(good[:len(good):len(good)], 0, 0)
+	none[incomplete] = 2
 	for name, c := range map[string]struct {
 		b    []byte
 		want error
 	}{
 		"trailing":        {append(good[:len(good):len(good)], 0), errTrailing},
 		"cut":             {good[:len(good)-1], errShort},
+		"nothing kept":    {none, errZero},
+		"kept as of /":    {kept("/"), errName},
+		"kept as of both": {kept("a", "a"), errTwice},
+		"root kept":       {encode(func(t *tail) { t.root.Flags = Kept }), errRange},
 		"incomplete":      {flagged, errType},
 		"start":           {encode(func(t *tail) { t.summary.Start.Nsec = 1e9 }), errRange},
 		"gap":             {encode(func(t *tail) { t.dirs.blocks[0].offset++ }), errMismatch},
@@ -184,7 +195,7 @@ func TestCheckFindsForgery(t *testing.T) {
 	write := func(change func(*parts)) error {
 		inner := Entry{Name: "f", Type: File, Size: 3, Stored: 9, Blocks: 8, XattrHash: hashOf(set), Xattrs: 1}
 		child := Entry{Name: "d", Type: Dir, Child: 1, Space: 1}
-		new(scratch).encode(1, []Entry{inner}, &child)
+		new(scratch).encode(1, []Entry{inner}, &child, new(nameTable))
 		p := parts{
 			rows: "\x00\x00" + "\x00\x01d", count: 2, id: 1, xattrs: xattrs,
 			dirs: []Entry{child},
@@ -192,8 +203,8 @@ func TestCheckFindsForgery(t *testing.T) {
 		}
 		change(&p)
 		var root Entry // as it ought to be
-		childRec, childSpace := new(scratch).encode(p.id, []Entry{inner}, new(Entry))
-		rootRec, rootSpace := new(scratch).encode(0, p.dirs, &root)
+		childRec, childSpace := new(scratch).encode(p.id, []Entry{inner}, new(Entry), new(nameTable))
+		rootRec, rootSpace := new(scratch).encode(0, p.dirs, &root, new(nameTable))
 		p.root.Hash[0] ^= root.Hash[0]
 		copy(p.root.Hash[1:], root.Hash[1:])
 		p.root.Inodes[0] ^= root.Inodes[0]
@@ -208,7 +219,7 @@ func TestCheckFindsForgery(t *testing.T) {
 		w := forge(t, path)
 		records := append(append([]byte(nil), childRec...), rootRec...)
 		if p.orphan {
-			orphan, _ := new(scratch).encode(1, nil, new(Entry))
+			orphan, _ := new(scratch).encode(1, nil, new(Entry), new(nameTable))
 			records = append(records, orphan...)
 		}
 		w.records.raw, w.dirs.raw, w.xattrs.raw = uint64(len(records)), uint64(len(p.rows)), uint64(len(p.xattrs))

@@ -39,14 +39,20 @@ type Counts struct {
 	BytesTotal  uint64 `json:"bytes_total"`
 
 	BytesAllocated uint64 `json:"bytes_allocated"` // to new inodes of every kind, folders included
+
+	Kept uint64 `json:"kept"` // could not be read, and carried along from the previous snapshot
 }
+
+// numbers is how many of the counts every summary has. The last one follows only if the snapshot has entries carried
+// along.
+const numbers = 16
 
 // fields lists the counts in the order of the format.
 func (c *Counts) fields() []*uint64 {
 	return []*uint64{
 		&c.New, &c.Changed, &c.Moved, &c.Unchanged, &c.Deleted, &c.Failed, &c.Vanished, &c.Excluded,
 		&c.Dirs, &c.Files, &c.Contents, &c.BytesRead, &c.BytesStored, &c.BytesLinked, &c.BytesTotal,
-		&c.BytesAllocated,
+		&c.BytesAllocated, &c.Kept,
 	}
 }
 
@@ -58,6 +64,7 @@ type tail struct {
 	root            Entry
 	devices         []uint64
 	finalBlocks     map[uint64]uint64 // final numbers of blocks, by stored inode, where they differ from the record
+	names           []string          // of the snapshots as of which entries are kept; an entry has its number
 	summary         Summary
 }
 
@@ -76,12 +83,16 @@ func (t *tail) encode() []byte {
 	b = t.xattrs.encode(b)
 	b = t.space.encode(b)
 	b = appendPublic(b, &t.root)
-	b = appendPrivate(b, &t.root)
+	b = appendPrivate(b, &t.root, new(nameTable))
 	b = appendUvarint(b, uint64(len(t.devices)))
 	for _, dev := range t.devices {
 		b = appendUvarint(b, dev)
 	}
-	return t.summary.encode(appendFinalBlocks(b, t.finalBlocks))
+	b = t.summary.encode(appendFinalBlocks(b, t.finalBlocks), t.hasKept())
+	if t.hasKept() {
+		b = appendNames(appendUvarint(b, t.summary.Counts.Kept), t.names)
+	}
+	return b
 }
 
 func appendFinalBlocks(b []byte, finalBlocks map[uint64]uint64) []byte {
@@ -135,7 +146,7 @@ func (s *stream) encode(b []byte) []byte {
 	return b
 }
 
-func (s *Summary) encode(b []byte) []byte {
+func (s *Summary) encode(b []byte, hasKept bool) []byte {
 	b = appendString(b, s.Snapshot)
 	b = appendTime(b, s.Start)
 	b = appendTime(b, s.End)
@@ -144,12 +155,15 @@ func (s *Summary) encode(b []byte) []byte {
 	b = appendString(b, s.Previous)
 	b = appendUvarint(b, s.Anchor)
 	b = appendUvarint(b, s.Granularity)
+	flags := byte(0)
 	if s.Incomplete {
-		b = append(b, 1)
-	} else {
-		b = append(b, 0)
+		flags |= isIncomplete
 	}
-	for _, v := range s.Counts.fields() {
+	if hasKept {
+		flags |= hasKeptEntries
+	}
+	b = append(b, flags)
+	for _, v := range s.Counts.fields()[:numbers] {
 		b = appendUvarint(b, *v)
 	}
 	return b
@@ -180,7 +194,12 @@ func decodeTail(b []byte, end int64) (*tail, error) {
 		t.devices = append(t.devices, d.uvarint())
 	}
 	t.finalBlocks = decodeFinalBlocks(&d)
-	t.summary.decode(&d)
+	if t.summary.decode(&d) {
+		t.summary.Counts.Kept, t.names = d.uvarint(), decodeNames(&d)
+		if !t.hasKept() {
+			d.fail(errZero)
+		}
+	}
 	if err := d.end(); err != nil {
 		return nil, err
 	}
@@ -233,7 +252,8 @@ func (s *stream) decode(d *decoder) {
 	}
 }
 
-func (s *Summary) decode(d *decoder) {
+// decode reads a summary, and reports whether the number and the names for entries carried along follow.
+func (s *Summary) decode(d *decoder) (hasKept bool) {
 	s.Snapshot = d.string()
 	s.Start = d.time()
 	s.End = d.time()
@@ -242,14 +262,18 @@ func (s *Summary) decode(d *decoder) {
 	s.Previous = d.string()
 	s.Anchor = d.uvarint()
 	s.Granularity = d.uvarint()
-	flags := d.take(1)
-	if d.err == nil && flags[0] > 1 {
+	flags := byte(0)
+	if b := d.take(1); b != nil {
+		flags = b[0]
+	}
+	if flags&^(isIncomplete|hasKeptEntries) != 0 {
 		d.fail(errType)
 	}
-	s.Incomplete = d.err == nil && flags[0] == 1
-	for _, v := range s.Counts.fields() {
+	s.Incomplete = flags&isIncomplete != 0
+	for _, v := range s.Counts.fields()[:numbers] {
 		*v = d.uvarint()
 	}
+	return flags&hasKeptEntries != 0 && d.err == nil
 }
 
 // checkTiling proves that the blocks lie next to one another, without gap or overlap, from the header to end.

@@ -46,6 +46,7 @@ type Writer struct {
 		sets map[Hash]XattrRef
 	}
 	finalBlocks map[uint64]uint64
+	names       nameTable
 }
 
 // outStream collects one stream and cuts it into blocks. The lock covers copying only: the goroutine that fills a
@@ -188,7 +189,7 @@ func (w *Writer) AddDir(id DirID, entries []Entry, self *Entry) error {
 			scratches.Put(buf)
 		}
 	}()
-	record, space := buf.encode(id, entries, self)
+	record, space := buf.encode(id, entries, self, &w.names)
 	offset, err := w.append(&w.records, record)
 	if err != nil {
 		return err
@@ -245,7 +246,7 @@ func (s *scratch) grow(entries []Entry) {
 
 // encode returns the whole record and that of the space stream, both valid until the next use of s, and fills in the
 // fields of self that describe them.
-func (s *scratch) encode(id DirID, entries []Entry, self *Entry) (rec, space []byte) {
+func (s *scratch) encode(id DirID, entries []Entry, self *Entry, names *nameTable) (rec, space []byte) {
 	s.grow(entries)
 	pub := append(s.rec[:0], make([]byte, headerRoom)...) // the header is written in front of the public section later
 	priv := s.priv[:0]
@@ -253,7 +254,7 @@ func (s *scratch) encode(id DirID, entries []Entry, self *Entry) (rec, space []b
 	for i := range entries {
 		e := &entries[i]
 		pub = appendPublic(pub, e)
-		priv = appendPrivate(priv, e)
+		priv = appendPrivate(priv, e, names)
 		t.count(e)
 	}
 	self.Hash, self.Below = hashOf(pub[headerRoom:]), t
@@ -321,7 +322,7 @@ func (w *Writer) Finish(root Entry, devices []uint64, s Summary) error {
 		}
 	}
 	t := tail{records: w.records.stream, dirs: w.dirs.stream, xattrs: w.xattrs.stream,
-		space: w.space.stream, root: root, devices: devices, finalBlocks: w.finalBlocks, summary: s}
+		space: w.space.stream, root: root, devices: devices, finalBlocks: w.finalBlocks, names: w.names.list, summary: s}
 	raw := t.encode()
 	if len(raw) > maxTail {
 		return fmt.Errorf("catalog tail of %d bytes: %w", len(raw), errRange)

@@ -31,6 +31,7 @@ type coverage struct {
 	mu       sync.Mutex
 	missing  []missing
 	changed  uint64
+	kept     uint64 // carried along
 	unusable string // the first error of the base line's catalog
 }
 
@@ -159,7 +160,11 @@ func (d *dir) why(name string) string {
 
 // measure compares d, with all of its entries decided, with the base line.
 func (c *coverage) measure(d *dir) {
-	if d.judged.base.Type != index.Dir || d.self.Hash == d.judged.base.Hash { // without a catalog, as in a dry run, there is no hash
+	if d.judged.base.Type != index.Dir {
+		return
+	}
+	// Without a catalog, as in a dry run, there is no hash. Being carried along is no part of it.
+	if d.self.Hash == d.judged.base.Hash && !slices.ContainsFunc(d.entries, isKept) {
 		return
 	}
 	rec, ok := c.readDir(d.judged.base.Child)
@@ -167,14 +172,20 @@ func (c *coverage) measure(d *dir) {
 		return
 	}
 	var list []missing
-	changed := uint64(0)
+	changed, kept := uint64(0), uint64(0)
 	for old, now := range pair.Lists(rec.Pull(), pair.Slice(d.entries), index.CompareNames) {
 		switch {
 		case old == nil:
 		case now == nil:
 			list = append(list, missing{old.Type, old.Nlink, old.Stored, old.Child, d.why(old.Name)})
 		case (old.Type == index.Dir) != (now.Type == index.Dir):
-			list = append(list, missing{old.Type, old.Nlink, old.Stored, old.Child, ""})
+			cause := ""
+			if isKept(*now) {
+				cause = unreadable
+			}
+			list = append(list, missing{old.Type, old.Nlink, old.Stored, old.Child, cause})
+		case old.Type != index.Dir && isKept(*now):
+			kept++
 		case old.Type != index.Dir && !tree.SameVersion(old, now):
 			changed++
 		}
@@ -182,8 +193,11 @@ func (c *coverage) measure(d *dir) {
 	c.mu.Lock()
 	c.missing = append(c.missing, list...)
 	c.changed += changed
+	c.kept += kept
 	c.mu.Unlock()
 }
+
+func isKept(e index.Entry) bool { return e.Flags&index.Kept != 0 }
 
 // sum sums up the measurements. It returns nil if the run has no base line. isElsewhere reports whether a missing file
 // was found under another path.
@@ -192,7 +206,7 @@ func (c *coverage) sum(isElsewhere func(*missing) bool) *archive.Coverage {
 		return c.inside
 	}
 	s := c.base.Summary()
-	sum := &archive.Coverage{Snapshot: s.Snapshot, Files: s.Counts.Files, Changed: c.changed}
+	sum := &archive.Coverage{Snapshot: s.Snapshot, Files: s.Counts.Files, Changed: c.changed, Unread: c.kept}
 	rules := make(map[string]uint64)
 	for _, m := range c.missing {
 		n := c.count(&m, isElsewhere)

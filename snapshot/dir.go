@@ -34,9 +34,13 @@ type dir struct {
 	// at the source, the new one (Type 0: not in the snapshot).
 	entries []index.Entry
 	fresh   []bool // one for each of entries: stored in this run and to be added to the index
+	// unlisted has one for each of names: the listing failed before it came to this name, which the previous snapshot
+	// has. nil: none.
+	unlisted []bool
 
 	vanished     []vanished // names that seem to be gone
 	vanishedLock sync.Mutex
+	carrier      dirCarrier // of names that cannot be read
 
 	judged judged
 
@@ -53,7 +57,20 @@ type slot struct {
 	w *worker
 	d *dir
 	i int
+	// carried is the previous snapshot's folder in place of the source's: the entry is carried along. nil: it is not.
+	carried source.Folder
 }
+
+// source is the folder of the source from which the entry is read.
+func (at slot) source() source.Folder {
+	if at.carried != nil {
+		return at.carried
+	}
+	return at.d.handles.src
+}
+
+// isCarried reports whether the entry is carried along, alone or with its folder.
+func (at slot) isCarried() bool { return at.carried != nil || at.d.isCarried() }
 
 // entry is the entry of the previous snapshot until the worker has decided, and then that of the new one.
 func (at slot) entry() *index.Entry { return &at.d.entries[at.i] }
@@ -197,26 +214,29 @@ func (r *run) openTop() (err error) {
 
 // enter opens a folder that items has found, on both sides, and lists it.
 func (r *run) enter(id int, parent *dir, item int) (d *dir, items int, ok bool, err error) {
-	w := &r.workers[id]
 	if err := parent.handles.Acquire(); err != nil {
 		return nil, 0, false, err
 	}
 	defer func() { err = errors.Join(err, parent.handles.Release()) }()
-	slot := &parent.entries[item]
-	d = &dir{parent: parent, slot: item, judged: judged{base: r.coverage.below(parent, item)}}
-	switch slot.Type {
-	case 0:
-	case index.Dir:
-		d.was = *slot
-	default: // a folder has taken its place
-		r.previous.addGone(parent, slot)
-		*slot = index.Entry{}
-	}
-	d.self = index.Entry{Name: parent.names[item].Name, Type: index.Dir}
-	if ok, err = r.openDir(w, d); err != nil || !ok {
+	d = r.newDir(parent, item)
+	if ok, err = r.openDir(&r.workers[id], d); err != nil || !ok {
 		return nil, 0, false, err
 	}
+	if was := &parent.entries[item]; was.Type != 0 && was.Type != index.Dir { // a folder has taken its place
+		r.previous.addGone(parent, was)
+		*was = index.Entry{}
+	}
 	return d, len(d.names), true, d.handles.Enter(&parent.handles.Dir, d)
+}
+
+// newDir begins with a folder directly below parent.
+func (r *run) newDir(parent *dir, item int) *dir {
+	d := &dir{parent: parent, slot: item, judged: judged{base: r.coverage.below(parent, item)}}
+	if was := &parent.entries[item]; was.Type == index.Dir {
+		d.was = *was
+	}
+	d.self = index.Entry{Name: parent.names[item].Name, Type: index.Dir}
+	return d
 }
 
 // openDir opens a folder in the source, makes it in the mirror, and reads it. It returns false, after deciding about
@@ -224,7 +244,10 @@ func (r *run) enter(id int, parent *dir, item int) (d *dir, items int, ok bool, 
 func (r *run) openDir(w *worker, d *dir) (bool, error) {
 	p := d.parent
 	if err := p.handles.lost; err != nil {
-		return false, w.notStored(p, d.slot, lostWith(err))
+		return false, r.notStored(w, p, d.slot, lostWith(err))
+	}
+	if p.isUnlisted(d.slot) {
+		return r.unreadableDir(w, d, errUnlisted)
 	}
 	src, err := p.handles.src.Open(d.name())
 	switch {
@@ -239,8 +262,15 @@ func (r *run) openDir(w *worker, d *dir) (bool, error) {
 	d.handles.src = src
 	rule, err := w.leaveOutDir(d)
 	if err != nil {
-		return false, errors.Join(w.failed(d, err), d.closeHandles())
+		return r.undescribedDir(w, d, err)
 	}
+	return r.fillDir(w, d, rule)
+}
+
+// fillDir makes a folder in the mirror that is open in the source, unless a rule leaves it out, and reads it. It returns
+// the same as openDir.
+func (r *run) fillDir(w *worker, d *dir, rule string) (bool, error) {
+	p := d.parent
 	if rule != "" {
 		w.tally.leftOutForState(p.child(d.name()), rule)
 		return false, errors.Join(w.excluded(p, d.slot, fsat.Directory, rule), d.closeHandles())
@@ -262,7 +292,7 @@ func (r *run) openDir(w *worker, d *dir) (bool, error) {
 			return false, errors.Join(err, d.closeHandles())
 		}
 		d.self.Flags |= index.Unread
-		w.fail(p.child(d.name()), err)
+		r.failList(w, d, err)
 	}
 	return true, nil
 }
@@ -296,6 +326,9 @@ func (r *run) beginDir(w *worker, d *dir) error {
 	r.coverage.enter(d)
 	var err error
 	d.names, err = d.list(w.list)
+	if err != nil && r.carries(d) {
+		r.previous.addUnlisted(d)
+	}
 	d.entries, d.fresh = make([]index.Entry, len(d.names)), make([]bool, len(d.names))
 	if err != nil {
 		err = &fs.PathError{Op: "list", Path: cmp.Or(d.path(), r.report.Source), Err: err}
@@ -325,10 +358,14 @@ func (r *run) dirMetadata(d *dir) error {
 	return errors.Join(m.Err, r.rec.addXattrs(&d.self, d.xattrs))
 }
 
-// unreadableDir stores a folder that may not be listed as an empty one, and reports it as failed.
+// unreadableDir carries along a folder that may not be listed. If it was not stored before, unreadableDir stores it as an
+// empty one, and reports it as failed.
 func (r *run) unreadableDir(w *worker, d *dir, cause error) (bool, error) {
 	p := d.parent
 	cause = &fs.PathError{Op: "open", Path: p.child(d.name()), Err: cause}
+	if done, enter, err := r.carryDir(w, d, &cause); done || err != nil {
+		return enter, err
+	}
 	if err := source.LookAt(p.handles.src, d.name(), &d.source); err != nil || d.source.Type != fsat.Directory {
 		return false, w.failed(d, cause)
 	}
@@ -350,7 +387,9 @@ func (r *run) leave(id int, d *dir) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.handles.Release()) }()
-	w.confirmVanished(d, &r.previous)
+	if err := r.confirmVanished(w, d); err != nil {
+		return err
+	}
 	n := 0
 	for i := range d.entries {
 		if d.entries[i].Type != 0 {

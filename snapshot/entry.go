@@ -42,8 +42,11 @@ func (r *run) items(id int, d *dir, from, to int) (descend []int, err error) {
 func (r *run) oneItem(w *worker, d *dir, i int, path string, st *source.Stat) (isDir bool, err error) {
 	name, kind := d.names[i].Name, d.names[i].Type
 	if kind != fsat.Directory {
+		if d.isUnlisted(i) {
+			return false, r.notStored(w, d, i, errUnlisted)
+		}
 		if err := d.handles.lost; err != nil {
-			return false, w.notStored(d, i, lostWith(err))
+			return false, r.notStored(w, d, i, lostWith(err))
 		}
 		if err := lookedAt(st.Err); err != nil {
 			return false, r.notSeen(w, d, i, path, err)
@@ -59,7 +62,7 @@ func (r *run) oneItem(w *worker, d *dir, i int, path string, st *source.Stat) (i
 	if r.filter.ByState() || strings.HasPrefix(name, leftover.Prefix) {
 		rule, err := w.leaveOutFile(d, name, st)
 		if err != nil {
-			return false, w.notStored(d, i, err)
+			return false, r.notStored(w, d, i, err)
 		}
 		if rule != "" {
 			return false, w.excluded(d, i, kind, rule)
@@ -91,35 +94,50 @@ func (r *run) notSeen(w *worker, d *dir, i int, path string, err error) error {
 	if errors.Is(err, source.ErrElsewhere) {
 		return w.leftOutElsewhere(d, i)
 	}
-	return w.notStored(d, i, err)
+	return r.notStored(w, d, i, err)
 }
 
 // put puts an entry other than a folder into the snapshot, or leaves it out as failed. It returns errIsDir for an entry
 // that has become a folder, or an error of the archive.
 func (r *run) put(w *worker, d *dir, i int, st *source.Stat) error {
-	if was := &d.entries[i]; was.Type == index.Dir { // the entries below the former folder are gone
-		r.previous.addGone(d, was)
-		*was = index.Entry{}
+	if d.entries[i].Type == index.Dir {
+		return r.replaceDir(w, d, i, st)
 	}
-	err := r.keep(slot{w, d, i}, st)
+	err := r.keep(slot{w: w, d: d, i: i}, st)
 	if err == nil || errors.Is(err, errIsDir) {
 		return err
 	}
-	return w.notStored(d, i, err)
+	return r.notStored(w, d, i, err)
+}
+
+// replaceDir is put for an entry that has taken the place of a folder of the previous snapshot.
+func (r *run) replaceDir(w *worker, d *dir, i int, st *source.Stat) error {
+	former := d.entries[i]
+	d.entries[i] = index.Entry{}
+	err := r.keep(slot{w: w, d: d, i: i}, st)
+	if err == nil { // the entries below the former folder are gone
+		r.previous.addGone(d, &former)
+		return nil
+	}
+	d.entries[i] = former
+	if errors.Is(err, errIsDir) {
+		return err
+	}
+	return r.notStored(w, d, i, err)
 }
 
 // reconsider looks again at a name that was listed as a folder and cannot be opened as one.
 func (r *run) reconsider(w *worker, d *dir, i int) error {
 	var st source.Stat
-	if err := look(d, i, &st); err != nil {
-		return w.notStored(d, i, err)
+	if err := (slot{w: w, d: d, i: i}).look(&st); err != nil {
+		return r.notStored(w, d, i, err)
 	}
 	if st.Type == fsat.Directory { // swapped back and forth
-		return w.notStored(d, i, &fs.PathError{Op: "open", Path: d.names[i].Name, Err: source.ErrMoved})
+		return r.notStored(w, d, i, &fs.PathError{Op: "open", Path: d.names[i].Name, Err: source.ErrMoved})
 	}
 	err := r.put(w, d, i, &st)
 	if errors.Is(err, errIsDir) {
-		err = w.notStored(d, i, err)
+		err = r.notStored(w, d, i, err)
 	}
 	return err
 }
@@ -129,4 +147,5 @@ func describe(e *index.Entry, st *source.Stat, dev uint32) {
 	tree.Describe(e, &st.Stat)
 	e.Dev = dev
 	e.Flags |= st.Flags
+	e.AsOf = st.AsOf
 }

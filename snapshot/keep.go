@@ -28,13 +28,15 @@ type storing struct {
 	pool   pool
 	recent *recentContents // nil: nothing can share blocks with a file of this run
 	groups linkGroups
+
+	carrying carrying
 }
 
 // keep puts an entry other than a folder into the snapshot: a link if it is unchanged, stored anew otherwise.
 func (s *storing) keep(at slot, st *source.Stat) error {
 	was := at.entry() // not changed before keptAsWas
 	at.w.notLinked = 0
-	if was.Type == 0 || !s.canKeep(was, st) || s.ignoreCtime && !unchangedBeyondStat(at.d.handles.src, was, st) {
+	if was.Type == 0 || !s.canKeep(was, st) || s.ignoreCtime && !unchangedBeyondStat(at.source(), was, st) {
 		return s.store(at, st)
 	}
 	xattrs, known, err := s.rec.keepXattrs(was, &s.previous)
@@ -63,7 +65,7 @@ func (s *storing) keepAlone(at slot, st *source.Stat, xattrs xattrSet, v verdict
 	if v.stale {
 		return s.store(at, st)
 	}
-	linked, err := s.linkPrevious(at, at.entry(), st.Nlink)
+	linked, err := s.linkPrevious(at, at.entry(), st)
 	if err != nil {
 		return err
 	}
@@ -94,16 +96,16 @@ func unchangedBeyondStat(dir source.Folder, was *index.Entry, st *source.Stat) b
 }
 
 // linkPrevious makes the entry a link to the previous snapshot's file of the same name. It returns false if that is
-// impossible: another file of this snapshot uses that inode, the inode is gone, or it can take no further name. names
-// is the number of names of the source's inode.
-func (s *storing) linkPrevious(at slot, was *index.Entry, names uint32) (bool, error) {
+// impossible: another file of this snapshot uses that inode, the inode is gone, or it can take no further name. st
+// describes the source's inode.
+func (s *storing) linkPrevious(at slot, was *index.Entry, st *source.Stat) (bool, error) {
 	if was.Flags&index.NotStored != 0 || !s.caps.HardLinks {
 		return false, nil
 	}
 	previous := at.d.previous()
-	if names >= largeGroup && s.caps.LinkLimit != 0 && previous >= 0 {
+	if st.Nlink >= largeGroup && s.caps.LinkLimit != 0 && previous >= 0 {
 		var stored fsat.Stat
-		if fsat.StatAt(previous, was.Name, &stored) == nil && !s.caps.roomFor(names, &stored) {
+		if fsat.StatAt(previous, was.Name, &stored) == nil && !s.caps.roomFor(st.Nlink, &stored) {
 			at.w.isFull()
 			return false, nil
 		}
@@ -115,7 +117,7 @@ func (s *storing) linkPrevious(at slot, was *index.Entry, names uint32) (bool, e
 		at.w.isMissing()
 		return false, nil
 	}
-	if !s.lookAtPrevious(at, was) || !s.pool.used.Claim(was.Stored) {
+	if !s.lookAtPrevious(at, was) || !s.claim(at, was, st) {
 		return false, nil
 	}
 	return s.keepName(at, was)
@@ -158,7 +160,7 @@ func (at slot) linkMade(stored *index.Entry, err error) (bool, error) {
 func (s *storing) keptAsWas(at slot, st *source.Stat, xattrs xattrSet) {
 	e := at.entry()
 	e.Dev, e.Ino, e.Ctime, e.Nlink = s.rec.device(at.d, st), st.Ino, st.Ctime, st.Nlink
-	e.Flags = e.Flags&ofStored | st.Flags
+	e.Flags, e.AsOf = e.Flags&ofStored|st.Flags, st.AsOf
 	e.Xattrs, e.XattrHash = xattrs.ref, xattrs.hash
 	at.d.fresh[at.i] = s.caps.restat
 	at.w.countEntry(at.d, at.i, Unchanged, "")

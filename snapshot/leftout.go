@@ -19,21 +19,36 @@ func (w *worker) fail(path string, err error) {
 	w.tally.fail(path, cause(err))
 }
 
-// notStored handles an entry that could not be looked at.
-func (w *worker) notStored(d *dir, i int, err error) error {
+// failKept records that an entry could not be read and is carried along.
+func (w *worker) failKept(path string, err error, e *index.Entry) {
+	w.counts.Failed++
+	w.tally.failKept(path, cause(err), e)
+}
+
+// notStored handles an entry that could not be looked at or read.
+func (r *run) notStored(w *worker, d *dir, i int, err error) error {
 	if isFatal(err) {
 		return err
 	}
-	was := d.entries[i]
-	name := d.names[i].Name
 	if errors.Is(err, errVanished) {
+		was := d.entries[i]
 		d.entries[i] = index.Entry{}
 		d.vanish(i, was)
 		return nil
 	}
+	return r.unread(w, d, i, err)
+}
+
+// unread is the end of an entry that exists and cannot be read: it is carried along from the previous snapshot, or else
+// the snapshot lacks it.
+func (r *run) unread(w *worker, d *dir, i int, cause error) error {
+	done, err := r.carry(w, d, i, &cause)
+	if done || err != nil {
+		return err
+	}
 	w.coverage.lacks(d, i, unreadable)
 	d.entries[i] = index.Entry{}
-	w.fail(d.child(name), err)
+	w.fail(d.child(d.names[i].Name), cause)
 	return nil
 }
 

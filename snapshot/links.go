@@ -87,7 +87,7 @@ func (s *storing) keepLinked(at slot, st *source.Stat, xattrs xattrSet) error {
 	}
 	linked := false
 	if !v.stale {
-		if linked, err = s.linkPrevious(at, at.entry(), st.Nlink); err != nil {
+		if linked, err = s.linkPrevious(at, at.entry(), st); err != nil {
 			return err
 		}
 	}
@@ -180,6 +180,7 @@ func (s *storing) joinGroup(at slot, st *source.Stat, group *linkGroup) error {
 	}
 	was, e := *at.entry(), group.entry
 	e.Name = at.name()
+	e.Flags, e.AsOf = e.Flags&^index.Kept|st.Flags&index.Kept, st.AsOf
 	if group.entry.Flags&index.NotStored == 0 {
 		linked, err := s.linkPart(at, &e, &was, st, group)
 		if err == nil && !linked {
@@ -252,7 +253,7 @@ func (s *storing) linkPart(at slot, e, was *index.Entry, st *source.Stat, group 
 	if group.parts[was.Stored] {
 		linked, err = s.keepName(at, was)
 	} else {
-		linked, err = s.linkPrevious(at, was, st.Nlink)
+		linked, err = s.linkPrevious(at, was, st)
 	}
 	if err != nil || !linked {
 		return false, err

@@ -4,10 +4,16 @@ import (
 	"testing"
 
 	"snapcopy/internal/archivetest"
+	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
 )
 
-func TestMain(m *testing.M) { archivetest.Main(m) }
+func TestMain(m *testing.M) {
+	if err := testarchive.BecomeUser(); err != nil {
+		panic(err)
+	}
+	archivetest.Main(m)
+}
 
 // lab is a source and an archive for one test.
 type lab struct{ *archivetest.Lab }

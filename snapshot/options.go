@@ -90,6 +90,7 @@ const (
 	Excluded        Action = "excluded"
 	Vanished        Action = "vanished" // gone between listing and reading
 	Failed          Action = "failed"
+	Kept            Action = "kept" // could not be read, and carried along from the previous snapshot
 )
 
 // Item is the outcome for one entry of the source.
@@ -100,5 +101,6 @@ type Item struct {
 	Size   uint64
 	Was    string // Moved: path of the stored file that was found
 	Rule   string // Excluded: the rule
-	Err    error  // Failed
+	AsOf   string // Kept: the snapshot whose run was the last to read it
+	Err    error  // Failed; Kept: why it could not be read, unless that is told for a folder above it
 }

@@ -128,6 +128,24 @@ func (p *previous) unchanged(was *index.Entry, st *source.Stat) bool {
 	return tree.Unchanged(was, &st.Stat, p.ignored)
 }
 
+// addUnlisted adds to a folder of which only a part could be listed the names that it has in the snapshot.
+func (p *previous) addUnlisted(d *dir) {
+	rec, ok := p.readDir(d.was.Child)
+	if !ok {
+		return
+	}
+	var all []fsat.DirEntry
+	for old, name := range tree.Beside(rec, d.names) {
+		if name != nil {
+			all = append(all, *name)
+		} else {
+			all = append(all, fsat.DirEntry{Name: strings.Clone(old.Name), Type: tree.KindOf(old.Type)})
+		}
+		d.unlisted = append(d.unlisted, name == nil)
+	}
+	d.names = all
+}
+
 // pair puts the snapshot's entries into d.entries, by name, and records those that are gone.
 func (p *previous) pair(d *dir) {
 	if d.was.Type != index.Dir {

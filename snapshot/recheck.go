@@ -58,7 +58,7 @@ func (p *previous) beginRecheck(before *archive.Report, share float64, start tim
 // lookAtPrevious reports whether the previous snapshot's stored file under the entry's name may be linked. It looks at the
 // file if that is due. In an archive that was copied, it corrects the inode number and the blocks in was.
 func (s *storing) lookAtPrevious(at slot, was *index.Entry) bool {
-	if !s.previous.recheck.due(was.Stored) {
+	if !s.previous.recheck.due(was.Stored) && !at.isCarried() {
 		return true
 	}
 	var st fsat.Stat

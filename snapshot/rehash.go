@@ -68,7 +68,7 @@ type verdict struct {
 
 // rehash reads an unchanged file again, if that is due. A failure to do so is told, and changes nothing.
 func (s *storing) rehash(at slot, was *index.Entry, st *source.Stat) (v verdict, err error) {
-	if !s.rehashing.due(was) {
+	if at.isCarried() || !s.rehashing.due(was) {
 		return v, nil
 	}
 	at.w.rehashed++

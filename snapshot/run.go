@@ -319,7 +319,7 @@ func (r *run) walk() error {
 		r.judge()
 	}
 	r.sumUp()
-	if err == nil && r.report.Counts.Files == 0 && r.report.Counts.Failed > 0 {
+	if c := &r.report.Counts; err == nil && c.Files == c.Kept && c.Failed > 0 {
 		err = fmt.Errorf("source %s: %w", r.report.Source, ErrNothingStored)
 	}
 	return err
@@ -332,7 +332,7 @@ func (r *run) close() error {
 		errs = append(errs, r.source.Close())
 	}
 	errs = append(errs, r.origin.close())
-	errs = append(errs, r.pool.close())
+	errs = append(errs, r.pool.close(), r.carrying.close())
 	if r.mirror != nil {
 		errs = append(errs, r.mirror.Close())
 	}

@@ -23,7 +23,7 @@ func (s *storing) putSpecial(at slot, st *source.Stat, was *index.Entry) error {
 	}
 	if was.Type != 0 && alike && s.caps.standsFor(was, &e) {
 		action = Unchanged // though it may have to be made anew
-		if linked, err = s.linkSpecial(at, &e, was, st.Nlink); err != nil {
+		if linked, err = s.linkSpecial(at, &e, was, st); err != nil {
 			return err
 		}
 	}
@@ -50,7 +50,7 @@ func (s *storing) putSpecial(at slot, st *source.Stat, was *index.Entry) error {
 // batched look may be outdated.
 func (s *storing) readSpecial(at slot, st *source.Stat) (e index.Entry, set []fsat.Xattr, err error) {
 	name, kind := at.name(), st.Type
-	if err := look(at.d, at.i, st); err != nil {
+	if err := at.look(st); err != nil {
 		return e, nil, err
 	}
 	if st.Type != kind {
@@ -61,7 +61,7 @@ func (s *storing) readSpecial(at slot, st *source.Stat) (e index.Entry, set []fs
 	if e.Type == 0 {
 		return e, nil, fmt.Errorf("unknown type %#o", st.Type)
 	}
-	m := at.d.handles.src.Metadata(name, st)
+	m := at.source().Metadata(name, st)
 	switch {
 	case fsat.IsNoLink(m.TargetErr):
 		return e, nil, errRetype
@@ -78,8 +78,8 @@ func (s *storing) readSpecial(at slot, st *source.Stat) (e index.Entry, set []fs
 }
 
 // linkSpecial makes the entry e a link to the previous snapshot's file of the same name, if that is possible.
-func (s *storing) linkSpecial(at slot, e, was *index.Entry, names uint32) (linked bool, err error) {
-	if linked, err = s.linkPrevious(at, was, names); err != nil || !linked {
+func (s *storing) linkSpecial(at slot, e, was *index.Entry, st *source.Stat) (linked bool, err error) {
+	if linked, err = s.linkPrevious(at, was, st); err != nil || !linked {
 		return false, err
 	}
 	e.Flags |= was.Flags & ofStored

@@ -67,7 +67,7 @@ func (s *storing) storeAlone(at slot, st *source.Stat) (err error) {
 			return err
 		}
 		before := *st
-		if err := look(at.d, at.i, st); err != nil {
+		if err := at.look(st); err != nil {
 			return err
 		}
 		if !errors.Is(err, errRetype) && st.SameVersion(&before.Stat) { // unchanged, and yet it cannot be opened
@@ -109,7 +109,7 @@ type version struct {
 // putFile stores a regular file. It reads the file once, and again if it changes meanwhile.
 func (s *storing) putFile(at slot, st *source.Stat, was *index.Entry) (err error) {
 	f := file{storing: s, slot: at, was: was}
-	if f.src, err = at.d.handles.src.OpenFile(at.name(), &f.st); err != nil {
+	if f.src, err = at.source().OpenFile(at.name(), &f.st); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.src.Close()) }()
@@ -176,7 +176,7 @@ func (f *file) takeBack() error {
 	f.w.counts.BytesLinked -= f.inCommon
 	f.w.counts.BytesAllocated -= f.allocated
 	if f.shared {
-		f.pool.used.Release(f.e.Stored)
+		f.release(f.e.Stored)
 	}
 	return notMirrored(f.path(), f.d.handles.dst.Remove(f.name()))
 }
@@ -275,7 +275,7 @@ func (f *file) content(size int64, hash index.Hash) error {
 // uses: first the file's own in the previous snapshot, then any.
 func (f *file) linkStored() (bool, error) {
 	if f.was.Type == index.File && f.was.Hash == f.e.Hash && f.caps.standsFor(f.was, &f.e) && f.previousStandsFor() {
-		linked, err := f.linkPrevious(f.slot, f.was, f.st.Nlink)
+		linked, err := f.linkPrevious(f.slot, f.was, &f.st)
 		if err != nil {
 			return false, err
 		}
@@ -373,7 +373,7 @@ func (f *file) howChanged(known bool) Action {
 // write puts the content into the new file: as a reflink of a stored file with the same content if the file system
 // can do that, otherwise as a copy.
 func (f *file) write(dst mirror.File, known bool) error {
-	if known && f.caps.Reflink && f.e.Size > 0 {
+	if known && f.caps.Reflink && f.e.Size > 0 && !f.isCarried() { // what is carried along is read, and proved by its hash
 		cloned, err := f.shareStored(dst.FD(), clone)
 		if err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 
+	"snapcopy/index"
 	"snapcopy/internal/archive"
 )
 
@@ -68,6 +69,16 @@ func (t *tally) fail(path string, err error) {
 	}
 	t.mu.Unlock()
 	t.tell(Item{Path: path, Action: Failed, Err: err})
+}
+
+// failKept lists an entry that could not be read and is carried along.
+func (t *tally) failKept(path string, err error, e *index.Entry) {
+	t.mu.Lock()
+	if len(t.failed) < maxListed {
+		t.failed = append(t.failed, archive.FailedItem{Path: path, Error: err.Error(), KeptAsOf: e.AsOf})
+	}
+	t.mu.Unlock()
+	t.tell(Item{Path: path, Action: Kept, Type: e.Type, Size: e.Size, AsOf: e.AsOf, Err: err})
 }
 
 // leftOutForState records an entry that the filters leave out because of its size, content or attributes, which may

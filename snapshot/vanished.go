@@ -19,9 +19,9 @@ import (
 // errVanished reports a name that is gone, as far as can be known at once.
 var errVanished = errors.New("vanished")
 
-// look describes a name of d. The error wraps errVanished if the name seems to be gone.
-func look(d *dir, i int, st *source.Stat) error {
-	return lookedAt(source.LookAt(d.handles.src, d.names[i].Name, st))
+// look describes the entry again. The error wraps errVanished if the name seems to be gone.
+func (at slot) look(st *source.Stat) error {
+	return lookedAt(source.LookAt(at.source(), at.name(), st))
 }
 
 // lookedAt adds errVanished to the error of a listed name that seems to be gone.
@@ -55,9 +55,9 @@ func (d *dir) vanish(slot int, was index.Entry) {
 
 // confirmVanished separates the names of a folder that are gone from those that the folder still has. For the
 // previous snapshot the former are gone.
-func (w *worker) confirmVanished(d *dir, p *previous) {
+func (r *run) confirmVanished(w *worker, d *dir) error {
 	if len(d.vanished) == 0 {
-		return
+		return nil
 	}
 	list, err := d.listAgain(w.list)
 	for _, v := range d.vanished {
@@ -69,16 +69,19 @@ func (w *worker) confirmVanished(d *dir, p *previous) {
 			failed = stillThere(d, name)
 		}
 		if failed != nil {
-			w.coverage.because(d, name, unreadable)
-			w.fail(d.child(name), failed)
+			d.entries[v.slot] = v.was
+			if err := r.unread(w, d, v.slot, failed); err != nil {
+				return err
+			}
 			continue
 		}
 		w.counts.Vanished++
 		if v.was.Type != 0 {
-			p.addGone(d, &v.was)
+			r.previous.addGone(d, &v.was)
 		}
 		w.tally.tell(Item{Path: d.child(name), Action: Vanished})
 	}
+	return nil
 }
 
 // listAgain lists a folder of the source again; a folder that is gone itself has no names.

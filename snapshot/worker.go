@@ -18,6 +18,7 @@ const (
 
 // worker is the state of one worker of the walk.
 type worker struct {
+	id     int // its number
 	copier filecopy.Copier
 	list   []byte // for reading folders
 	// looked has the source's descriptions of a batch of names, the first of which is item lookedFrom of its folder.
@@ -26,7 +27,8 @@ type worker struct {
 	lookedAt   time.Time
 	freshness  time.Duration // of the source
 	// notLinked are the flags that say why the current entry was not linked to a stored file.
-	notLinked index.Flags
+	notLinked  index.Flags
+	carriesOne bool // the current entry is carried along alone: it is told with the reason
 
 	counts       index.Counts
 	catalogOnly  archive.CatalogOnly
@@ -45,7 +47,7 @@ func newWorkers(n int, src source.Source, progress *archive.Progress, t *tally, 
 	list := make([]worker, n)
 	for i := range list {
 		w := &list[i]
-		w.freshness, w.tally, w.coverage = src.Freshness(), t, c
+		w.id, w.freshness, w.tally, w.coverage = i, src.Freshness(), t, c
 		w.list = make([]byte, listBuffer)
 		w.copier.Buf = make([]byte, copyBuffer)
 		w.copier.Tick = func(n int) {
@@ -96,7 +98,10 @@ func (w *worker) isMissing() {
 // countEntry counts an entry that is in the snapshot.
 func (w *worker) countEntry(d *dir, i int, a Action, was string) {
 	e := &d.entries[i]
-	if w.tally.allNew {
+	switch {
+	case e.Flags&index.Kept != 0:
+		a, was = Kept, ""
+	case w.tally.allNew:
 		a, was = New, ""
 	}
 	w.counts.Files++
@@ -114,10 +119,12 @@ func (w *worker) countEntry(d *dir, i int, a Action, was string) {
 		w.counts.Moved++
 	case Unchanged:
 		w.counts.Unchanged++
+	case Kept:
+		w.counts.Kept++
 	}
 	w.catalogOnly.Add(e.Flags)
-	if w.tally.isTold() {
-		w.tally.tell(Item{Path: d.child(e.Name), Action: a, Type: e.Type, Size: e.Size, Was: was})
+	if w.tally.isTold() && !w.carriesOne {
+		w.tally.tell(Item{Path: d.child(e.Name), Action: a, Type: e.Type, Size: e.Size, Was: was, AsOf: e.AsOf})
 	}
 }
 

@@ -155,6 +155,9 @@ func (n *CatalogOnly) Add(f index.Flags) {
 type FailedItem struct {
 	Path  string
 	Error string
+	// KeptAsOf is the snapshot whose run was the last to read the entry, which is carried along as of then; "": it is
+	// missing in the snapshot.
+	KeptAsOf string
 }
 
 // bytesIfNeeded returns a name that JSON cannot express, for the base64 field, and nil for all others.
@@ -166,13 +169,14 @@ func bytesIfNeeded(name string) []byte {
 }
 
 func (f FailedItem) object() failedObject {
-	return failedObject{f.Path, bytesIfNeeded(f.Path), f.Error}
+	return failedObject{f.Path, bytesIfNeeded(f.Path), f.Error, f.KeptAsOf}
 }
 
 type failedObject struct {
 	Path  string `json:"path"`
 	Raw   []byte `json:"path_base64,omitempty"`
 	Error string `json:"error"`
+	AsOf  string `json:"kept_as_of,omitempty"`
 }
 
 // MarshalJSON adds a field in base64 for a path that is not UTF-8.
@@ -184,7 +188,7 @@ func (f *FailedItem) UnmarshalJSON(text []byte) error {
 	if err := json.Unmarshal(text, &v); err != nil {
 		return err
 	}
-	*f = FailedItem{v.Path, v.Error}
+	*f = FailedItem{v.Path, v.Error, v.AsOf}
 	if v.Raw != nil {
 		f.Path = string(v.Raw)
 	}

@@ -79,7 +79,7 @@ func TestForgetInUnpublished(t *testing.T) {
 	l.Run()
 	a := l.Open()
 	defer l.Close(a)
-	rep := &archive.Report{Start: time.Now(), Source: l.Src, Failed: []archive.FailedItem{{"d/secret", "a"}, {"d/secrets", "b"}},
+	rep := &archive.Report{Start: time.Now(), Source: l.Src, Failed: []archive.FailedItem{{Path: "d/secret", Error: "a"}, {Path: "d/secrets", Error: "b"}},
 		LeftOut: []archive.LeftOutItem{{"d/secret/below", "c"}}}
 	for _, text := range []string{"open d/secret: no", "open /src/d/secret/x: no", "open d/secrets: no"} {
 		if err := a.RecordUnpublished(rep, archive.OutcomeFailed, errors.New(text)); err != nil {

@@ -155,7 +155,7 @@ func (l *Local) mark(st *Stat) {
 	if t.Nsec == 0 {
 		margin = 2 * time.Second
 	}
-	st.Flags, st.Known, st.Part, st.Err = 0, nil, 0, nil
+	st.Flags, st.AsOf, st.Known, st.Part, st.Err = 0, "", nil, 0, nil
 	if !time.Unix(t.Sec, int64(t.Nsec)).Before(l.began.Add(-margin)) {
 		st.Flags = index.Racy
 	}

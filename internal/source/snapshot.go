@@ -64,8 +64,8 @@ func (s *Snapshot) Freshness() time.Duration { return 0 }
 // Failures returns nothing: the report of the snapshot's run has its failures.
 func (s *Snapshot) Failures() []error { return nil }
 
-// carried are the flags that concern the source and not the archive.
-const carried = index.Racy | index.Torn | index.Unread | index.LinksCatalogOnly
+// ofSource are the flags that concern the source and not the archive.
+const ofSource = index.Racy | index.Torn | index.Unread | index.LinksCatalogOnly | index.Kept
 
 // describe sets st to the description of an entry, and keeps the entry.
 func (s *Snapshot) describe(e *index.Entry, st *Stat) error {
@@ -78,10 +78,11 @@ func (s *Snapshot) describe(e *index.Entry, st *Stat) error {
 			Dev: s.devices[e.Dev], Mount: uint64(e.Dev), Ino: e.Ino, Size: int64(e.Size),
 			Major: e.Major, Minor: e.Minor, Mtime: e.Mtime, Ctime: e.Ctime, Attrs: uint32(e.Attrs),
 		},
-		Flags: e.Flags & carried,
+		Flags: e.Flags & ofSource,
+		AsOf:  e.AsOf,
 		Known: e,
 	}
-	if e.Flags&index.LinksCatalogOnly != 0 {
+	if e.Linked() {
 		st.Part = e.Stored
 	}
 	return nil

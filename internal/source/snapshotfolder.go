@@ -18,9 +18,10 @@ import (
 // snapshotFolder is a folder of a Snapshot. It reads its record when first asked for names, and opens the archive's
 // folder when first asked for a content.
 type snapshotFolder struct {
-	of     *Snapshot
-	parent *snapshotFolder // nil: the top
-	entry  index.Entry
+	of       *Snapshot
+	parent   *snapshotFolder // nil: the top, or the first folder carried along
+	entry    index.Entry
+	carriage *carriage // nil: it is the folder of a copied snapshot
 
 	mu     sync.Mutex
 	record *index.Record
@@ -28,7 +29,16 @@ type snapshotFolder struct {
 	fd     int
 }
 
-func (f *snapshotFolder) Stat(st *Stat) error { return f.of.describe(&f.entry, st) }
+func (f *snapshotFolder) Stat(st *Stat) error { return f.describe(&f.entry, st) }
+
+// describe sets st to the description of the folder's own entry, or of one in it, and keeps the entry.
+func (f *snapshotFolder) describe(e *index.Entry, st *Stat) error {
+	if err := f.of.describe(e, st); err != nil {
+		return err
+	}
+	f.carriage.mark(e, st)
+	return nil
+}
 
 // List returns the names in the catalog.
 func (f *snapshotFolder) List([]byte) ([]fsat.DirEntry, error) {
@@ -86,7 +96,7 @@ func (f *snapshotFolder) Look(names []fsat.DirEntry, list []Stat) {
 			}
 			continue
 		}
-		if err := f.of.describe(e, &list[i]); err != nil {
+		if err := f.describe(e, &list[i]); err != nil {
 			list[i] = Stat{Err: err}
 		}
 		if i+1 < len(names) {
@@ -101,7 +111,7 @@ func (f *snapshotFolder) Open(name string) (Folder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &snapshotFolder{of: f.of, parent: f, entry: e, fd: fsat.NoDir}, nil
+	return &snapshotFolder{of: f.of, parent: f, entry: e, carriage: f.carriage, fd: fsat.NoDir}, nil
 }
 
 func (f *snapshotFolder) find(name string) (index.Entry, error) {
@@ -128,8 +138,13 @@ func (f *snapshotFolder) Metadata(name string, st *Stat) (m Metadata) {
 	return f.of.metadata(&e)
 }
 
-// LeaveOut leaves nothing out: the filters of the snapshot's run have been applied already.
-func (f *snapshotFolder) LeaveOut(string, *Stat) (Reason, error) { return Reason{}, nil }
+// LeaveOut leaves nothing out of a copy: the filters of the snapshot's run have been applied already.
+func (f *snapshotFolder) LeaveOut(name string, st *Stat) (Reason, error) {
+	if f.carriage == nil {
+		return Reason{}, nil
+	}
+	return f.carriage.leaveOut(f, name, st)
+}
 
 // Close releases the record and the archive's folder.
 func (f *snapshotFolder) Close() error {
@@ -145,7 +160,7 @@ func (f *snapshotFolder) Reopen(string, Folder) error { return nil }
 
 func (f *snapshotFolder) path() string {
 	if f.parent == nil {
-		return ""
+		return f.carriage.at()
 	}
 	return path.Join(f.parent.path(), f.entry.Name)
 }
@@ -157,7 +172,7 @@ func (f *snapshotFolder) OpenFile(name string, st *Stat) (File, error) {
 	if err != nil {
 		return nil, err
 	}
-	file := &snapshotFile{of: f.of, entry: e, contentFile: contentFile{fd: fsat.NoDir}}
+	file := &snapshotFile{in: f, entry: e, contentFile: contentFile{fd: fsat.NoDir}}
 	if e.Type == index.File {
 		file.lost = f.openStored(&file.contentFile, name)
 	}
@@ -167,10 +182,7 @@ func (f *snapshotFolder) OpenFile(name string, st *Stat) (File, error) {
 func (f *snapshotFolder) openStored(file *contentFile, name string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var err error
-	if f.fd < 0 {
-		f.fd, err = fsat.OpenPath(f.of.root, f.path())
-	}
+	err := f.openFolder()
 	if err == nil {
 		file.fd, err = fsat.OpenFile(f.fd, name)
 	}
@@ -189,17 +201,25 @@ func (f *snapshotFolder) openStored(file *contentFile, name string) error {
 	return fmt.Errorf("open its stored file: %v", err)
 }
 
+// openFolder opens the archive's folder. The caller has the lock.
+func (f *snapshotFolder) openFolder() (err error) {
+	if f.fd < 0 {
+		f.fd, err = fsat.OpenPath(f.of.root, f.path())
+	}
+	return err
+}
+
 // snapshotFile is a file of a Snapshot: the content of a stored file with the metadata of the catalog.
 type snapshotFile struct {
 	contentFile
-	of    *Snapshot
+	in    *snapshotFolder
 	entry index.Entry
 	lost  error // why there is no content
 }
 
-func (f *snapshotFile) Stat(st *Stat) error { return f.of.describe(&f.entry, st) }
+func (f *snapshotFile) Stat(st *Stat) error { return f.in.describe(&f.entry, st) }
 
-func (f *snapshotFile) Metadata() Metadata { return f.of.metadata(&f.entry) }
+func (f *snapshotFile) Metadata() Metadata { return f.in.of.metadata(&f.entry) }
 
 func (f *snapshotFile) Read(buf []byte, size int64) (int, error) {
 	if f.lost != nil {

@@ -102,10 +102,13 @@ type Stat struct {
 	// Flags are the flags of the entry that concern the source: index.Racy from a live folder, and from a snapshot
 	// those that its run has set.
 	Flags index.Flags
+	// AsOf is the name of the snapshot whose run was the last to read the entry, if it is flagged as index.Kept.
+	AsOf string
 	// Known is the entry in a catalog, with the hash of its content; nil: the content was never read. If a read
 	// content has another hash, the stored file is damaged.
 	Known *index.Entry
-	// Part distinguishes the stored files of a link group that is spread over several; 0: it is not.
+	// Part distinguishes the stored files of a link group that is spread over several. It is the inode number of the stored
+	// file, or 0 in a live folder.
 	Part uint64
 	Err  error // of Folder.Look: why the entry cannot be looked at
 }

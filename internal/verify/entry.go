@@ -37,17 +37,20 @@ func (v *verifier) compareLinks(e *index.Entry, st *fsat.Stat) error {
 		return nil
 	}
 	key := groupKey{device: e.Dev, ino: e.Ino}
-	if e.Flags&index.LinksCatalogOnly != 0 {
-		key.part = st.Ino
+	// Names that were carried along may have another stored file than those that were read, or the same.
+	whole, part := key, groupKey{e.Dev, e.Ino, st.Ino}
+	if e.Flags&(index.LinksCatalogOnly|index.Kept) != 0 {
+		key = part
 	}
 	v.lock.Lock()
 	ino, seen := v.groups[key]
+	common := v.groups[part] == st.Ino || v.groups[whole] == st.Ino
 	if !seen {
 		v.groups[key] = st.Ino
 	}
 	v.lock.Unlock()
 	switch {
-	case !seen && !v.used.Claim(st.Ino):
+	case !seen && !v.used.Claim(st.Ino) && !common:
 		return ofEntry.damagef("%w", tree.ErrShared)
 	case seen && ino != st.Ino && v.archive.Info.Capabilities.HardLinks:
 		return ofEntry.damagef("%w", tree.ErrParted)

@@ -55,6 +55,10 @@ func (r *run) drawTripwires() {
 	} else {
 		trial.Waiting = r.origin.report != nil && r.origin.report.Waiting != nil
 	}
+	if rep.Baseline == nil && trial.Waiting && r.origin == nil { // the good snapshots are lost: this run is as doubtful
+		rep.Tripwires = rep.Waiting.Tripwires
+		return
+	}
 	change := archive.PlaceChange{Was: rep.PlaceWas, Is: rep.Place}
 	rep.Tripwires = append(trial.Tripwires(), change.Tripwires()...)
 }

@@ -137,6 +137,9 @@ func trippedText(t *archive.Tripped) string {
 // tripwireText returns the sentence for a tripwire of a run.
 func tripwireText(what archive.Tripwire, t *archive.Tripped) string {
 	c := &t.Coverage
+	if c.Snapshot == "" { // the run was measured against nothing
+		return fmt.Sprintf("%s, as in an earlier run of %s: no good snapshot of it is left to compare with", what, name(t.Source))
+	}
 	before := counted(c.Files, "file", "files")
 	switch what {
 	case archive.EmptySource:
@@ -156,20 +159,12 @@ func tripwireText(what archive.Tripwire, t *archive.Tripped) string {
 		return fmt.Sprintf("%s lies in %s, the source of snapshot %s; of the %s there, %s outside of it and not covered",
 			name(t.Source), name(c.Source), c.Snapshot, before, counted(c.LeftOut, "is", "are"))
 	case archive.NotMounted:
-		return fmt.Sprintf("nothing is mounted at %s, which was a mount point in the last good snapshot%s", name(t.Source),
-			inSnapshot(c))
+		return fmt.Sprintf("nothing is mounted at %s, which was a mount point in the last good snapshot, %s", name(t.Source), c.Snapshot)
 	case archive.OtherDevice:
-		return fmt.Sprintf("%s is on another file system than in the last good snapshot%s: %s", name(t.Source), inSnapshot(c),
+		return fmt.Sprintf("%s is on another file system than in the last good snapshot, %s: %s", name(t.Source), c.Snapshot,
 			placesText(&t.Place))
 	}
 	return string(what)
-}
-
-func inSnapshot(c *archive.Coverage) string {
-	if c.Snapshot == "" {
-		return ""
-	}
-	return ", " + c.Snapshot
 }
 
 // placesText names the two file systems of a source.

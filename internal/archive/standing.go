@@ -122,6 +122,7 @@ func (j *Judge) standing(s Snapshot) (st Standing, ok bool, err error) {
 	st.measured = cover != nil
 	switch {
 	case cover != nil:
+	case known && v.Limits != nil && len(v.Unfinished) == 0: // it had no base line
 	case known:
 		cover = coverageFromCounts(&st.Summary)
 	default:

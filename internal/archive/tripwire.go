@@ -54,7 +54,8 @@ type Trial struct {
 	Files    uint64    // that the run has stored
 	Limits   Limits
 	// Waiting says that an earlier run of the source set off tripwires that nobody has acknowledged. A source of few
-	// files then looks wrong until there are as many files again, even if others.
+	// files then looks wrong until there are about as many files again, even if others, and one of many until the files
+	// gone and changed are few together.
 	Waiting bool
 }
 
@@ -72,8 +73,8 @@ func (t *Trial) Tripwires() (list []Tripwire) {
 	}
 	seen := c.Files - min(c.Files, c.Unread)
 	isEmpty := t.Files == 0 && c.Files > 0
-	counts := seen >= t.Limits.MinFiles || t.Waiting && exceeds(seen-min(seen, t.Files), seen, t.Limits.MaxDeleted)
-	many := counts && exceeds(c.gone(), seen, t.Limits.MaxDeleted)
+	together := t.exceedTogether(seen)
+	many := t.lacksMany(seen) || together && c.gone() > 0
 	switch {
 	case (isEmpty || many) && c.LeftOut > c.Deleted:
 		list = append(list, MassExclusion)
@@ -82,10 +83,26 @@ func (t *Trial) Tripwires() (list []Tripwire) {
 	case many:
 		list = append(list, MassDeletion)
 	}
-	if seen >= t.Limits.MinFiles && exceeds(c.Changed, seen, t.Limits.MaxChanged) {
+	if seen >= t.Limits.MinFiles && exceeds(c.Changed, seen, t.Limits.MaxChanged) || together && c.Changed > 0 {
 		list = append(list, MassChange)
 	}
 	return list
+}
+
+// lacksMany reports whether more of the seen files of the base line are gone than may be.
+func (t *Trial) lacksMany(seen uint64) bool {
+	counts := seen >= t.Limits.MinFiles || t.Waiting && exceeds(seen-min(seen, t.Files), seen, t.Limits.MaxDeleted)
+	return counts && exceeds(t.Coverage.gone(), seen, t.Limits.MaxDeleted)
+}
+
+// exceedTogether reports, while an earlier run waits, whether more files are gone or changed than may be of either kind.
+// Otherwise a run that looks wrong would look right as soon as half of the changed files are deleted.
+func (t *Trial) exceedTogether(seen uint64) bool {
+	l := t.Limits
+	if !t.Waiting || seen < l.MinFiles || l.MaxDeleted >= 1 || l.MaxChanged >= 1 {
+		return false
+	}
+	return exceeds(t.Coverage.gone()+t.Coverage.Changed, seen, max(l.MaxDeleted, l.MaxChanged))
 }
 
 // hollow reports whether a run lacks most files of its base line. Files gone within the limits of the run are no lack,

@@ -48,19 +48,24 @@ func TestLimits(t *testing.T) {
 		want   []Tripwire
 		hollow bool
 	}{
-		"29 of 100 at 29 %":     {Trial{&Coverage{Files: 100, Deleted: 29, Changed: 29}, 71, Limits{0.29, 0.29, 100}, false}, nil, false},
-		"30 of 100 at 29 %":     {Trial{&Coverage{Files: 100, Deleted: 30, Changed: 30}, 70, Limits{0.29, 0.29, 100}, false}, []Tripwire{MassDeletion, MassChange}, false},
-		"one of 100 at 0 %":     {Trial{&Coverage{Files: 100, Deleted: 1, Changed: 1}, 99, Limits{0, 0, 100}, false}, []Tripwire{MassDeletion, MassChange}, false},
-		"99 of 100, off":        {Trial{&Coverage{Files: 100, Deleted: 99, Changed: 1}, 1, Limits{1, 1, 100}, false}, nil, false},
-		"all changed, off":      {Trial{&Coverage{Files: 100, Changed: 100}, 100, Limits{0.5, 1, 100}, false}, nil, false},
-		"all gone, off":         {Trial{&Coverage{Files: 100, Deleted: 100}, 0, Limits{1, 1, 100}, false}, []Tripwire{EmptySource}, true},
-		"60 gone at 80 %":       {Trial{&Coverage{Files: 100, Deleted: 60}, 40, Limits{0.8, 0.5, 100}, false}, nil, false},
-		"60 unread at 80 %":     {Trial{&Coverage{Files: 100, Unread: 60}, 40, Limits{0.8, 0.5, 100}, false}, nil, true},
-		"40 gone, 45 unread":    {Trial{&Coverage{Files: 100, Deleted: 40, Unread: 45}, 15, Limits{0.8, 0.5, 100}, false}, nil, true},
-		"few, one back":         {Trial{&Coverage{Files: 90, Deleted: 89}, 1, DefaultLimits(), true}, []Tripwire{MassDeletion}, false},
-		"few, one other":        {Trial{&Coverage{Files: 90, Deleted: 90}, 1, DefaultLimits(), true}, []Tripwire{MassDeletion}, false},
-		"few, as many others":   {Trial{&Coverage{Files: 3, Deleted: 3}, 3, DefaultLimits(), true}, nil, false},
-		"few, all written anew": {Trial{&Coverage{Files: 3, Changed: 3}, 3, DefaultLimits(), true}, nil, false},
+		"29 of 100 at 29 %":       {Trial{&Coverage{Files: 100, Deleted: 29, Changed: 29}, 71, Limits{0.29, 0.29, 100}, false}, nil, false},
+		"30 of 100 at 29 %":       {Trial{&Coverage{Files: 100, Deleted: 30, Changed: 30}, 70, Limits{0.29, 0.29, 100}, false}, []Tripwire{MassDeletion, MassChange}, false},
+		"one of 100 at 0 %":       {Trial{&Coverage{Files: 100, Deleted: 1, Changed: 1}, 99, Limits{0, 0, 100}, false}, []Tripwire{MassDeletion, MassChange}, false},
+		"99 of 100, off":          {Trial{&Coverage{Files: 100, Deleted: 99, Changed: 1}, 1, Limits{1, 1, 100}, false}, nil, false},
+		"all changed, off":        {Trial{&Coverage{Files: 100, Changed: 100}, 100, Limits{0.5, 1, 100}, false}, nil, false},
+		"all gone, off":           {Trial{&Coverage{Files: 100, Deleted: 100}, 0, Limits{1, 1, 100}, false}, []Tripwire{EmptySource}, true},
+		"60 gone at 80 %":         {Trial{&Coverage{Files: 100, Deleted: 60}, 40, Limits{0.8, 0.5, 100}, false}, nil, false},
+		"60 unread at 80 %":       {Trial{&Coverage{Files: 100, Unread: 60}, 40, Limits{0.8, 0.5, 100}, false}, nil, true},
+		"40 gone, 45 unread":      {Trial{&Coverage{Files: 100, Deleted: 40, Unread: 45}, 15, Limits{0.8, 0.5, 100}, false}, nil, true},
+		"few, one back":           {Trial{&Coverage{Files: 90, Deleted: 89}, 1, DefaultLimits(), true}, []Tripwire{MassDeletion}, false},
+		"few, one other":          {Trial{&Coverage{Files: 90, Deleted: 90}, 1, DefaultLimits(), true}, []Tripwire{MassDeletion}, false},
+		"half gone, half changed": {Trial{&Coverage{Files: 100, Deleted: 50, Changed: 50}, 50, DefaultLimits(), false}, nil, false},
+		"the same, another waits": {Trial{&Coverage{Files: 100, Deleted: 50, Changed: 50}, 50, DefaultLimits(), true}, []Tripwire{MassDeletion, MassChange}, false},
+		"a third gone, it waits":  {Trial{&Coverage{Files: 100, Deleted: 33}, 67, DefaultLimits(), true}, nil, false},
+		"changes off, it waits":   {Trial{&Coverage{Files: 100, Deleted: 50, Changed: 50}, 50, Limits{0.5, 1, 100}, true}, nil, false},
+		"most unread, it waits":   {Trial{&Coverage{Files: 200, Unread: 120, Deleted: 30, Changed: 20}, 50, DefaultLimits(), true}, nil, true},
+		"few, as many others":     {Trial{&Coverage{Files: 3, Deleted: 3}, 3, DefaultLimits(), true}, nil, false},
+		"few, all written anew":   {Trial{&Coverage{Files: 3, Changed: 3}, 3, DefaultLimits(), true}, nil, false},
 	} {
 		if got := c.trial.Tripwires(); !slices.Equal(got, c.want) || c.trial.hollow() != c.hollow {
 			t.Errorf("%s: %v, hollow %v; want %v, %v", name, got, c.trial.hollow(), c.want, c.hollow)

@@ -61,6 +61,11 @@ type Report struct {
 	UnsavedCount uint64
 	Unsaved      []UnsavedItem
 
+	// KeptCount is the number of entries, other than folders, that the run of the snapshot could not read, so that they
+	// are older than it. Kept has the first 1000, sorted by path.
+	KeptCount uint64
+	Kept      []KeptItem
+
 	// CatalogOnly counts restored entries that lack metadata which the target's file system or the privileges do not
 	// permit.
 	CatalogOnly outcome.CatalogOnlyCounts
@@ -76,6 +81,12 @@ type Report struct {
 	Damaged uint64
 	// Failed has the first 1000, sorted by path.
 	Failed []outcome.Failure
+}
+
+// KeptItem is an entry that is older than its snapshot.
+type KeptItem struct {
+	Path string
+	AsOf string // the snapshot whose run was the last to read it
 }
 
 // worker is the state of one worker of the walk.
@@ -138,6 +149,7 @@ func (r *run) sumUp() {
 	rep.Failed, rep.FailedCount, rep.Damaged = r.failures.Sorted()
 	slices.Sort(rep.Spared)
 	slices.Sort(rep.OtherTimes)
+	slices.SortFunc(rep.Kept, func(a, b KeptItem) int { return strings.Compare(a.Path, b.Path) })
 	slices.SortFunc(rep.Unsaved, func(a, b UnsavedItem) int { return strings.Compare(a.Path, b.Path) })
 }
 

@@ -26,8 +26,21 @@ type teller struct {
 
 // told reports the outcome for an entry of d that did not fail.
 func (t *teller) told(d *dir, e *index.Entry, a outcome.Action) {
+	if e.AsOf != "" && e.Type != index.Dir && a != outcome.Deleted {
+		t.older(d.Child(e.Name), e.AsOf)
+	}
 	if t.item != nil {
-		t.tell(outcome.Item{Path: d.Child(e.Name), Action: a, Type: e.Type, Size: e.Size})
+		t.tell(outcome.Item{Path: d.Child(e.Name), Action: a, Type: e.Type, Size: e.Size, AsOf: e.AsOf})
+	}
+}
+
+// older lists an entry that the snapshot has as an earlier run has read it.
+func (t *teller) older(path, asOf string) {
+	t.reportLock.Lock()
+	defer t.reportLock.Unlock()
+	t.report.KeptCount++
+	if len(t.report.Kept) < outcome.MaxListed {
+		t.report.Kept = append(t.report.Kept, KeptItem{strings.Clone(path), asOf})
 	}
 }
 

@@ -320,6 +320,9 @@ func (r *run) walk() error {
 	}
 	r.sumUp()
 	if c := &r.report.Counts; err == nil && c.Files == c.Kept && c.Failed > 0 {
+		for i := range r.report.Failed { // nothing is published that could keep them
+			r.report.Failed[i].KeptAsOf = ""
+		}
 		err = fmt.Errorf("source %s: %w", r.report.Source, ErrNothingStored)
 	}
 	return err

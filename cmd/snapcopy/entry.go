@@ -83,6 +83,7 @@ var flagWords = []struct {
 	{index.ZeroHash, "zero_hash", ""},
 	{index.AtLinkLimit, "at_link_limit", ""},
 	{index.WasMissing, "was_missing", ""},
+	{index.Kept, "kept", ""},
 	{index.Rotten, "rotten", "damaged in the source"},
 }
 
@@ -132,7 +133,7 @@ func (a *app) longLine(shown string, e *index.Entry) string {
 			b.WriteString("  (" + w.words + ")")
 		}
 	}
-	return b.String()
+	return b.String() + a.keptMark(e)
 }
 
 var typeLetters = map[index.Type]byte{

@@ -15,7 +15,6 @@ import (
 	"snapcopy/restore"
 	"snapcopy/restore/instant"
 	"snapcopy/restore/tarball"
-	"snapcopy/snapshot"
 )
 
 // The objects that are printed with --json, a line each; docs/json.md describes them. Each line begins with its type, which
@@ -32,6 +31,7 @@ type snapshotLine struct {
 	End      *time.Time    `json:"end,omitempty"`
 	RootHash string        `json:"root_hash,omitempty"`
 	Counts   *index.Counts `json:"counts,omitempty"`
+	AsOf     []string      `json:"kept_as_of,omitempty"` // snapshots whose runs were the last to read entries carried along
 	Error    string        `json:"error,omitempty"`
 	// Incomplete says so of a suspect snapshot, too. Tripwires are those that nobody has acknowledged.
 	Incomplete bool               `json:"incomplete,omitempty"`
@@ -62,6 +62,7 @@ type entryObject struct {
 	Ctime     string        `json:"ctime,omitempty"`
 	Stored    uint64        `json:"stored_inode,omitempty"`
 	Flags     []string      `json:"flags,omitempty"`
+	AsOf      string        `json:"kept_as_of,omitempty"` // the snapshot whose run was the last to read it
 }
 
 type xattrObject struct {
@@ -76,7 +77,7 @@ func entryJSON(path string, e *index.Entry) entryObject {
 	}
 	v := entryObject{Path: path, Type: typeNames[e.Type], Mode: fmt.Sprintf("%04o", e.Mode),
 		UID: e.UID, GID: e.GID, Mtime: timeJSON(e.Mtime), Attrs: attrLetters(e.Attrs), Hash: hex(e.Hash),
-		XattrHash: hex(e.XattrHash), Flags: flagNames(e.Flags)}
+		XattrHash: hex(e.XattrHash), Flags: flagNames(e.Flags), AsOf: e.AsOf}
 	switch e.Type {
 	case index.File:
 		v.Size = &e.Size
@@ -222,43 +223,6 @@ func explanationJSON(snapshot string, ex *history.Explanation) explanationObject
 	return v
 }
 
-type itemObject struct {
-	Action snapshot.Action `json:"action"`
-	Path   string          `json:"path"`
-	Type   string          `json:"file_type,omitempty"`
-	Size   *uint64         `json:"size,omitempty"`
-	Was    string          `json:"was,omitempty"`
-	Rule   string          `json:"rule,omitempty"`
-	Error  string          `json:"error,omitempty"`
-}
-
-func itemJSON(i *snapshot.Item) itemObject {
-	v := itemObject{Action: i.Action, Path: i.Path, Type: typeNames[i.Type],
-		Was: i.Was, Rule: i.Rule}
-	if i.Type == index.File {
-		v.Size = &i.Size
-	}
-	if i.Err != nil {
-		v.Error = i.Err.Error()
-	}
-	return v
-}
-
-type restoredObject struct {
-	Action outcome.Action `json:"action"`
-	Path   string         `json:"path"`
-	Type   string         `json:"file_type"`
-	Error  string         `json:"error,omitempty"`
-}
-
-func restoredItem(i *outcome.Item) restoredObject {
-	v := restoredObject{i.Action, i.Path, typeNames[i.Type], ""}
-	if i.Err != nil {
-		v.Error = i.Err.Error()
-	}
-	return v
-}
-
 type findingObject struct {
 	Snapshot string `json:"snapshot,omitempty"` // none: the archive as a whole
 	Path     string `json:"path,omitempty"`     // none: the snapshot as a whole
@@ -400,6 +364,8 @@ type restoreObject struct {
 	CatalogOnly         catalogOnlyObject    `json:"catalog_only"`
 	Lacking             []string             `json:"missing_capabilities,omitempty"`
 	UserNamespace       bool                 `json:"user_namespace,omitempty"`
+	KeptCount           uint64               `json:"kept_count,omitempty"`
+	Kept                []keptObject         `json:"kept,omitempty"`
 	FailedCount         uint64               `json:"failed_count"`
 	Damaged             uint64               `json:"damaged"`
 	Failed              []failedObject       `json:"failed,omitempty"`
@@ -416,6 +382,7 @@ func restoreJSON(r *restore.Report, lacks *lackingInSnapshot) *restoreObject {
 		BytesCloned: r.BytesCloned, BytesVerified: r.BytesVerified, Spared: r.Spared, TargetDiffers: r.TargetDiffers,
 		TargetSet: r.TargetSet, OtherTimesCount: r.OtherTimesCount, OtherTimes: r.OtherTimes, UnsavedCount: r.UnsavedCount,
 		Unsaved: unsavedJSON(r.Unsaved), CatalogOnly: catalogOnlyObject(r.CatalogOnly), Lacking: r.Lacking, UserNamespace: r.UserNamespace,
+		KeptCount: r.KeptCount, Kept: keptJSON(r.Kept),
 		FailedCount: r.FailedCount, Damaged: r.Damaged, Failed: failedJSON(r.Failed),
 		SnapshotFailedCount: lacks.Count, SnapshotFailed: lacks.Failed,
 	}

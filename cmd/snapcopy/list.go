@@ -133,7 +133,7 @@ func describe(s archive.Snapshot) (snapshotLine, error) {
 	end := timeOf(sum.End)
 	line.Time, line.End = timeOf(sum.Start), &end
 	line.Source, line.Host = sum.Source, sum.Host
-	line.Previous, line.RootHash, line.Counts = sum.Previous, hex(root.Hash), &sum.Counts
+	line.Previous, line.RootHash, line.Counts, line.AsOf = sum.Previous, hex(root.Hash), &sum.Counts, c.AsOf()
 	return line, c.Close()
 }
 
@@ -161,7 +161,7 @@ func (a *app) printSnapshots(lines []snapshotLine) error {
 	sources := newSources(ids)
 	for i := range lines {
 		l := &lines[i]
-		row := []string{l.Name, "", "", "", "", "", "", "", "", stateText(l) + pinText(l)}
+		row := []string{l.Name, "", "", "", "", "", "", "", "", stateText(l) + a.keptText(l.Counts, l.AsOf) + pinText(l)}
 		if !l.Time.IsZero() {
 			row[1] = a.local(l.Time)
 		}

@@ -74,5 +74,5 @@ func (o *lsOptions) print(a *app, path, shown string, e *index.Entry) error {
 	case o.long:
 		return a.printf("%s\n", a.longLine(shown, e))
 	}
-	return a.printf("%s\n", shown)
+	return a.printf("%s\n", shown+a.keptMark(e))
 }

@@ -153,6 +153,7 @@ func (o *restoreOptions) summary(a *app, r *restore.Report, lacks *lackingInSnap
 		a.term.errorf("Nothing was deleted in %s: another file system is mounted there now, or it is the archive.", name(path))
 	}
 	o.leftAsTheyAre(a, r)
+	o.older(a, r)
 	if !o.quiet {
 		if r.Resumed {
 			a.term.errorf("Went on with a restore that was cut short.")

@@ -68,6 +68,11 @@ restored or changed.
 --log keeps what a run says in a file, whatever the terminal shows: with --quiet -v --log FILE the terminal has errors
 only, and the log a line for each entry that changed. A log that cannot be written is a warning.
 
+An entry that exists and cannot be read is carried along from the previous snapshot of the same source, if that has
+it, and so is a folder with everything below it: linked, and marked in list, ls, versions and restore with the date
+of the last snapshot that read it. It stays listed as failed, and the snapshot is incomplete. If nothing at all could
+be read, nothing is published.
+
 Patterns are written as in .gitignore files, and begin at SOURCE: /cache is the folder of that name in SOURCE.
 --exclude wins over --exclude-from; if several patterns match, the last one decides.`,
 		Example: `  snapcopy snapshot ~/Documents /backup/documents

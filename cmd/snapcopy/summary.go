@@ -28,7 +28,7 @@ func summary(a *app, r *archive.Report) string {
 		line("state", "%s", r.State)
 	}
 	line("files", "%s in %s, %s", count(c.Files), counted(c.Dirs, "folder", "folders"), size(c.BytesTotal))
-	line("", "%s", strings.Join(changes(c), ", "))
+	line("", "%s", strings.Join(changes(c), ", ")+a.keptText(c, keptSince(r.Failed)))
 	line("read", "%s", size(c.BytesRead))
 	line("stored", "%s", size(c.BytesStored))
 	line("saved", "%s by sharing", size(c.BytesLinked))

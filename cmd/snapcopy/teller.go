@@ -123,7 +123,7 @@ func (t *teller) item(i snapshot.Item) {
 	if i.Action == snapshot.Unchanged {
 		level = levelAll
 	}
-	line := itemLine(&i)
+	line := itemLine(&i) + t.app.keptFailure(i.AsOf)
 	if t.logs >= level {
 		t.log.printf("%s", line)
 	}
@@ -201,7 +201,7 @@ func (t *teller) failed(r *archive.Report) {
 	}
 	t.errorf("%s could not be stored:", counted(total, "entry", "entries"))
 	for _, f := range shown {
-		t.errorf("  %s: %s", name(cmp.Or(f.Path, ".")), printable(f.Error))
+		t.errorf("  %s: %s%s", name(cmp.Or(f.Path, ".")), printable(f.Error), t.app.keptFailure(f.KeptAsOf))
 	}
 	t.more(r, total-uint64(len(shown)))
 }

@@ -70,7 +70,7 @@ func (a *app) printVersions(h *history.History, list []history.Version) error {
 		case index.Symlink:
 			row[7] += " -> " + name(e.Target)
 		}
-		if notes := versionNotes(v); len(notes) > 0 {
+		if notes := a.versionNotes(v); len(notes) > 0 {
 			row[7] += "  (" + strings.Join(notes, "; ") + ")"
 		}
 		rows = append(rows, row)
@@ -88,12 +88,15 @@ func (a *app) printVersions(h *history.History, list []history.Version) error {
 	return nil
 }
 
-func versionNotes(v *history.Version) (notes []string) {
+func (a *app) versionNotes(v *history.Version) (notes []string) {
 	if v.From != "" {
 		notes = append(notes, "was "+name(v.From)+" before")
 	}
 	if len(v.Changes) > 0 {
 		notes = append(notes, changeCounts(v.Changes))
+	}
+	if asOf := v.Entry.AsOf; asOf != "" {
+		notes = append(notes, "last read "+a.asOf(asOf)+", kept since")
 	}
 	switch {
 	case v.To != "":

@@ -243,8 +243,8 @@ func coverageFromCounts(s *index.Summary) *Coverage {
 	if s.Previous == "" {
 		return nil
 	}
-	return &Coverage{Snapshot: s.Previous, Files: c.Unchanged + c.Changed + c.Moved + c.Deleted, Deleted: c.Deleted,
-		Changed: c.Changed}
+	return &Coverage{Snapshot: s.Previous, Files: c.Unchanged + c.Changed + c.Moved + c.Deleted + c.Kept, Deleted: c.Deleted,
+		Changed: c.Changed, Unread: c.Kept}
 }
 
 // coverageFromCatalogs is coverageFromCounts for a lost report. The counts do not tell how many of the files left out
@@ -271,7 +271,7 @@ func coverageFromCatalogs(meta *Meta, s *index.Summary) (*Coverage, error) {
 	fewer := before.Counts.Files - min(before.Counts.Files, s.Counts.Files)
 	cover.Files = max(cover.Files, before.Counts.Files)
 	if missing := fewer - min(fewer, cover.Deleted); s.Incomplete {
-		cover.Unread = missing
+		cover.Unread += missing
 	} else {
 		cover.Deleted += missing
 	}

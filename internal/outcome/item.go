@@ -23,5 +23,6 @@ type Item struct {
 	Action Action
 	Type   index.Type
 	Size   uint64
-	Err    error // Failed
+	AsOf   string // the snapshot whose run was the last to read it, if it is older than the restored one; otherwise ""
+	Err    error  // Failed
 }

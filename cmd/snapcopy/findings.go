@@ -77,3 +77,15 @@ func remedy(err error, path, snapshotName string) string {
 	}
 	return ""
 }
+
+// nextStep returns the remedy for a fault of a snapshot of the archive that was opened first, as a sentence after another
+// one; "" if there is none.
+func (a *app) nextStep(err error, snapshotName string) string {
+	if len(a.opened) == 0 {
+		return ""
+	}
+	if text := remedy(err, a.opened[0].Path, snapshotName); text != "" {
+		return ". " + text + "."
+	}
+	return ""
+}

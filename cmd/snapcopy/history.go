@@ -30,7 +30,7 @@ func (a *app) withHistory(ctx context.Context, where string, do func(*history.Hi
 		return err
 	}
 	for _, u := range h.Unusable() {
-		a.term.errorf("snapcopy: snapshot %s is not included: %s", u.Snapshot, printable(u.Err.Error()))
+		a.term.errorf("snapcopy: snapshot %s is not included: %s%s", u.Snapshot, printable(u.Err.Error()), a.nextStep(u.Err, u.Snapshot))
 		if err == nil {
 			err = told{statusDamage}
 		}

@@ -35,11 +35,12 @@ the files and folders that take the most space over all snapshots (or over those
 the last run.
 
 Sizes are of allocated blocks, as du counts them. They come from the catalogs: the snapshots themselves are not
-looked at. The counts are remembered in the archive, if it can be written to.`,
+looked at. The counts are remembered in the archive, if it can be written to. Snapshots with a lost or damaged
+catalog are left out and named, with exit status 4.`,
 		Example: `  snapcopy stats /backup/documents
   snapcopy stats /backup/documents 2026-11-20 2026-11-21
   snapcopy stats --top=20 /backup/documents`,
-	}, new(statsOptions), mayBeDone, mayFail, mayFindDamage)
+	}, new(statsOptions), mayBeDone, mayFail, mayLeaveOutDamaged)
 }
 
 func (o *statsOptions) AddFlags(f *pflag.FlagSet) {
@@ -53,18 +54,18 @@ func (o *statsOptions) Run(ctx context.Context, a *app, args []string) (err erro
 	if o.top < 0 {
 		return wrongUsage("--top takes a number of files")
 	}
-	archive, err := a.openArchive(args[0])
+	arch, err := a.openArchive(args[0])
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, archive.Close()) }()
-	all, err := archive.Snapshots()
+	defer func() { err = errors.Join(err, arch.Close()) }()
+	all, err := arch.Snapshots()
 	if err != nil {
 		return err
 	}
 	var chosen []int // positions in all
 	for _, selector := range args[1:] {
-		s, err := archive.Select(selector, a.now(), a.loc)
+		s, err := arch.Select(selector, a.now(), a.loc)
 		if err != nil {
 			return err
 		}
@@ -74,16 +75,26 @@ func (o *statsOptions) Run(ctx context.Context, a *app, args []string) (err erro
 			}
 		}
 	}
-	switch {
-	case len(all) == 0:
+	sound := soundStats{archive: arch, all: all, chosen: chosen}
+	if err := sound.leaveOutLost(); err != nil {
+		return err
+	}
+	if len(all) == 0 && len(sound.leftOut) == 0 {
 		a.term.errorf("There are no snapshots yet.")
 		return nil
-	case o.top > 0:
-		return o.largest(ctx, a, archive, all, chosen)
-	case len(chosen) > 0:
-		return o.together(ctx, a, archive, all, chosen)
 	}
-	return o.each(ctx, a, archive, all)
+	err = sound.measure(func(all []archive.Snapshot, chosen []int) error {
+		switch {
+		case len(all) == 0:
+			return nil
+		case o.top > 0:
+			return o.largest(ctx, a, arch, all, chosen)
+		case len(chosen) > 0:
+			return o.together(ctx, a, arch, all, chosen)
+		}
+		return o.each(ctx, a, arch, all)
+	})
+	return errors.Join(err, sound.tell(a, o.json))
 }
 
 // each prints a line about every snapshot, and one about the archive.
@@ -294,23 +305,25 @@ func (o *statsOptions) largest(ctx context.Context, a *app, archive *archive.Arc
 	if err != nil {
 		return err
 	}
-	if err := o.printTop(a, "stored", "FILE", "VERSIONS", files); err != nil {
-		return err
+	var grownFiles, grownFolders []prune.Place
+	if len(chosen) == 0 && len(list) >= 2 {
+		if grownFiles, grownFolders, err = prune.Top(ctx, list[len(list)-1:], &list[len(list)-2], o.top); err != nil {
+			return err
+		}
 	}
-	if err := o.printTop(a, "stored", "FOLDER", "STORED FILES", folders); err != nil {
-		return err
+	for _, t := range []struct {
+		of, what, files string
+		list            []prune.Place
+	}{
+		{"stored", "FILE", "VERSIONS", files}, {"stored", "FOLDER", "STORED FILES", folders},
+		{"grown", "FILE, GROWN IN THE LAST RUN", "VERSIONS", grownFiles},
+		{"grown", "FOLDER, GROWN IN THE LAST RUN", "STORED FILES", grownFolders},
+	} {
+		if err := o.printTop(a, t.of, t.what, t.files, t.list); err != nil {
+			return err
+		}
 	}
-	if len(chosen) > 0 || len(list) < 2 {
-		return nil
-	}
-	files, folders, err = prune.Top(ctx, list[len(list)-1:], &list[len(list)-2], o.top)
-	if err != nil {
-		return err
-	}
-	if err := o.printTop(a, "grown", "FILE, GROWN IN THE LAST RUN", "VERSIONS", files); err != nil {
-		return err
-	}
-	return o.printTop(a, "grown", "FOLDER, GROWN IN THE LAST RUN", "STORED FILES", folders)
+	return nil
 }
 
 func (o *statsOptions) printTop(a *app, of, what, files string, list []prune.Place) error {

@@ -90,3 +90,60 @@ func TestCopyWithout(t *testing.T) {
 		}
 	}
 }
+
+// Guards: a copy of a catalog with other places of its entries is a sound catalog in which nothing else differs, and a new
+// inode does not get the final blocks of a former one with its number.
+func TestCopyChanged(t *testing.T) {
+	c := tempCatalog(t, makeTree(12, 800))
+	const base = 1 << 40
+	file := filepath.Join(t.TempDir(), "copy")
+	f, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := NewWriter(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved := func(dir string, e *Entry) bool { return len(dir+e.Name)%3 == 0 && e.Type != Dir }
+	n := uint64(0)
+	err = c.CopyChanged(t.Context(), w, func(dir string, e *Entry) {
+		if moved(dir, e) {
+			n++
+			e.Stored, e.Blocks, e.Flags = base+n, 7, e.Flags&^CatalogOnly|TimeCatalogOnly
+		}
+	})
+	if err = errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer got.Close()
+	if err := got.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if got.Root().Hash != c.Root().Hash {
+		t.Error("the state of the source has changed")
+	}
+	met := uint64(0)
+	err = got.Walk(func(dir string, _ *Record, e *Entry) error {
+		was, found, err := c.Lookup(Join(dir, e.Name))
+		switch {
+		case err != nil || !found:
+			t.Errorf("%s/%s: %v", dir, e.Name, err)
+		case moved(dir, e):
+			met++
+			if e.Stored <= base || e.Blocks != 7 || e.Flags&CatalogOnly != TimeCatalogOnly {
+				t.Errorf("%s/%s: %+v", dir, e.Name, e)
+			}
+		case e.Stored != was.Stored || e.Blocks != was.Blocks || e.Flags != was.Flags:
+			t.Errorf("%s/%s: %+v, was %+v", dir, e.Name, e, was)
+		}
+		return nil
+	})
+	if err != nil || met != n || n == 0 {
+		t.Errorf("%d of %d, %v", met, n, err)
+	}
+}

@@ -155,6 +155,17 @@ func (l *lab) each(path string, do func(path string) error) {
 	}
 }
 
+// removeSource removes the source.
+func (l *lab) removeSource() {
+	l.T.Helper()
+	if out, err := exec.Command("chmod", "-R", "u+rwX", l.Src).CombinedOutput(); err != nil {
+		l.T.Fatalf("%v: %s", err, out)
+	}
+	if err := os.RemoveAll(l.Src); err != nil {
+		l.T.Fatal(err)
+	}
+}
+
 // rot changes a byte in the middle of a file and keeps its times.
 func rot(path string) error {
 	info, err := os.Stat(path)

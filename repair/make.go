@@ -103,14 +103,14 @@ func (m *maker) links(g *group, from Name) (list []archive.Exchange, err error) 
 	defer func() { err = errors.Join(err, fsat.Close(dir)) }()
 	for _, w := range g.wounds {
 		name := m.name()
-		err := fsat.Link(dir, leaf, m.tree, name)
+		err := m.link(dir, leaf, name)
 		if fsat.IsLinkLimit(err) || fsat.IsRefused(err) { // a new inode for all of them, then
 			m.next--
 			if err := m.discard(); err != nil {
 				return nil, err
 			}
 			list, _, err = m.anew(&group{wounds: g.wounds, sources: []place{{nil, from}}})
-			return list, err
+			return apart(list, g), err // from the names that stay with the sound one
 		}
 		if err != nil {
 			return nil, err
@@ -119,6 +119,16 @@ func (m *maker) links(g *group, from Name) (list []archive.Exchange, err error) 
 	}
 	m.kept = m.next
 	return list, nil
+}
+
+// link makes a number a further name of an inode.
+func (m *maker) link(dir int, leaf, name string) error {
+	if m.opt.Fault != nil {
+		if err := m.opt.Fault("link of a repaired file"); err != nil {
+			return err
+		}
+	}
+	return fsat.Link(dir, leaf, m.tree, name)
 }
 
 // anew makes a new inode for a group, and further ones if it cannot take all names.
@@ -132,7 +142,7 @@ func (m *maker) anew(g *group) (list []archive.Exchange, from *Origin, err error
 		name := made.name
 		if i > 0 {
 			name = m.name()
-			err := fsat.Link(m.tree, made.name, m.tree, name)
+			err := m.link(m.tree, made.name, name)
 			if fsat.IsLinkLimit(err) || fsat.IsRefused(err) {
 				m.next--
 				split = true
@@ -147,13 +157,21 @@ func (m *maker) anew(g *group) (list []archive.Exchange, from *Origin, err error
 			Record: w.native, Stored: made.e.Stored, Blocks: made.e.Blocks,
 			Flags: made.e.Flags&index.CatalogOnly | w.e.Flags&index.LinksCatalogOnly})
 	}
-	for i := range list {
-		if split && g.wounds[i].e.Linked() {
-			list[i].Flags |= index.LinksCatalogOnly
-		}
+	if split {
+		list = apart(list, g)
 	}
 	m.kept = m.next
 	return list, from, nil
+}
+
+// apart marks the names of link groups that do not get one inode.
+func apart(list []archive.Exchange, g *group) []archive.Exchange {
+	for i := range list {
+		if g.wounds[i].e.Linked() {
+			list[i].Flags |= index.LinksCatalogOnly
+		}
+	}
+	return list
 }
 
 // inode is a new inode.

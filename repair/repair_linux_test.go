@@ -160,7 +160,7 @@ func TestRepairFromArchive(t *testing.T) {
 	l.each("kept", rot)
 	l.each("changes", rot)
 	l.each("d/once", rot)
-	l.must(os.RemoveAll(l.Src))
+	l.removeSource()
 	opt := l.found()
 	opt.From = []*archive.Archive{other}
 	rep := l.repair(opt)

@@ -158,12 +158,12 @@ func isInside(path string) bool {
 	})
 }
 
-// finishExchange does the exchanges of the note, if there is one, and removes what a repair has left otherwise. Each step
-// can be repeated. finished is the number of exchanges.
+// finishExchange does the exchanges of the note, if there is one. Each step can be repeated. finished is the number of
+// exchanges.
 func (a *Locked) finishExchange(ctx context.Context, step stepper) (finished int, err error) {
 	note, noteErr := readRepairNote(a.Meta)
 	if errors.Is(noteErr, fs.ErrNotExist) {
-		return 0, a.EndRepair()
+		return 0, nil
 	}
 	if noteErr != nil { // Findings reports it
 		return 0, nil

@@ -74,6 +74,9 @@ func (a *Locked) complete(ctx context.Context) (did []string, err error) {
 		did = append(did, fmt.Sprintf("finished forgetting %q", note.Path))
 	}
 	exchanged, err := a.finishExchange(ctx, nil)
+	if err == nil {
+		err = a.EndRepair()
+	}
 	if err != nil {
 		return did, err
 	}

@@ -1,0 +1,126 @@
+package repair_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"snapcopy/index"
+	"snapcopy/internal/archive"
+	"snapcopy/internal/archivetest"
+	"snapcopy/internal/fault"
+	"snapcopy/internal/testtree"
+	"snapcopy/internal/tree"
+	"snapcopy/repair"
+	"snapcopy/snapshot"
+)
+
+func (l *lab) rebuild(name string, opt repair.CatalogOptions) (*repair.Rebuilt, error) {
+	l.T.Helper()
+	a := l.Open()
+	defer l.Close(a)
+	before := testtree.OpenDescriptors(l.T)
+	made, err := repair.RebuildCatalog(l.T.Context(), a, name, opt)
+	if after := testtree.OpenDescriptors(l.T); after != before {
+		l.T.Errorf("%d descriptors are left open", after-before)
+	}
+	return made, err
+}
+
+// Guards: a catalog made anew says of each entry what the lost one said, but for what only the source's inode tells; the next
+// run reads everything, and shares it.
+func TestRebuildCatalog(t *testing.T) {
+	for _, which := range []int{0, 1, 2} {
+		l := newLab(t)
+		name := l.Order[which]
+		was := l.Entries(name)
+		path := filepath.Join(l.Arch, archive.MetaDir, archive.CatalogsDir, name+archive.CatalogExt)
+		if which == 1 {
+			l.must(os.Remove(path))
+		} else {
+			l.must(os.Truncate(path, 500))
+		}
+		made, err := l.rebuild(name, repair.CatalogOptions{Threads: 2})
+		l.must(err)
+		if (made.Aside == "") != (which == 1) || made.NoReport || len(made.Damaged)+len(made.Unreadable) > 0 {
+			t.Errorf("%+v", made)
+		}
+		l.same()
+		l.inodes()
+		is := l.Entries(name)
+		for path, e := range was {
+			got, has := is[path]
+			const known = tree.Type | tree.Body | tree.OfInode | tree.Nlink | tree.Stored
+			if d := tree.Diff(&e, &got) & known; !has || e.Type != index.Dir && d != 0 || got.Flags&index.Racy == 0 {
+				t.Errorf("%s: %+v, was %+v", path, got, e)
+			}
+		}
+		if len(is) != len(was) {
+			t.Errorf("%d entries, were %d", len(is), len(was))
+		}
+		rep := l.Run()
+		if rep.Counts.BytesStored > 0 || which == 2 && rep.Counts.BytesRead == 0 {
+			t.Errorf("the next run: %+v", rep.Counts)
+		}
+		l.Verify()
+		if _, err := l.rebuild(name, repair.CatalogOptions{}); !errors.Is(err, repair.ErrCatalogSound) {
+			t.Errorf("a sound catalog: %v", err)
+		}
+	}
+}
+
+// Guards: damage in the folder is not taken for the truth where another catalog knows the stored file.
+func TestRebuildCatalogOfDamagedFolder(t *testing.T) {
+	l := newLab(t)
+	l.must(rot(l.Path(l.Order[1], "kept")))
+	l.must(os.Remove(filepath.Join(l.Arch, archive.MetaDir, archive.CatalogsDir, l.Order[1]+archive.CatalogExt)))
+	rep := l.repair(l.found())
+	if rep.Unrepaired > 0 {
+		t.Errorf("%+v", l.items)
+	}
+	l.same()
+	l.inodes()
+}
+
+// Guards: a process that dies while it makes a catalog anew leaves the damaged one or none, and another one makes it.
+func TestRebuildCatalogCrashes(t *testing.T) {
+	l := newLab(t)
+	path := filepath.Join(l.Arch, archive.MetaDir, archive.CatalogsDir, l.Order[1]+archive.CatalogExt)
+	for _, at := range []string{"new catalog", "old catalog", "catalog"} {
+		l.must(os.WriteFile(path, []byte("damaged"), 0o600))
+		crash := func(step string) error {
+			if step == at {
+				return fault.ErrCrash
+			}
+			return nil
+		}
+		if _, err := l.rebuild(l.Order[1], repair.CatalogOptions{Fault: crash}); !errors.Is(err, fault.ErrCrash) {
+			t.Errorf("%s: %v", at, err)
+		}
+		_, err := l.rebuild(l.Order[1], repair.CatalogOptions{})
+		l.must(err)
+		l.same()
+	}
+}
+
+// Guards: a stored file that somebody has edited in place is not linked to by the run that comes across it, which stores it
+// anew; a repair then mends the earlier snapshots.
+func TestEditedInPlace(t *testing.T) {
+	l := &lab{Lab: archivetest.New(t)}
+	l.Build("file a 0644 content\nfile b 0644 other")
+	testtree.Settle()
+	l.Run()
+	l.must(os.WriteFile(l.Path(l.Order[0], "a"), []byte("edited in place"), 0))
+	l.Opt.Recheck = 1
+	rep, err := snapshot.Run(t.Context(), l.Src, l.Arch, l.Opt)
+	l.must(err)
+	if rep.AlteredCount != 1 || rep.Counts.BytesStored != 7 {
+		t.Errorf("%d altered, %d bytes stored", rep.AlteredCount, rep.Counts.BytesStored)
+	}
+	l.Note(rep)
+	if report := l.repair(l.found()); report.Unrepaired > 0 || report.Repaired != 1 {
+		t.Errorf("%+v", report)
+	}
+	l.same()
+}

@@ -138,8 +138,8 @@ func TestRepairBadNote(t *testing.T) {
 	note := l.Path(archive.MetaDir, "repair.json")
 	for _, text := range []string{
 		"{", `{}`, `{"exchanges":[]}`,
-		`{"exchanges":[{"kind":"take out","snapshot":"` + l.Order[0] + `","path_base64":"Li4vbGF0ZXN0"}]}`,     // ../latest
-		`{"exchanges":[{"kind":"take out","snapshot":"..","path_base64":"a2VwdA=="}]}`,                         // kept
+		`{"exchanges":[{"kind":"take out","snapshot":"` + l.Order[0] + `","path_base64":"Li4vbGF0ZXN0"}]}`,      // ../latest
+		`{"exchanges":[{"kind":"take out","snapshot":"..","path_base64":"a2VwdA=="}]}`,                          // kept
 		`{"exchanges":[{"kind":"put","snapshot":"` + l.Order[0] + `","path_base64":"a2VwdA==","file":"../1"}]}`, // kept
 		`{"exchanges":[{"kind":"take out","snapshot":"` + l.Order[0] + `","path_base64":""}]}`,
 	} {

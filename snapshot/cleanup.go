@@ -18,7 +18,11 @@ func (r *run) cleanUp() error {
 	}
 	r.report.Recovered, r.report.ArchiveID = recovered, r.archive.Info.ID
 	r.report.Mended = append(r.report.Mended, r.archive.Meta.Mended()...)
-	r.report.Findings = r.archive.Findings()
+	lost, err := r.archive.LostParts()
+	if err != nil {
+		return err
+	}
+	r.report.Findings = append(r.archive.Findings(), lost...)
 	if err := makeRoom(r.ctx, r.archive, r.opt.Threads); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
@@ -45,7 +46,7 @@ func findingLine(archive string, f archive.Finding) string {
 	if !f.Seen {
 		return fmt.Sprintf("Warning: %s cannot be looked at: %s.", name(f.Path), printable(f.Err.Error()))
 	}
-	return fmt.Sprintf("Warning: %s: %s. %s.", name(f.Path), printable(f.Err.Error()), remedy(f.Err, archive, ""))
+	return fmt.Sprintf("Warning: %s: %s. %s.", name(f.Path), printable(f.Err.Error()), remedy(f.Err, archive, filepath.Base(f.Path)))
 }
 
 // remedy returns the next step for a fault of a snapshot or of the archive's own files; "" if only another copy can

@@ -204,6 +204,22 @@ var (
 	ErrIndex = errors.New("content-hash index")
 )
 
+// LostParts returns a finding for each snapshot of which only the folder or only the catalog is left.
+func (a *Archive) LostParts() (list []Finding, err error) {
+	gone, err := a.WithoutFolder()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range gone {
+		list = append(list, Finding{Path: filepath.Join(a.Path, name), Err: ErrNoFolder, Seen: true})
+	}
+	lost, err := a.WithoutCatalog()
+	for _, name := range lost {
+		list = append(list, Finding{Path: filepath.Join(a.Path, name), Err: ErrNoCatalog, Seen: true})
+	}
+	return list, err
+}
+
 // Findings returns the faults of the archive's own notes.
 func (a *Archive) Findings() (list []Finding) {
 	add := func(path string, kind, why error) {

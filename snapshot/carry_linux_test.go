@@ -166,6 +166,27 @@ func TestCarriesAlong(t *testing.T) {
 	equalLists(t, "flagged at last", l.flagged(fourth, ""))
 	l.Verify()
 	l.Intact()
+
+	a := l.Open()
+	defer l.Close(a)
+	snapshots, err := a.Snapshots()
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := newLab(t)
+	for _, s := range snapshots[1:3] { // a copy has flag and date, and the same links
+		rep, err := snapshot.Copy(context.Background(), a, s, other.Arch, snapshot.Options{})
+		if err != nil || rep.Counts.Kept != 8 {
+			t.Fatalf("copy: %+v, %v", rep, err)
+		}
+		equalLists(t, "flagged in the copy", other.flagged(rep, first.Snapshot), carried...)
+		other.Note(rep)
+		was, now := l.Taken[s.Name], other.Taken[rep.Snapshot]
+		if (was["locked/h"].Ino == was["open/h"].Ino) != (now["locked/h"].Ino == now["open/h"].Ino) || now["locked/one"].Ino != now["locked/two"].Ino {
+			t.Errorf("the copy of %s has other links", s.Name)
+		}
+		other.Verify()
+	}
 }
 
 // Guards: what the filters leave out now is not carried along, nor what is gone; and a stored file that is damaged is

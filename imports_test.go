@@ -18,7 +18,7 @@ var floors = [][]string{
 	{"cmd/snapcopy", "bench", "bench/floor", "bench/torture", "internal/testarchive", "internal/archivetest"},
 	{"snapshot", "restore", "restore/instant", "restore/tarball", "prune", "repair", "internal/history", "internal/verify"}, // verbs
 	{"internal/archive", "internal/source", "internal/mirror", "internal/outcome"},
-	{"internal/tree", "internal/lookup"},
+	{"internal/tree", "internal/lookup", "internal/journal"},
 	{"index", "internal/verified"},
 	{"internal/testtree", "internal/filter", "internal/lack", "internal/inside", "internal/check", "internal/leftover",
 		"internal/filecopy", "internal/jsonfile", "internal/folders", "internal/rmtree", "internal/pax", "internal/overlay"},

@@ -10,6 +10,7 @@ package filecopy
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"snapcopy/internal/fsat"
@@ -38,15 +39,29 @@ type Copier struct {
 	// ZeroHash reports that the last hash leaves out segments of zeros.
 	ZeroHash bool
 	hash     contentHash
+
+	// Marks, if set, lets a copy be continued by another Copier. See Marks.
+	Marks *Marks
 }
 
 // Copy copies src to dst, an empty file, and returns the number of bytes in src and their hash. size is the expected
-// size of src; Copy reads to the end of the file in any case. sparse makes Copy look for holes.
+// size of src; Copy reads to the end of the file in any case. sparse makes Copy look for holes. With Marks, dst may have
+// the beginning of the content already.
 func (c *Copier) Copy(ctx context.Context, dst, src int, size int64, sparse bool) (n int64, hash [32]byte, err error) {
 	c.hash.reset(segmentSize)
 	c.Data = 0
+	if dst != NoFile && c.Marks != nil {
+		if n, err = c.takeOver(ctx, dst); err != nil {
+			return n, hash, err
+		}
+		defer func() {
+			if err != nil {
+				err = errors.Join(err, c.mark(n))
+			}
+		}()
+	}
 	if sparse {
-		n, err = c.copySparse(ctx, dst, src, size)
+		n, err = c.copySparse(ctx, dst, src, n, size)
 	}
 	end := int64(-1)
 	if c.Exact {
@@ -59,14 +74,14 @@ func (c *Copier) Copy(ctx context.Context, dst, src int, size int64, sparse bool
 	return n, hash, err
 }
 
-// copySparse copies the first size bytes piece by piece of data, and stops at the end of the file if that comes first.
-func (c *Copier) copySparse(ctx context.Context, dst, src int, size int64) (int64, error) {
+// copySparse copies the first size bytes, from offset at on, piece by piece of data, and stops at the end of the file if
+// that comes first.
+func (c *Copier) copySparse(ctx context.Context, dst, src int, at, size int64) (int64, error) {
 	if dst != NoFile { // writing beyond the end would make XFS set space aside, which the holes would keep
 		if err := fsat.Truncate(dst, size); err != nil {
-			return 0, &WriteError{err}
+			return at, &WriteError{err}
 		}
 	}
-	var at int64
 	for at < size {
 		start, end, ok, err := fsat.NextData(src, at, size)
 		if err != nil {
@@ -117,12 +132,12 @@ func (c *Copier) copyRange(ctx context.Context, dst, src int, at, end int64) (in
 		if n == 0 {
 			return at, nil
 		}
-		c.hash.write(buf[:n])
 		if dst != NoFile {
 			if err := fsat.Write(dst, buf[:n], at); err != nil {
 				return at, &WriteError{err}
 			}
 		}
+		c.hash.write(buf[:n])
 		if c.Out != nil {
 			if _, err := c.Out.Write(buf[:n]); err != nil {
 				return at, &WriteError{err}
@@ -132,6 +147,11 @@ func (c *Copier) copyRange(ctx context.Context, dst, src int, at, end int64) (in
 		c.Data += int64(n)
 		if c.Tick != nil {
 			c.Tick(n)
+		}
+		if dst != NoFile && c.Marks.isDue(at) {
+			if err := c.mark(at); err != nil {
+				return at, err
+			}
 		}
 	}
 	return at, nil

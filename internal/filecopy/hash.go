@@ -34,6 +34,23 @@ func (h *contentHash) reset(segment int64) {
 	*h = contentHash{segment: segment, plain: h.plain, idle: true}
 }
 
+// clone returns a copy that goes on by itself.
+func (h *contentHash) clone() contentHash {
+	c := *h
+	c.plain = h.plain.Clone()
+	if h.runs != nil {
+		c.runs = h.runs.Clone()
+	}
+	return c
+}
+
+// soFar returns the hash of the content written so far, which may go on.
+func (h *contentHash) soFar() [32]byte {
+	c := h.clone()
+	hash, _ := c.sum()
+	return hash
+}
+
 var zeros [64 << 10]byte
 
 // write adds the next bytes. The hasher's own errors cannot happen.

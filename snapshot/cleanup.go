@@ -45,15 +45,21 @@ func (r *run) cleanUp() error {
 // makeRoom empties the trash before the run if little space is left. Otherwise that follows the run, so that a large
 // trash keeps no run waiting.
 func makeRoom(ctx context.Context, a *archive.Archive, threads int) error {
-	space, err := a.FileSystem()
-	if err != nil {
+	scarce, err := isScarce(a)
+	if err != nil || !scarce {
 		return err
 	}
-	const little = 20 // one part in so many
-	if space.Free >= space.Total/little && (space.Inodes == 0 || space.FreeInodes >= space.Inodes/little) {
-		return nil
-	}
 	return a.Trash.Empty(ctx, threads)
+}
+
+// isScarce reports whether little space is left.
+func isScarce(a *archive.Archive) (bool, error) {
+	space, err := a.FileSystem()
+	if err != nil {
+		return false, err
+	}
+	const little = 20 // one part in so many
+	return space.Free < space.Total/little || space.Inodes != 0 && space.FreeInodes < space.Inodes/little, nil
 }
 
 // emptyTrash frees the space of removed snapshots, after the run and without its lock. A cancelled run leaves that to

@@ -29,7 +29,8 @@ type storing struct {
 	recent *recentContents // nil: nothing can share blocks with a file of this run
 	groups linkGroups
 
-	carrying carrying
+	carrying   carrying
+	unfinished unfinished
 }
 
 // keep puts an entry other than a folder into the snapshot: a link if it is unchanged, stored anew otherwise.

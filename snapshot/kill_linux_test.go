@@ -76,7 +76,7 @@ func TestCancelled(t *testing.T) {
 				t.Errorf("run: %v", err)
 			}
 			l.Intact()
-			l.NothingLeft()
+			l.OnlyUnfinished()
 			l.Opt.Fault = nil
 			l.Run()
 			l.Intact()

@@ -46,6 +46,10 @@ type Options struct {
 	RequireArchive bool // fail instead of making an archive
 	AllowCopies    bool // accept an archive without hard links: each snapshot is a full copy
 	AllowClockBack bool // go on when the clock is behind all snapshots; the new one is named by its own time
+	// NoResume begins anew, instead of going on from what an interrupted run of the source has stored.
+	NoResume bool
+	// CheckpointBytes is the number of new bytes between two checkpoints; 0: 256 MiB. For tests.
+	CheckpointBytes uint64
 	// Wait makes a run wait for the next free second if a snapshot has its own. Otherwise the run takes the next free
 	// name at once, a little ahead of the clock.
 	Wait bool

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"snapcopy/index"
@@ -20,7 +21,10 @@ import (
 // rename; the report lists their failures.
 func (r *run) publish() error {
 	r.phase(archive.Syncing)
-	if err := r.mirror.Sync(); err != nil {
+	if err := r.unfinished.beforePublishing(r.report.Snapshot); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	if err := uninterrupted(r.ctx, r.mirror.Sync); err != nil {
 		return fmt.Errorf("publish: sync: %w", err)
 	}
 	if err := r.finishCatalog(); err != nil {
@@ -51,6 +55,7 @@ func (r *run) publish() error {
 	r.afterwards("content-hash index", r.updateIndex)
 	r.afterwards("run report", r.placeReport)
 	r.afterwards(archive.LatestLink, r.updateLatest)
+	r.afterwards("removal of the journal", r.dropUnfinished)
 	r.phase(archive.Finished)
 	return nil
 }
@@ -85,7 +90,16 @@ func (r *run) syncSnapshot() error {
 	if mode := archive.TopMode(&r.top.self); mode&0o700 != 0o700 {
 		err = r.locked.SetTopMode(r.report.Snapshot, mode)
 	}
-	return errors.Join(err, r.archive.SyncRoot(), syncFolder(r.work, r.archive.WorkPath()))
+	return errors.Join(err, r.archive.SyncRoot(), syncFolder(r.mirrorIn(), r.mirrorPath()))
+}
+
+// dropUnfinished removes what the next run would have gone on from.
+func (r *run) dropUnfinished() error {
+	if r.unfinished.dir < 0 {
+		return nil
+	}
+	_, err := r.locked.DropUnfinished(r.unfinished.name)
+	return err
 }
 
 func (r *run) afterwards(what string, do func() error) {
@@ -115,7 +129,8 @@ func (r *run) updateLatest() error {
 	return r.locked.PointLatest(r.report.Snapshot)
 }
 
-// abandon removes the work of an unsuccessful run, which frees its space. If that fails too, the next run does it.
+// abandon ends an unsuccessful run. The files that it has stored stay for the next run of the source; all its other work
+// is removed. If that fails too, the next run does it.
 func (r *run) abandon(cause error) error {
 	if cause == nil || r.published || r.work < 0 || fault.IsCrash(cause) {
 		return nil
@@ -127,9 +142,7 @@ func (r *run) abandon(cause error) error {
 	}
 	_, err := r.locked.RemoveOrphans()
 	err = errors.Join(catalogErr, err)
-	if r.mirror != nil {
-		err = errors.Join(err, r.mirror.Discard())
-	}
+	err = errors.Join(err, r.leaveFiles())
 	leftovers := []string{workCatalog}
 	if r.noted && catalogErr == nil { // otherwise it tells the next run which catalog to remove
 		leftovers = append(leftovers, archive.WorkReport)
@@ -140,6 +153,21 @@ func (r *run) abandon(cause error) error {
 		}
 	}
 	return err
+}
+
+// leaveFiles leaves the stored files and their journal to the next run. Without a journal, or with nothing in it, the
+// mirror is removed.
+func (r *run) leaveFiles() (err error) {
+	if r.unfinished.dir >= 0 {
+		if r.report.Left, err = r.unfinished.leave(); err != nil || r.report.Left != nil {
+			return err
+		}
+		return rmtree.Remove(r.work, filepath.Base(r.unfinished.path))
+	}
+	if r.mirror != nil {
+		return r.mirror.Discard()
+	}
+	return nil
 }
 
 func timeOf(t time.Time) index.Time {

@@ -20,6 +20,8 @@ func (r *run) sumUp() {
 		rep.Rechecked += w.rechecked
 		rep.Rehashed += w.rehashed
 		rep.Structure += w.structure
+		rep.Resumed.Files += w.resumed.Files
+		rep.Resumed.Bytes += w.resumed.Bytes
 	}
 	rep.Copied, rep.SetsOwners = r.caps.restat, r.caps.Owners && r.caps.Modes
 	lacking := r.lacking(&rep.CatalogOnly)

@@ -77,6 +77,7 @@ func newRun(ctx context.Context, opt Options) *run {
 	r := &run{opt: opt, work: fsat.NoDir, filter: opt.filter()}
 	r.ctx, r.ignoreCtime = ctx, opt.IgnoreCtime
 	r.groups.init()
+	r.unfinished.dir, r.unfinished.kept = fsat.NoDir, fsat.NoDir
 	r.previous.ignored = tree.Ignored(opt.IgnoreCtime, opt.IgnoreInode)
 	r.tally.item, r.previous.gone.told = opt.Item, opt.Item != nil
 	r.report = &archive.Report{Start: opt.now().UTC(), DryRun: opt.DryRun, Limits: opt.limits()}
@@ -269,6 +270,9 @@ func (r *run) begin() error {
 	if r.archive != nil {
 		r.pool.init(r.archive)
 	}
+	if err := r.goOn(); err != nil {
+		return err
+	}
 	r.mirror = r.newMirror()
 	if !r.opt.DryRun {
 		if r.caps.Reflink {
@@ -294,11 +298,26 @@ func (r *run) newMirror() mirror.Mirror {
 		return dry
 	}
 	return mirror.NewPlain(mirror.Place{
-		Root: r.archive.Root, RootPath: r.archive.Path, Work: r.work, WorkPath: r.archive.WorkPath(), Previous: r.previous.name,
+		Root: r.archive.Root, RootPath: r.archive.Path, Work: r.mirrorIn(), WorkPath: r.mirrorPath(), Previous: r.previous.name,
 		FileSystem: mirror.FileSystem{Symlinks: r.caps.Symlinks, LinkMetadata: r.caps.LinkMetadata,
 			Specials: r.caps.Specials, Modes: r.caps.Modes, NamesKept: r.caps.NamesKept, NeedsFsync: r.caps.NeedsFsync},
 		Fault: r.opt.Fault,
 	})
+}
+
+// mirrorIn is the handle of the folder in which the mirror grows.
+func (r *run) mirrorIn() int {
+	if r.unfinished.dir >= 0 {
+		return r.unfinished.dir
+	}
+	return r.work
+}
+
+func (r *run) mirrorPath() string {
+	if r.unfinished.dir >= 0 {
+		return r.unfinished.path
+	}
+	return r.archive.WorkPath()
 }
 
 // walk walks the source, fills the mirror and the catalog, and judges the outcome.
@@ -339,7 +358,7 @@ func (r *run) close() error {
 	if r.mirror != nil {
 		errs = append(errs, r.mirror.Close())
 	}
-	errs = append(errs, r.rec.close())
+	errs = append(errs, r.rec.close(), r.unfinished.close())
 	errs = append(errs, r.previous.close(), r.coverage.close())
 	errs = append(errs, fsat.Close(r.work))
 	if r.archive != nil {

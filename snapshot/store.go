@@ -54,7 +54,10 @@ func (s *storing) storeAlone(at slot, st *source.Stat) (err error) {
 		var err error
 		switch st.Type {
 		case fsat.Regular:
-			err = s.putFile(at, st, &was)
+			var taken bool
+			if taken, err = s.takeKept(at, st, &was); !taken && err == nil {
+				err = s.putFile(at, st, &was)
+			}
 		case fsat.Directory:
 			return errIsDir
 		default:
@@ -104,6 +107,11 @@ type version struct {
 	movedFrom uint64 // Moved: the stored file
 	fresh     bool   // to be added to the index
 	failed    error  // metadata that could not be read, though the content was
+
+	marks     *filecopy.Marks // of the copy; nil: it is too small to be gone on with
+	partial   bool            // the copy goes on where an earlier one has ended
+	inJournal bool            // the copy made so far is recorded, and stays if the run ends
+	spaceLost bool            // the copy lacks space that the file has beyond its content
 }
 
 // putFile stores a regular file. It reads the file once, and again if it changes meanwhile.
@@ -139,6 +147,9 @@ func (s *storing) putFile(at slot, st *source.Stat, was *index.Entry) (err error
 	}
 	if f.failed != nil {
 		at.w.fail(at.path(), f.failed)
+	}
+	if err := f.record(); err != nil {
+		return err
 	}
 	if f.movedFrom != 0 {
 		s.pool.moved.Claim(f.movedFrom)
@@ -330,7 +341,7 @@ func (f *file) makeNew(known bool) (err error) {
 	if f.was.Type != 0 {
 		f.action = f.howChanged(known)
 	}
-	dst, err := f.d.handles.dst.Create(&f.e, f.set)
+	dst, err := f.create(known)
 	if err != nil {
 		return notMirrored(f.path(), err)
 	}
@@ -344,6 +355,9 @@ func (f *file) makeNew(known bool) (err error) {
 		}
 	}()
 	if err := f.write(dst, known); err != nil {
+		if f.inJournal && isFatal(err) { // the next run goes on from the last mark; the rest is space for others
+			return errors.Join(err, fsat.Truncate(dst.FD(), f.marks.Last()))
+		}
 		return errors.Join(err, f.takeBack())
 	}
 	f.keepSpace(dst.FD())
@@ -383,7 +397,7 @@ func (f *file) write(dst mirror.File, known bool) error {
 			return nil
 		}
 	}
-	if f.small == nil && f.caps.Reflink && f.src.CloneTo(dst.FD(), f.pool.archive.TopStat.Dev) {
+	if f.small == nil && !f.partial && f.caps.Reflink && f.src.CloneTo(dst.FD(), f.pool.archive.TopStat.Dev) {
 		return f.hashClone(dst.FD())
 	}
 	fd, err := dst.Writable()
@@ -402,7 +416,10 @@ func (f *file) write(dst mirror.File, known bool) error {
 
 // copyLarge copies content that is not in memory, and hashes it on the way.
 func (f *file) copyLarge(dst int, known bool) error {
+	f.noteMarks(dst)
 	n, hash, err := f.src.CopyTo(f.ctx, &f.w.copier, dst, f.st.Size, f.sparse)
+	f.w.copier.Marks = nil
+	f.countTaken()
 	var writeErr *filecopy.WriteError
 	switch {
 	case errors.As(err, &writeErr):
@@ -441,7 +458,7 @@ func (f *file) keepSpace(dst int) {
 	space, kept := f.src.KeepPreallocated(dst, f.data, f.inCommon > 0)
 	f.stored += uint64(space)
 	f.w.counts.BytesStored += uint64(space)
-	if !kept {
+	if f.spaceLost = !kept; !kept {
 		f.w.catalogOnly.Space++
 	}
 }

@@ -32,11 +32,12 @@ type worker struct {
 
 	counts       index.Counts
 	catalogOnly  archive.CatalogOnly
-	limit        uint64    // links that the file system's limit prevented
-	missing      uint64    // links to stored files that were gone
-	rechecked    uint64    // stored files looked at before they were linked
-	rehashed     uint64    // unchanged files read again
-	structure    uint64    // bytes of folders made
+	limit        uint64 // links that the file system's limit prevented
+	missing      uint64 // links to stored files that were gone
+	rechecked    uint64 // stored files looked at before they were linked
+	rehashed     uint64 // unchanged files read again
+	structure    uint64 // bytes of folders made
+	resumed      archive.Resumed
 	files, bytes uint64    // since progress was last published
 	tally        *tally    // of all workers
 	coverage     *coverage // of all workers

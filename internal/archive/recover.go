@@ -114,7 +114,8 @@ func (a *Locked) finishPublishing() (did []string, reportWaits bool, err error) 
 	return nil, false, err
 }
 
-// emptyWork removes the leftovers of an interrupted run, except a report that waits for space.
+// emptyWork removes the leftovers of an interrupted run, except a report that waits for space, and what the next run of
+// its source goes on from.
 func (a *Locked) emptyWork(reportWaits bool) (did []string, err error) {
 	fd, err := a.Meta.Open(WorkDir)
 	if err != nil {
@@ -122,15 +123,25 @@ func (a *Locked) emptyWork(reportWaits bool) (did []string, err error) {
 	}
 	list, err := fsat.ReadDir(fd, make([]byte, listingBuffer))
 	list = slices.DeleteFunc(list, func(e fsat.DirEntry) bool { return reportWaits && e.Name == WorkReport })
+	removed, goesOn := false, false
 	for _, e := range list {
-		if err == nil {
-			err = rmtree.Remove(fd, e.Name)
+		switch {
+		case err != nil:
+		case !strings.HasPrefix(e.Name, unfinishedPrefix):
+			err, removed = rmtree.Remove(fd, e.Name), true
+		case a.Meta.isPublished(e.Name):
+			err, removed = a.TrashWork(fd, e.Name), true
+		default:
+			goesOn = true
 		}
 	}
 	if err = errors.Join(err, fsat.Close(fd)); err != nil {
 		return nil, fmt.Errorf("clean up %s: %w", a.WorkPath(), err)
 	}
-	if len(list) > 0 {
+	switch {
+	case removed && goesOn:
+		did = append(did, "removed the unfinished catalog of an interrupted run")
+	case removed:
 		did = append(did, "removed the leftovers of an unfinished run")
 	}
 	return did, nil

@@ -100,6 +100,11 @@ type Report struct {
 	// Recovered has a sentence for each piece of work of interrupted runs and removals that this run finished first. As
 	// with Mended, Unfinished and other reasons, the file of the report has the sentence.
 	Recovered []string `json:"recovered,omitempty"`
+	// Resumed counts what the run took over from interrupted runs; these files count as stored by this run, too.
+	Resumed Resumed `json:"resumed,omitzero"`
+	// Left is what the run, which has published nothing, leaves to the next run of the source; in a dry run, what an
+	// earlier one has left. nil: nothing.
+	Left *Unfinished `json:"left,omitempty"`
 	// Findings lists faults of the archive's own notes that a person has to resolve.
 	Findings []Finding `json:"-"`
 	// Mended has a sentence for each of the archive's own folders and files that was made anew.
@@ -110,6 +115,12 @@ type Report struct {
 	ArchiveID string `json:"archive_id,omitempty"`
 	// CopiedFrom says of which snapshot of another archive this one is a copy; nil: of none.
 	CopiedFrom *Origin `json:"copied_from,omitempty"`
+}
+
+// Resumed counts files stored by interrupted runs, with the bytes that were neither read nor written again.
+type Resumed struct {
+	Files uint64 `json:"files"`
+	Bytes uint64 `json:"bytes"`
 }
 
 // Origin is a snapshot of another archive.

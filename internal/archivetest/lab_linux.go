@@ -257,8 +257,23 @@ func Main(m *testing.M) {
 // NothingLeft checks that the archive's own folder has only files of its snapshots.
 func (l *Lab) NothingLeft() {
 	l.T.Helper()
+	l.nothingBut("")
+}
+
+// OnlyUnfinished is NothingLeft after a run that has published nothing, and may leave files to the next one.
+func (l *Lab) OnlyUnfinished() {
+	l.T.Helper()
+	l.nothingBut(archive.WorkDir + "/" + "unfinished-")
+}
+
+// nothingBut is NothingLeft that does not look at paths with a prefix, if it is not "".
+func (l *Lab) nothingBut(prefix string) {
+	l.T.Helper()
 	err := filepath.WalkDir(l.Path(archive.MetaDir), func(path string, e os.DirEntry, err error) error {
 		rel := strings.TrimPrefix(strings.TrimPrefix(path, l.Path(archive.MetaDir)), "/")
+		if prefix != "" && strings.HasPrefix(rel, prefix) {
+			return filepath.SkipDir
+		}
 		if err != nil || e.IsDir() {
 			if err == nil && strings.Count(rel, "/") > 0 {
 				l.T.Errorf("left: %s", rel)

@@ -55,7 +55,8 @@ func (c *Copier) Copy(ctx context.Context, dst, src int, size int64, sparse bool
 			return n, hash, err
 		}
 		defer func() {
-			if err != nil {
+			var full *WriteError // the caller may need the space that the rest takes
+			if err != nil && !errors.As(err, &full) {
 				err = errors.Join(err, c.mark(n))
 			}
 		}()

@@ -25,10 +25,11 @@ type Marks struct {
 	Taken int64 // bytes that the last copy has taken over
 }
 
-func (m *Marks) isDue(at int64) bool { return m != nil && at-m.last() >= m.Every }
+func (m *Marks) isDue(at int64) bool { return m != nil && at-m.Last() >= m.Every }
 
-func (m *Marks) last() int64 {
-	if len(m.List) == 0 {
+// Last returns the offset of the last mark; 0: there is none.
+func (m *Marks) Last() int64 {
+	if m == nil || len(m.List) == 0 {
 		return 0
 	}
 	return m.List[len(m.List)-1].At
@@ -37,7 +38,7 @@ func (m *Marks) last() int64 {
 // mark notes that the content was copied up to at.
 func (c *Copier) mark(at int64) error {
 	m := c.Marks
-	if at != c.hash.at || at <= m.last() {
+	if at != c.hash.at || at <= m.Last() {
 		return nil
 	}
 	m.List = append(m.List, Mark{at, c.hash.soFar()})

@@ -44,6 +44,9 @@ type Record struct {
 // Partial reports whether the stored file is only a part of a copy.
 func (r *Record) Partial() bool { return r.Marks != nil }
 
+// Copied returns the number of bytes of a partial copy.
+func (r *Record) Copied() uint64 { return uint64(r.Marks[len(r.Marks)-1].At) }
+
 // Kinds of frames. The numbers are part of the format.
 const (
 	kindHeader     = 1

@@ -121,18 +121,18 @@ func (w *Writer) Sync() error {
 	return w.file.Sync()
 }
 
-// errClosed is the error after Close.
-var errClosed = errors.New("journal is closed")
+// ErrClosed is the error of a Writer after Close.
+var ErrClosed = errors.New("journal is closed")
 
 // Close writes what is in memory, and closes the file. Further calls do nothing.
 func (w *Writer) Close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if errors.Is(w.err, errClosed) {
+	if errors.Is(w.err, ErrClosed) {
 		return nil
 	}
 	w.flush()
 	err := errors.Join(w.err, w.file.Close())
-	w.err = errClosed
+	w.err = ErrClosed
 	return err
 }

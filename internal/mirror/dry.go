@@ -55,6 +55,8 @@ func (f *dryFolder) Locate(*index.Entry) error { return nil }
 
 func (f *dryFolder) Create(*index.Entry, []fsat.Xattr) (File, error) { return nil, nil }
 
+func (f *dryFolder) TakeOver(int, string, *index.Entry) (File, bool, error) { return nil, false, nil }
+
 func (f *dryFolder) MakeSpecial(*index.Entry, []fsat.Xattr) (lost, err error) { return nil, nil }
 
 func (f *dryFolder) Remove(string) error { return nil }

@@ -23,7 +23,7 @@ import (
 type plainFile struct {
 	of   *Plain
 	fd   int
-	made uint32 // mode
+	made uint32 // mode that it was made with; 0: it is to be set in any case
 }
 
 func (f *plainFile) FD() int { return f.fd }

@@ -89,6 +89,10 @@ type Folder interface {
 	// Create makes an empty regular file for an entry that has a set of extended attributes. A dry run returns nil: there
 	// is nothing to be written. btrfs: the name that the previous snapshot has goes first.
 	Create(e *index.Entry, set []fsat.Xattr) (File, error)
+	// TakeOver gives the folder, under the name of an entry, a file that has the name stored in the open folder from, and
+	// opens it for writing: the beginning of a copy, made by an earlier run and never part of a published snapshot. ok is
+	// false if the file has further names or cannot be opened. It is not called in a dry run.
+	TakeOver(from int, stored string, e *index.Entry) (f File, ok bool, err error)
 	// MakeSpecial makes a symbolic link, FIFO, socket or device with its metadata, and records its inode in the entry. If
 	// the file system cannot store it, the entry is flagged as index.NotStored. lost is the error for metadata that
 	// another attempt may be able to set. btrfs: the name that the previous snapshot has goes first.

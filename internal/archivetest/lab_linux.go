@@ -257,21 +257,23 @@ func Main(m *testing.M) {
 // NothingLeft checks that the archive's own folder has only files of its snapshots.
 func (l *Lab) NothingLeft() {
 	l.T.Helper()
-	l.nothingBut("")
+	l.nothingBut(func(string) bool { return false })
 }
 
 // OnlyUnfinished is NothingLeft after a run that has published nothing, and may leave files to the next one.
 func (l *Lab) OnlyUnfinished() {
 	l.T.Helper()
-	l.nothingBut(archive.WorkDir + "/" + "unfinished-")
+	l.nothingBut(func(path string) bool {
+		return strings.HasPrefix(path, archive.WorkDir+"/unfinished-") || strings.HasPrefix(path, "trash/unfinished-")
+	})
 }
 
-// nothingBut is NothingLeft that does not look at paths with a prefix, if it is not "".
-func (l *Lab) nothingBut(prefix string) {
+// nothingBut is NothingLeft that does not look into folders that may stay.
+func (l *Lab) nothingBut(mayStay func(path string) bool) {
 	l.T.Helper()
 	err := filepath.WalkDir(l.Path(archive.MetaDir), func(path string, e os.DirEntry, err error) error {
 		rel := strings.TrimPrefix(strings.TrimPrefix(path, l.Path(archive.MetaDir)), "/")
-		if prefix != "" && strings.HasPrefix(rel, prefix) {
+		if err == nil && mayStay(rel) {
 			return filepath.SkipDir
 		}
 		if err != nil || e.IsDir() {

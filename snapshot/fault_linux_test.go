@@ -96,6 +96,7 @@ func TestEveryStepFailsOnce(t *testing.T) {
 		for _, cause := range causes {
 			s := &steps{seen: make(map[string]int), name: name, at: at, cause: cause}
 			l.Opt.Fault = s.fault
+			l.Opt.NoResume = true // each run is to meet all steps
 			rep, err := snapshot.Run(t.Context(), l.Src, l.Arch, l.Opt)
 			published := slices.Contains(afterPublish, name)
 			survives := published || name == "link" && (cause == unix.EPERM || cause == unix.EMLINK)
@@ -121,7 +122,7 @@ func TestEveryStepFailsOnce(t *testing.T) {
 			}
 			l.Verify()
 		}
-		l.Opt.Fault = nil
+		l.Opt.Fault, l.Opt.NoResume = nil, false
 		l.Run()
 		l.Intact()
 		l.NothingLeft()

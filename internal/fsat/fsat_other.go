@@ -37,6 +37,7 @@ func OpenBelow(root int, names []string) (int, error)                        { r
 func OpenFile(dir int, name string) (int, error)                             { return NoDir, errUnsupported }
 func OpenNode(dir int, name string) (int, error)                             { return NoDir, errUnsupported }
 func Create(dir int, name string, mode uint32) (int, error)                  { return NoDir, errUnsupported }
+func OpenForWriting(dir int, name string) (int, error)                       { return NoDir, errUnsupported }
 func CreateUnnamed(dir int, mode uint32) (int, error)                        { return NoDir, errUnsupported }
 func Close(fd int) error                                                     { return errUnsupported }
 func ReadDir(dir int, buf []byte) ([]DirEntry, error)                        { return nil, errUnsupported }

@@ -4,8 +4,11 @@ package index
 const Version = catalogVersion
 
 // AppendEntry appends one entry with its set of extended attributes, in the encoding of a catalog's record, to b. The
-// reference to the set is not kept: it belongs to one catalog.
+// reference to the set is not encoded: it belongs to one catalog. An entry that was carried along has no such encoding.
 func AppendEntry(b []byte, e *Entry, set []Xattr) ([]byte, error) {
+	if e.Flags&Kept != 0 {
+		return nil, errKept
+	}
 	one := *e
 	one.Xattrs, one.XattrHash = 0, Hash{}
 	var attrs []byte
@@ -19,7 +22,7 @@ func AppendEntry(b []byte, e *Entry, set []Xattr) ([]byte, error) {
 	if err := one.validate(false); err != nil {
 		return nil, err
 	}
-	for _, part := range [][]byte{appendPublic(nil, &one), appendPrivate(nil, &one), attrs} {
+	for _, part := range [][]byte{appendPublic(nil, &one), appendPrivate(nil, &one, nil), attrs} {
 		b = append(appendUvarint(b, uint64(len(part))), part...)
 	}
 	return b, nil
@@ -36,6 +39,9 @@ func DecodeEntry(b []byte) (e Entry, set []Xattr, rest []byte, err error) {
 	}
 	if err := decodeEntry(&e, &pub, &priv, false); err != nil {
 		return e, nil, nil, err
+	}
+	if e.Flags&Kept != 0 {
+		return e, nil, nil, errKept
 	}
 	if pub.left() > 0 || priv.left() > 0 {
 		return e, nil, nil, errTrailing

@@ -23,6 +23,9 @@ type operation struct {
 	forgets   bool                  // it changes snapshots, so they are looked at after it is finished
 }
 
+// restoreAnew is a restore into a new folder.
+const restoreAnew = "restore"
+
 func run(l *lab) []string { return []string{"snapshot", l.source.path, l.archive} }
 
 // oldest returns all snapshots but the newest.
@@ -42,7 +45,7 @@ var operations = []operation{
 		args: func(l *lab) []string { return []string{"remove", "--yes", l.archive, l.known()[1]} }},
 	{name: "forget-path", snapshots: 2, forgets: true, again: true, finished: forgotten,
 		args: func(l *lab) []string { return []string{"forget-path", "--yes", l.archive, forgettable} }},
-	{name: "restore", snapshots: 2, again: true, finished: restored,
+	{name: restoreAnew, snapshots: 2, again: true, finished: restored,
 		args: func(l *lab) []string { return []string{"restore", l.archive, "--to", l.target} }},
 	{name: "restore over", snapshots: 2, prepare: olderTarget, again: true, finished: restored,
 		args: func(l *lab) []string {

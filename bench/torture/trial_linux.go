@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 )
@@ -97,7 +98,7 @@ func (l *lab) afterCut(op *operation, r result, args, mayGo []string) error {
 		return err
 	}
 	if op.again && r.status != 0 {
-		if err := l.finish(op, args); err != nil {
+		if err := l.finish(op, r, args); err != nil {
 			return err
 		}
 	}
@@ -122,8 +123,14 @@ func (l *lab) afterCut(op *operation, r result, args, mayGo []string) error {
 	return nil
 }
 
-// finish repeats the operation that was cut short.
-func (l *lab) finish(op *operation, args []string) error {
+// finish repeats the operation that was cut short. A restore that ended, and told what it could not do, is repeated in a
+// new folder: without --overwrite it leaves alone what the first one has made.
+func (l *lab) finish(op *operation, before result, args []string) error {
+	if op.name == restoreAnew && before.status == 3 {
+		if err := os.RemoveAll(l.target); err != nil {
+			return err
+		}
+	}
 	r, err := l.do(args...)
 	if err != nil {
 		return err

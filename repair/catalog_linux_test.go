@@ -48,17 +48,7 @@ func TestRebuildCatalog(t *testing.T) {
 		}
 		l.same()
 		l.inodes()
-		is := l.Entries(name)
-		for path, e := range was {
-			got, has := is[path]
-			const known = tree.Type | tree.Body | tree.OfInode | tree.Nlink | tree.Stored
-			if d := tree.Diff(&e, &got) & known; !has || e.Type != index.Dir && d != 0 || got.Flags&index.Racy == 0 {
-				t.Errorf("%s: %+v, was %+v", path, got, e)
-			}
-		}
-		if len(is) != len(was) {
-			t.Errorf("%d entries, were %d", len(is), len(was))
-		}
+		compareEntries(t, was, l.Entries(name))
 		rep := l.Run()
 		if rep.Counts.BytesStored > 0 || which == 2 && rep.Counts.BytesRead == 0 {
 			t.Errorf("the next run: %+v", rep.Counts)
@@ -67,6 +57,21 @@ func TestRebuildCatalog(t *testing.T) {
 		if _, err := l.rebuild(name, repair.CatalogOptions{}); !errors.Is(err, repair.ErrCatalogSound) {
 			t.Errorf("a sound catalog: %v", err)
 		}
+	}
+}
+
+// compareEntries compares the entries of a catalog that was made anew with those of the lost one.
+func compareEntries(t *testing.T, was, is map[string]index.Entry) {
+	t.Helper()
+	for path, e := range was {
+		got, has := is[path]
+		const known = tree.Type | tree.Body | tree.OfInode | tree.Nlink | tree.Stored
+		if d := tree.Diff(&e, &got) & known; !has || e.Type != index.Dir && d != 0 || got.Flags&index.Racy == 0 {
+			t.Errorf("%s: %+v, was %+v", path, got, e)
+		}
+	}
+	if len(is) != len(was) {
+		t.Errorf("%d entries, were %d", len(is), len(was))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
@@ -194,12 +195,13 @@ func (r *repairer) nearest(w *wound) (*Name, error) {
 	if r.lookedFor++; r.lookedFor > maxNearest || w.e.Type != index.File {
 		return nil, nil
 	}
-	at := slices.IndexFunc(r.snapshots, func(s archive.Snapshot) bool { return s.Name == w.Snapshot })
-	order := slices.Clone(r.snapshots)
-	distance := func(name string) int {
-		n := slices.IndexFunc(r.snapshots, func(s archive.Snapshot) bool { return s.Name == name })
-		return max(n-at, at-n)
+	position := func(name string) int {
+		n, _ := slices.BinarySearchFunc(r.snapshots, name, func(s archive.Snapshot, n string) int { return strings.Compare(s.Name, n) })
+		return n
 	}
+	at := position(w.Snapshot)
+	order := slices.Clone(r.snapshots)
+	distance := func(name string) int { return max(position(name)-at, at-position(name)) }
 	slices.SortStableFunc(order, func(a, b archive.Snapshot) int { return cmp.Compare(distance(a.Name), distance(b.Name)) })
 	for _, s := range order {
 		is, err := r.isSoundIn(s, w)

@@ -221,16 +221,23 @@ func (m *maker) first(g *group) (made inode, from *Origin, err error) {
 	}
 	for _, p := range g.sources {
 		made, ok, err := m.fromPlace(w, p)
-		if err != nil {
-			return made, nil, err
-		}
-		if ok && p.archive == nil {
-			return made, &Origin{Kind: FromStored, Snapshot: p.Snapshot, Path: p.Path}, nil
-		}
-		if ok {
-			return made, &Origin{Kind: FromArchive, Archive: p.archive.Path, Snapshot: p.Snapshot, Path: p.Path}, nil
+		if ok || err != nil {
+			return made, p.origin(), err
 		}
 	}
+	return m.firstFromSource(g)
+}
+
+// origin describes the place.
+func (p place) origin() *Origin {
+	if p.archive == nil {
+		return &Origin{Kind: FromStored, Snapshot: p.Snapshot, Path: p.Path}
+	}
+	return &Origin{Kind: FromArchive, Archive: p.archive.Path, Snapshot: p.Snapshot, Path: p.Path}
+}
+
+// firstFromSource is first with the source's files under the names of the group.
+func (m *maker) firstFromSource(g *group) (made inode, from *Origin, err error) {
 	for _, w := range g.wounds {
 		made, path, ok, err := m.fromSource(w)
 		if ok || err != nil {

@@ -76,20 +76,13 @@ func isCatalogGone(err error) bool {
 
 // exchangeAll gives each name its inode.
 func (w *exchangeWork) exchangeAll() (err error) {
-	ready := fsat.NoDir
-	if fd, err := fsat.OpenDir(w.Meta.fd, RepairDir); err == nil {
-		ready, err = fsat.OpenDir(fd, RepairTree)
-		if err = errors.Join(ignoreGone(err), fsat.Close(fd)); err != nil {
-			return callFailed("open", w.Meta.Path(RepairDir), err)
-		}
-	} else if !fsat.IsGone(err) {
-		return callFailed("open", w.Meta.Path(RepairDir), err)
+	ready, err := w.openReady()
+	if err != nil {
+		return err
 	}
-	defer func() {
-		if ready != fsat.NoDir {
-			err = errors.Join(err, fsat.Close(ready))
-		}
-	}()
+	if ready != fsat.NoDir {
+		defer func() { err = errors.Join(err, fsat.Close(ready)) }()
+	}
 	for i := range w.list {
 		x := &w.list[i]
 		if w.ctx.Err() != nil {
@@ -103,6 +96,15 @@ func (w *exchangeWork) exchangeAll() (err error) {
 		}
 	}
 	return nil
+}
+
+// openReady opens the folder of the new inodes; fsat.NoDir if there is none.
+func (w *exchangeWork) openReady() (ready int, err error) {
+	fd, err := fsat.OpenPath(w.Meta.fd, RepairDir+"/"+RepairTree)
+	if fsat.IsGone(err) {
+		return fsat.NoDir, nil
+	}
+	return fd, callFailed("open", w.Meta.Path(RepairDir, RepairTree), err)
 }
 
 func ignoreGone(err error) error {

@@ -68,7 +68,7 @@ func untilSignal(t *terminal) (context.Context, func()) {
 			signal.Stop(signals)
 			cancel(interrupted{s})
 			time.Sleep(patience)
-			t.errorf("Stopping, and removing unfinished work; a second signal stops at once.")
+			t.errorf("Stopping; a second signal stops at once.")
 		case <-ctx.Done():
 		}
 	}()

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"snapcopy/internal/archive"
 )
@@ -40,6 +41,11 @@ func (t *teller) notesOnArchive(r *archive.Report) {
 	}
 	for _, what := range r.Recovered {
 		t.notef("An earlier run was cut short: %s.", printable(what))
+	}
+	if r.DryRun && r.Left != nil {
+		t.notef("Note: an unfinished run of this source, begun %s, has stored %s with %s in %s. The next snapshot goes on from "+
+			"there; --no-resume begins anew.", r.Left.Began.Format(time.RFC3339), counted(r.Left.Files, "file", "files"),
+			size(r.Left.Bytes), name(r.Left.Path))
 	}
 	if r.ArchiveMode != 0 {
 		t.notef("Note: the mode of %s is %04o, which lets other users in: they can read its snapshots, and run old "+

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -30,6 +31,8 @@ type snapshotOptions struct {
 	ignoreInode    bool
 	ignoreCtime    bool
 	recheck        shareFlag
+	noResume       bool
+	timeLimit      time.Duration
 	tripwire       tripwireOptions
 	rehash         shareFlag
 
@@ -73,6 +76,9 @@ it, and so is a folder with everything below it: linked, and marked in list, ls,
 of the last snapshot that read it. It stays listed as failed, and the snapshot is incomplete. If nothing at all could
 be read, nothing is published.
 
+A run that is interrupted (a signal, a power cut, a full disk, --time-limit) leaves what it has stored to the next
+snapshot of SOURCE, which looks at every entry again but neither reads nor copies these files again.
+
 Patterns are written as in .gitignore files, and begin at SOURCE: /cache is the folder of that name in SOURCE.
 --exclude wins over --exclude-from; if several patterns match, the last one decides.`,
 		Example: `  snapcopy snapshot ~/Documents /backup/documents
@@ -99,6 +105,8 @@ func (o *snapshotOptions) AddFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.allowClockBack, "allow-clock-back", false, "go on when the clock is behind all snapshots")
 	f.BoolVar(&o.ignoreInode, "ignore-inode", false, "for sources whose inode numbers are not stable")
 	f.BoolVar(&o.ignoreCtime, "ignore-ctime", false, "for sources whose change times are not stable")
+	f.BoolVar(&o.noResume, "no-resume", false, "begin anew, and remove what an interrupted run of SOURCE has stored")
+	f.DurationVar(&o.timeLimit, "time-limit", 0, "stop after `DURATION`, such as 4h; the next snapshot goes on from there")
 	o.recheck = defaultRecheck
 	f.Var(&o.recheck, "recheck", "check the stored files of this `SHARE` of the unchanged files, in turn")
 	o.tripwire.addFlags(f)
@@ -125,6 +133,9 @@ func (o *snapshotOptions) Run(ctx context.Context, a *app, args []string) (err e
 		return err
 	}
 	a.archive = args[1]
+	if ctx, err = o.limited(ctx); err != nil {
+		return err
+	}
 	t, err := newTeller(ctx, a, o)
 	if err != nil {
 		return err
@@ -142,18 +153,44 @@ func (o *snapshotOptions) Run(ctx context.Context, a *app, args []string) (err e
 		t.failed(report)
 	}
 	if err != nil {
-		return notPublished(ctx, err)
+		return notPublished(ctx, err, report)
 	}
 	return t.report(report)
 }
 
-// notPublished adds to an interruption that no snapshot was published.
-func notPublished(ctx context.Context, err error) error {
-	if ctx.Err() == nil || !errors.Is(err, context.Canceled) {
+// notPublished adds to an interruption that no snapshot was published, and to any failure what the next run goes on from.
+func notPublished(ctx context.Context, err error, report *archive.Report) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = errors.Join(fmt.Errorf("%w: nothing was published, and every earlier snapshot is as it was",
+			context.Cause(ctx)), besideCancel(err))
+	}
+	if report == nil || report.Left == nil || report.Left.Bytes == 0 {
 		return err
 	}
-	return errors.Join(fmt.Errorf("%w: nothing was published, and every earlier snapshot is as it was",
-		context.Cause(ctx)), besideCancel(err))
+	return errors.Join(err, fmt.Errorf("%s and %s are stored already in %s: the next snapshot of %s goes on from there, "+
+		"and `snapcopy snapshot --no-resume` begins anew and frees their space",
+		counted(report.Left.Files, "file", "files"), size(report.Left.Bytes), name(report.Left.Path), name(report.Source)))
+}
+
+// timeIsUp is the cause of a context that --time-limit has ended.
+type timeIsUp struct{ after time.Duration }
+
+func (e timeIsUp) Error() string            { return fmt.Sprintf("stopped by --time-limit %s", e.after) }
+func (e timeIsUp) Unwrap() error            { return context.Canceled }
+func (e timeIsUp) Outcome() archive.Outcome { return archive.OutcomeTimeLimit }
+
+// limited returns a context that ends with the time limit.
+func (o *snapshotOptions) limited(ctx context.Context) (context.Context, error) {
+	if o.timeLimit < 0 {
+		return nil, wrongUsage("--time-limit must not be negative")
+	}
+	if o.timeLimit == 0 {
+		return ctx, nil
+	}
+	limited, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(o.timeLimit, func() { cancel(timeIsUp{o.timeLimit}) })
+	context.AfterFunc(ctx, func() { timer.Stop() }) // the command has ended
+	return limited, nil
 }
 
 func (o *snapshotOptions) options(ctx context.Context, a *app) (snapshot.Options, error) {
@@ -166,6 +203,7 @@ func (o *snapshotOptions) options(ctx context.Context, a *app) (snapshot.Options
 		IgnoreInode:      o.ignoreInode,
 		IgnoreCtime:      o.ignoreCtime,
 		Recheck:          float64(o.recheck),
+		NoResume:         o.noResume,
 		Limits:           o.tripwire.limits(),
 		SourceIsMount:    o.tripwire.sourceIsMount,
 		Rehash:           float64(o.rehash),

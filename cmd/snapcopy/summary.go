@@ -30,6 +30,9 @@ func summary(a *app, r *archive.Report) string {
 	line("files", "%s in %s, %s", count(c.Files), counted(c.Dirs, "folder", "folders"), size(c.BytesTotal))
 	line("", "%s", strings.Join(changes(c), ", ")+a.keptText(c, keptSince(r.Failed)))
 	line("read", "%s", size(c.BytesRead))
+	if r.Resumed.Files > 0 {
+		line("resumed", "%s with %s of an unfinished run, not read again", counted(r.Resumed.Files, "file", "files"), size(r.Resumed.Bytes))
+	}
 	line("stored", "%s", size(c.BytesStored))
 	line("saved", "%s by sharing", size(c.BytesLinked))
 	if !r.DryRun {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -51,9 +52,26 @@ var operations = []operation{
 		args: func(l *lab) []string {
 			return []string{"restore", l.archive, "--to", l.target, "--overwrite=changed", "--delete", "--delete-unsaved"}
 		}},
+	{name: "repair", snapshots: 2, prepare: damaged, forgets: true, again: true, finished: repaired,
+		args: func(l *lab) []string { return []string{"repair", l.archive} }},
 	{name: "verify", snapshots: 2, args: func(l *lab) []string { return []string{"verify", l.archive} }},
 	{name: "index rebuild", snapshots: 2, args: func(l *lab) []string { return []string{"index", "rebuild", l.archive} }},
 }
+
+// damaged changes the content of a stored file that the source still has, and cuts another one short.
+func damaged(l *lab) error {
+	newest := l.known()[1]
+	big := filepath.Join(l.archive, newest, "d3/sub/big")
+	f, err := os.OpenFile(big, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt([]byte("damage"), 1000)
+	return errors.Join(err, f.Close(), os.Truncate(filepath.Join(l.archive, newest, forgettable), 3))
+}
+
+// repaired makes sure that every snapshot is what it was before the damage.
+func repaired(l *lab) error { return errors.Join(l.intact(nil), l.verified()) }
 
 // lastEdit takes one more snapshot, so that nothing has changed since.
 func lastEdit(l *lab) error {

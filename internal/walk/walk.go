@@ -7,13 +7,15 @@
 //
 // Memory: one node for each directory that was entered and not yet left. On each level of the tree there are at most
 // as many such nodes as workers: a worker enters a further directory of a level only when, in or below each of those
-// under way there, another worker is busy and no work is left to take.
+// under way there, another worker is busy and no work is left to take. Items that Enter put off keep their directory, and
+// all above it, under way: the caller bounds their number.
 //
 // The package knows nothing of files; the work on items is in the functions of a [Tree].
 package walk
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 )
@@ -28,11 +30,17 @@ type Tree[D any] struct {
 	// Items does the work on items from to to-1 of a directory and returns the items to descend into, in order.
 	Items func(worker int, dir D, from, to int) (descend []int, err error)
 	// Enter starts an item of a directory that Items wanted to descend into, and returns the number of its items. ok
-	// is false if it cannot be entered, which does not end the run.
+	// is false if it cannot be entered, which does not end the run. With ErrLater it puts the item off: see Again.
 	Enter func(worker int, parent D, item int) (dir D, items int, ok bool, err error)
 	// Leave ends a directory.
 	Leave func(worker int, dir D) error
+	// Again is called when nothing is left to do but the items put off, and no worker is busy. After it, Enter is called for
+	// each of them once more. Nil if Enter puts nothing off.
+	Again func() error
 }
+
+// ErrLater is the error with which Tree.Enter puts an item off.
+var ErrLater = errors.New("later")
 
 type node[D any] struct {
 	dir      D
@@ -42,7 +50,7 @@ type node[D any] struct {
 	next     int   // first item no worker has taken
 	descend  []int // directories to enter; the first entered of them have been
 	entered  int
-	busy     int // chunks and children under way
+	busy     int // chunks and children under way, or put off
 	chunks   int // the chunks among them
 	onStack  bool
 	complete bool
@@ -56,7 +64,15 @@ type walker[D any] struct {
 	wake  sync.Cond
 	stack []*node[D] // directories with work to take: the deepest last, of several the most recent
 	live  int        // directories entered and not left
+	busy  int        // workers that are not waiting for work
+	later []item[D]  // put off
+	again []item[D]  // put off, whose turn has come again
 	err   error
+}
+
+type item[D any] struct {
+	of     *node[D]
+	number int
 }
 
 // Run works through the tree below root, which has been entered already, and leaves root last. It stops early if ctx
@@ -73,6 +89,7 @@ func Run[D any](ctx context.Context, workers int, root D, items int, tree Tree[D
 		return tree.Leave(0, root)
 	}
 	w.push(first)
+	w.busy = max(workers, 1)
 	var group sync.WaitGroup
 	for id := range max(workers, 1) {
 		group.Go(func() { w.work(id) })
@@ -142,8 +159,31 @@ func (w *walker[D]) claim() (n *node[D], from, to, child int, ok bool) {
 			n.entered++
 			return n, 0, 0, child, true
 		}
+		if len(w.again) > 0 {
+			last := w.again[len(w.again)-1]
+			w.again = w.again[:len(w.again)-1]
+			return last.of, 0, 0, last.number, true
+		}
+		if w.busy == 1 && len(w.later) > 0 {
+			w.nextRound()
+			continue
+		}
+		w.busy--
 		w.wake.Wait()
+		w.busy++
 	}
+}
+
+// nextRound takes up again the items put off. The caller has the lock, and counts as the only busy worker.
+func (w *walker[D]) nextRound() {
+	w.mu.Unlock()
+	err := w.tree.Again()
+	w.mu.Lock()
+	if w.err == nil {
+		w.err = err
+	}
+	w.again, w.later = w.later, nil
+	w.wake.Broadcast()
 }
 
 // choose returns the deepest directory with work to take. A directory whose items no other worker has comes first: a
@@ -183,8 +223,14 @@ func (w *walker[D]) do(id int, n *node[D], from, to int) error {
 	return w.done(id, n)
 }
 
-func (w *walker[D]) enter(id int, parent *node[D], item int) error {
-	dir, items, ok, err := w.tree.Enter(id, parent.dir, item)
+func (w *walker[D]) enter(id int, parent *node[D], number int) error {
+	dir, items, ok, err := w.tree.Enter(id, parent.dir, number)
+	if errors.Is(err, ErrLater) {
+		w.mu.Lock()
+		w.later = append(w.later, item[D]{parent, number})
+		w.mu.Unlock()
+		return nil
+	}
 	if err != nil {
 		return err
 	}

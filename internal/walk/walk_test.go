@@ -290,3 +290,85 @@ func TestCancel(t *testing.T) {
 		t.Error(fmt.Errorf("endless tree: %w", err))
 	}
 }
+
+// Guards: an item put off is entered again when nothing else is left and no worker is busy, as often as it is put off; its
+// directory, and all above it, are left after it.
+func TestLater(t *testing.T) {
+	for seed := range uint64(20) {
+		for _, workers := range []int{1, 2, 8} {
+			root := grow(rand.New(rand.NewPCG(seed, 7)), 4, 24)
+			var busy, rounds, off atomic.Int64
+			err := Run(context.Background(), workers, root, len(root.items), Tree[*tree]{
+				Items: func(_ int, d *tree, from, to int) (descend []int, err error) {
+					defer busy.Add(-1)
+					busy.Add(1)
+					for i := from; i < to; i++ {
+						descend = append(descend, i) // files, too, as the caller may put them off
+					}
+					return descend, nil
+				},
+				Enter: func(_ int, parent *tree, item int) (*tree, int, bool, error) {
+					defer busy.Add(-1)
+					busy.Add(1)
+					parent.mu.Lock()
+					parent.done[item]++
+					n := parent.done[item]
+					parent.mu.Unlock()
+					if parent.left > 0 {
+						t.Error("a directory was left before an item that was put off")
+					}
+					if n <= (item+int(seed))%4 {
+						off.Add(1)
+						return nil, 0, false, ErrLater
+					}
+					d := parent.items[item]
+					if d == nil {
+						return nil, 0, false, nil
+					}
+					return d, len(d.items), true, nil
+				},
+				Leave: func(_ int, d *tree) error {
+					d.left++
+					return nil
+				},
+				Again: func() error {
+					if busy.Load() != 0 || off.Swap(0) == 0 {
+						t.Error("a round begins too early")
+					}
+					rounds.Add(1)
+					return nil
+				},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			root.each(func(d *tree) {
+				if d.left != 1 {
+					t.Errorf("a directory was left %d times", d.left)
+				}
+				for i, n := range d.done {
+					if n != (i+int(seed))%4+1 {
+						t.Errorf("item %d was entered %d times", i, n)
+					}
+				}
+			})
+			if rounds.Load() > 3*5 {
+				t.Errorf("%d rounds", rounds.Load())
+			}
+		}
+	}
+}
+
+// Guards: an error of Again ends the walk, and so does the end of the context during it.
+func TestAgainFails(t *testing.T) {
+	failure := errors.New("failure")
+	err := Run(context.Background(), 3, 0, 5, Tree[int]{
+		Items: func(_, _, from, to int) ([]int, error) { return []int{0, 3}, nil },
+		Enter: func(int, int, int) (int, int, bool, error) { return 0, 0, false, ErrLater },
+		Leave: func(_, _ int) error { t.Error("left"); return nil },
+		Again: func() error { return failure },
+	})
+	if !errors.Is(err, failure) {
+		t.Error(err)
+	}
+}

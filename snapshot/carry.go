@@ -254,7 +254,7 @@ func (r *run) undescribedDir(w *worker, d *dir, why error) (bool, error) {
 		return false, err
 	}
 	d.handles.src = nil
-	if isFatal(why) {
+	if why = w.later(d.parent, d.slot, why); isFatal(why) || isLater(why) {
 		return false, why
 	}
 	if done, enter, err := r.carryDir(w, d, &why); done || err != nil {

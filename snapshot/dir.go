@@ -188,19 +188,13 @@ func (r *run) openTop() (err error) {
 			return errors.Join(&fs.PathError{Op: "open", Path: r.previous.name, Err: err}, d.closeHandles())
 		}
 	}
-	if h.src, err = r.source.Top(); err != nil {
-		return errors.Join(&fs.PathError{Op: "open", Path: r.report.Source, Err: err}, d.closeHandles())
-	}
 	r.top = d
 	r.dirs.Start(&d.handles.Dir, d)
 	if d.id, err = r.rec.startDir(0, ""); err != nil {
 		return err
 	}
-	if err := h.src.Stat(&d.source); err != nil {
-		return &fs.PathError{Op: "stat", Path: r.report.Source, Err: err}
-	}
-	if err := r.beginDir(&r.workers[0], d); err != nil {
-		return fmt.Errorf("read source %s: %w", r.report.Source, err)
+	if err := r.openTopFolder(d); err != nil {
+		return err
 	}
 	reason, err := h.src.LeaveOut("", &d.source)
 	if err != nil {
@@ -212,14 +206,41 @@ func (r *run) openTop() (err error) {
 	return nil
 }
 
-// enter opens a folder that items has found, on both sides, and lists it.
+// readTop opens, describes and lists the source's own folder. If a part of that may succeed later, the error says so: isLater.
+func (r *run) readTop(d *dir) (err error) {
+	w, h := &r.workers[0], &d.handles
+	if h.src == nil {
+		if h.src, err = r.source.Top(); err != nil {
+			return w.laterDir(d, &fs.PathError{Op: "open", Path: r.report.Source, Err: err})
+		}
+	}
+	if err := h.src.Stat(&d.source); err != nil {
+		return w.laterDir(d, &fs.PathError{Op: "stat", Path: r.report.Source, Err: err})
+	}
+	d.self = index.Entry{Type: index.Dir}
+	if err := r.beginDir(w, d); err != nil {
+		return fmt.Errorf("read source %s: %w", r.report.Source, err)
+	}
+	return nil
+}
+
+// enter handles an item of a folder that items has found to be a folder, or that waits to be tried again: see inTurn. It
+// opens a folder on both sides, and lists it.
 func (r *run) enter(id int, parent *dir, item int) (d *dir, items int, ok bool, err error) {
 	if err := parent.handles.Acquire(); err != nil {
 		return nil, 0, false, err
 	}
-	defer func() { err = errors.Join(err, parent.handles.Release()) }()
-	d = r.newDir(parent, item)
-	if ok, err = r.openDir(&r.workers[id], d); err != nil || !ok {
+	defer func() {
+		if releaseErr := parent.handles.Release(); releaseErr != nil {
+			err = releaseErr
+		}
+	}()
+	w := &r.workers[id]
+	ok, err = r.inTurn(w, parent, item, func() (bool, error) {
+		d = r.newDir(parent, item)
+		return r.openDir(w, d)
+	})
+	if err != nil || !ok {
 		return nil, 0, false, err
 	}
 	if was := &parent.entries[item]; was.Type != 0 && was.Type != index.Dir { // a folder has taken its place
@@ -275,10 +296,18 @@ func (r *run) fillDir(w *worker, d *dir, rule string) (bool, error) {
 		w.tally.leftOutForState(p.child(d.name()), rule)
 		return false, errors.Join(w.excluded(p, d.slot, fsat.Directory, rule), d.closeHandles())
 	}
+	hasPrevious := d.was.Type == index.Dir
+	if err := r.beginDir(w, d); err != nil { // before anything is made for the folder: it may have to wait
+		if isFatal(err) || isLater(err) {
+			return false, errors.Join(err, d.closeHandles())
+		}
+		d.self.Flags |= index.Unread
+		r.failList(w, d, err)
+	}
 	if err := r.makeDir(d); err != nil {
 		return false, errors.Join(w.failed(d, err), d.closeHandles())
 	}
-	if d.was.Type == index.Dir {
+	if hasPrevious {
 		err := d.handles.dst.OpenPrevious()
 		if fsat.IsPassing(err) {
 			return false, errors.Join(fatal("open in the previous snapshot", p.child(d.name()), err), d.closeHandles())
@@ -286,13 +315,6 @@ func (r *run) fillDir(w *worker, d *dir, rule string) (bool, error) {
 		if err != nil { // its files are stored afresh and counted as missing
 			r.isLost(w, p, d.name(), err)
 		}
-	}
-	if err := r.beginDir(w, d); err != nil {
-		if isFatal(err) {
-			return false, errors.Join(err, d.closeHandles())
-		}
-		d.self.Flags |= index.Unread
-		r.failList(w, d, err)
 	}
 	return true, nil
 }
@@ -311,7 +333,7 @@ func (r *run) makeDir(d *dir) (err error) {
 func (r *run) beginDir(w *worker, d *dir) error {
 	d.dev = r.rec.devices.number(&d.source)
 	describe(&d.self, &d.source, d.dev)
-	if err := r.dirMetadata(d); isFatal(err) {
+	if err := w.laterDir(d, r.dirMetadata(d)); isFatal(err) || isLater(err) {
 		return err
 	} else if err != nil {
 		d.self.Flags |= index.Racy // the next run tries again
@@ -326,12 +348,17 @@ func (r *run) beginDir(w *worker, d *dir) error {
 	r.coverage.enter(d)
 	var err error
 	d.names, err = d.list(w.list)
-	if err != nil && r.carries(d) {
-		r.previous.addUnlisted(d)
+	if err != nil {
+		err = w.laterDir(d, &fs.PathError{Op: "list", Path: cmp.Or(d.path(), r.report.Source), Err: err})
+		if isLater(err) {
+			return err
+		}
+		if r.carries(d) {
+			r.previous.addUnlisted(d)
+		}
 	}
 	d.entries, d.fresh = make([]index.Entry, len(d.names)), make([]bool, len(d.names))
 	if err != nil {
-		err = &fs.PathError{Op: "list", Path: cmp.Or(d.path(), r.report.Source), Err: err}
 		d.self.Flags |= index.Unread // entries missing from the listing do not count as gone
 	}
 	r.previous.pair(d)
@@ -362,7 +389,10 @@ func (r *run) dirMetadata(d *dir) error {
 // empty one, and reports it as failed.
 func (r *run) unreadableDir(w *worker, d *dir, cause error) (bool, error) {
 	p := d.parent
-	cause = &fs.PathError{Op: "open", Path: p.child(d.name()), Err: cause}
+	cause = w.later(p, d.slot, &fs.PathError{Op: "open", Path: p.child(d.name()), Err: cause})
+	if isLater(cause) {
+		return false, cause
+	}
 	if done, enter, err := r.carryDir(w, d, &cause); done || err != nil {
 		return enter, err
 	}
@@ -409,6 +439,7 @@ func (r *run) leave(id int, d *dir) (err error) {
 	if d.parent != nil {
 		d.parent.entries[d.slot] = d.self
 	}
+	r.retries.left(d)
 	return d.handles.Leave()
 }
 

@@ -12,7 +12,7 @@ import (
 	"snapcopy/internal/tree"
 )
 
-// items handles some of the names of a folder. It returns the folders among them, to be entered later.
+// items handles some of the names of a folder. It returns those to be entered later: folders, and entries that wait to be tried again.
 func (r *run) items(id int, d *dir, from, to int) (descend []int, err error) {
 	w := &r.workers[id]
 	if err := d.handles.Acquire(); err != nil {
@@ -27,10 +27,11 @@ func (r *run) items(id int, d *dir, from, to int) (descend []int, err error) {
 	for i := from; i < to; i++ {
 		st := w.look(d, i, to)
 		isDir, err := r.oneItem(w, d, i, path, st)
-		if err != nil {
+		waits := isLater(err)
+		if err != nil && !waits {
 			return nil, err
 		}
-		if isDir {
+		if isDir || waits {
 			descend = append(descend, i)
 		}
 	}

@@ -16,18 +16,19 @@ import (
 // fail records that an entry could not be stored, or not completely.
 func (w *worker) fail(path string, err error) {
 	w.counts.Failed++
-	w.tally.fail(path, cause(err))
+	w.tally.fail(path, cause(err), w.tries)
 }
 
 // failKept records that an entry could not be read and is carried along.
 func (w *worker) failKept(path string, err error, e *index.Entry) {
 	w.counts.Failed++
-	w.tally.failKept(path, cause(err), e)
+	w.tally.failKept(path, cause(err), e, w.tries)
 }
 
-// notStored handles an entry that could not be looked at or read.
+// notStored handles an entry that could not be looked at or read. It waits, if it may (isLater); otherwise its failure is
+// final, as with failed and unreadableDir for a folder.
 func (r *run) notStored(w *worker, d *dir, i int, err error) error {
-	if isFatal(err) {
+	if err = w.later(d, i, err); isFatal(err) || isLater(err) {
 		return err
 	}
 	if errors.Is(err, errVanished) {
@@ -54,7 +55,7 @@ func (r *run) unread(w *worker, d *dir, i int, cause error) error {
 
 // failed leaves the folder d, which could not be entered, out of the snapshot. It returns an error of the archive.
 func (w *worker) failed(d *dir, err error) error {
-	if isFatal(err) {
+	if err = w.later(d.parent, d.slot, err); isFatal(err) || isLater(err) {
 		return err
 	}
 	w.coverage.lacks(d.parent, d.slot, unreadable)

@@ -72,11 +72,11 @@ func (g *linkGroups) completeOn(dev uint32) *inodeset.Set {
 }
 
 // keepLinked keeps an unchanged entry whose inode has several names.
-func (s *storing) keepLinked(at slot, st *source.Stat, xattrs xattrSet) error {
+func (s *storing) keepLinked(at slot, st *source.Stat, xattrs xattrSet) (err error) {
 	defer at.w.forgetOldLooks()
 	key := inodeKey{s.rec.device(at.d, st), st.Ino, st.Part}
 	locked := s.groups.lock(key, st.Nlink)
-	defer s.groups.Leave(key, locked)
+	defer func() { err = s.leaveGroup(at, key, locked, err) }()
 	group := &locked.Value
 	if group.entry.Type != 0 {
 		return s.joinGroup(at, st, group)
@@ -105,15 +105,25 @@ func (s *storing) keepLinked(at slot, st *source.Stat, xattrs xattrSet) error {
 }
 
 // storeLinked stores a new or changed entry whose inode has several names.
-func (s *storing) storeLinked(at slot, st *source.Stat) error {
+func (s *storing) storeLinked(at slot, st *source.Stat) (err error) {
 	key := inodeKey{s.rec.device(at.d, st), st.Ino, st.Part}
 	locked := s.groups.lock(key, st.Nlink)
-	defer s.groups.Leave(key, locked)
+	defer func() { err = s.leaveGroup(at, key, locked, err) }()
 	group := &locked.Value
 	if group.entry.Type != 0 {
 		return s.joinGroup(at, st, group)
 	}
 	return s.beginGroup(at, st, group)
+}
+
+// leaveGroup unlocks a group. A name that waits to be tried again is still to come.
+func (s *storing) leaveGroup(at slot, key inodeKey, locked *tree.LinkGroup[linkGroup], err error) error {
+	if err = at.later(err); isLater(err) {
+		locked.PutOff()
+	} else {
+		s.groups.Leave(key, locked)
+	}
+	return err
 }
 
 // beginGroup stores the first name of a group, or the first one after the stored file was full.

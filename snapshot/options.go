@@ -42,6 +42,12 @@ type Options struct {
 	// Runs take turns, as with Recheck. In a dry run none is read.
 	Rehash float64
 
+	// Retries is how often an entry of the source is tried again that could not be read for an error that may pass (see
+	// fsat.MayPass); 0: not at all. That is done when everything else is done, for all such entries together, RetryWait
+	// after the try before.
+	Retries   int
+	RetryWait time.Duration
+
 	DryRun         bool // look and tell; change nothing
 	RequireArchive bool // fail instead of making an archive
 	AllowCopies    bool // accept an archive without hard links: each snapshot is a full copy
@@ -64,6 +70,8 @@ type Options struct {
 	// Fault, if set, is called with the name of each step that changes the archive, before the step; its error
 	// replaces the step. For tests.
 	Fault func(step string) error
+	// SourceFault is called likewise before the calls that read the live source: see source.Local.
+	SourceFault func(op, name string) error
 }
 
 func (o *Options) threads() int { return workers.Number(o.Threads) }

@@ -10,6 +10,7 @@ import (
 func (r *run) sumUp() {
 	rep := r.report
 	r.tally.addTo(rep)
+	r.retries.addTo(rep)
 	rep.PreviousUnusable, rep.BaselineUnusable = r.previous.unusable, r.coverage.unusable
 	for i := range r.workers {
 		w := &r.workers[i]

@@ -36,6 +36,7 @@ type run struct {
 	coverage coverage
 	workers  []worker
 	tally    tally
+	retries  retries
 
 	noted     bool // the report in the work folder, if there is one, is this run's, and not one that waits for space
 	published bool
@@ -78,6 +79,7 @@ func newRun(ctx context.Context, opt Options) *run {
 	r.ctx, r.ignoreCtime = ctx, opt.IgnoreCtime
 	r.groups.init()
 	r.unfinished.dir, r.unfinished.kept = fsat.NoDir, fsat.NoDir
+	r.retries.init(&opt)
 	r.previous.ignored = tree.Ignored(opt.IgnoreCtime, opt.IgnoreInode)
 	r.tally.item, r.previous.gone.told = opt.Item, opt.Item != nil
 	r.report = &archive.Report{Start: opt.now().UTC(), DryRun: opt.DryRun, Limits: opt.limits()}
@@ -264,7 +266,7 @@ func (r *run) openPrevious(l *archive.Lineage) error {
 
 // begin makes the mirror with its empty top folder, and begins the record of the snapshot.
 func (r *run) begin() error {
-	r.workers = newWorkers(r.opt.threads(), r.source, r.opt.Progress, &r.tally, &r.coverage)
+	r.workers = newWorkers(r.opt.threads(), r.source, r.opt.Progress, &r.tally, &r.coverage, &r.retries)
 	r.caps.asRoot = os.Geteuid() == 0
 	r.dirs.Open, r.dirs.OpenFrom, r.dirs.Close = openByPath, openFrom, (*dir).closeHandles
 	if r.archive != nil {
@@ -327,6 +329,7 @@ func (r *run) walk() error {
 		Items: r.items,
 		Enter: r.enter,
 		Leave: r.leave,
+		Again: r.again,
 	})
 	for _, failure := range r.source.Failures() {
 		r.workers[0].fail(".", failure)

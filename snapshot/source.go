@@ -28,7 +28,7 @@ func (r *run) openLocal(path, archive string) error {
 	if err != nil {
 		return notOpened(err, archive)
 	}
-	l.IgnoreCtime = r.opt.IgnoreCtime
+	l.IgnoreCtime, l.Fault = r.opt.IgnoreCtime, r.opt.SourceFault
 	r.source = l
 	if err := r.lookAtPlace(l); err != nil {
 		return notOpened(err, archive)

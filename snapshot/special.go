@@ -70,6 +70,9 @@ func (s *storing) readSpecial(at slot, st *source.Stat) (e index.Entry, set []fs
 	case e.Type == index.Symlink:
 		e.Target, e.Size = m.Target, uint64(len(m.Target))
 	}
+	if err := at.later(m.Err); isLater(err) {
+		return e, nil, err
+	}
 	if m.Err != nil {
 		e.Flags |= index.Racy // the next run tries again
 		at.w.fail(at.path(), m.Err)

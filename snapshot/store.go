@@ -201,7 +201,10 @@ func (f *file) tryVersion() error {
 	f.sparse = f.src.HasHoles(f.st.Size)
 	m := f.src.Metadata()
 	f.e.Attrs, f.set = tree.KnownAttrs(m.Attrs), m.Xattrs
-	if f.failed = m.Err; f.failed != nil {
+	if f.failed = f.later(m.Err); f.failed != nil {
+		if isLater(f.failed) {
+			return f.failed
+		}
 		f.e.Flags |= index.Racy // the next run tries again
 	}
 	if err := f.rec.addXattrs(&f.e, f.set); err != nil {

@@ -61,21 +61,21 @@ func (t *tally) tell(item Item) {
 	t.item(item)
 }
 
-// fail lists an entry that could not be stored, or not completely.
-func (t *tally) fail(path string, err error) {
+// fail lists an entry that could not be stored, or not completely, after a number of tries; 0: it was tried once.
+func (t *tally) fail(path string, err error, tries int) {
 	t.mu.Lock()
 	if len(t.failed) < maxListed {
-		t.failed = append(t.failed, archive.FailedItem{Path: path, Error: err.Error()})
+		t.failed = append(t.failed, archive.FailedItem{Path: path, Error: err.Error(), Tries: tries})
 	}
 	t.mu.Unlock()
 	t.tell(Item{Path: path, Action: Failed, Err: err})
 }
 
 // failKept lists an entry that could not be read and is carried along.
-func (t *tally) failKept(path string, err error, e *index.Entry) {
+func (t *tally) failKept(path string, err error, e *index.Entry, tries int) {
 	t.mu.Lock()
 	if len(t.failed) < maxListed {
-		t.failed = append(t.failed, archive.FailedItem{Path: path, Error: err.Error(), KeptAsOf: e.AsOf})
+		t.failed = append(t.failed, archive.FailedItem{Path: path, Error: err.Error(), KeptAsOf: e.AsOf, Tries: tries})
 	}
 	t.mu.Unlock()
 	t.tell(Item{Path: path, Action: Kept, Type: e.Type, Size: e.Size, AsOf: e.AsOf, Err: err})

@@ -39,16 +39,18 @@ type worker struct {
 	structure    uint64 // bytes of folders made
 	resumed      archive.Resumed
 	files, bytes uint64    // since progress was last published
+	tries        int       // of the present item, this one included; 0: it is the first
 	tally        *tally    // of all workers
 	coverage     *coverage // of all workers
+	retries      *retries  // of all workers
 	_            [64]byte
 }
 
-func newWorkers(n int, src source.Source, progress *archive.Progress, t *tally, c *coverage) []worker {
+func newWorkers(n int, src source.Source, progress *archive.Progress, t *tally, c *coverage, q *retries) []worker {
 	list := make([]worker, n)
 	for i := range list {
 		w := &list[i]
-		w.id, w.freshness, w.tally, w.coverage = i, src.Freshness(), t, c
+		w.id, w.freshness, w.tally, w.coverage, w.retries = i, src.Freshness(), t, c, q
 		w.list = make([]byte, listBuffer)
 		w.copier.Buf = make([]byte, copyBuffer)
 		w.copier.Tick = func(n int) {

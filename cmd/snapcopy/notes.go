@@ -90,6 +90,7 @@ func (t *teller) notesOnSource(r *archive.Report) {
 		t.notef("Warning: %s, the source of earlier snapshots, lies in %s. If the latter was given by mistake: "+
 			"snapcopy remove %s %s", name(r.Contains), name(r.Source), name(r.Archive), r.Snapshot)
 	}
+	t.notesOnRetries(r)
 	if r.BaselineUnusable != "" {
 		t.notef("Warning: only a part of the last good snapshot could be compared: %s.", printable(r.BaselineUnusable))
 	}
@@ -111,6 +112,18 @@ func (t *teller) notesOnSource(r *archive.Report) {
 	if r.Missing > 0 {
 		t.notef("Warning: %s missing in the previous snapshot and stored again; `snapcopy verify` tells more.",
 			counted(r.Missing, "file was", "files were"))
+	}
+}
+
+// notesOnRetries says what was tried again.
+func (t *teller) notesOnRetries(r *archive.Report) {
+	if n := r.ReadAfterRetry; n > 0 {
+		t.notef("Note: %s read only when tried again; the disk or server with %s may be failing.",
+			counted(n, "entry could be", "entries could be"), name(r.Source))
+	}
+	if n := r.NotRetried; n > 0 {
+		t.notef("Warning: %s not tried again, though the error may pass: too many waited for that already, or time was up.",
+			counted(n, "failed entry was", "failed entries were"))
 	}
 }
 

@@ -66,7 +66,7 @@ func TestPeersWords(t *testing.T) {
 		{"snapshot --link-dest x a b", "shares unchanged files"},
 		{"snapshot a b /MIR", "leave it out"},
 		{"snapshot a b /e /XF:x", "leave it out"},
-		{"snapshot a b /R:3", "leave it out"},
+		{"snapshot a b /R:3", "--retries N"},
 		{"snapshot create nowhere b", "`snapcopy snapshot SOURCE ARCHIVE`"},
 		{"prune a --keep-tag x", "`snapcopy pin ARCHIVE@SNAPSHOT`"},
 		{"verify --read-data a", "contents are read anyway"},

@@ -19,7 +19,7 @@ type meter struct {
 }
 
 var phaseNames = map[archive.Phase]string{
-	archive.Preparing: "Preparing", archive.Copying: "Copying", archive.Syncing: "Writing to disk",
+	archive.Preparing: "Preparing", archive.Copying: "Copying", archive.Retrying: "Waiting to try again", archive.Syncing: "Writing to disk",
 	archive.Publishing: "Publishing", archive.Emptying: "Giving back space", archive.Finished: "Finished",
 	archive.Abandoning: "Removing the unfinished snapshot",
 }

@@ -35,6 +35,8 @@ type snapshotOptions struct {
 	timeLimit      time.Duration
 	tripwire       tripwireOptions
 	rehash         shareFlag
+	retries        int
+	retryWait      time.Duration
 
 	threads int
 	verbose int
@@ -45,6 +47,13 @@ type snapshotOptions struct {
 
 // defaultRecheck costs one call more for every twentieth file, and finds altered stored files within 20 runs.
 const defaultRecheck = 0.05
+
+// Three tries within a quarter of a minute outlast a file in use, or a bus or a server that starts anew, and keep nobody
+// waiting where a disk is broken.
+const (
+	defaultRetries   = 3
+	defaultRetryWait = 5 * time.Second
+)
 
 func snapshotCommand(a *app) *cobra.Command {
 	return command(a, &cobra.Command{
@@ -70,6 +79,11 @@ restored or changed.
 
 --log keeps what a run says in a file, whatever the terminal shows: with --quiet -v --log FILE the terminal has errors
 only, and the log a line for each entry that changed. A log that cannot be written is a warning.
+
+What cannot be read for an error that may pass - a failing disk or server, a file in use, no memory - is tried
+again when everything else is done, --retries times, with one wait of --retry-wait before each round for all of
+it. At most 1000 entries wait for that, and no longer than 15 minutes or twice the waits asked for, whichever is
+longer; what else fails is not tried again.
 
 An entry that exists and cannot be read is carried along from the previous snapshot of the same source, if that has
 it, and so is a folder with everything below it: linked, and marked in list, ls, versions and restore with the date
@@ -112,6 +126,9 @@ func (o *snapshotOptions) AddFlags(f *pflag.FlagSet) {
 	o.tripwire.addFlags(f)
 	f.Var(&o.rehash, "rehash", "read this `SHARE` of the unchanged files, in turn: finds damage in SOURCE")
 	f.Lookup("rehash").DefValue = "" // none
+
+	f.IntVar(&o.retries, "retries", defaultRetries, "read `N` times more what could not be read for an error that may pass")
+	f.DurationVar(&o.retryWait, "retry-wait", defaultRetryWait, "wait this `TIME` before trying again (5s, 2m)")
 	addThreads(f, &o.threads)
 	f.CountVarP(&o.verbose, "verbose", "v", "``a line for each entry that changed or is left out; -vv: for all")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors only")
@@ -207,6 +224,8 @@ func (o *snapshotOptions) options(ctx context.Context, a *app) (snapshot.Options
 		Limits:           o.tripwire.limits(),
 		SourceIsMount:    o.tripwire.sourceIsMount,
 		Rehash:           float64(o.rehash),
+		Retries:          o.retries,
+		RetryWait:        o.retryWait,
 		DryRun:           o.dryRun,
 		RequireArchive:   o.requireArchive,
 		AllowCopies:      o.allowCopies,
@@ -219,6 +238,9 @@ func (o *snapshotOptions) options(ctx context.Context, a *app) (snapshot.Options
 	}
 	if err := checkThreads(o.threads); err != nil {
 		return opt, err
+	}
+	if o.retries < 0 || o.retryWait < 0 {
+		return opt, wrongUsage("--retries and --retry-wait cannot be negative")
 	}
 	if err := checkLeafNames(o.excludePresent); err != nil {
 		return opt, err

@@ -201,9 +201,17 @@ func (t *teller) failed(r *archive.Report) {
 	}
 	t.errorf("%s could not be stored:", counted(total, "entry", "entries"))
 	for _, f := range shown {
-		t.errorf("  %s: %s%s", name(cmp.Or(f.Path, ".")), printable(f.Error), t.app.keptFailure(f.KeptAsOf))
+		t.errorf("  %s: %s%s%s", name(cmp.Or(f.Path, ".")), printable(f.Error), triesText(f.Tries), t.app.keptFailure(f.KeptAsOf))
 	}
 	t.more(r, total-uint64(len(shown)))
+}
+
+// triesText says how often an entry was tried, if more than once.
+func triesText(tries int) string {
+	if tries <= 1 {
+		return ""
+	}
+	return fmt.Sprintf(" (%d tries)", tries)
 }
 
 // more prints the number of list items not shown, and where to find them.

@@ -9,6 +9,7 @@ type Phase int32
 const (
 	Preparing Phase = iota
 	Copying
+	Retrying // waiting before entries are tried again
 	Syncing
 	Publishing
 	Emptying   // the trash

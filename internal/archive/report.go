@@ -27,6 +27,14 @@ type Report struct {
 	Structure  uint64       `json:"structure_bytes"` // space of the snapshot's folders
 	Failed     []FailedItem `json:"failed,omitempty"`
 
+	// Retries counts the further tries to read entries that could not be read for an error that may pass. RetriedEntries of
+	// them waited for that, and ReadAfterRetry could be read then. NotRetried failed at once, because too many waited, or
+	// time was up.
+	Retries        uint64 `json:"retries,omitempty"`
+	RetriedEntries uint64 `json:"retried_entries,omitempty"`
+	ReadAfterRetry uint64 `json:"read_after_retry,omitempty"`
+	NotRetried     uint64 `json:"not_retried,omitempty"`
+
 	// Filters are the rules by which the run left entries out; nil: a run that did not record them.
 	Filters *filter.Filter `json:"filters,omitempty"`
 	// LeftOut has the first 10,000 entries that were left out because of their size, an attribute, or a marker in
@@ -169,6 +177,7 @@ type FailedItem struct {
 	// KeptAsOf is the snapshot whose run was the last to read the entry, which is carried along as of then; "": it is
 	// missing in the snapshot.
 	KeptAsOf string
+	Tries    int // 0: one
 }
 
 // bytesIfNeeded returns a name that JSON cannot express, for the base64 field, and nil for all others.
@@ -180,7 +189,7 @@ func bytesIfNeeded(name string) []byte {
 }
 
 func (f FailedItem) object() failedObject {
-	return failedObject{f.Path, bytesIfNeeded(f.Path), f.Error, f.KeptAsOf}
+	return failedObject{f.Path, bytesIfNeeded(f.Path), f.Error, f.KeptAsOf, f.Tries}
 }
 
 type failedObject struct {
@@ -188,6 +197,7 @@ type failedObject struct {
 	Raw   []byte `json:"path_base64,omitempty"`
 	Error string `json:"error"`
 	AsOf  string `json:"kept_as_of,omitempty"`
+	Tries int    `json:"tries,omitempty"`
 }
 
 // MarshalJSON adds a field in base64 for a path that is not UTF-8.
@@ -199,7 +209,7 @@ func (f *FailedItem) UnmarshalJSON(text []byte) error {
 	if err := json.Unmarshal(text, &v); err != nil {
 		return err
 	}
-	*f = FailedItem{v.Path, v.Error, v.AsOf}
+	*f = FailedItem{v.Path, v.Error, v.AsOf, v.Tries}
 	if v.Raw != nil {
 		f.Path = string(v.Raw)
 	}

@@ -23,6 +23,9 @@ type Local struct {
 	Archive *fsat.Stat
 	// IgnoreCtime says that the source's change times mean nothing.
 	IgnoreCtime bool
+	// Fault, if set, is called before each call that reads, with its name (open, stat, list, metadata, read) and that of the
+	// entry, "" for the folder itself; its error replaces the call. For tests.
+	Fault func(op, name string) error
 
 	began  time.Time // by the clock of the file systems
 	fd     int
@@ -47,6 +50,13 @@ func OpenLocal(path string, f *filter.Filter) (*Local, error) {
 
 // Place describes the file system that the source's own folder is on.
 func (l *Local) Place() (fsat.Place, error) { return fsat.PlaceOf(l.fd) }
+
+func (l *Local) step(op, name string) error {
+	if l.Fault == nil {
+		return nil
+	}
+	return l.Fault(op, name)
+}
 
 // Close closes the source.
 func (l *Local) Close() error { return errors.Join(l.opened.Close(), fsat.Close(l.fd)) }

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -34,6 +35,9 @@ func (f *localFolder) Stat(st *Stat) error {
 
 // List returns the names in the folder. A listing moves its handle, so every further listing opens another handle.
 func (f *localFolder) List(buf []byte) ([]fsat.DirEntry, error) {
+	if err := f.of.step("list", f.name); err != nil {
+		return nil, err
+	}
 	if !f.listed {
 		f.listed = true
 		return fsat.ReadDir(f.fd, buf)
@@ -53,7 +57,10 @@ func (f *localFolder) Look(names []fsat.DirEntry, list []Stat) {
 			continue
 		}
 		st := &list[i]
-		err := fsat.StatAt(f.fd, names[i].Name, &st.Stat)
+		err := f.of.step("stat", names[i].Name)
+		if err == nil {
+			err = fsat.StatAt(f.fd, names[i].Name, &st.Stat)
+		}
 		if err != nil {
 			err = f.lookAgain(names[i].Name, st, err)
 		}
@@ -87,6 +94,9 @@ func (f *localFolder) elsewhere(name string, err error) error {
 
 // Open opens a folder directly below.
 func (f *localFolder) Open(name string) (Folder, error) {
+	if err := f.of.step("open", name); err != nil {
+		return nil, err
+	}
 	fd, err := fsat.OpenDir(f.fd, name)
 	if fsat.IsNoDir(err) {
 		return nil, err
@@ -99,11 +109,14 @@ func (f *localFolder) Open(name string) (Folder, error) {
 
 // OpenFile opens a file. For the first file of a file system it syncs that file system.
 func (f *localFolder) OpenFile(name string, st *Stat) (File, error) {
+	if err := f.of.step("open", name); err != nil {
+		return nil, fmt.Errorf("open: %w", err)
+	}
 	fd, err := fsat.OpenFile(f.fd, name)
 	if err != nil {
 		return nil, fmt.Errorf("open: %w", err)
 	}
-	file := &localFile{contentFile: contentFile{fd: fd}, of: f.of}
+	file := &localFile{contentFile: contentFile{fd: fd}, of: f.of, name: name}
 	if err := file.Stat(st); err != nil {
 		return nil, errors.Join(fmt.Errorf("stat: %w", err), file.Close())
 	}
@@ -116,6 +129,9 @@ func (f *localFolder) OpenFile(name string, st *Stat) (File, error) {
 
 // Metadata reads extended attributes, file attributes, and the target of a symbolic link.
 func (f *localFolder) Metadata(name string, st *Stat) (m Metadata) {
+	if m.Err = f.of.step("metadata", cmp.Or(name, f.name)); m.Err != nil {
+		return m
+	}
 	switch {
 	case name == "":
 		return metadataOf(f.fd)

@@ -62,6 +62,12 @@ func (l *Links[K, T]) Leave(key K, group *LinkGroup[T]) {
 	group.mu.Unlock()
 }
 
+// PutOff unlocks a group instead of Leave: the name is still to come.
+func (g *LinkGroup[T]) PutOff() {
+	g.left.Add(1)
+	g.mu.Unlock()
+}
+
 // Missing reports whether names of the group have not come yet.
 func (g *LinkGroup[T]) Missing() bool { return g.left.Load() > 0 }
 

@@ -12,7 +12,7 @@ func (r *run) lacking(n *archive.CatalogOnly) fsat.Privileges {
 	if !r.caps.Symlinks || !r.caps.Modes {
 		return lacks
 	}
-	if n.Owners > 0 {
+	if n.Owners > 0 && lacks&fsat.CapOverride == 0 {
 		lacks |= fsat.Missing(fsat.CapChown)
 	}
 	if n.Entries > 0 && r.caps.Specials {

@@ -302,7 +302,7 @@ func (r *run) newMirror() mirror.Mirror {
 	return mirror.NewPlain(mirror.Place{
 		Root: r.archive.Root, RootPath: r.archive.Path, Work: r.mirrorIn(), WorkPath: r.mirrorPath(), Previous: r.previous.name,
 		FileSystem: mirror.FileSystem{Symlinks: r.caps.Symlinks, LinkMetadata: r.caps.LinkMetadata,
-			Specials: r.caps.Specials, Modes: r.caps.Modes, NamesKept: r.caps.NamesKept, NeedsFsync: r.caps.NeedsFsync},
+			Specials: r.caps.Specials, Modes: r.caps.Modes, OwnFolders: !r.caps.FolderOwners, NamesKept: r.caps.NamesKept, NeedsFsync: r.caps.NeedsFsync},
 		Fault: r.opt.Fault,
 	})
 }

@@ -12,14 +12,17 @@ import (
 
 // Capabilities describes the archive's file system, as found by trying.
 type Capabilities struct {
-	FileSystem     string `json:"file_system"`
-	HardLinks      bool   `json:"hard_links"`
-	Reflink        bool   `json:"reflink"`
-	Symlinks       bool   `json:"symlinks"`
-	LinkMetadata   bool   `json:"symlink_metadata"` // owner and time of a symbolic link do not reach its target
-	Specials       bool   `json:"special_files"`
-	Modes          bool   `json:"modes"`
-	Owners         bool   `json:"owners"` // false also without the privilege to set owners
+	FileSystem   string `json:"file_system"`
+	HardLinks    bool   `json:"hard_links"`
+	Reflink      bool   `json:"reflink"`
+	Symlinks     bool   `json:"symlinks"`
+	LinkMetadata bool   `json:"symlink_metadata"` // owner and time of a symbolic link do not reach its target
+	Specials     bool   `json:"special_files"`
+	Modes        bool   `json:"modes"`
+	Owners       bool   `json:"owners"` // false also without the privilege to set owners
+	// FolderOwners says that a folder given to another owner can still be moved and emptied. False without the privilege to
+	// write to folders of others: then all folders of a snapshot belong to who takes it.
+	FolderOwners   bool   `json:"folder_owners"`
 	Xattrs         bool   `json:"xattrs"`
 	ACLs           bool   `json:"acls"`
 	Holes          bool   `json:"holes"`
@@ -52,7 +55,7 @@ func (a *Locked) Probe() (Capabilities, error) {
 
 // flags are the capabilities that are either present or absent.
 func (c *Capabilities) flags() []*bool {
-	return []*bool{&c.HardLinks, &c.Reflink, &c.Symlinks, &c.LinkMetadata, &c.Specials, &c.Modes, &c.Owners, &c.Xattrs,
+	return []*bool{&c.HardLinks, &c.Reflink, &c.Symlinks, &c.LinkMetadata, &c.Specials, &c.Modes, &c.Owners, &c.FolderOwners, &c.Xattrs,
 		&c.ACLs, &c.Holes, &c.CaseSensitive, &c.RawNames, &c.NamesKept}
 }
 
@@ -181,6 +184,7 @@ func (p *prober) try() error {
 		16, 0, 4, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255}
 	p.c.ACLs = p.can("set an ACL", fsat.SetXattr(p.f, fsat.Xattr{Name: "system.posix_acl_access", Value: acl}))
 	p.tryMetadata()
+	p.tryFolderOwner()
 	const size = 1 << 20
 	if p.can("make a hole", fsat.Truncate(p.f, size), fsat.IsTooLarge) {
 		p.c.Holes = fsat.HasHoles(p.f, size)

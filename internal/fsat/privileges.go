@@ -9,6 +9,7 @@ type Privileges uint64
 // capability over objects of the namespace, and none over others.
 const (
 	CapChown    Privileges = 1 << 0
+	CapOverride Privileges = 1 << 1
 	CapFowner   Privileges = 1 << 3
 	CapSysAdmin Privileges = 1 << 21
 	CapMknod    Privileges = 1 << 27
@@ -33,7 +34,7 @@ func (p Privileges) Names() (names []string) {
 		bit  Privileges
 		name string
 	}{
-		{CapChown, "CAP_CHOWN"}, {CapFowner, "CAP_FOWNER"}, {CapSysAdmin, "CAP_SYS_ADMIN"}, {CapMknod, "CAP_MKNOD"},
+		{CapChown, "CAP_CHOWN"}, {CapOverride, "CAP_DAC_OVERRIDE"}, {CapFowner, "CAP_FOWNER"}, {CapSysAdmin, "CAP_SYS_ADMIN"}, {CapMknod, "CAP_MKNOD"},
 		{CapSetfcap, "CAP_SETFCAP"},
 	} {
 		if p&c.bit != 0 {

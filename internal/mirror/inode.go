@@ -47,11 +47,24 @@ func (f *plainFile) Close() error { return failed("close", fsat.Close(f.fd)) }
 // setMetadata sets the metadata of an entry on a new inode, which was made with a mode, and flags in the entry the
 // metadata that the inode lacks. lost is the error for metadata that another attempt may be able to set.
 func (p *Plain) setMetadata(n tree.Inode, e *index.Entry, set []fsat.Xattr, made uint32) (st fsat.Stat, lost, err error) {
-	done, err := p.set.Set(n, e, set, tree.Setting{
+	return p.setAs(n, e, set, tree.Setting{
 		Plain: true,
 		Made:  made &^ p.umask,
 		Leave: e.Type == index.Symlink && !p.at.LinkMetadata, // the calls would reach the link's target
 	})
+}
+
+// setFolder is setMetadata for a folder. One that could not be moved or emptied afterwards is not given away.
+func (p *Plain) setFolder(n tree.Inode, e *index.Entry, set []fsat.Xattr) (st fsat.Stat, lost, err error) {
+	keep := p.at.OwnFolders && e.UID != p.set.UID
+	if keep {
+		p.lacks.Or(uint64(fsat.Missing(fsat.CapOverride)))
+	}
+	return p.setAs(n, e, set, tree.Setting{Plain: true, Made: 0o700 &^ p.umask, KeepOwner: keep})
+}
+
+func (p *Plain) setAs(n tree.Inode, e *index.Entry, set []fsat.Xattr, how tree.Setting) (st fsat.Stat, lost, err error) {
+	done, err := p.set.Set(n, e, set, how)
 	if err != nil {
 		return done.Stat, nil, err
 	}

@@ -134,6 +134,7 @@ type FileSystem struct {
 	LinkMetadata bool // owner and time of a symbolic link do not reach its target
 	Specials     bool
 	Modes        bool
+	OwnFolders   bool // folders stay with who makes them: given to another owner, they could not be moved or emptied any more
 	NamesKept    bool // a name is listed as it was given
 	NeedsFsync   bool // one call for all cannot be relied on: each inode is synced when it is made
 }

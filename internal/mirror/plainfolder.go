@@ -153,7 +153,7 @@ func (f *plainFolder) Finish(e *index.Entry, set []fsat.Xattr, entries []index.E
 	if f.above == nil {
 		as.Mode |= 0o700
 	}
-	st, lost, err := f.of.setMetadata(tree.Opened(f.fd), &as, set, 0o700)
+	st, lost, err := f.of.setFolder(tree.Opened(f.fd), &as, set)
 	if err != nil {
 		return done, failed("set metadata of", err)
 	}

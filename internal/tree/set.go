@@ -31,6 +31,8 @@ type Setting struct {
 	Made uint32
 	// Keep are mode bits that the inode needs for the time being.
 	Keep uint32
+	// KeepOwner: the inode stays the process's own, as if it could not be given to the entry's owner; its group is set.
+	KeepOwner bool
 	// Leave: nothing may be set, because it would reach another inode: see fsat.LinksTakeMetadata.
 	Leave bool
 }
@@ -146,9 +148,13 @@ func (j *setting) setOwner() error {
 		j.owned = true
 		return nil
 	}
-	err := j.n.chown(j.e.UID, j.e.GID)
+	var err error
+	keeps := j.KeepOwner && j.e.UID != j.UID
+	if !keeps {
+		err = j.n.chown(j.e.UID, j.e.GID)
+	}
 	switch {
-	case j.refused(err, fsat.CapChown):
+	case keeps || j.refused(err, fsat.CapChown):
 		if err := j.n.chown(sameID, j.e.GID); err != nil && !fsat.IsRefused(err) {
 			return fmt.Errorf("chown: %w", err)
 		}

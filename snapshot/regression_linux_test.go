@@ -170,8 +170,8 @@ func TestNameLinkedAfterItsGroup(t *testing.T) {
 	l := newLab(t)
 	l.Build("file a 0644 content\nlink b a\ndir z 0755\ndir z/y 0755")
 	var once sync.Once
-	l.Opt.Fault = func(step string) (err error) {
-		if step == "mkdir" { // the files of the top have been dealt with
+	l.Opt.SourceFault = func(op, name string) (err error) {
+		if op == "list" && name == "z" { // the files of the top have been dealt with
 			once.Do(func() { err = os.Link(filepath.Join(l.Src, "a"), filepath.Join(l.Src, "z", "c")) })
 		}
 		return err

@@ -20,6 +20,7 @@ import (
 	"snapcopy/internal/lookup"
 	"snapcopy/internal/overlay"
 	"snapcopy/internal/plainfile"
+	"snapcopy/internal/rmtree"
 	"snapcopy/repair"
 	"snapcopy/restore"
 	"snapcopy/restore/instant"
@@ -126,6 +127,7 @@ var hints = []struct {
 		"begin a new archive in another folder"},
 	{archive.ErrNotArchive, "choose an archive, or a new or empty folder to make one in"},
 	{archive.ErrNoArchive, "is its disk mounted? `snapcopy snapshot SOURCE ARCHIVE` makes a new archive"},
+	{rmtree.ErrOthers, "run the same command once as that user, or as root (sudo)"},
 	{archive.ErrNoAccess, "use an archive of your own, such as ~/backup, or run the command as the user whose archive it is (sudo?)"},
 	{index.ErrDamaged, "the files of that snapshot can be copied as they are; `snapcopy catalog rebuild ARCHIVE@SNAPSHOT` makes its catalog anew"},
 	{repair.ErrCatalogSound, "nothing is to be done; `snapcopy verify ARCHIVE` looks for other damage"},

@@ -172,7 +172,7 @@ func (e *emptier) unlinkAll(d *folder) error {
 					continue
 				}
 				if err != nil {
-					e.fail(d, "unlink", n.Name, err)
+					e.fail(d, "unlink", n.Name, whoseOpen(d.fd, err))
 					continue
 				}
 			}

@@ -139,7 +139,7 @@ func (rm *remover) remove(dir int, e fsat.DirEntry) error {
 			return nil
 		}
 		if err != nil {
-			return rm.failed("unlink", e.Name, err)
+			return rm.failed("unlink", e.Name, whoseOpen(dir, err))
 		}
 	}
 	return rm.enter(dir, e.Name)
@@ -204,7 +204,7 @@ func (rm *remover) enter(dir int, name string) error {
 		return nil
 	}
 	if err != nil {
-		return rm.failed("open", name, err)
+		return rm.failed("open", name, whose(&l.at, err))
 	}
 	l.left, err = fsat.ReadDir(fd, rm.buf)
 	if err == nil && len(rm.levels) > 0 {

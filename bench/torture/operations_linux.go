@@ -100,7 +100,7 @@ func restored(l *lab) error {
 	if err != nil {
 		return err
 	}
-	if lines := testtree.Diff(l.taken[names[len(names)-1]], got, 0); len(lines) > 0 {
+	if lines := testtree.Diff(l.taken[names[len(names)-1]], got, l.lacks); len(lines) > 0 {
 		l.fault("the restored tree differs from the snapshot:\n  %s", strings.Join(lines, "\n  "))
 	}
 	return nil
@@ -114,7 +114,7 @@ func forgotten(l *lab) error {
 			return err
 		}
 		want := without(l.taken[name], []string{forgettable})
-		if lines := testtree.Diff(want, got, 0); len(lines) > 0 {
+		if lines := testtree.Diff(want, got, l.lacks); len(lines) > 0 {
 			l.fault("snapshot %s after forgetting a path:\n  %s", name, strings.Join(lines, "\n  "))
 		}
 		l.taken[name] = got

@@ -8,6 +8,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"snapcopy/internal/testtree"
 )
 
 // The kinds of trials.
@@ -63,6 +65,9 @@ func trial(ctx context.Context, o options, p *place, c cell, seed uint64, at poi
 		if err := errors.Join(p.disk.CutPower(at.flags), p.disk.MountAgain()); err != nil {
 			return out, err
 		}
+	}
+	if strings.HasSuffix(at.call, "setxattr") && (at.errno == "ENOSPC" || at.errno == "EDQUOT") {
+		l.lacks = testtree.Xattrs
 	}
 	l.sane(r, at)
 	if err := l.afterCut(op, r, args, mayGo); err != nil {

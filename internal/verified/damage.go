@@ -74,7 +74,7 @@ func (d *Damaged) same(e *Damaged) bool {
 	if d.Kind == Content {
 		return d.Stored == e.Stored && d.Hash == e.Hash
 	}
-	return slices.Equal(d.Names, e.Names)
+	return slices.Equal(d.Names, e.Names) && (d.Kind != Records || d.Found == e.Found)
 }
 
 // Note is the damage that is known.
@@ -83,9 +83,14 @@ type Note struct {
 	More    uint64 // further damage, which is not in Damaged
 }
 
-// Add adds damage to the note, in the place of what the note has of the same thing.
+// Add adds damage to the note, in the place of what the note has of the same thing. The names of a damaged content that
+// the note has stay.
 func (n *Note) Add(d Damaged) {
 	if i := slices.IndexFunc(n.Damaged, func(e Damaged) bool { return e.same(&d) }); i >= 0 {
+		d.Names = slices.Clone(d.Names)
+		for _, name := range n.Damaged[i].Names {
+			d.AddName(name)
+		}
 		n.Damaged[i] = d
 		return
 	}
@@ -105,9 +110,10 @@ func (n *Note) Drop(is func(*Damaged) bool) {
 }
 
 // DropNames removes names from all damage, and damage without a name left.
-func (n *Note) DropNames(is func(Name) bool) {
+func (n *Note) DropNames(is func(*Damaged, Name) bool) {
 	for i := range n.Damaged {
-		n.Damaged[i].Names = slices.DeleteFunc(n.Damaged[i].Names, is)
+		d := &n.Damaged[i]
+		d.Names = slices.DeleteFunc(d.Names, func(name Name) bool { return is(d, name) })
 	}
 	n.Drop(func(d *Damaged) bool { return len(d.Names) == 0 })
 }

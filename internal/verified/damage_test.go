@@ -38,7 +38,7 @@ func TestDamageNote(t *testing.T) {
 	if diff := cmp.Diff(&Note{Damaged: []Damaged{missing, content}}, n); diff != "" {
 		t.Errorf("note: %s", diff)
 	}
-	n = change(func(n *Note) { n.DropNames(func(n Name) bool { return n.Snapshot == "a" }) })
+	n = change(func(n *Note) { n.DropNames(func(_ *Damaged, n Name) bool { return n.Snapshot == "a" }) })
 	content.Names = content.Names[1:]
 	if diff := cmp.Diff(&Note{Damaged: []Damaged{content}}, n); diff != "" {
 		t.Errorf("after a snapshot was removed: %s", diff)

@@ -90,7 +90,7 @@ func none(*Record) (bool, error) { return false, nil }
 
 // Present is what an archive has now.
 type Present struct {
-	Since     time.Time // when looking began
+	Since     time.Time // when looking began; dates much later are those of a wrong clock, and count as unknown
 	Snapshots []string
 	// Records yields the stored files in ascending order, with the times at which they were stored. It begins anew with
 	// each call.
@@ -145,13 +145,23 @@ func (s *Store) Look(ctx context.Context, p Present) (t *Table, err error) {
 	}
 }
 
+// clockSlack is how far a date may lie ahead of the clock: one that lies years ahead would keep a file from being read.
+const clockSlack = 24 * time.Hour
+
 // merge gives each stored file that exists its date, and passes it to Dated and to out.
 func (p *Present) merge(ctx context.Context, old next, out func(*Record) error) error {
 	exist, err := p.Records()
 	if err != nil {
 		return err
 	}
+	latest := p.Since.Add(clockSlack).Unix()
 	return merge(ctx, old, exist, func(was, now *Record) error {
+		if was != nil && was.Time > latest {
+			was = nil
+		}
+		if now == nil && was == nil {
+			return nil
+		}
 		if now == nil {
 			if was.Time < p.Since.Unix() {
 				return nil

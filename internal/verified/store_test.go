@@ -88,6 +88,7 @@ func TestDates(t *testing.T) {
 		{"reused number", []Record{read(1, 9, 70)}, []Record{stored(1, 8, 90)}, nil, []Record{stored(1, 8, 90)}},
 		{"gone", []Record{read(1, 9, 70), read(2, 9, 70)}, []Record{stored(2, 9, 50)}, nil, []Record{read(2, 9, 70)}},
 		{"added meanwhile", []Record{read(1, 9, 1000)}, nil, nil, []Record{read(1, 9, 1000)}},
+		{"a wrong clock", []Record{read(1, 9, 1<<40), read(2, 9, 1<<40)}, []Record{stored(1, 9, 50)}, nil, []Record{stored(1, 9, 50)}},
 		{"read", nil, []Record{stored(1, 9, 50)}, []Record{read(1, 9, 2000)}, []Record{read(1, 9, 2000)}},
 		{"read before", []Record{read(1, 9, 70)}, []Record{stored(1, 9, 50)}, []Record{read(1, 9, 60)}, []Record{read(1, 9, 70)}},
 		{"two contents of a number", nil, []Record{stored(1, 9, 50), stored(1, 3, 40)}, []Record{read(1, 3, 70)},

@@ -13,8 +13,8 @@ import (
 )
 
 // wholeArchive checks the archive as a whole: catalogs and snapshots without one another, findings, latest, and the
-// index.
-func (v *verifier) wholeArchive() error {
+// index, unless withIndex is false.
+func (v *verifier) wholeArchive(withIndex bool) error {
 	v.name = ""
 	lost, err := v.archive.WithoutCatalog()
 	if err != nil {
@@ -45,6 +45,14 @@ func (v *verifier) wholeArchive() error {
 			v.damage("", ofArchive.damagef("%q points to %q, %w", archive.LatestLink, target, archive.ErrLatest))
 		}
 	}
+	if !withIndex {
+		return nil
+	}
+	return v.index()
+}
+
+// index checks the content-hash index.
+func (v *verifier) index() error {
 	x, err := index.OpenIndex(v.archive.IndexPath())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // the next run makes it

@@ -7,6 +7,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/tree"
+	"snapcopy/internal/verified"
 )
 
 // kind is a kind of damage: the error that damage of this kind wraps.
@@ -21,6 +22,24 @@ var (
 type damageError struct {
 	kind  kind
 	cause error
+	what  string     // one of the kinds of package verified
+	of    *contentOf // nil: not of a content
+}
+
+// contentOf is the content that a stored file should have.
+type contentOf struct {
+	stored uint64
+	hash   index.Hash
+	size   uint64
+}
+
+// wrongContent turns damage into damage of a content; other errors stay as they are.
+func (c contentOf) wrongContent(err error) error {
+	var d *damageError
+	if !errors.As(err, &d) {
+		return err
+	}
+	return &damageError{d.kind, d.cause, verified.Content, &c}
 }
 
 func (d *damageError) Error() string { return "damage: " + d.cause.Error() }
@@ -29,7 +48,16 @@ func (d *damageError) Unwrap() []error { return []error{d.kind.error, d.cause} }
 
 // damagef makes an error of damage of this kind.
 func (k kind) damagef(format string, args ...any) error {
-	return &damageError{k, fmt.Errorf(format, args...)}
+	what := verified.Metadata
+	if k == ofArchive {
+		what = verified.Records
+	}
+	return &damageError{kind: k, what: what, cause: fmt.Errorf(format, args...)}
+}
+
+// stranger is the damage of a name that is not in the catalog.
+func (k kind) stranger() error {
+	return &damageError{kind: k, what: verified.Stranger, cause: errors.New("not in the catalog: added after the snapshot was made")}
 }
 
 // joinDamage joins several damages of one entry into one error.
@@ -50,7 +78,11 @@ func joinDamage(list []error) error {
 func (k kind) lookFailed(op string, err error) error {
 	switch {
 	case fsat.IsGone(err):
-		return k.damagef("missing: %s: %w", op, err)
+		d := k.damagef("missing: %s: %w", op, err).(*damageError)
+		if k == ofEntry {
+			d.what = verified.Missing
+		}
+		return d
 	case fsat.IsOtherType(err):
 		return k.damagef("it has another type now: %s: %w", op, err)
 	case fsat.IsBadDisk(err):

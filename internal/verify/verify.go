@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
@@ -16,6 +17,7 @@ import (
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/inodeset"
 	"snapcopy/internal/tree"
+	"snapcopy/internal/verified"
 	"snapcopy/internal/walk"
 	"snapcopy/internal/workers"
 )
@@ -27,6 +29,13 @@ type Options struct {
 	Progress     *archive.Progress // nil: nobody is watching
 	// Damage, if set, is called with each finding, one call at a time.
 	Damage func(Damage)
+	// Remember makes Run record in the archive what it has read and found, as far as that is possible. Otherwise Run
+	// changes nothing.
+	Remember bool
+	// Share, if set, makes Run read a share of the stored files, the longest unread ones first, and compare the structure
+	// of some snapshots, in place of everything. All snapshots have to be given.
+	Share *Share
+	Now   func() time.Time // for the dates to record; nil: time.Now
 }
 
 // Damage is a finding. Path is empty if it concerns a whole snapshot or the archive. Err wraps
@@ -48,6 +57,15 @@ type Report struct {
 	Damaged    uint64
 	Unreadable uint64 // entries not looked at: no permission, no memory, a dead mount
 	Forgotten  uint64 // entries in a catalog that an unfinished ForgetPath has removed already
+
+	// Known is the damage that is known at the end, from earlier checks, too. nil: it was not looked up.
+	Known *verified.Note
+	// Dates sums up when the stored files were last read; nil: it is unknown.
+	Dates *verified.Table
+	// NotRemembered is the reason why what was read could not be recorded in the archive, or nil.
+	NotRemembered error
+	// Share has the figures of a Share; nil: everything was read.
+	Share *ShareReport
 }
 
 // Run compares snapshots with their catalogs, as the package comment describes, and passes each finding to opt.Damage.
@@ -62,16 +80,39 @@ func Run(ctx context.Context, a *archive.Archive, snapshots []archive.Snapshot, 
 	}
 	v := &verifier{ctx: ctx, archive: a, opt: opt, root: os.Geteuid() == 0, workers: newWorkers(workers.Number(opt.Threads), opt.Progress)}
 	v.read.init()
-	v.expect(snapshots)
+	v.memory.now = v.now()
+	v.found.init(v.memory.now)
 	v.forgetting, _ = a.Forgetting() // the archive's findings report an unreadable note
-	for _, s := range slices.Backward(snapshots) {
-		if err := v.snapshot(s); err != nil {
-			return &v.report, err
-		}
+	if err := v.memory.begin(v, snapshots); err != nil {
+		return &v.report, err
 	}
-	err := v.wholeArchive()
+	err := v.check(snapshots)
+	err = errors.Join(err, v.memory.end(v, snapshots))
 	opt.Progress.Phase.Store(int32(archive.Finished))
 	return &v.report, err
+}
+
+func (v *verifier) now() time.Time {
+	if v.opt.Now == nil {
+		return time.Now()
+	}
+	return v.opt.Now()
+}
+
+// check is the main part of Run.
+func (v *verifier) check(snapshots []archive.Snapshot) error {
+	if v.opt.Share != nil {
+		return v.share(snapshots)
+	}
+	v.expect(snapshots)
+	for _, s := range slices.Backward(snapshots) {
+		if err := v.snapshot(s); err != nil {
+			return err
+		}
+	}
+	err := v.wholeArchive(true)
+	v.memory.whole = err == nil
+	return err
 }
 
 type verifier struct {
@@ -85,12 +126,16 @@ type verifier struct {
 
 	name    string         // of the snapshot being verified
 	catalog *index.Catalog // of it
-	read    readContents
-	dirs    tree.Walk
-	used    inodeset.Set // stored files met in this snapshot
-	groups  map[groupKey]uint64
-	lock    sync.Mutex // of groups, the report and the Damage function
-	report  Report
+	// anchored says that the inode numbers in the catalog are valid.
+	anchored bool
+	read     readContents
+	found    found
+	memory   memory
+	dirs     tree.Walk
+	used     inodeset.Set // stored files met in this snapshot
+	groups   map[groupKey]uint64
+	lock     sync.Mutex // of groups, the report and the Damage function
+	report   Report
 }
 
 func (v *verifier) expect(snapshots []archive.Snapshot) {
@@ -109,7 +154,10 @@ func (v *verifier) expect(snapshots []archive.Snapshot) {
 	v.opt.Progress.ExpectAll.Store(size)
 }
 
-func (v *verifier) damage(path string, err error) {
+func (v *verifier) damage(path string, err error) { v.tell(v.name, path, err, err) }
+
+// tell reports a finding, which consists of parts.
+func (v *verifier) tell(snapshot, path string, err error, parts ...error) {
 	v.lock.Lock()
 	defer v.lock.Unlock()
 	if v.isForgotten(path) && errors.Is(err, fs.ErrNotExist) {
@@ -118,11 +166,14 @@ func (v *verifier) damage(path string, err error) {
 	}
 	if errors.Is(err, index.ErrDamagedData) {
 		v.report.Damaged++
+		for _, part := range parts {
+			v.found.add(verified.Name{Snapshot: snapshot, Path: path}, part)
+		}
 	} else {
 		v.report.Unreadable++
 	}
 	if v.opt.Damage != nil {
-		v.opt.Damage(Damage{Snapshot: v.name, Path: path, Err: err})
+		v.opt.Damage(Damage{Snapshot: snapshot, Path: path, Err: err})
 	}
 }
 
@@ -144,7 +195,7 @@ func (v *verifier) findings(path string, wrong ...error) {
 		}
 	}
 	if len(damage) > 0 {
-		v.damage(path, joinDamage(damage))
+		v.tell(v.name, path, joinDamage(damage), damage...)
 	}
 }
 
@@ -169,17 +220,18 @@ func (v *verifier) snapshot(s archive.Snapshot) (err error) {
 		return context.Cause(v.ctx)
 	}
 	if err != nil {
-		if !errors.Is(err, index.ErrDamaged) {
-			err = ofArchive.lookFailed("read", err)
-		}
-		v.damage("", fmt.Errorf("catalog: %w", err))
+		v.damage("", ofArchive.catalogFailed(err))
 		return nil
 	}
-	if v.catalog = c; c.Summary().Snapshot != s.Name {
+	v.catalog, v.anchored = c, c.Summary().Anchor == v.archive.Anchor
+	if c.Summary().Snapshot != s.Name {
 		v.damage("", ofArchive.damagef("the catalog is that of snapshot %q", c.Summary().Snapshot))
 	}
 	v.used, v.groups = inodeset.Set{}, make(map[groupKey]uint64)
-	return errors.Join(v.tree(), c.Close())
+	if err = errors.Join(v.tree(), c.Close()); err == nil {
+		v.memory.compared = append(v.memory.compared, s.Name)
+	}
+	return err
 }
 
 func (v *verifier) tree() error {
@@ -224,7 +276,7 @@ func (v *verifier) list(w *worker, d *dir) error {
 		return nil
 	}
 	for _, name := range v.strangers(d, list) {
-		v.damage(d.Child(name), ofEntry.damagef("not in the catalog: added after the snapshot was made"))
+		v.damage(d.Child(name), ofEntry.stranger())
 	}
 	v.lock.Lock()
 	v.report.Dirs++
@@ -285,7 +337,16 @@ func (v *verifier) entry(w *worker, dir int, e *index.Entry) (read bool, wrong [
 	if err := fsat.StatAt(dir, e.Name, &st); err != nil {
 		return false, []error{ofEntry.lookFailed("stat", err)}
 	}
-	note(v.compare(e, &st))
+	want := contentOf{st.Ino, e.Hash, e.Size}
+	if v.anchored && e.Stored != 0 {
+		want.stored = e.Stored
+	}
+	isFile := e.Type == index.File && tree.TypeOf(st.Type) == e.Type
+	differs := v.compare(e, &st)
+	if isFile && uint64(st.Size) != e.Size {
+		differs = want.wrongContent(differs)
+	}
+	note(differs)
 	if tree.TypeOf(st.Type) != e.Type {
 		return false, wrong
 	}
@@ -300,16 +361,21 @@ func (v *verifier) entry(w *worker, dir int, e *index.Entry) (read bool, wrong [
 		}
 	}
 	note(v.compareXattrs(e, func() ([]fsat.Xattr, error) { return fsat.XattrsAt(dir, e.Name) }))
-	if e.Type != index.File || v.opt.MetadataOnly || uint64(st.Size) != e.Size || !v.read.begin(st.Ino, &e.Hash) {
+	if !isFile || v.opt.MetadataOnly || uint64(st.Size) != e.Size {
 		return false, wrong
 	}
-	err := v.content(w, dir, e)
-	v.read.end(st.Ino, &e.Hash, err == nil)
+	read, err := v.read.begin(st.Ino, &want)
+	if read {
+		err = want.wrongContent(v.content(v.ctx, w, dir, e))
+		if v.read.end(st.Ino, &want, err); err == nil {
+			v.memory.sound(&want, sizeToRead(e))
+		}
+	}
 	note(err)
-	return true, wrong
+	return read, wrong
 }
 
-func (v *verifier) content(w *worker, dir int, e *index.Entry) (err error) {
+func (v *verifier) content(ctx context.Context, w *worker, dir int, e *index.Entry) (err error) {
 	fd, err := fsat.OpenFile(dir, e.Name)
 	if err != nil {
 		return ofEntry.lookFailed("open", err)
@@ -319,7 +385,7 @@ func (v *verifier) content(w *worker, dir int, e *index.Entry) (err error) {
 	if err := fsat.StatHandle(fd, &st); err != nil {
 		return ofEntry.lookFailed("stat", err)
 	}
-	n, hash, err := w.copier.Copy(v.ctx, filecopy.NoFile, fd, st.Size, st.Blocks*512 < st.Size)
+	n, hash, err := w.copier.Copy(ctx, filecopy.NoFile, fd, st.Size, st.Blocks*512 < st.Size)
 	if err != nil {
 		return ofEntry.lookFailed("read", err)
 	}

@@ -76,6 +76,8 @@ func TestJSONIsDocumented(t *testing.T) {
 		{"stats --json --top=3 ARCH", "largest"},
 		{"verify --json ARCH", "verify"},
 		{"repair --json ARCH", "repair"},
+		{"verify --json --budget=50% ARCH", "verify"},
+		{"verify --json --spot=50% ARCH", "spot"},
 		{"prune --json -n --keep-last 1 ARCH", "decision plan"},
 		{"forget-path --json --yes ARCH d/key", "forgotten elsewhere"},
 		{"remove --json -y ARCH latest", "removal"},
@@ -119,7 +121,7 @@ func TestJSONIsDocumented(t *testing.T) {
 		}
 	}
 	for lineType := range types { // the others have tests of their own, for they need damage, mounts or tripwires
-		if !seen[lineType] && !slices.Contains([]string{"finding", "repair_item", "catalog_rebuilt", "instant", "settle", "acknowledged", "prunable"}, lineType) {
+		if !seen[lineType] && !slices.Contains([]string{"finding", "damaged", "repair_item", "catalog_rebuilt", "instant", "settle", "acknowledged", "prunable"}, lineType) {
 			t.Errorf("docs/json.md has the type %s, which nothing prints", lineType)
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"snapcopy/internal/history"
 	"snapcopy/internal/outcome"
 	"snapcopy/internal/tree"
-	"snapcopy/internal/verify"
 	"snapcopy/prune"
 	"snapcopy/restore"
 	"snapcopy/restore/instant"
@@ -459,24 +458,6 @@ func settleJSON(r *instant.SettleReport) *settleObject {
 		Snapshot: r.Snapshot, Mountpoint: r.Mountpoint, Copied: r.Copied, BytesChecked: r.BytesChecked, Changed: r.Changed,
 		Unavailable: r.Unavailable, Damaged: r.Damaged, FailedCount: r.FailedCount, Failed: failedJSON(r.Failed),
 		Settled: r.Settled,
-	}
-}
-
-type verifyObject struct {
-	Snapshots  uint64 `json:"snapshots"`
-	Files      uint64 `json:"files"`
-	Dirs       uint64 `json:"dirs"`
-	FilesRead  uint64 `json:"files_read"`
-	BytesRead  uint64 `json:"bytes_read"`
-	Damaged    uint64 `json:"damaged"`
-	Unreadable uint64 `json:"unreadable"`
-	Forgotten  uint64 `json:"forgotten"`
-}
-
-func verifyJSON(r *verify.Report) *verifyObject {
-	return &verifyObject{
-		Snapshots: r.Snapshots, Files: r.Files, Dirs: r.Dirs, FilesRead: r.FilesRead, BytesRead: r.BytesRead,
-		Damaged: r.Damaged, Unreadable: r.Unreadable, Forgotten: r.Forgotten,
 	}
 }
 

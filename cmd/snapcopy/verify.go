@@ -15,6 +15,9 @@ import (
 
 type verifyOptions struct {
 	metadata bool
+	budget   budgetFlag
+	wholeIn  spanFlag
+	spot     spotOptions
 	threads  int
 	quiet    bool
 	json     bool
@@ -26,20 +29,40 @@ func verifyCommand(a *app) *cobra.Command {
 		Short: "Prove that snapshots are still as they were stored",
 		Long: `Compare a snapshot, or all if none is named, with its catalog: every recorded entry has to exist with its
 metadata, no other entry may exist, and every content is read again and hashed. A stored file is read once,
-however many names and snapshots share it. The catalogs and the content-hash index are checked, too. Nothing is
-changed.
+however many names and snapshots share it. The catalogs and the content-hash index are checked, too. No snapshot
+is changed.
+
+The archive remembers when each stored file was last read and found right, and what was found damaged
+(` + "`snapcopy status`" + ` shows it). With --budget, the command reads a share of the stored files, those not read for the
+longest time first, so that a share every night covers everything: so much time, so many bytes, or such a part of
+all bytes. It does not exceed a time or a size, except that the first file is read to its end however large it
+is; a file that does not fit the rest comes first in the next night. A part is reached at least. A share of
+the snapshots, at least one, has its catalog, its folders and all metadata compared.
+
+--whole-in=30d reads what is needed every day for reading the whole archive in 30 days. Together with --budget, it
+says whether the budget suffices, and warns if not; the exit status is then that of the check.
+
+--spot compares a sample of the newest snapshot of each source, or of the named snapshot, with the source. A file whose
+size, times, inode and other stat data are as recorded has to have the recorded content; if not, the stored file is
+read, too, to tell which of the two is damaged. Files changed since are no errors.
 
 An entry is damaged if it is missing, differs, or cannot be read because the disk reports an error. An entry
 that cannot be looked at for another reason, such as missing permission or a stale mount, is listed and ends
 with exit status 3. So does a forget-path that is not finished: the names that it has taken away already are no
-damage.`,
+damage. Damage that a check of a share has found earlier and none has found right since ends with exit status 4.`,
 		Example: `  snapcopy verify /backup/documents
-  snapcopy verify --metadata /backup/documents@latest`,
+  snapcopy verify --metadata /backup/documents@latest
+  snapcopy verify --budget=30m /backup/documents
+  snapcopy verify --budget=50GiB --whole-in=30d /backup/documents
+  snapcopy verify --spot=1% /backup/documents`,
 	}, new(verifyOptions), mayBeDone, mayFail, mayBeIncomplete, mayFindDamage)
 }
 
 func (o *verifyOptions) AddFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.metadata, "metadata", false, "compare metadata only; do not read contents")
+	f.Var(&o.budget, "budget", "read a share of the stored files: a time like 30m, a size like 50GiB, or a part like 5%")
+	f.Var(&o.wholeIn, "whole-in", "read a share a day, so that all is read within this time, like 30d")
+	o.spot.addFlags(f)
 	addThreads(f, &o.threads)
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print damage and errors only")
 	f.BoolVar(&o.json, "json", false, "print one JSON object a finding, and one for the summary")
@@ -50,14 +73,20 @@ func (o *verifyOptions) Run(ctx context.Context, a *app, args []string) (err err
 	if err := checkThreads(o.threads); err != nil {
 		return err
 	}
+	if err := o.check(args[0]); err != nil {
+		return err
+	}
 	arch, list, err := a.openSome(args[0])
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, arch.Close()) }()
 
+	if o.spot.share > 0 {
+		return o.compareSample(ctx, a, arch, list, args[0])
+	}
 	var writeErr error
-	opt := verify.Options{Threads: o.threads, MetadataOnly: o.metadata, Progress: new(archive.Progress)}
+	opt := verify.Options{Remember: true, Share: o.share(a), Now: a.now, Threads: o.threads, MetadataOnly: o.metadata, Progress: new(archive.Progress)}
 	opt.Damage = func(d verify.Damage) {
 		if err := o.finding(a, arch.Path, d); writeErr == nil {
 			writeErr = err
@@ -76,11 +105,15 @@ func (o *verifyOptions) Run(ctx context.Context, a *app, args []string) (err err
 			"snapcopy forget-path %s %s", name(forgetting), counted(report.Forgotten, "name is", "names are"),
 			shellWord(arch.Path), shellWord(forgetting))
 	}
-	if err := o.summary(a, report, time.Since(begin)); err != nil {
+	if report.NotRemembered != nil && !o.quiet {
+		a.term.errorf("Note: what was read could not be remembered in the archive %s: %s. The check itself was made.",
+			name(arch.Path), printable(report.NotRemembered.Error()))
+	}
+	if err := o.summary(a, arch.Path, report, time.Since(begin)); err != nil {
 		return err
 	}
 	switch {
-	case report.Damaged > 0:
+	case report.Damaged > 0, report.Share != nil && report.Known != nil && len(report.Known.Damaged) > 0:
 		return told{statusDamage}
 	case report.Unreadable > 0 || unfinished:
 		return told{statusIncomplete}
@@ -139,32 +172,63 @@ func (o *verifyOptions) finding(a *app, archive string, d verify.Damage) error {
 	return a.printf("%s: %s%s\n", name(where), printable(d.Err.Error()), what)
 }
 
-func (o *verifyOptions) summary(a *app, r *verify.Report, took time.Duration) error {
+func (o *verifyOptions) summary(a *app, path string, r *verify.Report, took time.Duration) error {
+	list := o.damageToTell(r)
 	if o.json {
-		return a.printJSON("verify", verifyJSON(r))
+		v := verifyJSON(path, r, took, a.now())
+		o.foresee(a, path, v, r)
+		for i := range list {
+			if err := a.printJSON("damaged", damagedJSON(path, &list[i])); err != nil {
+				return err
+			}
+		}
+		return a.printJSON("verify", v)
 	}
-	if o.quiet {
-		return nil
-	}
-	what := fmt.Sprintf("%s with %s", counted(r.Snapshots, "snapshot", "snapshots"), counted(r.Files, "file", "files"))
-	read := fmt.Sprintf("%s read", size(r.BytesRead))
-	if o.metadata {
-		read = "contents not read"
-	}
-	if err := a.printf("Verified %s, %s, in %s.\n", what, read, duration(took)); err != nil {
+	if err := a.printf("%s", damagedText(path, list)); err != nil || o.quiet {
 		return err
 	}
-	if r.Unreadable > 0 {
-		err := a.printf("%s could not be looked at.\n", counted(r.Unreadable, "entry", "entries"))
-		if err != nil {
+	if err := a.printf("%s", o.sum(r, took)+datesText(a, r.Dates, r.Known)); err != nil {
+		return err
+	}
+	if text := o.foresee(a, path, nil, r); text != "" {
+		if err := a.printf("%s\n", text); err != nil {
 			return err
 		}
 	}
-	if r.Damaged > 0 {
-		return a.printf("DAMAGE FOUND: %s.\n", counted(r.Damaged, "finding", "findings"))
+	return a.printf("%s", verdict(r))
+}
+
+// sum says what was read and how fast.
+func (o *verifyOptions) sum(r *verify.Report, took time.Duration) string {
+	speed := ""
+	if r.BytesRead > 0 && took > 0 {
+		speed = fmt.Sprintf(" (%s/s)", size(uint64(float64(r.BytesRead)/took.Seconds())))
 	}
+	read := fmt.Sprintf("%s with %s read", counted(r.FilesRead, "stored file", "stored files"), size(r.BytesRead))
+	if r.Share != nil {
+		total := r.Dates.Total()
+		return fmt.Sprintf("Checked a share: %s of %s with %s, in %s%s; structure compared: %d of %s.\n", read, counted(total.Files, "stored file", "stored files"),
+			size(total.Bytes), duration(took), speed, len(r.Share.Compared), counted(r.Snapshots, "snapshot", "snapshots"))
+	}
+	if o.metadata {
+		read, speed = "contents not read", ""
+	}
+	return fmt.Sprintf("Verified %s with %s: %s, in %s%s.\n", counted(r.Snapshots, "snapshot", "snapshots"),
+		counted(r.Files, "file", "files"), read, duration(took), speed)
+}
+
+// verdict is the last line.
+func verdict(r *verify.Report) (text string) {
 	if r.Unreadable > 0 {
-		return a.printf("No damage in the rest.\n")
+		text = fmt.Sprintf("%s could not be looked at.\n", counted(r.Unreadable, "entry", "entries"))
 	}
-	return a.printf("No damage.\n")
+	switch {
+	case r.Damaged > 0:
+		return text + fmt.Sprintf("DAMAGE FOUND: %s.\n", counted(r.Damaged, "finding", "findings"))
+	case r.Share != nil && r.Known != nil && len(r.Known.Damaged) > 0:
+		return text + "No further damage found. DAMAGE KNOWN from earlier checks: see above.\n"
+	case r.Unreadable > 0:
+		return text + "No damage in the rest.\n"
+	}
+	return text + "No damage.\n"
 }

@@ -16,10 +16,11 @@ import (
 
 // Store is the place of an archive's dates, and of the note of its damage.
 type Store struct {
-	Path       string // of the dates
-	DamagePath string // of the note
-	Anchor     uint64 // identity of the archive's .snapcopy: inode numbers depend on it
-	TempDir    string // of temporary files; "": that of the system
+	Path       string           // of the dates
+	DamagePath string           // of the note
+	Anchor     uint64           // identity of the archive's .snapcopy: inode numbers depend on it
+	TempDir    string           // of temporary files; "": that of the system
+	Now        func() time.Time // nil: time.Now
 }
 
 // Table reads the table of the file. It is empty if there is no usable file.
@@ -263,7 +264,11 @@ func (s *Store) rewrite(usable bool, fill func(old *reader, w *writer, t *Table)
 		}
 	}
 	defer func() { err = errors.Join(err, old.close()) }()
-	t := &Table{Updated: time.Now().Unix(), Structures: make(map[string]int64)}
+	now := time.Now
+	if s.Now != nil {
+		now = s.Now
+	}
+	t := &Table{Updated: now().Unix(), Structures: make(map[string]int64)}
 	if old != nil {
 		maps.Copy(t.Structures, old.table.Structures)
 	}

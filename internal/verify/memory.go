@@ -44,6 +44,7 @@ func (m *memory) begin(v *verifier, snapshots []archive.Snapshot) error {
 		return nil
 	}
 	m.store, m.last = v.archive.Verified(), time.Now()
+	m.store.Now = v.now
 	m.changes = verified.NewChanges(m.store.TempDir)
 	m.err = v.archive.CanRemember()
 	if !v.opt.Remember {

@@ -58,13 +58,6 @@ func (c *readContents) has(ino uint64, hash *index.Hash) bool {
 	return page != nil && page[ino&63] == shortHash(hash)
 }
 
-// isSound reports whether the stored file was read and found to have that content.
-func (c *readContents) isSound(ino uint64, hash *index.Hash) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.has(ino, hash)
-}
-
 // end records the outcome of reading a stored file.
 func (c *readContents) end(ino uint64, want *contentOf, err error) {
 	c.mu.Lock()

@@ -395,7 +395,7 @@ func (v *verifier) nameDamaged(snapshots []archive.Snapshot) error {
 			continue // it was told
 		}
 		anchored := c.Summary().Anchor == v.archive.Anchor
-		err = c.Walk(func(dir string, _ *index.Record, e *index.Entry) error {
+		_ = c.Walk(func(dir string, _ *index.Record, e *index.Entry) error {
 			if e.Type != index.File || v.ctx.Err() != nil {
 				return v.ctx.Err()
 			}
@@ -405,7 +405,7 @@ func (v *verifier) nameDamaged(snapshots []archive.Snapshot) error {
 				}
 			}
 			return nil
-		})
+		}) // damage of the catalog was told; the names up to it are known
 		if v.ctx.Err() != nil {
 			return errors.Join(context.Cause(v.ctx), c.Close())
 		}

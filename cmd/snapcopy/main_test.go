@@ -44,7 +44,10 @@ func TestScripts(t *testing.T) {
 			e.Setenv("TZ", "Europe/Vienna")
 			e.Setenv("SNAPCOPY_NOW", "2026-11-23T02:00:00Z")
 			e.Setenv("GORACE", "atexit_sleep_ms=0") // the race detector sleeps a second at the end of each process
-			return nil
+			host, err := os.Hostname()
+			src := archive.SourceID{Host: host, Path: filepath.Join(e.WorkDir, "src")}
+			e.Setenv("MIRROR", filepath.Join(".snapcopy", archive.WorkDir, archive.UnfinishedName(src), "tree")) // of a run of src
+			return err
 		},
 		Condition: func(cond string) (bool, error) {
 			switch cond {

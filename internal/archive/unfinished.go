@@ -57,14 +57,14 @@ func (u *Unfinished) Add(rec *journal.Record) {
 	u.Bytes += rec.Entry.Size
 }
 
-// unfinishedName returns the name of the folder for unfinished runs of a source.
-func unfinishedName(s SourceID) string {
+// UnfinishedName returns the name of the folder for unfinished runs of a source.
+func UnfinishedName(s SourceID) string {
 	sum := blake3.Sum256([]byte(s.Host + "\x00" + s.Path))
 	return unfinishedPrefix + hex.EncodeToString(sum[:8])
 }
 
 // UnfinishedPath returns the path of the folder for unfinished runs of a source.
-func (a *Archive) UnfinishedPath(s SourceID) string { return a.Meta.Path(WorkDir, unfinishedName(s)) }
+func (a *Archive) UnfinishedPath(s SourceID) string { return a.Meta.Path(WorkDir, UnfinishedName(s)) }
 
 // OpenUnfinished opens the folder for unfinished runs of a source, and makes it if it is missing.
 func (a *Locked) OpenUnfinished(s SourceID) (fd int, err error) {
@@ -72,7 +72,7 @@ func (a *Locked) OpenUnfinished(s SourceID) (fd int, err error) {
 	if err != nil {
 		return fsat.NoDir, err
 	}
-	name := unfinishedName(s)
+	name := UnfinishedName(s)
 	if err = fsat.Mkdir(work, name, 0o700); err == nil || fsat.IsExist(err) {
 		fd, err = fsat.OpenDir(work, name)
 	}
@@ -88,7 +88,7 @@ func (a *Locked) DropUnfinished(s SourceID) (dropped bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	err = a.TrashWork(work, unfinishedName(s))
+	err = a.TrashWork(work, UnfinishedName(s))
 	if fsat.IsGone(err) {
 		return false, fsat.Close(work)
 	}

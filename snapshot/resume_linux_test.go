@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -191,6 +192,17 @@ func TestUnfinishedOfOneSource(t *testing.T) {
 	}
 }
 
+// checkpointsEnd waits until as many descriptors are open as before an interrupted run, which returns while a checkpoint
+// may still wait for the disk.
+func checkpointsEnd(t *testing.T, open int) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); testtree.OpenDescriptors(t) != open; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the interrupted run has left descriptors open")
+		}
+	}
+}
+
 // Guards: a large file goes on where its copy was cut short, also by an interruption; of a file that changed since, or
 // whose copy is not what the marks say, nothing is used.
 func TestResumeLargeFile(t *testing.T) {
@@ -216,7 +228,9 @@ func TestResumeLargeFile(t *testing.T) {
 				}
 				cancel(archivetest.ErrStopped)
 			}()
+			open := testtree.OpenDescriptors(t)
 			rep, err := snapshot.Run(ctx, l.Src, l.Arch, l.Opt)
+			checkpointsEnd(t, open)
 			if !errors.Is(err, archivetest.ErrStopped) || rep.Left == nil || rep.Left.Bytes < size/3 {
 				t.Fatalf("%v, left %+v", err, rep.Left)
 			}
@@ -253,7 +267,9 @@ func TestResumeSparseFile(t *testing.T) {
 		}
 		cancel(archivetest.ErrStopped)
 	}()
+	open := testtree.OpenDescriptors(t)
 	_, err = snapshot.Run(ctx, l.Src, l.Arch, l.Opt)
+	checkpointsEnd(t, open)
 	if !errors.Is(err, archivetest.ErrStopped) {
 		t.Fatal(err)
 	}

@@ -36,7 +36,8 @@ type Share struct {
 
 // ShareReport has the figures of a share.
 type ShareReport struct {
-	Compared []string // snapshots whose structure was compared
+	Of       int      // number of snapshots
+	Compared []string // those whose structure was compared
 	Elapsed  time.Duration
 	Deferred uint64 // stored files left for the next Run because they did not fit
 	All      bool   // every stored file was read
@@ -44,7 +45,7 @@ type ShareReport struct {
 
 // share carries out a Run with Options.Share.
 func (v *verifier) share(snapshots []archive.Snapshot) error {
-	v.report.Share = new(ShareReport)
+	v.report.Share = &ShareReport{Of: len(snapshots)}
 	begin := time.Now()
 	defer func() { v.report.Share.Elapsed = time.Since(begin) }()
 	turns := newTurns(v.opt.Share, v.memory.total.Total().Bytes, begin, len(v.workers))

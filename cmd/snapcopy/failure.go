@@ -36,6 +36,7 @@ const (
 	statusLocked      = 5
 	statusTripwire    = 6
 	statusNoSpace     = 7
+	statusTooOld      = 8
 	statusUsage       = 64
 	statusInterrupted = 130
 )
@@ -59,6 +60,8 @@ var (
 	mayBeLocked      = status{statusLocked, "another process is writing to the archive"}
 	mayTrip          = status{statusTripwire, "published, but the run looks wrong: nothing is pruned until it is acknowledged"}
 	mayLackSpace     = status{statusNoSpace, "no space left"}
+	mayKnowDamage    = status{statusDamage, "damage is known"}
+	mayBeTooOld      = status{statusTooOld, "the latest snapshot of a source is older than --max-age"}
 	mayBeMisused     = status{statusUsage, "wrong usage"}
 	mayBeInterrupted = status{statusInterrupted, "interrupted"}
 )

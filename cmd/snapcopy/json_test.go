@@ -58,6 +58,7 @@ func TestJSONIsDocumented(t *testing.T) {
 	}{
 		{"snapshot --json -v SRC ARCH", "item run"},
 		{"list --json ARCH", "snapshot"},
+		{"status --json ARCH", "status"},
 		{"ls -R --json ARCH", "entry"},
 		{"catalog ARCH", "catalog entry"},
 		{"explain --json ARCH a .", "explanation"},

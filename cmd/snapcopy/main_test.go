@@ -307,7 +307,7 @@ func TestHelp(t *testing.T) {
 	for _, args := range [][]string{
 		{"snapshot"}, {"list"}, {"ls"}, {"cat"}, {"diff"}, {"explain"}, {"versions"}, {"find"}, {"restore"}, {"verify"},
 		{"remove"}, {"prune"}, {"pin"}, {"unpin"}, {"catalog"}, {"catalog", "rebuild"}, {"repair"}, {"index"}, {"index", "rebuild"}, {"completion"}, {"version"}, {},
-		{"instant"}, {"settle"}, {"tar"}, {"stats"}, {"acknowledge"}, {"forget-path"},
+		{"instant"}, {"settle"}, {"tar"}, {"stats"}, {"status"}, {"acknowledge"}, {"forget-path"},
 	} {
 		a, out, _ := testApp(t)
 		root := newRoot(a)

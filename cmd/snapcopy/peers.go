@@ -68,7 +68,7 @@ var commandAnswers = []answer{
 	{"search grep locate", "`snapcopy find ARCHIVE PATTERN` finds names in all snapshots; contents are searched with grep, as in " +
 		"`grep -r TEXT ARCHIVE/latest`"},
 	{"compare changes status-diff", "`snapcopy diff ARCHIVE A B` compares two snapshots, `snapcopy diff ARCHIVE@SNAPSHOT FOLDER` one with a folder"},
-	{"status state", "`snapcopy list ARCHIVE` shows the snapshots and the state of each, `snapcopy verify ARCHIVE` whether all is sound"},
+	{"state", "`snapcopy status ARCHIVE` shows how the archive is, `snapcopy list ARCHIVE` the state of each snapshot"},
 	{"du size usage df space estimate calculate", "`snapcopy stats ARCHIVE` shows how much space the snapshots take; `snapcopy snapshot --dry-run SOURCE " +
 		"ARCHIVE` how much a new one would take"},
 	{"check fsck validate scrub test", "`snapcopy verify ARCHIVE[@SNAPSHOT]` reads everything and compares it with the catalogs"},

@@ -29,7 +29,7 @@ func TestPeersWords(t *testing.T) {
 		{"log", "`snapcopy versions ARCHIVE PATH`"},
 		{"unlock", "nothing to unlock"},
 		{"copy", "there is no command to copy an archive"},
-		{"status", "`snapcopy list ARCHIVE`"},
+		{"state", "`snapcopy status ARCHIVE`"},
 		{"run", "there are no jobs"},
 		{"du", "`snapcopy stats ARCHIVE`"},
 		{"search", "`snapcopy find ARCHIVE PATTERN`"},

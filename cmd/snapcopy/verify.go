@@ -32,12 +32,12 @@ metadata, no other entry may exist, and every content is read again and hashed. 
 however many names and snapshots share it. The catalogs and the content-hash index are checked, too. No snapshot
 is changed.
 
-The archive remembers when each stored file was last read and found right, and what was found damaged. With
---budget, the command reads a share of the stored files, those not read for the longest time first, so that a
-share every night covers everything: so much time, so many bytes, or such a part of all bytes. It does not
-exceed a time or a size, except that the first file is read to its end however large it is; a file that does not
-fit the rest comes first in the next night. A part is reached at least. A share of the snapshots, at least one,
-has its catalog, its folders and all metadata compared.
+The archive remembers when each stored file was last read and found right, and what was found damaged:
+` + "`snapcopy status`" + ` shows both. With --budget, the command reads a share of the stored files, those not read
+for the longest time first, so that a share every night covers everything: so much time, so many bytes, or such a
+part of all bytes. It does not exceed a time or a size, except that the first file is read to its end however
+large it is; a file that does not fit the rest comes first in the next night. A part is reached at least. A share
+of the snapshots, at least one, has its catalog, its folders and all metadata compared.
 
 --whole-in=30d reads what is needed every day for reading the whole archive in 30 days. Together with --budget, it
 says whether the budget suffices, and warns if not; the exit status is then that of the check.
@@ -208,7 +208,7 @@ func (o *verifyOptions) sum(r *verify.Report, took time.Duration) string {
 	if r.Share != nil {
 		total := r.Dates.Total()
 		return fmt.Sprintf("Checked a share: %s of %s with %s, in %s%s; structure compared: %d of %s.\n", read, counted(total.Files, "stored file", "stored files"),
-			size(total.Bytes), duration(took), speed, len(r.Share.Compared), counted(r.Snapshots, "snapshot", "snapshots"))
+			size(total.Bytes), duration(took), speed, len(r.Share.Compared), counted(uint64(r.Share.Of), "snapshot", "snapshots"))
 	}
 	if o.metadata {
 		read, speed = "contents not read", ""

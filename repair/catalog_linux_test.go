@@ -10,6 +10,7 @@ import (
 	"snapcopy/internal/archive"
 	"snapcopy/internal/archivetest"
 	"snapcopy/internal/fault"
+	"snapcopy/internal/jsonfile"
 	"snapcopy/internal/testtree"
 	"snapcopy/internal/tree"
 	"snapcopy/repair"
@@ -128,4 +129,45 @@ func TestEditedInPlace(t *testing.T) {
 		t.Errorf("%+v", report)
 	}
 	l.same()
+}
+
+// Guards: a lost catalog comes from a copy of the archive, and with it the damage of the snapshot's folder is found. A catalog
+// from before a path was forgotten is not taken.
+func TestCatalogFromCopy(t *testing.T) {
+	for _, forgotten := range []bool{false, true} {
+		l := newLab(t)
+		name := l.Order[1]
+		other := l.copied()
+		l.must(os.Remove(l.Path(archive.MetaDir, archive.CatalogsDir, name+archive.CatalogExt)))
+		l.must(os.RemoveAll(l.Path(name, "d/once")))
+		l.must(os.Chmod(l.Path(name, "changes"), 0o711))
+		opt := repair.Options{From: []*archive.Archive{other}}
+		a := l.Open()
+		if forgotten {
+			report, err := a.Reports.Read(name)
+			l.must(err)
+			report.ForgottenIn = []archive.LeftOutItem{{}}
+			l.must(jsonfile.Write(l.Path(archive.MetaDir, "runs", name+".json"), report))
+		}
+		opt.Tell = func(item *repair.Item) error {
+			if is := item.Origin.Kind == repair.FromCopy; item.What == repair.OfCatalog && is == forgotten {
+				t.Errorf("forgotten %v: %+v", forgotten, item.Origin)
+			}
+			return nil
+		}
+		rep, err := repair.Catalogs(t.Context(), a, opt)
+		l.must(errors.Join(err, a.Close()))
+		if rep.Repaired != 2 {
+			t.Errorf("%+v", rep)
+		}
+		found := l.found()
+		found.From = opt.From
+		if rep := l.repair(found); rep.Unrepaired > 0 {
+			t.Errorf("%+v", l.items)
+		}
+		if l.Verify(); !forgotten {
+			l.same()
+			l.inodes()
+		}
+	}
 }

@@ -83,12 +83,13 @@ const (
 	FromSource  OriginKind = "source"
 	FromCatalog OriginKind = "catalog" // the entry has no content besides what its catalog has
 	FromFolder  OriginKind = "folder"  // a catalog, made anew from the snapshot's folder
+	FromCopy    OriginKind = "copy"    // a catalog, from a copy of the archive
 )
 
 // Origin is the place that the content comes from.
 type Origin struct {
 	Kind     OriginKind
-	Archive  string // FromArchive
+	Archive  string // FromArchive, FromCopy
 	Snapshot string // "" for FromSource and FromCatalog
 	Path     string // in the snapshot; FromSource: in the file system
 }
@@ -141,10 +142,25 @@ type Report struct {
 	Recovered  []string // sentences about interrupted commands that were finished first
 }
 
+// Add adds the figures of a later part of the same repair.
+func (r *Report) Add(later *Report) {
+	r.Sound += later.Sound
+	r.Repaired += later.Repaired
+	r.Unrepaired += later.Unrepaired
+	r.Bytes += later.Bytes
+	r.Recovered = append(r.Recovered, later.Recovered...)
+	r.Snapshots = slices.Compact(slices.Sorted(slices.Values(append(r.Snapshots, later.Snapshots...))))
+}
+
 // Run repairs an archive. An error means that the repair could not be carried out; the report then covers the part done
 // so far. A Run that is interrupted leaves each name with its old or its new inode; the next command that takes the lock
 // goes on with it, and another Run with the rest.
 func Run(ctx context.Context, a *archive.Archive, opt Options) (report *Report, err error) {
+	return run(ctx, a, opt, (*repairer).all)
+}
+
+// run does one part of a repair, with the lock unless it is a dry run.
+func run(ctx context.Context, a *archive.Archive, opt Options, part func(*repairer) error) (report *Report, err error) {
 	r := &repairer{ctx: ctx, archive: a, opt: opt, report: &Report{DryRun: opt.DryRun}, root: os.Geteuid() == 0,
 		used: make(map[string]error), read: make(map[uint64]index.Hash), changed: make(map[string]bool)}
 	if opt.Progress == nil {
@@ -165,7 +181,7 @@ func Run(ctx context.Context, a *archive.Archive, opt Options) (report *Report, 
 		}
 	}
 	if err = fsat.CheckProc(); err == nil {
-		err = r.all()
+		err = part(r)
 	}
 	for name := range r.changed {
 		r.report.Snapshots = append(r.report.Snapshots, name)
@@ -195,7 +211,7 @@ type repairer struct {
 }
 
 func (r *repairer) all() error {
-	if err := r.rebuildCatalogs(); err != nil {
+	if err := r.putCatalogs(); err != nil {
 		return err
 	}
 	var err error

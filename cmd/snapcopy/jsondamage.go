@@ -22,7 +22,7 @@ type nameObject struct {
 
 // originObject says where right content comes from.
 type originObject struct {
-	Kind     string `json:"kind"` // itself, stored file, archive, source, catalog, folder
+	Kind     string `json:"kind"` // itself, stored file, archive, source, catalog, folder, copy
 	Archive  string `json:"archive,omitempty"`
 	Snapshot string `json:"snapshot,omitempty"`
 	Path     string `json:"path,omitempty"`

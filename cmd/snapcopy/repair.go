@@ -35,8 +35,9 @@ Nothing is put anywhere that does not have the hash recorded in the catalog: it 
 copied. Metadata, folders, symbolic links and special files come from the catalog.
 
 No stored file is written to: a new file takes the place of a damaged one in every snapshot that has it. A name
-that a snapshot does not contain is moved to .snapcopy/extra. A lost or damaged catalog is made anew from the
-snapshot's folder, as by "snapcopy catalog rebuild"; the content-hash index is made anew, too.
+that a snapshot does not contain is moved to .snapcopy/extra. A lost or damaged catalog comes
+from OTHER, if that is a copy of ARCHIVE (cp -a); otherwise it is made anew from the snapshot's folder, as by "snapcopy
+catalog rebuild", and damage of that folder may stay unnoticed. The content-hash index is made anew, too.
 
 What cannot be repaired is listed, with the snapshots that have it and the nearest sound version of the file.
 A repair that is interrupted goes on with the next command that writes to the archive. --dry-run lists what would
@@ -85,13 +86,8 @@ func (o *repairOptions) Run(ctx context.Context, a *app, args []string) (err err
 		a.term.errorf("Note: a repair of %s was begun and cut short. Without --dry-run that is finished first.",
 			counted(uint64(n), "name", "names"))
 	}
-	if err := o.find(ctx, a, arch, &opt); err != nil {
-		return err
-	}
 	opt.Tell = func(item *repair.Item) error { return o.tell(a, arch.Path, item) }
-	bar := startProgress(a, repairMeter(opt.Progress), o.quiet)
-	report, err := repair.Run(ctx, arch, opt)
-	bar.stop()
+	report, err := o.repair(ctx, a, arch, &opt)
 	if err != nil {
 		if arch.Repairing() > 0 {
 			a.term.errorf("The repair is not finished. The same command goes on with it, and so does the next command that writes to %s.",
@@ -100,6 +96,27 @@ func (o *repairOptions) Run(ctx context.Context, a *app, args []string) (err err
 		return err
 	}
 	return o.summary(a, arch.Path, report)
+}
+
+// repair puts catalogs back, finds damage, and repairs it. In a dry run the catalogs are told of as they are found.
+func (o *repairOptions) repair(ctx context.Context, a *app, arch *archive.Archive, opt *repair.Options) (*repair.Report, error) {
+	report := &repair.Report{DryRun: o.dryRun}
+	part := func(do func(context.Context, *archive.Archive, repair.Options) (*repair.Report, error)) error {
+		bar := startProgress(a, repairMeter(opt.Progress), o.quiet)
+		defer bar.stop()
+		r, err := do(ctx, arch, *opt)
+		report.Add(r)
+		return err
+	}
+	if !o.dryRun {
+		if err := part(repair.Catalogs); err != nil {
+			return report, err
+		}
+	}
+	if err := o.find(ctx, a, arch, opt); err != nil {
+		return report, err
+	}
+	return report, part(repair.Run)
 }
 
 // find lets verify find all damage. Damage that only a person can resolve is told at once.
@@ -203,6 +220,8 @@ func originText(item *repair.Item) string {
 		return "from the archive " + name(o.Archive) + ", " + name(o.Snapshot+"/"+o.Path)
 	case repair.FromSource:
 		return "from the source, " + name(o.Path)
+	case repair.FromCopy:
+		return "from " + name(o.Archive) + ", a copy of this archive"
 	case repair.FromFolder:
 		return "made anew from the snapshot's folder; the next run reads the source's files again"
 	}
@@ -244,6 +263,8 @@ func (o *repairOptions) printSummary(a *app, arch string, r *repair.Report, lost
 		return nil
 	}
 	switch {
+	case r.Repaired == 0 && o.unreadable > 0:
+		return a.printf("No damage in what could be looked at in %s.\n", name(arch))
 	case r.Repaired == 0:
 		return a.printf("No damage in %s.\n", name(arch))
 	case o.dryRun:

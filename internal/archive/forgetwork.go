@@ -61,6 +61,9 @@ func (w *forgetWork) all() error {
 	if err := w.rewriteUnpublished(); err != nil {
 		return err
 	}
+	if err := w.rewriteDamaged(); err != nil {
+		return err
+	}
 	if err := w.step.at("sync of what is forgotten"); err != nil {
 		return err
 	}

@@ -365,7 +365,7 @@ func (o *diffOptions) failed(a *app, r *history.LiveReport) error {
 	if r.FailedCount == 0 {
 		return nil
 	}
-	a.term.errorf("%s could not be compared:", counted(r.FailedCount, "entry", "entries"))
+	a.term.alertf("%s could not be compared:", counted(r.FailedCount, "entry", "entries"))
 	shown := r.Failed[:min(len(r.Failed), maxFailedShown)]
 	for _, f := range shown {
 		a.term.errorf("  %s: %s", name(f.Path), printable(f.Err.Error()))

@@ -247,6 +247,15 @@ func finish(a *app, err error) int {
 		lines = append(lines, lackText(full))
 	}
 	hints := a.hintsOn(err, full)
+	if status == statusUsage {
+		a.term.subject = "" // it is about the command line
+	}
+	for i := range lines {
+		lines[i] = a.term.subject.of(lines[i])
+	}
+	for i := range hints {
+		hints[i] = a.term.subject.typed(hints[i])
+	}
 	if a.json && a.tellJSON("error", errorObject{status, strings.Join(lines, "\n"), strings.Join(hints, "; ")}) == nil {
 		return status
 	}
@@ -269,7 +278,7 @@ func (a *app) hintsOn(err error, full *lack.Error) (hints []string) {
 	case hint != "":
 		hints = append(hints, hint)
 	case full != nil && a.archive != "" && !a.makesRoom:
-		hints = append(hints, "`snapcopy prune` and `snapcopy remove` work on a full disk, too, and make room")
+		hints = append(hints, "`snapcopy prune ARCHIVE` and `snapcopy remove ARCHIVE SNAPSHOT` work on a full disk, too, and make room")
 	}
 	if isUsage {
 		hints = append(hints, fmt.Sprintf("`%s --help` explains how to use it", cmp.Or(usage.command, "snapcopy")))
@@ -337,17 +346,12 @@ func lackText(e *lack.Error) string {
 	return fmt.Sprintf("%s is full: %s of %s are free now", disk, size(e.Space.Free), size(e.Space.Total))
 }
 
-// named adds the archive to the error for a missing snapshot, or for a path that no snapshot has.
-func (a *app) named(err error) error {
-	missing := errors.Is(err, archive.ErrNoSnapshot) || errors.Is(err, archive.ErrInNoSnapshot)
-	if len(a.opened) == 0 || !missing || strings.Contains(err.Error(), a.opened[0].Path) {
+// placed adds a place to an error of the system without a path, in a command without an archive among its arguments:
+// others have a subject.
+func (a *app) placed(args []string, err error) error {
+	if a.term.subject != "" {
 		return err
 	}
-	return fmt.Errorf("%s: %w", a.opened[0].Path, err)
-}
-
-// placed adds a place to an error of the system: an error without a path gets that of the archive.
-func (a *app) placed(args []string, err error) error {
 	if list, isJoin := joined(err); isJoin {
 		rest := make([]error, len(list))
 		for i, e := range list {

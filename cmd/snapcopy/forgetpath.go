@@ -72,7 +72,7 @@ func (o *forgetPathOptions) forget(ctx context.Context, a *app, arch *archive.Ar
 	stopEarlier()
 	if err != nil {
 		if report != nil && report.Unfinished != "" {
-			a.term.errorf("Forgetting %s is not finished. The same command goes on with it, and so does the next snapshot, prune or remove.",
+			a.term.alertf("Forgetting %s is not finished. The same command goes on with it, and so does the next snapshot, prune or remove.",
 				name(report.Unfinished))
 		}
 		return err
@@ -150,7 +150,7 @@ func (o *forgetPathOptions) tell(a *app, r *archive.ForgetReport) error {
 				return err
 			}
 		}
-		a.term.errorf("%s", printable(fmt.Sprintf("%s keeps it: %s.", s.Name, skippedText(&s))))
+		a.term.alertf("%s", printable(fmt.Sprintf("%s keeps it: %s.", s.Name, skippedText(&s))))
 	}
 	if len(r.Skipped) > 0 {
 		return toldIncomplete

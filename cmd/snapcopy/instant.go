@@ -128,7 +128,7 @@ func (o *instantOptions) noteReader(a *app, s *openSnapshot) (r archive.Reader, 
 	if !fsat.IsRefused(err) && !fsat.IsReadOnly(err) {
 		return r, false, err
 	}
-	a.term.errorf("The archive cannot be written to (%s): it has no note that snapshot %s is needed. "+
+	a.term.alertf("The archive cannot be written to (%s): it has no note that snapshot %s is needed. "+
 		"Do not remove that snapshot before the tree is settled.", printable(err.Error()), s.Name)
 	return r, false, nil
 }

@@ -197,12 +197,13 @@ func TestInterrupted(t *testing.T) {
 	cancel(interrupted{os.Interrupt})
 	a, _, errOut := testApp(t)
 	root := newRoot(a)
-	root.SetArgs([]string{"snapshot", dir, filepath.Join(t.TempDir(), "archive")})
+	arch := filepath.Join(t.TempDir(), "archive")
+	root.SetArgs([]string{"snapshot", dir, arch})
 	status := finish(a, root.ExecuteContext(ctx))
 	if status != statusInterrupted {
 		t.Errorf("exit status %d, want %d", status, statusInterrupted)
 	}
-	want := "snapcopy: interrupted: nothing was published, and every earlier snapshot is as it was\n"
+	want := "snapcopy: archive " + arch + ": interrupted: nothing was published, and every earlier snapshot is as it was\n"
 	if got := errOut.String(); got != want {
 		t.Errorf("stderr %q, want %q", got, want)
 	}

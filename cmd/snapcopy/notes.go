@@ -26,7 +26,7 @@ func (t *teller) notes(r *archive.Report) {
 		t.notef("Note: of the files of snapshot %s, %s left out now: %s.", c.Snapshot, counted(c.LeftOut, "is", "are"), rulesText(c))
 	}
 	for _, what := range r.Unfinished {
-		t.errorf("Published, but not finished; the next run makes up for it: %s.", printable(what))
+		t.alertf("Published, but not finished; the next run makes up for it: %s.", printable(what))
 	}
 }
 

@@ -142,7 +142,7 @@ func (o *removeOptions) tell(a *app, r *archive.RemoveReport, cause error, took 
 		if s.Note != "" {
 			text += "; if that is no longer so, remove " + s.Note
 		}
-		a.term.errorf("%s.", printable(text))
+		a.term.alertf("%s.", printable(text))
 	}
 	a.tellLeft(r.Postponed, r.Unfinished)
 	if err := o.tellRemoved(a, r, took); err != nil {
@@ -150,7 +150,7 @@ func (o *removeOptions) tell(a *app, r *archive.RemoveReport, cause error, took 
 	}
 	if cause != nil {
 		if len(r.Removed) > 0 {
-			a.term.errorf("The removed snapshots are gone; the next remove, prune or snapshot goes on giving back their space.")
+			a.term.alertf("The removed snapshots are gone; the next remove, prune or snapshot goes on giving back their space.")
 		}
 		return nil
 	}
@@ -163,10 +163,10 @@ func (o *removeOptions) tell(a *app, r *archive.RemoveReport, cause error, took 
 // tellLeft prints what a removal leaves to the next run.
 func (a *app) tellLeft(postponed, unfinished []error) {
 	for _, err := range postponed {
-		a.term.errorf("There is no room for it yet, and the next run makes it anew: %s.", printable(err.Error()))
+		a.term.alertf("There is no room for it yet, and the next run makes it anew: %s.", printable(err.Error()))
 	}
 	for _, err := range unfinished {
-		a.term.errorf("Left to the next run: %s.", printable(err.Error()))
+		a.term.alertf("Left to the next run: %s.", printable(err.Error()))
 	}
 }
 

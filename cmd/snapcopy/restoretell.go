@@ -124,7 +124,7 @@ func (o *telling) failed(a *app, list []outcome.Failure, total uint64) {
 	if total == 0 {
 		return
 	}
-	a.term.errorf("%s could not be restored:", counted(total, "entry", "entries"))
+	a.term.alertf("%s could not be restored:", counted(total, "entry", "entries"))
 	shown := list
 	if !o.verbose && len(shown) > maxFailedShown {
 		shown = shown[:maxFailedShown]

@@ -148,11 +148,12 @@ func command(a *app, c *cobra.Command, v verb, statuses ...status) *cobra.Comman
 	}
 	var waiting lockWait
 	c.RunE = func(_ *cobra.Command, args []string) error {
+		a.term.subject = subjectOf(c, args)
 		waiting.begin(c, a)
 		if !slices.Contains(onlyPrint, c.Name()) {
 			a.term.outliveReader()
 		}
-		err := misnamed(args, a.placed(args, a.named(sayInterrupted(c.Context(), v.Run(c.Context(), a, args)))))
+		err := misnamed(args, a.placed(args, sayInterrupted(c.Context(), v.Run(c.Context(), a, args))))
 		a.tellMended()
 		var usage *usageError
 		if errors.As(err, &usage) && usage.command == "" {

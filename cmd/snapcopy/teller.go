@@ -46,7 +46,7 @@ func newTeller(ctx context.Context, a *app, o *snapshotOptions) (*teller, error)
 
 // unlogged warns of a log that cannot be written.
 func (t *teller) unlogged(err error) {
-	t.app.term.errorf("Warning: archive %s: the log could not be written: %s", name(t.app.archive), printable(err.Error()))
+	t.app.term.errorf("Warning: the log could not be written: %s", printable(err.Error()))
 }
 
 // begin writes the head of the log, and warns of patterns that never match.
@@ -96,7 +96,7 @@ func (t *teller) warnf(format string, args ...any) {
 
 // unrecorded warns that the archive has no record of a run that published nothing.
 func (t *teller) unrecorded(err error) {
-	t.warnf("Warning: archive %s: the record of this run could not be written: %s", name(t.app.archive), printable(err.Error()))
+	t.warnf("Warning: the record of this run could not be written: %s", printable(err.Error()))
 }
 
 // notef writes a line that is not a result.
@@ -199,7 +199,7 @@ func (t *teller) failed(r *archive.Report) {
 	if t.verbose == 0 && len(shown) > maxFailedShown {
 		shown = shown[:maxFailedShown]
 	}
-	t.errorf("%s could not be stored:", counted(total, "entry", "entries"))
+	t.alertf("%s could not be stored:", counted(total, "entry", "entries"))
 	for _, f := range shown {
 		t.errorf("  %s: %s%s%s", name(cmp.Or(f.Path, ".")), printable(f.Error), triesText(f.Tries), t.app.keptFailure(f.KeptAsOf))
 	}
@@ -256,5 +256,11 @@ func (t *teller) altered(r *archive.Report) {
 // errorf prints a line about a failure, even with --quiet.
 func (t *teller) errorf(format string, args ...any) {
 	t.app.term.errorf(format, args...)
+	t.log.printf(format, args...)
+}
+
+// alertf is errorf for a line that can be all that a person gets to read.
+func (t *teller) alertf(format string, args ...any) {
+	t.app.term.alertf(format, args...)
 	t.log.printf(format, args...)
 }

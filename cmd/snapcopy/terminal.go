@@ -22,6 +22,7 @@ type terminal struct {
 	shared   bool       // stdout is a terminal: results are shown at once, and the bar gives way
 	joined   bool       // stdout and stderr are one file: their lines must appear in the order written
 	bar      bool       // one is drawn
+	subject  subject    // of errors and warnings
 }
 
 func newTerminal(out, errOut *os.File) *terminal {
@@ -79,7 +80,7 @@ func (t *terminal) flush() error {
 	return t.out.Flush()
 }
 
-// errorf writes one line to stderr. A failure to do so can be reported nowhere.
+// errorf writes one line to stderr; an error or a warning names the archive. A failure to do so can be reported nowhere.
 func (t *terminal) errorf(format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -87,7 +88,12 @@ func (t *terminal) errorf(format string, args ...any) {
 	if t.joined {
 		_ = t.out.Flush() // the writer keeps the error, and returns it from the next Write or the last Flush
 	}
-	_, _ = fmt.Fprintf(t.errOut, format+"\n", args...)
+	_, _ = io.WriteString(t.errOut, t.subject.in(fmt.Sprintf(format, args...))+"\n")
+}
+
+// alertf is errorf for a line that can be all that a person gets to read, and begins otherwise than errors and warnings.
+func (t *terminal) alertf(format string, args ...any) {
+	t.errorf("%s", t.subject.of(fmt.Sprintf(format, args...)))
 }
 
 // drawBar replaces the progress bar; "" removes it.

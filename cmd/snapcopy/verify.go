@@ -101,7 +101,7 @@ func (o *verifyOptions) Run(ctx context.Context, a *app, args []string) (err err
 	}
 	forgetting, unfinished := arch.Forgetting()
 	if unfinished {
-		a.term.errorf("Forgetting %s is not finished: %s gone already. If the command was cut short, give it again: "+
+		a.term.alertf("Forgetting %s is not finished: %s gone already. If the command was cut short, give it again: "+
 			"snapcopy forget-path %s %s", name(forgetting), counted(report.Forgotten, "name is", "names are"),
 			shellWord(arch.Path), shellWord(forgetting))
 	}

@@ -35,8 +35,8 @@ type Rebuilt struct {
 	Files    uint64
 	Dirs     uint64
 	Bytes    uint64
-	// Damaged are the paths of files whose content is not the one that the catalog of a neighbouring snapshot records for
-	// the same stored file. The new catalog has the recorded hash.
+	// Damaged are the paths of files whose content or metadata are not those that the catalog of a neighbouring snapshot
+	// records for the same stored file. The new catalog has the recorded ones.
 	Damaged []string
 	// Unreadable are the paths of files that the disk does not return, and that no neighbouring snapshot knows: the new
 	// catalog does not contain them.

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"snapcopy/index"
 	"snapcopy/internal/archive"
 	"snapcopy/internal/archivetest"
@@ -80,6 +82,9 @@ func compareEntries(t *testing.T, was, is map[string]index.Entry) {
 func TestRebuildCatalogOfDamagedFolder(t *testing.T) {
 	l := newLab(t)
 	l.must(rot(l.Path(l.Order[1], "kept")))
+	l.must(os.WriteFile(l.Path(l.Order[1], "d/e/f"), []byte("edited in place"), 0))
+	l.must(unix.Setxattr(l.Path(l.Order[1], "twin1"), "user.evil", []byte("x"), 0))
+	l.must(os.Chmod(l.Path(l.Order[1], "none"), 0o711))
 	l.must(os.Remove(filepath.Join(l.Arch, archive.MetaDir, archive.CatalogsDir, l.Order[1]+archive.CatalogExt)))
 	rep := l.repair(l.found())
 	if rep.Unrepaired > 0 {

@@ -348,14 +348,15 @@ func (b *rebuilder) entry(w *worker, d *folder, i int, st *fsat.Stat) error {
 		return nil
 	}
 	b.progress.Bytes.Add(e.Size)
-	if err := b.content(w, d, i, st); err != nil {
+	if err := b.content(w, d, i, st, set); err != nil {
 		return b.failed("read", d.Child(name), err)
 	}
 	return nil
 }
 
-// content sets the content hash. A neighbouring catalog that has the same stored file knows what the hash was.
-func (b *rebuilder) content(w *worker, d *folder, i int, st *fsat.Stat) (err error) {
+// content sets the content hash. A neighbouring catalog that has the same stored file knows what the hash was, and what the
+// metadata were.
+func (b *rebuilder) content(w *worker, d *folder, i int, st *fsat.Stat, set []fsat.Xattr) (err error) {
 	e := &d.entries[i]
 	fd, err := fsat.OpenFile(d.FD(stored), e.Name)
 	if err == nil {
@@ -366,10 +367,20 @@ func (b *rebuilder) content(w *worker, d *folder, i int, st *fsat.Stat) (err err
 		return err
 	}
 	zeros := w.copier.ZeroHash
-	was, known := recorded(d, e)
-	switch {
-	case known && (err != nil || was.Hash != e.Hash):
+	was, near, known := b.recorded(d, e)
+	damaged := known && (err != nil || was.Hash != e.Hash)
+	if damaged {
 		e.Hash, e.Size, zeros = was.Hash, was.Size, was.Flags&index.ZeroHash != 0
+	}
+	if known && e.Nlink == 1 { // all names of a link group need the same metadata, and some may not be known
+		altered, recordErr := b.recordedMetadata(e, &was, near, st, set)
+		if recordErr != nil {
+			return recordErr
+		}
+		damaged = damaged || altered
+	}
+	switch {
+	case damaged:
 		b.note(&b.made.Damaged, d.Child(e.Name))
 	case err != nil:
 		d.omitted[i] = true
@@ -382,16 +393,31 @@ func (b *rebuilder) content(w *worker, d *folder, i int, st *fsat.Stat) (err err
 }
 
 // recorded returns the entry of the same stored file in a neighbouring catalog.
-func recorded(d *folder, e *index.Entry) (was index.Entry, ok bool) {
-	for _, rec := range d.near {
+func (b *rebuilder) recorded(d *folder, e *index.Entry) (was index.Entry, near *index.Catalog, ok bool) {
+	for i, rec := range d.near {
 		if rec == nil {
 			continue
 		}
 		if was, ok = rec.Find(e.Name); ok && was.Type == index.File && was.Stored == e.Stored {
-			return was, true
+			return was, b.near[i], true
 		}
 	}
-	return was, false
+	return was, nil, false
+}
+
+// recordedMetadata gives an entry the metadata that a neighbouring catalog records for its stored file. altered says that
+// the stored file has others now.
+func (b *rebuilder) recordedMetadata(e, was *index.Entry, near *index.Catalog, st *fsat.Stat, set []fsat.Xattr) (altered bool, err error) {
+	wasSet, err := near.Xattrs(was.Xattrs)
+	if err != nil {
+		return false, nil // verify tells of the damaged catalog
+	}
+	altered = len(tree.Differences(was, st)) > 0 ||
+		was.Flags&index.XattrsCatalogOnly == 0 && tree.XattrDifference(set, wasSet, os.Geteuid() == 0) != ""
+	e.Mode, e.UID, e.GID, e.Mtime, e.Ctime = was.Mode, was.UID, was.GID, was.Mtime, was.Mtime
+	e.Flags |= was.Flags & index.CatalogOnly &^ (index.NotStored | index.LinksCatalogOnly)
+	e.Xattrs, e.XattrHash, err = b.out.AddXattrs(wasSet)
+	return altered, err
 }
 
 func (b *rebuilder) note(list *[]string, path string) {

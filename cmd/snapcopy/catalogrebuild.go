@@ -97,7 +97,7 @@ func (o *catalogRebuildOptions) tell(a *app, arch string, made *repair.Rebuilt, 
 
 func (o *catalogRebuildOptions) print(a *app, arch string, made *repair.Rebuilt, took time.Duration) error {
 	for _, path := range made.Damaged {
-		if err := a.printf("%s/%s: damage: its content is not the recorded one\n", made.Snapshot, name(path)); err != nil {
+		if err := a.printf("%s/%s: damage: it is not what the catalog of the snapshot before or after records\n", made.Snapshot, name(path)); err != nil {
 			return err
 		}
 	}

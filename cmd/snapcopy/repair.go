@@ -228,9 +228,18 @@ func originText(item *repair.Item) string {
 	return "as the catalog says"
 }
 
+// left returns the number of findings that stay damage. If verify found some in which the repair finds nothing wrong, as with
+// names of a link group that a catalog made anew records with different content, the archive is not free of damage.
+func (o *repairOptions) left(r *repair.Report) uint64 {
+	if r.Repaired == 0 && r.Unrepaired == 0 {
+		return r.Sound + o.strange
+	}
+	return r.Unrepaired + o.strange
+}
+
 // summary prints the figures, and returns the exit status.
 func (o *repairOptions) summary(a *app, arch string, r *repair.Report) error {
-	lost := r.Unrepaired + o.strange
+	lost := o.left(r)
 	if o.json {
 		err := a.printJSON("repair", &repairObject{Archive: arch, DryRun: r.DryRun, Repaired: r.Repaired, Unrepaired: lost,
 			Unreadable: o.unreadable, Snapshots: r.Snapshots, Bytes: r.Bytes, Recovered: r.Recovered})
@@ -255,6 +264,10 @@ func (o *repairOptions) printSummary(a *app, arch string, r *repair.Report, lost
 	}
 	if o.unreadable > 0 {
 		a.term.errorf("%s in %s could not be looked at.", counted(o.unreadable, "entry", "entries"), name(arch))
+	}
+	if lost > 0 && r.Unrepaired+o.strange == 0 {
+		a.term.errorf("In %s repair finds nothing wrong, but verify does. `snapcopy verify --metadata %s` lists what.",
+			counted(lost, "entry", "entries"), shellWord(arch))
 	}
 	if lost > 0 {
 		return a.printf("DAMAGE IS LEFT in %s: %s repaired, %s not.\n", name(arch), counted(r.Repaired, "name", "names"), count(lost))

@@ -13,6 +13,7 @@ import (
 type abilities struct {
 	archive.Capabilities
 	asRoot bool
+	newOn  uint64 // number of the file system on which a dry run would make an archive that may share blocks; 0: none
 	// gainedRights says that this run can set owners and modes, and the previous one could not.
 	gainedRights bool
 	restat       bool // the previous catalog has inode numbers of another file system

@@ -134,7 +134,7 @@ func (r *run) take(path string, openSource func() error) (report *archive.Report
 		return r.report, err
 	}
 	if r.opt.DryRun {
-		return r.report, nil
+		return r.report, r.foresee()
 	}
 	return r.report, r.publish()
 }
@@ -162,6 +162,7 @@ func (r *run) openArchive(path string) error {
 			if r.report.Archive, err = filepath.Abs(path); err != nil {
 				return err
 			}
+			r.caps.newOn = placeOfNew(r.report.Archive)
 			return archive.CanCreate(r.report.Archive)
 		}
 		if err := r.step("create"); err != nil {

@@ -29,6 +29,7 @@ func (s *storing) putSpecial(at slot, st *source.Stat, was *index.Entry) error {
 	}
 	if !linked {
 		e.Flags |= at.w.notLinked
+		at.w.needs.inodes++
 		lost, err := at.d.handles.dst.MakeSpecial(&e, set)
 		if err != nil {
 			return notMirrored(at.path(), err)

@@ -157,6 +157,7 @@ func (s *storing) putFile(at slot, st *source.Stat, was *index.Entry) (err error
 	if s.recent != nil && !f.shared && f.e.Size >= worthSharing {
 		s.recent.add(at.d, &f.e)
 	}
+	f.countNeeds()
 	*st = f.st
 	*at.entry(), at.d.fresh[at.i] = f.e, f.fresh
 	at.w.countEntry(at.d, at.i, f.action, f.from)

@@ -37,6 +37,7 @@ type worker struct {
 	rechecked    uint64 // stored files looked at before they were linked
 	rehashed     uint64 // unchanged files read again
 	structure    uint64 // bytes of folders made
+	needs        needs
 	resumed      archive.Resumed
 	files, bytes uint64    // since progress was last published
 	tries        int       // of the present item, this one included; 0: it is the first

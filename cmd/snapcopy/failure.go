@@ -278,7 +278,7 @@ func (a *app) hintsOn(err error, full *lack.Error) (hints []string) {
 	case hint != "":
 		hints = append(hints, hint)
 	case full != nil && a.archive != "" && !a.makesRoom:
-		hints = append(hints, "`snapcopy prune ARCHIVE` and `snapcopy remove ARCHIVE SNAPSHOT` work on a full disk, too, and make room")
+		hints = append(hints, roomHint(a.archive))
 	}
 	if isUsage {
 		hints = append(hints, fmt.Sprintf("`%s --help` explains how to use it", cmp.Or(usage.command, "snapcopy")))

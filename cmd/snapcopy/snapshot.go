@@ -93,6 +93,9 @@ be read, nothing is published.
 A run that is interrupted (a signal, a power cut, a full disk, --time-limit) leaves what it has stored to the next
 snapshot of SOURCE, which looks at every entry again but neither reads nor copies these files again.
 
+With --dry-run a run also compares what the snapshot would take with what is free (bytes and inodes), counting the
+space of removed snapshots as free, and ends with exit status 7 if it does not fit.
+
 Patterns are written as in .gitignore files, and begin at SOURCE: /cache is the folder of that name in SOURCE.
 --exclude wins over --exclude-from; if several patterns match, the last one decides.`,
 		Example: `  snapcopy snapshot ~/Documents /backup/documents

@@ -177,6 +177,9 @@ func (t *teller) report(r *archive.Report) error {
 		return toldIncomplete
 	}
 	switch {
+	case r.Needs.Lacks():
+		t.doesNotFit(r)
+		return told{statusNoSpace}
 	case len(r.Tripwires) > 0 && !r.DryRun:
 		return told{statusTripwire}
 	case r.AlteredCount > 0 || r.RottenCount > 0:

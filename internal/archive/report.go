@@ -27,6 +27,8 @@ type Report struct {
 	Structure  uint64       `json:"structure_bytes"` // space of the snapshot's folders
 	Failed     []FailedItem `json:"failed,omitempty"`
 
+	*Needs // what the snapshot would take, in a dry run; nil: it was not counted
+
 	// Retries counts the further tries to read entries that could not be read for an error that may pass. RetriedEntries of
 	// them waited for that, and ReadAfterRetry could be read then. NotRetried failed at once, because too many waited, or
 	// time was up.

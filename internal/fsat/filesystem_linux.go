@@ -59,6 +59,7 @@ func FileSystem(fd int) (Space, error) {
 	sp := Space{Kind: k.name, LinkLimit: k.linkLimit, NeedsFsync: !k.syncs}
 	sp.ReadOnly = s.Flags&unix.ST_RDONLY != 0
 	sp.Free, sp.Total = s.Bavail*uint64(s.Frsize), s.Blocks*uint64(s.Frsize)
+	sp.Reserved = (s.Bfree - s.Bavail) * uint64(s.Frsize)
 	sp.Inodes, sp.FreeInodes = s.Files, s.Ffree
 	return sp, nil
 }

@@ -102,6 +102,7 @@ type Xattr struct {
 // Space describes the size of a file system and the free part of it that this process may use.
 type Space struct {
 	Free, Total uint64 // bytes
+	Reserved    uint64 // further free bytes, which only root can use
 	Inodes      uint64 // 0: the file system does not limit them
 	FreeInodes  uint64
 	Kind        string // name of the type of file system, or its number

@@ -79,9 +79,10 @@ func (s *storing) takeKept(at slot, st *source.Stat, was *index.Entry) (bool, er
 }
 
 // record records a file that was stored anew, unless the next run would not believe its stat data.
+// Nor does it record a copy of what is carried along: that is no version of the source.
 func (f *file) record() error {
 	u := &f.unfinished
-	if u.journal == nil || f.shared || f.e.Flags&(index.Racy|index.Torn) != 0 {
+	if u.journal == nil || f.shared || f.d.isCarried() || f.e.Flags&(index.Racy|index.Torn|index.Kept) != 0 {
 		return nil
 	}
 	return u.add(&journal.Record{Dir: f.d.sharedPath(), Entry: f.e, Xattrs: f.set, Device: f.st.Dev,
@@ -91,7 +92,7 @@ func (f *file) record() error {
 // create makes the new file. Of a large file the beginning of an earlier copy is taken over.
 func (f *file) create(known bool) (mirror.File, error) {
 	f.marks = nil
-	if f.unfinished.journal == nil || f.small != nil || f.st.Size < markFrom {
+	if f.unfinished.journal == nil || f.small != nil || f.st.Size < markFrom || f.st.Flags&index.Kept != 0 {
 		return f.d.handles.dst.Create(&f.e, f.set)
 	}
 	f.marks = &filecopy.Marks{Every: int64(f.unfinished.every)}

@@ -142,3 +142,12 @@ func FuzzDecodeRecord(f *testing.F) {
 		}
 	})
 }
+
+// Guards: what cannot be encoded is an error, and leaves what was recorded before it.
+func TestFrameOfWhatCannotBeEncoded(t *testing.T) {
+	refused := errors.New("refused")
+	b, err := appendFrame([]byte("before"), kindFile, func([]byte) ([]byte, error) { return nil, refused })
+	if string(b) != "before" || !errors.Is(err, refused) {
+		t.Errorf("%q, %v", b, err)
+	}
+}

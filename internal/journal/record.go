@@ -76,10 +76,11 @@ var ErrForeign = errors.New("not a journal of this version")
 func appendFrame(b []byte, kind byte, put func(b []byte) ([]byte, error)) ([]byte, error) {
 	start := len(b)
 	b = append(b, 0, 0, 0, 0, 0, 0, 0, 0, kind)
-	b, err := put(b)
+	whole, err := put(b)
 	if err != nil {
 		return b[:start], err
 	}
+	b = whole
 	n := len(b) - start - frameHead
 	if n > maxPayload {
 		return b[:start], fmt.Errorf("record of %d bytes", n)

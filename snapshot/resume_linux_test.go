@@ -214,7 +214,10 @@ func TestResumeLargeFile(t *testing.T) {
 	}{
 		{"as it was", func(*testing.T, *lab, string) {}, size * 6 / 10},
 		{"changed", func(_ *testing.T, l *lab, _ string) { l.Build("append big x") }, size + 1},
-		{"damaged copy", func(t *testing.T, _ *lab, partial string) { check(t, os.Truncate(partial, 5*archivetest.MiB)) }, size},
+		{"damaged copy", func(t *testing.T, _ *lab, partial string) {
+			check(t, os.Chmod(partial, 0o600)) // an ordinary user could not open it
+			check(t, os.Truncate(partial, 5*archivetest.MiB))
+		}, size},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := newLab(t)

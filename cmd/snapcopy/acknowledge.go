@@ -54,7 +54,13 @@ func (o *acknowledgeOptions) Run(ctx context.Context, a *app, args []string) (er
 	if err != nil {
 		return err
 	}
-	return o.tell(a, arch, list)
+	if err := o.tell(a, arch, list); err != nil {
+		return err
+	}
+	if len(list) > 0 {
+		a.term.errorf("Accepted: prune works again in %s.", name(arch.Path))
+	}
+	return nil
 }
 
 // tell prints the snapshots that are, or would be, accepted.

@@ -113,5 +113,8 @@ func rebuildCatalog(ctx context.Context, lock *archive.Locked, name string, opt 
 	b := rebuilder{ctx: ctx, archive: lock.Archive, snapshot: s, made: made, progress: opt.Progress}
 	b.workers = newWorkers(workers.Number(opt.Threads), opt.Progress)
 	made.Aside, err = lock.PutCatalog(name, opt.Fault, func(f *os.File) error { return b.write(f) })
+	if err == nil {
+		err = lock.ForgetDamagedRecords(ctx, name, nil)
+	}
 	return made, errors.Join(err, b.close())
 }

@@ -86,6 +86,9 @@ func (r *repairer) putCatalog(name string, why error) error {
 		r.opt.Index = true
 		if from != nil {
 			_, err = r.lock.PutCatalog(name, r.opt.Fault, func(f *os.File) error { return copyCatalog(f, from.CatalogPath(name)) })
+			if err == nil {
+				err = r.forgetDamagedRecords(name, nil)
+			}
 		} else {
 			err = r.rebuild(name)
 		}

@@ -229,6 +229,9 @@ func (r *repairer) all() error {
 		return err
 	}
 	if r.opt.Latest { // Recover has mended it
+		if err := r.forgetDamagedRecords("", archive.ErrLatest); err != nil {
+			return err
+		}
 		item := &Item{What: OfLatest, Found: "it points to no snapshot", Origin: &Origin{Kind: FromCatalog}}
 		if err := r.tell(item); err != nil {
 			return err
@@ -247,7 +250,18 @@ func (r *repairer) rebuildIndex() error {
 			return fmt.Errorf("content-hash index: %w", err)
 		}
 	}
+	if err := r.forgetDamagedRecords("", archive.ErrIndex); err != nil {
+		return err
+	}
 	return r.tell(&Item{What: OfIndex, Found: "damaged", Origin: &Origin{Kind: FromCatalog}})
+}
+
+// forgetDamagedRecords takes what was made anew out of the archive's note of damage, which "status" tells.
+func (r *repairer) forgetDamagedRecords(snapshot string, what error) error {
+	if r.lock == nil {
+		return nil
+	}
+	return r.lock.ForgetDamagedRecords(r.ctx, snapshot, what)
 }
 
 // tell counts an item and passes it on.

@@ -129,7 +129,7 @@ func (o *repairOptions) find(ctx context.Context, a *app, arch *archive.Archive,
 		opt.Verified = append(opt.Verified, s.Name)
 	}
 	var writeErr error
-	look := verify.Options{Threads: o.threads, Progress: new(archive.Progress)}
+	look := verify.Options{Threads: o.threads, Progress: new(archive.Progress), Remember: !o.dryRun, Now: a.now}
 	show := verifyOptions{json: o.json}
 	look.Damage = func(d verify.Damage) {
 		if opt.Found(d.Snapshot, d.Path, d.Err) {

@@ -172,6 +172,12 @@ func (a *Locked) finishExchange(ctx context.Context, step stepper) (finished int
 	if err := w.all(); err != nil {
 		return 0, err
 	}
+	if err := step.at("note of damage"); err != nil {
+		return 0, err
+	}
+	if err := w.forgetDamage(); err != nil {
+		return 0, err
+	}
 	if err := step.at("end of the note"); err != nil {
 		return 0, err
 	}

@@ -204,6 +204,7 @@ var masks = []struct {
 	with    string
 }{
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?( -> \.\d+)?`), "TIME"},
+	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "TIME"},
 	{regexp.MustCompile(`TIME -> TIME`), "TIME"},
 	{regexp.MustCompile(`(Mon|Tue|Wed|Thu|Fri|Sat|Sun) TIME`), "TIME"},
 	{regexp.MustCompile(`[-+]?\d[\d.,]* ?([KMGT]i)?B\b`), "SIZE"},

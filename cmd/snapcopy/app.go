@@ -22,6 +22,8 @@ type app struct {
 
 	opened []*archive.Archive // by openArchive
 	taker  archive.Taker      // of their locks
+
+	asked <-chan os.Signal // for a line of progress; nil: nobody can
 }
 
 // clockVariable sets the clock, for tests.

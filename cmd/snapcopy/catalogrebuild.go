@@ -14,9 +14,10 @@ import (
 )
 
 type catalogRebuildOptions struct {
-	threads int
-	quiet   bool
-	json    bool
+	threads  int
+	quiet    bool
+	progress progressFlag
+	json     bool
 }
 
 func catalogRebuildCommand(a *app) *cobra.Command {
@@ -39,6 +40,7 @@ var mayFindDamagedFiles = status{statusDamage, "done, but files in the folder ar
 
 func (o *catalogRebuildOptions) AddFlags(f *pflag.FlagSet) {
 	addThreads(f, &o.threads)
+	o.progress.addTo(f)
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print damaged files and errors only")
 	f.BoolVar(&o.json, "json", false, "print a JSON object")
 }
@@ -66,7 +68,7 @@ func (o *catalogRebuildOptions) Run(ctx context.Context, a *app, args []string) 
 	}
 	begin := time.Now()
 	progress := new(archive.Progress)
-	bar := startProgress(a, rebuildMeter(progress), o.quiet)
+	bar := startProgress(a, rebuildMeter(progress), o.progress.quietly(o.quiet))
 	made, err := repair.RebuildCatalog(ctx, arch, s.Name, repair.CatalogOptions{Threads: o.threads, Progress: progress, Now: a.now})
 	bar.stop()
 	if err != nil {

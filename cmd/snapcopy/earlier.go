@@ -7,13 +7,13 @@ import (
 )
 
 // earlier shows the progress of finishing interrupted work, and prints the result.
-func (a *app) earlier(quiet bool) (e archive.Earlier, stop func()) {
+func (a *app) earlier(quiet bool, how progressFlag) (e archive.Earlier, stop func()) {
 	stopBar := func() {}
 	stop = func() {
 		stopBar()
 		stopBar = func() {}
 	}
-	e.Finishing = func(p *archive.Progress) { stopBar = startProgress(a, removeMeter(p), quiet).stop }
+	e.Finishing = func(p *archive.Progress) { stopBar = startProgress(a, removeMeter(p), how.quietly(quiet)).stop }
 	e.Finished = func(done *archive.FinishReport) {
 		stop()
 		a.tellFinished(done, quiet)

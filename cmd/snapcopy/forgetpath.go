@@ -60,7 +60,7 @@ func (o *forgetPathOptions) Run(ctx context.Context, a *app, args []string) (err
 
 func (o *forgetPathOptions) forget(ctx context.Context, a *app, arch *archive.Archive, arg string) error {
 	meaning := archive.Meaning{Paths: func(source string) ([]string, error) { return pathsToForget(arg, source) }}
-	earlier, stopEarlier := a.earlier(false)
+	earlier, stopEarlier := a.earlier(false, progressFlag{})
 	meaning.Earlier = earlier
 	meaning.Begun = func(path string) {
 		a.term.errorf("Note: forgetting %s was begun and cut short. Without --dry-run that is finished first.", name(path))

@@ -26,6 +26,7 @@ func main() {
 // run carries out one command line and returns the exit status.
 func run(args []string) int {
 	a, err := newApp()
+	a.asked = whenAsked()
 	ctx, stop := untilSignal(a.term)
 	defer stop()
 	if err != nil {

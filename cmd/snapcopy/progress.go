@@ -3,9 +3,12 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/spf13/pflag"
 
 	"snapcopy/internal/archive"
 )
@@ -14,6 +17,7 @@ import (
 type meter struct {
 	phase                    func() string
 	files, bytes             func() uint64 // bytes nil: only files count
+	moved                    func() uint64 // bytes read or written, for the speed; nil: bytes
 	expectFiles, expectBytes func() uint64 // 0: nobody knows
 	one, many                string        // name of the items counted as files; "": files
 }
@@ -29,44 +33,112 @@ func runMeter(p *archive.Progress) meter {
 		phase:       func() string { return phaseNames[archive.Phase(p.Phase.Load())] },
 		files:       p.Files.Load,
 		bytes:       p.Bytes.Load,
+		moved:       p.Read.Load,
 		expectFiles: p.ExpectFiles.Load,
 		expectBytes: p.ExpectAll.Load,
 	}
 }
 
 const (
-	redrawEvery = 500 * time.Millisecond
-	lineEvery   = 30 * time.Second // without a terminal; shorter runs print nothing
+	lookEvery = 500 * time.Millisecond
+	lineEvery = 30 * time.Second // without a terminal; shorter runs print nothing
 )
 
-// progress shows the progress of some work: as a bar on a terminal, otherwise as a line now and then.
+// progressFlag is the value of --progress: auto, never, or the time between two lines.
+type progressFlag struct {
+	never bool
+	every time.Duration // 0: auto, unless never
+}
+
+func (v *progressFlag) Set(s string) error {
+	switch s {
+	case "auto":
+		*v = progressFlag{}
+		return nil
+	case "never":
+		*v = progressFlag{never: true}
+		return nil
+	}
+	every, err := time.ParseDuration(s)
+	if err != nil || every < time.Second {
+		return fmt.Errorf("%q is not auto, never, or a time of a second or more like 30s", s)
+	}
+	*v = progressFlag{every: every}
+	return nil
+}
+
+func (v *progressFlag) String() string {
+	switch {
+	case v.never:
+		return "never"
+	case v.every > 0:
+		return v.every.String()
+	}
+	return "auto"
+}
+
+func (v *progressFlag) Type() string { return "WHEN" }
+
+func (v *progressFlag) addTo(f *pflag.FlagSet) {
+	f.Var(v, "progress", "show progress `WHEN`: auto, never, or a line each 10s (any time)")
+}
+
+// quietly is the flag of a command that may be quiet: then only lines that were asked for with a time are shown.
+func (v progressFlag) quietly(quiet bool) progressFlag {
+	if quiet && v.every == 0 {
+		v.never = true
+	}
+	return v
+}
+
+// progress shows the progress of some work: as a bar on a terminal, or as a line now and then. A line is shown, too, each
+// time that a.asked says so.
 type progress struct {
 	done chan struct{}
+	once sync.Once
 	wait sync.WaitGroup
 }
 
-func startProgress(a *app, m meter, quiet bool) *progress {
+// startProgress shows the progress of some work until stop is called.
+func startProgress(a *app, m meter, how progressFlag) *progress {
 	p := &progress{done: make(chan struct{})}
-	if quiet {
-		return p
-	}
-	every, show := lineEvery, func(v *view) { a.term.errorf("%s", v.line()) }
-	if a.term.width() > 0 {
+	line := func(v *view) { a.term.errorf("%s", v.line()) }
+	every, show := max(how.every, lookEvery), line
+	switch width := a.term.width(); {
+	case how.never:
+		show = func(*view) {}
+	case how.every > 0:
+	case width > 0:
 		colour := os.Getenv("NO_COLOR") == ""
-		every, show = redrawEvery, func(v *view) { a.term.drawBar(v.bar(a.term.width(), colour)) }
+		show = func(v *view) { a.term.drawBar(v.bar(a.term.width(), colour)) }
+	default:
+		every = lineEvery
 	}
 	p.wait.Go(func() {
-		ticker := time.NewTicker(every)
+		ticker := time.NewTicker(lookEvery)
 		defer ticker.Stop()
 		v := newView(m, time.Now())
-		for {
+		v.look(v.begin)
+		for shown := v.begin; ; {
 			select {
 			case <-p.done:
 				a.term.drawBar("")
+				select {
+				case <-a.asked: // just now
+					v.look(time.Now())
+					line(v)
+				default:
+				}
 				return
+			case <-a.asked:
+				v.look(time.Now())
+				line(v)
 			case now := <-ticker.C:
 				v.look(now)
-				show(v)
+				if now.Sub(shown) >= every-lookEvery/2 {
+					shown = now
+					show(v)
+				}
 			}
 		}
 	})
@@ -74,7 +146,7 @@ func startProgress(a *app, m meter, quiet bool) *progress {
 }
 
 func (p *progress) stop() {
-	close(p.done)
+	p.once.Do(func() { close(p.done) })
 	p.wait.Wait()
 }
 
@@ -86,6 +158,7 @@ type view struct {
 	phase   string
 	files   uint64
 	bytes   uint64
+	moved   uint64
 	done    float64 // 0 to 1; negative: nobody knows
 	samples []sample
 }
@@ -93,10 +166,10 @@ type view struct {
 type sample struct {
 	at    time.Time
 	done  float64
-	bytes uint64
+	moved uint64
 }
 
-// maxSamples bounds the time for the speed: half a minute at the bar's pace.
+// maxSamples bounds the time for the speed: half a minute.
 const maxSamples = 60
 
 func newView(m meter, begin time.Time) *view {
@@ -110,9 +183,13 @@ func (v *view) look(now time.Time) {
 	v.now, v.phase, v.files = now, v.m.phase(), v.m.files()
 	if v.m.bytes != nil {
 		v.bytes = v.m.bytes()
+		v.moved = v.bytes
+	}
+	if v.m.moved != nil {
+		v.moved = v.m.moved()
 	}
 	v.done = v.fraction()
-	v.samples = append(v.samples, sample{now, v.done, v.bytes})
+	v.samples = append(v.samples, sample{now, v.done, v.moved})
 	if len(v.samples) > maxSamples {
 		v.samples = v.samples[1:]
 	}
@@ -137,9 +214,13 @@ func (v *view) fraction() float64 {
 
 // left estimates the time until the end from the recent speed; negative: too early to say.
 func (v *view) left() time.Duration {
-	first, last := v.samples[0], v.samples[len(v.samples)-1]
+	known := slices.IndexFunc(v.samples, func(s sample) bool { return s.done >= 0 })
+	if known < 0 {
+		return -1
+	}
+	first, last := v.samples[known], v.samples[len(v.samples)-1]
 	span, moved := last.at.Sub(first.at), last.done-first.done
-	if v.done < 0 || first.done < 0 || span < 3*time.Second || moved <= 0 {
+	if span < 3*time.Second || moved <= 0 {
 		return -1
 	}
 	left := (1 - v.done) / moved * span.Seconds()
@@ -149,20 +230,22 @@ func (v *view) left() time.Duration {
 	return time.Duration(left * float64(time.Second))
 }
 
-// speed returns the recent bytes a second.
+// speed returns the recent bytes a second; 0: nothing was measured, or nothing moves.
 func (v *view) speed() uint64 {
 	first, last := v.samples[0], v.samples[len(v.samples)-1]
 	if s := last.at.Sub(first.at).Seconds(); s > 0 {
-		return uint64(float64(last.bytes-first.bytes) / s)
+		return uint64(float64(last.moved-first.moved) / s)
 	}
 	return 0
 }
 
 // figures lists the figures to show, the most important first.
 func (v *view) figures() []string {
-	list := []string{counted(v.files, v.m.one, v.m.many)}
+	var list []string
 	if n := v.m.expectFiles(); n > 0 {
-		list[0] = count(v.files) + " of " + counted(n, v.m.one, v.m.many)
+		list = append(list, count(v.files)+" of "+counted(n, v.m.one, v.m.many))
+	} else if v.files > 0 {
+		list = append(list, counted(v.files, v.m.one, v.m.many))
 	}
 	when := clock(v.now.Sub(v.begin))
 	if left := v.left(); left >= 0 {
@@ -171,13 +254,14 @@ func (v *view) figures() []string {
 	if v.m.bytes == nil {
 		return append(list, when)
 	}
-	bytes := size(v.bytes)
 	if v.m.expectFiles() > 0 {
-		bytes += " of " + size(v.m.expectBytes())
+		list = append(list, size(v.bytes)+" of "+size(v.m.expectBytes()))
+	} else if v.bytes > 0 {
+		list = append(list, size(v.bytes))
 	}
-	list = append(list, bytes, when)
-	if len(v.samples) > 1 {
-		list = append(list, size(v.speed())+"/s")
+	list = append(list, when)
+	if speed := v.speed(); speed > 0 {
+		list = append(list, size(speed)+"/s")
 	}
 	return list
 }

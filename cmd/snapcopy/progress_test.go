@@ -44,11 +44,61 @@ func TestBarFits(t *testing.T) {
 	})
 }
 
+// Guards: a quiet command shows no progress but the lines asked for with a time.
+func TestProgressFlag(t *testing.T) {
+	for _, c := range []struct {
+		text, shown string
+		quietly     progressFlag
+	}{
+		{"auto", "auto", progressFlag{never: true}},
+		{"never", "never", progressFlag{never: true}},
+		{"1m", "1m0s", progressFlag{every: time.Minute}},
+		{"0.1s", "", progressFlag{}},
+		{"-5s", "", progressFlag{}},
+		{"30", "", progressFlag{}},
+		{"", "", progressFlag{}},
+	} {
+		var v progressFlag
+		err := v.Set(c.text)
+		if c.shown == "" {
+			if err == nil {
+				t.Errorf("%q was taken as %s", c.text, v.String())
+			}
+		} else if err != nil || v.String() != c.shown || v.quietly(true) != c.quietly || v.quietly(false) != v {
+			t.Errorf("%q: %+v, %v", c.text, v, err)
+		}
+	}
+}
+
+// Guards: with a time, lines come although there is no terminal, and no bar is drawn.
+func TestProgressLines(t *testing.T) {
+	a, _, errOut := testApp(t)
+	looked := make(chan bool)
+	m := runMeter(new(archive.Progress))
+	m.phase = func() string {
+		looked <- true
+		return "Working"
+	}
+	p := startProgress(a, m, progressFlag{every: time.Second})
+	for range 6 {
+		<-looked
+	}
+	p.done <- struct{}{}
+	p.wait.Wait()
+	if got := errOut.String(); !strings.HasPrefix(got, "Working: 0:0") || strings.Contains(got, "\x1b") {
+		t.Errorf("stderr %q", got)
+	}
+}
+
 func TestBar(t *testing.T) {
 	p := new(archive.Progress)
 	p.Phase.Store(int32(archive.Copying))
 	begin := time.Unix(0, 0)
 	v := newView(runMeter(p), begin)
+	v.look(begin)
+	if got, want := v.line(), "Copying: 0:00"; got != want {
+		t.Errorf("before anything was looked at: %q, want %q", got, want)
+	}
 	p.Files.Store(1234)
 	p.Bytes.Store(5 << 20)
 	v.look(begin.Add(time.Second))
@@ -58,15 +108,17 @@ func TestBar(t *testing.T) {
 	p.ExpectFiles.Store(4936)
 	p.ExpectAll.Store(40 << 20)
 	v.look(begin.Add(2 * time.Second))
+	if got, want := v.line(), "Copying: 19 %, 1,234 of 4,936 files, 5.0 MiB of 40 MiB, 0:02"; got != want {
+		t.Errorf("linked only: line %q, want %q", got, want)
+	}
 	p.Files.Store(2468)
 	p.Bytes.Store(20 << 20)
+	p.Read.Store(21 << 20)
 	v.look(begin.Add(7 * time.Second))
 	want := "[#########.........]  Copying  50 %  2,468 of 4,936 files  20 MiB of 40 MiB"
 	if got := v.bar(80, false); got != want {
 		t.Errorf("bar with a goal:\n%q, want\n%q", got, want)
 	}
-	// The first look knew of no goal, so it is of no use for the estimate.
-	v.samples = v.samples[1:]
 	want = "[##############..............]  Copying  50 %  2,468 of 4,936 files  20 MiB of 40 MiB  0:08 left  3.0 MiB/s"
 	if got := v.bar(120, false); got != want {
 		t.Errorf("wide bar:\n%q, want\n%q", got, want)

@@ -34,6 +34,7 @@ type pruneOptions struct {
 	dryRun         bool
 	simulate       bool
 	background     bool
+	progress       progressFlag
 	rate           int
 	threads        int
 	json           bool
@@ -114,6 +115,7 @@ func (o *pruneOptions) AddFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.simulate, "simulate", false, "read times of made-up snapshots from stdin, and say which would be removed")
 	addRemoving(f, &o.background, &o.rate)
 	addThreads(f, &o.threads)
+	o.progress.addTo(f)
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors and warnings only")
 	f.BoolVar(&o.json, "json", false, "print one JSON object a line: each snapshot, then the sum")
 }
@@ -149,9 +151,13 @@ func (o *pruneOptions) archive(ctx context.Context, a *app, path string) (err er
 // run makes the plan, prints it, and carries it out.
 func (o *pruneOptions) run(ctx context.Context, a *app, arch *archive.Archive) error {
 	opt := prune.Options{Grouping: o.groupBy.Grouping, DryRun: o.dryRun, Remove: o.removing(a)}
-	earlier, stopEarlier := a.earlier(o.quiet)
+	earlier, stopEarlier := a.earlier(o.quiet, o.progress)
 	opt.Earlier = earlier
-	begin, stopBar := time.Now(), func() {}
+	begin, stopBar := time.Now(), startProgress(a, planMeter(), progressFlag{never: true}).stop
+	opt.Earlier.Finishing = func(p *archive.Progress) {
+		stopBar()
+		earlier.Finishing(p)
+	}
 	told := false
 	opt.Planned = func(f *prune.Facts, plan *prune.Plan) error {
 		told = true
@@ -160,8 +166,9 @@ func (o *pruneOptions) run(ctx context.Context, a *app, arch *archive.Archive) e
 		if err := o.tell(a, plan, f); err != nil {
 			return err
 		}
+		stopBar()
 		begin = time.Now()
-		stopBar = startProgress(a, removeMeter(opt.Remove.Progress), o.quiet || o.dryRun || len(plan.Removed()) == 0).stop
+		stopBar = startProgress(a, removeMeter(opt.Remove.Progress), o.progress.quietly(o.quiet || o.dryRun || len(plan.Removed()) == 0)).stop
 		return nil
 	}
 	out, err := prune.Run(ctx, arch, o.policy(a.loc), opt)
@@ -174,6 +181,13 @@ func (o *pruneOptions) run(ctx context.Context, a *app, arch *archive.Archive) e
 		a.tellFacts(arch, &facts)
 	}
 	return o.tellOutcome(a, arch, out, err, time.Since(begin))
+}
+
+// planMeter is that of the time before anything is removed.
+func planMeter() meter {
+	m := removeMeter(new(archive.Progress))
+	m.phase = func() string { return "Looking at the snapshots" }
+	return m
 }
 
 // tellOutcome prints the removed snapshots. cause is the error that ended pruning early, if any.

@@ -21,6 +21,7 @@ type removeOptions struct {
 	rate                       int
 	threads                    int
 	quiet                      bool
+	progress                   progressFlag
 	json                       bool
 	brief                      bool // no line for each snapshot
 }
@@ -55,6 +56,7 @@ func (o *removeOptions) AddFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.countIncomplete, "count-incomplete", false, "treat incomplete snapshots as complete: the last one left may be incomplete")
 	addRemoving(f, &o.background, &o.rate)
 	addThreads(f, &o.threads)
+	o.progress.addTo(f)
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors only")
 	f.BoolVar(&o.json, "json", false, "print the report as a JSON object")
 }
@@ -100,13 +102,13 @@ func (o *removeOptions) remove(ctx context.Context, a *app, arch *archive.Archiv
 	if !o.yes && a.canAsk() {
 		chosen.Confirm = func(would *archive.RemoveReport) error { return confirmRemoval(ctx, a, would) }
 	}
-	earlier, stopEarlier := a.earlier(o.quiet)
+	earlier, stopEarlier := a.earlier(o.quiet, o.progress)
 	chosen.Earlier = earlier
 	var begin time.Time
 	stopBar := func() {}
 	chosen.Removing = func() {
 		begin = time.Now()
-		stopBar = startProgress(a, removeMeter(opt.Progress), o.quiet || o.dryRun).stop
+		stopBar = startProgress(a, removeMeter(opt.Progress), o.progress.quietly(o.quiet || o.dryRun)).stop
 	}
 	report, err := arch.RemoveSelected(ctx, chosen, opt)
 	stopEarlier()

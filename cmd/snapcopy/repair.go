@@ -14,12 +14,13 @@ import (
 )
 
 type repairOptions struct {
-	from    []string
-	source  string
-	dryRun  bool
-	threads int
-	quiet   bool
-	json    bool
+	from     []string
+	source   string
+	dryRun   bool
+	threads  int
+	quiet    bool
+	progress progressFlag
+	json     bool
 
 	strange    uint64 // findings that only a person can resolve
 	unreadable uint64
@@ -59,6 +60,7 @@ func (o *repairOptions) AddFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.source, "source", "", "take content from the folder `DIR`, where the source is now")
 	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "say what would be repaired, and from where; change nothing")
 	addThreads(f, &o.threads)
+	o.progress.addTo(f)
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print what is not repaired, and errors, only")
 	f.BoolVar(&o.json, "json", false, "print one JSON object an item, and one for the summary")
 }
@@ -102,7 +104,7 @@ func (o *repairOptions) Run(ctx context.Context, a *app, args []string) (err err
 func (o *repairOptions) repair(ctx context.Context, a *app, arch *archive.Archive, opt *repair.Options) (*repair.Report, error) {
 	report := &repair.Report{DryRun: o.dryRun}
 	part := func(do func(context.Context, *archive.Archive, repair.Options) (*repair.Report, error)) error {
-		bar := startProgress(a, repairMeter(opt.Progress), o.quiet)
+		bar := startProgress(a, repairMeter(opt.Progress), o.progress.quietly(o.quiet))
 		defer bar.stop()
 		r, err := do(ctx, arch, *opt)
 		report.Add(r)
@@ -144,7 +146,7 @@ func (o *repairOptions) find(ctx context.Context, a *app, arch *archive.Archive,
 			writeErr = err
 		}
 	}
-	bar := startProgress(a, verifyMeter(look.Progress), o.quiet)
+	bar := startProgress(a, verifyMeter(look.Progress), o.progress.quietly(o.quiet))
 	_, err = verify.Run(ctx, arch, list, look)
 	bar.stop()
 	return errors.Join(err, writeErr)

@@ -20,9 +20,10 @@ import (
 type restoreOptions struct {
 	wanted
 	telling
-	to      string
-	inPlace bool
-	swapDir string
+	progress progressFlag
+	to       string
+	inPlace  bool
+	swapDir  string
 
 	overwrite     string
 	delete        bool
@@ -89,6 +90,7 @@ func (o *restoreOptions) AddFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.ignoreSpace, "ignore-space", false, "begin even if the target seems to have too little room")
 	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "say what would be done; change nothing")
 	addThreads(f, &o.threads)
+	o.progress.addTo(f)
 	o.telling.addFlags(f, "print the summary as a JSON object, and with -v one for each entry before it")
 }
 
@@ -115,7 +117,7 @@ func (o *restoreOptions) Run(ctx context.Context, a *app, args []string) (err er
 		}
 	}
 	begin := time.Now()
-	bar := startProgress(a, restoreMeter(opt.Progress), o.quiet)
+	bar := startProgress(a, restoreMeter(opt.Progress), o.progress.quietly(o.quiet))
 	report, err := o.restore(ctx, a, w, opt)
 	bar.stop()
 	if report != nil {

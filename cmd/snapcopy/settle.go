@@ -18,7 +18,8 @@ import (
 
 type settleOptions struct {
 	telling
-	threads int
+	progress progressFlag
+	threads  int
 }
 
 func settleCommand(a *app) *cobra.Command {
@@ -39,6 +40,7 @@ lost: the same command mounts the tree again, with the changes, and goes on.`,
 func (o *settleOptions) AddFlags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	addThreads(f, &o.threads)
+	o.progress.addTo(f)
 	o.telling.addFlags(f, "print one JSON object")
 }
 
@@ -70,7 +72,7 @@ func (o *settleOptions) Run(ctx context.Context, a *app, args []string) (err err
 	begin := time.Now()
 	meter := restoreMeter(opt.Progress)
 	meter.phase = func() string { return "Settling" }
-	bar := startProgress(a, meter, o.quiet)
+	bar := startProgress(a, meter, o.progress.quietly(o.quiet))
 	report, err := instant.Settle(ctx, from, args[0], opt)
 	bar.stop()
 	return o.toldSettled(a, report, err, time.Since(begin))

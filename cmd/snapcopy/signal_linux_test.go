@@ -1,13 +1,17 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
 
+	"snapcopy/internal/archive"
 	"snapcopy/internal/testtree"
 )
 
@@ -87,6 +91,81 @@ func TestSignalsEndWaiting(t *testing.T) {
 				if err := patterns.Close(); err != nil {
 					t.Error(err)
 				}
+			}
+		}
+	}
+}
+
+// SIGUSR1 asks a command for a line of progress, however little it is to show, and changes nothing else.
+func TestAskedForProgress(t *testing.T) {
+	t.Parallel()
+	c := healCase{t: t, dir: t.TempDir()}
+	c.write("source/file", "content")
+	c.must("snapshot", "-q", "source", "archive")
+	if err := syscall.Mkfifo(c.path("patterns"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"snapshot", "source", "archive"},
+		{"snapshot", "-q", "--progress=never", "--json", "--exclude-from", "patterns", "source", "archive"},
+		{"prune", "--progress=never", "archive", "--keep-last", "1"},
+	} {
+		arch, err := archive.Open(c.path("archive"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lock, err := arch.Lock()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command("snapcopy", append(args, "--lock-wait", "1h")...)
+		cmd.Dir = c.dir
+		var out bytes.Buffer
+		cmd.Stdout = &out
+		told, err := cmd.StderrPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines, answered := bufio.NewScanner(told), ""
+		if args[1] == "-q" { // nothing says that it waits
+			patterns, err := os.OpenFile(c.path("patterns"), os.O_WRONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(cmd.Process.Signal(syscall.SIGUSR1), patterns.Close()); err != nil {
+				t.Error(err)
+			}
+		}
+		for answered == "" && lines.Scan() {
+			switch line := lines.Text(); {
+			case strings.HasPrefix(line, "Waiting up to"):
+				if err := cmd.Process.Signal(syscall.SIGUSR1); err != nil {
+					t.Error(err)
+				}
+			case strings.HasSuffix(line, ": 0:00"):
+				answered = line
+			default:
+				t.Errorf("%q: %s", args, line)
+			}
+		}
+		if answered == "" {
+			t.Errorf("%q: no line of progress", args)
+		}
+		if err := errors.Join(lock.Unlock(), arch.Close()); err != nil {
+			t.Error(err)
+		}
+		for lines.Scan() {
+			t.Errorf("%q: then %s", args, lines.Text())
+		}
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%q: %v", args, err)
+		}
+		for line := range strings.Lines(out.String()) {
+			if args[1] == "-q" && !json.Valid([]byte(line)) {
+				t.Errorf("%q: %s", args, line)
 			}
 		}
 	}

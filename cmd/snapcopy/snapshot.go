@@ -43,6 +43,8 @@ type snapshotOptions struct {
 	quiet   bool
 	json    bool
 	log     logFlags
+
+	progress progressFlag
 }
 
 // defaultRecheck costs one call more for every twentieth file, and finds altered stored files within 20 runs.
@@ -76,6 +78,9 @@ With --rehash 2% a run also reads a share of the unchanged files of SOURCE, so t
 file whose content is not the recorded one, although its size and times are, is damaged in SOURCE: the snapshot
 keeps the stored version, the earlier snapshot that has it is pinned, and each run says so until the file is
 restored or changed.
+
+Progress is a bar on a terminal, and otherwise a line each 30 seconds; --progress=10s prints a line each 10 seconds
+instead, and --progress=never none. The signal SIGUSR1 asks for one line at once.
 
 --log keeps what a run says in a file, whatever the terminal shows: with --quiet -v --log FILE the terminal has errors
 only, and the log a line for each entry that changed. A log that cannot be written is a warning.
@@ -136,6 +141,7 @@ func (o *snapshotOptions) AddFlags(f *pflag.FlagSet) {
 	f.CountVarP(&o.verbose, "verbose", "v", "``a line for each entry that changed or is left out; -vv: for all")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors only")
 	f.BoolVar(&o.json, "json", false, "print the summary as a JSON object, and with -v or -n one for each entry before it")
+	o.progress.addTo(f)
 	o.log.addTo(f)
 }
 
@@ -166,7 +172,7 @@ func (o *snapshotOptions) Run(ctx context.Context, a *app, args []string) (err e
 	opt.Item, opt.Unrecorded = t.itemHook(), t.unrecorded
 	opt.Taker = t.taker()
 	opt.Progress = new(archive.Progress)
-	bar := startProgress(a, runMeter(opt.Progress), o.quiet)
+	bar := startProgress(a, runMeter(opt.Progress), o.progress.quietly(o.quiet))
 	report, err := snapshot.Run(ctx, args[0], args[1], opt)
 	bar.stop()
 	if errors.Is(err, snapshot.ErrNothingStored) {

@@ -16,7 +16,8 @@ import (
 type tarOptions struct {
 	wanted
 	telling
-	zstd bool
+	progress progressFlag
+	zstd     bool
 }
 
 func tarCommand(a *app) *cobra.Command {
@@ -40,6 +41,7 @@ func (o *tarOptions) AddFlags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.BoolVar(&o.zstd, "zstd", false, "compress the tar archive with zstd")
 	o.wanted.addFlags(f)
+	o.progress.addTo(f)
 	o.telling.addFlags(f, "print the summary as a JSON object to stderr, and with -v one for each entry before it")
 }
 
@@ -68,7 +70,7 @@ func (o *tarOptions) Run(ctx context.Context, a *app, args []string) (err error)
 		}
 	}
 	begin := time.Now()
-	bar := startProgress(a, restoreMeter(opt.Progress), o.quiet)
+	bar := startProgress(a, restoreMeter(opt.Progress), o.progress.quietly(o.quiet))
 	report, err := tarball.Write(ctx, *w.OpenSnapshot, w.paths, a.term, opt)
 	if flushErr := a.term.flush(); flushErr != nil && err == nil {
 		err = fmt.Errorf("write tar archive: %w", flushErr)

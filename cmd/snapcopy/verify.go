@@ -20,6 +20,7 @@ type verifyOptions struct {
 	spot     spotOptions
 	threads  int
 	quiet    bool
+	progress progressFlag
 	json     bool
 }
 
@@ -64,6 +65,7 @@ func (o *verifyOptions) AddFlags(f *pflag.FlagSet) {
 	f.Var(&o.wholeIn, "whole-in", "read a share a day, so that all is read within this time, like 30d")
 	o.spot.addFlags(f)
 	addThreads(f, &o.threads)
+	o.progress.addTo(f)
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print damage and errors only")
 	f.BoolVar(&o.json, "json", false, "print one JSON object a finding, and one for the summary")
 }
@@ -93,7 +95,7 @@ func (o *verifyOptions) Run(ctx context.Context, a *app, args []string) (err err
 		}
 	}
 	begin := time.Now()
-	bar := startProgress(a, verifyMeter(opt.Progress), o.quiet)
+	bar := startProgress(a, verifyMeter(opt.Progress), o.progress.quietly(o.quiet))
 	report, err := verify.Run(ctx, arch, list, opt)
 	bar.stop()
 	if err = errors.Join(err, writeErr); err != nil {

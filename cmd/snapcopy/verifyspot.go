@@ -128,7 +128,7 @@ func (o *verifyOptions) compareOne(ctx context.Context, a *app, arch *archive.Ar
 		}
 	}
 	begin := time.Now()
-	bar := startProgress(a, verifyMeter(progress), o.quiet)
+	bar := startProgress(a, verifyMeter(progress), o.progress.quietly(o.quiet))
 	r, err := verify.Spot(ctx, arch, s, opt)
 	bar.stop()
 	if err = errors.Join(err, writeErr); err != nil {

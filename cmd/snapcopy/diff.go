@@ -24,8 +24,7 @@ type diffOptions struct {
 	threads     int
 	ignoreInode bool
 	ignoreCtime bool
-	exclude     []string
-	excludeFrom []string
+	patterns    patternFlags
 }
 
 func diffCommand(a *app) *cobra.Command {
@@ -81,9 +80,7 @@ func (o *diffOptions) AddFlags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.BoolVar(&o.summary, "summary", false, "counts and sizes by folder, instead of a line for each change")
 	f.IntVar(&o.depth, "depth", 1, "with --summary: tell apart folders down to level `N`; 0 for one sum")
-	f.StringArrayVar(&o.exclude, "exclude", nil, "with SOURCE: leave out entries that match `PATTERN` (can be repeated)")
-	f.StringArrayVar(&o.excludeFrom, "exclude-from", nil,
-		"with SOURCE: leave out entries that match the patterns in `FILE` (can be repeated)")
+	o.patterns.addTo(f, "with SOURCE: ")
 	f.BoolVar(&o.ignoreInode, "ignore-inode", false, "with SOURCE: inode numbers are not stable there")
 	f.BoolVar(&o.ignoreCtime, "ignore-ctime", false, "with SOURCE: change times are not stable there")
 	addThreads(f, &o.threads)
@@ -114,8 +111,8 @@ func (o *diffOptions) Run(ctx context.Context, a *app, args []string) error {
 	if isLive(args) {
 		return o.live(ctx, a, args)
 	}
-	if o.exclude != nil || o.excludeFrom != nil || o.ignoreInode || o.ignoreCtime {
-		return wrongUsage("--exclude, --exclude-from, --ignore-inode and --ignore-ctime go with SOURCE")
+	if o.patterns != nil || o.ignoreInode || o.ignoreCtime {
+		return wrongUsage("--exclude, --exclude-from, --iexclude, --iexclude-from, --ignore-inode and --ignore-ctime go with SOURCE")
 	}
 	return o.snapshots(ctx, a, args)
 }
@@ -308,7 +305,7 @@ func (o *diffOptions) live(ctx context.Context, a *app, args []string) (err erro
 	defer func() { err = errors.Join(err, s.close()) }()
 	opt := history.LiveOptions{Threads: o.threads, Archive: s.archive.Path,
 		IgnoreInode: o.ignoreInode, IgnoreCtime: o.ignoreCtime}
-	opt.Exclude, err = (&snapshotOptions{exclude: o.exclude, excludeFrom: o.excludeFrom}).patterns(ctx)
+	opt.Exclude, err = o.patterns.matcher(ctx)
 	if err != nil {
 		return err
 	}

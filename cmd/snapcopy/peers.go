@@ -112,10 +112,11 @@ var flagAnswers = []flagAnswer{
 	{"tar", answer{"--include -i --path --paths --files-from", "name what to write after the archive, patterns too: `snapcopy tar ARCHIVE '*.txt' letters`"}},
 	{"tar", answer{"--gzip -z --compress --bzip2 --xz", "`--zstd` compresses; others do it behind a pipe: `snapcopy tar ARCHIVE | gzip > FILE`"}},
 	{"tar", answer{"--to --target -f --file --output -o", "the tar archive goes to stdout: `snapcopy tar ARCHIVE > FILE`"}},
-	{"snapshot restore tar diff", answer{"-e --iexclude --exclude-glob --xf --xd --XF --XD", "`--exclude PATTERN` leaves out matching entries; it tells " +
-		"small letters from capitals: '[tT][mM][pP]' matches both"}},
-	{"snapshot", answer{"--exclude-file --iexclude-file --excludes --filter -f", "`--exclude-from FILE` reads patterns, one a line, as in .gitignore"}},
-	{"restore tar", answer{"--exclude-file --iexclude-file --exclude-from", "give each pattern by `--exclude PATTERN`"}},
+	{"snapshot restore tar diff", answer{"-e --exclude-glob --xf --xd --XF --XD", "`--exclude PATTERN` leaves out matching entries; it tells " +
+		"small letters from capitals, which `--iexclude PATTERN` does not"}},
+	{"snapshot restore tar diff", answer{"--exclude-file --excludes --filter -f", "`--exclude-from FILE` reads patterns, one a line, as in .gitignore"}},
+	{"snapshot restore tar diff", answer{"--iexclude-file", "`--iexclude-from FILE` reads patterns, one a line, as in .gitignore, " +
+		"and does not tell small letters from capitals"}},
 	{"snapshot", answer{"--include --iinclude -i", "everything is included: leave the rest out, and take back by '!', as in " +
 		"`--exclude '/*' --exclude '!/letters'`"}},
 	{"snapshot", answer{"--files-from --files-from-raw --files-from-verbatim", "a snapshot is of a whole folder: leave the rest out by `--exclude PATTERN`"}},
@@ -176,7 +177,7 @@ var flagAnswers = []flagAnswer{
 // slashAnswers are for the flags of robocopy, which are arguments to us. They are looked up in capitals, up to a colon.
 var slashAnswers = []answer{
 	{"/MIR /E /S /PURGE /COPYALL /COPY /DCOPY /SEC /B /ZB /Z /J /SL", "leave it out: each snapshot is a complete mirror of SOURCE, with all metadata"},
-	{"/XF /XD /XA", "`--exclude PATTERN` leaves out matching entries, as in .gitignore: '*.tmp' for files, 'Cache/' for folders"},
+	{"/XF /XD /XA", "`--iexclude PATTERN` leaves out matching entries whatever their case, as in .gitignore: '*.tmp' for files, 'Cache/' for folders"},
 	{"/MAX", "`--exclude-larger-than SIZE` leaves out large files"},
 	{"/XJ /XJD /XJF", "leave it out: links are stored as links and not followed"},
 	{"/L", "`--dry-run` says what would be done"},

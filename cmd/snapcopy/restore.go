@@ -208,8 +208,9 @@ func (o *restoreOptions) checkTarget(parts bool) error {
 		return wrongUsage("the target is missing: --to DIR, --in-place or --swap DIR")
 	case given > 1:
 		return wrongUsage("--to, --in-place and --swap exclude each other")
-	case o.swapDir != "" && (parts || o.delete || o.dryRun || o.backupSuffix != "" || len(o.exclude) > 0):
-		return wrongUsage("--swap restores a whole snapshot: it takes no PATH, --exclude, --delete, --backup-suffix or --dry-run")
+	case o.swapDir != "" && (parts || o.delete || o.dryRun || o.backupSuffix != "" || o.patterns != nil):
+		return wrongUsage("--swap restores a whole snapshot: it takes no PATH, --exclude, --exclude-from, --iexclude, " +
+			"--iexclude-from, --delete, --backup-suffix or --dry-run")
 	}
 	return nil
 }

@@ -4,20 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"snapcopy/internal/archive"
-	"snapcopy/internal/exclude"
 	"snapcopy/snapshot"
 )
 
 type snapshotOptions struct {
-	exclude        []string
-	excludeFrom    []string
+	patterns       patternFlags
 	excludeCaches  bool
 	excludePresent []string
 	excludeLarger  sizeFlag
@@ -102,7 +99,9 @@ With --dry-run a run also compares what the snapshot would take with what is fre
 space of removed snapshots as free, and ends with exit status 7 if it does not fit.
 
 Patterns are written as in .gitignore files, and begin at SOURCE: /cache is the folder of that name in SOURCE.
---exclude wins over --exclude-from; if several patterns match, the last one decides.`,
+--iexclude and --iexclude-from do not tell A-Z from a-z: '*.jpg' also matches IMG_1.JPG there. --exclude and --iexclude
+win over --exclude-from and --iexclude-from; if several patterns match, the last one decides. Patterns that matched
+no entry that the run has seen are named at the end.`,
 		Example: `  snapcopy snapshot ~/Documents /backup/documents
   snapcopy snapshot --exclude '*.o' --exclude-caches --one-file-system / /backup/system
   snapcopy snapshot --source-is-mount --max-changed 80% /mnt/share /backup/share
@@ -114,8 +113,7 @@ Patterns are written as in .gitignore files, and begin at SOURCE: /cache is the 
 
 func (o *snapshotOptions) AddFlags(f *pflag.FlagSet) {
 	f.SortFlags = false
-	f.StringArrayVar(&o.exclude, "exclude", nil, "leave out entries that match `PATTERN` (can be repeated)")
-	f.StringArrayVar(&o.excludeFrom, "exclude-from", nil, "leave out entries that match the patterns in `FILE` (can be repeated)")
+	o.patterns.addTo(f, "")
 	f.BoolVar(&o.excludeCaches, "exclude-caches", false, "leave out folders that a CACHEDIR.TAG marks as caches")
 	f.StringArrayVar(&o.excludePresent, "exclude-if-present", nil, "leave out folders that contain `NAME` (can be repeated)")
 	f.Var(&o.excludeLarger, "exclude-larger-than", "leave out files larger than `SIZE` (4096; 100M is 100,000,000; 1.5GiB)")
@@ -256,30 +254,6 @@ func (o *snapshotOptions) options(ctx context.Context, a *app) (snapshot.Options
 	}
 	var err error
 	opt.ExcludeLarger = int64(o.excludeLarger)
-	opt.Exclude, err = o.patterns(ctx)
+	opt.Exclude, err = o.patterns.matcher(ctx)
 	return opt, err
-}
-
-func (o *snapshotOptions) patterns(ctx context.Context) (*exclude.Matcher, error) {
-	m := exclude.New()
-	for _, p := range o.exclude {
-		if err := m.Add(p, "--exclude", 0); err != nil {
-			return nil, &usageError{err: err}
-		}
-	}
-	for _, path := range o.excludeFrom {
-		if err := interruptible(ctx, func() error { return addPatternFile(m, path) }); err != nil {
-			return nil, fmt.Errorf("--exclude-from: %w", err)
-		}
-	}
-	return m, nil
-}
-
-func addPatternFile(m *exclude.Matcher, path string) (err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	return m.AddFile(path, f)
 }

@@ -15,13 +15,13 @@ import (
 
 // wanted are the flags that choose what to take out of a snapshot.
 type wanted struct {
-	at      atFlag
-	exclude []string
+	at       atFlag
+	patterns patternFlags
 }
 
 func (o *wanted) addFlags(f *pflag.FlagSet) {
 	o.at.addTo(f)
-	f.StringArrayVar(&o.exclude, "exclude", nil, "leave out entries that match `PATTERN`, as in .gitignore (can be repeated)")
+	o.patterns.addTo(f, "")
 }
 
 // atFlag is the value of --at: a time, which selects a snapshot as @SNAPSHOT does.
@@ -56,11 +56,9 @@ type request struct {
 
 // find opens the snapshot chosen by the first argument and --at, and looks up the other arguments, which are paths.
 func (o *wanted) find(ctx context.Context, a *app, args []string) (*request, error) {
-	without := exclude.New()
-	for _, p := range o.exclude {
-		if err := without.Add(p, "--exclude", 0); err != nil {
-			return nil, &usageError{err: err}
-		}
+	without, err := o.patterns.matcher(ctx)
+	if err != nil {
+		return nil, err
 	}
 	place, err := o.at.place(args[0])
 	if err != nil {
@@ -72,7 +70,7 @@ func (o *wanted) find(ctx context.Context, a *app, args []string) (*request, err
 	}
 	paths, err := s.pathsMeant(ctx, args[1:])
 	if err == nil {
-		err = s.checkPatterns(without)
+		err = s.checkPatterns(a, without)
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.close())
@@ -80,14 +78,20 @@ func (o *wanted) find(ctx context.Context, a *app, args []string) (*request, err
 	return &request{s, paths, without}, nil
 }
 
-// checkPatterns refuses patterns that begin with the path of the snapshot's source.
-func (s *openSnapshot) checkPatterns(m *exclude.Matcher) error {
+// checkPatterns warns of patterns that match nothing, and refuses those that begin with the path of the snapshot's source.
+func (s *openSnapshot) checkPatterns(a *app, m *exclude.Matcher) error {
 	source := s.Catalog.Summary().Source
-	_, err := checkPatterns(m, source, []string{source}, func(path string) bool {
+	misplaced, err := checkPatterns(m, source, []string{source}, func(path string) bool {
 		_, ok, err := s.Catalog.Lookup(strings.Trim(path, "/"))
 		return ok || err != nil
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	for _, w := range append(m.Warnings(), misplaced...) {
+		a.term.errorf("Warning: %s.", printable(w))
+	}
+	return nil
 }
 
 // pathsMeant turns each PATH of the command line into paths of the snapshot. An argument that is not a path there may

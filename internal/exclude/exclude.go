@@ -8,12 +8,17 @@
 // `**` right after a literal beginning, as in `foo**/bar`, also matches `foobar` and `foo/x/bar`. This differs from
 // the text of gitignore(5) and follows git itself (compared with 2.39; a change of git has been discussed).
 //
+// Letter case counts, unless a rule has Fold set: then the letters A to Z and a to z are equal, as in git with
+// core.ignoreCase. All other bytes count as they are.
+//
 // Differences from git, on purpose:
-//   - Letter case always counts (git follows core.ignoreCase).
+//   - Letter case is a property of each rule (git follows core.ignoreCase).
+//   - With Fold, a capital letter is also equal to the small one after a backslash and by itself in brackets, as in
+//     `\README` and `*.[JP]PG` (compared with 2.39, in which such letters match nothing).
 //   - A pattern file of more than 100 MiB is an error (git ignores it since 2.45).
 //
 // Time: one Match costs at most (number of '/' in the path + 1) × len(path) × len(pattern) steps a pattern; there is
-// no exponential case. It allocates nothing.
+// no exponential case. It allocates nothing, except a copy of a path with capital letters if there are rules with Fold.
 package exclude
 
 import (
@@ -33,6 +38,7 @@ type Rule struct {
 	Pattern string // as written, with its '!' and '/', without trailing spaces that do not count
 	Source  string // "--exclude", or the name of a pattern file
 	Line    int    // line in that file, from 1; 0 for a pattern given by itself
+	Fold    bool   // A to Z are equal to a to z
 }
 
 // String returns the rule as people know it from their command line and from compilers: `--exclude '*.o'` or
@@ -58,8 +64,8 @@ func isPrintable(s string) bool {
 // A Matcher has patterns in two groups with git's precedence: single patterns (Add) win over pattern files (AddFile);
 // of several files the one added later wins; within a group or file the last pattern that matches decides.
 //
-// The zero value is ready to use and matches nothing. Any number of goroutines may call Match, Empty and Warnings at
-// once, as long as none calls Add or AddFile.
+// The zero value is ready to use and matches nothing. Any number of goroutines may call Match, Empty, Unmatched and
+// Warnings at once, as long as none calls Add, AddFile or AddRule.
 type Matcher struct {
 	single   group
 	files    group
@@ -74,16 +80,13 @@ func New() *Matcher { return new(Matcher) }
 // line only describe the pattern; line is 0 if it has none. A pattern with a NUL byte, which no path contains, is an
 // error.
 func (m *Matcher) Add(pattern, source string, line int) error {
-	if strings.IndexByte(pattern, 0) >= 0 {
-		return fmt.Errorf("%s %q: pattern contains a NUL byte", source, pattern)
-	}
-	m.add(&m.single, Rule{Pattern: pattern, Source: source, Line: line})
-	return nil
+	return m.addTo(&m.single, Rule{Pattern: pattern, Source: source, Line: line})
 }
 
 // AddFile appends the patterns of one pattern file, one a line, as `git ls-files --exclude-from` does. Rules, warnings
-// and errors mention name. If reading fails, or the file is larger than 100 MiB, AddFile adds nothing.
-func (m *Matcher) AddFile(name string, r io.Reader) error {
+// and errors mention name; fold is for all the rules. If reading fails, or the file is larger than 100 MiB, AddFile
+// adds nothing.
+func (m *Matcher) AddFile(name string, r io.Reader, fold bool) error {
 	data, err := readAtMost(r, maxFileSize)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", name, err)
@@ -93,20 +96,26 @@ func (m *Matcher) AddFile(name string, r io.Reader) error {
 	for line := range strings.SplitSeq(text, "\n") {
 		number++
 		if pattern, ok := m.patternOfLine(line, name, number); ok {
-			m.add(&m.files, Rule{Pattern: pattern, Source: name, Line: number})
+			m.add(&m.files, Rule{Pattern: pattern, Source: name, Line: number, Fold: fold})
 		}
 	}
 	return nil
 }
 
-// AddRule appends a rule of another Matcher: to the group of the files if the rule has a line, otherwise to the single
-// patterns.
-func (m *Matcher) AddRule(r Rule) {
+// AddRule appends a rule, as Add does if it has no line, and otherwise to the group of the files.
+func (m *Matcher) AddRule(r Rule) error {
 	if r.Line > 0 {
-		m.add(&m.files, r)
-	} else {
-		m.add(&m.single, r)
+		return m.addTo(&m.files, r)
 	}
+	return m.addTo(&m.single, r)
+}
+
+func (m *Matcher) addTo(g *group, r Rule) error {
+	if strings.IndexByte(r.Pattern, 0) >= 0 {
+		return fmt.Errorf("%s %q: pattern contains a NUL byte", r.Source, r.Pattern)
+	}
+	m.add(g, r)
+	return nil
 }
 
 // Rules returns the rules that can match. AddRule, called with each in this order, makes an equal Matcher.
@@ -157,7 +166,7 @@ func (m *Matcher) add(g *group, rule Rule) {
 	if rule.Pattern == "" {
 		return
 	}
-	p, fault := parse(rule.Pattern)
+	p, fault := parse(rule.Pattern, rule.Fold)
 	if fault != "" {
 		m.warnings = append(m.warnings, fmt.Sprintf("%s: never matches: %s", &rule, fault))
 		return
@@ -167,6 +176,19 @@ func (m *Matcher) add(g *group, rule Rule) {
 
 // Empty reports whether no pattern can match any path, so that callers may skip Match.
 func (m *Matcher) Empty() bool { return len(m.single.entries) == 0 && len(m.files.entries) == 0 }
+
+// Unmatched returns the rules, in the order of Rules, that match no path that Match was asked about so far, whether or
+// not another rule decided about it. A negated rule matches the paths of its pattern.
+func (m *Matcher) Unmatched() (list []Rule) {
+	for _, g := range []*group{&m.single, &m.files} {
+		for _, e := range g.entries {
+			if !e.matched.Load() {
+				list = append(list, e.rule)
+			}
+		}
+	}
+	return list
+}
 
 // Warnings returns one sentence, in the order added, for each pattern that git accepts silently although it cannot
 // match, or that was cut off at a NUL byte.
@@ -182,13 +204,40 @@ func (m *Matcher) Match(path string, isDir bool) (rule *Rule, excluded bool) {
 	if path == "" {
 		return nil, false
 	}
+	folded := path
+	if m.single.folds || m.files.folds {
+		folded = lower(path)
+	}
 	name := path[strings.LastIndexByte(path, '/')+1:]
-	e := m.single.match(path, name, isDir)
-	if e == nil {
-		e = m.files.match(path, name, isDir)
+	e := m.single.match(path, name, folded, isDir)
+	// Asked in any case, so that Unmatched knows of its patterns.
+	if other := m.files.match(path, name, folded, isDir); e == nil {
+		e = other
 	}
 	if e == nil {
 		return nil, false
 	}
 	return &e.rule, !e.negated
+}
+
+// lower returns a path with its letters A to Z as small letters.
+func lower(path string) string {
+	for i := range len(path) {
+		if lowerByte(path[i]) == path[i] {
+			continue
+		}
+		b := []byte(path)
+		for ; i < len(b); i++ {
+			b[i] = lowerByte(b[i])
+		}
+		return string(b)
+	}
+	return path
+}
+
+func lowerByte(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		c += 'a' - 'A'
+	}
+	return c
 }

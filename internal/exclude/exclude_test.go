@@ -9,13 +9,19 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // fromLines returns a matcher that read text as a pattern file called "f".
 func fromLines(t testing.TB, text string) *Matcher {
 	t.Helper()
+	return fromFile(t, text, false)
+}
+
+func fromFile(t testing.TB, text string, fold bool) *Matcher {
+	t.Helper()
 	m := New()
-	if err := m.AddFile("f", strings.NewReader(text)); err != nil {
+	if err := m.AddFile("f", strings.NewReader(text), fold); err != nil {
 		t.Fatal(err)
 	}
 	return m
@@ -214,7 +220,7 @@ func TestLinesOfAFile(t *testing.T) {
 			m.files.entries = m.files.entries[1:]
 			want := []Rule{}
 			if tt.want != "" {
-				want = append(want, Rule{tt.want, "f", 2})
+				want = append(want, Rule{Pattern: tt.want, Source: "f", Line: 2})
 			}
 			got := []Rule{}
 			for _, e := range m.files.entries {
@@ -279,7 +285,7 @@ func TestPrecedenceOfGroups(t *testing.T) {
 		}
 	}
 	addFile := func(name, text string) {
-		if err := m.AddFile(name, strings.NewReader(text)); err != nil {
+		if err := m.AddFile(name, strings.NewReader(text), false); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -332,12 +338,12 @@ func TestRuleString(t *testing.T) {
 		rule Rule
 		want string
 	}{
-		{Rule{"*.o", "--exclude", 0}, "--exclude '*.o'"},
-		{Rule{"it's", "--exclude", 0}, `--exclude 'it'\''s'`},
-		{Rule{"a\n\xff", "--exclude", 0}, `--exclude "a\n\xff"`},
-		{Rule{"!*.o", "exclude.txt", 3}, "exclude.txt:3: !*.o"},
-		{Rule{"\x1b[2J", "exclude.txt", 3}, `exclude.txt:3: "\x1b[2J"`},
-		{Rule{"é\uFFFD", "exclude.txt", 3}, "exclude.txt:3: é\uFFFD"},
+		{Rule{Pattern: "*.o", Source: "--exclude"}, "--exclude '*.o'"},
+		{Rule{Pattern: "it's", Source: "--exclude"}, `--exclude 'it'\''s'`},
+		{Rule{Pattern: "a\n\xff", Source: "--exclude"}, `--exclude "a\n\xff"`},
+		{Rule{Pattern: "!*.o", Source: "exclude.txt", Line: 3}, "exclude.txt:3: !*.o"},
+		{Rule{Pattern: "\x1b[2J", Source: "exclude.txt", Line: 3}, `exclude.txt:3: "\x1b[2J"`},
+		{Rule{Pattern: "é\uFFFD", Source: "exclude.txt", Line: 3}, "exclude.txt:3: é\uFFFD"},
 	}
 	for _, tt := range tests {
 		if got := tt.rule.String(); got != tt.want {
@@ -375,7 +381,7 @@ func TestEmpty(t *testing.T) {
 	if !m.Empty() {
 		t.Error("zero value is not empty")
 	}
-	if err := m.AddFile("f", strings.NewReader("# nothing\n\n[a\n")); err != nil || !m.Empty() {
+	if err := m.AddFile("f", strings.NewReader("# nothing\n\n[a\n"), false); err != nil || !m.Empty() {
 		t.Errorf("not empty after a file without patterns that can match; error %v", err)
 	}
 	if err := m.Add("a", "--exclude", 0); err != nil || m.Empty() {
@@ -389,7 +395,7 @@ func TestEmpty(t *testing.T) {
 func TestFailedReadAddsNothing(t *testing.T) {
 	m := New()
 	broken := iotest.TimeoutReader(iotest.OneByteReader(strings.NewReader("a\nb\n")))
-	err := m.AddFile("list", broken)
+	err := m.AddFile("list", broken, false)
 	if !errors.Is(err, iotest.ErrTimeout) || !strings.HasPrefix(err.Error(), "read list: ") {
 		t.Errorf("error = %v", err)
 	}
@@ -472,4 +478,98 @@ func TestConcurrentMatch(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// Letters are equal whatever their case, in every place of a pattern; all else counts as it is.
+func TestFold(t *testing.T) {
+	for _, tt := range []struct{ pattern, in, out string }{
+		{"Thumbs.db", "thumbs.db THUMBS.DB x/Thumbs.DB", "thumbs_db thumbs"},
+		{"*.TMP", "a.tmp a.Tmp x/.TMP", "a.tmpp"},
+		{"/Cache/", "cache/ CACHE/", "cache x/cache/"},
+		{"Cache/*.o", "cache/a.O CACHE/B.o", "cache/x/a.o"},
+		{"**/Target/**/Debug", "target/debug x/TARGET/y/DEBUG", "target"},
+		{"*.[JP]PG", "a.jpg a.JPG a.PpG", "a.gpg"},
+		{"[A-Z]x", "ax AX", "1x"},
+		{"[!A-Z]x", "1x _X", "ax AX"},
+		{"[!A]x", "bx BX", "ax AX"},
+		{"[A-z]x", "zx ZX _x", "1x {x"},
+		{"[Z-b]x", "zx Zx ax Ax bx BX _x", "cx yx"},
+		{"[[:upper:]]x", "ax AX", "1x"},
+		{"[![:lower:]]x", "1x", "ax AX"},
+		{`\README\*`, "readme* README*", "README1"},
+		{"é", "é", "É"},
+		{"[\xC3]", "\xC3", "\xE3"},
+	} {
+		m := fromFile(t, tt.pattern, true)
+		for path := range strings.SplitSeq(tt.in+" "+tt.out, " ") {
+			name, isDir := strings.CutSuffix(path, "/")
+			want := strings.Contains(" "+tt.in+" ", " "+path+" ")
+			if _, got := m.Match(name, isDir); got != want {
+				t.Errorf("%q, path %q: excluded %v", tt.pattern, path, got)
+			}
+		}
+	}
+}
+
+// The last match decides, whichever kind it is of; patterns with a line after those without.
+func TestFoldAmongOthers(t *testing.T) {
+	m := New()
+	for i, r := range []Rule{
+		{Pattern: "*.o"}, {Pattern: "!KEEP.O", Fold: true}, {Pattern: "Keep.o"}, {Pattern: "x*", Fold: true}, {Pattern: "!X[1]"},
+		{Pattern: "README", Fold: true, Line: 1}, {Pattern: "!README", Line: 2}, {Pattern: "!a.o", Fold: true, Line: 3},
+	} {
+		r.Source = "r" + string(rune('0'+i))
+		if err := m.AddRule(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, want := range map[string]string{
+		"a.o": "r0", "A.O": "r7", "keep.o": "r1", "KEEP.O": "r1", "Keep.o": "r2", "xa": "r3", "Xa": "r3", "X1": "r4", "x1": "r3",
+		"readme": "r5", "README": "r6", "other": "",
+	} {
+		got := ""
+		if rule, _ := m.Match(path, false); rule != nil {
+			got = rule.Source
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", path, got, want)
+		}
+	}
+}
+
+// A rule is unmatched only if none of the paths matches its pattern, whatever decided about them.
+func TestUnmatched(t *testing.T) {
+	for _, tt := range []struct{ patterns, paths, want string }{
+		{"*.o *.tmpp /chache/", "a.o", "*.tmpp /chache/"},
+		{"*.o *.o *.o", "a.o", ""},
+		{"*.o *.O", "a.o", "*.O"},
+		{"a a/", "a", "a/"},
+		{"a a/ a a/", "a/", ""},
+		{"a* b* ab abc", "ab", "b* abc"},
+		{"ab a* ?b !ab !x", "ab", "!x"},
+		{"x/a /x/a **/a x/*", "x/a", ""},
+		{"x x/a", "x/", "x/a"},
+		{"a?c a?c [", "abc", ""}, // the last one is in Warnings
+		{"a", "", "a"},
+	} {
+		m := New()
+		for p := range strings.FieldsSeq(tt.patterns) {
+			for _, line := range []int{0, 1} { // single ones decide before those of files
+				if err := m.AddRule(Rule{Pattern: p, Source: "s", Line: line}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		for path := range strings.FieldsSeq(tt.paths) {
+			name, isDir := strings.CutSuffix(path, "/")
+			m.Match(name, isDir)
+		}
+		var got []string
+		for _, r := range m.Unmatched() {
+			got = append(got, r.Pattern)
+		}
+		if diff := cmp.Diff(strings.Fields(tt.want+" "+tt.want), got, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s; %s (-want +got):\n%s", tt.patterns, tt.paths, diff)
+		}
+	}
 }

@@ -55,21 +55,36 @@ func isWalkPath(p string) bool {
 		path.Clean(p) == p && !strings.Contains(p, "\x00")
 }
 
-// checkAgainstReference compares the whole decision with one made without maps, quick tests or the order they impose.
-func checkAgainstReference(t interface{ Fatalf(string, ...any) }, m *Matcher, name string, isDir bool) {
+// asciiLower lets Unicode alone, unlike strings.ToLower.
+func asciiLower(s string) string {
+	for c := 'A'; c <= 'Z'; c++ {
+		s = strings.ReplaceAll(s, string(c), strings.ToLower(string(c)))
+	}
+	return s
+}
+
+// checkAgainstReference compares the whole decision with one made without maps, quick tests or the order they impose,
+// and adds the rules that match to matched.
+func checkAgainstReference(t interface{ Fatalf(string, ...any) }, m *Matcher, name string, isDir bool, matched map[*Rule]bool) {
 	var want *Rule
 	for _, g := range []*group{&m.single, &m.files} {
-		for i := len(g.entries) - 1; i >= 0 && want == nil; i-- {
-			p, fault := parse(g.entries[i].rule.Pattern)
+		for i := len(g.entries) - 1; i >= 0; i-- {
+			p, fault := parse(g.entries[i].rule.Pattern, g.entries[i].rule.Fold)
 			if fault != "" {
 				t.Fatalf("%s was added although %s", &g.entries[i].rule, fault)
 			}
 			text := name
+			if g.entries[i].rule.Fold {
+				text = asciiLower(name)
+			}
 			if p.nameOnly {
-				text = path.Base(name)
+				text = path.Base(text)
 			}
 			if (isDir || !p.dirOnly) && reference(p.ops, text) {
-				want = &g.entries[i].rule
+				matched[&g.entries[i].rule] = true
+				if want == nil {
+					want = &g.entries[i].rule
+				}
 			}
 		}
 	}
@@ -82,21 +97,28 @@ func checkAgainstReference(t interface{ Fatalf(string, ...any) }, m *Matcher, na
 func TestLikeReference(t *testing.T) {
 	atoms := []string{
 		"a", "a", "b", ".", "?", "*", "*", "**/", "/**", "/**/", "/", `**\/`, "[ab]", "[!a]", "!", ".o", "\n", "\n", "*.o\n",
+		"A", "[!A]", "*.O\n",
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		lines := rapid.SliceOfN(rapid.SampledFrom(atoms), 1, 25).Draw(t, "lines")
 		parts := rapid.SliceOfN(rapid.SampledFrom(atoms), 0, 3).Draw(t, "single")
 		single := strings.ReplaceAll(strings.Join(parts, ""), "\n", "")
 		m := New()
-		if err := m.Add(single, "--exclude", 0); err != nil {
+		if err := m.AddRule(Rule{Pattern: single, Source: "single", Fold: rapid.Bool().Draw(t, "fold single")}); err != nil {
 			t.Fatal(err)
 		}
-		if err := m.AddFile("f", strings.NewReader(strings.Join(lines, ""))); err != nil {
-			t.Fatal(err)
+		for i, line := range strings.Split(strings.Join(lines, ""), "\n") { // in turn, so that both kinds are mixed
+			if err := m.AddFile("f", strings.NewReader(line), i&1 > 0); err != nil {
+				t.Fatal(err)
+			}
 		}
-		name := rapid.StringOfN(rapid.SampledFrom([]rune("aaabb..oo///")), 1, 20, -1).Filter(isWalkPath)
+		name := rapid.StringOfN(rapid.SampledFrom([]rune("aaAbbB..oO///")), 1, 20, -1).Filter(isWalkPath)
+		matched := make(map[*Rule]bool)
 		for range 100 {
-			checkAgainstReference(t, m, name.Draw(t, "path"), rapid.Bool().Draw(t, "dir"))
+			checkAgainstReference(t, m, name.Draw(t, "path"), rapid.Bool().Draw(t, "dir"), matched)
+		}
+		if all, unmatched := len(m.Rules()), len(m.Unmatched()); all-unmatched != len(matched) {
+			t.Fatalf("%d rules, of which %d match; unmatched %v", all, len(matched), m.Unmatched())
 		}
 	})
 }
@@ -104,18 +126,19 @@ func TestLikeReference(t *testing.T) {
 func FuzzMatch(f *testing.F) {
 	for _, tt := range patternTests {
 		for _, name := range strings.Fields(tt.in + " " + tt.out) {
-			f.Add(tt.pattern, strings.TrimSuffix(name, "/"), strings.HasSuffix(name, "/"))
+			f.Add(tt.pattern, strings.TrimSuffix(name, "/"), strings.HasSuffix(name, "/"), false)
+			f.Add(strings.ToUpper(tt.pattern), strings.TrimSuffix(name, "/"), strings.HasSuffix(name, "/"), true)
 		}
 	}
-	f.Add(manyPatterns, "srv/a/b/sessions/x", false)
-	f.Add("\xEF\xBB\xBFa\r\n!b \n#c\n\\#d\n", "b", false)
-	f.Add(strings.Repeat("**/*a*a/", 50), strings.Repeat("aaaa/", 100)+"b", true)
-	f.Fuzz(func(t *testing.T, patterns, name string, isDir bool) {
+	f.Add(manyPatterns, "srv/a/b/sessions/x", false, false)
+	f.Add("\xEF\xBB\xBFa\r\n!b \n#c\n\\#d\n", "b", false, false)
+	f.Add(strings.Repeat("**/*a*a/", 50), strings.Repeat("aaaa/", 100)+"b", true, true)
+	f.Fuzz(func(t *testing.T, patterns, name string, isDir, fold bool) {
 		if len(patterns) > 4096 || len(name) > 4096 {
 			return
 		}
 		start := time.Now()
-		m := fromLines(t, patterns)
+		m := fromFile(t, patterns, fold)
 		rule, excluded := m.Match(name, isDir)
 		if took := time.Since(start); took > 5*time.Second {
 			t.Fatalf("took %v", took)
@@ -124,7 +147,7 @@ func FuzzMatch(f *testing.F) {
 			t.Fatal("excluded without a rule")
 		}
 		if len(patterns) < 300 && len(name) < 100 && isWalkPath(name) {
-			checkAgainstReference(t, m, name, isDir)
+			checkAgainstReference(t, m, name, isDir, map[*Rule]bool{})
 		}
 	})
 }

@@ -2,15 +2,38 @@ package exclude
 
 import (
 	"math/rand/v2"
+	"regexp"
 	"strings"
 )
 
 // A generator makes nasty patterns and trees to try them on. The alphabet is small, so that patterns and paths meet.
-type generator struct{ *rand.Rand }
+type generator struct {
+	*rand.Rand
+	fold bool // patterns are for core.ignoreCase
+}
 
 func pick[T any](g generator, from ...T) T { return from[g.IntN(len(from))] }
 
+// name returns a name; with fold, its letters are small or capital.
 func (g generator) name() string {
+	if g.fold {
+		return g.mix(g.nameOfSmall())
+	}
+	return g.nameOfSmall()
+}
+
+// mix makes some letters of text capitals.
+func (g generator) mix(text string) string {
+	b := []byte(text)
+	for i, c := range b {
+		if 'a' <= c && c <= 'z' && g.IntN(3) == 0 {
+			b[i] = c - 'a' + 'A'
+		}
+	}
+	return string(b)
+}
+
+func (g generator) nameOfSmall() string {
 	if g.IntN(4) > 0 {
 		return pick(g, "a", "b", "foo", "bar", "foobar", "a.o", "b.c", "ab", "aab", ".x", "foo.tar.gz")
 	}
@@ -53,7 +76,7 @@ func (g generator) set() string {
 	b.WriteString(pick(g, "[", "[", "[!", "[^"))
 	for range 1 + g.IntN(4) {
 		b.WriteString(pick(g, "a", "b", "o", "-", "-", "!", "^", "]", "[", `\`, ":", ".", "/", "1", "A", "é", "\xff",
-			"[:alpha:]", "[:punct:]", "[:space:]", "[:upper:]", "[:alnum:]", "[:", ":]", "a-z", "0-9"))
+			"[:alpha:]", "[:punct:]", "[:space:]", "[:upper:]", "[:alnum:]", "[:", ":]", "a-z", "0-9", "A-Z", "A-z", "Z-b"))
 	}
 	b.WriteString(pick(g, "]", "]", "]", "]", ""))
 	return b.String()
@@ -108,8 +131,22 @@ func (g generator) near(path string) string {
 	return pattern
 }
 
-// pattern returns one line for a tree with these paths; it may be blank, a comment, or end in spaces or a CR.
+// pattern returns one line for a tree with these paths; it may be blank, a comment, or end in spaces or a CR. With fold
+// it has only capitals of which git knows that they are equal to small letters.
 func (g generator) pattern(paths []string) string {
+	if !g.fold {
+		return g.patternFor(paths)
+	}
+	text := g.patternFor(paths)
+	plain := text[:strings.IndexAny(text+"[", `[\`)]
+	rest := asciiLower(text[len(plain):])
+	for _, r := range []string{"A-Z", "A-z", "Z-b"} {
+		rest = regexp.MustCompile(`([^-\\])`+asciiLower(r)).ReplaceAllString(rest, "${1}"+r)
+	}
+	return g.mix(plain) + rest
+}
+
+func (g generator) patternFor(paths []string) string {
 	path := paths[g.IntN(len(paths))]
 	var p string
 	switch g.IntN(8) {

@@ -28,12 +28,20 @@ var (
 	gitSeed  = flag.Uint64("git-seed", 1, "seed of the generated patterns and trees")
 )
 
-func newGenerator() generator { return generator{rand.New(rand.NewPCG(*gitSeed, 0))} }
+func newGenerator(fold bool) generator { return generator{rand.New(rand.NewPCG(*gitSeed, 0)), fold} }
+
+// foldOrNot runs a test without and with core.ignoreCase.
+func foldOrNot(t *testing.T, test func(t *testing.T, fold bool)) {
+	for _, fold := range []bool{false, true} {
+		t.Run(fmt.Sprintf("ignoreCase=%v", fold), func(t *testing.T) { test(t, fold) })
+	}
+}
 
 // gitIn runs git in dir, shielded from the configuration of the machine.
-func gitIn(t testing.TB, dir string, stdin []byte, args ...string) string {
+func gitIn(t testing.TB, dir string, fold bool, stdin []byte, args ...string) string {
 	t.Helper()
-	cmd := exec.Command("git", append([]string{"-c", "core.ignoreCase=false", "-c", "core.excludesFile="}, args...)...)
+	ignoreCase := fmt.Sprintf("core.ignoreCase=%v", fold)
+	cmd := exec.Command("git", append([]string{"-c", ignoreCase, "-c", "core.excludesFile="}, args...)...)
 	cmd.Dir = dir
 	cmd.Stdin = bytes.NewReader(stdin)
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "GIT_") })
@@ -56,7 +64,7 @@ func newRepository(t testing.TB) string {
 		t.Skip("names cannot hold any bytes on " + runtime.GOOS + ": not compared with git")
 	}
 	dir := t.TempDir()
-	gitIn(t, dir, nil, "init", "-q", "--template=")
+	gitIn(t, dir, false, nil, "init", "-q", "--template=")
 	return dir
 }
 
@@ -73,7 +81,7 @@ type verdict struct {
 
 // askGit returns what git says about each path of each case. Every case is a folder with an ignore file of its own, so
 // that one process answers all.
-func askGit(t testing.TB, cases []listCase) (verdicts [][]verdict) {
+func askGit(t testing.TB, fold bool, cases []listCase) (verdicts [][]verdict) {
 	t.Helper()
 	repo := newRepository(t)
 	var stdin bytes.Buffer
@@ -90,7 +98,7 @@ func askGit(t testing.TB, cases []listCase) (verdicts [][]verdict) {
 		// Last, in case the tree has a folder that is in the way: then the test has to be changed.
 		writeFile(t, dir+"/.gitignore", c.lines)
 	}
-	out := gitIn(t, repo, stdin.Bytes(), "check-ignore", "--no-index", "--verbose", "--non-matching", "-z", "--stdin")
+	out := gitIn(t, repo, fold, stdin.Bytes(), "check-ignore", "--no-index", "--verbose", "--non-matching", "-z", "--stdin")
 	fields := strings.Split(strings.TrimSuffix(out, "\x00"), "\x00")
 	for i, c := range cases {
 		answers := make([]verdict, 0, len(c.paths))
@@ -131,12 +139,12 @@ func writeFile(t testing.TB, path, content string) {
 }
 
 // compare asks both and returns how many answers it compared and how many of them were a rule.
-func compare(t testing.TB, cases []listCase) (compared, matched int) {
+func compare(t testing.TB, fold bool, cases []listCase) (compared, matched int) {
 	t.Helper()
 	mismatches := 0
-	for i, answers := range askGit(t, cases) {
+	for i, answers := range askGit(t, fold, cases) {
 		c := cases[i]
-		m := fromLines(t, c.lines)
+		m := fromFile(t, c.lines, fold)
 		for k, want := range answers {
 			path, isDir := strings.CutSuffix(c.paths[k], "/")
 			rule, excluded := walkTo(m, path, isDir)
@@ -167,7 +175,7 @@ func compare(t testing.TB, cases []listCase) (compared, matched int) {
 var (
 	literalThenStars = regexp.MustCompile(`(?s)^!?/?[^*?\[\\]*[^*?\[\\/]\*\*+(/|\\/|[ \r]*($|\x00))`)
 	newStars         = func(t testing.TB) bool {
-		answers := askGit(t, []listCase{{"foo**/bar\n", []string{"foobar"}}})
+		answers := askGit(t, false, []listCase{{"foo**/bar\n", []string{"foobar"}}})
 		return answers[0][0].line != 1
 	}
 )
@@ -183,8 +191,10 @@ func withoutNewStars(lines []string) (replaced int) {
 	return replaced
 }
 
-func TestLikeGitGenerated(t *testing.T) {
-	g := newGenerator()
+func TestLikeGitGenerated(t *testing.T) { foldOrNot(t, testLikeGitGenerated) }
+
+func testLikeGitGenerated(t *testing.T, fold bool) {
+	g := newGenerator(fold)
 	other := newStars(t)
 	n := *gitLists
 	if testing.Short() {
@@ -209,7 +219,7 @@ func TestLikeGitGenerated(t *testing.T) {
 				paths,
 			}
 		}
-		c, m := compare(t, cases)
+		c, m := compare(t, fold, cases)
 		compared += c
 		matched += m
 	}
@@ -220,7 +230,9 @@ func TestLikeGitGenerated(t *testing.T) {
 }
 
 // Every byte against every class and some sets.
-func TestLikeGitSets(t *testing.T) {
+func TestLikeGitSets(t *testing.T) { foldOrNot(t, testLikeGitSets) }
+
+func testLikeGitSets(t *testing.T, fold bool) {
 	var paths []string
 	for c := 1; c < 256; c++ {
 		if c != '/' {
@@ -241,16 +253,19 @@ func TestLikeGitSets(t *testing.T) {
 		"]", "!]", "^]", "]-a", "a-]", "-", "!-", "--0", "a-c-e", "z-a", "a-", "\x80-\xff", "!\x80-\xff", "\x01-\xff",
 		`\]`, `\\`, `\a-\c`, `!\!`, `a\-c`, `\-x`, `[-\]`, "[", "[:", ":]", "[:a", "[.a.]", "[=a=]", "[-]",
 		"!!", "^^", "^!", "a^", "+--", "/", "!/", ".-0",
+		"A-Z", "!A-Z", "A-z", "!A-z", "Z-b", "!Z-b", "B-B", "@-C", "Y-[", "b-y", "!b-y", "`-{", "[:upper:][:digit:]", "!1B-C",
 	}
 	for _, set := range sets {
 		cases = append(cases, listCase{"x[" + set + "]", paths})
 	}
-	compared, matched := compare(t, cases)
+	compared, matched := compare(t, fold, cases)
 	t.Logf("%d sets, %d answers compared, %d of them a rule", len(cases), compared, matched)
 }
 
 // The hand-made cases get git's verdict too.
-func TestLikeGitTable(t *testing.T) {
+func TestLikeGitTable(t *testing.T) { foldOrNot(t, testLikeGitTable) }
+
+func testLikeGitTable(t *testing.T, fold bool) {
 	other := newStars(t)
 	var cases []listCase
 	for _, tt := range patternTests {
@@ -260,17 +275,19 @@ func TestLikeGitTable(t *testing.T) {
 		// One case a path, because the table uses the same names for files and directories.
 		for _, path := range strings.Split(tt.in+" "+tt.out, " ") {
 			if path != "" {
-				cases = append(cases, listCase{tt.pattern, []string{path}})
+				cases = append(cases, listCase{tt.pattern, []string{path}}, listCase{tt.pattern, []string{strings.ToUpper(path)}})
 			}
 		}
 	}
-	compared, matched := compare(t, cases)
+	compared, matched := compare(t, fold, cases)
 	t.Logf("%d answers compared, %d of them a rule", compared, matched)
 }
 
 // Beginnings and ends of lines that git treats specially, in all combinations.
-func TestLikeGitLines(t *testing.T) {
-	g := newGenerator()
+func TestLikeGitLines(t *testing.T) { foldOrNot(t, testLikeGitLines) }
+
+func testLikeGitLines(t *testing.T, fold bool) {
+	g := newGenerator(fold)
 	endings := []string{
 		"", " ", "  ", "\r", " \r", "\r ", "\r\r", "\t", "\t ", `\ `, `\  `, `\\ `, `\\\ `, `\`, "/", "/ ", "/\r",
 		"\x00", "\x00b", " \x00",
@@ -293,13 +310,15 @@ func TestLikeGitLines(t *testing.T) {
 			cases = append(cases, listCase{beginning + "d" + ending + last, []string{"d/"}})
 		}
 	}
-	compared, matched := compare(t, cases)
+	compared, matched := compare(t, fold, cases)
 	t.Logf("%d files, %d answers compared, %d of them a rule", len(cases), compared, matched)
 }
 
 // What a walk leaves out is what `git ls-files --others --ignored` lists, with single patterns and several files.
-func TestLikeGitWalk(t *testing.T) {
-	g := newGenerator()
+func TestLikeGitWalk(t *testing.T) { foldOrNot(t, testLikeGitWalk) }
+
+func testLikeGitWalk(t *testing.T, fold bool) {
+	g := newGenerator(fold)
 	other := newStars(t)
 	n := *gitWalks
 	if testing.Short() {
@@ -328,7 +347,7 @@ func TestLikeGitWalk(t *testing.T) {
 					withoutNewStars(line)
 				}
 				args = append(args, "--exclude="+line[0])
-				if err := m.Add(line[0], "--exclude", 0); err != nil {
+				if err := m.AddRule(Rule{Pattern: line[0], Source: "--exclude", Fold: fold}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -344,11 +363,11 @@ func TestLikeGitWalk(t *testing.T) {
 				text := strings.Join(lines, "\n")
 				writeFile(t, name, text)
 				args = append(args, "--exclude-from="+name)
-				if err := m.AddFile(name, strings.NewReader(text)); err != nil {
+				if err := m.AddFile(name, strings.NewReader(text), fold); err != nil {
 					t.Fatal(err)
 				}
 			}
-			want := strings.Split(strings.TrimSuffix(gitIn(t, repo, nil, args...), "\x00"), "\x00")
+			want := strings.Split(strings.TrimSuffix(gitIn(t, repo, fold, nil, args...), "\x00"), "\x00")
 			if want[0] == "" {
 				want = nil
 			}

@@ -20,9 +20,16 @@ type op struct {
 }
 
 // compile turns a pattern without its '!', anchor and final '/' into ops. fault is the reason if the pattern can match
-// nothing. nameOnly patterns see no slash, so `**` is the same as `*` in them.
-func compile(text string, nameOnly bool) (ops []op, fault string) {
+// nothing. nameOnly patterns see no slash, so `**` is the same as `*` in them. With fold the ops are for text in small
+// letters.
+func compile(text string, nameOnly, fold bool) (ops []op, fault string) {
 	var literal []byte
+	add := func(c byte) {
+		if fold {
+			c = lowerByte(c)
+		}
+		literal = append(literal, c)
+	}
 	flush := func() {
 		if len(literal) > 0 {
 			ops = append(ops, op{kind: opLiteral, literal: string(literal)})
@@ -32,13 +39,13 @@ func compile(text string, nameOnly bool) (ops []op, fault string) {
 	for i := 0; i < len(text); {
 		switch text[i] {
 		default:
-			literal = append(literal, text[i])
+			add(text[i])
 			i++
 		case '\\':
 			if i+1 == len(text) {
 				return nil, "it ends in a single backslash"
 			}
-			literal = append(literal, text[i+1])
+			add(text[i+1])
 			i += 2
 		case '?':
 			flush()
@@ -46,7 +53,7 @@ func compile(text string, nameOnly bool) (ops []op, fault string) {
 			i++
 		case '[':
 			flush()
-			set, n, fault := parseSet(text[i:])
+			set, n, fault := parseSet(text[i:], fold)
 			if fault != "" {
 				return nil, fault
 			}

@@ -1,84 +1,120 @@
 package exclude
 
-import "strings"
+import (
+	"strings"
+	"sync/atomic"
+)
 
-// A group is an ordered list of rules of which the last match decides. Patterns without wildcards and patterns such as
-// `*.o` are found in maps; only the other patterns cost time proportional to their number.
+// A group is an ordered list of rules of which the last match decides.
 type group struct {
 	entries []*entry
-	names   map[string]latest // whole names, anywhere in the tree
-	paths   map[string]latest // whole paths
-	exts    map[string]latest // ".o" for `*.o`
-	globs   []glob            // all others, in order
+	exact   table
+	folded  table // of the rules with Fold, for paths in small letters
+	folds   bool  // there are such rules
+}
+
+// A table finds the last pattern that matches. Patterns without wildcards and patterns such as `*.o` are found in
+// maps; only the other patterns cost time proportional to their number.
+type table struct {
+	names map[string]*entry // whole names, anywhere in the tree
+	paths map[string]*entry // whole paths
+	exts  map[string]*entry // ".o" for `*.o`
+	globs []glob            // all others, in order
 }
 
 type entry struct {
-	rule    Rule
-	negated bool
-}
-
-// latest has positions in group.entries, plus one; 0 is none.
-type latest struct {
-	any int // of the last pattern that matches whatever the type
-	dir int // of the last pattern that matches only directories
+	rule     Rule
+	negated  bool
+	dirOnly  bool
+	position int    // in group.entries
+	before   *entry // the one before it with the same text, where that is in a map; nil: none
+	matched  atomic.Bool
 }
 
 type glob struct {
 	pattern
-	position int // in group.entries, plus one
+	entry *entry
 }
 
 func (g *group) add(rule Rule, p pattern) {
-	g.entries = append(g.entries, &entry{rule: rule, negated: p.negated})
-	position := len(g.entries)
+	e := &entry{rule: rule, negated: p.negated, dirOnly: p.dirOnly, position: len(g.entries)}
+	g.entries = append(g.entries, e)
+	if rule.Fold {
+		g.folds = true
+		g.folded.add(e, p)
+	} else {
+		g.exact.add(e, p)
+	}
+}
+
+func (t *table) add(e *entry, p pattern) {
 	switch {
 	case p.whole && p.nameOnly:
-		put(&g.names, p.literal, p.dirOnly, position)
+		put(&t.names, p.literal, e)
 	case p.whole:
-		put(&g.paths, p.literal, p.dirOnly, position)
+		put(&t.paths, p.literal, e)
 	case p.isExtension():
-		put(&g.exts, p.literal, p.dirOnly, position)
+		put(&t.exts, p.literal, e)
 	default:
-		g.globs = append(g.globs, glob{p, position})
+		t.globs = append(t.globs, glob{p, e})
 	}
 }
 
-func put(m *map[string]latest, key string, dirOnly bool, position int) {
+func put(m *map[string]*entry, key string, e *entry) {
 	if *m == nil {
-		*m = make(map[string]latest)
+		*m = make(map[string]*entry)
 	}
-	l := (*m)[key]
-	if dirOnly {
-		l.dir = position
-	} else {
-		l.any = position
-	}
-	(*m)[key] = l
+	e.before = (*m)[key]
+	(*m)[key] = e
 }
 
-func (l latest) position(isDir bool) int {
-	if isDir {
-		return max(l.any, l.dir)
-	}
-	return l.any
-}
-
-// match returns the entry that decides about path, or nil; name is the last component of path.
-func (g *group) match(path, name string, isDir bool) *entry {
+// match returns the entry that decides about path, or nil; name is the last component of path, and folded is path in
+// small letters. It takes note of all patterns that match.
+func (g *group) match(path, name, folded string, isDir bool) *entry {
 	if len(g.entries) == 0 {
 		return nil
 	}
-	found := max(g.names[name].position(isDir), g.paths[path].position(isDir))
-	if dot := strings.LastIndexByte(name, '.'); dot >= 0 {
-		found = max(found, g.exts[name[dot:]].position(isDir))
+	found := g.exact.match(path, name, isDir, nil)
+	if g.folds {
+		found = g.folded.match(folded, folded[len(path)-len(name):], isDir, found)
 	}
-	for i := len(g.globs) - 1; i >= 0 && g.globs[i].position > found; i-- {
-		if g.globs[i].match(path, name, isDir) {
-			found = g.globs[i].position
+	return found
+}
+
+// match returns the later one of found and the last entry that matches.
+func (t *table) match(path, name string, isDir bool, found *entry) *entry {
+	found = t.names[name].found(isDir, found)
+	found = t.paths[path].found(isDir, found)
+	if dot := strings.LastIndexByte(name, '.'); dot >= 0 {
+		found = t.exts[name[dot:]].found(isDir, found)
+	}
+	for i := len(t.globs) - 1; i >= 0; i-- {
+		g := &t.globs[i]
+		if !g.entry.isAfter(found) && g.entry.matched.Load() { // it would tell nothing new
+			continue
+		}
+		if g.match(path, name, isDir) {
+			found = g.entry.found(isDir, found)
 		}
 	}
-	if found == 0 {
-		return nil
-	}
-	return g.entries[found-1]
+	return found
 }
+
+// found takes note that e and those before it match, where they are about entries of the kind, and returns the later
+// one of other and these. e can be nil.
+func (e *entry) found(isDir bool, other *entry) *entry {
+	for ; e != nil; e = e.before {
+		if e.dirOnly && !isDir {
+			continue
+		}
+		if !e.matched.Load() {
+			e.matched.Store(true)
+		}
+		if e.isAfter(other) {
+			other = e
+		}
+	}
+	return other
+}
+
+func (e *entry) isAfter(other *entry) bool { return other == nil || e.position > other.position }

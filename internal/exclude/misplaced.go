@@ -23,7 +23,7 @@ func (m *Matcher) Misplaced(path string) (list []Misplaced) {
 			if strings.HasPrefix(path, "/") && !strings.HasPrefix(pattern, "/") {
 				continue
 			}
-			rest, ok := without(pattern, names)
+			rest, ok := without(pattern, names, e.rule.Fold)
 			if !ok {
 				continue
 			}
@@ -39,7 +39,7 @@ func (m *Matcher) Misplaced(path string) (list []Misplaced) {
 // without removes names from the beginning of a pattern, if its first elements are these names, without wildcards,
 // which could match other names as well. A pattern of one element without a slash before it is about names in any
 // folder, not about paths.
-func without(pattern string, names []string) (rest string, ok bool) {
+func without(pattern string, names []string, fold bool) (rest string, ok bool) {
 	if !strings.Contains(strings.TrimSuffix(pattern, "/"), "/") {
 		return "", false
 	}
@@ -48,7 +48,11 @@ func without(pattern string, names []string) (rest string, ok bool) {
 		return "", false
 	}
 	for i, name := range names {
-		if escape(name) != elements[i] && name != elements[i] {
+		element := elements[i]
+		if fold {
+			name, element = lower(name), lower(element)
+		}
+		if escape(name) != element && name != element {
 			return "", false
 		}
 	}

@@ -14,9 +14,9 @@ type pattern struct {
 	ops      []op
 }
 
-// parse compiles one pattern. fault is the reason if it can match no path; git accepts such patterns and never matches
+// parse compiles one pattern, with fold for paths in small letters. fault is the reason if it can match no path; git accepts such patterns and never matches
 // them.
-func parse(text string) (p pattern, fault string) {
+func parse(text string, fold bool) (p pattern, fault string) {
 	text, p.negated = strings.CutPrefix(text, "!")
 	text, p.dirOnly = strings.CutSuffix(text, "/")
 	p.nameOnly = !strings.Contains(text, "/")
@@ -31,7 +31,7 @@ func parse(text string) (p pattern, fault string) {
 	if !p.nameOnly {
 		text, p.nameOnly = cutAnyDepth(text)
 	}
-	p.ops, fault = compile(text, p.nameOnly)
+	p.ops, fault = compile(text, p.nameOnly, fold)
 	if fault != "" {
 		return p, fault
 	}

@@ -16,10 +16,20 @@ func (s *byteSet) addRange(low, high byte) {
 
 const notClosed = "a '[' is not closed"
 
-// parseSet reads the bracket expression at the start of text and returns its length. It follows git where POSIX leaves
+// fold adds the small letter of each capital letter.
+func (s *byteSet) fold() {
+	for c := byte('A'); c <= 'Z'; c++ {
+		if s.has(c) {
+			s.add(lowerByte(c))
+		}
+	}
+}
+
+// parseSet reads the bracket expression at the start of text and returns its length. With fold the set is for text in
+// small letters. It follows git where POSIX leaves
 // room: '^' negates like '!', a backslash escapes, "[:" without ":]" is two ordinary bytes, a range that runs
 // backwards contains its first byte only, and no expression, negated or not, matches '/'.
-func parseSet(text string) (set *byteSet, n int, fault string) {
+func parseSet(text string, fold bool) (set *byteSet, n int, fault string) {
 	r := setReader{text: text, at: 1, low: -1}
 	negated := r.at < len(text) && (text[r.at] == '!' || text[r.at] == '^')
 	if negated {
@@ -29,6 +39,9 @@ func parseSet(text string) (set *byteSet, n int, fault string) {
 		if fault := r.element(); fault != "" {
 			return nil, 0, fault
 		}
+	}
+	if fold {
+		r.set.fold()
 	}
 	if negated {
 		for w := range r.set {

@@ -19,13 +19,16 @@ func TestComesBackFromJSON(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for name, text := range map[string]string{"one": "# no pattern\n*.x\nkeep.o\n/top\n"} {
-		if err := m.AddFile(name, strings.NewReader(text)); err != nil {
+	if err := m.AddRule(exclude.Rule{Pattern: "*.Tmp", Source: "--iexclude", Fold: true}); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []struct {
+		name, text string
+		fold       bool
+	}{{"one", "# no pattern\n*.x\nkeep.o\n/top\n", false}, {"two", "!b.x\n", false}, {"three", "Thumbs.db\n", true}} {
+		if err := m.AddFile(f.name, strings.NewReader(f.text), f.fold); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if err := m.AddFile("two", strings.NewReader("!b.x\n")); err != nil {
-		t.Fatal(err)
 	}
 	was := &Filter{Patterns: m, Caches: true, IfPresent: []string{".no", "\xfe"}, Larger: 7, OneFileSystem: true, NoDump: true}
 	text, err := json.Marshal(was)
@@ -40,12 +43,16 @@ func TestComesBackFromJSON(t *testing.T) {
 	if err != nil || string(again) != string(text) {
 		t.Errorf("%s\n%s, %v", text, again, err)
 	}
-	for _, path := range []string{"a.o", "keep.o", "d/keep.o", "bad\xff", "bad\xfe", "dir", "a.x", "b.x", "top", "d/top", "else"} {
+	for _, path := range []string{"a.o", "keep.o", "d/keep.o", "bad\xff", "bad\xfe", "dir", "a.x", "b.x", "top", "d/top", "else",
+		"a.tmp", "a.TMP", "THUMBS.DB"} {
 		for _, dir := range []bool{false, true} {
 			if a, b := was.Name(path, dir), f.Name(path, dir); a != b {
 				t.Errorf("%q, folder %v: %q before and %q after", path, dir, a, b)
 			}
 		}
+	}
+	if was.Name("a.TMP", false) == "" || was.Name("d/THUMBS.DB", false) == "" || was.Name("A.O", false) != "" {
+		t.Error("letters are compared otherwise than asked")
 	}
 	if f.IfPresent[1] != "\xfe" || !f.Caches || !f.OneFileSystem || !f.NoDump || f.Larger != 7 {
 		t.Errorf("%+v", f)

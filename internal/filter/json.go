@@ -9,19 +9,23 @@ import (
 
 // object is the JSON form of a Filter.
 type object struct {
-	Patterns      []patternObject `json:"patterns,omitempty"` // in the order given; only patterns of files have a line
-	Caches        bool            `json:"exclude_caches,omitempty"`
-	IfPresent     []nameObject    `json:"exclude_if_present,omitempty"`
-	Larger        int64           `json:"exclude_larger_than,omitempty"`
-	OneFileSystem bool            `json:"one_file_system,omitempty"`
-	NoDump        bool            `json:"respect_nodump,omitempty"`
+	Patterns      Rules        `json:"patterns,omitempty"` // in the order given; only patterns of files have a line
+	Caches        bool         `json:"exclude_caches,omitempty"`
+	IfPresent     []nameObject `json:"exclude_if_present,omitempty"`
+	Larger        int64        `json:"exclude_larger_than,omitempty"`
+	OneFileSystem bool         `json:"one_file_system,omitempty"`
+	NoDump        bool         `json:"respect_nodump,omitempty"`
 }
 
+// Rules is a list of patterns in the form that they have in JSON.
+type Rules []exclude.Rule
+
 type patternObject struct {
-	Pattern string `json:"pattern"`
-	Raw     []byte `json:"pattern_base64,omitempty"`
-	From    string `json:"from"` // "--exclude", or the name of a pattern file
-	Line    int    `json:"line,omitempty"`
+	Pattern    string `json:"pattern"`
+	Raw        []byte `json:"pattern_base64,omitempty"`
+	From       string `json:"from"` // "--exclude", or the name of a pattern file
+	Line       int    `json:"line,omitempty"`
+	IgnoreCase bool   `json:"ignore_case,omitempty"`
 }
 
 type nameObject struct {
@@ -44,13 +48,33 @@ func exact(text string, raw []byte) string {
 	return text
 }
 
+// MarshalJSON is the inverse of UnmarshalJSON.
+func (r Rules) MarshalJSON() ([]byte, error) {
+	list := make([]patternObject, len(r))
+	for i, p := range r {
+		list[i] = patternObject{p.Pattern, bytesIfNeeded(p.Pattern), p.Source, p.Line, p.Fold}
+	}
+	return json.Marshal(list)
+}
+
+// UnmarshalJSON is the inverse of MarshalJSON.
+func (r *Rules) UnmarshalJSON(text []byte) error {
+	var list []patternObject
+	if err := json.Unmarshal(text, &list); err != nil {
+		return err
+	}
+	*r = nil
+	for _, p := range list {
+		*r = append(*r, exclude.Rule{Pattern: exact(p.Pattern, p.Raw), Source: p.From, Line: p.Line, Fold: p.IgnoreCase})
+	}
+	return nil
+}
+
 // MarshalJSON is the inverse of UnmarshalJSON. It drops patterns that never match.
 func (f *Filter) MarshalJSON() ([]byte, error) {
 	v := object{Caches: f.Caches, Larger: f.Larger, OneFileSystem: f.OneFileSystem, NoDump: f.NoDump}
 	if f.Patterns != nil {
-		for _, r := range f.Patterns.Rules() {
-			v.Patterns = append(v.Patterns, patternObject{r.Pattern, bytesIfNeeded(r.Pattern), r.Source, r.Line})
-		}
+		v.Patterns = f.Patterns.Rules()
 	}
 	for _, name := range f.IfPresent {
 		v.IfPresent = append(v.IfPresent, nameObject{name, bytesIfNeeded(name)})
@@ -67,7 +91,9 @@ func (f *Filter) UnmarshalJSON(text []byte) error {
 	*f = Filter{Patterns: exclude.New(), Caches: v.Caches, Larger: v.Larger, OneFileSystem: v.OneFileSystem,
 		NoDump: v.NoDump}
 	for _, p := range v.Patterns {
-		f.Patterns.AddRule(exclude.Rule{Pattern: exact(p.Pattern, p.Raw), Source: p.From, Line: p.Line})
+		if err := f.Patterns.AddRule(p); err != nil {
+			return err
+		}
 	}
 	for _, n := range v.IfPresent {
 		f.IfPresent = append(f.IfPresent, exact(n.Name, n.Raw))

@@ -340,6 +340,7 @@ func (r *run) walk() error {
 	}
 	if err == nil {
 		r.judge()
+		r.report.UnmatchedPatterns = r.opt.Exclude.Unmatched()
 	}
 	r.sumUp()
 	if c := &r.report.Counts; err == nil && c.Files == c.Kept && c.Failed > 0 {

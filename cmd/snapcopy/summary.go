@@ -29,6 +29,9 @@ func summary(a *app, r *archive.Report) string {
 	}
 	line("files", "%s in %s, %s", count(c.Files), counted(c.Dirs, "folder", "folders"), size(c.BytesTotal))
 	line("", "%s", strings.Join(changes(c), ", ")+a.keptText(c, keptSince(r.Failed)))
+	if len(r.UnmatchedPatterns) > 0 {
+		line("patterns", "%s", unmatched(r))
+	}
 	line("read", "%s", size(c.BytesRead))
 	if r.Resumed.Files > 0 {
 		line("resumed", "%s with %s of an unfinished run, not read again", counted(r.Resumed.Files, "file", "files"), size(r.Resumed.Bytes))
@@ -39,6 +42,24 @@ func summary(a *app, r *archive.Report) string {
 		line("structure", "%s for the folders themselves", size(r.Structure))
 	}
 	return b.String()
+}
+
+// unmatched names the patterns that matched nothing. It is a line of the summary and no note, because it often means
+// only that a list of patterns is for many sources and nights.
+func unmatched(r *archive.Report) string {
+	var named []string
+	for _, p := range r.UnmatchedPatterns[:min(len(r.UnmatchedPatterns), maxNamed)] {
+		named = append(named, printable(p.String()))
+	}
+	text := count(uint64(len(r.UnmatchedPatterns))) + " matched nothing"
+	if r.Counts.Failed > 0 {
+		text += " that could be read"
+	}
+	text += ": " + strings.Join(named, ", ")
+	if more := len(r.UnmatchedPatterns) - len(named); more > 0 {
+		text += fmt.Sprintf(", and %d more (--json names all)", more)
+	}
+	return text
 }
 
 // changes lists the counts of a run: the usual ones always, the others if there are any.

@@ -39,6 +39,9 @@ type Report struct {
 
 	// Filters are the rules by which the run left entries out; nil: a run that did not record them.
 	Filters *filter.Filter `json:"filters,omitempty"`
+	// UnmatchedPatterns are those of Filters that matched no entry. The run has not seen entries below folders that were
+	// left out, nor, if entries failed, all others.
+	UnmatchedPatterns filter.Rules `json:"unmatched_patterns,omitempty"`
 	// LeftOut has the first 10,000 entries that were left out because of their size, an attribute, or a marker in
 	// them, which may have changed since; LeftOutCount counts all of them.
 	LeftOut      []LeftOutItem `json:"left_out,omitempty"`

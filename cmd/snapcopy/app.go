@@ -16,6 +16,8 @@ type app struct {
 
 	clockStands bool // it never moves on
 
+	typed []string // the words of the command line, without the program's name
+
 	json      bool   // failures are written as JSON, too
 	archive   string // that a command writes to; "": none
 	makesRoom bool   // by removing

@@ -122,8 +122,6 @@ var hints = []struct {
 	err  error
 	hint string
 }{
-	{errSnapshot, "give the path of the archive alone; `snapcopy ls ARCHIVE@SNAPSHOT` lists the content of a snapshot"},
-	{errInside, "give the path of the archive; `snapcopy ls ARCHIVE@SNAPSHOT PATH` looks into a snapshot"},
 	{archive.ErrReaderNote, "if no instant restore needs a snapshot any more, remove that file"},
 	{plainfile.ErrKind, "move it elsewhere, put the right file or folder back from a copy if there is one, and give the command again"},
 	{archive.ErrNoRecords, "put it back from a copy; without one, use the snapshots as the plain folders that they are, and " +

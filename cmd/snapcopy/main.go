@@ -32,6 +32,7 @@ func run(args []string) int {
 	if err != nil {
 		return finish(a, err)
 	}
+	a.typed = args
 	root := newRoot(a)
 	root.SetArgs(args)
 	return finish(a, root.ExecuteContext(ctx))

@@ -276,8 +276,7 @@ func misnamed(args []string, err error) error {
 	if err == nil || len(args) == 0 || errors.As(err, &usage) {
 		return err
 	}
-	if !errors.Is(err, archive.ErrNoArchive) && !errors.Is(err, archive.ErrNotArchive) && !errors.Is(err, archive.ErrNoSnapshot) &&
-		!errors.Is(err, errSnapshot) {
+	if !errors.Is(err, archive.ErrNoArchive) && !errors.Is(err, archive.ErrNotArchive) && !errors.Is(err, archive.ErrNoSnapshot) {
 		return err
 	}
 	for _, arg := range args {

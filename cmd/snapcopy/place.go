@@ -61,37 +61,21 @@ func snapshotFolder(arg string) (arch, selector string) {
 	return arch, selector
 }
 
-// errInside reports a path in an archive where the path of an archive is needed.
-var errInside = errors.New("it is not an archive, but lies in one")
-
-// errSnapshot reports ARCHIVE@SNAPSHOT where an archive as a whole is needed.
-var errSnapshot = errors.New("it names a snapshot, but the command takes a whole archive")
-
-// insideArchive explains why a path that lies in an archive, as a snapshot's folder does, or that names a snapshot
-// could not be opened as an archive.
+// insideArchive explains why a path that lies in an archive, or that names a snapshot, could not be opened as an archive.
 func insideArchive(arg string, cause error) error {
 	if !errors.Is(cause, archive.ErrNoArchive) && !errors.Is(cause, archive.ErrNotArchive) {
 		return cause
 	}
-	if i := strings.LastIndexByte(arg, '@'); i > 0 && isArchive(arg[:i]) {
-		return fmt.Errorf("%s: %w: the archive is %s", name(arg), errSnapshot, name(arg[:i]))
-	}
-	abs, err := filepath.Abs(arg)
-	if err != nil {
+	m, ok := meaningOf(arg)
+	switch {
+	case !ok:
 		return cause
+	case m.selector != "":
+		cause = fmt.Errorf("%s names a snapshot, and a whole archive is needed", name(arg))
+	default:
+		cause = fmt.Errorf("%s is no archive, but lies in one", name(arg))
 	}
-	for below, dir := abs, filepath.Dir(abs); dir != below; below, dir = dir, filepath.Dir(dir) {
-		if !isArchive(dir) {
-			continue
-		}
-		selector := filepath.Base(below)
-		if selector != "latest" && !archive.IsName(selector) {
-			return fmt.Errorf("%s: %w: %s", name(abs), errInside, name(dir))
-		}
-		return fmt.Errorf("%s: %w: the archive is %s, the snapshot %s", name(abs), errInside, name(dir),
-			name(dir+"@"+selector))
-	}
-	return cause
+	return &usageError{err: cause, hint: "give the path of the archive alone: " + shellWord(m.archive)}
 }
 
 func isArchive(path string) bool {

@@ -144,6 +144,9 @@ func command(a *app, c *cobra.Command, v verb, statuses ...status) *cobra.Comman
 	c.Annotations = map[string]string{"status": statusHelp(statuses...)}
 	c.Args = func(_ *cobra.Command, args []string) error {
 		a.json = wantsJSON(c)
+		if err := a.checkForm(c, args); err != nil {
+			return err
+		}
 		return checkArgs(c, args)
 	}
 	var waiting lockWait
@@ -154,6 +157,7 @@ func command(a *app, c *cobra.Command, v verb, statuses ...status) *cobra.Comman
 			a.term.outliveReader()
 		}
 		err := misnamed(args, a.placed(args, sayInterrupted(c.Context(), v.Run(c.Context(), a, args))))
+		err = a.misplacedPath(c, args, err)
 		a.tellMended()
 		var usage *usageError
 		if errors.As(err, &usage) && usage.command == "" {

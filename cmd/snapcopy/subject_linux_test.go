@@ -60,7 +60,7 @@ func TestMailNamesArchive(t *testing.T) {
 		}, "pin A", statusFailed},
 		{"pinned", func(t *testing.T, arch string) { typed(t, "pin", arch) }, "remove -y --allow-last A latest", statusIncomplete},
 		{"last one", nil, "remove -y A latest", statusFailed},
-		{"mistyped", nil, "list A@latest", statusFailed},
+		{"mistyped", nil, "list A@latest", statusUsage},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()

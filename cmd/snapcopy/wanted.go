@@ -33,9 +33,12 @@ func (at *atFlag) addTo(f *pflag.FlagSet) {
 
 // place returns the ARCHIVE@SNAPSHOT that an argument and --at mean together.
 func (at atFlag) place(arg string) (string, error) {
+	_, folder := snapshotFolder(arg)
 	switch {
 	case at == "":
 		return arg, nil
+	case folder != "":
+		return "", wrongUsage("--at and the folder of a snapshot exclude each other")
 	case strings.Contains(arg, "@") && !isFolder(arg):
 		return "", wrongUsage("--at and @SNAPSHOT exclude each other")
 	}

@@ -41,7 +41,11 @@ type Change struct {
 // folder are reported with it.
 //
 // A folder counts as changed only if its own metadata did: its time mostly changes with its entries. Folders that are
-// equal in both catalogs are skipped with everything below, so the work depends on the changes and not on the size.
+// equal in both catalogs are skipped with everything below, so the work depends on the changes and not on the size. Only
+// if a hard link that is compared has another inode number, and other names in such folders, they are read, too.
+//
+// A name that has left its link group for another one differs in its links, also if both groups have as many names as
+// before. So a folder is not skipped if its time tells that names were made or removed in it.
 //
 // A regular file that is not empty, and whose content is gone from one path and new at another, is reported as moved.
 // Each removed file is paired with one added file at most; among several with the same content, equal names go first,
@@ -65,6 +69,9 @@ func Compare(old, new *index.Catalog, path string, visit func(Change) error) err
 	}
 	c := comparison{old: old, new: new}
 	if err := c.findMoves(start); err != nil {
+		return err
+	}
+	if err := c.lookForGroups(start); err != nil {
 		return err
 	}
 	c.visit = visit
@@ -100,6 +107,7 @@ type comparison struct {
 	old, new *index.Catalog
 	visit    func(Change) error
 	moves    moves
+	groups   linkGroups
 	finding  bool
 }
 
@@ -127,6 +135,8 @@ type place struct {
 // compare reports the differences of one name and of everything below it.
 func (c *comparison) compare(p sides) error {
 	switch {
+	case (p.new == nil || p.old == nil) && c.groups.looking:
+		return nil
 	case p.new == nil:
 		if err := c.removed(&p); err != nil {
 			return err
@@ -139,22 +149,40 @@ func (c *comparison) compare(p sides) error {
 		if err := c.both(&p); err != nil {
 			return err
 		}
-		if p.old.Type == index.Dir && p.new.Type == index.Dir && p.old.Hash == p.new.Hash {
-			return nil
+		if p.old.Type == index.Dir && p.new.Type == index.Dir && p.old.Hash == p.new.Hash && !remade(p.old, p.new) {
+			end := c.enterEqual()
+			if end == nil {
+				return nil
+			}
+			defer end()
 		}
 	}
 	return c.below(&p)
 }
 
+// remade reports whether names may have been made or removed in a folder whose entries are equal: a name of a link group
+// can have become one of another group. Change times mean nothing between two inodes.
+func remade(old, new *index.Entry) bool {
+	differ := tree.Diff(old, new)
+	return differ&tree.Mtime != 0 || differ&(tree.Ctime|tree.Ino) == tree.Ctime
+}
+
 // both compares the two entries of one name, without the entries below.
 func (c *comparison) both(p *sides) error {
-	if c.finding {
-		if p.old.Type != p.new.Type { // the file may have been moved elsewhere
+	if c.finding || c.groups.looking {
+		c.groups.meet(p.old, p.new)
+		if p.old.Type != p.new.Type && c.finding { // the file may have been moved elsewhere
 			c.moves.addRemoved(p.old, p.oldAt)
 		}
 		return nil
 	}
 	kind, differ := kindOf(p.old, p.new)
+	if c.groups.differ(p.old, p.new) {
+		differ |= tree.Nlink
+		if kind == "" {
+			kind = Metadata
+		}
+	}
 	if kind == "" {
 		return nil
 	}

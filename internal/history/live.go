@@ -52,7 +52,8 @@ type LiveReport struct {
 // find moves.
 //
 // New of a change lacks Hash if the content was not read, and always Stored, Child and Below. The report lists entries
-// that could not be read. Changes beyond 262,144 are visited at once, in no order, and moves among them are not found.
+// that could not be read. Changes beyond 262,144 are visited at once, in no order, and moves among them are not found; as
+// many hard links with another inode number or change time are compared by their groups, further ones by their number.
 //
 // CompareLive works by folder handles and leaf names, so that it reads nothing outside the folder, whatever other
 // processes do to it meanwhile.
@@ -88,6 +89,9 @@ func CompareLive(ctx context.Context, c *index.Catalog, source, path string, opt
 		Leave: l.leave,
 	})
 	if err == nil {
+		err = l.groups.addTo(&l.changes)
+	}
+	if err == nil {
 		l.changes.sort()
 		err = l.readMoved()
 	}
@@ -110,6 +114,7 @@ type live struct {
 	dirs    tree.Walk
 
 	changes  changes
+	groups   liveGroups
 	failures outcome.Failures
 }
 

@@ -32,9 +32,23 @@ func (l *live) item(w *worker, d *liveDir, i int) (isDir bool, err error) {
 		same = was.Nlink == st.Nlink && l.unchangedBeyondStat(w, d, was, st)
 	}
 	if same {
+		l.sameGroup(d, was, &st)
 		return false, nil
 	}
 	return false, l.changed(w, d, was, name, &st)
+}
+
+// sameGroup takes note of the link group of an unchanged entry. A change time tells of each name that is made or removed.
+func (l *live) sameGroup(d *liveDir, was *index.Entry, st *fsat.Stat) {
+	switch {
+	case !was.Linked():
+	case l.ignored == 0:
+		l.groups.same(was, st.Dev)
+	default:
+		e := *was
+		e.Ino = st.Ino
+		l.groups.meet(d.Child(was.Name), was, &e, st.Dev)
+	}
 }
 
 // unchangedBeyondStat reads what tree.UnchangedBeyondStat compares.
@@ -60,6 +74,7 @@ func (l *live) changed(w *worker, d *liveDir, was *index.Entry, name string, st 
 	if err != nil {
 		return l.fail(path, err)
 	}
+	l.groups.meet(path, was, &e, st.Dev)
 	c, ok := changeOf(path, was, &e)
 	if !ok {
 		return nil

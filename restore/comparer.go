@@ -58,9 +58,20 @@ func (c *comparer) entry(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (diff
 }
 
 func (c *comparer) differs(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (difference, error) {
-	if tree.DiffStat(e, st)&tree.Type != 0 || !e.Linked() && st.Nlink != 1 && e.Type != index.Dir {
+	shared := !e.Linked() && st.Nlink != 1 && e.Type != index.Dir
+	if tree.DiffStat(e, st)&tree.Type != 0 || shared && !c.leaves() {
 		return otherContent, nil
 	}
+	diff, err := c.differsBesideLinks(w, d, e, st)
+	if shared && diff == noDifference && err == nil {
+		return otherContent, fmt.Errorf("%w and equals the snapshot except for its hard links: it has %d names, and 1 in the snapshot",
+			ErrExists, st.Nlink)
+	}
+	return diff, err
+}
+
+// differsBesideLinks does the same as differs for an entry of the right type, whatever its number of names.
+func (c *comparer) differsBesideLinks(w *worker, d *dir, e *index.Entry, st *fsat.Stat) (difference, error) {
 	if err := c.notStored(d, e, st); err != nil {
 		if c.overwrite == OverwriteNever {
 			return otherContent, err

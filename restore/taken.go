@@ -112,6 +112,9 @@ func (r *run) linkedTaken(w *worker, d *dir, e *index.Entry, st *fsat.Stat) erro
 	if diff == noDifference && r.opt.Overwrite != OverwriteAlways && r.groups.claim(tree.IDOf(st), e) {
 		group.has(d, e, st)
 	} else if diff == noDifference {
+		if r.comparer.leaves() {
+			return fmt.Errorf("%w and equals the snapshot except for its hard links: some are of another file in the snapshot", ErrExists)
+		}
 		diff = otherContent
 	}
 	return r.resolve(w, d, e, st, diff, group)

@@ -230,3 +230,48 @@ file broken 0644 "content"
 		t.Errorf("altered %v", rep.Altered)
 	}
 }
+
+// Guards: of a folder that can be listed and not searched, nothing can be read. It is carried along whole, for as many nights
+// as it takes, and told once; one that was never stored is an empty folder and a failure.
+func TestCarriesFolderThatCannotBeSearched(t *testing.T) {
+	if testtools.MayDoAll() {
+		testarchive.AsUser(t)
+		return
+	}
+	l := newLab(t)
+	l.Build(`
+dir d 0755
+file d/a 0644 "a"
+symlink d/s a
+dir d/e 0755
+file d/e/b 0644 "b"
+file z 0644 "z"
+`)
+	first := l.Run()
+	l.Build("set d mode=0444")
+	t.Cleanup(func() { check(t, os.Chmod(l.Src+"/d", 0o755)) })
+	for range 3 {
+		rep := l.night(snapshot.Options{})
+		l.Counts(rep, "1 unchanged, 1 failed")
+		equalLists(t, "failures", failures(rep, first), "d as of 1")
+		equalLists(t, "flagged", l.flagged(rep, first.Snapshot), "d", "d/a", "d/e", "d/e/b", "d/s")
+		if rep.Counts.Kept != 3 || rep.Missing != 0 || rep.Counts.Deleted != 0 || len(rep.Tripwires) > 0 {
+			t.Errorf("%+v, %d missing, tripwires %v", rep.Counts, rep.Missing, rep.Tripwires)
+		}
+		l.AllShared()
+		l.Verify()
+	}
+	l.Build("set d mode=0755\nrm d/a")
+	l.Counts(l.Run(), "3 unchanged, 1 deleted")
+	l.Verify()
+	l.Intact()
+
+	other := newLab(t)
+	other.Build("dir d 0444\nfile z 0644 \"z\"")
+	rep, err := snapshot.Run(t.Context(), other.Src, other.Arch, other.Opt)
+	check(t, err)
+	other.Counts(rep, "1 new, 1 failed")
+	if e := other.Entries(rep.Snapshot)["d"]; e.Type != index.Dir || e.Flags&index.Unread == 0 {
+		t.Errorf("never stored: %+v", e)
+	}
+}

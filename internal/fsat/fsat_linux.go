@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -151,6 +152,20 @@ func DeviceAt(dir int, name string) (dev uint64, ok bool) {
 func StatHandle(fd int, st *Stat) error {
 	return statx(fd, "", unix.AT_EMPTY_PATH, st)
 }
+
+// CanSearch returns the error of looking up names in an open folder; nil: they can be looked up. It asks the system only if
+// the mode in st leaves that open, so that most folders cost no call.
+func CanSearch(dir int, st *Stat) error {
+	const user, all = 0o100, 0o111
+	switch me := effectiveUser(); {
+	case st.Mode&all == all, st.Mode&user != 0 && st.UID == me, st.Mode&all != 0 && me == 0:
+		return nil
+	}
+	var again Stat
+	return StatAt(dir, ".", &again) // "." is a name that is looked up as any other
+}
+
+var effectiveUser = sync.OnceValue(func() uint32 { return uint32(os.Geteuid()) })
 
 func statx(dir int, name string, flags int, st *Stat) error {
 	var x unix.Statx_t

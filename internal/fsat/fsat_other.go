@@ -81,6 +81,7 @@ func IdleIO() error                                 { return errUnsupported }
 
 func StatAt(dir int, name string, st *Stat) error          { return errUnsupported }
 func StatHandle(fd int, st *Stat) error                    { return errUnsupported }
+func CanSearch(dir int, st *Stat) error                    { return errUnsupported }
 func DeviceAt(dir int, name string) (dev uint64, ok bool)  { return 0, false }
 func FileSystem(fd int) (Space, error)                     { return Space{}, errUnsupported }
 func PlaceOf(dir int) (Place, error)                       { return Place{}, errUnsupported }

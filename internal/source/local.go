@@ -106,11 +106,13 @@ func (l *Local) Top() (Folder, error) {
 	if f.fd, err = fsat.OpenDir(l.fd, "."); err != nil {
 		return nil, err
 	}
-	var st Stat
-	if err := f.Stat(&st); err != nil {
-		return nil, errors.Join(fmt.Errorf("stat: %w", err), f.Close())
+	if err = f.describe(); err == nil {
+		err = fsat.CanSearch(f.fd, &f.self)
 	}
-	l.dev = st.Dev
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	l.dev = f.self.Dev
 	return f, nil
 }
 

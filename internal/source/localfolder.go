@@ -17,17 +17,26 @@ type localFolder struct {
 	parent *localFolder // nil: the top
 	name   string
 	fd     int
-	self   fsat.Stat
-	listed bool // by fd, which then is at the end of the folder
+	self   fsat.Stat // as it was opened
+	fresh  bool      // nobody has asked for self yet
+	listed bool      // by fd, which then is at the end of the folder
+}
+
+// describe looks at the folder that was just opened.
+func (f *localFolder) describe() error {
+	if err := fsat.StatHandle(f.fd, &f.self); err != nil {
+		return fmt.Errorf("stat: %w", err)
+	}
+	f.fresh = true
+	return nil
 }
 
 // Stat describes the folder.
 func (f *localFolder) Stat(st *Stat) error {
-	if err := fsat.StatHandle(f.fd, &st.Stat); err != nil {
+	if f.fresh {
+		f.fresh, st.Stat = false, f.self
+	} else if err := fsat.StatHandle(f.fd, &st.Stat); err != nil {
 		return err
-	}
-	if f.self.Type == 0 {
-		f.self = st.Stat
 	}
 	f.of.mark(st)
 	return nil
@@ -92,7 +101,7 @@ func (f *localFolder) elsewhere(name string, err error) error {
 	return err
 }
 
-// Open opens a folder directly below.
+// Open opens a folder directly below. It refuses one that can be listed and not searched: nothing in it can be looked at.
 func (f *localFolder) Open(name string) (Folder, error) {
 	if err := f.of.step("open", name); err != nil {
 		return nil, err
@@ -104,7 +113,14 @@ func (f *localFolder) Open(name string) (Folder, error) {
 	if err != nil {
 		return nil, f.elsewhere(name, err)
 	}
-	return &localFolder{of: f.of, parent: f, name: name, fd: fd}, nil
+	below := &localFolder{of: f.of, parent: f, name: name, fd: fd}
+	if err = below.describe(); err == nil {
+		err = fsat.CanSearch(fd, &below.self)
+	}
+	if err != nil {
+		return nil, errors.Join(err, below.Close())
+	}
+	return below, nil
 }
 
 // OpenFile opens a file. For the first file of a file system it syncs that file system.

@@ -51,6 +51,16 @@ type dirCarrier struct {
 	folder source.Folder // nil: not opened yet
 }
 
+// close closes the folder, which opens again by itself when needed.
+func (c *dirCarrier) close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.folder == nil {
+		return nil
+	}
+	return c.folder.Close()
+}
+
 func (d *dir) isCarried() bool { return d.self.Flags&index.Kept != 0 }
 
 // errUnlisted is the reason for a name that is known from the previous snapshot alone. It is told once, for the folder.

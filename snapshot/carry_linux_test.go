@@ -14,15 +14,20 @@ import (
 	"snapcopy/internal/archivetest"
 	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtools"
+	"snapcopy/internal/testtree"
 	"snapcopy/snapshot"
 )
 
 // night is a run that cannot read everything.
 func (l *lab) night(opt snapshot.Options) *archive.Report {
 	l.T.Helper()
+	before := testtree.OpenDescriptors(l.T)
 	rep, err := snapshot.Run(context.Background(), l.Src, l.Arch, opt)
 	if err != nil {
 		l.T.Fatal(err)
+	}
+	if after := testtree.OpenDescriptors(l.T); after != before && !l.Parallel {
+		l.T.Errorf("the run left %d descriptors open", after-before)
 	}
 	if !opt.DryRun {
 		l.Note(rep)

@@ -139,7 +139,7 @@ func (d *dir) closeHandles() error {
 	if h.dst != nil {
 		dstErr = h.dst.Close()
 	}
-	return errors.Join(srcErr, dstErr)
+	return errors.Join(srcErr, dstErr, d.carrier.close())
 }
 
 // previous is the handle of the folder in the previous snapshot; fsat.NoDir: there is none, or it cannot be opened.

@@ -50,7 +50,7 @@ func (s *steps) fault(step string) error {
 }
 
 // afterPublish are the steps whose failure costs no snapshot.
-var afterPublish = []string{"sync of the folders", "content-hash index", "run report", archive.LatestLink, "removal of the journal"}
+var afterPublish = []string{"sync of the folders", "content-hash index", "run report", archive.LatestLink, "removal of the journal", "empty"}
 
 // eachStep calls do for every step of the second run of the fault tree.
 func eachStep(t *testing.T, do func(t *testing.T, l *lab, name string, at int)) {

@@ -40,6 +40,9 @@ type Copier struct {
 	ZeroHash bool
 	hash     contentHash
 
+	// Team, if set, lets several threads hash a large file without holes, if Copy only hashes.
+	Team *Team
+
 	// Marks, if set, lets a copy be continued by another Copier. See Marks.
 	Marks *Marks
 }
@@ -50,6 +53,15 @@ type Copier struct {
 func (c *Copier) Copy(ctx context.Context, dst, src int, size int64, sparse bool) (n int64, hash [32]byte, err error) {
 	c.hash.reset(segmentSize)
 	c.Data = 0
+	c.Team.enter()
+	defer c.Team.leave()
+	end := int64(-1)
+	if c.Exact {
+		end = size
+	}
+	if dst == NoFile && c.Out == nil && !sparse && c.Team.isFor(size) {
+		return c.hashJointly(ctx, src, end)
+	}
 	if dst != NoFile && c.Marks != nil {
 		if n, err = c.takeOver(ctx, dst); err != nil {
 			return n, hash, err
@@ -63,10 +75,6 @@ func (c *Copier) Copy(ctx context.Context, dst, src int, size int64, sparse bool
 	}
 	if sparse {
 		n, err = c.copySparse(ctx, dst, src, n, size)
-	}
-	end := int64(-1)
-	if c.Exact {
-		end = size
 	}
 	if err == nil {
 		n, err = c.copyRange(ctx, dst, src, n, end)

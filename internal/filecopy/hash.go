@@ -17,13 +17,20 @@ const hashContext = "snapcopy 2026-11-23 content without segments of zeros"
 // contentHash computes the hash of a file's content, written to it from beginning to end.
 type contentHash struct {
 	segment int64
-	plain   *blake3.Hasher
+	plain   plainHash
 	runs    *blake3.Hasher // nil until a segment is left out
 	at      int64
 	// idle: the current segment has only zeros so far, and plain has not seen them.
 	idle   bool
 	first  int64 // number of the first segment of the run of zeros just seen
 	length int64 // of that run, in segments; 0: there is none
+}
+
+// plainHash is a plain BLAKE3 hash: of one thread a [blake3.Hasher], of several a tree.
+type plainHash interface {
+	Write([]byte) (int, error)
+	Sum([]byte) []byte
+	Reset()
 }
 
 func (h *contentHash) reset(segment int64) {
@@ -34,10 +41,10 @@ func (h *contentHash) reset(segment int64) {
 	*h = contentHash{segment: segment, plain: h.plain, idle: true}
 }
 
-// clone returns a copy that goes on by itself.
+// clone returns a copy that goes on by itself, of the hash of one thread.
 func (h *contentHash) clone() contentHash {
 	c := *h
-	c.plain = h.plain.Clone()
+	c.plain = h.plain.(*blake3.Hasher).Clone()
 	if h.runs != nil {
 		c.runs = h.runs.Clone()
 	}

@@ -7,7 +7,7 @@ import (
 
 // Sizes of a worker's buffers.
 const (
-	copyBuffer = 1 << 20
+	copyBuffer = 128 << 10 // fits the cache of a processor together with the hasher
 	listBuffer = 64 << 10
 )
 
@@ -20,10 +20,12 @@ type worker struct {
 }
 
 func newWorkers(n int, progress *archive.Progress) []worker {
-	list := make([]worker, n)
+	list, team := make([]worker, n), filecopy.NewTeam(n)
 	for i := range list {
 		w := &list[i]
 		w.list = make([]byte, listBuffer)
+		w.copier.Team = team
+		w.copier.Exact = true // sizes are looked at before
 		w.copier.Buf = make([]byte, copyBuffer)
 		w.copier.Tick = func(n int) { progress.Read.Add(uint64(n)) }
 	}

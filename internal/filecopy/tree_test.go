@@ -1,0 +1,74 @@
+package filecopy
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/zeebo/blake3"
+)
+
+// treeHash hashes content as the threads of a Team do, but finishes subtrees in an order that a seed chooses.
+func treeHash(content []byte, seed uint64) (hash [32]byte) {
+	rng := rand.New(rand.NewPCG(seed, 0))
+	t := tree{scratch: new(scratch)}
+	own := new(scratch)
+	var open []*subtree
+	for len(content) > 0 {
+		n := min(len(content), pieceSize)
+		if groups := 1 + rng.IntN(pieceSize/groupSize-1); t.chunks%(pieceSize/chunkSize) != 0 || rng.IntN(4) == 0 {
+			n = min(n, pieceSize-int(t.chunks*chunkSize%pieceSize), groups*groupSize) // as zeros are written
+		}
+		_, _ = t.Write(content[:n])
+		if s := t.takeOpen(); s != nil {
+			s.root = own.hash(content[:n], s.first)
+			open = append(open, s)
+		}
+		content = content[n:]
+		for len(open) > rng.IntN(5) {
+			i := rng.IntN(len(open))
+			t.finish(open[i])
+			open = slices.Delete(open, i, i+1)
+		}
+	}
+	for _, s := range slices.Backward(open) {
+		t.finish(s)
+	}
+	t.Sum(hash[:0])
+	return hash
+}
+
+// Guards: the hash from subtrees is that of the hasher, for contents around every border of chunks, groups and pieces.
+func TestTree(t *testing.T) {
+	content := make([]byte, 9*pieceSize+1)
+	rng := rand.NewChaCha8([32]byte{4})
+	_, _ = rng.Read(content)
+	var sizes []int
+	for _, border := range []int{blockSize, chunkSize, groupSize, pieceSize} {
+		for _, n := range []int{0, 1, 2, 3, 4, 5, 7, 8, 9} {
+			sizes = append(sizes, n*border-1, n*border, n*border+1)
+		}
+	}
+	for n := range 200 {
+		sizes = append(sizes, 3*groupSize+n*97, pieceSize+n*1023, int(rng.Uint64()%uint64(len(content))))
+	}
+	for _, n := range sizes {
+		if n < 0 {
+			continue
+		}
+		if got, want := treeHash(content[:n], uint64(n)), blake3.Sum256(content[:n]); got != want {
+			t.Fatalf("%d bytes: hash %x, want %x", n, got, want)
+		}
+	}
+}
+
+func FuzzTree(f *testing.F) {
+	f.Add(uint32(1), uint64(2))
+	f.Fuzz(func(t *testing.T, size uint32, seed uint64) {
+		content := make([]byte, size%(5*pieceSize))
+		_, _ = rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)}).Read(content)
+		if got, want := treeHash(content, seed), blake3.Sum256(content); got != want {
+			t.Fatalf("%d bytes: hash %x, want %x", len(content), got, want)
+		}
+	})
+}

@@ -360,19 +360,37 @@ func (v *verifier) entry(w *worker, dir int, e *index.Entry) (read bool, wrong [
 			note(ofEntry.damagef("points to %q, was %q", target, e.Target))
 		}
 	}
-	note(v.compareXattrs(e, func() ([]fsat.Xattr, error) { return fsat.XattrsAt(dir, e.Name) }))
 	if !isFile || v.opt.MetadataOnly || uint64(st.Size) != e.Size {
+		note(v.compareXattrs(e, func() ([]fsat.Xattr, error) { return fsat.XattrsAt(dir, e.Name) }))
 		return false, wrong
 	}
 	read, err := v.read.begin(st.Ino, &want)
-	if read {
-		err = want.wrongContent(v.content(v.ctx, w, dir, e))
-		if v.read.end(st.Ino, &want, err); err == nil {
-			v.memory.sound(&want, sizeToRead(e))
-		}
+	if !read {
+		note(v.compareXattrs(e, func() ([]fsat.Xattr, error) { return fsat.XattrsAt(dir, e.Name) }))
+		note(err)
+		return false, wrong
+	}
+	attrs, err := v.openEntry(w, dir, e, &st)
+	note(attrs)
+	err = want.wrongContent(err)
+	if v.read.end(st.Ino, &want, err); err == nil {
+		v.memory.sound(&want, sizeToRead(e))
 	}
 	note(err)
-	return read, wrong
+	return true, wrong
+}
+
+// openEntry compares the extended attributes and the content of a stored file, which take fewer and quicker calls when
+// it is open.
+func (v *verifier) openEntry(w *worker, dir int, e *index.Entry, st *fsat.Stat) (attrs, content error) {
+	fd, err := fsat.OpenFile(dir, e.Name)
+	if err != nil {
+		attrs = v.compareXattrs(e, func() ([]fsat.Xattr, error) { return fsat.XattrsAt(dir, e.Name) })
+		return attrs, ofEntry.lookFailed("open", err)
+	}
+	attrs = v.compareXattrs(e, func() ([]fsat.Xattr, error) { return fsat.Xattrs(fd) })
+	content = w.readContent(v.ctx, fd, e, st)
+	return attrs, errors.Join(content, fsat.Close(fd))
 }
 
 func (v *verifier) content(ctx context.Context, w *worker, dir int, e *index.Entry) (err error) {
@@ -385,6 +403,11 @@ func (v *verifier) content(ctx context.Context, w *worker, dir int, e *index.Ent
 	if err := fsat.StatHandle(fd, &st); err != nil {
 		return ofEntry.lookFailed("stat", err)
 	}
+	return w.readContent(ctx, fd, e, &st)
+}
+
+// readContent compares the content of an open stored file with its record.
+func (w *worker) readContent(ctx context.Context, fd int, e *index.Entry, st *fsat.Stat) error {
 	n, hash, err := w.copier.Copy(ctx, filecopy.NoFile, fd, st.Size, st.Blocks*512 < st.Size)
 	if err != nil {
 		return ofEntry.lookFailed("read", err)

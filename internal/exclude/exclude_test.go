@@ -457,10 +457,12 @@ func TestTimeIsBounded(t *testing.T) {
 }
 
 func TestMatchAllocatesNothing(t *testing.T) {
-	m := fromLines(t, manyPatterns)
-	for _, path := range []string{"usr/share/doc/a.html", "node_modules", "src/x/y.o", "a/b/c/d/e/f.tmp"} {
-		if n := testing.AllocsPerRun(100, func() { m.Match(path, false) }); n != 0 {
-			t.Errorf("%s: %v allocations", path, n)
+	for _, fold := range []bool{false, true} {
+		m := fromFile(t, manyPatterns, fold)
+		for _, path := range []string{"usr/share/doc/a.html", "node_modules", "src/x/y.o", "a/b/c/d/e/f.tmp"} {
+			if n := testing.AllocsPerRun(100, func() { m.Match(path, false) }); n != 0 {
+				t.Errorf("%s: %v allocations", path, n)
+			}
 		}
 	}
 }

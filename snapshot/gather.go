@@ -31,16 +31,15 @@ type gatherer struct {
 	run    *run
 	header *journal.Header
 
-	old      *os.File
-	latest   *journal.Table // of the old journal
-	proven   int64          // position in it
-	trees    folders.Cache[string]
-	copier   filecopy.Copier
-	out      *journal.Writer
-	builder  *journal.Builder
-	dropped  uint64 // files that differ from their records
-	scarce   bool   // there is little space: only files that the source still has stay
-	unproven bool   // the place in the new journal after which records are not proven has been passed
+	old     *os.File
+	latest  *journal.Table // of the old journal
+	proven  int64          // position in it
+	trees   folders.Cache[string]
+	copier  filecopy.Copier
+	out     *journal.Writer
+	builder *journal.Builder
+	dropped uint64 // files that differ from their records
+	scarce  bool   // there is little space: only files that the source still has stay
 }
 
 // gather returns sentences about what it did. Without any usable work it leaves an empty folder.
@@ -183,10 +182,7 @@ func (g *gatherer) rewrite() error {
 	if err := g.eachRecord(g.keep); err != nil {
 		return err
 	}
-	if err := g.endProven(); err != nil {
-		return err
-	}
-	if err := g.out.Sync(); err != nil {
+	if err := g.prove(); err != nil {
 		return err
 	}
 	if err := fsat.Rename(g.u.dir, archive.NewJournal, g.u.dir, archive.JournalFile); err != nil {
@@ -195,14 +191,20 @@ func (g *gatherer) rewrite() error {
 	return fsat.Sync(g.u.dir)
 }
 
-// endProven ends the part of the new journal with records that are proven.
-func (g *gatherer) endProven() error {
-	if g.unproven || g.proven == 0 {
-		return nil
+// prove makes durable what was not proven and is as recorded, so that no later run has to read it once more.
+func (g *gatherer) prove() error {
+	if g.u.fsyncs {
+		return g.out.Sync()
 	}
-	g.unproven = true
 	position, err := g.out.Position()
 	if err != nil {
+		return err
+	}
+	fd, err := fsat.OpenDir(g.u.dir, ".") // its own: it may be in use for longer than this run
+	if err != nil {
+		return err
+	}
+	if err := uninterrupted(g.u.ctx, func() error { return errors.Join(fsat.SyncFS(fd), fsat.Close(fd)) }); err != nil {
 		return err
 	}
 	return g.out.Checkpoint(position)
@@ -210,11 +212,6 @@ func (g *gatherer) endProven() error {
 
 // keep keeps the file of one record, if it is the last record of its path and the file is as recorded.
 func (g *gatherer) keep(at int64, rec *journal.Record) error {
-	if at >= g.proven {
-		if err := g.endProven(); err != nil {
-			return err
-		}
-	}
 	last, ok, err := g.latest.FindPath(rec.Dir, rec.Entry.Name)
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"snapcopy/internal/archive"
 	"snapcopy/internal/archivetest"
 	"snapcopy/internal/fault"
+	"snapcopy/internal/journal"
 	"snapcopy/internal/testtree"
 	"snapcopy/snapshot"
 )
@@ -125,6 +126,44 @@ func TestResumeAgainAndAgain(t *testing.T) {
 	}
 	l.Verify()
 	l.NothingLeft()
+}
+
+// Guards: what had to be hashed, because no checkpoint covered it, is not hashed again if that run is interrupted, too.
+func TestResumeHashesOnce(t *testing.T) {
+	l := newLab(t)
+	resumeTree(l)
+	testtree.Settle()
+	stopAt(l, "sync", 1, fault.ErrCrash)
+	l.Fails(fault.ErrCrash)
+	if at, end := proven(t, l); at != 0 {
+		t.Fatalf("proven up to %d of %d before any checkpoint", at, end)
+	}
+	stopAt(l, "begin", 1, fault.ErrCrash)
+	l.Fails(fault.ErrCrash)
+	if at, end := proven(t, l); at < end*9/10 {
+		t.Errorf("proven up to %d of %d", at, end)
+	}
+	l.Opt.Fault = nil
+	if rep := l.Run(); rep.Resumed.Files != 42 {
+		t.Errorf("resumed %+v", rep.Resumed)
+	}
+	l.Verify()
+	l.NothingLeft()
+}
+
+// proven returns the position in the journal of an unfinished run up to which no record needs a look at the content, and the
+// length of the journal.
+func proven(t *testing.T, l *lab) (at, end int64) {
+	t.Helper()
+	file, err := os.Open(filepath.Join(unfinishedFolder(t, l), archive.JournalFile))
+	check(t, err)
+	r, err := journal.NewReader(file)
+	check(t, err)
+	at, err = r.Proven()
+	check(t, err)
+	info, err := file.Stat()
+	check(t, errors.Join(err, file.Close()))
+	return at, info.Size()
 }
 
 // Guards: a kept file that is not as recorded is not used: the record is not proven before a checkpoint.

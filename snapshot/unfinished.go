@@ -52,18 +52,29 @@ type unfinished struct {
 	table *journal.Table // of the records that this run began with; nil: there are none
 	kept  int            // handle of the folder with their files
 
-	syncing atomic.Bool // a checkpoint is under way
+	syncing atomic.Bool  // a checkpoint is under way
+	early   atomic.Int64 // from this time on, in ns, an early checkpoint is worth it
 	wait    sync.WaitGroup
 	mu      sync.Mutex
 	err     error              // the first one of a checkpoint
 	left    archive.Unfinished // for the next run, if this one does not publish
 }
 
-// Distances of checkpoints.
+// Distances of checkpoints. An early one follows if the last one has taken at most a fifth of the time since it began.
 const (
 	checkpointBytes = 256 << 20
+	earlyBytes      = 32 << 20
 	checkpointAfter = 30 * time.Second
 )
+
+// isDue reports whether it is time for a checkpoint.
+func (u *unfinished) isDue() bool {
+	bytes := u.every
+	if time.Now().UnixNano() >= u.early.Load() {
+		bytes = min(bytes, earlyBytes)
+	}
+	return u.journal.Due(bytes, checkpointAfter)
+}
 
 // markFrom is the size from which a partial copy is worth going on with.
 const markFrom = 8 << 20
@@ -156,7 +167,7 @@ func (u *unfinished) add(rec *journal.Record, bytes uint64) error {
 	if _, err := u.journal.Add(rec); err != nil {
 		return fatal("write", u.path+"/"+archive.JournalFile, err)
 	}
-	if !u.journal.Due(u.every, checkpointAfter) || !u.syncing.CompareAndSwap(false, true) {
+	if !u.isDue() || !u.syncing.CompareAndSwap(false, true) {
 		return nil
 	}
 	// A handle of its own sees each error of the disk, and leaves it to be seen by the sync before publishing, too.
@@ -171,7 +182,11 @@ func (u *unfinished) add(rec *journal.Record, bytes uint64) error {
 // checkpoint makes everything stored so far durable, and records that. The workers go on meanwhile, and an interrupted
 // run does not wait for it.
 func (u *unfinished) checkpoint(fd int) {
-	defer u.syncing.Store(false)
+	begin := time.Now()
+	defer func() {
+		u.early.Store(time.Now().Add(4 * time.Since(begin)).UnixNano())
+		u.syncing.Store(false)
+	}()
 	position, err := u.journal.Position()
 	if err == nil {
 		err = fsat.SyncFS(fd)

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bufio"
 	"cmp"
 	"encoding/binary"
 	"errors"
@@ -68,8 +69,8 @@ type Table struct {
 	first []uint64 // keys at the beginning of each page
 }
 
-// pagePlaces is the number of places that a lookup reads at once: one page of memory.
-const pagePlaces = 256
+// pagePlaces is the number of places that a lookup reads at once. The keys in memory cost a quarter of a byte for each record.
+const pagePlaces = 32
 
 // Table returns the table of all records added.
 func (b *Builder) Table() (t *Table, err error) {
@@ -88,29 +89,24 @@ func (b *Builder) Table() (t *Table, err error) {
 }
 
 func (t *Table) fill(merge *extsort.Merge[place]) error {
-	page := make([]byte, 0, pagePlaces*placeSize)
+	out := bufio.NewWriterSize(t.file, 64<<10)
+	var b [placeSize]byte
 	for {
 		var p place
 		more, err := merge.Next(&p)
 		if err != nil {
 			return err
 		}
-		if more {
-			if t.count%pagePlaces == 0 {
-				t.first = append(t.first, p.key)
-			}
-			page = page[:len(page)+placeSize]
-			placeKind.Encode(page[len(page)-placeSize:], &p)
-			t.count++
-		}
-		if len(page) == cap(page) || !more {
-			if _, err := t.file.Write(page); err != nil {
-				return err
-			}
-			page = page[:0]
-		}
 		if !more {
-			return nil
+			return out.Flush()
+		}
+		if t.count%pagePlaces == 0 {
+			t.first = append(t.first, p.key)
+		}
+		t.count++
+		placeKind.Encode(b[:], &p)
+		if _, err := out.Write(b[:]); err != nil {
+			return err
 		}
 	}
 }

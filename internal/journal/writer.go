@@ -64,7 +64,7 @@ func (w *Writer) Add(r *Record) (at int64, err error) {
 		worth = flushWorth
 	}
 	w.worth += worth
-	w.since += worth
+	w.since += r.New
 	w.Records++
 	if len(w.buf) >= flushBytes || w.worth >= flushWorth {
 		w.flush()

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -154,5 +155,40 @@ func TestEveryStepOfCarryingAlong(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// Guards: a source whose file system goes away in the middle of a run has lost nothing: the run fails, or its snapshot has all that
+// the one before has, and is incomplete.
+func TestSourceGoesAway(t *testing.T) {
+	for _, cause := range []error{unix.ENOENT, unix.ESTALE, unix.EIO, unix.ENOTCONN} {
+		t.Run(cause.Error(), func(t *testing.T) {
+			l := newLab(t)
+			for i := range 5 {
+				l.Build(fmt.Sprintf("dir d%d 0755\nfile d%d/a 0644 \"a%d\"\nfile d%d/b 0644 \"b\"", i, i, i, i))
+			}
+			l.Run()
+			want, published := len(l.Entries(l.Order[0])), 0
+			for from := range int64(30) {
+				var calls atomic.Int64
+				rep, err := snapshot.Run(t.Context(), l.Src, l.Arch, snapshot.Options{Threads: 1, SourceFault: func(string, string) error {
+					if calls.Add(1) > from {
+						return cause
+					}
+					return nil
+				}})
+				if err != nil || calls.Load() <= from {
+					continue
+				}
+				published++
+				if got := len(l.Entries(rep.Snapshot)); got != want || !rep.Incomplete || rep.Counts.Deleted+rep.Counts.Vanished > 0 {
+					t.Errorf("after %d calls: %d entries of %d, %+v", from, got, want, rep.Counts)
+				}
+			}
+			if published == 0 {
+				t.Error("no run came to its end")
+			}
+			l.Verify()
+		})
 	}
 }

@@ -76,7 +76,7 @@ func (a *Locked) Exchange(ctx context.Context, list []Exchange, fault func(step 
 	if err := a.withRoom(ctx, func() error { return jsonfile.Write(a.Meta.Path(repairFile), note) }); err != nil {
 		return err
 	}
-	_, err := a.finishExchange(ctx, step)
+	_, err := a.exchangeAll(ctx, step, note)
 	return err
 }
 
@@ -93,7 +93,9 @@ func (a *Archive) Repairing() int {
 // BeginRepair makes RepairDir, empty, and opens it. It drops an unreadable note of an earlier Exchange: the damage that is
 // left is found again.
 func (a *Locked) BeginRepair() (fd int, err error) {
-	if _, err := readRepairNote(a.Meta); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if _, err := readRepairNote(a.Meta); couldNotLook(err) {
+		return fsat.NoDir, err
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		if err := os.Remove(a.Meta.Path(repairFile)); err != nil {
 			return fsat.NoDir, err
 		}
@@ -162,12 +164,17 @@ func isInside(path string) bool {
 // exchanges.
 func (a *Locked) finishExchange(ctx context.Context, step stepper) (finished int, err error) {
 	note, noteErr := readRepairNote(a.Meta)
-	if errors.Is(noteErr, fs.ErrNotExist) {
+	if couldNotLook(noteErr) {
+		return 0, noteErr
+	}
+	if noteErr != nil { // mostly there is none; Findings reports an unreadable one
 		return 0, nil
 	}
-	if noteErr != nil { // Findings reports it
-		return 0, nil
-	}
+	return a.exchangeAll(ctx, step, note)
+}
+
+// exchangeAll does the exchanges of the note, and removes it.
+func (a *Locked) exchangeAll(ctx context.Context, step stepper, note repairNote) (finished int, err error) {
 	w := exchangeWork{Locked: a, ctx: ctx, step: step, list: note.Exchanges}
 	if err := w.all(); err != nil {
 		return 0, err

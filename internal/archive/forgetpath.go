@@ -147,20 +147,21 @@ func (f *forgetting) forgetIn(lock *Locked, names []string) error {
 	if err := f.step.at("note of the path"); err != nil {
 		return err
 	}
-	err := lock.withRoom(f.ctx, func() error {
-		return jsonfile.Write(lock.Meta.Path(forgetFile), forgetNote{Path: []byte(f.report.Path), Snapshots: names})
-	})
-	if err != nil {
+	note := forgetNote{Path: []byte(f.report.Path), Snapshots: names}
+	if err := lock.withRoom(f.ctx, func() error { return jsonfile.Write(lock.Meta.Path(forgetFile), note) }); err != nil {
 		return err
 	}
-	_, err = lock.finishForgetting(f.ctx, f.step)
-	return err
+	return lock.forgetAll(f.ctx, f.step, note)
 }
 
 // dropUnreadableNote removes an unreadable note if no snapshot has the path: the person who repeats the command then
 // learns that the work is done. Otherwise the new note replaces the unreadable one.
 func (f *forgetting) dropUnreadableNote() error {
-	if _, err := readForgetNote(f.archive.Meta); err == nil || errors.Is(err, fs.ErrNotExist) || f.opt.DryRun {
+	_, err := readForgetNote(f.archive.Meta)
+	if couldNotLook(err) {
+		return err
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) || f.opt.DryRun {
 		return nil
 	}
 	if len(f.report.Forgotten)+len(f.report.Skipped) > 0 {

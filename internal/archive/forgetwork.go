@@ -22,17 +22,25 @@ import (
 // note goes last, when all is durable and the trash does not contain the path.
 func (a *Locked) finishForgetting(ctx context.Context, step stepper) (finished *forgetNote, err error) {
 	note, noteErr := readForgetNote(a.Meta)
+	if couldNotLook(noteErr) {
+		return nil, noteErr
+	}
 	if noteErr != nil { // mostly there is none; Findings reports an unreadable one
 		return nil, nil
 	}
+	return &note, a.forgetAll(ctx, step, note)
+}
+
+// forgetAll takes the path of the note out of its snapshots, and removes the note.
+func (a *Locked) forgetAll(ctx context.Context, step stepper, note forgetNote) error {
 	w := forgetWork{Locked: a, ctx: ctx, step: step, path: string(note.Path), snapshots: note.Snapshots}
 	if err := w.all(); err != nil {
-		return nil, err
+		return err
 	}
 	if err := step.at("end of the note"); err != nil {
-		return nil, err
+		return err
 	}
-	return &note, errors.Join(os.Remove(a.Meta.Path(forgetFile)), atomicfile.SyncDir(a.Meta.Path()))
+	return errors.Join(os.Remove(a.Meta.Path(forgetFile)), atomicfile.SyncDir(a.Meta.Path()))
 }
 
 // forgetWork takes a path out of snapshots.

@@ -186,8 +186,15 @@ func (o *verifyOptions) summary(a *app, path string, r *verify.Report, took time
 		}
 		return a.printJSON("verify", v)
 	}
-	if err := a.printf("%s", damagedText(path, list)); err != nil || o.quiet {
+	if err := a.printf("%s", damagedText(path, list)); err != nil {
 		return err
+	}
+	if o.quiet {
+		text := unreadableText(path, r)
+		if len(list) == 0 { // which would name the archive
+			text += damageText(path, r)
+		}
+		return a.printf("%s", text)
 	}
 	if err := a.printf("%s", o.sum(r, took)+datesText(a, r.Dates, r.Known)); err != nil {
 		return err
@@ -197,7 +204,7 @@ func (o *verifyOptions) summary(a *app, path string, r *verify.Report, took time
 			return err
 		}
 	}
-	return a.printf("%s", verdict(r))
+	return a.printf("%s", unreadableText(path, r)+verdict(path, r))
 }
 
 // sum says what was read and how fast.
@@ -219,18 +226,31 @@ func (o *verifyOptions) sum(r *verify.Report, took time.Duration) string {
 		counted(r.Files, "file", "files"), read, duration(took), speed)
 }
 
-// verdict is the last line.
-func verdict(r *verify.Report) (text string) {
-	if r.Unreadable > 0 {
-		text = fmt.Sprintf("%s could not be looked at.\n", counted(r.Unreadable, "entry", "entries"))
+// unreadableText counts the entries that could not be looked at. Their findings do not name the archive.
+func unreadableText(path string, r *verify.Report) string {
+	if r.Unreadable == 0 {
+		return ""
 	}
+	return fmt.Sprintf("%s in %s could not be looked at.\n", counted(r.Unreadable, "entry", "entries"), name(path))
+}
+
+// damageText counts the findings of damage, which do not name the archive.
+func damageText(path string, r *verify.Report) string {
+	if r.Damaged == 0 {
+		return ""
+	}
+	return fmt.Sprintf("DAMAGE FOUND: %s in the archive %s.\n", counted(r.Damaged, "finding", "findings"), name(path))
+}
+
+// verdict is the last line.
+func verdict(path string, r *verify.Report) string {
 	switch {
 	case r.Damaged > 0:
-		return text + fmt.Sprintf("DAMAGE FOUND: %s.\n", counted(r.Damaged, "finding", "findings"))
+		return damageText(path, r)
 	case r.Share != nil && r.Known != nil && len(r.Known.Damaged) > 0:
-		return text + "No further damage found. DAMAGE KNOWN from earlier checks: see above.\n"
+		return "No further damage found. DAMAGE KNOWN from earlier checks: see above.\n"
 	case r.Unreadable > 0:
-		return text + "No damage in the rest.\n"
+		return "No damage in the rest.\n"
 	}
-	return text + "No damage.\n"
+	return "No damage.\n"
 }

@@ -308,11 +308,13 @@ func (c *copying) check(ctx context.Context, w *settler, m merge, e *index.Entry
 		return context.Cause(ctx)
 	case errors.As(err, &failed):
 		return err
+	case !errors.Is(tree.StoredError(err), tree.ErrDamaged):
+		return fmt.Errorf("check stored file %q: %w", pathIn(m.low, e.Name), err)
 	}
 	return c.notes.addDamaged(pathIn(m.low, e.Name))
 }
 
-var errNoFolder = errors.New("its stored folder is gone")
+var errNoFolder = fmt.Errorf("%w: its stored folder is gone", tree.ErrDamaged)
 
 // stateError is a failure to write to the state folder.
 type stateError struct{ err error }

@@ -25,7 +25,7 @@ func makeInstant(ctx context.Context, from archive.OpenSnapshot, at string, opt 
 		return nil, err
 	}
 	in.fault = opt.Fault
-	defer func() { err = errors.Join(err, in.close()) }()
+	defer func() { err = in.named(errors.Join(err, in.close())) }()
 	if err := inside.CheckTarget(in.path, filepath.Dir(from.Dir)); err != nil {
 		return nil, err
 	}

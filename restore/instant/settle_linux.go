@@ -27,7 +27,7 @@ func settle(ctx context.Context, from archive.OpenSnapshot, mountpoint string, o
 		return nil, err
 	}
 	in.fault = opt.Fault
-	defer func() { err = errors.Join(err, in.close()) }()
+	defer func() { err = in.named(errors.Join(err, in.close())) }()
 	if err := in.open(false); err != nil {
 		return nil, err
 	}

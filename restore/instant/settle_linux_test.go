@@ -15,7 +15,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"snapcopy/index"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/outcome"
 	"snapcopy/internal/testarchive"
 	"snapcopy/internal/testtree"
 )
@@ -334,4 +336,36 @@ func TestSettleWithoutExchange(t *testing.T) {
 	}
 	s.settled()
 	s.same("settled", want)
+}
+
+// Guards: a stored file is not noted as damaged for an error that says nothing about it; one with another content is.
+func TestSettleChecks(t *testing.T) {
+	folders := make([]int, 2)
+	for i := range folders {
+		dir := t.TempDir()
+		testtree.Build(t, dir, "file f 0644 content")
+		fd, err := fsat.OpenRoot(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { closeFD(t, fd) })
+		folders[i] = fd
+	}
+	const noHandle = 1 << 20
+	e := &index.Entry{Name: "f", Type: index.File, Size: uint64(len("content"))} // its hash is another one
+	for _, c := range []struct {
+		low     int
+		err     error
+		damaged int
+	}{{noHandle, unix.EBADF, 0}, {folders[1], nil, 1}} {
+		copying := copying{notes: &notes{state: folders[0]}}
+		w := &newSettlers(1, new(outcome.RestoreProgress))[0]
+		w.low = c.low
+		if err := copying.check(context.Background(), w, merge{}, e); !errors.Is(err, c.err) {
+			t.Errorf("%v, want %v", err, c.err)
+		}
+		if list, err := copying.notes.damaged(); err != nil || len(list) != c.damaged {
+			t.Errorf("with %v: damaged: %q, %v", c.err, list, err)
+		}
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"snapcopy/internal/atomicfile"
@@ -188,6 +189,20 @@ func (in *instant) isOurs() error {
 // at returns the path of a name in the state folder, through its handle.
 func (in *instant) at(name string) string { return pathAt(in.state, name) }
 
+// named gives the files of the state folder their names in an error, instead of the paths through its handle.
+func (in *instant) named(err error) error {
+	const through = "/proc/self/fd/"
+	var one *fs.PathError
+	if errors.As(err, &one) && strings.HasPrefix(one.Path, through) {
+		one.Path = filepath.Join(in.folder, filepath.Base(one.Path))
+	}
+	var two *os.LinkError
+	if errors.As(err, &two) && strings.HasPrefix(two.Old, through) {
+		two.Old, two.New = filepath.Join(in.folder, filepath.Base(two.Old)), filepath.Join(in.folder, filepath.Base(two.New))
+	}
+	return err
+}
+
 func pathAt(dir int, name string) string { return fmt.Sprintf("/proc/self/fd/%d/%s", dir, name) }
 
 // load reads state.json. found is false if there is none.
@@ -197,8 +212,12 @@ func (in *instant) load() (found bool, err error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
+	var reading *fs.PathError // which has the name
+	if err != nil && !errors.As(err, &reading) {
+		err = fmt.Errorf("%s: %w", filepath.Join(in.folder, stateName), err)
+	}
 	if err != nil {
-		return false, fmt.Errorf("%s: %w", filepath.Join(in.folder, stateName), err)
+		return false, err
 	}
 	if s.Format != stateFormat {
 		return false, fmt.Errorf("%s: format %d, this program knows %d", filepath.Join(in.folder, stateName), s.Format,
@@ -355,7 +374,7 @@ func readInstant(mountpoint string) (s State, err error) {
 	if err != nil {
 		return s, err
 	}
-	defer func() { err = errors.Join(err, in.close()) }()
+	defer func() { err = in.named(errors.Join(err, in.close())) }()
 	if err := in.open(false); err != nil {
 		return s, err
 	}

@@ -13,27 +13,30 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"snapcopy/internal/testtree"
 )
 
-// lab is the source and the archive of one trial, and what is known of them.
+// lab has the source and the archive of one trial, and the fingerprints that they have to have.
 type lab struct {
 	ctx     context.Context
 	program string
 	*place
 	rng     *rand.Rand
+	clock   time.Time // of the next command: snapshots have names by the second, and no command has to wait for one
 	source  source
 	archive string
-	target  string // of restores
-	taken   map[string]testtree.Tree
+	target  string                   // of restores, and the mountpoint of instant
+	taken   map[string]testtree.Tree // by snapshot
+	edited  testtree.Tree            // the instant tree that is to be settled
 	faults  []string
-	lacks   testtree.Field // what the file system said that it could not take: only catalogs have it
+	lacks   testtree.Field // metadata that the file system refused: the catalog alone has them
 }
 
 func newLab(ctx context.Context, program string, p *place, seed uint64) *lab {
 	rng := rand.New(rand.NewPCG(seed, 1))
-	return &lab{ctx: ctx, program: program, place: p, rng: rng, taken: make(map[string]testtree.Tree),
+	return &lab{ctx: ctx, program: program, place: p, rng: rng, clock: time.Now(), taken: make(map[string]testtree.Tree),
 		source:  source{path: filepath.Join(p.path, "source"), rng: rng},
 		archive: filepath.Join(p.path, "archive"), target: filepath.Join(p.path, "target")}
 }
@@ -43,7 +46,15 @@ func (l *lab) fault(format string, args ...any) {
 }
 
 // do runs snapcopy.
-func (l *lab) do(args ...string) (result, error) { return command(l.ctx, l.path, l.program, args...) }
+func (l *lab) do(args ...string) (result, error) {
+	return command(l.ctx, l.path, l.environment(), l.program, args...)
+}
+
+// environment sets the clock of a command, one second after that of the command before.
+func (l *lab) environment() []string {
+	l.clock = l.clock.Add(time.Second)
+	return []string{"SNAPCOPY_NOW=" + l.clock.UTC().Format(time.RFC3339)}
+}
 
 // must runs snapcopy while a trial is prepared, when nothing may go wrong.
 func (l *lab) must(args ...string) error {
@@ -61,10 +72,7 @@ func (l *lab) history(snapshots int) error {
 	}
 	testtree.Settle()
 	for range snapshots {
-		if err := l.must("snapshot", l.source.path, l.archive); err != nil {
-			return err
-		}
-		if err := l.adopt(true); err != nil {
+		if err := lastEdit(l); err != nil {
 			return err
 		}
 		if err := l.source.edit(); err != nil {
@@ -77,7 +85,7 @@ func (l *lab) history(snapshots int) error {
 
 var snapshotName = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d{6}Z$`)
 
-// names returns the snapshots that the archive has, the oldest first.
+// names returns the names of the archive's snapshots, the oldest first.
 func (l *lab) names() ([]string, error) {
 	entries, err := os.ReadDir(l.archive)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -92,11 +100,11 @@ func (l *lab) names() ([]string, error) {
 	return names, err
 }
 
-// known returns the snapshots that there should be.
+// known returns the names of the snapshots that the archive has to have, the oldest first.
 func (l *lab) known() []string { return slices.Sorted(maps.Keys(l.taken)) }
 
-// adopt looks at new snapshots, which have to equal the source, or the source but for what a report says has failed. If
-// one is wanted, there has to be exactly one.
+// adopt takes the fingerprints of new snapshots. A new snapshot has to equal the source, but for the entries that its
+// report lists as failed. If a snapshot is wanted, there has to be exactly one new one.
 func (l *lab) adopt(wanted bool) error {
 	names, err := l.names()
 	if err != nil {
@@ -169,7 +177,7 @@ func (l *lab) failed(snapshot string) (paths []string, err error) {
 	return nil, nil
 }
 
-// intact looks at all known snapshots. Those of mayGo may be missing, as a whole.
+// intact compares all known snapshots with their fingerprints. Those of mayGo may be missing, each as a whole.
 func (l *lab) intact(mayGo []string) error {
 	for _, name := range l.known() {
 		got, err := testtree.Read(filepath.Join(l.archive, name))
@@ -207,10 +215,21 @@ func (l *lab) verified() error {
 	return l.succeeds("verify", l.archive)
 }
 
-// notes are what .snapcopy may have besides folders.
-var notes = []string{"archive.json", "lock", "index", "space", "verified", "acknowledged.json"}
+// notes are the names of the files that .snapcopy may contain.
+var notes = []string{"archive.json", "lock", "index", "space", "verified", "damaged.json", "acknowledged.json"}
 
-// clean looks for what nobody needs any more.
+// age makes unfinished files two hours older. Some are written without the lock; the next run removes those that no
+// process can be writing any more, by their age.
+func (l *lab) age() error {
+	files, err := filepath.Glob(filepath.Join(l.archive, ".snapcopy/*/.*.tmp"))
+	then := time.Now().Add(-2 * time.Hour)
+	for _, path := range files {
+		err = errors.Join(err, os.Chtimes(path, then, then))
+	}
+	return err
+}
+
+// clean looks for leftovers in the archive.
 func (l *lab) clean() error {
 	top := filepath.Join(l.archive, ".snapcopy")
 	return filepath.WalkDir(l.archive, func(path string, e fs.DirEntry, err error) error {
@@ -241,7 +260,7 @@ func (l *lab) clean() error {
 	})
 }
 
-// belongs reports whether a path of .snapcopy is one of an archive that nobody works on.
+// belongs reports whether .snapcopy may contain a path while no command works on the archive.
 func (l *lab) belongs(rel string, isDir bool) bool {
 	dir, name := filepath.Split(rel)
 	snapshot, _, _ := strings.Cut(name, ".")

@@ -1,21 +1,31 @@
-// Command torture lets the real program die, fail and lose power in the middle of its work, and looks at what is left.
+// Command torture lets the real program die, fail and lose power in the middle of its work, and checks its archive.
 //
-//	make torture                        # TORTURE=10m, another TORTURE_SEED each time
+//	make torture                               # TORTURE=10m, another TORTURE_SEED each time
 //	make torture TORTURE=1h
 //	make torture TORTURE_SEED=1234 TORTURE=1   # trial 1234 alone, as it was
+//	make torture TORTURE=1h TORTUREFLAGS='-every -record sweep.json'
 //	go run ./bench/torture -h
 //
-// A trial makes a source and an archive with some history, begins an operation (a run, a removal, a restore) and cuts it
-// short: a system call kills the process, or it returns an error, or the process is killed and the power of the archive's
-// file system is cut with it. After that, every earlier snapshot has to be what it was, verify has to find no damage, the
-// same operation or the next run has to succeed, its snapshot has to equal the source, and nothing may be left over.
+// A trial makes a source and an archive with some snapshots, begins an operation (a run, a removal, a restore, a repair) and
+// cuts it short: a system call kills the process, or it returns an error, or the process is killed and the power of the
+// archive's file system is cut with it; in some trials the operation is repeated, and cut short again. After that, every
+// earlier snapshot has to equal its fingerprint (of content, metadata and links, read without snapcopy), verify has to find
+// no damage, the same operation or the next run has to succeed, its snapshot or tree has to equal the source, and there may
+// be no leftovers. An operation that ends with status 0 has to have done its work; any other status has to be one of the
+// command's help, with a message that names the archive.
 //
-// Everything in a trial follows from its number: the source, the edits, the operation, the file system, the system call
-// and when. Threads make the rest of it: a trial is repeated nearly, not exactly.
+// Random trials (the default) go on until the budget is used up. Everything in a random trial follows from its number:
+// the source, the edits, the operation, the file system, the system call and when. The scheduling of threads does not:
+// a trial is repeated nearly, not exactly.
+//
+// The systematic sweep (-every) lets each file-system call of each operation return each error at 20 points, and kills each
+// operation at 200 points, spread evenly over a run that nothing disturbs. It takes hours; with -record it goes on in
+// the next invocation. It works in the scratch folder alone (-dir /dev/shm is fast), without power cuts.
 //
 // The calls are failed by strace(1). Power cuts need root and loop mounts: on ext4 and xfs the file system is shut down
-// (XFS_IOC_GOINGDOWN), on btrfs the image is copied while it is mounted, and mounted in place of the original. What is
-// missing is said, and left out. The exit status is 1 if a trial failed, 77 if none could be done.
+// (XFS_IOC_GOINGDOWN), on btrfs the image is copied while it is mounted, and mounted in place of the original. Instant
+// restores need the right to mount overlays. Trials that the machine cannot do are named, and left out. The exit status is 1
+// if a trial failed, 77 if none could be done.
 package main
 
 import (
@@ -27,6 +37,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"runtime"
 	"strconv"
 	"syscall"
 	"time"
@@ -37,10 +48,14 @@ type options struct {
 	program string         // snapcopy; empty: build it
 	budget  time.Duration  // begins no trial after it
 	trials  int            // at most; 0: as many as the budget allows
+	workers int            // trials at a time
 	seed    uint64         // of the first trial
 	only    *regexp.Regexp // of "operation, file system, kind"
 	without string         // system calls that do nothing: a sweep has to find out
 	verbose bool
+
+	every      bool   // the systematic sweep
+	recordPath string // of its record; empty: none
 }
 
 // exitNothingDone is the status by which test programs say that they were skipped.
@@ -78,7 +93,10 @@ func parse() (o options, err error) {
 	flag.StringVar(&o.dir, "dir", os.TempDir(), "a folder for sources, archives and images of file systems, about 1 GB")
 	flag.StringVar(&o.program, "snapcopy", "", "the snapcopy program (default: build ./cmd/snapcopy)")
 	seed := flag.String("seed", "", "the number of the first trial (default: another one each time)")
-	only := flag.String("only", "", `the trials of which "operation, file system, kind" matches this regular expression`)
+	only := flag.String("only", "", `the trials of which "operation, file system, kind" matches this regular expression; with -every, "operation, here, kind: point"`)
+	flag.IntVar(&o.workers, "workers", runtime.NumCPU(), "trials at a time")
+	flag.BoolVar(&o.every, "every", false, "the systematic sweep instead of random trials")
+	flag.StringVar(&o.recordPath, "record", "", "with -every: a file that keeps the outcomes, so that the next invocation goes on")
 	flag.StringVar(&o.without, "without", "", "system calls that do nothing, to see the sweep fail: fsync,syncfs, or those on one path of the archive: fsync@.snapcopy")
 	flag.BoolVar(&o.verbose, "v", false, "a line for each trial")
 	flag.Parse()
@@ -96,8 +114,14 @@ func parse() (o options, err error) {
 	if *only != "" {
 		o.only, err = regexp.Compile(*only)
 	}
-	if err == nil && flag.NArg() > 0 {
+	switch {
+	case err != nil:
+	case flag.NArg() > 0:
 		err = errors.New("there are no arguments")
+	case o.workers < 1:
+		err = errors.New("-workers has to be 1 or more")
+	case o.recordPath != "" && !o.every:
+		err = errors.New("-record needs -every")
 	}
 	return o, err
 }

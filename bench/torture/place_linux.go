@@ -2,11 +2,15 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"snapcopy/internal/testtools"
 	"snapcopy/internal/testtree"
 )
 
@@ -19,10 +23,11 @@ var systems = []struct {
 	size int64
 }{{here, 0}, {"ext4", 96 << 20}, {"xfs", 320 << 20}, {"btrfs", 256 << 20}}
 
-// place is where one worker's trials on one file system work: a plain folder, or the mount point of a disk of their own.
+// place is the folder in which one worker does its trials on one file system: a plain one, or the mount point of a disk.
 type place struct {
-	path string
-	disk *testtree.Disk // nil: a plain folder
+	path    string
+	scratch string         // outside of the disk
+	disk    *testtree.Disk // nil: a plain folder
 }
 
 // newPlace makes a place in the scratch folder. The error is a testtree.ImpossibleError if this machine cannot have it.
@@ -37,14 +42,17 @@ func newPlace(scratch, system string) (*place, error) {
 			if err != nil {
 				return nil, err
 			}
-			return &place{path: disk.Path, disk: disk}, nil
+			return &place{path: disk.Path, scratch: scratch, disk: disk}, nil
 		}
 	}
-	return &place{path: folder}, nil
+	return &place{path: folder, scratch: scratch}, nil
 }
 
-// clear removes everything but what the file system needs itself.
+// clear unmounts what trials have mounted, and removes everything but the file system's own folder.
 func (p *place) clear() error {
+	if err := p.unmountTrees(); err != nil {
+		return err
+	}
 	names, err := os.ReadDir(p.path)
 	for _, e := range names {
 		if e.Name() != "lost+found" {
@@ -54,7 +62,7 @@ func (p *place) clear() error {
 	return err
 }
 
-// sync makes everything there durable.
+// sync makes everything in the place durable.
 func (p *place) sync() error {
 	fd, err := unix.Open(p.path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -63,9 +71,56 @@ func (p *place) sync() error {
 	return errors.Join(unix.Syncfs(fd), unix.Close(fd))
 }
 
-func (p *place) close() error {
-	if p.disk == nil {
-		return nil
+// unmountTrees unmounts everything that is mounted below the place, the newest first.
+func (p *place) unmountTrees() error {
+	table, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return err
 	}
-	return p.disk.Unmount()
+	var errs []error
+	lines := strings.Split(string(table), "\n")
+	for _, line := range slices.Backward(lines) {
+		if fields := strings.Fields(line); len(fields) > 4 && strings.HasPrefix(fields[4], p.path+"/") {
+			errs = append(errs, unix.Unmount(fields[4], unix.UMOUNT_NOFOLLOW))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// cutPower cuts the power of the disk and mounts it again. Without power, nothing else stays mounted.
+func (p *place) cutPower(flags uint32) error {
+	if err := p.disk.CutPower(flags); err != nil {
+		return err
+	}
+	return errors.Join(p.unmountTrees(), p.disk.MountAgain())
+}
+
+func (p *place) close() error {
+	err := p.unmountTrees()
+	if p.disk != nil {
+		err = errors.Join(err, p.disk.Unmount())
+	}
+	return err
+}
+
+// cannotOverlay returns why overlays cannot be mounted in a folder, or "".
+func cannotOverlay(folder string) string {
+	if why := testtools.NotRoot(); why != "" {
+		return why
+	}
+	at := filepath.Join(folder, "overlay")
+	var errs []error
+	for _, name := range []string{"", "lower", "upper", "work", "merged"} {
+		errs = append(errs, os.Mkdir(filepath.Join(at, name), 0o700))
+	}
+	options := "lowerdir=" + at + "/lower,upperdir=" + at + "/upper,workdir=" + at + "/work"
+	errs = append(errs, unix.Mount("overlay", at+"/merged", "overlay", 0, options))
+	if errors.Join(errs...) == nil {
+		errs = append(errs, unix.Unmount(at+"/merged", unix.UMOUNT_NOFOLLOW))
+	}
+	errs = append(errs, os.RemoveAll(at))
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Sprintf("overlays cannot be mounted here: %v", err)
+	}
+	return ""
 }

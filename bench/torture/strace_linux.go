@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,7 +14,7 @@ import (
 	"time"
 )
 
-// calls are those that have to do with files. A kernel or a strace that does not know one leaves it out.
+// calls are the system calls that work on files. A call that the kernel or strace does not know is left out.
 var calls = strings.Fields(`open openat openat2 creat statx stat lstat fstat newfstatat statfs fstatfs access faccessat
 	faccessat2 getdents64 readlink readlinkat read pread64 readv preadv write pwrite64 writev copy_file_range sendfile link
 	linkat symlink symlinkat mknod mknodat mkdir mkdirat unlink unlinkat rmdir rename renameat renameat2 chmod fchmod
@@ -23,13 +22,13 @@ var calls = strings.Fields(`open openat openat2 creat statx stat lstat fstat new
 	listxattr llistxattr flistxattr removexattr lremovexattr fremovexattr truncate ftruncate fallocate lseek ioctl flock
 	fcntl fsync fdatasync syncfs sync_file_range close mount umount2`)
 
-// errnos are what a call is made to return.
+// errnos are the errors that a call is made to return.
 var errnos = []string{"EIO", "ENOSPC", "EDQUOT", "EMLINK", "ENOMEM", "EINTR", "EMFILE", "ESTALE"}
 
-// limit is what a command may take. It is generous: other programs may be busy.
+// limit is the time that a command may take. It is generous: other programs may be busy.
 const limit = 2 * time.Minute
 
-// result is what became of a command.
+// result has the outcome of a command.
 type result struct {
 	args   []string
 	status int // 128 and the signal, if one has ended it
@@ -41,12 +40,13 @@ func (r result) String() string {
 	return fmt.Sprintf("snapcopy %s: status %d: %s", strings.Join(r.args, " "), r.status, r.output)
 }
 
-// command runs a program, with all that it starts in a group of its own. The error is not about its exit status.
-func command(ctx context.Context, dir, name string, args ...string) (result, error) {
+// command runs a program with more variables in its environment. The program and its children are a process group of their
+// own. The error is not about the exit status.
+func command(ctx context.Context, dir string, env []string, name string, args ...string) (result, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Dir = dir
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 10 * time.Second
@@ -66,17 +66,19 @@ func command(ctx context.Context, dir, name string, args ...string) (result, err
 	return r, err
 }
 
-// point is a moment of an operation, and what happens there.
+// point is a system call of an operation, and the fault that happens there.
 type point struct {
 	call  string
-	when  int
-	on    bool   // at all later calls, too
-	errno string // empty: the process is killed
+	when  int    // the number of the call among those of that name in its thread, from 1 on
+	on    bool   // the later calls fail, too
+	errno string // empty: the process gets a signal
 	flags uint32 // of testtree.PowerCut, where the power is cut
+
+	signal string // empty: KILL
 }
 
 func (p point) String() string {
-	what := cmp.Or(p.errno, "killed")
+	what := cmp.Or(p.errno, p.signal, "killed")
 	if p.on {
 		return fmt.Sprintf("%s at %s %d and all later ones", what, p.call, p.when)
 	}
@@ -85,7 +87,7 @@ func (p point) String() string {
 
 // inject returns the arguments of strace for a point.
 func (p point) inject() []string {
-	what := "signal=KILL"
+	what := "signal=" + cmp.Or(p.signal, "KILL")
 	if p.errno != "" {
 		what = "error=" + p.errno
 	}
@@ -96,13 +98,13 @@ func (p point) inject() []string {
 	return []string{"-e", fmt.Sprintf("inject=%s:%s:when=%d%s", p.call, what, p.when, more)}
 }
 
-// drop makes calls do nothing and report success. It is how a sweep is seen to fail.
+// drop names calls that do nothing and report success: a sweep has to see what that costs.
 type drop struct {
 	calls string // as fsync,syncfs
-	path  string // only calls that concern it; empty: all
+	path  string // only calls on this path; empty: all
 }
 
-// dropped returns what the options say is to do nothing.
+// dropped returns the calls that do nothing by the options.
 func (o *options) dropped(l *lab) drop {
 	calls, below, _ := strings.Cut(o.without, "@")
 	if below != "" {
@@ -111,9 +113,9 @@ func (o *options) dropped(l *lab) drop {
 	return drop{calls, below}
 }
 
-// traced runs snapcopy under strace, which writes the calls that it is asked for into a file.
-func traced(ctx context.Context, dir, program string, trace []string, inject []string, without drop, args []string) (r result, err error) {
-	file, err := os.CreateTemp(dir, "trace-")
+// traced runs snapcopy under strace, which records the calls that are named in trace.
+func (l *lab) traced(trace []string, inject []string, without drop, args []string) (r result, err error) {
+	file, err := os.CreateTemp(l.scratch, "trace-")
 	if err != nil {
 		return r, err
 	}
@@ -121,7 +123,10 @@ func traced(ctx context.Context, dir, program string, trace []string, inject []s
 	if err := file.Close(); err != nil {
 		return r, err
 	}
-	all := []string{"-f", "-qq", "--seccomp-bpf", "-o", file.Name()}
+	all := []string{"-f", "-qq", "-o", file.Name()}
+	if !signals(inject) {
+		all = append(all, "--seccomp-bpf") // faster; but with it, strace 6.1 gives no signal at any call but the first
+	}
 	if without.calls != "" {
 		trace = append(slices.Clone(trace), strings.Split(without.calls, ",")...)
 		all = append(all, "-e", "inject="+without.calls+":retval=0")
@@ -130,38 +135,56 @@ func traced(ctx context.Context, dir, program string, trace []string, inject []s
 		all = append(all, "-P", without.path)
 	}
 	all = append(append(all, "-e", "trace="+strings.Join(trace, ",")), inject...)
-	r, err = command(ctx, dir, "strace", append(append(all, program), args...)...)
+	r, err = command(l.ctx, l.path, l.environment(), "strace", append(append(all, l.program), args...)...)
 	r.args = args
 	text, readErr := os.ReadFile(file.Name())
 	r.trace = string(text)
 	return r, errors.Join(err, readErr)
 }
 
-// profile is how often an operation makes each call, at most in one thread: strace counts by threads.
-type profile map[string]int
+// signals reports whether calls are to give signals.
+func signals(inject []string) bool { return strings.Contains(strings.Join(inject, " "), ":signal=") }
 
-// profileOf reads it from the output of strace -f.
-func profileOf(trace string) profile {
-	counts := make(map[string]map[string]int)
+// cut runs snapcopy, with a fault at a point.
+func (l *lab) cut(at point, without drop, args []string) (result, error) {
+	return l.traced([]string{at.call}, at.inject(), without, args)
+}
+
+// numbered is one system call of an operation that nothing disturbs.
+type numbered struct {
+	Call string
+	When int // as in a point
+}
+
+// profile has the system calls of an operation in the order in which they began.
+type profile []numbered
+
+// profileOf reads it from the output of strace -f. strace counts the calls of each thread apart.
+func profileOf(trace string) (p profile) {
+	counts := make(map[[2]string]int)
 	for line := range strings.Lines(trace) {
 		thread, rest, ok := strings.Cut(strings.TrimSpace(line), " ")
 		call, _, isCall := strings.Cut(strings.TrimSpace(rest), "(")
-		if !ok || !isCall || strings.HasPrefix(call, "<") {
+		if !ok || !isCall || strings.HasPrefix(call, "<") || strings.HasPrefix(call, "-") {
 			continue
 		}
-		if counts[call] == nil {
-			counts[call] = make(map[string]int)
-		}
-		counts[call][thread]++
-	}
-	p := make(profile)
-	for call, threads := range counts {
-		p[call] = slices.Max(slices.Collect(maps.Values(threads)))
+		key := [2]string{thread, call}
+		counts[key]++
+		p = append(p, numbered{call, counts[key]})
 	}
 	return p
 }
 
-// traceAll asks for all calls that this machine knows.
+// most returns how often each call is made, at most in one thread.
+func (p profile) most() map[string]int {
+	most := make(map[string]int)
+	for _, n := range p {
+		most[n.Call] = max(most[n.Call], n.When)
+	}
+	return most
+}
+
+// traceAll names all calls of which this machine knows some.
 func traceAll() []string {
 	list := make([]string, len(calls))
 	for i, call := range calls {

@@ -15,27 +15,26 @@ import (
 	"snapcopy/internal/testtree"
 )
 
-// workers are the trials under way at a time. Most of the time they wait: snapshots have names by the second.
-const workers = 6
-
 // sweeper does trials, one after the other, until the budget is used up.
 type sweeper struct {
 	options
 	results  *results
-	profiles profiles
-	missing  map[string]string // file systems that this machine cannot have, with the reasons
+	record   *record           // of a systematic sweep
+	missing  map[string]string // file systems and operations that this machine cannot have, with the reasons
 	ctx      context.Context
 	stop     context.CancelCauseFunc
 	deadline time.Time
 
-	mu   sync.Mutex
-	next uint64 // trial
-	left int    // trials, at most
+	mu       sync.Mutex
+	profiles map[string]profile
+	next     uint64 // trial of a random sweep
+	left     int    // trials, at most
+	tasks    []task // of a systematic sweep, which are to be done
 }
 
 // sweep does as many trials as the budget allows.
 func sweep(ctx context.Context, o options) (_ *results, err error) {
-	s := &sweeper{options: o, results: newResults(o), profiles: make(profiles), missing: make(map[string]string), next: o.seed, left: o.trials}
+	s := &sweeper{options: o, results: newResults(o), profiles: make(map[string]profile), missing: make(map[string]string), next: o.seed, left: o.trials}
 	if s.left == 0 {
 		s.left = int(^uint(0) >> 1)
 	}
@@ -60,8 +59,14 @@ func sweep(ctx context.Context, o options) (_ *results, err error) {
 		}
 	}
 	pool, err := s.places(scratch)
+	if err == nil && s.every {
+		err = s.prepareEvery(pool[0][here])
+	}
 	if err == nil {
 		err = s.work(pool)
+	}
+	if s.record != nil {
+		err = errors.Join(err, s.record.close())
 	}
 	for _, places := range pool {
 		for _, p := range places {
@@ -79,7 +84,7 @@ func sweep(ctx context.Context, o options) (_ *results, err error) {
 
 // build makes the program without C, so that its system calls begin with its own.
 func build(ctx context.Context, path string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", path, "snapcopy/cmd/snapcopy")
+	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-trimpath", "-o", path, "snapcopy/cmd/snapcopy")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, out)
@@ -102,15 +107,22 @@ func cannotTrace() string {
 
 // places makes the places of each worker.
 func (s *sweeper) places(scratch string) (pool []map[string]*place, err error) {
-	s.missing[here] = "its power cannot be cut"
-	for w := range workers {
+	if why := cannotOverlay(scratch); why != "" {
+		for _, op := range operations {
+			if op.mounts {
+				s.missing[op.name] = why
+				s.results.skip("all trials of "+op.name, why)
+			}
+		}
+	}
+	for w := range s.workers {
 		folder := filepath.Join(scratch, strconv.Itoa(w))
 		if err := os.Mkdir(folder, 0o700); err != nil {
 			return pool, err
 		}
 		pool = append(pool, make(map[string]*place))
 		for _, system := range systems {
-			if s.missing[system.name] != "" && system.name != here || !s.wantsSystem(system.name) {
+			if s.missing[system.name] != "" || !s.wantsSystem(system.name) {
 				continue
 			}
 			p, err := newPlace(folder, system.name)
@@ -131,7 +143,10 @@ func (s *sweeper) places(scratch string) (pool []map[string]*place, err error) {
 
 // wantsSystem reports whether any trial on a file system is wanted.
 func (s *sweeper) wantsSystem(system string) bool {
-	if s.only == nil || system == here { // where the operations are measured
+	if system == here || s.every { // where the operations are measured
+		return system == here
+	}
+	if s.only == nil {
 		return true
 	}
 	for _, op := range operations {
@@ -151,11 +166,11 @@ func (s *sweeper) work(pool []map[string]*place) error {
 	for w, places := range pool {
 		group.Go(func() {
 			for errs[w] == nil {
-				seed, c, ok := s.take()
+				t, ok := s.take()
 				if !ok {
 					return
 				}
-				if errs[w] = s.try(places, c, seed); errs[w] != nil {
+				if errs[w] = t(places); errs[w] != nil {
 					s.stop(errs[w])
 				}
 			}
@@ -166,35 +181,54 @@ func (s *sweeper) work(pool []map[string]*place) error {
 }
 
 // take returns the next trial that is wanted and possible.
-func (s *sweeper) take() (seed uint64, c cell, ok bool) {
+func (s *sweeper) take() (trial func(map[string]*place) error, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for range 100_000 {
 		if s.left == 0 || time.Now().After(s.deadline) || s.ctx.Err() != nil {
-			return 0, c, false
+			return nil, false
 		}
-		seed = s.next
+		if s.every {
+			return s.nextTask()
+		}
+		seed := s.next
 		s.next++
-		c = cellOf(seed)
+		c := cellOf(seed)
 		switch {
 		case s.only != nil && !s.only.MatchString(c.String()):
-		case c.system == here && c.kind == powerCut:
-		case c.system != here && s.missing[c.system] != "":
+		case c.system == here && cutsPower(c.kind): // of this file system it cannot be cut
+		case s.missing[c.system] != "" || s.missing[c.operation] != "":
 		default:
 			s.left--
-			return seed, c, true
+			return func(places map[string]*place) error { return s.tryRandom(places, c, seed) }, true
 		}
 	}
-	return 0, c, false
+	return nil, false
 }
 
-// try does one trial and counts it.
-func (s *sweeper) try(places map[string]*place, c cell, seed uint64) error {
+// nextTask takes the next trial of a systematic sweep.
+func (s *sweeper) nextTask() (trial func(map[string]*place) error, ok bool) {
+	if len(s.tasks) == 0 {
+		return nil, false
+	}
+	t := s.tasks[0]
+	s.tasks = s.tasks[1:]
+	s.left--
+	return func(places map[string]*place) error { return s.try(places, t.cell, 0, []point{t.at}) }, true
+}
+
+// tryRandom does the trial of a number.
+func (s *sweeper) tryRandom(places map[string]*place, c cell, seed uint64) error {
 	prof, err := s.profile(places[here], c.operation)
 	if err != nil {
 		return fmt.Errorf("%s, undisturbed: %w", c.operation, err)
 	}
-	out, err := trial(s.ctx, s.options, places[c.system], c, seed, pointOf(c, seed, prof))
+	return s.try(places, c, seed, pointsOf(c, seed, prof))
+}
+
+// try does one trial and counts it.
+func (s *sweeper) try(places map[string]*place, c cell, seed uint64, points []point) error {
+	out, err := trial(s.ctx, s.options, places[c.system], c, seed, points)
 	if err != nil {
 		return fmt.Errorf("trial %d (%s, %s): %w", seed, c, out.point, err)
 	}
@@ -203,6 +237,12 @@ func (s *sweeper) try(places map[string]*place, c cell, seed uint64) error {
 	s.results.add(out)
 	if s.verbose {
 		fmt.Fprintf(os.Stderr, "%d\t%s\t%s\treached %v\t%d faults\n", seed, c, out.point, out.reached, len(out.faults))
+		for _, fault := range out.faults {
+			fmt.Fprintf(os.Stderr, "\t%s\n", fault)
+		}
+	}
+	if s.record != nil {
+		return s.record.add(out)
 	}
 	return nil
 }
@@ -215,14 +255,14 @@ func (s *sweeper) profile(at *place, op string) (profile, error) {
 	if ok {
 		return p, nil
 	}
-	measured := make(profiles)
-	if err := measured.measure(s.ctx, s.program, at, operationNamed(op)); err != nil {
+	p, err := measure(s.ctx, s.program, at, operationNamed(op))
+	if err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.profiles[op] == nil { // two workers may have measured it; all use the same
-		s.profiles[op] = measured[op]
+	if s.profiles[op] == nil { // two workers may have measured it; both use the same
+		s.profiles[op] = p
 	}
 	return s.profiles[op], nil
 }

@@ -96,6 +96,8 @@ func (g *gatherer) open() (usable bool, why string, err error) {
 	const removed = "removed what an unfinished run had stored: "
 	r, err := journal.NewReader(g.old)
 	switch {
+	case errors.Is(err, journal.ErrNoHeader): // the run died before it had stored anything
+		return false, "", nil
 	case errors.Is(err, journal.ErrForeign):
 		return false, removed + "its journal is damaged or of another version", nil
 	case err != nil:

@@ -151,3 +151,54 @@ func TestFrameOfWhatCannotBeEncoded(t *testing.T) {
 		t.Errorf("%q, %v", b, err)
 	}
 }
+
+// Guards: the header is in the file as soon as the journal is made; a file that ends in the middle of it is known as one
+// whose process died, and every other file without a header is not.
+func TestHeaderCutShort(t *testing.T) {
+	path := t.TempDir() + "/journal"
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := Create(file, &Header{Archive: "id", Host: "h", Source: "/s", Began: time.Unix(5, 0).UTC()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := NewReader(file); err != nil || r.Header.Source != "/s" {
+		t.Fatalf("just made, with %d bytes: %v", len(whole), err)
+	}
+	read := func(b []byte) error {
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := NewReader(file)
+		return err
+	}
+	for n := range whole {
+		if err := read(whole[:n]); !errors.Is(err, ErrNoHeader) {
+			t.Errorf("%d of %d bytes: %v", n, len(whole), err)
+		}
+		if err := read(make([]byte, n)); !errors.Is(err, ErrNoHeader) {
+			t.Errorf("%d zeros: %v", n, err)
+		}
+		for bit := range 8 {
+			flipped := append([]byte(nil), whole...)
+			flipped[n] ^= 1 << bit
+			if err := read(flipped); !errors.Is(err, ErrForeign) || errors.Is(err, ErrNoHeader) && n >= 4 {
+				t.Errorf("bit %d of byte %d flipped: %v", bit, n, err)
+			}
+		}
+	}
+	for _, b := range []string{"x", "other", "\x00\x00\x00\x40\x00\x00\x00\x00\x02", "\x00\x00\x00\x40\x00\x00\x00\x00\x01snapcopy journal 2"} {
+		if err := read([]byte(b)); !errors.Is(err, ErrForeign) || errors.Is(err, ErrNoHeader) {
+			t.Errorf("%q: %v", b, err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Error(err)
+	}
+}

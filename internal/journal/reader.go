@@ -2,10 +2,12 @@ package journal
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"io"
 	"os"
+	"strings"
 )
 
 // Reader reads a journal from beginning to end.
@@ -17,11 +19,14 @@ type Reader struct {
 }
 
 // NewReader reads the header of a journal. The file stays the caller's. Of a file that is no journal the error is
-// ErrForeign.
+// ErrForeign or ErrNoHeader.
 func NewReader(file *os.File) (*Reader, error) {
 	r := &Reader{file: file, in: bufio.NewReaderSize(io.NewSectionReader(file, 0, 1<<62), 256<<10)}
 	kind, payload, err := r.frame()
-	if err == io.EOF || err == nil && kind != kindHeader {
+	if err == io.EOF {
+		return nil, noHeader(file)
+	}
+	if err == nil && kind != kindHeader {
 		return nil, ErrForeign
 	}
 	if err != nil {
@@ -29,6 +34,33 @@ func NewReader(file *os.File) (*Reader, error) {
 	}
 	r.Header, err = decodeHeader(payload)
 	return r, err
+}
+
+// noHeader returns the error of a file that does not begin with a whole frame: ErrNoHeader if it may have been cut short
+// in its header, or if it has only zeros, as after a power cut.
+func noHeader(file *os.File) error {
+	const most = 64 << 10 // no header is longer
+	b := make([]byte, most)
+	n, err := file.ReadAt(b, 0)
+	if err != nil && err != io.EOF {
+		return err
+	}
+	b = b[:n]
+	if len(bytes.Trim(b, "\x00")) == 0 && n < most {
+		return ErrNoHeader
+	}
+	var length [4]byte
+	copy(length[:], b)
+	if n >= frameHead {
+		rest := b[frameHead:]
+		if b[frameHead-1] != kindHeader || !strings.HasPrefix(magic, string(rest[:min(len(rest), len(magic))])) {
+			return ErrForeign
+		}
+	}
+	if size := binary.BigEndian.Uint32(length[:]); size < most && n < frameHead+int(size) {
+		return ErrNoHeader
+	}
+	return ErrForeign
 }
 
 // frame reads the next frame. It returns io.EOF at a frame that is damaged or cut short.

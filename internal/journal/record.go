@@ -72,6 +72,9 @@ var (
 // ErrForeign reports a file that is no journal of this version of the formats.
 var ErrForeign = errors.New("not a journal of this version")
 
+// ErrNoHeader is the ErrForeign of a journal that ends before its header does: its process died when it began.
+var ErrNoHeader = fmt.Errorf("%w: it ends before its header does", ErrForeign)
+
 // appendFrame appends a frame whose payload is appended by put.
 func appendFrame(b []byte, kind byte, put func(b []byte) ([]byte, error)) ([]byte, error) {
 	start := len(b)

@@ -30,11 +30,15 @@ const (
 	flushWorth = 4 << 20
 )
 
-// Create begins a journal in a new file.
+// Create begins a journal in a new file, and writes its header at once: without it, whoever finds the file cannot know
+// whose it is.
 func Create(file *os.File, h *Header) (*Writer, error) {
 	w := &Writer{file: file, last: time.Now()}
-	err := w.frame(kindHeader, h.append)
-	return w, err
+	if err := w.frame(kindHeader, h.append); err != nil {
+		return w, err
+	}
+	w.flush()
+	return w, w.err
 }
 
 // frame adds a frame to the buffer.

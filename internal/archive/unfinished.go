@@ -112,7 +112,8 @@ func (a *Locked) TrashWork(dir int, name string) error {
 	return errors.Join(err, fsat.Close(trash))
 }
 
-// UnfinishedRuns returns the unfinished runs of the archive, with the one that is under way, if any.
+// UnfinishedRuns returns the unfinished runs of the archive that have stored something, with the one that is under way,
+// if any.
 func (a *Archive) UnfinishedRuns() (list []Unfinished, err error) {
 	names, err := a.Meta.listDerived(WorkDir)
 	if err != nil {
@@ -129,7 +130,9 @@ func (a *Archive) UnfinishedRuns() (list []Unfinished, err error) {
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, u)
+		if u.Files+u.Partial > 0 {
+			list = append(list, u)
+		}
 	}
 	return list, nil
 }

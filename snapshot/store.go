@@ -120,7 +120,12 @@ func (s *storing) putFile(at slot, st *source.Stat, was *index.Entry) (err error
 	if f.src, err = at.source().OpenFile(at.name(), &f.st); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, f.src.Close()) }()
+	open := true
+	defer func() {
+		if open {
+			err = errors.Join(err, f.src.Close())
+		}
+	}()
 	if f.st.Type != fsat.Regular {
 		return errRetype
 	}
@@ -144,6 +149,11 @@ func (s *storing) putFile(at slot, st *source.Stat, was *index.Entry) (err error
 			return err
 		}
 		f.st = after
+	}
+	open = false
+	if err := f.src.Close(); err != nil { // the file is in the mirror
+		f.e.Flags |= index.Racy
+		f.failed = errors.Join(f.failed, fmt.Errorf("close: %w", err))
 	}
 	if f.failed != nil {
 		at.w.fail(at.path(), f.failed)

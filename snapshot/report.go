@@ -1,9 +1,11 @@
 package snapshot
 
 import (
+	"snapcopy/index"
 	"snapcopy/internal/archive"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/rmtree"
+	"snapcopy/internal/tree"
 )
 
 // sumUp completes the report with the outcome of the walk.
@@ -33,7 +35,18 @@ func (r *run) sumUp() {
 	rep.Incomplete = rep.Counts.Failed > 0 || r.origin != nil && r.origin.summary.Incomplete
 	r.drawTripwires()
 	rep.State = archive.StateOf(rep.Incomplete, rep.Tripwires)
+	rep.Same = r.isSame()
 	rep.End = r.opt.now().UTC()
+}
+
+// isSame reports whether the source is exactly as the previous snapshot has it: the hash of a folder covers everything below
+// that is known of the source. In a dry run nothing is hashed.
+func (r *run) isSame() bool {
+	if r.opt.DryRun || r.previous.catalog == nil || r.previous.other || r.report.Incomplete {
+		return false
+	}
+	was, is := r.previous.catalog.Root(), &r.top.self
+	return was.Hash != (index.Hash{}) && was.Hash == is.Hash && tree.Diff(&was, is)&(tree.Mode|tree.Owner|tree.Mtime|tree.Xattrs|tree.Attrs) == 0
 }
 
 // judge compares the run with the previous snapshot and the base line, now that all entries are decided.

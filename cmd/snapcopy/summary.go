@@ -8,9 +8,23 @@ import (
 	"snapcopy/internal/archive"
 )
 
+// sameSummary is the line at the end of a run that found nothing changed, and stored nothing.
+func sameSummary(r *archive.Report) string {
+	more := ""
+	if n := r.Counts.Excluded; n > 0 {
+		more = ", " + count(n) + " left out"
+	}
+	return fmt.Sprintf("Snapshot %s in %s: nothing changed in %s and %s, %s%s, took %s\n", r.Snapshot, name(r.Archive),
+		counted(r.Counts.Files, "file", "files"), counted(r.Counts.Dirs, "folder", "folders"), size(r.Counts.BytesTotal), more,
+		duration(r.End.Sub(r.Start)))
+}
+
 // summary returns the lines at the end of a run.
 func summary(a *app, r *archive.Report) string {
 	c := &r.Counts
+	if r.Same && c.BytesStored == 0 && c.Vanished == 0 && len(r.Tripwires) == 0 && r.AlteredCount+r.RottenCount == 0 {
+		return sameSummary(r)
+	}
 	var b strings.Builder
 	line := func(label, format string, args ...any) {
 		fmt.Fprintf(&b, "  %-10s %s\n", label, fmt.Sprintf(format, args...))

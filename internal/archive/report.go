@@ -25,7 +25,9 @@ type Report struct {
 	Incomplete bool         `json:"incomplete"`
 	Counts     index.Counts `json:"counts"`
 	Structure  uint64       `json:"structure_bytes"` // space of the snapshot's folders
-	Failed     []FailedItem `json:"failed,omitempty"`
+	// Same says that the source was exactly as the previous snapshot has it.
+	Same   bool         `json:"nothing_changed,omitempty"`
+	Failed []FailedItem `json:"failed,omitempty"`
 
 	*Needs // what the snapshot would take, in a dry run; nil: it was not counted
 

@@ -70,6 +70,8 @@ type Options struct {
 	// Fault, if set, is called with the name of each step that changes the archive, before the step; its error
 	// replaces the step. For tests.
 	Fault func(step string) error
+	// Counted, if set, is called when the count of the source beside the run has ended. For tests.
+	Counted func()
 	// SourceFault is called likewise before the calls that read the live source: see source.Local.
 	SourceFault func(op, name string) error
 }

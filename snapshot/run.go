@@ -38,6 +38,7 @@ type run struct {
 	tally    tally
 	retries  retries
 
+	isFirst   bool // the archive has no snapshot yet
 	noted     bool // the report in the work folder, if there is one, is this run's, and not one that waits for space
 	published bool
 }
@@ -115,13 +116,18 @@ func (r *run) take(path string, openSource func() error) (report *archive.Report
 	if err != nil {
 		return nil, err
 	}
-	if len(snapshots) > 0 {
+	if r.isFirst = len(snapshots) == 0; !r.isFirst {
 		if err := r.compareWith(snapshots); err != nil {
 			return nil, err
 		}
 	}
+	if err := r.mustFit(); err != nil {
+		return r.report, err
+	}
 	defer func() {
-		err = lack.Explain(err, path)
+		if !errors.As(err, new(*NoRoomError)) {
+			err = lack.Explain(err, path)
+		}
 		err = errors.Join(err, r.abandon(err))
 	}()
 	if err := r.begin(); err != nil {
@@ -257,8 +263,10 @@ func (r *run) openPrevious(l *archive.Lineage) error {
 	p.recheck.all = p.recheck.all || r.caps.restat
 	r.caps.gainedRights = r.caps.Owners && r.caps.Modes && (before == nil || !before.SetsOwners)
 	rep.Previous, rep.RecheckNext = p.name, p.recheck.next()
-	r.opt.Progress.ExpectFiles.Store(sum.Counts.Files)
-	r.opt.Progress.ExpectAll.Store(sum.Counts.BytesTotal)
+	if !p.other {
+		r.opt.Progress.ExpectFiles.Store(sum.Counts.Files)
+		r.opt.Progress.ExpectAll.Store(sum.Counts.BytesTotal)
+	}
 	if r.tally.allNew = p.other; p.other {
 		rep.OtherSource = sum.Source
 	}
@@ -326,12 +334,16 @@ func (r *run) mirrorPath() string {
 // walk walks the source, fills the mirror and the catalog, and judges the outcome.
 func (r *run) walk() error {
 	r.phase(archive.Copying)
-	err := walk.Run(r.ctx, len(r.workers), r.top, len(r.top.names), walk.Tree[*dir]{
+	ctx, scan := r.beginScan(r.ctx)
+	before := r.ctx
+	r.ctx = ctx
+	err := walk.Run(ctx, len(r.workers), r.top, len(r.top.names), walk.Tree[*dir]{
 		Items: r.items,
 		Enter: r.enter,
 		Leave: r.leave,
 		Again: r.again,
 	})
+	err, r.ctx = scan.end(ctx, err), before
 	for _, failure := range r.source.Failures() {
 		r.workers[0].fail(".", failure)
 	}

@@ -11,6 +11,7 @@ import (
 	"snapcopy/index"
 	"snapcopy/internal/filecopy"
 	"snapcopy/internal/fsat"
+	"snapcopy/internal/lack"
 	"snapcopy/internal/mirror"
 	"snapcopy/internal/source"
 	"snapcopy/internal/tree"
@@ -497,7 +498,7 @@ func writeFailed(f *file, err error) error {
 	if fsat.IsTooLarge(err) {
 		return fmt.Errorf("store: the archive's file system cannot store a file of this size: %w", err)
 	}
-	return fatal("write", f.path(), err)
+	return fatal("write", f.path(), lack.Explain(err, f.pool.archive.Path)) // before anything is removed
 }
 
 // readFailed turns the error of a cancelled run into its cause; any other error is a failure of the file.

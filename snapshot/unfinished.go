@@ -215,6 +215,13 @@ func (u *unfinished) count(rec *journal.Record, bytes uint64) error {
 	return u.err
 }
 
+// leftNow returns what is there for the next run, if this one ends now.
+func (u *unfinished) leftNow() archive.Unfinished {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.left
+}
+
 // failure returns the error of an earlier checkpoint.
 func (u *unfinished) failure() error {
 	u.mu.Lock()

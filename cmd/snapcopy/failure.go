@@ -236,7 +236,7 @@ func finish(a *app, err error) int {
 	if err == nil || errors.As(err, &t) {
 		return status
 	}
-	if a.archive != "" {
+	if a.archive != "" && !errors.As(err, new(*snapshot.NoRoomError)) {
 		err = lack.Explain(err, a.archive)
 	}
 	lines := errorLines(err)
@@ -275,7 +275,7 @@ func (a *app) hintsOn(err error, full *lack.Error) (hints []string) {
 		return []string{usage.hint}
 	case hint != "":
 		hints = append(hints, hint)
-	case full != nil && a.archive != "" && !a.makesRoom:
+	case (full != nil || errors.As(err, new(*snapshot.NoRoomError))) && a.archive != "" && !a.makesRoom:
 		hints = append(hints, roomHint(a.archive))
 	}
 	if isUsage {
@@ -341,7 +341,11 @@ func lackText(e *lack.Error) string {
 	case lack.Records:
 		return fmt.Sprintf("%s has %s free, but no room for records of its own (metadata)", disk, size(e.Space.Free))
 	}
-	return fmt.Sprintf("%s is full: %s of %s are free now", disk, size(e.Space.Free), size(e.Space.Total))
+	inodes := ""
+	if e.Space.Inodes > 0 {
+		inodes = fmt.Sprintf(", and %s of %s inodes", count(e.Space.FreeInodes), count(e.Space.Inodes))
+	}
+	return fmt.Sprintf("%s is full: %s of %s are free now%s", disk, size(e.Space.Free), size(e.Space.Total), inodes)
 }
 
 // placed adds a place to an error of the system without a path, in a command without an archive among its arguments:

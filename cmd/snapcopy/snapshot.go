@@ -95,6 +95,10 @@ be read, nothing is published.
 A run that is interrupted (a signal, a power cut, a full disk, --time-limit) leaves what it has stored to the next
 snapshot of SOURCE, which looks at every entry again but neither reads nor copies these files again.
 
+A run that certainly cannot fit ends with exit status 7: a later one before it begins, if fewer inodes are free than
+SOURCE has folders, the first one as soon as enough of SOURCE was counted. Any other full disk ends a run when it is
+full. What is stored then stays for the next snapshot of SOURCE.
+
 With --dry-run a run also compares what the snapshot would take with what is free (bytes and inodes), counting the
 space of removed snapshots as free, and ends with exit status 7 if it does not fit.
 
@@ -177,7 +181,7 @@ func (o *snapshotOptions) Run(ctx context.Context, a *app, args []string) (err e
 		t.failed(report)
 	}
 	if err != nil {
-		return notPublished(ctx, err, report)
+		return notPublished(ctx, sayNoRoom(err, opt.Progress), report)
 	}
 	return t.report(report)
 }

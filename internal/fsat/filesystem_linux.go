@@ -60,6 +60,7 @@ func FileSystem(fd int) (Space, error) {
 	sp.ReadOnly = s.Flags&unix.ST_RDONLY != 0
 	sp.Free, sp.Total = s.Bavail*uint64(s.Frsize), s.Blocks*uint64(s.Frsize)
 	sp.Reserved = (s.Bfree - s.Bavail) * uint64(s.Frsize)
+	sp.Block = uint64(s.Frsize)
 	sp.Inodes, sp.FreeInodes = s.Files, s.Ffree
 	return sp, nil
 }

@@ -103,6 +103,7 @@ type Xattr struct {
 type Space struct {
 	Free, Total uint64 // bytes
 	Reserved    uint64 // further free bytes, which only root can use
+	Block       uint64 // bytes that a small file takes at least, unless it fits its inode
 	Inodes      uint64 // 0: the file system does not limit them
 	FreeInodes  uint64
 	Kind        string // name of the type of file system, or its number

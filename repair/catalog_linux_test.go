@@ -94,6 +94,50 @@ func TestRebuildCatalogOfDamagedFolder(t *testing.T) {
 	l.inodes()
 }
 
+// Guards: a catalog made anew does not tear a link group of which a neighbouring catalog knows some names only, although the
+// content or the metadata of its stored file are damaged.
+func TestRebuildCatalogOfHalfKnownGroup(t *testing.T) {
+	for _, wound := range []struct {
+		name string
+		make func(path string) error
+	}{
+		{"content", rot},
+		{"metadata", func(path string) error { return os.Chmod(path, 0o640) }},
+		{"nothing", func(string) error { return nil }},
+	} {
+		t.Run(wound.name, func(t *testing.T) {
+			l := newLab(t)
+			l.Build("file h1 0600 random=9000:7\nlink h2 h1\nlink d/h3 h1\nset d mtime=5.5")
+			testtree.Settle()
+			l.Run()
+			l.Build("mv h2 h4\nmv d/h3 locked-h5\nset d mtime=5.5")
+			testtree.Settle()
+			l.Run()
+			newest := l.Order[len(l.Order)-1]
+			was := l.Entries(newest)
+			l.must(wound.make(l.Path(newest, "h1")))
+			l.must(os.Remove(filepath.Join(l.Arch, archive.MetaDir, archive.CatalogsDir, newest+archive.CatalogExt)))
+			made, err := l.rebuild(newest, repair.CatalogOptions{Threads: 2})
+			l.must(err)
+			if want := 3; wound.name != "nothing" && len(made.Damaged) != want {
+				t.Errorf("damaged are %q, want all %d names", made.Damaged, want)
+			}
+			is := l.Entries(newest)
+			for _, name := range []string{"h1", "h4", "locked-h5"} {
+				a, b, before := is["h1"], is[name], was[name]
+				if tree.GroupKeyOf(&a) != tree.GroupKeyOf(&b) || b.Hash != before.Hash || b.Mode != before.Mode {
+					t.Errorf("%s is %+v, h1 %+v", name, b, a)
+				}
+			}
+			if rep := l.repair(l.found()); rep.Unrepaired > 0 {
+				t.Errorf("%+v", l.items)
+			}
+			l.same()
+			l.inodes()
+		})
+	}
+}
+
 // Guards: a process that dies while it makes a catalog anew leaves the damaged one or none, and another one makes it.
 func TestRebuildCatalogCrashes(t *testing.T) {
 	l := newLab(t)

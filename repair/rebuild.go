@@ -18,8 +18,9 @@ import (
 	"snapcopy/internal/walk"
 )
 
-// rebuilder makes a catalog from a snapshot's folder, in two walks: one counts the names of each stored file in this
-// snapshot, the other describes the entries.
+// rebuilder makes a catalog from a snapshot's folder, in walks: the first counts the names of each stored file in this
+// snapshot, the last describes the entries. If there are link groups, one between them looks up what the neighbouring
+// catalogs know of them: they may know some names of a group, and all names of it need the same record.
 type rebuilder struct {
 	ctx      context.Context
 	archive  *archive.Archive
@@ -29,12 +30,20 @@ type rebuilder struct {
 	workers  []worker
 	dirs     tree.Walk
 	near     []*index.Catalog // of the snapshots before and after this one
-	counting bool
+	counting bool             // in the walks before the last
+	knowing  bool             // in the walk for link groups
 	out      *index.Writer
 
 	met   inodeset.Set
 	mu    sync.Mutex        // of what follows, and of made
 	names map[uint64]uint32 // of stored files with several names in this snapshot
+	known map[uint64]record // of these files
+}
+
+// record is what a neighbouring catalog has of a stored file.
+type record struct {
+	was  index.Entry // without name
+	near *index.Catalog
 }
 
 // worker is the state of one worker of the walks.
@@ -116,6 +125,12 @@ func (b *rebuilder) write(f *os.File) (err error) {
 	b.counting = true
 	if _, err := b.walk(); err != nil {
 		return err
+	}
+	if len(b.names) > 0 && len(b.near) > 0 {
+		b.knowing, b.known = true, make(map[uint64]record)
+		if _, err := b.walk(); err != nil {
+			return err
+		}
 	}
 	b.counting = false
 	if b.out, err = index.NewWriter(f); err != nil {
@@ -289,6 +304,8 @@ func (b *rebuilder) items(id int, d *folder, from, to int) (descend []int, err e
 		switch {
 		case st.Type == fsat.Directory:
 			descend = append(descend, i)
+		case b.knowing && b.counting:
+			b.know(d, name, &st)
 		case b.counting:
 			b.count(&st)
 		default:
@@ -308,6 +325,22 @@ func (b *rebuilder) count(st *fsat.Stat) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.names[st.Ino] = max(b.names[st.Ino], 1) + 1
+}
+
+// know takes note of what a neighbouring catalog has of a stored file with several names in this snapshot.
+func (b *rebuilder) know(d *folder, name string, st *fsat.Stat) {
+	if st.Nlink == 1 {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, has := b.known[st.Ino]; has || b.names[st.Ino] < 2 {
+		return
+	}
+	if was, near, ok := b.recorded(d, name, st.Ino); ok {
+		was.Name, was.Target = "", ""
+		b.known[st.Ino] = record{was, near}
+	}
 }
 
 // describe sets the fields of an entry that stat data and attributes tell. The source's change time and inode number are
@@ -367,12 +400,12 @@ func (b *rebuilder) content(w *worker, d *folder, i int, st *fsat.Stat, set []fs
 		return err
 	}
 	zeros := w.copier.ZeroHash
-	was, near, known := b.recorded(d, e)
+	was, near, known := b.recordOf(d, e)
 	damaged := known && (err != nil || was.Hash != e.Hash)
 	if damaged {
 		e.Hash, e.Size, zeros = was.Hash, was.Size, was.Flags&index.ZeroHash != 0
 	}
-	if known && e.Nlink == 1 { // all names of a link group need the same metadata, and some may not be known
+	if known {
 		altered, recordErr := b.recordedMetadata(e, &was, near, st, set)
 		if recordErr != nil {
 			return recordErr
@@ -392,13 +425,22 @@ func (b *rebuilder) content(w *worker, d *folder, i int, st *fsat.Stat, set []fs
 	return nil
 }
 
-// recorded returns the entry of the same stored file in a neighbouring catalog.
-func (b *rebuilder) recorded(d *folder, e *index.Entry) (was index.Entry, near *index.Catalog, ok bool) {
+// recordOf returns the entry of the same stored file in a neighbouring catalog, for all names of a link group the same one.
+func (b *rebuilder) recordOf(d *folder, e *index.Entry) (was index.Entry, near *index.Catalog, ok bool) {
+	if e.Nlink > 1 {
+		r, known := b.known[e.Stored] // complete by now
+		return r.was, r.near, known
+	}
+	return b.recorded(d, e.Name, e.Stored)
+}
+
+// recorded returns the entry of a stored file under the same name in a neighbouring catalog.
+func (b *rebuilder) recorded(d *folder, name string, stored uint64) (was index.Entry, near *index.Catalog, ok bool) {
 	for i, rec := range d.near {
 		if rec == nil {
 			continue
 		}
-		if was, ok = rec.Find(e.Name); ok && was.Type == index.File && was.Stored == e.Stored {
+		if was, ok = rec.Find(name); ok && was.Type == index.File && was.Stored == stored {
 			return was, b.near[i], true
 		}
 	}

@@ -82,7 +82,9 @@ func (r *repairer) putCatalog(name string, why error) error {
 	} else {
 		item.Origin = &Origin{Kind: FromFolder, Snapshot: name}
 	}
-	if r.lock != nil {
+	if r.lock == nil {
+		r.report.Unexamined++
+	} else {
 		r.opt.Index = true
 		if from != nil {
 			_, err = r.lock.PutCatalog(name, r.opt.Fault, func(f *os.File) error { return copyCatalog(f, from.CatalogPath(name)) })

@@ -338,7 +338,10 @@ func (m *maker) fromFile(w *wound, dir int, leaf string, own bool) (made inode, 
 func (m *maker) special(w *wound) (made inode, err error) {
 	made = inode{name: m.name(), e: w.e}
 	made.e.Name, made.e.Flags = made.name, made.e.Flags&^index.CatalogOnly
-	_, err = m.top.MakeSpecial(&made.e, w.set)
+	lost, err := m.top.MakeSpecial(&made.e, w.set)
+	if err == nil {
+		err = notSet(lost)
+	}
 	if err == nil && made.e.Flags&index.NotStored != 0 {
 		err = fmt.Errorf("%w: a %s", ErrCannotMake, w.e.Type)
 	}
@@ -366,7 +369,10 @@ func (m *maker) file(w *wound, src int) (made inode, ok bool, err error) {
 	}
 	ok, err = m.fill(f, w, src, &st)
 	if ok {
-		_, err = f.Finish(&made.e, w.set)
+		var lost error
+		if lost, err = f.Finish(&made.e, w.set); err == nil {
+			err = notSet(lost)
+		}
 	}
 	if err = errors.Join(err, f.Close()); err != nil || ok {
 		return made, ok, err
@@ -374,6 +380,14 @@ func (m *maker) file(w *wound, src int) (made inode, ok bool, err error) {
 	err = m.top.Remove(made.name)
 	m.next--
 	return made, false, err
+}
+
+// notSet returns the error for metadata that another attempt may be able to set: an inode without them repairs nothing.
+func notSet(lost error) error {
+	if lost == nil {
+		return nil
+	}
+	return fmt.Errorf("set its extended attributes: %w", errors.Unwrap(lost))
 }
 
 // hasContent reports whether an open file has the recorded content.

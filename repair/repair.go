@@ -139,7 +139,13 @@ type Report struct {
 	Unrepaired uint64
 	Snapshots  []string // changed, or would be
 	Bytes      uint64   // of new content
-	Recovered  []string // sentences about interrupted commands that were finished first
+	// NoRoom is the number of names, among those not repaired, that lack space alone; NoRoomErr is the first error. Another
+	// repair goes on with them when there is room.
+	NoRoom    uint64
+	NoRoomErr error
+	Recovered []string // sentences about interrupted commands that were finished first
+	// Unexamined is the number of snapshots that were not looked at in a dry run, because their catalogs are lost or damaged.
+	Unexamined uint64
 }
 
 // Add adds the figures of a later part of the same repair.
@@ -148,8 +154,18 @@ func (r *Report) Add(later *Report) {
 	r.Repaired += later.Repaired
 	r.Unrepaired += later.Unrepaired
 	r.Bytes += later.Bytes
+	r.Unexamined += later.Unexamined
+	r.lack(later.NoRoom, later.NoRoomErr)
 	r.Recovered = append(r.Recovered, later.Recovered...)
 	r.Snapshots = slices.Compact(slices.Sorted(slices.Values(append(r.Snapshots, later.Snapshots...))))
+}
+
+// lack counts names that are not repaired for lack of space.
+func (r *Report) lack(names uint64, err error) {
+	r.NoRoom += names
+	if r.NoRoomErr == nil {
+		r.NoRoomErr = err
+	}
 }
 
 // Run repairs an archive. An error means that the repair could not be carried out; the report then covers the part done
@@ -269,6 +285,9 @@ func (r *repairer) tell(item *Item) error {
 	n := uint64(max(len(item.Names), 1))
 	if item.Err != nil {
 		r.report.Unrepaired += n
+		if errors.Is(item.Err, ErrNoRoom) {
+			r.report.lack(n, item.Err)
+		}
 	} else {
 		r.report.Repaired += n
 		for _, name := range item.Names {

@@ -29,7 +29,9 @@ hashed. The new catalog says what the folder has now. If the catalog of the snap
 of its stored files, and records another hash, that hash is taken, and the file is listed as damaged.
 
 What only the old catalog knew is lost: metadata that the archive's file system could not take, file attributes,
-change times and inode numbers of the source. So the next run reads the files of its source once more.
+change times and inode numbers of the source. So the next run reads the files of its source once more. Names that
+were deleted from the folder are not known either. If there is a copy of ARCHIVE (cp -a), "snapcopy repair ARCHIVE
+--from COPY" takes the catalog from it instead, and loses nothing.
 
 A sound catalog is never replaced. A damaged one is kept beside the new one, with ".aside" after its name.`,
 		Example: `  snapcopy catalog rebuild /backup/documents@2026-11-20T020000Z`,
@@ -120,8 +122,9 @@ func (o *catalogRebuildOptions) print(a *app, arch string, made *repair.Rebuilt,
 	if made.Aside != "" {
 		a.term.errorf("Note: the damaged catalog is %s now; nothing needs it.", name(made.Aside))
 	}
-	return a.printf("The catalog of %s was made anew from its folder: %s in %s, %s, in %s. Metadata that only the old one "+
-		"had are lost; the next run reads the source's files again.\n", made.Snapshot, counted(made.Files, "file", "files"),
+	return a.printf("The catalog of %s was made anew from its folder: %s in %s, %s, in %s. No copy of the catalog was used: "+
+		"names that were deleted from the folder are not known, and metadata that only the old catalog had are lost. The next run reads "+
+		"the source's files again.\n", made.Snapshot, counted(made.Files, "file", "files"),
 		counted(made.Dirs, "folder", "folders"), size(made.Bytes), duration(took))
 }
 

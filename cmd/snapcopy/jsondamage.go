@@ -52,7 +52,9 @@ type repairObject struct {
 	DryRun     bool     `json:"dry_run,omitempty"`
 	Repaired   uint64   `json:"repaired"`
 	Unrepaired uint64   `json:"unrepaired"`
+	NoRoom     uint64   `json:"no_room,omitempty"`
 	Unreadable uint64   `json:"unreadable,omitempty"`
+	Unexamined uint64   `json:"unexamined_snapshots,omitempty"`
 	Snapshots  []string `json:"snapshots,omitempty"`
 	Bytes      uint64   `json:"bytes_stored"`
 	Recovered  []string `json:"recovered,omitempty"`

@@ -223,9 +223,10 @@ func originText(item *repair.Item) string {
 	case repair.FromSource:
 		return "from the source, " + name(o.Path)
 	case repair.FromCopy:
-		return "from " + name(o.Archive) + ", a copy of this archive"
+		return "from " + name(o.Archive) + ", a copy of this archive, with every name that the snapshot had"
 	case repair.FromFolder:
-		return "made anew from the snapshot's folder; the next run reads the source's files again"
+		return "made anew from the snapshot's folder, without a copy of the catalog: names that were deleted from the folder are not " +
+			"known; the next run reads the source's files again"
 	}
 	return "as the catalog says"
 }
@@ -244,7 +245,7 @@ func (o *repairOptions) summary(a *app, arch string, r *repair.Report) error {
 	lost := o.left(r)
 	if o.json {
 		err := a.printJSON("repair", &repairObject{Archive: arch, DryRun: r.DryRun, Repaired: r.Repaired, Unrepaired: lost,
-			Unreadable: o.unreadable, Snapshots: r.Snapshots, Bytes: r.Bytes, Recovered: r.Recovered})
+			Unreadable: o.unreadable, Unexamined: r.Unexamined, NoRoom: r.NoRoom, Snapshots: r.Snapshots, Bytes: r.Bytes, Recovered: r.Recovered})
 		if err != nil {
 			return err
 		}
@@ -252,9 +253,12 @@ func (o *repairOptions) summary(a *app, arch string, r *repair.Report) error {
 		return err
 	}
 	switch {
+	case r.NoRoom > 0:
+		return fmt.Errorf("%s not repaired for lack of space; what is repaired stays so, and the same command goes on with the rest: %w",
+			counted(r.NoRoom, "name is", "names are"), r.NoRoomErr)
 	case lost > 0:
 		return told{statusDamage}
-	case o.unreadable > 0:
+	case o.unreadable+r.Unexamined > 0:
 		return toldIncomplete
 	}
 	return nil
@@ -266,6 +270,10 @@ func (o *repairOptions) printSummary(a *app, arch string, r *repair.Report, lost
 	}
 	if o.unreadable > 0 {
 		a.term.errorf("%s in %s could not be looked at.", counted(o.unreadable, "entry", "entries"), name(arch))
+	}
+	if n := r.Unexamined; n > 0 {
+		a.term.errorf("Not looked at in %s: %s without a sound catalog. What else is damaged there can only be found when the catalog is made anew, "+
+			"which repair does first without --dry-run.", name(arch), counted(n, "snapshot", "snapshots"))
 	}
 	if lost > 0 && r.Unrepaired+o.strange == 0 {
 		a.term.errorf("In %s repair finds nothing wrong, but verify does. `snapcopy verify --metadata %s` lists what.",
@@ -282,6 +290,9 @@ func (o *repairOptions) printSummary(a *app, arch string, r *repair.Report, lost
 		return a.printf("No damage in what could be looked at in %s.\n", name(arch))
 	case r.Repaired == 0:
 		return a.printf("No damage in %s.\n", name(arch))
+	case o.dryRun && r.Unexamined > 0:
+		return a.printf("The damage found so far in %s can be repaired: %s in %s. Without --dry-run that is done.\n", name(arch),
+			counted(r.Repaired, "name", "names"), counted(uint64(len(r.Snapshots)), "snapshot", "snapshots"))
 	case o.dryRun:
 		return a.printf("All damage in %s can be repaired: %s in %s. Without --dry-run that is done.\n", name(arch),
 			counted(r.Repaired, "name", "names"), counted(uint64(len(r.Snapshots)), "snapshot", "snapshots"))

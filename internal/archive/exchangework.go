@@ -284,7 +284,11 @@ func (w *exchangeWork) setFolder(c *index.Catalog, name, path string) (err error
 		}
 	}
 	setter := tree.Setter{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Readable: true}
-	if _, err := setter.Set(tree.Opened(dir), &e, set, tree.Setting{}); err != nil || !w.Info.Capabilities.NeedsFsync {
+	done, err := setter.Set(tree.Opened(dir), &e, set, tree.Setting{})
+	if err == nil && e.Flags&index.XattrsCatalogOnly == 0 && done.Unplaced(set) != nil { // which the archive had room for once
+		err = fmt.Errorf("set %s: %w", done.NoRoom.Xattr, done.NoRoom.Err)
+	}
+	if err != nil || !w.Info.Capabilities.NeedsFsync {
 		return err
 	}
 	return fsat.Sync(dir)

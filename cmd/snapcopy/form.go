@@ -303,22 +303,7 @@ func (a *app) checkDiff(c *cobra.Command, args []string, m meaning) error {
 		return a.misformed(c, args, append([]string{m.archive}, args[1:]...), "", "%s is no archive, but lies in one, %s", name(args[0]),
 			name(m.archive))
 	}
-	var selectors []string
-	if m.selector != "" && !(len(args) > 2 && a.selects(m.archive, args[1]) && a.selects(m.archive, args[2])) {
-		selectors = append(selectors, m.selector)
-	}
-	below, wrong, rest := m.path, false, args[1:]
-	for len(rest) > 0 && len(selectors) < 2 {
-		selector, path, plain := a.diffSide(m, rest[0])
-		if selector == "" {
-			return nil
-		}
-		wrong = wrong || !plain || m.selector != ""
-		if path != "" {
-			below = path
-		}
-		selectors, rest = append(selectors, selector), rest[1:]
-	}
+	selectors, below, wrong, rest := a.diffSides(args, m)
 	if len(selectors) == 1 && (wrong || m.selector != "") {
 		selectors, wrong = append(selectors, "latest"), true
 	}
@@ -331,6 +316,28 @@ func (a *app) checkDiff(c *cobra.Command, args []string, m meaning) error {
 	right := append(append([]string{m.archive}, selectors...), rest...)
 	return a.misformed(c, args, right, "", "`%s` takes the archive and two of its snapshots as arguments of their own, "+
 		"or ARCHIVE@SNAPSHOT and a folder outside of the archive", c.CommandPath())
+}
+
+// diffSides returns the two snapshots that the arguments of diff mean, a path below one of them, and the arguments that
+// follow. There are no selectors if one side is a folder outside of the archive. wrong says that the arguments are in
+// another form.
+func (a *app) diffSides(args []string, m meaning) (selectors []string, below string, wrong bool, rest []string) {
+	below, rest = m.path, args[1:]
+	if m.selector != "" && !(len(rest) > 1 && a.selects(m.archive, rest[0]) && a.selects(m.archive, rest[1])) {
+		selectors = append(selectors, m.selector)
+	}
+	for len(rest) > 0 && len(selectors) < 2 {
+		selector, path, plain := a.diffSide(m, rest[0])
+		if selector == "" {
+			return nil, "", false, nil
+		}
+		wrong = wrong || !plain || m.selector != ""
+		if path != "" {
+			below = path
+		}
+		selectors, rest = append(selectors, selector), rest[1:]
+	}
+	return selectors, below, wrong, rest
 }
 
 // diffSide returns the snapshot of the archive of m that an argument of diff means, with a path below it. plain says that
@@ -352,31 +359,36 @@ func (a *app) diffSide(m meaning, arg string) (selector, path string, plain bool
 // the archive.
 func (a *app) misplacedPath(c *cobra.Command, args []string, err error) error {
 	var usage *usageError
-	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errNotInSnapshot) || errors.As(err, &usage) || len(args) < 2 {
+	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errNotInSnapshot) || errors.As(err, &usage) {
 		return err
 	}
 	words := argWords(c)
-	if len(words) < 2 || !strings.Contains(words[1], "PATH") {
+	if len(args) < 2 || len(words) < 2 || !strings.Contains(words[1], "PATH") {
 		return err
 	}
 	m, ok := meaningOf(args[0])
 	if !ok || m.path != "" {
 		return err
 	}
+	right := a.placedPaths(m, args, strings.Contains(words[0], "@"))
+	if slices.Equal(right, args) {
+		return err
+	}
+	return &usageError{command: c.CommandPath(), err: err, hint: "a PATH begins at the top of a snapshot, and a snapshot is named after an @: " +
+		a.commandLine(c, args, right)}
+}
+
+// placedPaths returns arguments in which no PATH begins with the archive. takesSnapshot says that the first one can name a
+// snapshot: then one in the place of the first PATH is moved there.
+func (a *app) placedPaths(m meaning, args []string, takesSnapshot bool) []string {
 	right := slices.Clone(args)
 	for i, arg := range args[1:] {
 		if other, same := m.sameArchive(arg); same && other.selector != "" && other.path != "" {
 			right[i+1] = asPath(other.path)
 		}
 	}
-	_, isPart := m.sameArchive(args[1])
-	switch {
-	case !slices.Equal(right, args):
-	case m.whole() && strings.Contains(words[0], "@") && !isPart && a.selects(m.archive, args[1]):
-		right = append([]string{m.archive + "@" + args[1]}, args[2:]...)
-	default:
-		return err
+	if _, isPart := m.sameArchive(args[1]); m.whole() && takesSnapshot && !isPart && a.selects(m.archive, args[1]) {
+		return append([]string{m.archive + "@" + args[1]}, right[2:]...)
 	}
-	return &usageError{command: c.CommandPath(), err: err, hint: "a PATH begins at the top of a snapshot, and a snapshot is named after an @: " +
-		a.commandLine(c, args, right)}
+	return right
 }

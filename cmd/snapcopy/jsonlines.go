@@ -263,6 +263,8 @@ type archiveLine struct {
 	GrowthPerDay *float64 `json:"growth_bytes_per_day,omitempty"`
 	DaysLeft     *float64 `json:"days_until_full,omitempty"`
 	Doubts       []string `json:"doubts,omitempty"`
+
+	Unfinished []archive.Unfinished `json:"unfinished_runs,omitempty"`
 }
 
 // freedLine describes snapshots together, for stats.

@@ -145,6 +145,9 @@ func (o *pruneOptions) archive(ctx context.Context, a *app, path string) (err er
 	}
 	defer func() { err = errors.Join(err, arch.Close()) }()
 	a.tellFindings(arch)
+	if err := a.tellUnfinishedRuns(arch, o.quiet || o.json); err != nil {
+		return err
+	}
 	return o.run(ctx, a, arch)
 }
 

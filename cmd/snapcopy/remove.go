@@ -23,11 +23,13 @@ type removeOptions struct {
 	quiet                      bool
 	progress                   progressFlag
 	json                       bool
+	unfinished                 string
 	brief                      bool // no line for each snapshot
 }
 
 func removeCommand(a *app) *cobra.Command {
-	return command(a, &cobra.Command{
+	o := new(removeOptions)
+	c := command(a, &cobra.Command{
 		Use:   "remove ARCHIVE SNAPSHOT [SNAPSHOT...]",
 		Short: "Remove snapshots",
 		Long: `Remove snapshots from ARCHIVE. Files that other snapshots share stay as they are. Each snapshot goes as a whole,
@@ -36,11 +38,26 @@ the same, and the next remove, prune or snapshot finishes the work.
 
 A snapshot is left alone if it is pinned, being read, or needed by an instant restore. The last complete
 snapshot of a source is removed only with --allow-last; where some files can never be read, --count-incomplete
-is enough as long as any snapshot is left. A date or a time has to match exactly one snapshot.`,
+is enough as long as any snapshot is left. A date or a time has to match exactly one snapshot.
+
+  snapcopy remove ARCHIVE --unfinished SOURCE
+
+removes what a run of SOURCE has stored that was interrupted and published nothing. The next run of SOURCE would
+go on from there; "snapcopy stats ARCHIVE" shows how much that is. No snapshot changes.`,
 		Example: `  snapcopy remove /backup/documents 2026-11-20T020000Z
   snapcopy remove --dry-run /backup/documents latest~1 latest~2
-  snapcopy remove --background-io --rate 2000 /backup/documents 2026-10-01`,
-	}, new(removeOptions), mayBeDone, mayNotRemove, mayBeInUse, mayBeLocked)
+  snapcopy remove --background-io --rate 2000 /backup/documents 2026-10-01
+  snapcopy remove /backup/documents --unfinished /mnt/old-disk`,
+	}, o, mayBeDone, mayNotRemove, mayBeInUse, mayBeLocked)
+	withSnapshots := c.Args
+	c.Args = func(c *cobra.Command, args []string) error {
+		if o.unfinished == "" || len(args) != 1 {
+			return withSnapshots(c, args)
+		}
+		a.json = wantsJSON(c)
+		return a.checkForm(c, args)
+	}
+	return c
 }
 
 var (
@@ -54,6 +71,7 @@ func (o *removeOptions) AddFlags(f *pflag.FlagSet) {
 	f.BoolVarP(&o.yes, "yes", "y", false, "do not ask on a terminal")
 	f.BoolVar(&o.allowLast, "allow-last", false, "remove the last complete snapshot, too")
 	f.BoolVar(&o.countIncomplete, "count-incomplete", false, "treat incomplete snapshots as complete: the last one left may be incomplete")
+	f.StringVar(&o.unfinished, "unfinished", "", "instead of snapshots, remove what an interrupted run of `SOURCE` has stored")
 	addRemoving(f, &o.background, &o.rate)
 	addThreads(f, &o.threads)
 	o.progress.addTo(f)
@@ -79,6 +97,9 @@ func (o *removeOptions) Run(ctx context.Context, a *app, args []string) (err err
 	if err := errors.Join(checkThreads(o.threads), checkRate(o.rate)); err != nil {
 		return err
 	}
+	if o.unfinished != "" && len(args) > 1 {
+		return wrongUsage("--unfinished goes without SNAPSHOT")
+	}
 	a.makesRoom = true
 	arch, err := a.openToChange(args[0])
 	if err != nil {
@@ -86,6 +107,9 @@ func (o *removeOptions) Run(ctx context.Context, a *app, args []string) (err err
 	}
 	defer func() { err = errors.Join(err, arch.Close()) }()
 	a.tellFindings(arch)
+	if o.unfinished != "" {
+		return o.removeUnfinished(ctx, a, arch)
+	}
 	return o.remove(ctx, a, arch, args[1:])
 }
 

@@ -81,7 +81,7 @@ func (o *statsOptions) Run(ctx context.Context, a *app, args []string) (err erro
 	}
 	if len(all) == 0 && len(sound.leftOut) == 0 {
 		a.term.errorf("There are no snapshots yet.")
-		return nil
+		return a.tellUnfinishedRuns(arch, o.json)
 	}
 	err = sound.measure(func(all []archive.Snapshot, chosen []int) error {
 		switch {
@@ -168,6 +168,9 @@ func describeArchive(archive *archive.Archive, space *prune.Space, lines []stats
 		return nil, err
 	}
 	whole.Doubts = append(whole.Doubts, notCounted...)
+	if whole.Unfinished, err = archive.UnfinishedRuns(); err != nil {
+		return nil, err
+	}
 	for i := range lines {
 		whole.Logical += lines[i].Logical
 		whole.Records += lines[i].Records
@@ -224,9 +227,14 @@ func (a *app) printStats(lines []statsLine, whole *archiveLine) error {
 		{"stored", fmt.Sprintf("%s in %s", size(whole.Stored), counted(whole.Inodes, "file or folder", "files and folders"))},
 		{"of that", size(whole.Records) + " for catalogs and run reports"},
 		{"besides", size(whole.Overhead) + " for the content-hash index and the like"},
+	}
+	for i := range whole.Unfinished {
+		summary = append(summary, []string{"unfinished", a.unfinishedText(&whole.Unfinished[i])})
+	}
+	summary = append(summary, [][]string{
 		{"logical", fmt.Sprintf("%s, %.1f times the stored size", size(whole.Logical), whole.Ratio)},
 		{"free", fmt.Sprintf("%s of %s", size(whole.Free), size(whole.Total))},
-	}
+	}...)
 	if whole.TotalInodes > 0 {
 		summary[len(summary)-1][1] += fmt.Sprintf(", %s of %s inodes", count(whole.FreeInodes), count(whole.TotalInodes))
 	}
@@ -242,6 +250,9 @@ func (a *app) printStats(lines []statsLine, whole *archiveLine) error {
 	}
 	for _, doubt := range whole.Doubts {
 		a.term.errorf("Note: %s", doubt)
+	}
+	for i := range whole.Unfinished {
+		a.term.errorf("Hint: %s gives up what that run has stored.", giveUpText(whole.Archive, &whole.Unfinished[i]))
 	}
 	return nil
 }

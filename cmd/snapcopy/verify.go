@@ -111,7 +111,7 @@ func (o *verifyOptions) Run(ctx context.Context, a *app, args []string) (err err
 		a.term.errorf("Note: what was read could not be remembered in the archive %s: %s. The check itself was made.",
 			name(arch.Path), printable(report.NotRemembered.Error()))
 	}
-	if err := o.summary(a, arch.Path, report, time.Since(begin)); err != nil {
+	if err := errors.Join(o.summary(a, arch.Path, report, time.Since(begin)), a.tellUnfinishedRuns(arch, o.quiet || o.json)); err != nil {
 		return err
 	}
 	switch {

@@ -279,7 +279,7 @@ func TestWithoutRoot(t *testing.T) {
 			}
 			failed = append(failed, f.Path)
 		}
-		if got := strings.Join(failed, " "); got != "closed listonly/f secret" || !r.Report.Incomplete {
+		if got := strings.Join(failed, " "); got != "closed listonly secret" || !r.Report.Incomplete {
 			t.Errorf("failed: %s; incomplete: %v", got, r.Report.Incomplete)
 		}
 		if round == 0 {

@@ -139,7 +139,7 @@ var flagAnswers = []flagAnswer{
 	{"snapshot restore", answer{"--bwlimit --limit-upload --limit-download --upload-limit-mb", "there is no limit to set; `ionice -c3 snapcopy ...` " +
 		"lets others read and write first"}},
 	{"snapshot restore", answer{"--rsh --ssh --remote-path", hintNoRemote}},
-	{"snapshot restore prune remove verify", answer{"--progress --stats --info -h --human-readable", "a terminal shows the progress, and the summary " +
+	{"snapshot restore prune remove verify", answer{"--stats --info -h --human-readable", "a terminal shows the progress, and the summary " +
 		"comes at the end; --json gives it to programs"}},
 	{"prune", answer{"--keep-tag --keep-tags", "`snapcopy pin ARCHIVE@SNAPSHOT` keeps a snapshot whatever the rules say"}},
 	{"prune", answer{"--keep-minutely --keep-secondly --keep-13weekly --keep-3monthly --keep-latest --keep-annual --keep-all",

@@ -138,6 +138,17 @@ func TestRebuildCatalogOfHalfKnownGroup(t *testing.T) {
 	}
 }
 
+// Guards: a catalog that could not be read when damage was looked for, and can be read afterwards, is not replaced; and the
+// snapshot, in which nobody has looked for damage, does not count as sound.
+func TestCatalogReadAtTheSecondTry(t *testing.T) {
+	l := newLab(t)
+	rep := l.repair(repair.Options{Catalogs: l.Order[:1], Verified: l.Order})
+	if rep.Unexamined != 1 || rep.Repaired+rep.Unrepaired+rep.Sound != 0 {
+		t.Errorf("%+v", rep)
+	}
+	l.same()
+}
+
 // Guards: a process that dies while it makes a catalog anew leaves the damaged one or none, and another one makes it.
 func TestRebuildCatalogCrashes(t *testing.T) {
 	l := newLab(t)

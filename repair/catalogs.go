@@ -20,7 +20,7 @@ func Catalogs(ctx context.Context, a *archive.Archive, opt Options) (*Report, er
 		if r.opt.Catalogs, err = badCatalogs(ctx, a); err != nil {
 			return err
 		}
-		if err := r.putCatalogs(); err != nil {
+		if _, err := r.putCatalogs(); err != nil {
 			return err
 		}
 		if r.snapshots, err = a.Snapshots(); err != nil {
@@ -51,23 +51,24 @@ func badCatalogs(ctx context.Context, a *archive.Archive) (list []string, err er
 	return list, nil
 }
 
-// putCatalogs puts the lost and damaged catalogs back.
-func (r *repairer) putCatalogs() error {
+// putCatalogs puts the lost and damaged catalogs back. again names the snapshots whose catalogs are sound when they are read
+// again.
+func (r *repairer) putCatalogs() (again []string, err error) {
 	for _, name := range r.opt.Catalogs {
 		s := archive.Snapshot{Name: name, CatalogPath: r.archive.CatalogPath(name)}
 		why, err := catalogFault(r.ctx, s)
 		if err == nil && why == nil {
-			r.report.Sound++
+			again = append(again, name)
 			continue
 		}
 		if err == nil {
 			err = r.putCatalog(name, why)
 		}
 		if err != nil {
-			return fmt.Errorf("catalog of %s: %w", name, err)
+			return again, fmt.Errorf("catalog of %s: %w", name, err)
 		}
 	}
-	return nil
+	return again, nil
 }
 
 // putCatalog puts one catalog back.

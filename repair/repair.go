@@ -144,7 +144,8 @@ type Report struct {
 	NoRoom    uint64
 	NoRoomErr error
 	Recovered []string // sentences about interrupted commands that were finished first
-	// Unexamined is the number of snapshots that were not looked at in a dry run, because their catalogs are lost or damaged.
+	// Unexamined is the number of snapshots that were not looked at: in a dry run because their catalogs are lost or damaged,
+	// otherwise because their catalogs could not be read when damage was looked for, and can be read now.
 	Unexamined uint64
 }
 
@@ -227,10 +228,11 @@ type repairer struct {
 }
 
 func (r *repairer) all() error {
-	if err := r.putCatalogs(); err != nil {
+	again, err := r.putCatalogs()
+	if err != nil {
 		return err
 	}
-	var err error
+	r.report.Unexamined += uint64(len(again))
 	if r.snapshots, err = r.archive.Snapshots(); err != nil {
 		return err
 	}

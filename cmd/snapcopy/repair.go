@@ -271,9 +271,12 @@ func (o *repairOptions) printSummary(a *app, arch string, r *repair.Report, lost
 	if o.unreadable > 0 {
 		a.term.errorf("%s in %s could not be looked at.", counted(o.unreadable, "entry", "entries"), name(arch))
 	}
-	if n := r.Unexamined; n > 0 {
+	if n := counted(r.Unexamined, "snapshot", "snapshots"); r.Unexamined > 0 && o.dryRun {
 		a.term.errorf("Not looked at in %s: %s without a sound catalog. What else is damaged there can only be found when the catalog is made anew, "+
-			"which repair does first without --dry-run.", name(arch), counted(n, "snapshot", "snapshots"))
+			"which repair does first without --dry-run.", name(arch), n)
+	} else if r.Unexamined > 0 {
+		a.term.errorf("Not looked at in %s: %s, because the catalog could not be read at first; now it can. Repeat the command to find "+
+			"what is damaged there.", name(arch), n)
 	}
 	if lost > 0 && r.Unrepaired+o.strange == 0 {
 		a.term.errorf("In %s repair finds nothing wrong, but verify does. `snapcopy verify --metadata %s` lists what.",
@@ -286,7 +289,7 @@ func (o *repairOptions) printSummary(a *app, arch string, r *repair.Report, lost
 		return nil
 	}
 	switch {
-	case r.Repaired == 0 && o.unreadable > 0:
+	case r.Repaired == 0 && o.unreadable+r.Unexamined > 0:
 		return a.printf("No damage in what could be looked at in %s.\n", name(arch))
 	case r.Repaired == 0:
 		return a.printf("No damage in %s.\n", name(arch))
@@ -297,6 +300,10 @@ func (o *repairOptions) printSummary(a *app, arch string, r *repair.Report, lost
 		return a.printf("All damage in %s can be repaired: %s in %s. Without --dry-run that is done.\n", name(arch),
 			counted(r.Repaired, "name", "names"), counted(uint64(len(r.Snapshots)), "snapshot", "snapshots"))
 	}
-	return a.printf("All damage in %s is repaired: %s in %s.\n", name(arch), counted(r.Repaired, "name", "names"),
+	word := "All damage"
+	if r.Unexamined > 0 {
+		word = "The damage found so far"
+	}
+	return a.printf("%s in %s is repaired: %s in %s.\n", word, name(arch), counted(r.Repaired, "name", "names"),
 		counted(uint64(len(r.Snapshots)), "snapshot", "snapshots"))
 }

@@ -246,7 +246,7 @@ func finish(a *app, err error) int {
 	}
 	hints := a.hintsOn(err, full)
 	if status == statusUsage {
-		a.term.subject = "" // it is about the command line
+		a.term.subject = subject{} // it is about the command line
 	}
 	for i := range lines {
 		lines[i] = a.term.subject.of(lines[i])
@@ -351,7 +351,7 @@ func lackText(e *lack.Error) string {
 // placed adds a place to an error of the system without a path, in a command without an archive among its arguments:
 // others have a subject.
 func (a *app) placed(args []string, err error) error {
-	if a.term.subject != "" {
+	if a.term.subject.path != "" {
 		return err
 	}
 	if list, isJoin := joined(err); isJoin {

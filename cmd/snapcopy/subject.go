@@ -8,31 +8,41 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// subject is the absolute path of the archive that a command is about; "": none is known. Mail from a nightly script has
-// nothing but the lines on stderr, so that each error and each warning has to name the archive.
-type subject string
+// subject is what a command is about: an archive, or the mountpoint of an instant restore. Mail from a nightly script has
+// nothing but the lines on stderr, so that each error and each warning has to name it.
+type subject struct {
+	what string // in messages
+	path string // absolute; "": none is known
+}
 
-// subjectOf finds the archive in the arguments of a command.
+// subjectOf finds the subject in the arguments of a command.
 func subjectOf(c *cobra.Command, args []string) subject {
 	for i, word := range argWords(c) {
-		if i >= len(args) || !strings.HasPrefix(strings.Trim(word, "[]"), "ARCHIVE") {
+		if i >= len(args) {
+			break
+		}
+		place, what := args[i], "mountpoint"
+		switch word = strings.Trim(word, "[]"); {
+		case strings.HasPrefix(word, "ARCHIVE"):
+			var err error
+			if place, _, err = splitPlace(place); err != nil {
+				return subject{}
+			}
+			what = "archive"
+		case word != "MOUNTPOINT":
 			continue
 		}
-		place, _, err := splitPlace(args[i])
-		if err != nil {
-			return ""
-		}
 		if abs, err := filepath.Abs(place); err == nil {
-			return subject(abs)
+			return subject{what, abs}
 		}
 	}
-	return ""
+	return subject{}
 }
 
 // toldAlone are the beginnings of lines that can be all that a person gets to read.
 var toldAlone = []string{"snapcopy: ", "Warning: "}
 
-// in names the archive in a line that begins as an error or a warning does, unless the line names it.
+// in names the subject in a line that begins as an error or a warning does, unless the line has it.
 func (s subject) in(line string) string {
 	for _, begin := range toldAlone {
 		if rest, is := strings.CutPrefix(line, begin); is {
@@ -42,20 +52,20 @@ func (s subject) in(line string) string {
 	return line
 }
 
-// of names the archive at the beginning of a message, unless the message names it.
+// of names the subject at the beginning of a message, unless the message has it.
 func (s subject) of(message string) string {
-	if s == "" || strings.Contains(message, printable(string(s))) || strings.Contains(message, name(string(s))) {
+	if s.path == "" || strings.Contains(message, printable(s.path)) || strings.Contains(message, name(s.path)) {
 		return message
 	}
-	return "archive " + name(string(s)) + ": " + message
+	return s.what + " " + name(s.path) + ": " + message
 }
 
 var archiveWord = regexp.MustCompile(`\bARCHIVE\b`)
 
 // typed puts the path of the archive into a hint, so that its command can be typed as it is.
 func (s subject) typed(hint string) string {
-	if s == "" {
+	if s.what != "archive" {
 		return hint
 	}
-	return archiveWord.ReplaceAllLiteralString(hint, shellWord(string(s)))
+	return archiveWord.ReplaceAllLiteralString(hint, shellWord(s.path))
 }

@@ -109,12 +109,16 @@ func rebuildCatalog(ctx context.Context, lock *archive.Locked, name string, opt 
 	if opt.Progress == nil {
 		opt.Progress = new(archive.Progress)
 	}
-	made := &Rebuilt{Snapshot: name, Why: why}
-	b := rebuilder{ctx: ctx, archive: lock.Archive, snapshot: s, made: made, progress: opt.Progress}
-	b.workers = newWorkers(workers.Number(opt.Threads), opt.Progress)
-	made.Aside, err = lock.PutCatalog(name, opt.Fault, func(f *os.File) error { return b.write(f) })
+	made := new(Rebuilt)
+	aside, err := lock.PutCatalog(name, opt.Fault, func(f *os.File) error {
+		*made = Rebuilt{Snapshot: name, Why: why} // it is written again if space was lacking
+		b := rebuilder{ctx: ctx, archive: lock.Archive, snapshot: s, made: made, progress: opt.Progress}
+		b.workers = newWorkers(workers.Number(opt.Threads), opt.Progress)
+		return errors.Join(b.write(f), b.close())
+	})
+	made.Aside = aside
 	if err == nil {
 		err = lock.ForgetDamagedRecords(ctx, name, nil)
 	}
-	return made, errors.Join(err, b.close())
+	return made, err
 }

@@ -138,6 +138,29 @@ func TestRebuildCatalogOfHalfKnownGroup(t *testing.T) {
 	}
 }
 
+// Guards: a catalog that is written a second time, because there was no space at first, says the same.
+func TestRebuildCatalogMakesRoom(t *testing.T) {
+	l := newLab(t)
+	name := l.Order[2]
+	was := l.Entries(name)
+	l.must(os.Remove(filepath.Join(l.Arch, archive.MetaDir, archive.CatalogsDir, name+archive.CatalogExt)))
+	lacks := true
+	made, err := l.rebuild(name, repair.CatalogOptions{Threads: 2, Fault: func(step string) error {
+		if step == "old catalog" && lacks {
+			lacks = false
+			return unix.ENOSPC
+		}
+		return nil
+	}})
+	l.must(err)
+	if lacks || len(made.Damaged)+len(made.Unreadable) > 0 {
+		t.Errorf("%v, %+v", lacks, made)
+	}
+	l.same()
+	l.inodes()
+	compareEntries(t, was, l.Entries(name))
+}
+
 // Guards: a catalog that could not be read when damage was looked for, and can be read afterwards, is not replaced; and the
 // snapshot, in which nobody has looked for damage, does not count as sound.
 func TestCatalogReadAtTheSecondTry(t *testing.T) {

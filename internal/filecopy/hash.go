@@ -65,15 +65,20 @@ func (h *contentHash) write(b []byte) {
 	for len(b) > 0 {
 		piece := b[:min(int64(len(b)), h.segment-h.at%h.segment)]
 		b = b[len(piece):]
-		if h.idle && !AllZero(piece) {
-			h.plainZeros(h.at % h.segment)
-			h.idle = false
-		}
-		if !h.idle {
-			_, _ = h.plain.Write(piece)
-		}
-		h.advance(int64(len(piece)))
+		h.writePart(int64(len(piece)), h.idle && AllZero(piece), func() { _, _ = h.plain.Write(piece) })
 	}
+}
+
+// writePart is write for n bytes of one segment that were hashed elsewhere: add adds them to the plain hash.
+func (h *contentHash) writePart(n int64, allZero bool, add func()) {
+	if h.idle && !allZero {
+		h.plainZeros(h.at % h.segment)
+		h.idle = false
+	}
+	if !h.idle {
+		add()
+	}
+	h.advance(n)
 }
 
 // writeZeros adds n zeros; whole segments of them take no time.

@@ -1,6 +1,7 @@
 package filecopy
 
 import (
+	"bytes"
 	"context"
 	"sync"
 	"sync/atomic"
@@ -9,8 +10,8 @@ import (
 )
 
 // Team is a number of threads, which Copiers of one Team share: while fewer Copiers than threads are at work, the
-// others help to hash a large file. They read it one after the other, from beginning to end like a single thread, and
-// hash what each has read at the same time.
+// others help to hash a large file. Each reads the next piece and hashes it, at the same time as the others; nobody waits
+// for anybody until the end.
 type Team struct {
 	threads int64
 	busy    atomic.Int64 // Copiers at work, and helpers
@@ -51,19 +52,31 @@ type joint struct {
 	end  int64 // where to stop; -1: at the end of the file
 	tree tree
 
-	mu   sync.Mutex
-	at   int64 // the next byte to read
-	over bool  // nothing is left to read
-	err  error
+	mu      sync.Mutex
+	claimed int64           // the next byte to read
+	ready   map[int64]*part // by their first bytes: parts with an earlier one that is still under way
+	at      int64           // the end of what was added to the hash
+	over    bool            // nothing is left to read
+	err     error
 
 	helpers sync.WaitGroup
+}
+
+// part is what a thread has read and hashed.
+type part struct {
+	n       int64
+	first   uint64 // number of its first chunk in the hash
+	root    node   // of a whole piece
+	rest    []byte // of less, with which the file ends: its content
+	allZero bool
+	err     error
 }
 
 // hashJointly hashes src from its beginning to end, or to the end of the file if that comes first or end is negative.
 // It returns the offset reached.
 func (c *Copier) hashJointly(ctx context.Context, src int, end int64) (n int64, hash [32]byte, err error) {
 	own, under := c.Team.scratch.Get().(*scratch), c.Team.scratch.Get().(*scratch)
-	j := &joint{Copier: c, ctx: ctx, src: src, end: end, tree: tree{scratch: under}}
+	j := &joint{Copier: c, ctx: ctx, src: src, end: end, tree: tree{scratch: under}, ready: make(map[int64]*part)}
 	alone := c.hash.plain
 	c.hash.plain = &j.tree
 	j.work(own, false)
@@ -79,24 +92,24 @@ func (c *Copier) hashJointly(ctx context.Context, src int, end int64) (n int64, 
 
 // work reads pieces and hashes them, until nothing is left, or until a helper's thread is needed elsewhere.
 func (j *joint) work(buf *scratch, helps bool) {
-	var s *subtree
 	for {
 		if !helps {
 			j.callHelpers()
 		}
 		j.mu.Lock()
-		if s != nil {
-			j.tree.finish(s)
-			s = nil
-		}
-		for s == nil && !j.over && !(helps && j.Team.busy.Load() > j.Team.threads) {
-			s = j.next(buf)
+		from, first := j.claimed, j.chunkAt(j.claimed)
+		stop := j.over || helps && j.Team.busy.Load() > j.Team.threads
+		if !stop {
+			j.claimed += pieceSize
 		}
 		j.mu.Unlock()
-		if s == nil {
+		if stop {
 			return
 		}
-		s.root = buf.hash(buf.piece[:], s.first)
+		p := j.read(buf, from, first)
+		j.mu.Lock()
+		j.add(from, p)
+		j.mu.Unlock()
 	}
 }
 
@@ -112,27 +125,58 @@ func (j *joint) callHelpers() {
 	}
 }
 
-// next reads the next piece and returns the subtree that remains to be hashed, if there is one. The caller has the lock.
-func (j *joint) next(buf *scratch) *subtree {
+// chunkAt returns the number that the chunk at an offset will have in the hash, if no segment of zeros is left out between
+// what was added and the offset.
+func (j *joint) chunkAt(from int64) uint64 {
+	n := j.tree.chunks + uint64(from-j.at)/chunkSize
+	if j.hash.idle { // these zeros are not in the tree yet
+		n += uint64(j.hash.at%j.hash.segment) / chunkSize
+	}
+	return n
+}
+
+// read reads and hashes the piece that begins at an offset, as that with the chunk of a number.
+func (j *joint) read(buf *scratch, from int64, first uint64) *part {
 	want := buf.piece[:]
-	if left := j.end - j.at; j.end >= 0 && left < pieceSize {
-		want = want[:left]
+	if left := j.end - from; j.end >= 0 && left < pieceSize {
+		want = want[:max(left, 0)]
 	}
-	n := 0
-	if j.err = j.ctx.Err(); j.err != nil {
-		j.err = context.Cause(j.ctx)
+	if j.ctx.Err() != nil {
+		return &part{err: context.Cause(j.ctx)}
+	}
+	n, err := fsat.Read(j.src, want, from)
+	p := &part{n: int64(n), err: err, first: first, allZero: AllZero(want[:n])}
+	if n == pieceSize {
+		p.root = buf.hash(want, first)
 	} else {
-		n, j.err = fsat.Read(j.src, want, j.at)
+		p.rest = bytes.Clone(want[:n])
 	}
-	j.at += int64(n)
-	j.Data += int64(n)
-	j.over = j.err != nil || n < pieceSize
-	if j.err != nil || n == 0 {
-		return nil
+	return p
+}
+
+// add adds a part to the hash, and those behind it that are ready; or keeps it until the ones before are. What follows a
+// part that was not a whole piece was read behind the end. The caller has the lock.
+func (j *joint) add(from int64, p *part) {
+	if p.n < pieceSize || p.err != nil { // nobody has to read on
+		j.over = true
 	}
-	if j.Tick != nil {
-		j.Tick(n)
+	j.ready[from] = p
+	for p := j.ready[j.at]; p != nil; p = j.ready[j.at] {
+		delete(j.ready, j.at)
+		if first := j.chunkAt(j.at); p.err == nil && p.first != first { // a segment of zeros was left out meanwhile
+			p = j.read(j.tree.scratch, j.at, first)
+		}
+		j.err = p.err
+		j.at += p.n
+		j.Data += p.n
+		if p.n > 0 && j.Tick != nil {
+			j.Tick(int(p.n))
+		}
+		if p.n < pieceSize || p.err != nil {
+			j.hash.write(p.rest)
+			clear(j.ready)
+			return
+		}
+		j.hash.writePart(p.n, p.allZero, func() { j.tree.addPiece(p.root) })
 	}
-	j.hash.write(want[:n])
-	return j.tree.takeOpen()
 }

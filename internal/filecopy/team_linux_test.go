@@ -108,7 +108,7 @@ func TestTeamEnds(t *testing.T) {
 			cancel(stopped)
 		}
 	}
-	if n, _, err := c.Copy(ctx, NoFile, int(f.Fd()), size, false); err != stopped || n != 11*pieceSize {
+	if n, _, err := c.Copy(ctx, NoFile, int(f.Fd()), size, false); err != stopped || n < 11*pieceSize || n > 13*pieceSize {
 		t.Errorf("cancelled: %d bytes, %v", n, err)
 	}
 	c.Tick = nil

@@ -131,82 +131,42 @@ func (s *scratch) parents(a, b, out *vector, n int) {
 		(*[8 * lanes]uint32)(out), n)
 }
 
-// tree computes the BLAKE3 hash of content from subtrees, which may be hashed at the same time and be finished in any
-// order. Content is written in multiples of groupSize; only the last Write may be of another length.
+// tree computes the BLAKE3 hash of content, of which parts were hashed elsewhere: see addPiece. Content is written in
+// multiples of groupSize; only the last Write may be of another length.
 type tree struct {
-	chunks  uint64     // written so far
-	queue   []*subtree // in the order of the content; the first is not finished
-	ready   forest     // of everything before the queue
-	open    *subtree   // the one that the last Write left to its caller
-	scratch *scratch   // for what is not left to the caller
-}
-
-// subtree is a part of a tree.
-type subtree struct {
-	first, chunks uint64
-	root          node
-	finished      bool
+	chunks  uint64 // written so far
+	ready   forest
+	scratch *scratch
 }
 
 func (t *tree) Reset() { *t = tree{scratch: t.scratch} }
 
-// Write adds content. Of pieceSize bytes it only takes note: its caller gets the subtree from takeOpen, hashes it and
-// passes it to finish.
+// Write adds content.
 func (t *tree) Write(b []byte) (int, error) {
-	t.open = nil
 	n := len(b)
-	if n == pieceSize {
-		t.open = t.add(pieceSize / chunkSize)
-		return n, nil
-	}
 	for ; len(b) >= groupSize; b = b[groupSize:] {
-		s := t.add(lanes)
-		s.root, s.finished = t.scratch.hash(b[:groupSize], s.first), true
+		t.add(lanes, t.scratch.hash(b[:groupSize], t.chunks))
 	}
 	for len(b) > 0 {
 		size := min(len(b), chunkSize)
-		s := t.add(1)
-		s.root, s.finished = chunkNode(b[:size], s.first), true
+		t.add(1, chunkNode(b[:size], t.chunks))
 		b = b[size:]
 	}
-	t.merge()
 	return n, nil
 }
 
-func (t *tree) add(chunks uint64) *subtree {
-	s := &subtree{first: t.chunks, chunks: chunks}
-	t.queue = append(t.queue, s)
+// addPiece adds content of pieceSize bytes, given the root of its subtree. It begins at a multiple of pieceSize.
+func (t *tree) addPiece(root node) { t.add(pieceSize/chunkSize, root) }
+
+func (t *tree) add(chunks uint64, root node) {
+	t.ready.add(subtree{chunks, root})
 	t.chunks += chunks
-	return s
 }
 
-// takeOpen returns the subtree that the last Write left to its caller, or nil.
-func (t *tree) takeOpen() *subtree {
-	s := t.open
-	t.open = nil
-	return s
-}
-
-// finish takes back a subtree whose root was made.
-func (t *tree) finish(s *subtree) {
-	s.finished = true
-	t.merge()
-}
-
-// merge takes finished subtrees out of the queue.
-func (t *tree) merge() {
-	done := 0
-	for done < len(t.queue) && t.queue[done].finished {
-		t.ready.add(t.queue[done])
-		done++
-	}
-	t.queue = append(t.queue[:0], t.queue[done:]...)
-}
-
-// Sum appends the hash of everything written, all of which has to be finished.
+// Sum appends the hash of everything written.
 func (t *tree) Sum(b []byte) []byte {
 	if t.chunks == 0 {
-		t.ready.add(&subtree{root: chunkNode(nil, 0)})
+		t.ready.add(subtree{root: chunkNode(nil, 0)})
 	}
 	root := t.ready.root()
 	for _, word := range root.hash(ofRoot) {
@@ -219,14 +179,20 @@ func (t *tree) Sum(b []byte) []byte {
 // follows, since the last two may be those below the root of the whole tree.
 type forest []subtree
 
-func (f *forest) add(s *subtree) {
+// subtree is a part of a tree.
+type subtree struct {
+	chunks uint64
+	root   node
+}
+
+func (f *forest) add(s subtree) {
 	list := *f
 	for n := len(list); n > 1 && list[n-2].chunks == list[n-1].chunks; n = len(list) {
 		list[n-2].root = parent(list[n-2].root.hash(0), list[n-1].root.hash(0))
 		list[n-2].chunks *= 2
 		list = list[:n-1]
 	}
-	*f = append(list, *s)
+	*f = append(list, s)
 }
 
 // root returns the root above all of them, of which there is at least one.

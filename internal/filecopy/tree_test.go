@@ -2,37 +2,27 @@ package filecopy
 
 import (
 	"math/rand/v2"
-	"slices"
 	"testing"
 
 	"github.com/zeebo/blake3"
 )
 
-// treeHash hashes content as the threads of a Team do, but finishes subtrees in an order that a seed chooses.
+// treeHash hashes content as the threads of a Team do, in parts that a seed chooses.
 func treeHash(content []byte, seed uint64) (hash [32]byte) {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	t := tree{scratch: new(scratch)}
 	own := new(scratch)
-	var open []*subtree
 	for len(content) > 0 {
 		n := min(len(content), pieceSize)
 		if groups := 1 + rng.IntN(pieceSize/groupSize-1); t.chunks%(pieceSize/chunkSize) != 0 || rng.IntN(4) == 0 {
 			n = min(n, pieceSize-int(t.chunks*chunkSize%pieceSize), groups*groupSize) // as zeros are written
 		}
-		_, _ = t.Write(content[:n])
-		if s := t.takeOpen(); s != nil {
-			s.root = own.hash(content[:n], s.first)
-			open = append(open, s)
+		if n == pieceSize {
+			t.addPiece(own.hash(content[:n], t.chunks))
+		} else {
+			_, _ = t.Write(content[:n])
 		}
 		content = content[n:]
-		for len(open) > rng.IntN(5) {
-			i := rng.IntN(len(open))
-			t.finish(open[i])
-			open = slices.Delete(open, i, i+1)
-		}
-	}
-	for _, s := range slices.Backward(open) {
-		t.finish(s)
 	}
 	t.Sum(hash[:0])
 	return hash

@@ -227,7 +227,7 @@ func (r *run) lackingFor(folders uint64) (*NoRoomError, error) {
 	if err := fsat.StatHandle(r.work, &st); err != nil {
 		return nil, err
 	}
-	if st.Blocks > 0 { // otherwise the file system keeps a small folder in its inode
+	if st.Blocks > 0 && !foldersInInodes[room.Kind] { // ext4 may keep a small folder in its inode, too
 		n.NeedsBytes = folders * room.Block
 	}
 	if !n.Lacks() {

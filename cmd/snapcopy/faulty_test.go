@@ -21,7 +21,8 @@ var canMount = sync.OnceValue(func() bool {
 })
 
 // cmdFaulty is exits with a system call that fails: faulty STATUS FAULT NAME ARG... FAULT is what strace(1) injects;
-// only calls that have something to do with NAME fail, "-" stands for all.
+// only calls that have something to do with NAME fail, "-" stands for all. strace counts a `when=` for each thread: a
+// later call than the first is named by its NAME.
 func cmdFaulty(ts *testscript.TestScript, neg bool, args []string) {
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)

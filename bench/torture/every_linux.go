@@ -2,12 +2,14 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
+	"slices"
 
 	"github.com/zeebo/blake3"
 )
@@ -30,7 +32,7 @@ func (t task) String() string { return t.cell.String() + ": " + t.at.String() }
 // plan returns all trials of an operation: each call fails with each error at points that are spread evenly over its
 // occurrences, and the process is killed at points that are spread evenly over all calls. Where threads make the same
 // call, points can coincide: these count once.
-func plan(operation string, p profile) (tasks []task) {
+func plan(operation, system string, p profile) (tasks []task) {
 	occurrences := make(map[string][]int) // call -> its numbers
 	var order []string
 	for _, n := range p {
@@ -42,12 +44,12 @@ func plan(operation string, p profile) (tasks []task) {
 	for _, call := range order {
 		for _, when := range distinct(spread(occurrences[call], errorPoints)) {
 			for _, errno := range errnos {
-				tasks = append(tasks, task{cell{operation, here, failing}, point{call: call, when: when, errno: errno}})
+				tasks = append(tasks, task{cell{operation, system, failing}, point{call: call, when: when, errno: errno}})
 			}
 		}
 	}
 	for _, n := range distinct(spread(p, killPoints)) {
-		tasks = append(tasks, task{cell{operation, here, killed}, point{call: n.Call, when: n.When}})
+		tasks = append(tasks, task{cell{operation, system, killed}, point{call: n.Call, when: n.When}})
 	}
 	return tasks
 }
@@ -75,10 +77,20 @@ func distinct[E comparable](list []E) (some []E) {
 	return some
 }
 
-// shuffle orders tasks by chance, always in the same way: a part of them is a sample of all.
+// shuffle orders tasks by chance, always in the same way, but first come a task with each call and error of each operation,
+// then another one with each, and so on.
 func shuffle(tasks []task) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	rng.Shuffle(len(tasks), func(i, j int) { tasks[i], tasks[j] = tasks[j], tasks[i] })
+	rounds := make(map[task]int, len(tasks))
+	seen := make(map[task]int)
+	for _, t := range tasks {
+		kind := t
+		kind.at.when = 0
+		rounds[t] = seen[kind]
+		seen[kind]++
+	}
+	slices.SortStableFunc(tasks, func(a, b task) int { return cmp.Compare(rounds[a], rounds[b]) })
 }
 
 // record is the file in which a systematic sweep keeps its outcomes, so that the next one goes on. Each line is a [noted] in
@@ -176,8 +188,14 @@ func (r *record) close() error {
 	return r.file.Close()
 }
 
-// prepareEvery plans the systematic sweep. Outcomes of the record count as if they were new.
-func (s *sweeper) prepareEvery(at *place) (err error) {
+// prepareEvery plans the systematic sweep, in cloned places if there are some. Outcomes of the record count as if they were
+// new.
+func (s *sweeper) prepareEvery(places map[string]*place) (err error) {
+	system := cloned
+	if places[system] == nil {
+		system = here
+	}
+	at := places[system]
 	if s.record, err = openRecord(s.recordPath, s.program); err != nil {
 		return err
 	}
@@ -194,7 +212,7 @@ func (s *sweeper) prepareEvery(at *place) (err error) {
 				return err
 			}
 		}
-		s.tasks = append(s.tasks, plan(op.name, p)...)
+		s.tasks = append(s.tasks, plan(op.name, system, p)...)
 	}
 	shuffle(s.tasks)
 	todo := s.tasks[:0]

@@ -29,6 +29,7 @@ type lab struct {
 	archive string
 	target  string                   // of restores, and the mountpoint of instant
 	taken   map[string]testtree.Tree // by snapshot
+	seen    testtree.Seen            // stored files, since the last command
 	edited  testtree.Tree            // the instant tree that is to be settled
 	faults  []string
 	lacks   testtree.Field // metadata that the file system refused: the catalog alone has them
@@ -36,7 +37,7 @@ type lab struct {
 
 func newLab(ctx context.Context, program string, p *place, seed uint64) *lab {
 	rng := rand.New(rand.NewPCG(seed, 1))
-	return &lab{ctx: ctx, program: program, place: p, rng: rng, clock: time.Now(), taken: make(map[string]testtree.Tree),
+	return &lab{ctx: ctx, program: program, place: p, rng: rng, clock: time.Now(), taken: make(map[string]testtree.Tree), seen: make(testtree.Seen),
 		source:  source{path: filepath.Join(p.path, "source"), rng: rng},
 		archive: filepath.Join(p.path, "archive"), target: filepath.Join(p.path, "target")}
 }
@@ -45,15 +46,22 @@ func (l *lab) fault(format string, args ...any) {
 	l.faults = append(l.faults, fmt.Sprintf(format, args...))
 }
 
-// do runs snapcopy.
+// do runs snapcopy, without its threads: these cost time and find no more.
 func (l *lab) do(args ...string) (result, error) {
-	return command(l.ctx, l.path, l.environment(), l.program, args...)
+	return command(l.ctx, l.path, append(l.environment(), "GOMAXPROCS=1"), l.program, args...)
 }
 
-// environment sets the clock of a command, one second after that of the command before.
+// environment sets the clock of a command, one second after that of the command before. No command uses so much memory that
+// it has to be collected.
 func (l *lab) environment() []string {
 	l.clock = l.clock.Add(time.Second)
-	return []string{"SNAPCOPY_NOW=" + l.clock.UTC().Format(time.RFC3339)}
+	clear(l.seen)
+	return []string{"SNAPCOPY_NOW=" + l.clock.UTC().Format(time.RFC3339), "GOGC=off"}
+}
+
+// snapshot reads a snapshot; the files that it shares with another one are read once.
+func (l *lab) snapshot(name string) (testtree.Tree, error) {
+	return testtree.ReadAll(filepath.Join(l.archive, name), l.seen)
 }
 
 // must runs snapcopy while a trial is prepared, when nothing may go wrong.
@@ -116,7 +124,7 @@ func (l *lab) adopt(wanted bool) error {
 			continue
 		}
 		found++
-		got, err := testtree.Read(filepath.Join(l.archive, name))
+		got, err := l.snapshot(name)
 		if err != nil {
 			return err
 		}
@@ -180,7 +188,7 @@ func (l *lab) failed(snapshot string) (paths []string, err error) {
 // intact compares all known snapshots with their fingerprints. Those of mayGo may be missing, each as a whole.
 func (l *lab) intact(mayGo []string) error {
 	for _, name := range l.known() {
-		got, err := testtree.Read(filepath.Join(l.archive, name))
+		got, err := l.snapshot(name)
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && slices.Contains(mayGo, name):
 			delete(l.taken, name)

@@ -20,7 +20,9 @@
 //
 // The systematic sweep (-every) lets each file-system call of each operation return each error at 20 points, and kills each
 // operation at 200 points, spread evenly over a run that nothing disturbs. It takes hours; with -record it goes on in
-// the next invocation. It works in the scratch folder alone (-dir /dev/shm is fast), without power cuts.
+// the next invocation; the first trials have each call and each error of each operation. There are no power cuts. As root it
+// works on a btrfs image in the scratch folder (-dir /dev/shm is fast), where each archive is made once and cloned for its
+// trials; otherwise it works in the scratch folder, and makes each archive anew, which takes two to three times as long.
 //
 // The calls are failed by strace(1). Power cuts need root and loop mounts: on ext4 and xfs the file system is shut down
 // (XFS_IOC_GOINGDOWN), on btrfs the image is copied while it is mounted, and mounted in place of the original. Instant
@@ -93,7 +95,7 @@ func parse() (o options, err error) {
 	flag.StringVar(&o.dir, "dir", os.TempDir(), "a folder for sources, archives and images of file systems, about 1 GB")
 	flag.StringVar(&o.program, "snapcopy", "", "the snapcopy program (default: build ./cmd/snapcopy)")
 	seed := flag.String("seed", "", "the number of the first trial (default: another one each time)")
-	only := flag.String("only", "", `the trials of which "operation, file system, kind" matches this regular expression; with -every, "operation, here, kind: point"`)
+	only := flag.String("only", "", `the trials of which "operation, file system, kind" matches this regular expression; with -every, "operation, btrfs, kind: point"`)
 	flag.IntVar(&o.workers, "workers", runtime.NumCPU(), "trials at a time")
 	flag.BoolVar(&o.every, "every", false, "the systematic sweep instead of random trials")
 	flag.StringVar(&o.recordPath, "record", "", "with -every: a file that keeps the outcomes, so that the next invocation goes on")

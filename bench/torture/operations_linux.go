@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -213,7 +214,7 @@ func (l *lab) same(what, path string, want testtree.Tree, except testtree.Field)
 // forgotten makes sure that the forgotten path is gone from all snapshots, and no other path is.
 func forgotten(l *lab) error {
 	for _, name := range l.known() {
-		got, err := testtree.Read(filepath.Join(l.archive, name))
+		got, err := l.snapshot(name)
 		if err != nil {
 			return err
 		}
@@ -228,8 +229,8 @@ func forgotten(l *lab) error {
 
 // measure runs an operation undisturbed.
 func measure(ctx context.Context, program string, at *place, op *operation) (profile, error) {
-	l := newLab(ctx, program, at, 0)
-	if err := l.begin(op); err != nil {
+	l, err := begin(ctx, program, at, op, 0)
+	if err != nil {
 		return nil, err
 	}
 	r, err := l.traced(traceAll(), nil, drop{}, op.args(l))
@@ -239,11 +240,46 @@ func measure(ctx context.Context, program string, at *place, op *operation) (pro
 	return profileOf(r.trace), err
 }
 
-// begin prepares an operation.
-func (l *lab) begin(op *operation) error {
-	if err := l.history(op.snapshots); err != nil {
-		return err
+// begin prepares an operation. In a place that can be cloned, the same preparations are done once.
+func begin(ctx context.Context, program string, p *place, op *operation, seed uint64) (l *lab, err error) {
+	l = newLab(ctx, program, p, seed)
+	if p.begun == nil {
+		if err = l.history(op.snapshots); err == nil {
+			err = l.prepare(op)
+		}
+		return l, err
 	}
+	name := fmt.Sprint(op.name, " ", seed)
+	before := p.begun[name]
+	if before == nil {
+		if err = l.history(op.snapshots); err == nil && !op.mounts {
+			err = l.prepare(op)
+		}
+		if err = errors.Join(err, p.keep(name)); err != nil {
+			return l, err
+		}
+		before, p.begun[name] = l, l
+	}
+	if err = p.bring(name); err == nil {
+		l = newLab(ctx, program, p, seed)
+		l.as(before)
+		if op.mounts { // a mount cannot be cloned
+			err = l.prepare(op)
+		}
+	}
+	return l, err
+}
+
+// as makes a new lab equal to another one, whose files were cloned.
+func (l *lab) as(other *lab) {
+	l.taken, l.source.made = maps.Clone(other.taken), other.source.made
+	if l.clock.Before(other.clock) {
+		l.clock = other.clock
+	}
+}
+
+// prepare does the preparations of an operation that follow the history.
+func (l *lab) prepare(op *operation) error {
 	if op.prepare != nil {
 		if err := op.prepare(l); err != nil {
 			return err

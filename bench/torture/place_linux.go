@@ -28,6 +28,8 @@ type place struct {
 	path    string
 	scratch string         // outside of the disk
 	disk    *testtree.Disk // nil: a plain folder
+
+	begun map[string]*lab // of a systematic sweep: what the subvolumes beside path contain, by their names; nil: path is none
 }
 
 // newPlace makes a place in the scratch folder. The error is a testtree.ImpossibleError if this machine cannot have it.

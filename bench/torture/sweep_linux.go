@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"time"
@@ -38,6 +39,7 @@ func sweep(ctx context.Context, o options) (_ *results, err error) {
 	if s.left == 0 {
 		s.left = int(^uint(0) >> 1)
 	}
+	debug.SetGCPercent(1000) // it uses little memory
 	s.ctx, s.stop = context.WithCancelCause(ctx)
 	defer s.stop(nil)
 	if why := cannotTrace(); why != "" {
@@ -60,7 +62,7 @@ func sweep(ctx context.Context, o options) (_ *results, err error) {
 	}
 	pool, err := s.places(scratch)
 	if err == nil && s.every {
-		err = s.prepareEvery(pool[0][here])
+		err = s.prepareEvery(pool[0])
 	}
 	if err == nil {
 		err = s.work(pool)
@@ -125,11 +127,11 @@ func (s *sweeper) places(scratch string) (pool []map[string]*place, err error) {
 			if s.missing[system.name] != "" || !s.wantsSystem(system.name) {
 				continue
 			}
-			p, err := newPlace(folder, system.name)
+			p, err := s.newPlace(folder, system.name)
 			var impossible *testtree.ImpossibleError
 			if errors.As(err, &impossible) {
 				s.missing[system.name] = impossible.Reason
-				s.results.skip("all trials on "+system.name, impossible.Reason)
+				s.results.skip(s.leftOut(system.name), impossible.Reason)
 				continue
 			}
 			if err != nil {
@@ -141,10 +143,29 @@ func (s *sweeper) places(scratch string) (pool []map[string]*place, err error) {
 	return pool, nil
 }
 
+// newPlace makes a place for the trials of this sweep.
+func (s *sweeper) newPlace(folder, system string) (*place, error) {
+	if s.every && system == cloned {
+		return newClonedPlace(folder)
+	}
+	return newPlace(folder, system)
+}
+
+// leftOut says which trials there are not without a file system.
+func (s *sweeper) leftOut(system string) string {
+	if s.every {
+		return "clones of archives (each is made anew, in the scratch folder)"
+	}
+	return "all trials on " + system
+}
+
 // wantsSystem reports whether any trial on a file system is wanted.
 func (s *sweeper) wantsSystem(system string) bool {
-	if system == here || s.every { // where the operations are measured
-		return system == here
+	if system == here { // where the operations are measured
+		return true
+	}
+	if s.every {
+		return system == cloned
 	}
 	if s.only == nil {
 		return true

@@ -3,6 +3,7 @@ package main
 import (
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"snapcopy/internal/testtree"
@@ -100,6 +101,66 @@ func TestTrial(t *testing.T) {
 				t.Errorf("reached %v, faults %q", out.reached, out.faults)
 			}
 		})
+	}
+}
+
+// Guards: an archive that was cloned is as good as the one that was made: a run finds its unchanged files, and goes on where
+// the run before was cut short; a mount of the trial before is not in the way.
+func TestClonedPlace(t *testing.T) {
+	testtree.NeedRoot(t)
+	needStrace(t)
+	testtree.Need(t, "mkfs.btrfs")
+	p, err := newClonedPlace(testtree.TempDir(t))
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() {
+		if err := p.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	program := built(t)
+	for _, operation := range []string{"resumed run", "settle", "resumed run", "settle"} {
+		if why := cannotOverlay(p.scratch); why != "" && operation == "settle" {
+			t.Log("skip settle:", why)
+			continue
+		}
+		out, err := trial(t.Context(), options{program: program}, p, cell{operation, cloned, failing}, 0, []point{{call: "fsync", when: 1, errno: "EIO"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(out.faults) > 0 || !out.reached {
+			t.Errorf("%s: reached %v, faults %q", operation, out.reached, out.faults)
+		}
+	}
+	l, err := begin(t.Context(), program, p, operationNamed("unchanged run"), 0)
+	if err == nil {
+		l, err = begin(t.Context(), program, p, operationNamed("unchanged run"), 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := l.do(run(l)...); err != nil || !strings.Contains(r.output, "nothing changed") {
+		t.Error(err, r)
+	}
+}
+
+// Guards: the systematic sweep begins with each call and error of each operation.
+func TestOrderOfSweep(t *testing.T) {
+	var p profile
+	for when := range 40 {
+		p = append(p, numbered{"openat", when + 1}, numbered{"close", when + 1})
+	}
+	tasks := append(plan("run", here, p), plan("prune", here, p)...)
+	shuffle(tasks)
+	first := tasks[:2*2*(len(errnos)+1)]
+	kinds := make(map[task]bool)
+	for _, t := range first {
+		t.at.when = 0
+		kinds[t] = true
+	}
+	if len(kinds) != len(first) {
+		t.Errorf("the first %d trials are of %d kinds", len(first), len(kinds))
 	}
 }
 

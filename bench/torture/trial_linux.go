@@ -64,8 +64,8 @@ func pointOf(c cell, rng *rand.Rand, p profile) point {
 func trial(ctx context.Context, o options, p *place, c cell, seed uint64, points []point) (out outcome, err error) {
 	op := operationNamed(c.operation)
 	out = outcome{cell: c, seed: seed, point: describe(points)}
-	l := newLab(ctx, o.program, p, seed)
-	if err := l.begin(op); err != nil {
+	l, err := begin(ctx, o.program, p, op, seed)
+	if err != nil {
 		return out, err
 	}
 	mayGo := []string(nil)

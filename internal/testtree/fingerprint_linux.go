@@ -67,7 +67,7 @@ type Seen map[[2]uint64]Item
 // TakeAll is Take with a cache.
 func TakeAll(t testing.TB, dir string, seen Seen) Tree {
 	t.Helper()
-	tree, err := read(dir, seen)
+	tree, err := ReadAll(dir, seen)
 	if err != nil {
 		t.Fatalf("testtree: %v", err)
 	}
@@ -75,9 +75,10 @@ func TakeAll(t testing.TB, dir string, seen Seen) Tree {
 }
 
 // Read is Take for callers who handle errors themselves.
-func Read(dir string) (Tree, error) { return read(dir, nil) }
+func Read(dir string) (Tree, error) { return ReadAll(dir, nil) }
 
-func read(dir string, seen Seen) (Tree, error) {
+// ReadAll is TakeAll for callers who handle errors themselves.
+func ReadAll(dir string, seen Seen) (Tree, error) {
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: dir, Err: err}

@@ -135,22 +135,11 @@ func (c *Copier) copyRange(ctx context.Context, dst, src int, at, end int64) (in
 			buf = buf[:end-at]
 		}
 		n, err := fsat.ReadSome(src, buf, at)
-		if err != nil {
+		if err != nil || n == 0 {
 			return at, err
 		}
-		if n == 0 {
-			return at, nil
-		}
-		if dst != NoFile {
-			if err := fsat.Write(dst, buf[:n], at); err != nil {
-				return at, &WriteError{err}
-			}
-		}
-		c.hash.write(buf[:n])
-		if c.Out != nil {
-			if _, err := c.Out.Write(buf[:n]); err != nil {
-				return at, &WriteError{err}
-			}
+		if err := c.put(dst, buf[:n], at); err != nil {
+			return at, err
 		}
 		at += int64(n)
 		c.Data += int64(n)
@@ -164,6 +153,22 @@ func (c *Copier) copyRange(ctx context.Context, dst, src int, at, end int64) (in
 		}
 	}
 	return at, nil
+}
+
+// put writes what was read at an offset to the copy and to Out, and hashes it.
+func (c *Copier) put(dst int, b []byte, at int64) error {
+	if dst != NoFile {
+		if err := fsat.Write(dst, b, at); err != nil {
+			return &WriteError{err}
+		}
+	}
+	c.hash.write(b)
+	if c.Out != nil {
+		if _, err := c.Out.Write(b); err != nil {
+			return &WriteError{err}
+		}
+	}
+	return nil
 }
 
 // BufferSize is a good size of a buffer for content.

@@ -117,19 +117,15 @@ func (j *Judge) standing(s Snapshot) (st Standing, ok bool, err error) {
 	if err != nil {
 		return st, false, fmt.Errorf("snapshot %s: %w", s.Name, err)
 	}
-	cover, wires := v.Baseline, v.Tripwires
 	st.Place, st.PlaceWas = v.Place, v.PlaceWas
-	st.measured = cover != nil
-	switch {
-	case cover != nil:
-	case known && v.Limits != nil && len(v.Unfinished) == 0: // it had no base line
-	case known:
-		cover = coverageFromCounts(&st.Summary)
-	default:
-		if cover, err = coverageFromCatalogs(j.meta, &st.Summary); err != nil {
+	st.measured = v.Baseline != nil
+	cover := v.Baseline
+	if cover == nil {
+		if cover, err = j.coverageAfterwards(&st.Summary, &v, known); err != nil {
 			return st, false, err
 		}
 	}
+	wires := v.Tripwires
 	trial := Trial{Coverage: cover, Files: st.Summary.Counts.Files, Limits: Reports{j.meta}.limitsOf(&v, st.Summary.Previous)}
 	if len(wires) == 0 && !st.measured {
 		wires = trial.Tripwires()
@@ -147,6 +143,18 @@ func (j *Judge) standing(s Snapshot) (st Standing, ok bool, err error) {
 		st.Tripwires = wires
 	}
 	return st, true, nil
+}
+
+// coverageAfterwards compares a snapshot with its base line although its report does not; nil if its run had none. known
+// says that there is a report, of which v is the verdict.
+func (j *Judge) coverageAfterwards(s *index.Summary, v *verdict, known bool) (*Coverage, error) {
+	switch {
+	case known && v.Limits != nil && len(v.Unfinished) == 0:
+		return nil, nil
+	case known:
+		return coverageFromCounts(s), nil
+	}
+	return coverageFromCatalogs(j.meta, s)
 }
 
 // Lineage finds the snapshots to compare a run with, for its source.

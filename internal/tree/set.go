@@ -148,18 +148,11 @@ func (j *setting) setOwner() error {
 		j.owned = true
 		return nil
 	}
-	var err error
-	keeps := j.KeepOwner && j.e.UID != j.UID
-	if !keeps {
-		err = j.n.chown(j.e.UID, j.e.GID)
-	}
+	both, err := j.chown()
 	switch {
-	case keeps || j.refused(err, fsat.CapChown):
-		if err := j.n.chown(sameID, j.e.GID); err != nil && !fsat.IsRefused(err) {
-			return fmt.Errorf("chown: %w", err)
-		}
 	case err != nil:
 		return fmt.Errorf("chown: %w", err)
+	case !both:
 	case j.e.Mode&setID == 0 && len(j.set) == 0:
 		j.owned = true
 	default:
@@ -176,6 +169,21 @@ func (j *setting) setOwner() error {
 		}
 	}
 	return nil
+}
+
+// chown changes user and group, or the group alone if the user is to stay or cannot be changed. both is false if the user
+// was not changed. A refusal to change the group is no error.
+func (j *setting) chown() (both bool, err error) {
+	if !j.KeepOwner || j.e.UID == j.UID {
+		err := j.n.chown(j.e.UID, j.e.GID)
+		if !j.refused(err, fsat.CapChown) {
+			return err == nil, err
+		}
+	}
+	if err := j.n.chown(sameID, j.e.GID); !fsat.IsRefused(err) {
+		return false, err
+	}
+	return false, nil
 }
 
 // setID are the mode bits that let a program run with the rights of its owner or group.

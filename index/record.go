@@ -36,9 +36,9 @@ var (
 // validate reports a value that the format cannot express.
 func (e *Entry) validate(root bool) error {
 	switch {
-	case root && e.Name != "", !root && !validName(e.Name):
+	case !e.fitsName(root):
 		return errName
-	case e.Type < File || e.Type > BlockDevice || root && e.Type != Dir, !e.knownBits():
+	case !e.fitsType(root), !e.knownBits():
 		return errType
 	case e.Mtime.Nsec >= 1e9 || e.Ctime.Nsec >= 1e9:
 		return errRange
@@ -50,6 +50,22 @@ func (e *Entry) validate(root bool) error {
 		return errZero
 	}
 	return nil
+}
+
+// fitsName reports whether the name is that of the root, which has none, or of another entry.
+func (e *Entry) fitsName(root bool) bool {
+	if root {
+		return e.Name == ""
+	}
+	return validName(e.Name)
+}
+
+// fitsType reports whether the type is that of the root, a folder, or of another entry.
+func (e *Entry) fitsType(root bool) bool {
+	if root {
+		return e.Type == Dir
+	}
+	return File <= e.Type && e.Type <= BlockDevice
 }
 
 func (e *Entry) knownBits() bool {

@@ -23,32 +23,39 @@ type trial struct {
 // folders to look into.
 func (t *trial) run() (cells []string, err error) {
 	p := place{src: t.disk + "/src", store: t.disk + "/store", of: 1}
+	if t.row.change != nil {
+		p.of = 2
+	}
 	if err := errors.Join(os.Mkdir(p.src, 0o755), os.Mkdir(p.store, 0o755)); err != nil {
 		return nil, err
 	}
 	m := &maker{root: p.src}
 	defer func() { err = errors.Join(err, m.done()) }()
-	steps := []func(*maker){t.row.build}
-	if t.row.change != nil {
-		steps = append(steps, t.row.change)
-		p.of = 2
-	}
 	if t.tool.setup != "" {
 		if ended, err := t.command(t.tool.setup, p); err != nil || ended != "" {
 			return []string{ended}, err
 		}
 	}
-	var want []tree
+	want, ended, err := t.backUp(m, p)
+	if err != nil || ended != "" {
+		return []string{ended}, err
+	}
+	return t.compare(want, p)
+}
+
+// backUp builds the tree and backs it up, and again after the row's change. It returns the tree as it was each time.
+func (t *trial) backUp(m *maker, p place) (want []tree, ended string, err error) {
+	steps := []func(*maker){t.row.build, t.row.change}[:p.of]
 	for i, step := range steps {
 		if i > 0 { // so that a tool which compares times in whole seconds is not blamed for that
 			time.Sleep(1100 * time.Millisecond)
 		}
 		if step(m); m.err != nil {
-			return nil, m.err
+			return nil, "", m.err
 		}
 		w, err := look(p.src)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		want = append(want, w)
 		p.n = i + 1
@@ -57,9 +64,15 @@ func (t *trial) run() (cells []string, err error) {
 			text = t.tool.next
 		}
 		if ended, err := t.command(text, p); err != nil || ended != "" {
-			return []string{ended}, err
+			return nil, ended, err
 		}
 	}
+	return want, "", nil
+}
+
+// compare returns the cells for the backups: whether the source, the tool's folders and the restored trees are as they
+// should be.
+func (t *trial) compare(want []tree, p place) (cells []string, err error) {
 	if t.row.source {
 		got, err := look(p.src)
 		return []string{t.judge([]tree{want[0]}, []tree{got})}, err

@@ -282,19 +282,7 @@ func (l *Lab) nothingBut(mayStay func(path string) bool) {
 			}
 			return err
 		}
-		dir, name := filepath.Split(rel)
-		known := false
-		switch dir {
-		case "":
-			known = name == archive.ArchiveFile || name == archive.LockFile || name == archive.IndexFile ||
-				name == "verified"
-		case archive.CatalogsDir + "/":
-			_, known = l.Taken[strings.TrimSuffix(name, archive.CatalogExt)]
-		case archive.RunsDir + "/":
-			_, known = l.Taken[strings.TrimSuffix(name, ".json")]
-			known = known || archive.IsUnpublished(name) // of a run that was made to fail
-		}
-		if !known {
+		if !l.belongs(rel) {
 			l.T.Errorf("left: %s", rel)
 		}
 		return nil
@@ -302,6 +290,21 @@ func (l *Lab) nothingBut(mayStay func(path string) bool) {
 	if err != nil {
 		l.T.Error(err)
 	}
+}
+
+// belongs reports whether a file, by its path in the archive's own folder, belongs there while nothing is under way.
+func (l *Lab) belongs(path string) bool {
+	known := false
+	switch dir, name := filepath.Split(path); dir {
+	case "":
+		known = name == archive.ArchiveFile || name == archive.LockFile || name == archive.IndexFile || name == "verified"
+	case archive.CatalogsDir + "/":
+		_, known = l.Taken[strings.TrimSuffix(name, archive.CatalogExt)]
+	case archive.RunsDir + "/":
+		_, known = l.Taken[strings.TrimSuffix(name, ".json")]
+		known = known || archive.IsUnpublished(name) // of a run that was made to fail
+	}
+	return known
 }
 
 // FaultTree and faultEdits make a run that goes through every step there is, some of them several times.

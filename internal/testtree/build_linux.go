@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -103,71 +104,95 @@ type builder struct {
 	lifted []lifted
 }
 
-func (b *builder) do(words []string) error {
-	if len(words) < 2 {
-		return errors.New("too few words")
-	}
-	verb, path, rest := words[0], filepath.Join(b.root, words[1]), words[2:]
-	need := func(n int) error {
-		if len(rest) < n {
-			return errors.New("too few words")
-		}
-		return nil
-	}
-	switch verb {
-	case "dir", "file", "fifo", "socket", "char", "block":
-		if err := need(1); err != nil {
-			return err
-		}
-		return b.create(verb, words[1], rest)
-	case "symlink", "link", "write", "append", "truncate", "chattr", "unset", "mv", "swap", "cp":
-		if err := need(1); err != nil {
-			return err
-		}
-	}
-	switch verb {
-	case "symlink":
-		if err := os.Symlink(rest[0], path); err != nil {
-			return err
-		}
-		return b.options(path, rest[1:])
-	case "link":
+// verbs are the first words of lines; each is carried out at the name that follows, with the rest of the line, of at least
+// as many words as needed.
+var verbs = map[string]struct {
+	needed int
+	do     func(b *builder, path string, rest []string) error
+}{
+	"symlink": {1, (*builder).symlink},
+	"link": {1, func(b *builder, path string, rest []string) error {
 		return os.Link(filepath.Join(b.root, rest[0]), path)
-	case "write", "append":
-		return change(path, verb, rest[0])
-	case "truncate":
+	}},
+	"write": {1, func(_ *builder, path string, rest []string) error {
+		return write(path, os.O_TRUNC, rest[0])
+	}},
+	"append": {1, func(_ *builder, path string, rest []string) error {
+		return write(path, os.O_APPEND, rest[0])
+	}},
+	"truncate": {1, func(_ *builder, path string, rest []string) error {
 		size, err := strconv.ParseInt(rest[0], 10, 64)
 		if err != nil {
 			return err
 		}
 		return os.Truncate(path, size)
-	case "set":
-		return b.options(path, rest)
-	case "chattr":
+	}},
+	"set": {0, (*builder).options},
+	"chattr": {1, func(_ *builder, path string, rest []string) error {
 		return tool("chattr", append(rest, path)...)
-	case "noacl":
+	}},
+	"noacl": {0, func(_ *builder, path string, _ []string) error {
 		return tool("setfacl", "-b", path)
-	case "unset":
+	}},
+	"unset": {1, func(_ *builder, path string, rest []string) error {
 		return unix.Lremovexattr(path, rest[0])
-	case "rm":
+	}},
+	"rm": {0, func(_ *builder, path string, _ []string) error {
 		if !testtools.MayDoAll() {
 			if err := MakeWritable(path); err != nil {
 				return err
 			}
 		}
 		return os.RemoveAll(path)
-	case "mv":
+	}},
+	"mv": {1, func(b *builder, path string, rest []string) error {
 		return os.Rename(path, filepath.Join(b.root, rest[0]))
-	case "swap":
+	}},
+	"swap": {1, func(b *builder, path string, rest []string) error {
 		other := filepath.Join(b.root, rest[0])
 		return unix.Renameat2(unix.AT_FDCWD, path, unix.AT_FDCWD, other, unix.RENAME_EXCHANGE)
-	case "cp":
+	}},
+	"cp": {1, func(b *builder, path string, rest []string) error {
 		return run("cp", "-a", "--reflink=never", path, filepath.Join(b.root, rest[0]))
+	}},
+}
+
+func (b *builder) do(words []string) error {
+	if len(words) < 2 {
+		return errTooFew
 	}
-	return fmt.Errorf("unknown word %q", verb)
+	word, name, rest := words[0], words[1], words[2:]
+	if isType(word) {
+		return b.create(word, name, rest)
+	}
+	verb, ok := verbs[word]
+	switch {
+	case !ok:
+		return fmt.Errorf("unknown word %q", word)
+	case len(rest) < verb.needed:
+		return errTooFew
+	}
+	return verb.do(b, filepath.Join(b.root, name), rest)
+}
+
+var errTooFew = errors.New("too few words")
+
+func (b *builder) symlink(path string, rest []string) error {
+	if err := os.Symlink(rest[0], path); err != nil {
+		return err
+	}
+	return b.options(path, rest[1:])
+}
+
+// isType reports whether a line that begins with a word makes an inode of that type, with a mode.
+func isType(word string) bool {
+	return slices.Contains([]string{"dir", "file", "fifo", "socket", "char", "block"}, word)
 }
 
 func (b *builder) create(verb, name string, rest []string) error {
+	if len(rest) == 0 {
+		return errTooFew
+	}
 	path := filepath.Join(b.root, name)
 	mode64, err := strconv.ParseUint(rest[0], 8, 32)
 	if err != nil {
@@ -182,11 +207,7 @@ func (b *builder) create(verb, name string, rest []string) error {
 		if len(rest) > 0 && !isOption(rest[0]) {
 			content, rest = rest[0], rest[1:]
 		}
-		var f *os.File
-		if f, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err == nil {
-			_, err = f.WriteString(content)
-			err = errors.Join(err, f.Close())
-		}
+		err = write(path, os.O_CREATE|os.O_EXCL, content)
 	case "fifo":
 		err = unix.Mknod(path, unix.S_IFIFO|0o600, 0)
 	case "socket":
@@ -211,29 +232,41 @@ func (b *builder) create(verb, name string, rest []string) error {
 	return b.options(path, append(rest, fmt.Sprintf("mode=%o", mode)))
 }
 
-// optionNames are in the order in which options are applied, in which none undoes another: content, owner, attributes,
+// An option is what follows a prefix in a word: its value is applied to the inode at path.
+type option struct {
+	prefix string
+	apply  func(b *builder, path, value string) error
+}
+
+// optionsInOrder are in the order in which options are applied, in which none undoes another: content, owner, attributes,
 // mode, time.
-var optionNames = []string{
-	"random=", "hole=", "at=", "reserve=", "owner=", "xattr.", "mode=", "acl=", "default=", "mtime=",
+var optionsInOrder = []option{
+	{"random=", random},
+	{"hole=", hole},
+	{"at=", textAt},
+	{"reserve=", reserve},
+	{"owner=", owner},
+	{"xattr.", xattr},
+	{"mode=", (*builder).mode},
+	{"acl=", func(_ *builder, path, value string) error { return tool("setfacl", "-m", value, path) }},
+	{"default=", func(_ *builder, path, value string) error { return tool("setfacl", "-d", "-m", value, path) }},
+	{"mtime=", (*builder).mtime},
 }
 
 func isOption(word string) bool {
-	for _, name := range optionNames {
-		if strings.HasPrefix(word, name) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(optionsInOrder, func(o option) bool { return strings.HasPrefix(word, o.prefix) })
 }
 
 func (b *builder) options(path string, words []string) error {
-	for _, prefix := range optionNames {
+	for _, word := range words {
+		if !isOption(word) {
+			return fmt.Errorf("%q is no option", word)
+		}
+	}
+	for _, o := range optionsInOrder {
 		for _, word := range words {
-			if !isOption(word) {
-				return fmt.Errorf("%q is no option", word)
-			}
-			if value, ok := strings.CutPrefix(word, prefix); ok {
-				if err := b.option(path, prefix, value); err != nil {
+			if value, ok := strings.CutPrefix(word, o.prefix); ok {
+				if err := o.apply(b, path, value); err != nil {
 					return fmt.Errorf("%s: %w", word, err)
 				}
 			}
@@ -242,73 +275,85 @@ func (b *builder) options(path string, words []string) error {
 	return nil
 }
 
-func (b *builder) option(path, name, value string) error {
-	var x, y int64
-	two := func(format string) error {
-		_, err := fmt.Sscanf(value, format, &x, &y)
+// two returns the numbers of a value X:Y.
+func two(value string) (x, y int64, err error) {
+	_, err = fmt.Sscanf(value, "%d:%d", &x, &y)
+	return x, y, err
+}
+
+func random(_ *builder, path, value string) error {
+	size, seed, err := two(value)
+	if err != nil {
 		return err
 	}
-	switch name {
-	case "random=":
-		if err := two("%d:%d"); err != nil {
-			return err
-		}
-		return os.WriteFile(path, Random(int(x), uint64(y)), 0o600)
-	case "hole=":
-		n, err := strconv.ParseInt(value, 10, 64)
-		if err != nil {
-			return err
-		}
-		info, err := os.Lstat(path)
-		if err != nil {
-			return err
-		}
-		return os.Truncate(path, info.Size()+n)
-	case "at=":
-		offset, text, _ := strings.Cut(value, ":")
-		n, err := strconv.ParseInt(offset, 10, 64)
-		if err != nil {
-			return err
-		}
-		f, err := os.OpenFile(path, os.O_WRONLY, 0)
-		if err != nil {
-			return err
-		}
-		_, err = f.WriteAt([]byte(text), n)
-		return errors.Join(err, f.Close())
-	case "reserve=":
-		if err := two("%d:%d"); err != nil {
-			return err
-		}
-		f, err := os.OpenFile(path, os.O_WRONLY, 0)
-		if err != nil {
-			return err
-		}
-		return errors.Join(unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, x, y), f.Close())
-	case "owner=":
-		if err := two("%d:%d"); err != nil {
-			return err
-		}
-		return needsRoot(os.Lchown(path, int(x), int(y)))
-	case "xattr.":
-		attr, content, _ := strings.Cut(value, "=")
-		err := unix.Lsetxattr(path, attr, []byte(content), 0)
-		if !strings.HasPrefix(attr, "user.") {
-			err = needsRoot(err)
-		}
+	return os.WriteFile(path, Random(int(size), uint64(seed)), 0o600)
+}
+
+func hole(_ *builder, path, value string) error {
+	n, err := strconv.ParseInt(value, 10, 64)
+	if err != nil {
 		return err
-	case "mode=":
-		n, err := strconv.ParseUint(value, 8, 32)
-		if err != nil {
-			return err
-		}
-		b.keepMode(path, uint32(n))
-		return unix.Chmod(path, uint32(n))
-	case "acl=":
-		return tool("setfacl", "-m", value, path)
-	case "default=":
-		return tool("setfacl", "-d", "-m", value, path)
 	}
+	info, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	return os.Truncate(path, info.Size()+n)
+}
+
+func textAt(_ *builder, path, value string) error {
+	offset, text, _ := strings.Cut(value, ":")
+	n, err := strconv.ParseInt(offset, 10, 64)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt([]byte(text), n)
+	return errors.Join(err, f.Close())
+}
+
+func reserve(_ *builder, path, value string) error {
+	offset, n, err := two(value)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, offset, n), f.Close())
+}
+
+func owner(_ *builder, path, value string) error {
+	uid, gid, err := two(value)
+	if err != nil {
+		return err
+	}
+	return needsRoot(os.Lchown(path, int(uid), int(gid)))
+}
+
+func xattr(_ *builder, path, value string) error {
+	attr, content, _ := strings.Cut(value, "=")
+	err := unix.Lsetxattr(path, attr, []byte(content), 0)
+	if !strings.HasPrefix(attr, "user.") {
+		err = needsRoot(err)
+	}
+	return err
+}
+
+func (b *builder) mode(path, value string) error {
+	n, err := strconv.ParseUint(value, 8, 32)
+	if err != nil {
+		return err
+	}
+	b.keepMode(path, uint32(n))
+	return unix.Chmod(path, uint32(n))
+}
+
+func (b *builder) mtime(path, value string) error {
 	sec, nsec, _ := strings.Cut(value, ".")
 	var ts unix.Timespec
 	var err error
@@ -334,12 +379,8 @@ func setMtime(path string, ts unix.Timespec) error {
 	return nil
 }
 
-func change(path, how, content string) error {
-	flags := os.O_WRONLY | os.O_TRUNC
-	if how == "append" {
-		flags = os.O_WRONLY | os.O_APPEND
-	}
-	f, err := os.OpenFile(path, flags, 0)
+func write(path string, how int, content string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|how, 0o600)
 	if err != nil {
 		return err
 	}

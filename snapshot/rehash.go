@@ -72,14 +72,7 @@ func (s *storing) rehash(at slot, was *index.Entry, st *source.Stat) (v verdict,
 		return v, nil
 	}
 	at.w.rehashed++
-	first, changed, err := s.hashAgain(at, st, false)
-	if err == nil && !changed && first != was.Hash {
-		var second index.Hash
-		second, changed, err = s.hashAgain(at, st, true)
-		if err == nil && !changed && second == was.Hash {
-			err = errUnsteady
-		}
-	}
+	found, changed, err := s.hashTwice(at, was, st)
 	switch {
 	case s.ctx.Err() != nil:
 		return v, &fatalError{context.Cause(s.ctx)}
@@ -88,10 +81,24 @@ func (s *storing) rehash(at slot, was *index.Entry, st *source.Stat) (v verdict,
 	case err != nil && !fsat.IsBadDisk(err):
 		at.w.fail(at.path(), fmt.Errorf("not read again, and taken for unchanged: %w", err))
 		return v, nil
-	case err == nil && first == was.Hash:
+	case err == nil && found == was.Hash:
 		return v, nil
 	}
-	return s.whichIsRight(at, was, first, err)
+	return s.whichIsRight(at, was, found, err)
+}
+
+// hashTwice hashes the content of a file and, if that is not the recorded content, once more from the disk: if only the
+// first hash differs, the error is errUnsteady. changed is as of hashAgain.
+func (s *storing) hashTwice(at slot, was *index.Entry, st *source.Stat) (found index.Hash, changed bool, err error) {
+	found, changed, err = s.hashAgain(at, st, false)
+	if err != nil || changed || found == was.Hash {
+		return found, changed, err
+	}
+	second, changed, err := s.hashAgain(at, st, true)
+	if err == nil && !changed && second == was.Hash {
+		err = errUnsteady
+	}
+	return found, changed, err
 }
 
 // errUnsteady reports a file that gives different contents, although nobody changes it.

@@ -112,14 +112,8 @@ func (r *run) take(path string, openSource func() error) (report *archive.Report
 			return nil, err
 		}
 	}
-	snapshots, err := r.chooseName()
-	if err != nil {
+	if err := r.lookBack(); err != nil {
 		return nil, err
-	}
-	if r.isFirst = len(snapshots) == 0; !r.isFirst {
-		if err := r.compareWith(snapshots); err != nil {
-			return nil, err
-		}
 	}
 	if err := r.mustFit(); err != nil {
 		return r.report, err
@@ -143,6 +137,18 @@ func (r *run) take(path string, openSource func() error) (report *archive.Report
 		return r.report, r.foresee()
 	}
 	return r.report, r.publish()
+}
+
+// lookBack looks at the snapshots that there are: the new one needs another name, and is compared with them.
+func (r *run) lookBack() error {
+	snapshots, err := r.chooseName()
+	if err != nil {
+		return err
+	}
+	if r.isFirst = len(snapshots) == 0; r.isFirst {
+		return nil
+	}
+	return r.compareWith(snapshots)
 }
 
 // step precedes each change of the archive, and makes it fail in tests.

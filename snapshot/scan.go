@@ -186,9 +186,20 @@ func (r *run) mustFit() error {
 	if err := r.archive.Trash.Empty(r.ctx, r.opt.Threads); err != nil {
 		return err
 	}
-	folders = 0
-	var full *NoRoomError
-	err := local.Count(r.ctx, func(e *source.Seen) (err error) {
+	full, err := r.lackingForSource(local)
+	switch {
+	case full != nil:
+		return full
+	case errors.Is(err, source.ErrTooDeep):
+		return nil
+	}
+	return err
+}
+
+// lackingForSource counts the folders of the source, until they lack room, and returns the error of the snapshot then.
+func (r *run) lackingForSource(local *source.Local) (full *NoRoomError, err error) {
+	folders := uint64(0)
+	err = local.Count(r.ctx, func(e *source.Seen) (err error) {
 		if e.Type != fsat.Directory {
 			return nil
 		}
@@ -201,16 +212,10 @@ func (r *run) mustFit() error {
 		}
 		return err
 	})
-	if err == nil {
-		full, err = r.lackingFor(folders)
+	if err != nil {
+		return full, err
 	}
-	switch {
-	case full != nil:
-		return full
-	case errors.Is(err, source.ErrTooDeep):
-		return nil
-	}
-	return err
+	return r.lackingFor(folders)
 }
 
 // lackingFor returns the error of a snapshot that cannot fit because of a number of folders; nil: it may.

@@ -115,7 +115,7 @@ type version struct {
 	spaceLost bool            // the copy lacks space that the file has beyond its content
 }
 
-// putFile stores a regular file. It reads the file once, and again if it changes meanwhile.
+// putFile stores a regular file.
 func (s *storing) putFile(at slot, st *source.Stat, was *index.Entry) (err error) {
 	f := file{storing: s, slot: at, was: was}
 	if f.src, err = at.source().OpenFile(at.name(), &f.st); err != nil {
@@ -130,26 +130,8 @@ func (s *storing) putFile(at slot, st *source.Stat, was *index.Entry) (err error
 	if f.st.Type != fsat.Regular {
 		return errRetype
 	}
-	for try := 1; ; try++ {
-		if err := f.tryVersion(); err != nil {
-			return err
-		}
-		var after source.Stat
-		if err := f.src.Stat(&after); err != nil {
-			return errors.Join(fmt.Errorf("stat: %w", err), f.takeBack())
-		}
-		if after.SameVersion(&f.st.Stat) {
-			break
-		}
-		if try == maxTries {
-			f.e.Flags |= index.Torn | index.Racy
-			f.failed = errors.Join(f.failed, errChanging)
-			break
-		}
-		if err := f.takeBack(); err != nil {
-			return err
-		}
-		f.st = after
+	if err := f.tryVersions(); err != nil {
+		return err
 	}
 	open = false
 	if err := f.src.Close(); err != nil { // the file is in the mirror
@@ -173,6 +155,31 @@ func (s *storing) putFile(at slot, st *source.Stat, was *index.Entry) (err error
 	*at.entry(), at.d.fresh[at.i] = f.e, f.fresh
 	at.w.countEntry(at.d, at.i, f.action, f.from)
 	return nil
+}
+
+// tryVersions reads and stores the file once, and again if it changes meanwhile.
+func (f *file) tryVersions() error {
+	for try := 1; ; try++ {
+		if err := f.tryVersion(); err != nil {
+			return err
+		}
+		var after source.Stat
+		if err := f.src.Stat(&after); err != nil {
+			return errors.Join(fmt.Errorf("stat: %w", err), f.takeBack())
+		}
+		if after.SameVersion(&f.st.Stat) {
+			return nil
+		}
+		if try == maxTries {
+			f.e.Flags |= index.Torn | index.Racy
+			f.failed = errors.Join(f.failed, errChanging)
+			return nil
+		}
+		if err := f.takeBack(); err != nil {
+			return err
+		}
+		f.st = after
+	}
 }
 
 var errChanging = errors.New("it kept changing while it was read; the content read last is stored")

@@ -23,7 +23,7 @@ type Query struct {
 	// `**` stands for any folders; a slash at the end matches only folders. The last pattern that matches decides; a
 	// pattern that begins with '!' drops entries that earlier patterns have found. None: everything matches.
 	Patterns []string
-	FoldCase bool         // letters count whatever their case
+	FoldCase bool         // A to Z are equal to a to z
 	Types    []index.Type // one of these; none: any
 
 	MinSize, MaxSize *uint64     // limits of the size, both included; regular files only
@@ -87,10 +87,7 @@ func (f *finder) compile() error {
 func (q *Query) matcher() (*exclude.Matcher, error) {
 	m := exclude.New()
 	for _, p := range q.Patterns {
-		if q.FoldCase {
-			p = strings.ToLower(p)
-		}
-		if err := m.Add(p, "pattern", 0); err != nil {
+		if err := m.AddRule(exclude.Rule{Pattern: p, Source: "pattern", Fold: q.FoldCase}); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrPattern, err)
 		}
 	}
@@ -236,9 +233,6 @@ func (f *finder) meets(folder string, e *index.Entry) bool {
 	path := e.Name
 	if f.paths {
 		path = index.Join(folder, e.Name)
-	}
-	if q.FoldCase {
-		path = strings.ToLower(path)
 	}
 	_, found := f.matcher.Match(path, e.Type == index.Dir)
 	return found

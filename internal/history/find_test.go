@@ -166,6 +166,40 @@ func TestFindAgainstModel(t *testing.T) {
 	})
 }
 
+// TestFindAnyCase: with FoldCase the letters A to Z count as a to z, in sets, too; all other bytes count as they are.
+func TestFindAnyCase(t *testing.T) {
+	const bytes = "aAzZ_1\xC3\xA9\xFF"
+	matching := map[string]string{ // for each piece of a pattern, which of these it stands for
+		"a": "aA", "Z": "zZ", "_": "_", "?": bytes, "\xC3": "\xC3", "\xFF": "\xFF", `\Z`: "zZ",
+		"[A-z]": "aAzZ_", "[A-Z]": "aAzZ", "[Z-a]": "aAzZ_", "[!z]": "aA_1\xC3\xA9\xFF", "[[:upper:]]": "aAzZ", "[\xC3]": "\xC3",
+	}
+	pieces := append(slices.Sorted(maps.Keys(matching)), "*")
+	var matches func(pattern []string, name string) bool
+	matches = func(pattern []string, name string) bool {
+		switch {
+		case len(pattern) == 0:
+			return name == ""
+		case pattern[0] == "*":
+			return matches(pattern[1:], name) || name != "" && matches(pattern, name[1:])
+		}
+		return name != "" && strings.IndexByte(matching[pattern[0]], name[0]) >= 0 && matches(pattern[1:], name[1:])
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		name := rapid.SliceOfN(rapid.SampledFrom([]byte(bytes)), 1, 4)
+		pattern := rapid.SliceOfN(rapid.SampledFrom(pieces), 1, 4).Draw(t, "pattern")
+		f := finder{q: &Query{Patterns: []string{strings.Join(pattern, "")}, FoldCase: true}}
+		if err := f.compile(); err != nil {
+			t.Fatal(err)
+		}
+		for range 20 {
+			e := index.Entry{Name: string(name.Draw(t, "name")), Type: index.File}
+			if got, want := f.meets("", &e), matches(pattern, e.Name); got != want {
+				t.Fatalf("%q, %q: %v, want %v", f.q.Patterns, e.Name, got, want)
+			}
+		}
+	})
+}
+
 // A catalog that turns out to be damaged halfway is left out; what the others hold is found, once.
 func TestFindDamaged(t *testing.T) {
 	dir := t.TempDir()

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"snapcopy/internal/archive"
+	"snapcopy/restore/instant"
 )
 
 // An argument can name the right thing in the form of another command: ARCHIVE@SNAPSHOT or a snapshot's folder where a
@@ -120,6 +121,9 @@ func (m meaning) sameArchive(arg string) (other meaning, ok bool) {
 // checkForm refuses arguments in the form of another command, and says what to type.
 func (a *app) checkForm(c *cobra.Command, args []string) error {
 	words := argWords(c)
+	if slices.Equal(words, []string{"MOUNTPOINT"}) && len(args) > 0 {
+		return a.checkMountpoint(c, args)
+	}
 	at := slices.IndexFunc(words, func(w string) bool { return strings.HasPrefix(strings.Trim(w, "[]"), "ARCHIVE") })
 	if at < 0 || at >= len(args) {
 		return nil
@@ -176,13 +180,62 @@ func (a *app) commandLine(c *cobra.Command, args, right []string) string {
 	return "`" + c.Root().Name() + " " + strings.Join(words, " ") + "`"
 }
 
+// checkMountpoint refuses an archive, a snapshot or a path in one where the MOUNTPOINT of an instant restore is needed,
+// unless it is one: its tree can have an archive.
+func (a *app) checkMountpoint(c *cobra.Command, args []string) error {
+	m, ok := meaningOf(args[0])
+	if !ok {
+		return nil
+	}
+	if _, err := instant.Read(args[0]); !errors.Is(err, instant.ErrNotInstant) && !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	places := args[1:]
+	if len(places) == 0 {
+		places = a.mountpoints(m.archive)
+	}
+	is := "is an archive"
+	if !m.whole() {
+		is = "lies in an archive"
+	}
+	u := &usageError{command: c.CommandPath(), hint: "give the MOUNTPOINT that `snapcopy instant` was given",
+		err: fmt.Errorf("%s %s, and `%s` takes the mountpoint of an instant restore", name(args[0]), is, c.CommandPath())}
+	if len(places) == 1 {
+		u.hint = "type " + a.commandLine(c, args, places)
+	}
+	return u
+}
+
+// mountpoints returns where snapshots of an archive are mounted on this machine, or wait to be settled, as far as the
+// archive has a note of it.
+func (a *app) mountpoints(path string) (list []string) {
+	arch, err := archive.Open(path)
+	if err != nil {
+		return nil
+	}
+	readers, err := arch.Readers.All()
+	if arch.Close() != nil || err != nil {
+		return nil
+	}
+	for _, r := range readers {
+		if here := archive.NewReader(r.Snapshot, r.Place, r.Since); r.Host == here.Host && r.Place != "" {
+			list = append(list, r.Place)
+		}
+	}
+	return list
+}
+
 // checkNewest checks the ARCHIVE that a new snapshot goes to. A path below a snapshot is judged by the archive.
 func (a *app) checkNewest(c *cobra.Command, args []string, m meaning) error {
-	if m.selector == "" || m.path != "" || !a.selects(m.archive, m.selector) {
+	if m.selector == "" || m.path != "" {
 		return nil
 	}
 	right := slices.Clone(args)
 	right[len(right)-1] = m.archive
+	if !a.selects(m.archive, m.selector) {
+		return a.misformed(c, args, right, "for a new archive of that name, make its folder first: `mkdir -m 700 "+shellWord(args[1])+"`",
+			"%s names a snapshot, and the archive, %s, does not have it; a new one goes to the archive", name(args[1]), name(m.archive))
+	}
 	return a.misformed(c, args, right, "", "%s is a snapshot, which never changes; a new one goes to the archive, %s", name(args[1]), name(m.archive))
 }
 

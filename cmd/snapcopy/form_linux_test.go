@@ -9,8 +9,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
+
+	"snapcopy/internal/archive"
 )
 
 // formCommands returns every command that takes an ARCHIVE.
@@ -151,6 +154,14 @@ func TestWrongFormOf(t *testing.T) {
 	if err := os.Rename(arch, "arch"); err != nil {
 		t.Fatal(err)
 	}
+	a, err := archive.Open("arch")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = a.Readers.Add(archive.NewReader(first, filepath.Join(dir, "mounted"), time.Now()))
+	if err := errors.Join(err, a.Close(), os.Mkdir("arch@new", 0o700)); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct{ line, want string }{
 		{"list arch@latest", "list arch"},
 		{"list arch latest", "list arch"},
@@ -179,14 +190,18 @@ func TestWrongFormOf(t *testing.T) {
 		{"instant arch latest mnt", "instant arch@latest mnt"},
 		{"snapshot src arch@latest", "snapshot src arch"},
 		{"snapshot src arch/latest -n", "snapshot src arch -n"},
+		{"snapshot src arch@host", "snapshot src arch"},
+		{"settle arch@latest mnt", "settle mnt"},
+		{"settle arch", "settle " + filepath.Join(dir, "mounted")},
+		{"settle arch/latest/d/-f", "settle " + filepath.Join(dir, "mounted")},
 	} {
 		_, _, err := accepts(t, strings.Fields(c.line))
-		var usage *usageError
+		usage := new(usageError)
 		if !errors.As(err, &usage) || !strings.HasPrefix(usage.hint, "type `snapcopy "+c.want+"`") {
 			t.Errorf("%s: %v, hint %q, want %s", c.line, err, usage.hint, c.want)
 		}
 	}
-	for _, line := range []string{"snapshot src arch", "snapshot src arch@host", "diff arch src", "diff arch@latest src d", "diff arch latest~1 latest d",
+	for _, line := range []string{"snapshot src arch", "snapshot src arch@new", "snapshot src other@host", "settle mnt", "diff arch src", "diff arch@latest src d", "diff arch latest~1 latest d",
 		"versions arch arch/latest/d", "ls arch/latest d", "restore arch@latest -- -f", "remove arch latest", "list none@latest", "snapshot arch/latest/d arch"} {
 		if _, _, err := accepts(t, strings.Fields(line)); err != nil {
 			t.Errorf("%s is refused: %v", line, err)

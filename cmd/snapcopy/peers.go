@@ -194,6 +194,10 @@ func unknownFlag(c *cobra.Command, err error) error {
 		return unknownCommand(c, args)
 	}
 	usage := &usageError{command: c.CommandPath(), err: err}
+	if flag := flagWithoutValue(err); flag != nil && flag.Name == "progress" { // as rsync's users type it
+		usage.hint = "without --progress a terminal shows the progress; `--progress=10s` prints a line each 10 seconds, anywhere"
+		return usage
+	}
 	var unknown *pflag.NotExistError
 	if !errors.As(err, &unknown) {
 		return usage
@@ -204,6 +208,19 @@ func unknownFlag(c *cobra.Command, err error) error {
 	}
 	usage.hint = flagAnswerFor(c.Name(), flag)
 	return usage
+}
+
+// flagWithoutValue returns the flag that err says has no value, or took the next word for its value; nil if there is none.
+func flagWithoutValue(err error) *pflag.Flag {
+	var missing *pflag.ValueRequiredError
+	var invalid *pflag.InvalidValueError
+	switch {
+	case errors.As(err, &missing):
+		return missing.GetFlag()
+	case errors.As(err, &invalid):
+		return invalid.GetFlag()
+	}
+	return nil
 }
 
 // flagAnswerFor returns the hint for a flag that a command does not have, "" if there is none.

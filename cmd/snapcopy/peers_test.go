@@ -66,6 +66,8 @@ func TestPeersWords(t *testing.T) {
 		{"snapshot --delete a b", "it is not needed"},
 		{"snapshot --link-dest x a b", "shares unchanged files"},
 		{"snapshot a b /MIR", "leave it out"},
+		{"snapshot --progress a b", "`--progress=10s`"},
+		{"snapshot a b --progress", "`--progress=10s`"},
 		{"snapshot a b /e /XF:x", "leave it out"},
 		{"snapshot a b /R:3", "--retries N"},
 		{"snapshot create nowhere b", "`snapcopy snapshot SOURCE ARCHIVE`"},

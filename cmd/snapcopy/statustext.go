@@ -71,7 +71,10 @@ func (s *archiveStatus) ageText(l *sourceStatus) string {
 		return "in the future: the clock is wrong, or was"
 	}
 	age := s.now.Sub(*l.Time)
-	if age < 72*time.Hour {
+	switch {
+	case age < time.Second:
+		return "just now"
+	case age < 72*time.Hour:
 		return duration(age) + " ago"
 	}
 	return counted(uint64(age.Hours()/24), "day", "days") + " ago"

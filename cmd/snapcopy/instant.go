@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -38,8 +40,10 @@ The command needs Linux 5.8 or later, the right to mount (root, or a user namesp
 		Example: `  snapcopy instant /backup/documents /srv/documents
   snapcopy instant /backup/documents@2026-11-20 /srv/documents
   snapcopy settle /srv/documents`,
-	}, new(instantOptions), mayBeDone, mayFail, mayFindDamage, mayBeLocked, mayLackSpace)
+	}, new(instantOptions), mayBeDone, mayFail, mayHaveMounted, mayFindDamage, mayBeLocked, mayLackSpace)
 }
+
+var mayHaveMounted = status{statusIncomplete, "mounted, but then something failed, which is told"}
 
 func (o *instantOptions) AddFlags(f *pflag.FlagSet) {
 	f.SortFlags = false
@@ -62,28 +66,46 @@ func (o *instantOptions) Run(ctx context.Context, a *app, args []string) (err er
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	if err := giveID(s.archive); err != nil {
-		return err
-	}
 	a.warnOfSuspect(s)
 	old, oldErr := instant.Read(o.mountpoint)
 	if errors.Is(oldErr, fsat.ErrNoProc) { // mounting is impossible, and the note would stay
-		return oldErr
+		return errors.Join(oldErr, s.close())
 	}
 	report, err := o.mount(ctx, a, s)
 	if err != nil {
-		return err
+		return errors.Join(err, s.close())
 	}
 	if oldErr == nil && old.Archive != s.archive.Path && !o.quiet {
 		a.term.errorf("The archive was in %s before.", name(old.Archive))
 	}
-	return o.toldInstant(a, s, report, time.Since(begin))
+	err = o.toldInstant(a, s, report, time.Since(begin))
+	return a.doneAnyway(fmt.Sprintf("Snapshot %s is at %s", report.Snapshot, name(report.Mountpoint)), err, report.After, s.close())
 }
 
-// mount writes a reader's note in the archive, and mounts the snapshot. If that fails, it removes the note, unless an
-// earlier instant restore at the mountpoint needs it.
+// doneAnyway tells what failed after a command had done its work, so that giving it again would be refused. It returns the
+// exit status: that of an outcome that was told, if any.
+func (a *app) doneAnyway(done string, errs ...error) (outcome error) {
+	var failed error
+	for _, err := range errs {
+		if errors.As(err, new(told)) {
+			outcome = err
+		} else {
+			failed = errors.Join(failed, err)
+		}
+	}
+	if failed != nil {
+		a.term.alertf("%s, but then something failed: %s.", done, printable(strings.Join(errorLines(failed), "; ")))
+		outcome = cmp.Or(outcome, error(toldIncomplete))
+	}
+	return outcome
+}
+
+// mount gives the archive an id, writes a reader's note there, and mounts the snapshot. If that fails, it removes the note,
+// unless an earlier instant restore at the mountpoint needs it.
 func (o *instantOptions) mount(ctx context.Context, a *app, s *openSnapshot) (*instant.Report, error) {
+	if err := giveID(s.archive); err != nil {
+		return nil, err
+	}
 	reader, noted, err := o.noteReader(a, s)
 	if err != nil {
 		return nil, err
@@ -141,7 +163,7 @@ func (o *instantOptions) toldInstant(a *app, s *openSnapshot, r *instant.Report,
 	}
 	switch {
 	case o.json:
-		return a.printJSON("instant", instantJSON(r))
+		return errors.Join(a.printJSON("instant", instantJSON(r)), a.term.flush())
 	case o.quiet:
 		return nil
 	}
@@ -162,5 +184,5 @@ func (o *instantOptions) toldInstant(a *app, s *openSnapshot, r *instant.Report,
 	text += "Contents are not checked yet. To check them and turn the tree into an ordinary folder:\n" +
 		"  snapcopy settle " + name(r.Mountpoint) + "\n" +
 		"Until then the archive is needed. After a reboot, repeat this command, or settle.\n"
-	return a.printf("%s", text)
+	return errors.Join(a.printf("%s", text), a.term.flush())
 }

@@ -115,6 +115,38 @@ func TestInstantCommand(t *testing.T) {
 	c.want(statusFailed, "no instant restore at this path", "settle", "DIR/at")
 }
 
+// Guards: a tree that is mounted or settled is not said to be a failure, whatever fails afterwards, as the command cannot be
+// repeated.
+func TestInstantCommandOutputFails(t *testing.T) {
+	c := newCLI(t)
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip("there is no /dev/full")
+	}
+	defer func() {
+		if err := full.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for _, one := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"instant", c.dir + "/arch", c.dir + "/at"}, "Snapshot 2026-11-23T020000Z is at " + c.dir + "/at, but then something failed: "},
+		{[]string{"settle", c.dir + "/at"}, c.dir + "/at is settled, but then something failed: "},
+	} {
+		a, _, errOut := testApp(t)
+		a.term.out.Reset(full)
+		root := newRoot(a)
+		root.SetArgs(one.args)
+		status := finish(a, root.ExecuteContext(context.Background()))
+		if status != statusIncomplete || !strings.Contains(errOut.String(), one.want) {
+			t.Errorf("%v: exit status %d: %s", one.args, status, errOut)
+		}
+	}
+	c.want(statusFailed, "it is settled already", "settle", "DIR/at")
+}
+
 func TestInstantCommandJSON(t *testing.T) {
 	c := newCLI(t)
 	_, out, _ := c.run("instant", "DIR/arch", "DIR/at", "--json")

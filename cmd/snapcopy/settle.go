@@ -55,15 +55,15 @@ func (o *settleOptions) Run(ctx context.Context, a *app, args []string) (err err
 	}
 	var from archive.OpenSnapshot
 	var archive *archive.Archive
+	closed := func() error { return nil }
 	if state.NeedsArchive {
 		s, openErr := a.openSettled(&state)
 		if openErr != nil {
 			return openErr
 		}
-		defer func() { err = errors.Join(err, s.close()) }()
-		from, archive = *s.OpenSnapshot, s.archive
+		from, archive, closed = *s.OpenSnapshot, s.archive, s.close
 	} else if archive, err = a.openArchive(state.Archive); err == nil {
-		defer func() { err = errors.Join(err, archive.Close()) }()
+		closed = archive.Close
 	} else {
 		archive = nil // the archive is no longer needed, only its note is left
 	}
@@ -75,7 +75,11 @@ func (o *settleOptions) Run(ctx context.Context, a *app, args []string) (err err
 	bar := startProgress(a, meter, o.progress.quietly(o.quiet))
 	report, err := instant.Settle(ctx, from, args[0], opt)
 	bar.stop()
-	return o.toldSettled(a, report, err, time.Since(begin))
+	outcome := o.toldSettled(a, report, err, time.Since(begin))
+	if err == nil && report.Settled {
+		return a.doneAnyway(name(report.Mountpoint)+" is settled", outcome, report.After, closed())
+	}
+	return errors.Join(outcome, closed())
 }
 
 // openSettled opens the snapshot that a mountpoint was made from.
@@ -163,7 +167,7 @@ func (o *settleOptions) toldSettled(a *app, r *instant.SettleReport, err error, 
 func (o *settleOptions) printSettled(a *app, r *instant.SettleReport, took time.Duration) error {
 	switch {
 	case o.json:
-		return a.printJSON("settle", settleJSON(r))
+		return errors.Join(a.printJSON("settle", settleJSON(r)), a.term.flush())
 	case o.quiet || !r.Settled:
 		return nil
 	}
@@ -171,6 +175,7 @@ func (o *settleOptions) printSettled(a *app, r *instant.SettleReport, took time.
 	if r.Changed > 0 {
 		parts = append(parts, counted(r.Changed, "file", "files")+" changed before")
 	}
-	return a.printf("Settled %s in %s: %s.\nIt was away for %.2f s. The archive is not needed any more.\n",
+	text := fmt.Sprintf("Settled %s in %s: %s.\nIt was away for %.2f s. The archive is not needed any more.\n",
 		name(r.Mountpoint), duration(took), strings.Join(parts, ", "), r.Unavailable.Seconds())
+	return errors.Join(a.printf("%s", text), a.term.flush())
 }

@@ -103,6 +103,8 @@ type Report struct {
 	// Lacking and UserNamespace are the reasons why some metadata could not be set, as in Report.
 	Lacking       []string
 	UserNamespace bool
+	// After is what failed once the tree was mounted, such as closing a file. The tree is as it should be.
+	After error
 	// NoRename says that rename(2) of a folder of the snapshot is refused until the tree is settled, as is the case in
 	// a user namespace.
 	NoRename bool
@@ -165,6 +167,8 @@ type SettleReport struct {
 	Failed      []outcome.Failure
 	// Settled says that the mountpoint is an ordinary tree now.
 	Settled bool
+	// After is what failed once everything was done, such as closing a file.
+	After error
 }
 
 // BusyError is the ErrBusy that Settle returns.

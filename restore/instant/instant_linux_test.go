@@ -385,6 +385,31 @@ func TestInstantInterrupted(t *testing.T) {
 	s.untouched()
 }
 
+// Guards: what fails once the tree is mounted is told, and is no failure: the tree could not be mounted again.
+func TestInstantFailsAfter(t *testing.T) {
+	s, want := newSmall(t, "ext4")
+	errFault := errors.New("interrupted")
+	for _, resumed := range []bool{false, true} {
+		r, err := Make(context.Background(), s.OpenSnapshot, s.at, Options{Fault: func(step string) error {
+			if step == "close" {
+				return errFault
+			}
+			return nil
+		}, ArchiveID: "id"})
+		if err != nil || !errors.Is(r.After, errFault) || r.Resumed != resumed {
+			t.Fatalf("%v: %+v, %v", resumed, r, err)
+		}
+		if names, err := os.ReadDir(s.at); err != nil || len(names) == 0 {
+			t.Fatalf("nothing is mounted: %v", err)
+		}
+		s.reboot()
+	}
+	s.instant()
+	testtree.Build(t, s.at, smallEdit)
+	s.settle()
+	s.same("settled", want)
+}
+
 // Guards: settling, interrupted at each step, with a reboot there or without, goes on and gives the same tree.
 func TestSettleInterrupted(t *testing.T) {
 	s, want := newSmall(t, "ext4")

@@ -25,7 +25,11 @@ func makeInstant(ctx context.Context, from archive.OpenSnapshot, at string, opt 
 		return nil, err
 	}
 	in.fault = opt.Fault
-	defer func() { err = in.named(errors.Join(err, in.close())) }()
+	defer func() {
+		if err = in.named(errors.Join(err, in.close())); in.attached { // there is no way back, and no need of one
+			r.After, err = err, nil
+		}
+	}()
 	if err := inside.CheckTarget(in.path, filepath.Dir(from.Dir)); err != nil {
 		return nil, err
 	}

@@ -41,8 +41,8 @@ func TestInstantPowerCut(t *testing.T) {
 			for n, made, settled := 1, false, false; !made || !settled; n++ {
 				unix.Sync()
 				opt.Fault = s.cutAt(n, uint32(n%3))
-				_, err := Make(context.Background(), s.OpenSnapshot, s.at, opt)
-				if made = err == nil; !made {
+				r, err := Make(context.Background(), s.OpenSnapshot, s.at, opt)
+				if made = err == nil && r.After == nil; !made {
 					s.reboot()
 					s.instant()
 				}

@@ -27,7 +27,12 @@ func settle(ctx context.Context, from archive.OpenSnapshot, mountpoint string, o
 		return nil, err
 	}
 	in.fault = opt.Fault
-	defer func() { err = in.named(errors.Join(err, in.close())) }()
+	defer func() {
+		done := err == nil && r.Settled
+		if err = in.named(errors.Join(err, in.close())); done { // it cannot be repeated
+			r.After, err = err, nil
+		}
+	}()
 	if err := in.open(false); err != nil {
 		return nil, err
 	}

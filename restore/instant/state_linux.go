@@ -63,6 +63,8 @@ type instant struct {
 	folder string // path of the state folder
 	made   bool   // the mountpoint was missing
 
+	attached bool // the tree was mounted by this call; only files are left to be closed
+
 	parent int // handles: of the folder that contains both
 	state  int // of the state folder
 	upper  int // NoDir until openLayers
@@ -329,7 +331,8 @@ func (in *instant) attach(fd int) (err error) {
 	if err := overlay.Attach(fd, dir); err != nil {
 		return &fs.PathError{Op: "mount at", Path: in.path, Err: err}
 	}
-	return nil
+	in.attached = true
+	return in.step("close")
 }
 
 // openMountpoint opens the folder itself, on which nothing is mounted, and checks that it is suitable.

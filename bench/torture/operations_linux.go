@@ -26,6 +26,7 @@ type operation struct {
 	finished  func(l *lab) error    // checks the outcome, once the operation has succeeded
 	changes   bool                  // it changes snapshots, so they are compared after it is finished
 	mounts    bool                  // its outcome is a mount, which ends with the power
+	undone    func(l *lab) error    // checks the outcome, if the operation says that it failed
 }
 
 // restoreAnew is a restore into a new folder.
@@ -76,7 +77,7 @@ var operations = []operation{
 		args: func(l *lab) []string { return append([]string{"restore", l.archive, "--in-place"}, exactly...) }},
 	{name: "restore swap", snapshots: 2, prepare: olderTarget, again: true, finished: restored,
 		args: func(l *lab) []string { return []string{"restore", l.archive, "--swap", l.target} }},
-	{name: "instant", snapshots: 2, again: true, finished: instantly, mounts: true,
+	{name: "instant", snapshots: 2, again: true, finished: instantly, mounts: true, undone: notMounted,
 		args: func(l *lab) []string { return []string{"instant", l.archive, l.target} }},
 	{name: "settle", snapshots: 2, prepare: editedInstant, again: true, finished: settled, mounts: true,
 		args: func(l *lab) []string { return []string{"settle", l.target} }},
@@ -194,6 +195,15 @@ func instantly(l *lab) error {
 	want := l.taken[l.newest()]
 	return errors.Join(l.same("the instant tree", l.target, want, testtree.Holes), l.succeeds("settle", l.target),
 		l.same("the settled tree", l.target, want, 0))
+}
+
+// notMounted makes sure that nothing is mounted.
+func notMounted(l *lab) error {
+	list, err := l.mounts()
+	if len(list) > 0 {
+		l.fault("%s is mounted, although the command failed", list[0])
+	}
+	return err
 }
 
 // settled compares the settled tree with the edited one.

@@ -75,18 +75,22 @@ func (p *place) sync() error {
 
 // unmountTrees unmounts everything that is mounted below the place, the newest first.
 func (p *place) unmountTrees() error {
-	table, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return err
+	list, err := p.mounts()
+	for _, path := range slices.Backward(list) {
+		err = errors.Join(err, unix.Unmount(path, unix.UMOUNT_NOFOLLOW))
 	}
-	var errs []error
-	lines := strings.Split(string(table), "\n")
-	for _, line := range slices.Backward(lines) {
+	return err
+}
+
+// mounts returns the paths of what is mounted below the place, the oldest first.
+func (p *place) mounts() (list []string, err error) {
+	table, err := os.ReadFile("/proc/self/mountinfo")
+	for line := range strings.Lines(string(table)) {
 		if fields := strings.Fields(line); len(fields) > 4 && strings.HasPrefix(fields[4], p.path+"/") {
-			errs = append(errs, unix.Unmount(fields[4], unix.UMOUNT_NOFOLLOW))
+			list = append(list, fields[4])
 		}
 	}
-	return errors.Join(errs...)
+	return list, err
 }
 
 // cutPower cuts the power of the disk and mounts it again. Without power, nothing else stays mounted.

@@ -249,7 +249,17 @@ func (l *lab) checkAtOnce(op *operation, r result, mayGo []string) error {
 			}
 		}
 	}
+	if op.undone != nil && saidToHaveFailed(r) {
+		if err := op.undone(l); err != nil {
+			return err
+		}
+	}
 	return l.verified()
+}
+
+// saidToHaveFailed reports whether a command has chosen a status by which nothing was done.
+func saidToHaveFailed(r result) bool {
+	return slices.Contains(statuses, r.status) && r.status != 0 && r.status != 3 && r.status < 128
 }
 
 // cleanBeside looks for leftovers beside the archive.

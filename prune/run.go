@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"time"
 
 	"snapcopy/index"
@@ -236,8 +235,8 @@ func (f *Facts) gather(ctx context.Context, a *archive.Archive, g Grouping, now 
 func (f *Facts) rely(p *Snapshot, s archive.Snapshot, st *archive.Standing, now time.Time) error {
 	if st == nil {
 		err := whyUnknown(s)
-		if errors.Is(err, fs.ErrNotExist) {
-			return err
+		if !errors.Is(err, index.ErrDamaged) && !errors.Is(err, index.ErrNewer) { // it may be readable the next time, and then no longer has to stay
+			return fmt.Errorf("snapshot %s: %w", s.Name, err)
 		}
 		p.Doubt, p.MustStay = NotKnown, Unusable
 		f.Unknown[s.Name] = err

@@ -165,6 +165,44 @@ func TestWaitingReportStays(t *testing.T) {
 	}
 }
 
+// Guards: a run that needs the place in the work folder for its own report gives the one that waits there its place first,
+// and publishes nothing if that is impossible.
+func TestWaitingReportIsPlacedFirst(t *testing.T) {
+	for _, refused := range []bool{false, true} {
+		l := newLab(t)
+		l.Build("file a 0644 x")
+		report := l.Path(archive.MetaDir, archive.RunsDir, l.Run().Snapshot+".json")
+		want, err := os.ReadFile(report)
+		check(t, err)
+		work := l.Path(archive.MetaDir, archive.WorkDir, archive.WorkReport)
+		l.Opt.Fault = func(step string) error {
+			if step == "outcome" {
+				check(t, os.Rename(report, work))
+				if refused { // a link to itself, where nothing can be looked at
+					check(t, os.Rename(filepath.Dir(report), filepath.Dir(report)+".away"))
+					check(t, os.Symlink(archive.RunsDir, filepath.Dir(report)))
+				}
+			}
+			return nil
+		}
+		l.Build("rm a") // the source is empty
+		rep, err := snapshot.Run(t.Context(), l.Src, l.Arch, l.Opt)
+		if refused {
+			if err == nil {
+				t.Error("the run published a snapshot")
+			}
+			check(t, os.Remove(filepath.Dir(report)))
+			check(t, os.Rename(filepath.Dir(report)+".away", filepath.Dir(report)))
+			report = work
+		} else if check(t, err); len(rep.Tripwires) == 0 {
+			t.Error("the run looks right")
+		}
+		if has, err := os.ReadFile(report); err != nil || !bytes.Equal(has, want) {
+			t.Errorf("refused %v: %s, %v", refused, has, err)
+		}
+	}
+}
+
 // Guards: a name that a program links after all the names an inode had were seen is stored for itself and marked so.
 func TestNameLinkedAfterItsGroup(t *testing.T) {
 	l := newLab(t)

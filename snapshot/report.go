@@ -77,6 +77,9 @@ func (r *run) noteOutcome() error {
 	if err := r.step("outcome"); err != nil {
 		return err
 	}
+	if err := r.locked.PlaceWaiting(); err != nil {
+		return err
+	}
 	r.noted = true
 	return r.report.WriteTo(r.archive.Meta.Path(archive.WorkDir, archive.WorkReport))
 }

@@ -101,8 +101,11 @@ func (a *Archive) hasLostFolder(name, newest string) (bool, error) {
 	}
 	// A catalog without a report may be newer than any folder, or named by the work folder: then its snapshot is being
 	// published, or its publishing was interrupted.
-	_, err = os.Lstat(a.Reports.path(name))
-	return err == nil || name <= newest && name != a.Reports.beingPublished(), nil
+	if _, err := os.Lstat(a.Reports.path(name)); err == nil {
+		return true, nil
+	}
+	publishing, err := a.Reports.beingPublished()
+	return err == nil && name <= newest && name != publishing, err
 }
 
 // lost finds a snapshot of which only a part is left. why is ErrNoFolder or ErrNoCatalog, or nil if there is no such

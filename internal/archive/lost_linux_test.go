@@ -3,6 +3,7 @@ package archive_test
 import (
 	"bytes"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"snapcopy/internal/archive"
+	"snapcopy/internal/testtools"
 	"snapcopy/internal/verify"
 	"snapcopy/snapshot"
 )
@@ -191,6 +193,36 @@ func TestWaitingReportIsAdopted(t *testing.T) {
 	}
 	if has, err := os.ReadFile(report); err != nil || !bytes.Equal(has, want) {
 		t.Errorf("%s, %v", has, err)
+	}
+}
+
+// Guards: a report in the work folder that cannot be read for now is not removed with the leftovers there.
+func TestUnreadableWaitingReportStays(t *testing.T) {
+	if testtools.MayDoAll() {
+		t.Skip("permissions do not stop this user")
+	}
+	l := newLab(t)
+	l.Build("file f 0644 f")
+	l.Run()
+	a := l.Open()
+	defer l.Close(a)
+	waiting := a.Meta.Path(archive.WorkDir, archive.WorkReport)
+	err := errors.Join(os.Rename(a.Meta.Path(archive.RunsDir, l.Order[0]+".json"), waiting), os.Chmod(waiting, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock, err := a.Lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lock.Recover(t.Context()); !errors.Is(err, fs.ErrPermission) {
+		t.Errorf("recovered: %v", err)
+	}
+	if _, err := os.Lstat(waiting); err != nil {
+		t.Error(err)
+	}
+	if err := errors.Join(lock.Unlock(), os.Chmod(waiting, 0o600)); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -93,9 +93,9 @@ func (a *Locked) complete(ctx context.Context) (did []string, err error) {
 // finishPublishing completes the snapshot that the report in the work folder names, if its run has published it, and
 // takes it back otherwise. reportWaits says that the report has to stay there until there is space.
 func (a *Locked) finishPublishing() (did []string, reportWaits bool, err error) {
-	name := a.Reports.beingPublished()
-	if name == "" {
-		return nil, false, nil
+	name, err := a.Reports.beingPublished()
+	if err != nil || name == "" {
+		return nil, false, err
 	}
 	switch _, err := os.Lstat(filepath.Join(a.Path, name)); {
 	case errors.Is(err, fs.ErrNotExist):
@@ -248,7 +248,10 @@ func (a *Locked) missingReport(name string, s index.Summary) error {
 	if _, err := os.Lstat(a.Reports.path(name)); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if a.Reports.beingPublished() == name {
+	switch waiting, err := a.Reports.beingPublished(); {
+	case err != nil:
+		return err
+	case waiting == name:
 		return a.Reports.adopt(name)
 	}
 	var cover *Coverage

@@ -104,23 +104,40 @@ func (r Reports) verdictOn(name string) (v verdict, known bool, err error) {
 // the catalog.
 const WorkReport = "report.json"
 
-// beingPublished returns the name of the snapshot that has a report in the work folder, or "".
-func (r Reports) beingPublished() string {
+// beingPublished returns the name of the snapshot that has a report in the work folder; "" if there is none, or if it was
+// never finished. A report that could not be read, and may be readable next time, is an error: it must not be removed.
+func (r Reports) beingPublished() (string, error) {
 	var work struct {
 		Snapshot string `json:"snapshot"`
 	}
 	err := jsonfile.Read(r.meta.Path(WorkDir, WorkReport), &work)
-	if _, isName := ParseName(work.Snapshot); err != nil || !isName { // there is none, or it was never finished
-		return ""
+	if couldNotLook(err) {
+		return "", err
 	}
-	return work.Snapshot
+	if _, isName := ParseName(work.Snapshot); err != nil || !isName {
+		return "", nil
+	}
+	return work.Snapshot, nil
 }
 
-// adopt moves the report in the work folder into place, if the snapshot has none. If there is no space, it stays.
+// PlaceWaiting gives a report that waits in the work folder its place, so that another one can take its place there. If
+// that fails, for lack of space for one, the report still waits.
+func (a *Locked) PlaceWaiting() error {
+	name, err := a.Reports.beingPublished()
+	if err != nil || name == "" {
+		return err
+	}
+	return a.Reports.adopt(name)
+}
+
+// adopt moves the report in the work folder into place, if the snapshot has none. After an error, the report stays.
 func (r Reports) adopt(name string) error {
 	path := r.meta.Path(WorkDir, WorkReport)
-	if _, err := os.Lstat(r.path(name)); !errors.Is(err, fs.ErrNotExist) {
-		return errors.Join(err, os.Remove(path))
+	switch _, err := os.Lstat(r.path(name)); {
+	case err == nil:
+		return os.Remove(path)
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
 	}
 	if err := os.Rename(path, r.path(name)); err != nil {
 		return err

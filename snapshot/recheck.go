@@ -75,8 +75,11 @@ func (s *storing) lookAtPrevious(at slot, was *index.Entry) bool {
 		return false
 	}
 	if s.caps.restat {
-		if wrong := s.xattrsAltered(at.d, was); wrong != "" {
+		wrong, known := s.xattrsAltered(at.d, was)
+		if wrong != "" {
 			s.isAltered(at, was, wrong)
+		}
+		if wrong != "" || !known {
 			return false
 		}
 		was.Stored, was.Blocks = st.Ino, uint64(st.Blocks)
@@ -93,22 +96,21 @@ func whatAltered(e *index.Entry, st *fsat.Stat) string {
 }
 
 // xattrsAltered returns words for an extended attribute of a stored file that differs from its entry, or "". Programs
-// that copy often drop attributes.
-func (s *storing) xattrsAltered(d *dir, was *index.Entry) string {
+// that copy often drop attributes. known is false if the previous catalog cannot be read for the attributes, so that
+// the file may or may not have them.
+func (s *storing) xattrsAltered(d *dir, was *index.Entry) (wrong string, known bool) {
 	if was.Flags&index.XattrsCatalogOnly != 0 {
-		return ""
+		return "", true
 	}
 	have, err := fsat.XattrsAt(d.previous(), was.Name)
 	if err != nil {
-		return "its extended attributes cannot be read: " + err.Error()
+		return "its extended attributes cannot be read: " + err.Error(), true
 	}
-	var want []index.Xattr
-	if was.Xattrs != 0 {
-		if want, err = s.previous.catalog.Xattrs(was.Xattrs); err != nil {
-			return "" // keep has met this error, too, and has the entry read again
-		}
+	want, known := s.previous.xattrs(was.Xattrs)
+	if !known {
+		return "", false
 	}
-	return tree.XattrDifference(have, want, s.caps.asRoot)
+	return tree.XattrDifference(have, want, s.caps.asRoot), true
 }
 
 // isAltered records, once for each entry, that the previous snapshot's stored file differs from its entry there.

@@ -58,6 +58,7 @@ var (
 	mayFindDamage    = status{statusDamage, "damage found"}
 	mayFindAltered   = status{statusDamage, "published, but stored files of earlier snapshots were altered, or files of SOURCE are damaged"}
 	mayBeLocked      = status{statusLocked, "another process is writing to the archive"}
+	mayBeWorkedOn    = status{statusLocked, "another process is working on the mountpoint"}
 	mayTrip          = status{statusTripwire, "published, but the run looks wrong: nothing is pruned until it is acknowledged"}
 	mayLackSpace     = status{statusNoSpace, "no space left"}
 	mayKnowDamage    = status{statusDamage, "damage is known"}
@@ -107,7 +108,7 @@ func statusOf(err error) int {
 		return t.status
 	case errors.Is(err, context.Canceled):
 		return statusInterrupted
-	case errors.Is(err, archive.ErrLocked):
+	case errors.Is(err, archive.ErrLocked), errors.Is(err, instant.ErrLocked):
 		return statusLocked
 	case fsat.IsNoSpace(err):
 		return statusNoSpace
@@ -147,6 +148,7 @@ var hints = []struct {
 	{archive.ErrNoSnapshot, "`snapcopy list ARCHIVE` lists the snapshots"},
 	{archive.ErrInNoSnapshot, "`snapcopy find ARCHIVE NAME` searches all snapshots for a name"},
 	{instant.ErrNotInstant, "give the MOUNTPOINT that `snapcopy instant` was given; a settled folder needs nothing more"},
+	{instant.ErrLocked, "try again when that process, `snapcopy instant` or `snapcopy settle`, has ended; a lock never outlives its process"},
 	{instant.ErrMounted, "`snapcopy settle MOUNTPOINT` turns it into an ordinary folder"},
 	{instant.ErrSettling, "`snapcopy settle MOUNTPOINT` finishes that"},
 	{instant.ErrOtherSnapshot, "settle it first, or choose another mountpoint"},

@@ -40,7 +40,7 @@ The command needs Linux 5.8 or later, the right to mount (root, or a user namesp
 		Example: `  snapcopy instant /backup/documents /srv/documents
   snapcopy instant /backup/documents@2026-11-20 /srv/documents
   snapcopy settle /srv/documents`,
-	}, new(instantOptions), mayBeDone, mayFail, mayHaveMounted, mayFindDamage, mayBeLocked, mayLackSpace)
+	}, new(instantOptions), mayBeDone, mayFail, mayHaveMounted, mayFindDamage, mayBeLocked, mayBeWorkedOn, mayLackSpace)
 }
 
 var mayHaveMounted = status{statusIncomplete, "mounted, but then something failed, which is told"}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"snapcopy/internal/archive"
+	"snapcopy/internal/fsat"
 	"snapcopy/internal/testtree"
 )
 
@@ -97,6 +98,19 @@ func TestInstantCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := unix.Unmount(filepath.Join(c.dir, "at"), 0); err != nil { // as a reboot would
+		t.Fatal(err)
+	}
+	lock, err := os.Open(filepath.Join(c.dir, ".at.snapcopy-instant", "lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if free, err := fsat.LockExclusive(int(lock.Fd())); err != nil || !free {
+		t.Fatal(free, err)
+	}
+	for _, words := range [][]string{{"settle", "DIR/at"}, {"instant", "DIR/arch", "DIR/at"}} {
+		c.want(statusLocked, "another process is working on it\nHint: try again when", words...)
+	}
+	if err := lock.Close(); err != nil {
 		t.Fatal(err)
 	}
 	c.want(statusDone, "before are back", "instant", "DIR/arch", "DIR/at")

@@ -23,6 +23,7 @@ import (
 	"snapcopy/internal/archive"
 	"snapcopy/internal/tree"
 	"snapcopy/restore"
+	"snapcopy/restore/instant"
 )
 
 // helpers are the commands that scripts can execute.
@@ -243,6 +244,7 @@ func TestStatusOf(t *testing.T) {
 		{fmt.Errorf("a: %w", tree.ErrDamaged), statusDamage},
 		{fmt.Errorf("a: %w", index.ErrDamagedData), statusDamage},
 		{fmt.Errorf("a: %w", archive.ErrLocked), statusLocked},
+		{fmt.Errorf("a: %w", instant.ErrLocked), statusLocked},
 		{wrongUsage("x"), statusUsage},
 		{errors.Join(context.Canceled, errors.New("x")), statusInterrupted},
 		{interrupted{os.Interrupt}, statusInterrupted},

@@ -34,7 +34,7 @@ archive is not needed any more.
 Settling can be interrupted and started again at any time. After a reboot nothing is mounted, and nothing is
 lost: the same command mounts the tree again, with the changes, and goes on.`,
 		Example: `  snapcopy settle /srv/documents`,
-	}, new(settleOptions), mayBeDone, mayFail, mayBeIncomplete, mayFindDamage, mayLackSpace)
+	}, new(settleOptions), mayBeDone, mayFail, mayBeIncomplete, mayFindDamage, mayBeWorkedOn, mayLackSpace)
 }
 
 func (o *settleOptions) AddFlags(f *pflag.FlagSet) {

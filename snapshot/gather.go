@@ -19,6 +19,7 @@ import (
 	"snapcopy/internal/plainfile"
 	"snapcopy/internal/source"
 	"snapcopy/internal/tree"
+	"snapcopy/internal/workers"
 )
 
 // treeDir is the mirror in the folder of an unfinished run.
@@ -206,7 +207,7 @@ func (g *gatherer) prove() error {
 	if err != nil {
 		return err
 	}
-	if err := uninterrupted(g.u.ctx, func() error { return errors.Join(fsat.SyncFS(fd), fsat.Close(fd)) }); err != nil {
+	if err := workers.UntilDone(g.u.ctx, func() error { return errors.Join(fsat.SyncFS(fd), fsat.Close(fd)) }); err != nil {
 		return err
 	}
 	return g.out.Checkpoint(position)

@@ -14,6 +14,7 @@ import (
 	"snapcopy/internal/archive"
 	"snapcopy/internal/fault"
 	"snapcopy/internal/rmtree"
+	"snapcopy/internal/workers"
 )
 
 // publish makes the finished mirror a snapshot. Everything is durable before the rename that makes it visible; the
@@ -24,7 +25,7 @@ func (r *run) publish() error {
 	if err := r.unfinished.beforePublishing(r.report.Snapshot); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
-	if err := uninterrupted(r.ctx, r.mirror.Sync); err != nil {
+	if err := workers.UntilDone(r.ctx, r.mirror.Sync); err != nil {
 		return fmt.Errorf("publish: sync: %w", err)
 	}
 	if err := r.finishCatalog(); err != nil {

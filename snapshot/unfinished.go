@@ -14,6 +14,7 @@ import (
 	"snapcopy/internal/atomicfile"
 	"snapcopy/internal/fsat"
 	"snapcopy/internal/journal"
+	"snapcopy/internal/workers"
 )
 
 // A run that ends before it has published its snapshot leaves what it has stored to the next run of the same source.
@@ -235,7 +236,7 @@ func (u *unfinished) beforePublishing(snapshot string) error {
 	if u.journal == nil {
 		return nil
 	}
-	if err := uninterrupted(u.ctx, func() error { u.wait.Wait(); return nil }); err != nil {
+	if err := workers.UntilDone(u.ctx, func() error { u.wait.Wait(); return nil }); err != nil {
 		return err
 	}
 	if err := errors.Join(u.failure(), u.journal.Close()); err != nil {
@@ -271,17 +272,4 @@ func (u *unfinished) close() error {
 		errs = append(errs, u.journal.Close())
 	}
 	return errors.Join(append(errs, u.table.Close(), fsat.Close(u.kept), fsat.Close(u.dir))...)
-}
-
-// uninterrupted calls do, which may take long and knows nothing of ctx, and returns when it ends or ctx is done. do then
-// goes on by itself.
-func uninterrupted(ctx context.Context, do func() error) error {
-	done := make(chan error, 1)
-	go func() { done <- do() }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

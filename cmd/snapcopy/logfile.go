@@ -14,6 +14,7 @@ import (
 
 	"snapcopy/internal/archive"
 	"snapcopy/internal/inside"
+	"snapcopy/internal/workers"
 )
 
 // level is how much of a run is told.
@@ -113,7 +114,7 @@ func openLog(ctx context.Context, path string, now func() time.Time) (*logFile, 
 		return nil, err
 	}
 	l := &logFile{now: now}
-	err = interruptible(ctx, func() (err error) {
+	err = workers.UntilDone(ctx, func() (err error) {
 		l.f, err = os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 		return err
 	})

@@ -79,16 +79,3 @@ func untilSignal(t *terminal) (context.Context, func()) {
 		cancel(nil)
 	}
 }
-
-// interruptible calls do, which may wait for ever, such as opening a pipe, and returns when it ends or ctx is done. A
-// call that still waits ends with the process.
-func interruptible(ctx context.Context, do func() error) error {
-	done := make(chan error, 1)
-	go func() { done <- do() }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}

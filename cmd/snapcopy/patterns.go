@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"snapcopy/internal/exclude"
+	"snapcopy/internal/workers"
 )
 
 // patternFlags are the patterns and pattern files of a command line, of all flags in the order given.
@@ -65,7 +66,7 @@ func (p patternFlags) matcher(ctx context.Context) (*exclude.Matcher, error) {
 	for _, given := range p {
 		if given.flag.file {
 			read := func() error { return addPatternFile(m, given.text, given.flag.fold) }
-			if err := interruptible(ctx, read); err != nil {
+			if err := workers.UntilDone(ctx, read); err != nil {
 				return nil, fmt.Errorf("%s: %w", given.flag.name, err)
 			}
 			continue

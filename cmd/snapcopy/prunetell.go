@@ -12,13 +12,14 @@ import (
 	"time"
 
 	"snapcopy/internal/archive"
+	"snapcopy/internal/workers"
 	"snapcopy/prune"
 )
 
 // simulated makes and prints a plan for snapshots whose times come from stdin.
 func (o *pruneOptions) simulated(ctx context.Context, a *app) error {
 	var list []prune.Snapshot
-	err := interruptible(ctx, func() (err error) {
+	err := workers.UntilDone(ctx, func() (err error) {
 		list, err = readTimes(os.Stdin)
 		return err
 	})

@@ -1,5 +1,5 @@
 // Package workers runs independent pieces of work, most of which is system calls, on a number of goroutines,
-// chooses that number, and lets one of them wait ([Pause]).
+// chooses that number, lets one of them wait ([Pause]), and lets go of a call that does not end ([UntilDone]).
 package workers
 
 import (

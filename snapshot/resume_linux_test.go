@@ -45,6 +45,38 @@ func stopAt(l *lab, step string, at int64, cause error) *atomic.Int64 {
 	return &seen
 }
 
+// diedAt is a lab with resumeTree, of which a run died at a step.
+func diedAt(t *testing.T, step string) *lab {
+	l := newLab(t)
+	resumeTree(l)
+	testtree.Settle()
+	stopAt(l, step, 1, fault.ErrCrash)
+	l.Fails(fault.ErrCrash)
+	l.Opt.Fault = nil
+	return l
+}
+
+// stopsReading makes a run with short ways between checkpoints, and stops it once it has read so many bytes.
+func stopsReading(l *lab, bytes uint64) *archive.Report {
+	l.T.Helper()
+	l.Opt.CheckpointBytes = 4 * archivetest.MiB
+	ctx, cancel := context.WithCancelCause(l.T.Context())
+	l.Opt.Progress = new(archive.Progress)
+	go func() {
+		for l.Opt.Progress.Read.Load() < bytes {
+		}
+		cancel(archivetest.ErrStopped)
+	}()
+	open := testtree.OpenDescriptors(l.T)
+	rep, err := snapshot.Run(ctx, l.Src, l.Arch, l.Opt)
+	checkpointsEnd(l.T, open)
+	if !errors.Is(err, archivetest.ErrStopped) {
+		l.T.Fatal(err)
+	}
+	l.Opt.Progress = nil
+	return rep
+}
+
 // Guards: a run that died goes on: what was stored is neither read nor made again, and the snapshot is the source's.
 func TestResume(t *testing.T) {
 	for _, c := range []struct {
@@ -81,12 +113,7 @@ func TestResume(t *testing.T) {
 
 // Guards: the snapshot is that of the last run's source: an entry that changed since the interrupted run is read again.
 func TestResumeLooksAgain(t *testing.T) {
-	l := newLab(t)
-	resumeTree(l)
-	testtree.Settle()
-	stopAt(l, "catalog", 1, fault.ErrCrash)
-	l.Fails(fault.ErrCrash)
-	l.Opt.Fault = nil
+	l := diedAt(t, "catalog")
 	l.Build("append d/f1 more\nset d/f2 mode=0600\nrm d/f3\nrm readonly\nfile d/new 0644 new")
 	rep := l.Run()
 	if want := uint64(40 + 1 - 3); rep.Resumed.Files != want {
@@ -130,11 +157,7 @@ func TestResumeAgainAndAgain(t *testing.T) {
 
 // Guards: what had to be hashed, because no checkpoint covered it, is not hashed again if that run is interrupted, too.
 func TestResumeHashesOnce(t *testing.T) {
-	l := newLab(t)
-	resumeTree(l)
-	testtree.Settle()
-	stopAt(l, "sync", 1, fault.ErrCrash)
-	l.Fails(fault.ErrCrash)
+	l := diedAt(t, "sync")
 	if at, end := proven(t, l); at != 0 {
 		t.Fatalf("proven up to %d of %d before any checkpoint", at, end)
 	}
@@ -168,12 +191,7 @@ func proven(t *testing.T, l *lab) (at, end int64) {
 
 // Guards: a kept file that is not as recorded is not used: the record is not proven before a checkpoint.
 func TestResumeChecksContent(t *testing.T) {
-	l := newLab(t)
-	resumeTree(l)
-	testtree.Settle()
-	stopAt(l, "sync", 1, fault.ErrCrash)
-	l.Fails(fault.ErrCrash)
-	l.Opt.Fault = nil
+	l := diedAt(t, "sync")
 	tree := unfinishedFolder(t, l) + "/tree"
 	spoil := func(name string) { // as after a power cut: the metadata have reached the disk, the content has not
 		info, err := os.Stat(tree + "/" + name)
@@ -204,12 +222,7 @@ func unfinishedFolder(t *testing.T, l *lab) string {
 
 // Guards: runs of other sources, dry runs and --no-resume leave, tell and remove what an interrupted run has stored.
 func TestUnfinishedOfOneSource(t *testing.T) {
-	l := newLab(t)
-	resumeTree(l)
-	testtree.Settle()
-	stopAt(l, "sync", 1, fault.ErrCrash)
-	l.Fails(fault.ErrCrash)
-	l.Opt.Fault = nil
+	l := diedAt(t, "sync")
 	other := t.TempDir()
 	check(t, os.WriteFile(other+"/f", []byte("x"), 0o600))
 	if _, err := snapshot.Run(t.Context(), other, l.Arch, l.Opt); err != nil {
@@ -262,21 +275,10 @@ func TestResumeLargeFile(t *testing.T) {
 			l := newLab(t)
 			l.Build(fmt.Sprintf("file big 0400 random=%d:3\nset big mtime=7", size))
 			testtree.Settle()
-			l.Opt.CheckpointBytes = 4 * archivetest.MiB
-			ctx, cancel := context.WithCancelCause(t.Context())
-			l.Opt.Progress = new(archive.Progress)
-			go func() {
-				for l.Opt.Progress.Read.Load() < size/2 {
-				}
-				cancel(archivetest.ErrStopped)
-			}()
-			open := testtree.OpenDescriptors(t)
-			rep, err := snapshot.Run(ctx, l.Src, l.Arch, l.Opt)
-			checkpointsEnd(t, open)
-			if !errors.Is(err, archivetest.ErrStopped) || rep.Left == nil || rep.Left.Bytes < size/3 {
-				t.Fatalf("%v, left %+v", err, rep.Left)
+			rep := stopsReading(l, size/2)
+			if rep.Left == nil || rep.Left.Bytes < size/3 {
+				t.Fatalf("left %+v", rep.Left)
 			}
-			l.Opt.Progress = nil
 			c.edit(t, l, unfinishedFolder(t, l)+"/tree/big")
 			rep = l.Run()
 			if rep.Counts.BytesRead > c.atMost || c.atMost < size && rep.Resumed.Bytes < size/3 {
@@ -301,21 +303,7 @@ func TestResumeSparseFile(t *testing.T) {
 	check(t, f.Truncate(70*archivetest.MiB))
 	check(t, f.Close())
 	testtree.Settle()
-	l.Opt.CheckpointBytes = 4 * archivetest.MiB
-	ctx, cancel := context.WithCancelCause(t.Context())
-	l.Opt.Progress = new(archive.Progress)
-	go func() {
-		for l.Opt.Progress.Read.Load() < 15*archivetest.MiB {
-		}
-		cancel(archivetest.ErrStopped)
-	}()
-	open := testtree.OpenDescriptors(t)
-	_, err = snapshot.Run(ctx, l.Src, l.Arch, l.Opt)
-	checkpointsEnd(t, open)
-	if !errors.Is(err, archivetest.ErrStopped) {
-		t.Fatal(err)
-	}
-	l.Opt.Progress = nil
+	stopsReading(l, 15*archivetest.MiB)
 	if rep := l.Run(); rep.Resumed.Bytes == 0 {
 		t.Errorf("resumed %+v", rep.Resumed)
 	}

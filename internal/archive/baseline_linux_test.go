@@ -25,6 +25,30 @@ func many(dir string, n int) string {
 	return b.String()
 }
 
+// nightlyLab is a lab with a source, the runs of which are a day apart.
+func nightlyLab(t *testing.T, script string) *lab {
+	l := newLab(t)
+	l.Parallel = true
+	l.Nightly()
+	l.Build(script)
+	return l
+}
+
+// dies lets a run die before a step.
+func (l *lab) dies(before string) {
+	l.Opt.Fault = func(step string) error {
+		if step == before {
+			panic("died")
+		}
+		return nil
+	}
+	defer func() {
+		_ = recover()
+		l.Opt.Fault = nil
+	}()
+	_, _ = snapshot.Run(l.T.Context(), l.Src, l.Arch, l.Opt)
+}
+
 func (l *lab) move(from, to string) {
 	l.T.Helper()
 	if err := os.Rename(from, to); err != nil {
@@ -45,10 +69,7 @@ func (l *lab) acknowledge(name string) {
 // meanwhile is not gone; once a person has acknowledged a run, later runs are measured against its snapshot.
 func TestBaselineIsTheLastGoodOne(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	l.Parallel = true
-	l.Nightly()
-	l.Build(many("a", 30) + many("c", 90))
+	l := nightlyLab(t, many("a", 30)+many("c", 90))
 	away := filepath.Join(filepath.Dir(l.Src), "away")
 	first := l.Judged("").Snapshot
 
@@ -78,10 +99,7 @@ func TestBaselineIsTheLastGoodOne(t *testing.T) {
 // Guards: a snapshot that changed everything is no base line either: the next night is measured against the one before.
 func TestBaselineAfterMassChange(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	l.Parallel = true
-	l.Nightly()
-	l.Build(many("a", 120))
+	l := nightlyLab(t, many("a", 120))
 	first := l.Judged("").Snapshot
 	for i := range 120 {
 		if err := os.WriteFile(fmt.Sprintf("%s/a/f%d", l.Src, i), []byte("encrypted"), 0o600); err != nil {
@@ -119,10 +137,7 @@ func TestLeftOutIsNotCovered(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := newLab(t)
-			l.Parallel = true
-			l.Nightly()
-			l.Build(many("a", 120) + many("b", 5))
+			l := nightlyLab(t, many("a", 120)+many("b", 5))
 			first := l.Judged("").Snapshot
 			l.Build(c.build)
 			c.set(&l.Opt)
@@ -156,23 +171,10 @@ func TestLeftOutIsNotCovered(t *testing.T) {
 // Guards: what looked wrong is known, with its cause, even if the run died as soon as its snapshot was there.
 func TestTripwireSurvivesDeath(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	l.Parallel = true
-	l.Nightly()
-	l.Build(many("a", 120))
+	l := nightlyLab(t, many("a", 120))
 	first := l.Judged("").Snapshot
 	l.Opt.Exclude = archivetest.Patterns(t, "*")
-	l.Opt.Fault = func(step string) error {
-		if step == "run report" {
-			panic("died")
-		}
-		return nil
-	}
-	func() {
-		defer func() { _ = recover() }()
-		_, _ = snapshot.Run(t.Context(), l.Src, l.Arch, l.Opt)
-	}()
-	l.Opt.Fault = nil
+	l.dies("run report")
 	unacknowledged := func() {
 		t.Helper()
 		a := l.Open()
@@ -196,24 +198,11 @@ func TestTripwireSurvivesDeath(t *testing.T) {
 // Guards: a run with limits of its own is judged by them even if it died as soon as its snapshot was there.
 func TestLimitsSurviveDeath(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	l.Parallel = true
-	l.Nightly()
-	l.Build(many("a", 120) + many("b", 20))
+	l := nightlyLab(t, many("a", 120)+many("b", 20))
 	l.Judged("")
 	l.move(l.Src+"/a", filepath.Join(filepath.Dir(l.Src), "away"))
 	l.Opt.Limits = &archive.Limits{MaxDeleted: 0.9, MaxChanged: 0.5, MinFiles: 100}
-	l.Opt.Fault = func(step string) error {
-		if step == "run report" {
-			panic("died")
-		}
-		return nil
-	}
-	func() {
-		defer func() { _ = recover() }()
-		_, _ = snapshot.Run(t.Context(), l.Src, l.Arch, l.Opt)
-	}()
-	l.Opt.Fault = nil
+	l.dies("run report")
 	l.Order = append(l.Order, "the one of the run that died")
 	for range 2 { // before and after the next run, which puts the report into its place
 		a := l.Open()
@@ -231,10 +220,7 @@ func TestLimitsSurviveDeath(t *testing.T) {
 // Guards: in an archive of several sources each run is compared with what came before of its own source.
 func TestSourcesApart(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	l.Parallel = true
-	l.Nightly()
-	l.Build(many("a", 120) + "dir b 0755\n" + many("b/sub", 120) + "dir a/empty 0755\n")
+	l := nightlyLab(t, many("a", 120)+"dir b 0755\n"+many("b/sub", 120)+"dir a/empty 0755\n")
 	top := l.Src
 	source := func(path string) { l.Src = filepath.Join(top, path) }
 
@@ -280,10 +266,7 @@ func TestSourcesApart(t *testing.T) {
 // Guards: the last good snapshot of a source is removed on purpose only; what looks wrong is no good one.
 func TestRemoveLeavesAGoodOneOfEachSource(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	l.Parallel = true
-	l.Nightly()
-	l.Build(many("a", 120) + many("b", 5))
+	l := nightlyLab(t, many("a", 120)+many("b", 5))
 	top := l.Src
 	l.Src = top + "/a"
 	a := l.Judged("").Snapshot
@@ -319,10 +302,7 @@ func TestLostReportLooksWrong(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := newLab(t)
-			l.Parallel = true
-			l.Nightly()
-			l.Build(many("a", 110))
+			l := nightlyLab(t, many("a", 110))
 			first := l.Judged("").Snapshot
 			l.Opt.Exclude = archivetest.Patterns(t, c.exclude)
 			wrong := l.Judged(first, archive.MassExclusion)
@@ -349,10 +329,7 @@ func TestLostReportLooksWrong(t *testing.T) {
 // earlier names.
 func TestAcknowledgedAhead(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	l.Parallel = true
-	l.Nightly()
-	l.Build(many("a", 120))
+	l := nightlyLab(t, many("a", 120))
 	first := l.Judged("").Snapshot
 	l.Opt.Exclude = archivetest.Patterns(t, "*")
 	ahead := l.Judged(first, archive.MassExclusion)

@@ -112,8 +112,8 @@ func (a *Locked) TrashWork(dir int, name string) error {
 	return errors.Join(err, fsat.Close(trash))
 }
 
-// UnfinishedRuns returns the unfinished runs of the archive that have stored something, with the one that is under way,
-// if any.
+// UnfinishedRuns returns the unfinished runs of the archive that have stored something. A run that is under way is one of
+// them.
 func (a *Archive) UnfinishedRuns() (list []Unfinished, err error) {
 	names, err := a.Meta.listDerived(WorkDir)
 	if err != nil {

@@ -113,7 +113,7 @@ func (c *check) fuzz() {
 }
 
 // torture lets the program die and fail and lose power for a short while, in the same trials each time: a check of a change
-// must not fail for what the change has not touched. It prints what it could not do.
+// must not fail for what the change has not touched. torture prints which trials this machine cannot do.
 func (c *check) torture() {
 	began := time.Now()
 	out, err := exec.Command("go", "run", "-buildvcs=false", "./bench/torture", "-seed", "1",

@@ -54,7 +54,7 @@ type joint struct {
 
 	mu      sync.Mutex
 	claimed int64           // the next byte to read
-	ready   map[int64]*part // by their first bytes: parts with an earlier one that is still under way
+	ready   map[int64]*part // parts that wait for an earlier one, by the offset of their first byte
 	at      int64           // the end of what was added to the hash
 	over    bool            // nothing is left to read
 	err     error

@@ -264,6 +264,21 @@ func (o *repairOptions) summary(a *app, arch string, r *repair.Report) error {
 	return nil
 }
 
+// tellUnexamined says how many snapshots were not looked at, and how they will be.
+func (o *repairOptions) tellUnexamined(a *app, arch string, n uint64) {
+	snapshots := counted(n, "snapshot", "snapshots")
+	switch {
+	case n == 0:
+	case o.dryRun:
+		a.term.errorf("Not looked at in %s: %s without a sound catalog. What else is damaged there can only be found when the catalog is made anew, "+
+			"which repair does first without --dry-run.", name(arch), snapshots)
+	default:
+		a.term.errorf("Not looked at in %s: %s, because the catalog could not be read at first; now it can. Repeat the command to find "+
+			"what is damaged there.", name(arch), snapshots)
+	}
+}
+
+// printSummary prints what was not looked at, and what is repaired and what is not: lost names are damaged still.
 func (o *repairOptions) printSummary(a *app, arch string, r *repair.Report, lost uint64) error {
 	for _, text := range r.Recovered {
 		a.term.errorf("From before: %s.", printable(text))
@@ -271,13 +286,7 @@ func (o *repairOptions) printSummary(a *app, arch string, r *repair.Report, lost
 	if o.unreadable > 0 {
 		a.term.errorf("%s in %s could not be looked at.", counted(o.unreadable, "entry", "entries"), name(arch))
 	}
-	if n := counted(r.Unexamined, "snapshot", "snapshots"); r.Unexamined > 0 && o.dryRun {
-		a.term.errorf("Not looked at in %s: %s without a sound catalog. What else is damaged there can only be found when the catalog is made anew, "+
-			"which repair does first without --dry-run.", name(arch), n)
-	} else if r.Unexamined > 0 {
-		a.term.errorf("Not looked at in %s: %s, because the catalog could not be read at first; now it can. Repeat the command to find "+
-			"what is damaged there.", name(arch), n)
-	}
+	o.tellUnexamined(a, arch, r.Unexamined)
 	if lost > 0 && r.Unrepaired+o.strange == 0 {
 		a.term.errorf("In %s repair finds nothing wrong, but verify does. `snapcopy verify --metadata %s` lists what.",
 			counted(lost, "entry", "entries"), shellWord(arch))

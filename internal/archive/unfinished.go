@@ -184,7 +184,7 @@ func ReadUnfinished(path string) (u Unfinished, err error) {
 
 // isPublished reports whether the run whose folder has that name in the work folder has published its snapshot.
 func (m *Meta) isPublished(name string) bool {
-	text, err := plainfile.Read(m.Path(WorkDir, name, PublishingNote))
+	text, err := plainfile.Read(m.Path(WorkDir, name, PublishingNote), maxPublishingText)
 	if err != nil {
 		return false
 	}
@@ -198,6 +198,9 @@ func (m *Meta) isPublished(name string) bool {
 	_, isName := ParseName(snapshot)
 	return isName && fsat.StatAt(root, snapshot, &st) == nil && string(text) == PublishingText(snapshot, st.Ino)
 }
+
+// maxPublishingText is more than the length of any PublishingText, in bytes.
+const maxPublishingText = 100
 
 // PublishingText is the content of the note in PublishingNote: the name of a snapshot, and the number of its folder's
 // inode. Another run may have taken the name.

@@ -19,10 +19,14 @@ func Write(path string, v any) error {
 	return atomicfile.Write(path, append(text, '\n'), 0o600)
 }
 
-// Read fills v from the file at path. It follows no link and waits for no pipe. errors.As with a [fs.PathError], or
-// errors.Is with [plainfile.ErrKind], tells an error of the file system from a note with damaged content.
+// most is the size of the largest note that Read accepts. Every list in a note is bounded, and none comes near it.
+const most = 256 << 20
+
+// Read fills v from the file at path. It follows no link, waits for no pipe, and reads no file that is larger than any
+// note. errors.As with a [fs.PathError], or errors.Is with [plainfile.ErrKind], tells an error of the file system from a
+// note with damaged content.
 func Read(path string, v any) error {
-	text, err := plainfile.Read(path)
+	text, err := plainfile.Read(path, most)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ package plainfile
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -62,12 +63,23 @@ func wrongKind(path string, info fs.FileInfo) error {
 	return &fs.PathError{Op: "open", Path: path, Err: &KindError{KindOf(info.Mode()), "a file"}}
 }
 
-// Read returns the content of the regular file at path.
-func Read(path string) (content []byte, err error) {
+// ErrTooLarge is wrapped by the error for a file that is larger than any that belongs in its place.
+var ErrTooLarge = errors.New("it is too large to be a file that snapcopy has written")
+
+// Read returns the content of the regular file at path, which has at most that many bytes. Of a larger file it reads
+// nothing, and the error wraps ErrTooLarge.
+func Read(path string, most int64) (content []byte, err error) {
 	f, err := Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	return io.ReadAll(f)
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > most {
+		return nil, fmt.Errorf("%w: %d bytes", ErrTooLarge, info.Size())
+	}
+	return io.ReadAll(io.LimitReader(f, most))
 }

@@ -18,8 +18,9 @@ import (
 
 // Limits of the note of damage: a disk that fails as a whole must not make it grow without bound.
 const (
-	maxDamaged = 10_000
-	maxNames   = 1_000 // of one damaged entry
+	maxDamaged  = 10_000
+	maxNames    = 1_000   // of one damaged entry
+	maxAllNames = 200_000 // of all of them: the note stays far below what package jsonfile reads
 )
 
 // Kinds of damage.
@@ -86,19 +87,35 @@ type Note struct {
 // Add adds damage to the note, in the place of what the note has of the same thing. The names of a damaged content that
 // the note has stay.
 func (n *Note) Add(d Damaged) {
-	if i := slices.IndexFunc(n.Damaged, func(e Damaged) bool { return e.same(&d) }); i >= 0 {
-		d.Names = slices.Clone(d.Names)
-		for _, name := range n.Damaged[i].Names {
-			d.AddName(name)
-		}
-		n.Damaged[i] = d
-		return
-	}
-	if len(n.Damaged) >= maxDamaged {
+	i := slices.IndexFunc(n.Damaged, func(e Damaged) bool { return e.same(&d) })
+	if i < 0 && len(n.Damaged) >= maxDamaged {
 		n.More++
 		return
 	}
-	n.Damaged = append(n.Damaged, d)
+	room := maxAllNames
+	for j := range n.Damaged {
+		if j != i {
+			room -= len(n.Damaged[j].Names)
+		}
+	}
+	if i < 0 {
+		n.Damaged = append(n.Damaged, d.within(room))
+		return
+	}
+	d.Names = slices.Clone(d.Names)
+	for _, name := range n.Damaged[i].Names {
+		d.AddName(name)
+	}
+	n.Damaged[i] = d.within(room)
+}
+
+// within returns the damage with as many of its names as there is room for, and at least one.
+func (d Damaged) within(room int) Damaged {
+	if room = max(room, 1); len(d.Names) > room {
+		d.More += uint64(len(d.Names) - room)
+		d.Names = d.Names[:room]
+	}
+	return d
 }
 
 // Drop removes damage. Without damage left, nothing is known of further damage either.

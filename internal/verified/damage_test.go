@@ -48,6 +48,28 @@ func TestDamageNote(t *testing.T) {
 	}
 }
 
+// Guards: however much of a disk is damaged, the note stays small enough to be read, and no damage is without a name.
+func TestDamageNoteIsBounded(t *testing.T) {
+	n, names := new(Note), 0
+	for i := range 2*maxAllNames/maxNames + 1 {
+		d := Damaged{Kind: Content, Stored: uint64(i)}
+		for j := range maxNames {
+			d.Names = append(d.Names, Name{"a", string(rune('a' + j))})
+		}
+		n.Add(d)
+		n.Add(d)
+	}
+	for i := range n.Damaged {
+		d := &n.Damaged[i]
+		if names += len(d.Names); len(d.Names) == 0 || len(d.Names)+int(d.More) != maxNames {
+			t.Fatalf("damage %d has %d names and %d more", i, len(d.Names), d.More)
+		}
+	}
+	if names > maxAllNames+len(n.Damaged) {
+		t.Errorf("%d names", names)
+	}
+}
+
 // Guards: whatever the note contains, it is read or counts as empty, and damage can be added.
 func FuzzDamage(f *testing.F) {
 	f.Add([]byte(`{"damaged":[{"kind":"content","stored":3,"hash":"00","names":[{"snapshot":"a","path":"b","path_base64":"/w=="}]}]}`))

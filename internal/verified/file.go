@@ -22,6 +22,7 @@ const (
 	headerSize  = len(magic) + 8
 	trailerSize = 8 + 32 + 32
 	bufferSize  = 1 << 18
+	maxTable    = 64 << 20 // some 50 bytes for each day and each snapshot
 )
 
 // errUnusable reports a file that is damaged, or of another archive. It is then made anew.
@@ -75,6 +76,9 @@ func (r *reader) open(anchor uint64) error {
 	}
 	at := binary.BigEndian.Uint64(trailer)
 	if !bytes.Equal(head, header(anchor)) || at < uint64(headerSize) || at > uint64(end) {
+		return errUnusable
+	}
+	if end-int64(at) > maxTable {
 		return errUnusable
 	}
 	table := make([]byte, end-int64(at))

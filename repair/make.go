@@ -447,7 +447,7 @@ func (m *maker) finish(list []archive.Exchange) error {
 		if err := fsat.StatAt(m.tree, x.File, &st); err != nil {
 			return fmt.Errorf("look at a new stored file: %w", err)
 		}
-		if x.Record {
+		if x.Stored = st.Ino; x.Record {
 			x.Blocks = uint64(st.Blocks)
 			delete(m.read, st.Ino) // the number may be that of a stored file that is gone
 		}

@@ -35,6 +35,7 @@ type Options struct {
 	Catalogs []string // snapshots whose catalog is lost or damaged: it is made anew
 	Index    bool     // the content-hash index is damaged: it is made anew
 	Latest   bool     // "latest" points nowhere: it gets the newest snapshot
+	Note     bool     // the note of an unfinished repair is unreadable: it is removed
 	From     []*archive.Archive
 	// Source is the folder in which to look for lost content; "": the source of the snapshot, if it was on this host.
 	Source string
@@ -63,6 +64,8 @@ func (o *Options) Found(snapshot, path string, err error) bool {
 		o.Index = true
 	case errors.Is(err, archive.ErrLatest):
 		o.Latest = true
+	case errors.Is(err, archive.ErrRepairNote):
+		o.Note = true
 	default:
 		return false
 	}
@@ -94,7 +97,7 @@ type Origin struct {
 	Path     string // in the snapshot; FromSource: in the file system
 }
 
-// Item is one damaged entry with all the names that it has in snapshots, or a damaged catalog, index or extra name.
+// Item is one damaged entry with all the names that it has in snapshots, or a damaged catalog, index or note, or an extra name.
 type Item struct {
 	What  ItemKind
 	Names []Name
@@ -117,6 +120,7 @@ const (
 	OfCatalog ItemKind = "catalog"
 	OfIndex   ItemKind = "index"
 	OfLatest  ItemKind = "latest"
+	OfNote    ItemKind = "note" // of an unfinished repair, whose names were looked at again
 )
 
 // Reasons why an item is not repaired.
@@ -255,7 +259,26 @@ func (r *repairer) all() error {
 			return err
 		}
 	}
+	if err := r.dropNote(); err != nil {
+		return err
+	}
 	return r.rebuildIndex()
+}
+
+// dropNote removes an unreadable note of an unfinished repair: the damage that was left has been found again.
+func (r *repairer) dropNote() error {
+	if !r.opt.Note {
+		return nil
+	}
+	if r.lock != nil {
+		if err := r.lock.DropRepairNote(); err != nil {
+			return err
+		}
+	}
+	if err := r.forgetDamagedRecords("", archive.ErrRepairNote); err != nil {
+		return err
+	}
+	return r.tell(&Item{What: OfNote, Found: "unreadable", Origin: &Origin{Kind: FromCatalog}})
 }
 
 // rebuildIndex makes a damaged content-hash index anew.

@@ -188,6 +188,8 @@ func itemName(item *repair.Item) string {
 		return "the content-hash index"
 	case repair.OfLatest:
 		return "\"latest\""
+	case repair.OfNote:
+		return "the note of a repair that was cut short"
 	case repair.OfCatalog:
 		return "the catalog of " + item.Names[0].Snapshot
 	}
@@ -212,6 +214,8 @@ func originText(item *repair.Item) string {
 		return "made anew from the catalogs"
 	case repair.OfLatest:
 		return "points to the newest snapshot"
+	case repair.OfNote:
+		return "removed; all names were looked at again"
 	}
 	switch o.Kind {
 	case repair.FromItself:

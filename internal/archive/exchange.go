@@ -46,16 +46,18 @@ type Exchange struct {
 	Kind     ExchangeKind `json:"kind"`
 	Snapshot string       `json:"snapshot"`
 	Path     []byte       `json:"path_base64"`    // in the snapshot
-	File     string       `json:"file,omitempty"` // Put: name in RepairTree
+	File     string       `json:"file,omitempty"` // Put: name in RepairTree, of the inode Stored
+	Stored   uint64       `json:"stored,omitempty"`
 	// Record says that the catalog is to get the inode in the entry; that of a folder is known when it was made.
 	Record bool        `json:"record,omitempty"`
-	Stored uint64      `json:"stored,omitempty"`
 	Blocks uint64      `json:"blocks,omitempty"`
 	Flags  index.Flags `json:"flags,omitempty"` // of index.CatalogOnly
 }
 
 // repairNote is the list of exchanges of an unfinished Exchange.
 type repairNote struct {
+	Archive   string     `json:"archive_id"`
+	Anchor    uint64     `json:"anchor"` // of the archive: a copy of it has other inodes
 	Exchanges []Exchange `json:"exchanges"`
 }
 
@@ -69,7 +71,7 @@ func (a *Locked) Exchange(ctx context.Context, list []Exchange, fault func(step 
 	if err := step.at("note of the exchanges"); err != nil {
 		return err
 	}
-	note := repairNote{list}
+	note := repairNote{a.Info.ID, a.Anchor, list}
 	if err := note.check(); err != nil {
 		return err
 	}
@@ -83,7 +85,7 @@ func (a *Locked) Exchange(ctx context.Context, list []Exchange, fault func(step 
 // Repairing returns the number of names of an unfinished Exchange; 0 if there is none, or its note is unreadable:
 // Findings reports that.
 func (a *Archive) Repairing() int {
-	note, err := readRepairNote(a.Meta)
+	note, err := a.readRepairNote()
 	if err != nil {
 		return 0
 	}
@@ -93,12 +95,8 @@ func (a *Archive) Repairing() int {
 // BeginRepair makes RepairDir, empty, and opens it. It drops an unreadable note of an earlier Exchange: the damage that is
 // left is found again.
 func (a *Locked) BeginRepair() (fd int, err error) {
-	if _, err := readRepairNote(a.Meta); couldNotLook(err) {
+	if err := a.DropRepairNote(); err != nil {
 		return fsat.NoDir, err
-	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		if err := os.Remove(a.Meta.Path(repairFile)); err != nil {
-			return fsat.NoDir, err
-		}
 	}
 	if err := a.EndRepair(); err != nil {
 		return fsat.NoDir, err
@@ -107,6 +105,18 @@ func (a *Locked) BeginRepair() (fd int, err error) {
 		return fsat.NoDir, err
 	}
 	return a.Meta.Open(RepairDir)
+}
+
+// DropRepairNote removes an unreadable note of an Exchange, durably. Another one stays.
+func (a *Locked) DropRepairNote() error {
+	_, err := a.readRepairNote()
+	if couldNotLook(err) {
+		return err
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return errors.Join(os.Remove(a.Meta.Path(repairFile)), atomicfile.SyncDir(a.Meta.Path()))
 }
 
 // EndRepair removes RepairDir.
@@ -127,12 +137,18 @@ func (a *Locked) InUse(ctx context.Context, s Snapshot) (*SkippedSnapshot, error
 }
 
 // readRepairNote reads the note of an unfinished Exchange. Without a note the error wraps fs.ErrNotExist.
-func readRepairNote(meta *Meta) (note repairNote, err error) {
-	if err = jsonfile.Read(meta.Path(repairFile), &note); err == nil {
+func (a *Archive) readRepairNote() (note repairNote, err error) {
+	if err = jsonfile.Read(a.Meta.Path(repairFile), &note); err == nil {
 		err = note.check()
+	}
+	if err == nil && (note.Archive != a.Info.ID || note.Anchor != a.Anchor) {
+		err = errOtherArchive
 	}
 	return note, err
 }
+
+// errOtherArchive reports a note that names files of another archive.
+var errOtherArchive = errors.New("it is of another archive, or the archive was copied since")
 
 // check returns an error if the note cannot be one that Exchange has written: nothing outside of a snapshot's folder and
 // of RepairTree may be reached by it.
@@ -163,7 +179,7 @@ func isInside(path string) bool {
 // finishExchange does the exchanges of the note, if there is one. Each step can be repeated. finished is the number of
 // exchanges.
 func (a *Locked) finishExchange(ctx context.Context, step stepper) (finished int, err error) {
-	note, noteErr := readRepairNote(a.Meta)
+	note, noteErr := a.readRepairNote()
 	if couldNotLook(noteErr) {
 		return 0, noteErr
 	}

@@ -101,7 +101,7 @@ func (w *exchangeWork) exchangeAll() (err error) {
 // openReady opens the folder of the new inodes; fsat.NoDir if there is none.
 func (w *exchangeWork) openReady() (ready int, err error) {
 	fd, err := fsat.OpenPath(w.Meta.fd, RepairDir+"/"+RepairTree)
-	if fsat.IsGone(err) {
+	if fsat.IsNoDir(err) {
 		return fsat.NoDir, nil
 	}
 	return fd, callFailed("open", w.Meta.Path(RepairDir, RepairTree), err)
@@ -130,7 +130,7 @@ func (w *exchangeWork) exchange(ready int, x *Exchange) (err error) {
 	defer func() { err = errors.Join(err, fsat.Close(dir)) }()
 	switch x.Kind {
 	case Put:
-		return w.put(ready, dir, leaf, x)
+		return errors.Join(w.put(ready, dir, leaf, x), w.lookAt(dir, leaf, x))
 	case PutFolder:
 		return w.putFolder(dir, leaf, x)
 	default:
@@ -138,7 +138,8 @@ func (w *exchangeWork) exchange(ready int, x *Exchange) (err error) {
 	}
 }
 
-// put renames the new inode over the name. If the new inode is not there, that was done before.
+// put renames the new inode over the name. If the new inode is not there, that was done before. Another one in its place
+// is none that the repair has made.
 func (w *exchangeWork) put(ready, dir int, leaf string, x *Exchange) error {
 	var st fsat.Stat
 	if ready == fsat.NoDir {
@@ -146,6 +147,9 @@ func (w *exchangeWork) put(ready, dir int, leaf string, x *Exchange) error {
 	}
 	if err := fsat.StatAt(ready, x.File, &st); err != nil {
 		return ignoreGone(err)
+	}
+	if st.Ino != x.Stored {
+		return nil
 	}
 	if err := fsat.StatAt(dir, leaf, &st); err == nil && st.Type == fsat.Directory {
 		if err := w.moveAside(dir, leaf, x); err != nil {
@@ -160,6 +164,17 @@ func (w *exchangeWork) put(ready, dir int, leaf string, x *Exchange) error {
 	}
 	// A rename between two names of one inode does nothing, and leaves both.
 	return ignoreGone(fsat.Unlink(ready, x.File))
+}
+
+// lookAt makes sure that the catalog gets the number of the new inode only if the name has it.
+func (w *exchangeWork) lookAt(dir int, leaf string, x *Exchange) error {
+	if !x.Record {
+		return nil
+	}
+	var st fsat.Stat
+	err := fsat.StatAt(dir, leaf, &st)
+	x.Record = err == nil && st.Ino == x.Stored
+	return ignoreGone(err)
 }
 
 // putFolder makes a folder, unless it exists.
@@ -186,10 +201,7 @@ func (w *exchangeWork) moveAside(dir int, leaf string, x *Exchange) (err error) 
 	if err := fsat.StatAt(dir, leaf, &st); err != nil {
 		return ignoreGone(err)
 	}
-	if err := w.Meta.makeDir(ExtraDir); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	extra, err := w.Meta.Open(ExtraDir)
+	extra, err := w.Meta.openFolder(ExtraDir)
 	if err != nil {
 		return err
 	}

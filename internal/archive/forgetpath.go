@@ -50,6 +50,7 @@ type ForgottenFrom struct {
 const forgetFile = "forget.json"
 
 type forgetNote struct {
+	Archive   string   `json:"archive_id"`
 	Path      []byte   `json:"path_base64"`
 	Snapshots []string `json:"snapshots"`
 }
@@ -82,7 +83,7 @@ func (a *Archive) ForgetPath(ctx context.Context, path string, opt ForgetOptions
 // Forgetting returns the path of an unfinished ForgetPath; ok is false if there is none, or if its note is unreadable:
 // that must not stop other work, and Findings reports it.
 func (a *Archive) Forgetting() (path string, ok bool) {
-	note, err := readForgetNote(a.Meta)
+	note, err := a.readForgetNote()
 	if err != nil {
 		return "", false
 	}
@@ -147,7 +148,7 @@ func (f *forgetting) forgetIn(lock *Locked, names []string) error {
 	if err := f.step.at("note of the path"); err != nil {
 		return err
 	}
-	note := forgetNote{Path: []byte(f.report.Path), Snapshots: names}
+	note := forgetNote{Archive: lock.Info.ID, Path: []byte(f.report.Path), Snapshots: names}
 	if err := lock.withRoom(f.ctx, func() error { return jsonfile.Write(lock.Meta.Path(forgetFile), note) }); err != nil {
 		return err
 	}
@@ -157,7 +158,7 @@ func (f *forgetting) forgetIn(lock *Locked, names []string) error {
 // dropUnreadableNote removes an unreadable note if no snapshot has the path: the person who repeats the command then
 // learns that the work is done. Otherwise the new note replaces the unreadable one.
 func (f *forgetting) dropUnreadableNote() error {
-	_, err := readForgetNote(f.archive.Meta)
+	_, err := f.archive.readForgetNote()
 	if couldNotLook(err) {
 		return err
 	}
@@ -228,10 +229,21 @@ func (a *Archive) inUse(ctx context.Context, s Snapshot, readers []Reader) (*Ski
 }
 
 // readForgetNote reads the note of an unfinished ForgetPath. Without a note the error wraps fs.ErrNotExist.
-func readForgetNote(meta *Meta) (note forgetNote, err error) {
-	err = jsonfile.Read(meta.Path(forgetFile), &note)
-	if err == nil && (len(note.Path) == 0 || len(note.Snapshots) == 0) {
-		err = errors.New("it names no path and no snapshots")
+func (a *Archive) readForgetNote() (note forgetNote, err error) {
+	if err = jsonfile.Read(a.Meta.Path(forgetFile), &note); err == nil {
+		err = note.check()
+	}
+	if err == nil && note.Archive != a.Info.ID {
+		err = errOtherArchive
 	}
 	return note, err
+}
+
+// check returns an error if the note cannot be one that ForgetPath has written: nothing outside of a snapshot's folder may
+// be reached by it.
+func (n *forgetNote) check() error {
+	if len(n.Snapshots) == 0 || !isInside(string(n.Path)) || slices.ContainsFunc(n.Snapshots, func(s string) bool { return !IsName(s) }) {
+		return errors.New("it names no path in snapshots")
+	}
+	return nil
 }

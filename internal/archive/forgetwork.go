@@ -21,7 +21,7 @@ import (
 // finishForgetting takes the path of the note, if there is one, out of its snapshots. Each step can be repeated. The
 // note goes last, when all is durable and the trash does not contain the path.
 func (a *Locked) finishForgetting(ctx context.Context, step stepper) (finished *forgetNote, err error) {
-	note, noteErr := readForgetNote(a.Meta)
+	note, noteErr := a.readForgetNote()
 	if couldNotLook(noteErr) {
 		return nil, noteErr
 	}

@@ -232,10 +232,10 @@ func (a *Archive) Findings() (list []Finding) {
 		}
 		list = append(list, f)
 	}
-	if _, err := readForgetNote(a.Meta); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if _, err := a.readForgetNote(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		add(a.Meta.Path(forgetFile), ErrForgetNote, err)
 	}
-	if _, err := readRepairNote(a.Meta); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if _, err := a.readRepairNote(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		add(a.Meta.Path(repairFile), ErrRepairNote, err)
 	}
 	if _, err := readAcknowledged(a.Meta); err != nil {

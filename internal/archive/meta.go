@@ -92,19 +92,39 @@ func (m *Meta) mendDirs() error {
 	return nil
 }
 
-// clearPlaces moves folders in the places of files aside: a folder is the one thing that a new file cannot replace.
+// clearPlaces moves folders in the places of files aside: a folder is the one thing that a new file cannot replace. The
+// dates of verified files are opened to be locked, so that only a file may be in their place.
 func (m *Meta) clearPlaces() error {
 	for _, file := range []string{ArchiveFile, IndexFile, ledgerFile, acknowledgedFile, forgetFile, repairFile, verifiedFile, damagedFile} {
-		var st fsat.Stat
-		err := fsat.StatAt(m.fd, file, &st)
-		if err == nil && st.Type == fsat.Directory {
-			err = m.putAside(file, "a folder")
+		info, err := os.Lstat(m.Path(file))
+		if err == nil && (info.IsDir() || file == verifiedFile && !info.Mode().IsRegular()) {
+			err = m.putAside(file, plainfile.KindOf(info.Mode()))
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return &fs.PathError{Op: "mend", Path: m.Path(file), Err: err}
+			return fmt.Errorf("mend %s: %w", m.Path(file), withoutPath(err))
 		}
 	}
 	return nil
+}
+
+// openFolder opens a folder of .snapcopy, made if it is missing; it moves another object in its place aside.
+func (m *Meta) openFolder(dir string) (fd int, err error) {
+	err = m.kindOf(dir)
+	var kind *plainfile.KindError
+	if errors.As(err, &kind) {
+		if err := m.putAside(dir, kind.Is); err != nil {
+			return fsat.NoDir, err
+		}
+	}
+	if err != nil && kind == nil && !errors.Is(err, fs.ErrNotExist) {
+		return fsat.NoDir, err
+	}
+	if err != nil {
+		if err := m.makeDir(dir); err != nil {
+			return fsat.NoDir, err
+		}
+	}
+	return m.Open(dir)
 }
 
 // openMode gives the owner of the archive access to one of its folders, as in the others.

@@ -11,7 +11,6 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
-	"snapcopy/internal/atomicfile"
 	"snapcopy/internal/filecopy"
 	"snapcopy/internal/folders"
 	"snapcopy/internal/fsat"
@@ -40,6 +39,7 @@ type gatherer struct {
 	out     *journal.Writer
 	builder *journal.Builder
 	dropped uint64 // files that differ from their records
+	moved   bool   // another object was in the place of the folder of kept files
 	scarce  bool   // there is little space: only files that the source still has stay
 }
 
@@ -61,16 +61,29 @@ func (g *gatherer) gather() (did []string, err error) {
 	if why != "" {
 		did = append(did, why)
 	}
+	if g.moved {
+		did = append(did, noFolder(g.u.path+"/"+archive.KeptDir))
+	}
 	if !usable || g.u.left.Files+g.u.left.Partial == 0 {
 		return did, nil
 	}
 	found := &g.u.left
-	did = append(did, fmt.Sprintf("went on with the unfinished run that began at %s, which had stored %d files",
-		found.Began.Format("2006-01-02T15:04:05Z07:00"), found.Files+found.Partial))
+	did = append(did, fmt.Sprintf("went on with the unfinished run that began at %s, which had stored %s",
+		found.Began.Format("2006-01-02T15:04:05Z07:00"), files(found.Files+found.Partial)))
 	if g.dropped > 0 {
-		did = append(did, fmt.Sprintf("dropped %d files of the unfinished run that differ from its journal", g.dropped))
+		did = append(did, fmt.Sprintf("dropped %s of the unfinished run, because of differences from its journal", files(g.dropped)))
 	}
 	return did, nil
+}
+
+// noFolder is the sentence about an object that was in the place of a folder.
+func noFolder(path string) string { return "removed " + path + ", which was not a folder" }
+
+func files(n uint64) string {
+	if n == 1 {
+		return "1 file"
+	}
+	return fmt.Sprintf("%d files", n)
 }
 
 func (g *gatherer) close() error {
@@ -87,14 +100,18 @@ func (g *gatherer) close() error {
 // open opens the old journal. why says why there is one that cannot be used.
 func (g *gatherer) open() (usable bool, why string, err error) {
 	g.old, err = plainfile.Open(g.u.path + "/" + archive.JournalFile)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, plainfile.ErrKind) {
+	const removed = "removed what an unfinished run had stored: "
+	var kind *plainfile.KindError
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		g.old = nil
 		return false, "", nil
-	}
-	if err != nil {
+	case errors.As(err, &kind):
+		g.old = nil
+		return false, removed + "its journal was " + kind.Is, nil
+	case err != nil:
 		return false, "", err
 	}
-	const removed = "removed what an unfinished run had stored: "
 	r, err := journal.NewReader(g.old)
 	switch {
 	case errors.Is(err, journal.ErrNoHeader): // the run died before it had stored anything
@@ -124,16 +141,13 @@ func (g *gatherer) collect() (err error) {
 	if g.scarce, err = isScarce(g.run.archive); err != nil {
 		return err
 	}
-	if err := fsat.Mkdir(u.dir, archive.KeptDir, 0o700); err != nil && !fsat.IsExist(err) {
-		return err
-	}
-	if u.kept, err = fsat.OpenDir(u.dir, archive.KeptDir); err != nil {
-		return err
+	if u.kept, g.moved, err = g.run.locked.OpenInWork(u.dir, archive.KeptDir); err != nil {
+		return &fs.PathError{Op: "open", Path: u.path + "/" + archive.KeptDir, Err: err}
 	}
 	if err := g.findLatest(); err != nil {
 		return err
 	}
-	if err := os.Remove(u.path + "/" + archive.NewJournal); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := g.remove(archive.NewJournal); err != nil {
 		return err
 	}
 	if u.file, err = u.create(archive.NewJournal); err != nil {
@@ -393,14 +407,22 @@ func (g *gatherer) dropRest(usable bool) error {
 		if usable && (e.Name == archive.JournalFile || e.Name == archive.KeptDir) {
 			continue
 		}
-		if atomicfile.IsPending(e.Name) || e.Type != fsat.Directory {
-			err = fsat.Unlink(g.u.dir, e.Name)
-		} else {
-			err = g.run.locked.TrashWork(g.u.dir, e.Name)
+		if err := g.remove(e.Name); err != nil {
+			return err
 		}
-		if err != nil {
-			return fmt.Errorf("remove %s: %w", e.Name, err)
-		}
+	}
+	return nil
+}
+
+// remove removes a name in the folder of the unfinished run, or moves a folder of that name into the trash. A missing name
+// is no error.
+func (g *gatherer) remove(name string) error {
+	err := fsat.Unlink(g.u.dir, name)
+	if err != nil && !fsat.IsGone(err) {
+		err = g.run.locked.TrashWork(g.u.dir, name)
+	}
+	if err != nil && !fsat.IsGone(err) {
+		return &fs.PathError{Op: "remove", Path: g.u.path + "/" + name, Err: err}
 	}
 	return nil
 }

@@ -108,8 +108,12 @@ func (r *run) goOn() (err error) {
 	if err := r.step("journal"); err != nil {
 		return err
 	}
-	if u.dir, err = r.locked.OpenUnfinished(u.name); err != nil {
+	moved := false
+	if u.dir, moved, err = r.locked.OpenUnfinished(u.name); err != nil {
 		return err
+	}
+	if moved {
+		r.report.Recovered = append(r.report.Recovered, noFolder(u.path))
 	}
 	if err = u.begin(r); err != nil {
 		return fmt.Errorf("go on with the unfinished run in %s: %w", u.path, err)

@@ -124,6 +124,7 @@ var hints = []struct {
 	hint string
 }{
 	{archive.ErrReaderNote, "if no instant restore needs a snapshot any more, remove that file"},
+	{archive.ErrRecord, "remove it: nothing else needs that record"},
 	{plainfile.ErrKind, "move it elsewhere, put the right file or folder back from a copy if there is one, and give the command again"},
 	{archive.ErrNoRecords, "put it back from a copy; without one, use the snapshots as the plain folders that they are, and " +
 		"begin a new archive in another folder"},

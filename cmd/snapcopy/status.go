@@ -142,5 +142,8 @@ func (s *archiveStatus) tell(a *app) {
 	}
 	for _, err := range s.unknown {
 		a.term.errorf("snapcopy: %s: %s", name(s.archive.Path), printable(err.Error()))
+		if hint := hintFor(err); hint != "" {
+			a.term.errorf("Hint: %s.", a.term.subject.typed(hint))
+		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -30,7 +29,7 @@ func (w *forgetWork) rewriteUnpublished() error {
 		case errors.As(err, &errno): // it could not be read this time, and may be sound
 			return err
 		case err != nil:
-			err = os.Remove(w.Reports.unpublishedPath(name))
+			err = w.Reports.removeUnpublished(name)
 			changed = true
 		case u.forget(w.path):
 			err = jsonfile.Write(w.Reports.unpublishedPath(name), u)

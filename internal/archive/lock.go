@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"time"
 
@@ -77,10 +78,7 @@ func (a *Archive) tryLock() (*Locked, error) {
 // openLock opens the lock file, and puts aside anything else in its place that cannot be locked. Only a process that
 // has locked .snapcopy itself does that: otherwise the second of two processes would remove the new lock of the first.
 func (m *Meta) openLock() (f *os.File, err error) {
-	open := func() (*os.File, error) {
-		return plainfile.OpenFile(m.Path(LockFile), os.O_RDWR|os.O_CREATE, 0o600)
-	}
-	if f, err = open(); !errors.Is(err, plainfile.ErrKind) {
+	if f, err = m.tryOpenLock(); !errors.Is(err, plainfile.ErrKind) {
 		return f, err
 	}
 	for { // another process has it only as long as this function takes
@@ -94,14 +92,32 @@ func (m *Meta) openLock() (f *os.File, err error) {
 		time.Sleep(time.Millisecond)
 	}
 	defer func() { err = errors.Join(err, fsat.Unlock(m.fd)) }()
-	f, err = open()
+	f, err = m.tryOpenLock()
 	var kind *plainfile.KindError
 	if errors.As(err, &kind) {
 		if err = m.putAside(LockFile, kind.Is); err == nil {
-			f, err = open()
+			f, err = m.tryOpenLock()
 		}
 	}
 	return f, err
+}
+
+// tryOpenLock opens the lock file, which it makes if it is missing. The process that has the lock writes its name into the
+// file: one that has a further name, which may be that of a stored file, is not the kind of file that belongs there.
+func (m *Meta) tryOpenLock() (*os.File, error) {
+	f, err := plainfile.OpenFile(m.Path(LockFile), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	var st fsat.Stat
+	err = fsat.StatHandle(int(f.Fd()), &st)
+	if err == nil && st.Nlink > 1 {
+		err = &fs.PathError{Op: "open", Path: f.Name(), Err: &plainfile.KindError{Is: "a file with another name, too", Want: "a file of its own"}}
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // Unlock releases the lock.

@@ -66,20 +66,35 @@ func UnfinishedName(s SourceID) string {
 // UnfinishedPath returns the path of the folder for unfinished runs of a source.
 func (a *Archive) UnfinishedPath(s SourceID) string { return a.Meta.Path(WorkDir, UnfinishedName(s)) }
 
-// OpenUnfinished opens the folder for unfinished runs of a source, and makes it if it is missing.
-func (a *Locked) OpenUnfinished(s SourceID) (fd int, err error) {
+// OpenUnfinished opens the folder for unfinished runs of a source, and makes it if it is missing. moved says that another
+// object was in its place, and is in the trash now.
+func (a *Locked) OpenUnfinished(s SourceID) (fd int, moved bool, err error) {
 	work, err := a.Meta.Open(WorkDir)
 	if err != nil {
-		return fsat.NoDir, err
+		return fsat.NoDir, false, err
 	}
-	name := UnfinishedName(s)
-	if err = fsat.Mkdir(work, name, 0o700); err == nil || fsat.IsExist(err) {
-		fd, err = fsat.OpenDir(work, name)
-	}
+	fd, moved, err = a.OpenInWork(work, UnfinishedName(s))
 	if err = errors.Join(err, fsat.Close(work)); err != nil {
-		return fsat.NoDir, &fs.PathError{Op: "open", Path: a.UnfinishedPath(s), Err: err}
+		return fsat.NoDir, moved, &fs.PathError{Op: "open", Path: a.UnfinishedPath(s), Err: err}
 	}
-	return fd, nil
+	return fd, moved, nil
+}
+
+// OpenInWork opens a folder in dir, which is or lies in the work folder, and makes it if it is missing. moved says that
+// another object was in its place, and is in the trash now.
+func (a *Locked) OpenInWork(dir int, name string) (fd int, moved bool, err error) {
+	for {
+		if err = fsat.Mkdir(dir, name, 0o700); err == nil || fsat.IsExist(err) {
+			fd, err = fsat.OpenDir(dir, name)
+		}
+		if moved || !fsat.IsOtherType(err) {
+			return fd, moved, err
+		}
+		if err := a.TrashWork(dir, name); err != nil {
+			return fsat.NoDir, false, err
+		}
+		moved = true
+	}
 }
 
 // DropUnfinished moves the folder for unfinished runs of a source into the trash. It returns false if there is none.
@@ -124,7 +139,7 @@ func (a *Archive) UnfinishedRuns() (list []Unfinished, err error) {
 			continue
 		}
 		u, err := ReadUnfinished(a.Meta.Path(WorkDir, name))
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, journal.ErrForeign) {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, journal.ErrForeign) || errors.Is(err, plainfile.ErrKind) || fsat.IsOtherType(err) {
 			continue // the run had not stored anything, or the next one will begin anew
 		}
 		if err != nil {

@@ -96,11 +96,18 @@ func (r Reports) UnpublishedNames() (list []string, err error) {
 	return list, nil
 }
 
+// ErrRecord reports a damaged record of a run that published no snapshot. Nothing depends on it.
+var ErrRecord = errors.New("the record of the run is damaged")
+
 // ReadUnpublished reads the record of a run that published no snapshot. It fails with fs.ErrNotExist if another process
 // has removed the record, as the oldest one, since its name was listed.
 func (r Reports) ReadUnpublished(name string) (*Unpublished, error) {
 	u := new(Unpublished)
-	if err := jsonfile.Read(r.unpublishedPath(name), u); err != nil {
+	err := jsonfile.Read(r.unpublishedPath(name), u)
+	if err != nil && !couldNotLook(err) && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %s: %w", ErrRecord, r.unpublishedPath(name), withoutPath(err))
+	}
+	if err != nil {
 		return nil, fmt.Errorf("record of run %s: %w", name, err)
 	}
 	return u, nil
@@ -183,9 +190,21 @@ func (r Reports) trimUnpublished() error {
 		return err
 	}
 	for _, name := range names[:max(0, len(names)-maxUnpublished)] {
-		if err := os.Remove(r.unpublishedPath(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := r.removeUnpublished(name); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// removeUnpublished removes a record. It moves a folder in the place of one aside.
+func (r Reports) removeUnpublished(name string) error {
+	err := os.Remove(r.unpublishedPath(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if info, statErr := os.Lstat(r.unpublishedPath(name)); err != nil && statErr == nil && info.IsDir() {
+		return r.meta.putAside(filepath.Join(RunsDir, name+unpublishedExt), "a folder")
+	}
+	return err
 }

@@ -129,13 +129,14 @@ func (a *app) checkForm(c *cobra.Command, args []string) error {
 		return nil
 	}
 	m, ok := meaningOf(args[at])
+	if at > 0 {
+		return a.checkNewest(c, args, m)
+	}
 	if !ok {
 		return nil
 	}
 	rest := args[at+1:]
 	switch word := strings.Trim(words[at], "[]"); {
-	case at > 0:
-		return a.checkNewest(c, args, m)
 	case c.Name() == "diff":
 		return a.checkDiff(c, args, m)
 	case strings.HasPrefix(word, "ARCHIVE@") || strings.HasPrefix(word, "ARCHIVE[@"):
@@ -227,12 +228,13 @@ func (a *app) mountpoints(path string) (list []string) {
 
 // checkNewest checks the ARCHIVE that a new snapshot goes to. A path below a snapshot is judged by the archive.
 func (a *app) checkNewest(c *cobra.Command, args []string, m meaning) error {
-	if m.selector == "" || m.path != "" {
+	isCut := m.archive != "" && m.archive+"@" == args[1] // nothing follows the @, as in ARCHIVE@$NAME with an unset NAME
+	if m.path != "" || m.selector == "" && !isCut {
 		return nil
 	}
 	right := slices.Clone(args)
 	right[len(right)-1] = m.archive
-	if !a.selects(m.archive, m.selector) {
+	if isCut || !a.selects(m.archive, m.selector) {
 		return a.misformed(c, args, right, "for a new archive of that name, make its folder first: `mkdir -m 700 "+shellWord(args[1])+"`",
 			"%s names a snapshot, and the archive, %s, does not have it; a new one goes to the archive", name(args[1]), name(m.archive))
 	}

@@ -191,6 +191,7 @@ func TestWrongFormOf(t *testing.T) {
 		{"snapshot src arch@latest", "snapshot src arch"},
 		{"snapshot src arch/latest -n", "snapshot src arch -n"},
 		{"snapshot src arch@host", "snapshot src arch"},
+		{"snapshot src arch@", "snapshot src arch"},
 		{"settle arch@latest mnt", "settle mnt"},
 		{"settle arch", "settle " + filepath.Join(dir, "mounted")},
 		{"settle arch/latest/d/-f", "settle " + filepath.Join(dir, "mounted")},
@@ -201,7 +202,7 @@ func TestWrongFormOf(t *testing.T) {
 			t.Errorf("%s: %v, hint %q, want %s", c.line, err, usage.hint, c.want)
 		}
 	}
-	for _, line := range []string{"snapshot src arch", "snapshot src arch@new", "snapshot src other@host", "settle mnt", "diff arch src", "diff arch@latest src d", "diff arch latest~1 latest d",
+	for _, line := range []string{"snapshot src arch", "snapshot src arch@new", "snapshot src @", "snapshot src other@", "snapshot src other@host", "settle mnt", "diff arch src", "diff arch@latest src d", "diff arch latest~1 latest d",
 		"versions arch arch/latest/d", "ls arch/latest d", "restore arch@latest -- -f", "remove arch latest", "list none@latest", "snapshot arch/latest/d arch"} {
 		if _, _, err := accepts(t, strings.Fields(line)); err != nil {
 			t.Errorf("%s is refused: %v", line, err)

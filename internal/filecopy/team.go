@@ -15,12 +15,18 @@ import (
 type Team struct {
 	threads int64
 	busy    atomic.Int64 // Copiers at work, and helpers
-	scratch sync.Pool    // of *scratch
+	seats   sync.Pool    // of *seat
+}
+
+// seat is the memory of a thread that takes part.
+type seat struct {
+	piece   [pieceSize]byte
+	scratch scratch
 }
 
 // NewTeam returns a Team of so many threads.
 func NewTeam(threads int) *Team {
-	return &Team{threads: int64(threads), scratch: sync.Pool{New: func() any { return new(scratch) }}}
+	return &Team{threads: int64(threads), seats: sync.Pool{New: func() any { return new(seat) }}}
 }
 
 // isFor reports whether a content is large enough for more than one thread.
@@ -75,23 +81,22 @@ type part struct {
 // hashJointly hashes src from its beginning to end, or to the end of the file if that comes first or end is negative.
 // It returns the offset reached.
 func (c *Copier) hashJointly(ctx context.Context, src int, end int64) (n int64, hash [32]byte, err error) {
-	own, under := c.Team.scratch.Get().(*scratch), c.Team.scratch.Get().(*scratch)
-	j := &joint{Copier: c, ctx: ctx, src: src, end: end, tree: tree{scratch: under}, ready: make(map[int64]*part)}
+	j := &joint{Copier: c, ctx: ctx, src: src, end: end, tree: tree{scratch: new(scratch)}, ready: make(map[int64]*part)}
 	alone := c.hash.plain
 	c.hash.plain = &j.tree
-	j.work(own, false)
+	j.work(false)
 	j.helpers.Wait()
 	if j.err == nil {
 		hash, c.ZeroHash = c.hash.sum()
 	}
 	c.hash.plain = alone
-	c.Team.scratch.Put(own)
-	c.Team.scratch.Put(under)
 	return j.at, hash, j.err
 }
 
 // work reads pieces and hashes them, until nothing is left, or until a helper's thread is needed elsewhere.
-func (j *joint) work(buf *scratch, helps bool) {
+func (j *joint) work(helps bool) {
+	own := j.Team.seats.Get().(*seat)
+	defer j.Team.seats.Put(own)
 	for {
 		if !helps {
 			j.callHelpers()
@@ -106,9 +111,9 @@ func (j *joint) work(buf *scratch, helps bool) {
 		if stop {
 			return
 		}
-		p := j.read(buf, from, first)
+		p := j.read(own, from, first)
 		j.mu.Lock()
-		j.add(from, p)
+		j.add(own, from, p)
 		j.mu.Unlock()
 	}
 }
@@ -118,9 +123,7 @@ func (j *joint) callHelpers() {
 	for j.Team.join() {
 		j.helpers.Go(func() {
 			defer j.Team.leave()
-			buf := j.Team.scratch.Get().(*scratch)
-			j.work(buf, true)
-			j.Team.scratch.Put(buf)
+			j.work(true)
 		})
 	}
 }
@@ -135,9 +138,9 @@ func (j *joint) chunkAt(from int64) uint64 {
 	return n
 }
 
-// read reads and hashes the piece that begins at an offset, as that with the chunk of a number.
-func (j *joint) read(buf *scratch, from int64, first uint64) *part {
-	want := buf.piece[:]
+// read reads and hashes the piece that begins at an offset, as that with the chunk of a number, in the memory of a seat.
+func (j *joint) read(own *seat, from int64, first uint64) *part {
+	want := own.piece[:]
 	if left := j.end - from; j.end >= 0 && left < pieceSize {
 		want = want[:max(left, 0)]
 	}
@@ -147,7 +150,7 @@ func (j *joint) read(buf *scratch, from int64, first uint64) *part {
 	n, err := fsat.Read(j.src, want, from)
 	p := &part{n: int64(n), err: err, first: first, allZero: AllZero(want[:n])}
 	if n == pieceSize {
-		p.root = buf.hash(want, first)
+		p.root = own.scratch.hash(want, first)
 	} else {
 		p.rest = bytes.Clone(want[:n])
 	}
@@ -155,8 +158,8 @@ func (j *joint) read(buf *scratch, from int64, first uint64) *part {
 }
 
 // add adds a part to the hash, and those behind it that are ready; or keeps it until the ones before are. What follows a
-// part that was not a whole piece was read behind the end. The caller has the lock.
-func (j *joint) add(from int64, p *part) {
+// part that was not a whole piece was read behind the end. The caller has the lock, and lends its seat.
+func (j *joint) add(own *seat, from int64, p *part) {
 	if p.n < pieceSize || p.err != nil { // nobody has to read on
 		j.over = true
 	}
@@ -164,7 +167,7 @@ func (j *joint) add(from int64, p *part) {
 	for p := j.ready[j.at]; p != nil; p = j.ready[j.at] {
 		delete(j.ready, j.at)
 		if first := j.chunkAt(j.at); p.err == nil && p.first != first { // a segment of zeros was left out meanwhile
-			p = j.read(j.tree.scratch, j.at, first)
+			p = j.read(own, j.at, first)
 		}
 		j.err = p.err
 		j.at += p.n

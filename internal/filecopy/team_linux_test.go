@@ -15,13 +15,13 @@ import (
 // lengths around the borders of pieces, also while the Team has fewer threads to spare than before.
 func TestTeamHashesLikeOneThread(t *testing.T) {
 	const segment = 2 * pieceSize
-	random := make([]byte, 12*pieceSize)
+	random := make([]byte, 8*pieceSize)
 	_, _ = rand.NewChaCha8([32]byte{5}).Read(random)
 	rng := rand.New(rand.NewPCG(5, 5))
 	path := filepath.Join(t.TempDir(), "f")
 	withZeros := 0
-	for round := range 150 {
-		content := append([]byte(nil), random[:rng.IntN(12)*pieceSize+[]int{0, 1, chunkSize - 1, chunkSize, groupSize + 1, pieceSize - 1}[round%6]]...)
+	for round := range 48 {
+		content := append([]byte(nil), random[:rng.IntN(8)*pieceSize+[]int{0, 1, chunkSize - 1, chunkSize, groupSize + 1, pieceSize - 1}[round%6]]...)
 		for range rng.IntN(4) {
 			from := rng.IntN(len(content)+1) / pieceSize * pieceSize
 			clear(content[from:min(len(content), from+rng.IntN(4*pieceSize))])
@@ -71,7 +71,7 @@ func TestTeamHashesLikeOneThread(t *testing.T) {
 			t.Fatalf("%d threads are busy at the end", busy)
 		}
 	}
-	if withZeros < 20 {
+	if withZeros < 8 {
 		t.Fatalf("only %d contents with segments of zeros", withZeros)
 	}
 }
@@ -80,7 +80,7 @@ func TestTeamHashesLikeOneThread(t *testing.T) {
 // for another file afterwards.
 func TestTeamEnds(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
-	content := make([]byte, 40*pieceSize+5)
+	content := make([]byte, 12*pieceSize+5)
 	_, _ = rand.NewChaCha8([32]byte{6}).Read(content)
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		t.Fatal(err)
@@ -104,12 +104,12 @@ func TestTeamEnds(t *testing.T) {
 	stopped := errors.New("stopped")
 	c := Copier{Buf: make([]byte, 4096), Team: NewTeam(3)}
 	c.Tick = func(int) {
-		if c.Data > 10*pieceSize {
+		if c.Data > 4*pieceSize {
 			cancel(stopped)
 		}
 	}
 	n, got, err := c.Copy(ctx, NoFile, int(f.Fd()), size, false)
-	if readAll := err == nil && n == size && got == want; !readAll && (err != stopped || n < 11*pieceSize) { // one may be far ahead
+	if readAll := err == nil && n == size && got == want; !readAll && (err != stopped || n < 5*pieceSize) { // one may be far ahead
 		t.Errorf("cancelled: %d bytes, %v", n, err)
 	}
 	if n, _, err := c.Copy(ctx, NoFile, int(f.Fd()), size, false); err != stopped || n != 0 {

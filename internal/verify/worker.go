@@ -5,11 +5,8 @@ import (
 	"snapcopy/internal/filecopy"
 )
 
-// Sizes of a worker's buffers.
-const (
-	copyBuffer = 128 << 10 // fits the cache of a processor together with the hasher
-	listBuffer = 64 << 10
-)
+// listBuffer is the size of a worker's buffer for reading folders.
+const listBuffer = 64 << 10
 
 // worker is the state of one worker of the walk.
 type worker struct {
@@ -26,7 +23,7 @@ func newWorkers(n int, progress *archive.Progress) []worker {
 		w.list = make([]byte, listBuffer)
 		w.copier.Team = team
 		w.copier.Exact = true // sizes are looked at before
-		w.copier.Buf = make([]byte, copyBuffer)
+		w.copier.Buf = make([]byte, filecopy.BufferSize)
 		w.copier.Tick = func(n int) { progress.Read.Add(uint64(n)) }
 	}
 	return list

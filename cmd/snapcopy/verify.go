@@ -87,6 +87,16 @@ func (o *verifyOptions) Run(ctx context.Context, a *app, args []string) (err err
 	if o.spot.share > 0 {
 		return o.compareSample(ctx, a, arch, list, args[0])
 	}
+	begin := time.Now()
+	report, err := o.verify(ctx, a, arch, list)
+	if err != nil {
+		return err
+	}
+	return o.tell(a, arch, report, time.Since(begin))
+}
+
+// verify verifies the snapshots, and prints each finding as it comes.
+func (o *verifyOptions) verify(ctx context.Context, a *app, arch *archive.Archive, list []archive.Snapshot) (*verify.Report, error) {
 	var writeErr error
 	opt := verify.Options{Remember: true, Share: o.share(a), Now: a.now, Threads: o.threads, MetadataOnly: o.metadata, Progress: new(archive.Progress)}
 	opt.Damage = func(d verify.Damage) {
@@ -94,13 +104,14 @@ func (o *verifyOptions) Run(ctx context.Context, a *app, args []string) (err err
 			writeErr = err
 		}
 	}
-	begin := time.Now()
 	bar := startProgress(a, verifyMeter(opt.Progress), o.progress.quietly(o.quiet))
 	report, err := verify.Run(ctx, arch, list, opt)
 	bar.stop()
-	if err = errors.Join(err, writeErr); err != nil {
-		return err
-	}
+	return report, errors.Join(err, writeErr)
+}
+
+// tell prints what came out, and returns the exit status.
+func (o *verifyOptions) tell(a *app, arch *archive.Archive, report *verify.Report, took time.Duration) error {
 	forgetting, unfinished := arch.Forgetting()
 	if unfinished {
 		a.term.alertf("Forgetting %s is not finished: %s gone already. If the command was cut short, give it again: "+
@@ -111,7 +122,7 @@ func (o *verifyOptions) Run(ctx context.Context, a *app, args []string) (err err
 		a.term.errorf("Note: what was read could not be remembered in the archive %s: %s. The check itself was made.",
 			name(arch.Path), printable(report.NotRemembered.Error()))
 	}
-	if err := errors.Join(o.summary(a, arch.Path, report, time.Since(begin)), a.tellUnfinishedRuns(arch, o.quiet || o.json)); err != nil {
+	if err := errors.Join(o.summary(a, arch.Path, report, took), a.tellUnfinishedRuns(arch, o.quiet || o.json)); err != nil {
 		return err
 	}
 	switch {

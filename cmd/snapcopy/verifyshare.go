@@ -100,38 +100,51 @@ func (o *verifyOptions) foresee(a *app, path string, v *verifyObject, r *verify.
 	if r.Share == nil || r.Dates == nil {
 		return ""
 	}
-	total := r.Dates.Total().Bytes
-	pace := float64(r.BytesRead)
-	if o.budget.Bytes > 0 && r.Share.Deferred == 0 {
-		pace = max(pace, float64(o.budget.Bytes))
-	}
-	whole := math.Inf(1)
-	switch {
-	case r.Share.All || total == 0:
-		whole = 1
-	case o.budget.Part > 0 || !o.budget.given():
-		whole = max(1/o.share(a).Part, 1)
-	case pace > 0:
-		whole = max(float64(total)/pace, 1)
-	}
-	if v != nil && !math.IsInf(whole, 1) {
+	whole := o.daysForAll(a, r)
+	endless := math.IsInf(whole, 1)
+	if v != nil && !endless {
 		v.Share.WholeDays = &whole
 	}
 	if !o.wholeIn.IsZero() && o.budget.given() {
-		needed := o.wholeDays(a)
-		suffices := whole <= needed*1.0001
+		suffices := o.suffices(a, path, whole, r)
 		if v != nil {
 			v.Share.Suffices = &suffices
 		}
-		if !suffices {
-			a.term.errorf("Warning: the budget %s does not suffice to read the archive %s in %s: that takes %s a day, this run has read %s.",
-				o.budget.String(), name(path), o.wholeIn.String(), size(uint64(math.Ceil(float64(total)/needed))), size(r.BytesRead))
-		}
 	}
-	if math.IsInf(whole, 1) {
+	if endless {
 		return "Nothing was read: the budget is too small."
 	}
 	return fmt.Sprintf("With a run like this every day, the whole archive is read in %s.", counted(uint64(math.Ceil(whole-1e-9)), "day", "days"))
+}
+
+// daysForAll returns the days in which runs like this one, one a day, read the whole archive; infinite if this one has read
+// nothing.
+func (o *verifyOptions) daysForAll(a *app, r *verify.Report) float64 {
+	total, pace := r.Dates.Total().Bytes, float64(r.BytesRead)
+	if o.budget.Bytes > 0 && r.Share.Deferred == 0 {
+		pace = max(pace, float64(o.budget.Bytes))
+	}
+	switch {
+	case r.Share.All || total == 0:
+		return 1
+	case o.budget.Part > 0 || !o.budget.given():
+		return max(1/o.share(a).Part, 1)
+	case pace > 0:
+		return max(float64(total)/pace, 1)
+	}
+	return math.Inf(1)
+}
+
+// suffices reports whether reading the whole archive in so many days is within --whole-in, and warns if it is not.
+func (o *verifyOptions) suffices(a *app, path string, days float64, r *verify.Report) bool {
+	needed := o.wholeDays(a)
+	if days <= needed*1.0001 {
+		return true
+	}
+	total := float64(r.Dates.Total().Bytes)
+	a.term.errorf("Warning: the budget %s does not suffice to read the archive %s in %s: that takes %s a day, this run has read %s.",
+		o.budget.String(), name(path), o.wholeIn.String(), size(uint64(math.Ceil(total/needed))), size(r.BytesRead))
+	return false
 }
 
 // datesText says when the stored files were last read. Shares are of bytes.

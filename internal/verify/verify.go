@@ -328,11 +328,6 @@ func (v *verifier) items(id int, d *dir, from, to int) (descend []int, err error
 // entry verifies one entry that is not a folder, and reports whether its content was read. Wrong metadata do not keep
 // the content from being read.
 func (v *verifier) entry(w *worker, dir int, e *index.Entry) (read bool, wrong []error) {
-	note := func(err error) {
-		if err != nil {
-			wrong = append(wrong, err)
-		}
-	}
 	var st fsat.Stat
 	if err := fsat.StatAt(dir, e.Name, &st); err != nil {
 		return false, []error{ofEntry.lookFailed("stat", err)}
@@ -341,43 +336,59 @@ func (v *verifier) entry(w *worker, dir int, e *index.Entry) (read bool, wrong [
 	if v.anchored && e.Stored != 0 {
 		want.stored = e.Stored
 	}
-	isFile := e.Type == index.File && tree.TypeOf(st.Type) == e.Type
+	sameType := tree.TypeOf(st.Type) == e.Type
+	isFile, sameSize := sameType && e.Type == index.File, uint64(st.Size) == e.Size
 	differs := v.compare(e, &st)
-	if isFile && uint64(st.Size) != e.Size {
+	if isFile && !sameSize {
 		differs = want.wrongContent(differs)
 	}
-	note(differs)
-	if tree.TypeOf(st.Type) != e.Type {
+	wrong = appendErr(wrong, differs)
+	if !sameType {
 		return false, wrong
 	}
-	note(v.compareLinks(e, &st))
+	wrong = appendErr(wrong, v.compareLinks(e, &st))
 	if e.Type == index.Symlink {
-		target, err := fsat.Readlink(dir, e.Name, st.Size)
-		switch {
-		case err != nil:
-			note(ofEntry.lookFailed("read link", err))
-		case target != e.Target:
-			note(ofEntry.damagef("points to %q, was %q", target, e.Target))
+		wrong = appendErr(wrong, compareTarget(dir, e, &st))
+	}
+	var known error // damage that was found under another name
+	if isFile && sameSize && !v.opt.MetadataOnly {
+		if read, known = v.read.begin(st.Ino, &want); read {
+			attrs, content := v.readEntry(w, dir, e, &st, &want)
+			return true, appendErr(appendErr(wrong, attrs), content)
 		}
 	}
-	if !isFile || v.opt.MetadataOnly || uint64(st.Size) != e.Size {
-		note(v.compareXattrs(e, func() ([]fsat.Xattr, error) { return fsat.XattrsAt(dir, e.Name) }))
-		return false, wrong
+	attrs := v.compareXattrs(e, func() ([]fsat.Xattr, error) { return fsat.XattrsAt(dir, e.Name) })
+	return false, appendErr(appendErr(wrong, attrs), known)
+}
+
+// appendErr appends an error unless it is nil.
+func appendErr(list []error, err error) []error {
+	if err == nil {
+		return list
 	}
-	read, err := v.read.begin(st.Ino, &want)
-	if !read {
-		note(v.compareXattrs(e, func() ([]fsat.Xattr, error) { return fsat.XattrsAt(dir, e.Name) }))
-		note(err)
-		return false, wrong
+	return append(list, err)
+}
+
+// compareTarget compares the target of a symbolic link with the catalog.
+func compareTarget(dir int, e *index.Entry, st *fsat.Stat) error {
+	target, err := fsat.Readlink(dir, e.Name, st.Size)
+	if err != nil {
+		return ofEntry.lookFailed("read link", err)
 	}
-	attrs, err := v.openEntry(w, dir, e, &st)
-	note(attrs)
-	err = want.wrongContent(err)
-	if v.read.end(st.Ino, &want, err); err == nil {
-		v.memory.sound(&want, sizeToRead(e))
+	if target != e.Target {
+		return ofEntry.damagef("points to %q, was %q", target, e.Target)
 	}
-	note(err)
-	return true, wrong
+	return nil
+}
+
+// readEntry reads a stored file after readContents.begin, and records the outcome.
+func (v *verifier) readEntry(w *worker, dir int, e *index.Entry, st *fsat.Stat, want *contentOf) (attrs, content error) {
+	attrs, content = v.openEntry(w, dir, e, st)
+	content = want.wrongContent(content)
+	if v.read.end(st.Ino, want, content); content == nil {
+		v.memory.sound(want, sizeToRead(e))
+	}
+	return attrs, content
 }
 
 // openEntry compares the extended attributes and the content of a stored file, which take fewer and quicker calls when

@@ -92,7 +92,7 @@ func mountedFrom(mount uint64) (string, error) {
 	if mount == 0 || !HasProc() {
 		return "", nil
 	}
-	found, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
+	found, err := Mounts(func(m *mountinfo.Info) (skip, stop bool) {
 		is := uint64(m.ID) == mount
 		return !is, is
 	})

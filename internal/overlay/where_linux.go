@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
 	"snapcopy/internal/fsat"
@@ -36,7 +35,7 @@ func Look(dir int, name string) (p Place, err error) {
 		return p, nil
 	}
 	p = Place{Mounted: true, id: x.Mnt_id}
-	list, err := mountinfo.GetMounts(nil)
+	list, err := fsat.Mounts(nil)
 	if err != nil {
 		return p, fmt.Errorf("look for mounted file systems: %w", err)
 	}
@@ -55,7 +54,7 @@ const maxUsers = 8
 // working folder in the mount, and mounts below it.
 func Users(p Place) []string {
 	var list []string
-	if mounts, err := mountinfo.GetMounts(nil); err == nil {
+	if mounts, err := fsat.Mounts(nil); err == nil {
 		for _, m := range mounts {
 			if uint64(m.Parent) == p.id {
 				list = append(list, "a mount at "+m.Mountpoint)

@@ -112,7 +112,7 @@ func rebuildCatalog(ctx context.Context, lock *archive.Locked, name string, opt 
 	made := new(Rebuilt)
 	aside, err := lock.PutCatalog(name, opt.Fault, func(f *os.File) error {
 		*made = Rebuilt{Snapshot: name, Why: why} // it is written again if space was lacking
-		b := rebuilder{ctx: ctx, archive: lock.Archive, snapshot: s, made: made, progress: opt.Progress}
+		b := rebuilder{ctx: ctx, archive: lock.Archive, snapshot: s, made: made, progress: opt.Progress, fault: opt.Fault}
 		b.workers = newWorkers(workers.Number(opt.Threads), opt.Progress)
 		return errors.Join(b.write(f), b.close())
 	})

@@ -63,6 +63,30 @@ func TestRebuildCatalog(t *testing.T) {
 	}
 }
 
+// Guards: a file that the disk does not return once is in the new catalog, as the sound catalog would not be made again.
+func TestRebuildReadsAgain(t *testing.T) {
+	l := newLab(t)
+	name := l.Order[2]
+	was := l.Entries(name)
+	l.must(os.Remove(filepath.Join(l.Arch, archive.MetaDir, archive.CatalogsDir, name+archive.CatalogExt)))
+	failed := false
+	made, err := l.rebuild(name, repair.CatalogOptions{Threads: 1, Fault: func(step string) error {
+		if step != "read a stored file" {
+			return nil
+		}
+		if failed = !failed; failed { // the first time, of each file
+			return unix.EIO
+		}
+		return nil
+	}})
+	l.must(err)
+	if len(made.Damaged)+len(made.Unreadable) > 0 {
+		t.Errorf("%+v", made)
+	}
+	compareEntries(t, was, l.Entries(name))
+	l.Verify()
+}
+
 // compareEntries compares the entries of a catalog that was made anew with those of the lost one.
 func compareEntries(t *testing.T, was, is map[string]index.Entry) {
 	t.Helper()

@@ -26,6 +26,7 @@ type rebuilder struct {
 	archive  *archive.Archive
 	snapshot archive.Snapshot
 	progress *archive.Progress
+	fault    func(step string) error
 	made     *Rebuilt
 	workers  []worker
 	dirs     tree.Walk
@@ -35,7 +36,7 @@ type rebuilder struct {
 	out      *index.Writer
 
 	met   inodeset.Set
-	mu    sync.Mutex        // of what follows, and of made
+	mu    sync.Mutex        // of what follows, of made, and of the steps
 	names map[uint64]uint32 // of stored files with several names in this snapshot
 	known map[uint64]record // of these files
 }
@@ -391,10 +392,8 @@ func (b *rebuilder) entry(w *worker, d *folder, i int, st *fsat.Stat) error {
 // metadata were.
 func (b *rebuilder) content(w *worker, d *folder, i int, st *fsat.Stat, set []fsat.Xattr) (err error) {
 	e := &d.entries[i]
-	fd, err := fsat.OpenFile(d.FD(stored), e.Name)
-	if err == nil {
-		_, e.Hash, err = w.copier.Copy(b.ctx, filecopy.NoFile, fd, st.Size, isSparse(st))
-		err = errors.Join(err, fsat.Close(fd))
+	if err = b.read(w, d, e, st); fsat.IsBadDisk(err) { // once is not often: what is left out now stays out
+		err = b.read(w, d, e, st)
 	}
 	if err != nil && !fsat.IsBadDisk(err) {
 		return err
@@ -423,6 +422,29 @@ func (b *rebuilder) content(w *worker, d *folder, i int, st *fsat.Stat, set []fs
 		e.Flags |= index.ZeroHash
 	}
 	return nil
+}
+
+// read reads and hashes a stored file.
+func (b *rebuilder) read(w *worker, d *folder, e *index.Entry, st *fsat.Stat) (err error) {
+	if err := b.step("read a stored file"); err != nil {
+		return err
+	}
+	fd, err := fsat.OpenFile(d.FD(stored), e.Name)
+	if err != nil {
+		return err
+	}
+	_, e.Hash, err = w.copier.Copy(b.ctx, filecopy.NoFile, fd, st.Size, isSparse(st))
+	return errors.Join(err, fsat.Close(fd))
+}
+
+// step lets a test make a step fail.
+func (b *rebuilder) step(name string) error {
+	if b.fault == nil {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.fault(name)
 }
 
 // recordOf returns the entry of the same stored file in a neighbouring catalog, for all names of a link group the same one.

@@ -158,6 +158,33 @@ func TestRepairBadNote(t *testing.T) {
 	}
 }
 
+// Guards: where the link limit keeps a new stored file from taking further names, the names of one snapshot stay together.
+func TestRepairLinkLimitKeepsGroups(t *testing.T) {
+	for full := 1; ; full++ { // the link at which a stored file is full
+		l := newLab(t)
+		l.keepTimes(true, func() { l.each("g1", rot) })
+		opt := l.found()
+		links := 0
+		opt.Fault = func(step string) error {
+			if step != "link of a repaired file" {
+				return nil
+			}
+			if links++; links == full {
+				return unix.EMLINK
+			}
+			return nil
+		}
+		if rep := l.repair(opt); rep.Unrepaired > 0 {
+			t.Errorf("%+v", rep)
+		}
+		l.same()
+		l.Verify()
+		if links < full {
+			break
+		}
+	}
+}
+
 // Guards: where the link limit keeps a sound stored file, or the new one, from taking further names, the names get several
 // inodes, and link groups that are torn apart are recorded as such.
 func TestRepairLinkLimit(t *testing.T) {

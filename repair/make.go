@@ -141,27 +141,56 @@ func (m *maker) anew(g *group) (list []archive.Exchange, from *Origin, err error
 	for i, w := range g.wounds {
 		name := made.name
 		if i > 0 {
-			name = m.name()
-			err := m.link(m.tree, made.name, name)
-			if fsat.IsLinkLimit(err) || fsat.IsRefused(err) {
-				m.next--
-				split = true
-				made, err = m.again(w, made)
-				name = made.name
+			var ok bool
+			if name, ok, err = m.another(made); err == nil && !ok {
+				if made, err = m.again(w, made); err == nil {
+					ok, err = m.together(list, g, made)
+				}
+				name, split = made.name, split || !ok
 			}
 			if err != nil {
 				return nil, nil, err
 			}
 		}
-		list = append(list, archive.Exchange{Kind: archive.Put, Snapshot: w.Snapshot, Path: []byte(w.Path), File: name,
-			Record: w.native, Stored: made.e.Stored, Blocks: made.e.Blocks,
-			Flags: made.e.Flags&index.CatalogOnly | w.e.Flags&index.LinksCatalogOnly})
+		list = append(list, w.exchange(name, made))
 	}
 	if split {
 		list = apart(list, g)
 	}
 	m.kept = m.next
 	return list, from, nil
+}
+
+// exchange puts an inode in the wound's place, which has it as a number.
+func (w *wound) exchange(name string, made inode) archive.Exchange {
+	return archive.Exchange{Kind: archive.Put, Snapshot: w.Snapshot, Path: []byte(w.Path), File: name,
+		Record: w.native, Stored: made.e.Stored, Blocks: made.e.Blocks,
+		Flags: made.e.Flags&index.CatalogOnly | w.e.Flags&index.LinksCatalogOnly}
+}
+
+// another gives a new inode one more number; ok is false if it can take no more.
+func (m *maker) another(made inode) (name string, ok bool, err error) {
+	name = m.name()
+	err = m.link(m.tree, made.name, name)
+	if fsat.IsLinkLimit(err) || fsat.IsRefused(err) {
+		m.next--
+		return "", false, nil
+	}
+	return name, err == nil, err
+}
+
+// together gives a further inode, made for the next wound of a group, to the wounds before that in the same snapshot: they
+// are one link group. ok is false if it cannot take them all. Their numbers of the inode before are left over.
+func (m *maker) together(list []archive.Exchange, g *group, made inode) (ok bool, err error) {
+	next := g.wounds[len(list)]
+	for i := len(list) - 1; i >= 0 && g.wounds[i].Snapshot == next.Snapshot; i-- {
+		name, ok, err := m.another(made)
+		if err != nil || !ok {
+			return false, err
+		}
+		list[i] = g.wounds[i].exchange(name, made)
+	}
+	return true, nil
 }
 
 // apart marks the names of link groups that do not get one inode.

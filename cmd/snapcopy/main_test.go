@@ -29,7 +29,11 @@ import (
 // helpers are the commands that scripts can execute.
 var helpers = map[string]func(){"snapcopy": main}
 
+// raceEnv keeps the race detector from sleeping a second at the end of each process.
+const raceEnv = "atexit_sleep_ms=0"
+
 func TestMain(m *testing.M) {
+	os.Setenv("GORACE", raceEnv)
 	testscript.Main(m, helpers)
 }
 
@@ -44,7 +48,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("TZ", "Europe/Vienna")
 			e.Setenv("SNAPCOPY_NOW", "2026-11-23T02:00:00Z")
-			e.Setenv("GORACE", "atexit_sleep_ms=0") // the race detector sleeps a second at the end of each process
+			e.Setenv("GORACE", raceEnv)
 			host, err := os.Hostname()
 			src := archive.SourceID{Host: host, Path: filepath.Join(e.WorkDir, "src")}
 			e.Setenv("MIRROR", filepath.Join(".snapcopy", archive.WorkDir, archive.UnfinishedName(src), "tree")) // of a run of src

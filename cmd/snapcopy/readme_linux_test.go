@@ -146,7 +146,7 @@ func newShell(t *testing.T) *shell {
 	}
 	cmd := exec.Command("bash")
 	cmd.Dir = home
-	cmd.Env = []string{"HOME=" + home, "TZ=UTC", "LC_ALL=C", "GORACE=atexit_sleep_ms=0",
+	cmd.Env = []string{"HOME=" + home, "TZ=UTC", "LC_ALL=C", "GORACE=" + raceEnv,
 		"PATH=" + bin + string(os.PathListSeparator) + os.Getenv("PATH")}
 	in, err := cmd.StdinPipe()
 	if err != nil {

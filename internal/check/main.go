@@ -36,6 +36,9 @@ var steps = []step{
 	{"torture", (*check).torture},
 }
 
+// everything is what is checked unless packages are named.
+var everything = []string{"./..."}
+
 // stepsVariable lets CI shorten a run of the very command in README.md.
 const stepsVariable = "SNAPCOPY_CHECK_STEPS"
 
@@ -69,14 +72,14 @@ func main() {
 	flag.IntVar(&c.tries, "tries", 2000, "of each fuzz target")
 	// Generous: a test that hangs has to be found, and a busy machine is no failure.
 	flag.DurationVar(&c.timeout, "timeout", time.Hour, "of the tests of one package")
-	flag.DurationVar(&c.budget, "torture", time.Minute, "how long the program is killed, failed and cut off from power")
+	flag.DurationVar(&c.budget, "torture", 30*time.Second, "how long the program is killed, failed and cut off from power")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "usage: go run ./internal/check [FLAG...] [PACKAGE...]")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
 	if c.pkgs = flag.Args(); len(c.pkgs) == 0 {
-		c.pkgs = []string{"./..."}
+		c.pkgs = everything
 	}
 	if *packages {
 		fmt.Println(strings.Join(debianPackages(), "\n"))

@@ -50,7 +50,7 @@ func (o *findOptions) AddFlags(f *pflag.FlagSet) {
 		"files of this `SIZE` (4096; 1.5GiB), +SIZE: at least, -SIZE: at most (can be repeated)")
 	f.StringVar(&o.after, "modified-after", "", "modified at or after `TIME`")
 	f.StringVar(&o.before, "modified-before", "", "modified before `TIME`")
-	f.BoolVarP(&o.anyCase, "ignore-case", "i", false, "A-Z and a-z are equal in PATTERN")
+	f.BoolVarP(&o.anyCase, "ignore-case", "i", false, "letters match whatever their case")
 	f.BoolVarP(&o.long, "long", "l", false, "with mode, owner, group, size and modification time in the last snapshot")
 	f.BoolVar(&o.json, "json", false, "print one JSON object a line")
 }

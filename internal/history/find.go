@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"snapcopy/index"
 	"snapcopy/internal/exclude"
@@ -23,7 +25,7 @@ type Query struct {
 	// `**` stands for any folders; a slash at the end matches only folders. The last pattern that matches decides; a
 	// pattern that begins with '!' drops entries that earlier patterns have found. None: everything matches.
 	Patterns []string
-	FoldCase bool         // A to Z are equal to a to z
+	FoldCase bool         // letters count whatever their case; sets like [A-z] know the case of A to Z alone
 	Types    []index.Type // one of these; none: any
 
 	MinSize, MaxSize *uint64     // limits of the size, both included; regular files only
@@ -87,6 +89,9 @@ func (f *finder) compile() error {
 func (q *Query) matcher() (*exclude.Matcher, error) {
 	m := exclude.New()
 	for _, p := range q.Patterns {
+		if q.FoldCase {
+			p = lowerBeyondASCII(p)
+		}
 		if err := m.AddRule(exclude.Rule{Pattern: p, Source: "pattern", Fold: q.FoldCase}); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrPattern, err)
 		}
@@ -234,8 +239,29 @@ func (f *finder) meets(folder string, e *index.Entry) bool {
 	if f.paths {
 		path = index.Join(folder, e.Name)
 	}
+	if q.FoldCase {
+		path = lowerBeyondASCII(path)
+	}
 	_, found := f.matcher.Match(path, e.Type == index.Dir)
 	return found
+}
+
+// lowerBeyondASCII lower-cases the letters that a rule's Fold leaves as they are. Bytes that are not UTF-8 stay.
+func lowerBeyondASCII(s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		return s
+	}
+	var b strings.Builder
+	for len(s) > 0 {
+		r, n := utf8.DecodeRuneInString(s)
+		if r < utf8.RuneSelf || r == utf8.RuneError {
+			b.WriteString(s[:n])
+		} else {
+			b.WriteRune(unicode.ToLower(r))
+		}
+		s = s[n:]
+	}
+	return b.String()
 }
 
 func (q *Query) hasType(e *index.Entry) bool {

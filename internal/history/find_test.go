@@ -166,7 +166,7 @@ func TestFindAgainstModel(t *testing.T) {
 	})
 }
 
-// TestFindAnyCase: with FoldCase the letters A to Z count as a to z, in sets, too; all other bytes count as they are.
+// TestFindAnyCase: with FoldCase the letters A to Z count as a to z, in sets, too; bytes that are no letters stay.
 func TestFindAnyCase(t *testing.T) {
 	const bytes = "aAzZ_1\xC3\xA9\xFF"
 	matching := map[string]string{ // for each piece of a pattern, which of these it stands for
@@ -198,6 +198,25 @@ func TestFindAnyCase(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Guards: letters beyond ASCII count whatever their case, and bytes that are no letters stay what they are.
+func TestFindAnyCaseOfAnyLetter(t *testing.T) {
+	for _, c := range []struct {
+		pattern, name string
+		want          bool
+	}{
+		{"Übersicht*", "übersicht.txt", true}, {"*ÉTÉ", "été", true}, {"straße", "STRAẞE", true}, {"*ΣΑΣ", "σας", false},
+		{"\xff*", "\xfe", false}, {"\xffÄ", "\xffä", true}, {"\uFFFD", "\xff", false},
+	} {
+		f := finder{q: &Query{Patterns: []string{c.pattern}, FoldCase: true}}
+		if err := f.compile(); err != nil {
+			t.Fatal(err)
+		}
+		if got := f.meets("", &index.Entry{Name: c.name, Type: index.File}); got != c.want {
+			t.Errorf("%q, %q: %v", c.pattern, c.name, got)
+		}
+	}
 }
 
 // A catalog that turns out to be damaged halfway is left out; what the others hold is found, once.

@@ -14,15 +14,17 @@ import (
 //
 // A damaged stored file is read once, too: of the first maxBad the error is kept.
 type readContents struct {
-	mu    sync.Mutex
-	bad   map[contentOf]error
-	pages map[uint64]*[64]uint16   // by inode number / 64; 0: not known to be sound
-	busy  map[uint64]chan struct{} // stored files being read; closed at the end
+	mu      sync.Mutex
+	bad     map[contentOf]error
+	pages   map[uint64]*[64]uint16 // by inode number / 64; 0: not known to be sound
+	busy    map[uint64]struct{}    // stored files being read
+	done    *sync.Cond             // one of them was read
+	waiting int                    // for that
 }
 
 func (c *readContents) init() {
-	c.bad = make(map[contentOf]error)
-	c.pages, c.busy = make(map[uint64]*[64]uint16), make(map[uint64]chan struct{})
+	c.bad, c.busy = make(map[contentOf]error), make(map[uint64]struct{})
+	c.pages, c.done = make(map[uint64]*[64]uint16), sync.NewCond(&c.mu)
 }
 
 // maxBad bounds the damaged stored files that are remembered.
@@ -32,24 +34,22 @@ const maxBad = 10_000
 // caller reads it and calls end. If it was read before, err is the damage that was found. While another worker reads the
 // file, begin waits.
 func (c *readContents) begin(ino uint64, want *contentOf) (read bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for {
-		c.mu.Lock()
 		if c.has(ino, &want.hash) {
-			c.mu.Unlock()
 			return false, nil
 		}
 		if err := c.bad[contentOf{ino, want.hash, want.size}]; err != nil {
-			c.mu.Unlock()
 			return false, err
 		}
-		reading := c.busy[ino]
-		if reading == nil {
-			c.busy[ino] = make(chan struct{})
-			c.mu.Unlock()
+		if _, busy := c.busy[ino]; !busy {
+			c.busy[ino] = struct{}{}
 			return true, nil
 		}
-		c.mu.Unlock()
-		<-reading
+		c.waiting++
+		c.done.Wait()
+		c.waiting--
 	}
 }
 
@@ -62,8 +62,9 @@ func (c *readContents) has(ino uint64, hash *index.Hash) bool {
 func (c *readContents) end(ino uint64, want *contentOf, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	close(c.busy[ino])
-	delete(c.busy, ino)
+	if delete(c.busy, ino); c.waiting > 0 {
+		c.done.Broadcast()
+	}
 	if err != nil {
 		if errors.Is(err, index.ErrDamagedData) && len(c.bad) < maxBad {
 			c.bad[contentOf{ino, want.hash, want.size}] = err

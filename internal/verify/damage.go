@@ -34,12 +34,16 @@ type contentOf struct {
 }
 
 // wrongContent turns damage into damage of a content; other errors stay as they are.
-func (c contentOf) wrongContent(err error) error {
+func (c *contentOf) wrongContent(err error) error {
+	if err == nil { // nearly always
+		return nil
+	}
 	var d *damageError
 	if !errors.As(err, &d) {
 		return err
 	}
-	return &damageError{d.kind, d.cause, verified.Content, &c}
+	of := *c
+	return &damageError{d.kind, d.cause, verified.Content, &of}
 }
 
 func (d *damageError) Error() string { return "damage: " + d.cause.Error() }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -79,6 +80,8 @@ func Run(ctx context.Context, a *archive.Archive, snapshots []archive.Snapshot, 
 		return new(Report), err
 	}
 	v := &verifier{ctx: ctx, archive: a, opt: opt, root: os.Geteuid() == 0, workers: newWorkers(workers.Number(opt.Threads), opt.Progress)}
+	ballast := make([]byte, ballastSize)
+	defer runtime.KeepAlive(ballast)
 	v.read.init()
 	v.memory.now = v.now()
 	v.found.init(v.memory.now)
@@ -91,6 +94,11 @@ func Run(ctx context.Context, a *archive.Archive, snapshots []archive.Snapshot, 
 	opt.Progress.Phase.Store(int32(archive.Finished))
 	return &v.report, err
 }
+
+// ballastSize is the size of memory that Run holds without using it, so that garbage of that size comes together before it
+// is collected. Otherwise collecting takes a twelfth of the processor time for an archive of small files, of which little
+// else stays in memory. As the memory is never touched, it takes no room itself.
+const ballastSize = 8 << 20
 
 func (v *verifier) now() time.Time {
 	if v.opt.Now == nil {

@@ -42,6 +42,9 @@ func (r *run) publish() error {
 	}
 	r.phase(archive.Publishing)
 	err := r.step("catalog")
+	if err == nil { // at its path there may be another archive now
+		err = r.archive.AtPath()
+	}
 	if err == nil {
 		err = r.rec.place(r.work, r.archive, r.report.Snapshot)
 	}
@@ -57,6 +60,9 @@ func (r *run) publish() error {
 	r.afterwards("run report", r.placeReport)
 	r.afterwards(archive.LatestLink, r.updateLatest)
 	r.afterwards("removal of the journal", r.dropUnfinished)
+	if len(r.report.Unfinished) > 0 {
+		r.afterwards("the archive", r.archive.Reachable)
+	}
 	r.phase(archive.Finished)
 	return nil
 }
@@ -137,6 +143,10 @@ func (r *run) abandon(cause error) error {
 		return nil
 	}
 	r.phase(archive.Abandoning)
+	if r.lose(cause); r.loss != nil { // nothing can be removed, and withLoss tells why
+		r.report.Left, _ = r.unfinished.leave()
+		return nil
+	}
 	var catalogErr error
 	if r.rec.placed { // the name is this run's own
 		catalogErr = os.Remove(r.archive.CatalogPath(r.report.Snapshot))

@@ -41,6 +41,7 @@ type run struct {
 	isFirst   bool // the archive has no snapshot yet
 	noted     bool // the report in the work folder, if there is one, is this run's, and not one that waits for space
 	published bool
+	loss      error // archive.ErrUnreachable or archive.ErrReadOnly, once the run has failed for that
 }
 
 // Errors that callers tell apart, beside those of the archive.
@@ -91,6 +92,7 @@ func newRun(ctx context.Context, opt Options) *run {
 func (r *run) take(path string, openSource func() error) (report *archive.Report, err error) {
 	defer func() { err = errors.Join(err, r.close()) }()
 	defer func() { r.recordUnpublished(path, err) }()
+	defer func() { err = r.withLoss(err) }()
 	if err := fsat.CheckProc(); err != nil {
 		return nil, err
 	}

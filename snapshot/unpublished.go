@@ -17,7 +17,7 @@ import (
 // recordUnpublished leaves a record of a run that has published nothing in the archive at path, if there is one. It needs
 // no lock, and follows everything else, so that the record says the last word and finds the space that the run gave back.
 func (r *run) recordUnpublished(path string, cause error) {
-	if cause == nil || r.published || r.opt.DryRun || fault.IsCrash(cause) {
+	if cause == nil || r.published || r.opt.DryRun || fault.IsCrash(cause) || r.loss != nil {
 		return
 	}
 	if err := r.writeUnpublished(path, cause); err != nil && r.opt.Unrecorded != nil {

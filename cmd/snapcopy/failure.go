@@ -124,6 +124,9 @@ var hints = []struct {
 	hint string
 }{
 	{archive.ErrReaderNote, "if no instant restore needs a snapshot any more, remove that file"},
+	{archive.ErrUnreachable, "mount its disk again, or put the folder back, and give the command again"},
+	{archive.ErrReadOnly, "see in the system's log (dmesg) why, and check the disk; when it is mounted for writing again " +
+		"(`mount -o remount,rw`), give the command again"},
 	{archive.ErrRecord, "remove it: nothing else needs that record"},
 	{plainfile.ErrKind, "move it elsewhere, put the right file or folder back from a copy if there is one, and give the command again"},
 	{archive.ErrNoRecords, "put it back from a copy; without one, use the snapshots as the plain folders that they are, and " +

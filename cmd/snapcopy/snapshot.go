@@ -195,9 +195,14 @@ func notPublished(ctx context.Context, err error, report *archive.Report) error 
 	if report == nil || report.Left == nil || report.Left.Bytes == 0 {
 		return err
 	}
-	return errors.Join(err, fmt.Errorf("%s and %s are stored already in %s: the next snapshot of %s goes on from there, "+
+	stored := counted(report.Left.Files, "file", "files") + " and " + size(report.Left.Bytes)
+	if errors.Is(err, archive.ErrUnreachable) || errors.Is(err, archive.ErrReadOnly) {
+		return errors.Join(err, fmt.Errorf("%s had been stored in %s: the next snapshot of %s goes on from the last checkpoint, if that is there",
+			stored, name(report.Left.Path), name(report.Source)))
+	}
+	return errors.Join(err, fmt.Errorf("%s are stored already in %s: the next snapshot of %s goes on from there, "+
 		"and `snapcopy snapshot --no-resume` begins anew and frees their space",
-		counted(report.Left.Files, "file", "files"), size(report.Left.Bytes), name(report.Left.Path), name(report.Source)))
+		stored, name(report.Left.Path), name(report.Source)))
 }
 
 // timeIsUp is the cause of a context that --time-limit has ended.

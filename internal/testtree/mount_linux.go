@@ -118,10 +118,11 @@ func (d *Disk) mountByProgram(program string) error {
 
 // Unmount takes the file system away; it is no error if it is not mounted.
 func (d *Disk) Unmount() error {
-	if mounted, err := isMount(d.Path); err != nil || !mounted {
-		return err
+	mounted, err := isMount(d.Path)
+	if err == nil && mounted {
+		err = unmount(d.Path)
 	}
-	if err := unmount(d.Path); err != nil {
+	if err != nil {
 		return err
 	}
 	return d.waitForRelease()

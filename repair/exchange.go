@@ -33,6 +33,9 @@ func (r *repairer) exchangeAll() (err error) {
 		return err
 	}
 	mk, err := r.newMaker()
+	if fsat.IsNoSpace(err) && r.ctx.Err() == nil {
+		return r.noRoom(&b, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -49,6 +52,25 @@ func (r *repairer) exchangeAll() (err error) {
 		}
 	}
 	return errors.Join(r.commit(&b, mk), mk.end())
+}
+
+// noRoom tells that nothing can be repaired for lack of space.
+func (r *repairer) noRoom(b *batch, cause error) error {
+	for _, g := range r.inOrder() {
+		item := &Item{What: OfEntry, Found: g.wounds[0].found}
+		for _, w := range g.wounds {
+			item.Names = append(item.Names, w.Name)
+		}
+		b.items = append(b.items, item)
+		r.report.NoRoomBytes += g.wounds[0].e.Size
+	}
+	for _, item := range b.items {
+		item.Err, item.Origin = fmt.Errorf("%w: %w", ErrNoRoom, cause), nil
+		if err := r.tell(item); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // inOrder returns the groups in the order of their first names, so that two repairs of one archive do the same.
@@ -127,6 +149,7 @@ func (r *repairer) planGroup(b *batch, mk *maker, g *group) error {
 	}
 	if fsat.IsNoSpace(err) {
 		err = fmt.Errorf("%w: %w", ErrNoRoom, err)
+		r.report.NoRoomBytes += g.wounds[0].e.Size
 		if discardErr := mk.discard(); discardErr != nil {
 			return errors.Join(err, discardErr)
 		}

@@ -36,7 +36,7 @@ func (r *repairer) newMaker() (m *maker, err error) {
 
 // begin makes the folder in which the inodes grow.
 func (m *maker) begin() (err error) {
-	if m.work, err = m.lock.BeginRepair(); err != nil {
+	if m.work, err = m.lock.BeginRepair(m.ctx); err != nil {
 		return err
 	}
 	c := m.archive.Info.Capabilities

@@ -145,9 +145,10 @@ type Report struct {
 	Bytes      uint64   // of new content
 	// NoRoom is the number of names, among those not repaired, that lack space alone; NoRoomErr is the first error. Another
 	// repair goes on with them when there is room.
-	NoRoom    uint64
-	NoRoomErr error
-	Recovered []string // sentences about interrupted commands that were finished first
+	NoRoom      uint64
+	NoRoomErr   error
+	NoRoomBytes uint64   // of new content that these names need
+	Recovered   []string // sentences about interrupted commands that were finished first
 	// Unexamined is the number of snapshots that were not looked at: in a dry run because their catalogs are lost or damaged,
 	// otherwise because their catalogs could not be read when damage was looked for, and can be read now.
 	Unexamined uint64
@@ -161,6 +162,7 @@ func (r *Report) Add(later *Report) {
 	r.Bytes += later.Bytes
 	r.Unexamined += later.Unexamined
 	r.lack(later.NoRoom, later.NoRoomErr)
+	r.NoRoomBytes += later.NoRoomBytes
 	r.Recovered = append(r.Recovered, later.Recovered...)
 	r.Snapshots = slices.Compact(slices.Sorted(slices.Values(append(r.Snapshots, later.Snapshots...))))
 }

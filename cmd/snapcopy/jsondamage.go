@@ -48,16 +48,18 @@ func repairItemJSON(item *repair.Item) *repairItemObject {
 
 // repairObject has the figures of a repair.
 type repairObject struct {
-	Archive    string   `json:"archive"`
-	DryRun     bool     `json:"dry_run,omitempty"`
-	Repaired   uint64   `json:"repaired"`
-	Unrepaired uint64   `json:"unrepaired"`
-	NoRoom     uint64   `json:"no_room,omitempty"`
-	Unreadable uint64   `json:"unreadable,omitempty"`
-	Unexamined uint64   `json:"unexamined_snapshots,omitempty"`
-	Snapshots  []string `json:"snapshots,omitempty"`
-	Bytes      uint64   `json:"bytes_stored"`
-	Recovered  []string `json:"recovered,omitempty"`
+	Archive    string `json:"archive"`
+	DryRun     bool   `json:"dry_run,omitempty"`
+	Repaired   uint64 `json:"repaired"`
+	Unrepaired uint64 `json:"unrepaired"`
+	NoRoom     uint64 `json:"no_room,omitempty"`
+
+	NoRoomBytes uint64   `json:"no_room_bytes,omitempty"`
+	Unreadable  uint64   `json:"unreadable,omitempty"`
+	Unexamined  uint64   `json:"unexamined_snapshots,omitempty"`
+	Snapshots   []string `json:"snapshots,omitempty"`
+	Bytes       uint64   `json:"bytes_stored"`
+	Recovered   []string `json:"recovered,omitempty"`
 }
 
 // rebuiltObject describes a catalog that was made anew.

@@ -249,7 +249,7 @@ func (o *repairOptions) summary(a *app, arch string, r *repair.Report) error {
 	lost := o.left(r)
 	if o.json {
 		err := a.printJSON("repair", &repairObject{Archive: arch, DryRun: r.DryRun, Repaired: r.Repaired, Unrepaired: lost,
-			Unreadable: o.unreadable, Unexamined: r.Unexamined, NoRoom: r.NoRoom, Snapshots: r.Snapshots, Bytes: r.Bytes, Recovered: r.Recovered})
+			Unreadable: o.unreadable, Unexamined: r.Unexamined, NoRoom: r.NoRoom, NoRoomBytes: r.NoRoomBytes, Snapshots: r.Snapshots, Bytes: r.Bytes, Recovered: r.Recovered})
 		if err != nil {
 			return err
 		}
@@ -258,8 +258,8 @@ func (o *repairOptions) summary(a *app, arch string, r *repair.Report) error {
 	}
 	switch {
 	case r.NoRoom > 0:
-		return fmt.Errorf("%s not repaired for lack of space; what is repaired stays so, and the same command goes on with the rest: %w",
-			counted(r.NoRoom, "name is", "names are"), r.NoRoomErr)
+		return fmt.Errorf("%s not repaired for lack of space; what is repaired stays so, and the same command goes on with the rest, "+
+			"which needs %s for content: %w", counted(r.NoRoom, "name is", "names are"), size(r.NoRoomBytes), r.NoRoomErr)
 	case lost > 0:
 		return told{statusDamage}
 	case o.unreadable+r.Unexamined > 0:

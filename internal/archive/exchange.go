@@ -94,15 +94,15 @@ func (a *Archive) Repairing() int {
 
 // BeginRepair makes RepairDir, empty, and opens it. It drops an unreadable note of an earlier Exchange: the damage that is
 // left is found again.
-func (a *Locked) BeginRepair() (fd int, err error) {
+func (a *Locked) BeginRepair(ctx context.Context) (fd int, err error) {
 	if err := a.DropRepairNote(); err != nil {
 		return fsat.NoDir, err
 	}
 	if err := a.EndRepair(); err != nil {
 		return fsat.NoDir, err
 	}
-	if err := a.Meta.makeDir(RepairDir); err != nil {
-		return fsat.NoDir, err
+	if err := a.withRoom(ctx, func() error { return a.Meta.makeDir(RepairDir) }); err != nil {
+		return fsat.NoDir, fmt.Errorf("make %s: %w", a.Meta.Path(RepairDir), err)
 	}
 	return a.Meta.Open(RepairDir)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -21,6 +22,7 @@ import (
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
+	"snapcopy/internal/jsonfile"
 	"snapcopy/internal/tree"
 	"snapcopy/restore"
 	"snapcopy/restore/instant"
@@ -68,6 +70,7 @@ func TestScripts(t *testing.T) {
 			"odd":     cmdOdd,
 			"flip":    cmdFlip,
 			"hold":    cmdHold,
+			"ours":    cmdOurs,
 			"count":   cmdCount,
 			"utc":     cmdUTC,
 			"hostile": cmdHostile,
@@ -134,6 +137,17 @@ func cmdHold(ts *testscript.TestScript, _ bool, args []string) {
 		time.AfterFunc(after, func() { _ = release() }) // the error is checked at the end
 	}
 	ts.Defer(func() { ts.Check(release()) })
+}
+
+// cmdOurs copies a note into the .snapcopy of an archive, as a note of that archive: ours NOTE ARCHIVE/.snapcopy/NAME.
+func cmdOurs(ts *testscript.TestScript, _ bool, args []string) {
+	path := ts.MkAbs(args[1])
+	a, err := archive.Open(filepath.Dir(filepath.Dir(path)))
+	ts.Check(err)
+	note := make(map[string]any)
+	ts.Check(errors.Join(json.Unmarshal([]byte(ts.ReadFile(args[0])), &note), a.Close()))
+	note["archive_id"] = a.Info.ID
+	ts.Check(jsonfile.Write(path, note))
 }
 
 // cmdUnprivileged makes exits run snapcopy as a user without privileges, who owns what the script has made so far. Such

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io/fs"
+	"iter"
 	"slices"
 	"strings"
 
@@ -100,9 +101,20 @@ func NamedAlike(c *index.Catalog, path string) (found []string, err error) {
 	return found, err
 }
 
-// Nearest returns the names of a record that take few changes to become name (at most a third of its letters), that
-// begin with name, or with which name begins.
+// Nearest returns the names of a record that are near to name, as NearestOf does.
 func Nearest(rec *index.Record, name string) []string {
+	return NearestOf(func(yield func(string) bool) {
+		for _, e := range rec.Entries() {
+			if !yield(e.Name) {
+				return
+			}
+		}
+	}, name)
+}
+
+// NearestOf returns the names that take few changes to become name (at most a third of its letters), that begin with
+// name, or with which name begins; the nearest first, at most MaxNearest.
+func NearestOf(names iter.Seq[string], name string) []string {
 	type candidate struct {
 		name string
 		cost int
@@ -110,14 +122,14 @@ func Nearest(rec *index.Record, name string) []string {
 	var list []candidate
 	limit := max(len(name)/3, 1)
 	lower := strings.ToLower(name)
-	for _, e := range rec.Entries() {
-		other := strings.ToLower(e.Name)
+	for n := range names {
+		other := strings.ToLower(n)
 		cost := changes(lower, other, limit)
 		if cost > limit && begins(lower, other) {
 			cost = limit
 		}
 		if cost <= limit {
-			list = append(list, candidate{strings.Clone(e.Name), cost})
+			list = append(list, candidate{strings.Clone(n), cost})
 			slices.SortStableFunc(list, func(a, b candidate) int { return cmp.Compare(a.cost, b.cost) })
 			list = list[:min(len(list), MaxNearest)]
 		}

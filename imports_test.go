@@ -17,7 +17,7 @@ import (
 var floors = [][]string{
 	{"cmd/snapcopy", "bench", "bench/floor", "bench/torture", "internal/testarchive", "internal/archivetest"},
 	{"snapshot", "restore", "restore/instant", "restore/tarball", "prune", "repair", "internal/history", "internal/verify"}, // verbs
-	{"internal/archive", "internal/source", "internal/mirror", "internal/outcome"},
+	{"internal/archive", "internal/source", "internal/mirror", "internal/outcome", "internal/config"},
 	{"internal/tree", "internal/lookup", "internal/journal"},
 	{"index", "internal/verified"},
 	{"internal/testtree", "internal/filter", "internal/lack", "internal/inside", "internal/check", "internal/leftover",

@@ -93,6 +93,8 @@ func completeArgs(a *app, c *cobra.Command) cobra.CompletionFunc {
 			return a.completePlace(toComplete)
 		case "PATH":
 			return a.completePath(args[0], toComplete)
+		case "JOB":
+			return completeJob(c, toComplete)
 		case "PATTERN":
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}

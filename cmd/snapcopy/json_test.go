@@ -50,6 +50,10 @@ func TestJSONIsDocumented(t *testing.T) {
 		}
 	}
 	src, arch := path("src"), path("arch")
+	jobs := fmt.Sprintf("[job.home]\nsource = %q\narchive = %q\n", src, arch)
+	if err := os.WriteFile(path("conf"), []byte(jobs), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	now := time.Date(2026, 11, 23, 2, 0, 0, 0, time.UTC)
 	seen := make(map[string]bool)
 	for _, c := range []struct {
@@ -89,8 +93,10 @@ func TestJSONIsDocumented(t *testing.T) {
 		{"restore --json ARCH", "error"},
 		{"version --json", "program"},
 		{"acknowledge --json ARCH", ""},
+		{"config show --json --config CONF home", "setting"},
+		{"run --json --config CONF home", "run job"},
 	} {
-		words := strings.Fields(strings.NewReplacer("SRC", src, "ARCH", arch, "OUT", path("out"), "NONE", path("none")).Replace(c.line))
+		words := strings.Fields(strings.NewReplacer("SRC", src, "ARCH", arch, "OUT", path("out"), "NONE", path("none"), "CONF", path("conf")).Replace(c.line))
 		a, out, errOut := testApp(t)
 		a.now = func() time.Time { return now }
 		root := newRoot(a)

@@ -57,10 +57,12 @@ const lockPoll = 250 * time.Millisecond
 // begin makes the command c the taker of the locks of its archives.
 func (w *lockWait) begin(c *cobra.Command, a *app) {
 	w.quiet = isGiven(c, "quiet")
-	a.taker = archive.Taker{
-		Verb: strings.TrimPrefix(c.CommandPath(), c.Root().Name()+" "),
-		Held: func(held *archive.LockedError) error { return w.held(c.Context(), a, held) },
-	}
+	w.take(c.Context(), a, strings.TrimPrefix(c.CommandPath(), c.Root().Name()+" "))
+}
+
+// take makes verb the taker of the locks of archives.
+func (w *lockWait) take(ctx context.Context, a *app, verb string) {
+	a.taker = archive.Taker{Verb: verb, Held: func(held *archive.LockedError) error { return w.held(ctx, a, held) }}
 }
 
 // held pauses while another process has the lock, and gives up when the limit is reached.

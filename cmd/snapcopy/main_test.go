@@ -329,6 +329,7 @@ func TestHelp(t *testing.T) {
 		{"snapshot"}, {"list"}, {"ls"}, {"cat"}, {"diff"}, {"explain"}, {"versions"}, {"find"}, {"restore"}, {"verify"},
 		{"remove"}, {"prune"}, {"pin"}, {"unpin"}, {"catalog"}, {"catalog", "rebuild"}, {"repair"}, {"index"}, {"index", "rebuild"}, {"completion"}, {"version"}, {},
 		{"instant"}, {"settle"}, {"tar"}, {"stats"}, {"status"}, {"acknowledge"}, {"forget-path"},
+		{"run"}, {"config"}, {"config", "check"}, {"config", "example"}, {"config", "show"},
 	} {
 		a, out, _ := testApp(t)
 		root := newRoot(a)

@@ -41,7 +41,8 @@ const (
 	hintNoCrypt  = "snapcopy does not encrypt: put the archive on an encrypted disk (LUKS, for one)"
 	hintNoRemote = "the path has to be a folder of this machine: mount that of the other one (sshfs, NFS, SMB), or run snapcopy there; " +
 		"a local folder of that name is written ./NAME"
-	hintNoJobs = "there are no jobs: have cron or a systemd timer call `snapcopy snapshot SOURCE ARCHIVE`"
+	hintJobs     = "`snapcopy run JOB` runs a job of the job file, and `snapcopy config example` prints such a file"
+	hintSchedule = "have cron or a systemd timer call `snapcopy run --all --quiet`, or `snapcopy snapshot SOURCE ARCHIVE`"
 )
 
 // commandAnswers are for the commands of other programs. None is a command of snapcopy.
@@ -83,11 +84,13 @@ var commandAnswers = []answer{
 	{"unlock break-lock with-lock lock", "a lock ends with the process that holds it, so there is nothing to unlock: exit status 5 means that such a process is running"},
 	{"tag annotate describe protect keep hold", "`snapcopy pin ARCHIVE@SNAPSHOT --label TEXT` keeps a snapshot and says why"},
 	{"rename mv", "a snapshot is named after its time; `snapcopy pin ARCHIVE@SNAPSHOT --label TEXT` gives it a text"},
-	{"run job jobs serve agent daemon schedule cron timer watch", hintNoJobs},
+	{"job jobs task tasks", hintJobs},
+	{"serve agent daemon schedule cron timer watch", hintSchedule},
 	{"copy cp clone replicate transfer send receive migrate import import-tar", "there is no command to copy an archive: `rsync -aHAX --numeric-ids ARCHIVE/ OTHER/` " +
 		"or `cp -a` keeps the hard links, and the copy is an archive"},
 	{"key passwd password pw-cache change-passphrase encrypt decrypt decode", hintNoCrypt},
-	{"config configtest check-config configure set setup profile profiles env", "there is no configuration: everything is on the command line, as in `snapcopy snapshot SOURCE ARCHIVE`"},
+	{"configtest check-config validate-config", "`snapcopy config check` checks the job file"},
+	{"configure set setup profile profiles env", "jobs are in a file, and `snapcopy config example` prints one to begin with; all else is on the command line"},
 	{"server web webdav gui ui", "there is no server: every snapshot is an ordinary folder, which any file server can offer"},
 	{"self-update upgrade update", "snapcopy does not update itself: install the newest version over this one; it reads the archives of older ones"},
 	{"benchmark bench features options man doc docs usage-help", "`snapcopy --help` lists the commands, `snapcopy COMMAND --help` explains one"},

@@ -30,7 +30,7 @@ func TestPeersWords(t *testing.T) {
 		{"unlock", "nothing to unlock"},
 		{"copy", "there is no command to copy an archive"},
 		{"state", "`snapcopy status ARCHIVE`"},
-		{"run", "there are no jobs"},
+		{"jobs", "snapcopy run JOB"},
 		{"du", "`snapcopy stats ARCHIVE`"},
 		{"search", "`snapcopy find ARCHIVE PATTERN`"},
 		{"extract", "`snapcopy restore ARCHIVE"},
@@ -102,7 +102,7 @@ func typed(t *testing.T, args ...string) (status int, told string) {
 // Guards: a short word that resembles a command is not taken for it.
 func TestNoCommandIsGuessed(t *testing.T) {
 	for word, want := range map[string]string{
-		"tug": "", "rum": "", "cut": "cat", "snapshto": "snapshot", "restor": "restore", "verfy": "verify", "lst": "list or ls", "xyzzy": "",
+		"tug": "", "rum": "run", "cut": "cat", "snapshto": "snapshot", "restor": "restore", "verfy": "verify", "lst": "list or ls", "xyzzy": "",
 	} {
 		_, told := typed(t, word)
 		_, got, _ := strings.Cut(told, "; is it ")

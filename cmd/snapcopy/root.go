@@ -45,10 +45,10 @@ SNAPSHOT is a name or the beginning of one, "latest", "latest~2" (two before it)
 	cobra.EnableCommandSorting = false // the usual ones first
 	root.SetOut(a.term)
 	root.AddCommand(
-		snapshotCommand(a), listCommand(a), statusCommand(a), lsCommand(a), catCommand(a), versionsCommand(a), findCommand(a), diffCommand(a),
+		snapshotCommand(a), runCommand(a), listCommand(a), statusCommand(a), lsCommand(a), catCommand(a), versionsCommand(a), findCommand(a), diffCommand(a),
 		explainCommand(a), restoreCommand(a), instantCommand(a), settleCommand(a), tarCommand(a), statsCommand(a), verifyCommand(a), repairCommand(a), pruneCommand(a), removeCommand(a),
 		pinCommand(a), unpinCommand(a), acknowledgeCommand(a), forgetPathCommand(a), catalogCommand(a), indexCommand(a),
-		completionCommand(a, root), versionCommand(a),
+		configCommand(a), completionCommand(a, root), versionCommand(a),
 	)
 	return root
 }
@@ -136,7 +136,7 @@ type verb interface {
 
 // onlyPrint names the commands whose work is their output: they end when nobody reads it any more, as other programs
 // do.
-var onlyPrint = []string{"list", "ls", "cat", "versions", "find", "diff", "explain", "stats", "status", "catalog", "completion", "version"}
+var onlyPrint = []string{"list", "ls", "cat", "versions", "find", "diff", "explain", "stats", "status", "catalog", "completion", "version", "check", "show", "example"}
 
 // command completes c, which has use and help texts, with the work of v. c.Use names the arguments; statuses are the
 // exit statuses besides wrong usage and interruption.

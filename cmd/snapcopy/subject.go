@@ -13,6 +13,7 @@ import (
 type subject struct {
 	what string // in messages
 	path string // absolute; "": none is known
+	job  string // whose step the command is; "": none
 }
 
 // subjectOf finds the subject in the arguments of a command.
@@ -33,7 +34,7 @@ func subjectOf(c *cobra.Command, args []string) subject {
 			continue
 		}
 		if abs, err := filepath.Abs(place); err == nil {
-			return subject{what, abs}
+			return subject{what: what, path: abs}
 		}
 	}
 	return subject{}
@@ -52,12 +53,15 @@ func (s subject) in(line string) string {
 	return line
 }
 
-// of names the subject at the beginning of a message, unless the message has it.
+// of names the subject at the beginning of a message, unless the message has it, and the job.
 func (s subject) of(message string) string {
-	if s.path == "" || strings.Contains(message, printable(s.path)) || strings.Contains(message, name(s.path)) {
-		return message
+	if s.path != "" && !strings.Contains(message, printable(s.path)) && !strings.Contains(message, name(s.path)) {
+		message = s.what + " " + name(s.path) + ": " + message
 	}
-	return s.what + " " + name(s.path) + ": " + message
+	if s.job != "" && !strings.HasPrefix(message, "job "+s.job+": ") {
+		message = "job " + s.job + ": " + message
+	}
+	return message
 }
 
 var archiveWord = regexp.MustCompile(`\bARCHIVE\b`)

@@ -52,7 +52,7 @@ func (v *vanishing) run(step string, vanish func() error) (rep *archive.Report, 
 		return nil
 	}}
 	a, _, errOut := testApp(v.t)
-	a.archive, a.term.subject = v.arch, subject{"archive", v.arch}
+	a.archive, a.term.subject = v.arch, subject{what: "archive", path: v.arch}
 	opt.Unrecorded = func(err error) { a.term.errorf("Unrecorded: %v", err) }
 	rep, err := snapshot.Run(v.t.Context(), v.src, v.arch, opt)
 	if err != nil {

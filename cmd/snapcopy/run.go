@@ -1,0 +1,249 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+type runOptions struct {
+	file     jobFile
+	all      bool
+	dryRun   bool
+	wait     waitFlag
+	verbose  int
+	quiet    bool
+	json     bool
+	progress progressFlag
+}
+
+func runCommand(a *app) *cobra.Command {
+	c := command(a, &cobra.Command{
+		Use:   "run [JOB...]",
+		Short: "Run jobs: take a snapshot, prune, verify a share",
+		Long: `Run the named jobs, or with --all all of them, one after the other: each takes a snapshot of its source, then removes
+the snapshots that its table prune does not keep, then does the checks of its table verify. "snapcopy config
+--help" says where jobs are written down.
+
+If the file has a fault, nothing is run. A job that fails does not stop the others. After a snapshot that failed
+(exit status 1, 5 or 130) the other steps of its job are left out; after one with damage (4) or that looks wrong (6)
+nothing is pruned. If verify has a share (budget, whole_in) and spot, both checks are made.
+
+The exit status is the worst of all steps. From the worst on: 4, 64, 1, 130 (time_limit), 7, 5, 6, 3, 0. Each error and
+warning names the job and its archive.`,
+		Example: `  snapcopy run home
+  snapcopy run --all --dry-run
+  30 2 * * *  snapcopy run --all --quiet        # in a crontab`,
+	}, new(runOptions), mayBeDone, status{statusFailed, "a job failed"}, mayBeIncomplete, mayFindDamage,
+		status{statusLocked, "another process is writing to an archive"}, mayLookWrong, mayLackSpace)
+	completeConfig(c)
+	return c
+}
+
+func (o *runOptions) AddFlags(f *pflag.FlagSet) {
+	f.SortFlags = false
+	f.BoolVar(&o.all, "all", false, "run all jobs, in the order of the file")
+	o.file.addTo(f)
+	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "say what snapshot and prune would do; change nothing, and verify nothing")
+	f.Var(&o.wait, "lock-wait", "wait at most `DURATION` for each archive that is locked, whatever the job says")
+	f.CountVarP(&o.verbose, "verbose", "v", "``a line for each entry that changed or is left out; -vv: for all")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors only")
+	f.BoolVar(&o.json, "json", false, "print the JSON objects of the steps, and one for each job")
+	o.progress.addTo(f)
+}
+
+// Run runs the jobs.
+func (o *runOptions) Run(ctx context.Context, a *app, args []string) error {
+	jobs, err := o.jobs(ctx, a, args)
+	if err != nil {
+		return err
+	}
+	defer func() { a.term.subject = subject{} }()
+	var done []*jobObject
+	for i, r := range jobs {
+		if ctx.Err() != nil {
+			a.term.errorf("snapcopy: not begun: %s", jobsText(jobs[i:]))
+			break
+		}
+		if !o.quiet && !o.json {
+			if err := a.printf("Job %s: %s to %s\n", r.Name, name(r.source), name(r.archive)); err != nil {
+				return err
+			}
+		}
+		out := o.job(ctx, a, r)
+		done = append(done, out)
+		if o.json {
+			if err := a.printJSON("job", out); err != nil {
+				return err
+			}
+		}
+	}
+	return errors.Join(o.tell(a, done), outcomeOfJobs(ctx, done))
+}
+
+// jobs returns the jobs to run.
+func (o *runOptions) jobs(ctx context.Context, a *app, args []string) (list []*jobRun, err error) {
+	if o.all && len(args) > 0 {
+		return nil, wrongUsage("--all runs all jobs: leave out their names")
+	}
+	file, err := o.file.load(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	if o.all {
+		args = file.Names()
+	}
+	if len(args) == 0 {
+		return nil, &usageError{err: errors.New("JOB is missing"), hint: "the jobs of " + name(file.Path) + " are " + strings.Join(file.Names(), ", ") +
+			"; --all runs them all"}
+	}
+	for i, word := range args {
+		job, err := jobNamed(file, word)
+		if err != nil {
+			return nil, err
+		}
+		r, _, err := newJobRun(job)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(args[:i], word) {
+			list = append(list, r)
+		}
+	}
+	return list, nil
+}
+
+func jobsText(jobs []*jobRun) string {
+	names := make([]string, len(jobs))
+	for i, r := range jobs {
+		names[i] = r.Name
+	}
+	return strings.Join(names, ", ")
+}
+
+// jobObject is the outcome of a job.
+type jobObject struct {
+	Job     string       `json:"job"`
+	Source  string       `json:"source"`
+	Archive string       `json:"archive"`
+	Status  int          `json:"status"`
+	Steps   []stepObject `json:"steps"`
+}
+
+type stepObject struct {
+	Step    string  `json:"step"` // snapshot, prune, verify
+	Status  int     `json:"status"`
+	Seconds float64 `json:"seconds"`
+}
+
+// job runs one job.
+func (o *runOptions) job(ctx context.Context, a *app, r *jobRun) *jobObject {
+	out := &jobObject{Job: r.Name, Source: r.source, Archive: r.archive}
+	step := func(what string, work func(context.Context, *app) error) {
+		out.Steps = append(out.Steps, o.step(ctx, a, r, what, work))
+		out.Status = worst(out.Status, out.Steps[len(out.Steps)-1].Status)
+	}
+	r.snapshot.quiet, r.snapshot.verbose, r.snapshot.json, r.snapshot.dryRun, r.snapshot.progress = o.quiet, o.verbose, o.json, o.dryRun, o.progress
+	step("snapshot", func(ctx context.Context, a *app) error { return r.snapshot.Run(ctx, a, []string{r.source, r.archive}) })
+	taken := out.Status
+	if p := r.prune; p != nil && slices.Contains([]int{statusDone, statusIncomplete, statusNoSpace}, taken) {
+		p.quiet, p.json, p.dryRun, p.progress = o.quiet, o.json, o.dryRun, o.progress
+		step("prune", func(ctx context.Context, a *app) error { return p.Run(ctx, a, []string{r.archive}) })
+	}
+	if r.prune != nil && taken == statusDamage {
+		own := subject{what: "archive", path: r.archive, job: r.Name}
+		a.term.errorf("Warning: %s", own.of("nothing is pruned, because damage was found"))
+	}
+	if o.dryRun || slices.Contains([]int{statusFailed, statusLocked, statusUsage, statusInterrupted}, taken) {
+		return out
+	}
+	for i := range r.verify {
+		v := &r.verify[i]
+		v.quiet, v.json, v.progress = o.quiet, o.json, o.progress
+		step("verify", func(ctx context.Context, a *app) error { return v.Run(ctx, a, []string{r.archive}) })
+	}
+	return out
+}
+
+// step runs one command of a job, and puts its outcome into words.
+func (o *runOptions) step(ctx context.Context, a *app, r *jobRun, what string, work func(context.Context, *app) error) stepObject {
+	own := *a // each command has a zone, a lock and an archive of its own
+	own.archive, own.makesRoom, own.opened = "", false, nil
+	wait := lockWait{limit: r.wait.limit, quiet: o.quiet}
+	if o.wait > 0 {
+		wait.limit = o.wait
+	}
+	wait.take(ctx, &own, "run "+r.Name)
+	own.term.subject = subject{what: "archive", path: r.archive, job: r.Name}
+	begin := time.Now()
+	err := sayInterrupted(ctx, work(ctx, &own))
+	own.tellMended()
+	return stepObject{Step: what, Status: finish(&own, err), Seconds: time.Since(begin).Seconds()}
+}
+
+// bySeverity is the exit statuses of steps, the worst last.
+var bySeverity = []int{statusDone, statusIncomplete, statusTripwire, statusLocked, statusNoSpace, statusInterrupted, statusFailed, statusUsage,
+	statusDamage}
+
+func worst(a, b int) int {
+	if slices.Index(bySeverity, a) >= slices.Index(bySeverity, b) {
+		return a
+	}
+	return b
+}
+
+// outcomeOfJobs is the worst exit status, unless the whole run was interrupted.
+func outcomeOfJobs(ctx context.Context, done []*jobObject) error {
+	if ctx.Err() != nil {
+		return told{statusInterrupted}
+	}
+	all := statusDone
+	for _, j := range done {
+		all = worst(all, j.Status)
+	}
+	if all == statusDone {
+		return nil
+	}
+	return told{all}
+}
+
+// stepWords are exit statuses in a word.
+var stepWords = map[int]string{statusDone: "done", statusFailed: "failed", statusIncomplete: "incomplete", statusDamage: "damage", statusLocked: "locked",
+	statusTripwire: "looks wrong", statusNoSpace: "no space", statusUsage: "wrong usage", statusInterrupted: "interrupted"}
+
+// tell prints a line for each job; if it is to be quiet, for those that did not end well.
+func (o *runOptions) tell(a *app, done []*jobObject) error {
+	a.term.subject = subject{}
+	if o.json {
+		return nil
+	}
+	rows := [][]string{{"JOB", "SNAPSHOT", "PRUNE", "VERIFY", "STATUS"}}
+	for _, j := range done {
+		words := map[string]string{"snapshot": "-", "prune": "-", "verify": "-"}
+		var bad []string
+		statuses := make(map[string]int)
+		for _, s := range j.Steps {
+			statuses[s.Step] = worst(statuses[s.Step], s.Status)
+			words[s.Step] = stepWords[statuses[s.Step]]
+		}
+		for _, step := range []string{"snapshot", "prune", "verify"} {
+			if statuses[step] != statusDone {
+				bad = append(bad, step+" "+words[step])
+			}
+		}
+		if o.quiet && len(bad) > 0 {
+			a.term.errorf("snapcopy: job %s ended with status %d: %s", j.Job, j.Status, strings.Join(bad, ", "))
+		}
+		rows = append(rows, []string{j.Job, words["snapshot"], words["prune"], words["verify"], fmt.Sprint(j.Status)})
+	}
+	if o.quiet {
+		return nil
+	}
+	return a.printf("%s", table(rows, false, false, false, false, true))
+}

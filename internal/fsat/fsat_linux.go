@@ -37,6 +37,9 @@ const leaseTime = 50 * time.Second
 func OpenFile(dir int, name string) (int, error) {
 	const flags = unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_NOCTTY
 	fd, err := openQuiet(dir, name, flags)
+	if err != unix.EAGAIN { // nearly always
+		return fd, err
+	}
 	for wait, end := time.Millisecond, time.Now().Add(leaseTime); err == unix.EAGAIN && time.Now().Before(end); {
 		time.Sleep(wait)
 		wait = min(2*wait, time.Second)

@@ -12,9 +12,15 @@ import (
 // Xattrs returns all readable extended attributes of an open file or directory, sorted by name. A file system without
 // extended attributes has none.
 func Xattrs(fd int) ([]Xattr, error) {
-	return readXattrs(
-		func(b []byte) (int, error) { return unix.Flistxattr(fd, b) },
-		func(name string, b []byte) (int, error) { return unix.Fgetxattr(fd, name, b) })
+	var small [256]byte // as a variable of readXattrs it would be allocated for each file
+	get := func(name string, b []byte) (int, error) { return unix.Fgetxattr(fd, name, b) }
+	switch n, err := unix.Flistxattr(fd, small[:]); {
+	case err == nil && n == 0:
+		return nil, nil
+	case err == nil && n <= len(small):
+		return readNamed(string(small[:n]), get)
+	}
+	return readXattrs(func(b []byte) (int, error) { return unix.Flistxattr(fd, b) }, get)
 }
 
 // XattrsAt is Xattrs for a name that must not or cannot be opened: a symbolic link, a device, a pipe.
@@ -43,9 +49,14 @@ func readXattrs(list func([]byte) (int, error), get func(string, []byte) (int, e
 	if err != nil {
 		return nil, err
 	}
+	return readNamed(string(names), get)
+}
+
+// readNamed reads the attributes of a list of names, each of which a zero byte ends.
+func readNamed(names string, get func(string, []byte) (int, error)) ([]Xattr, error) {
 	var set []Xattr
 	var failed error
-	for name := range strings.SplitSeq(strings.TrimSuffix(string(names), "\x00"), "\x00") {
+	for name := range strings.SplitSeq(strings.TrimSuffix(names, "\x00"), "\x00") {
 		if strings.HasPrefix(name, xfsACL) {
 			continue
 		}

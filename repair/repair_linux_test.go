@@ -225,3 +225,30 @@ func TestRepairLaterSnapshot(t *testing.T) {
 	}
 	l.Verify()
 }
+
+// Guards: what belongs to no snapshot is moved out of it also if something else is in the place of the folder for that,
+// which stays under another name; nothing goes where a link in that place leads.
+func TestRepairWithoutPlaceForExtraNames(t *testing.T) {
+	for kind, plant := range map[string]func(path, outside string) error{
+		"pipe": func(path, _ string) error { return unix.Mkfifo(path, 0o600) },
+		"link": func(path, outside string) error { return os.Symlink(outside, path) },
+	} {
+		t.Run(kind, func(t *testing.T) {
+			l := newLab(t)
+			outside := t.TempDir()
+			extra := l.Path(archive.MetaDir, archive.ExtraDir)
+			l.must(os.WriteFile(l.Path(l.Order[0], "extra"), nil, 0o600))
+			l.must(plant(extra, outside))
+			if rep := l.repair(l.found()); rep.Unrepaired > 0 {
+				t.Errorf("%+v", l.items)
+			}
+			l.same()
+			_, err := os.Lstat(extra + ".aside")
+			in, inErr := os.ReadDir(extra)
+			out, outErr := os.ReadDir(outside)
+			if errors.Join(err, inErr, outErr) != nil || len(in) != 1 || len(out) != 0 {
+				t.Errorf("aside: %v; moved out: %v, %v; outside: %v, %v", err, in, inErr, out, outErr)
+			}
+		})
+	}
+}

@@ -76,7 +76,8 @@ func bashCompletion(root *cobra.Command, w io.Writer) error {
 func completeArgs(a *app, c *cobra.Command) cobra.CompletionFunc {
 	words := argWords(c)
 	return func(_ *cobra.Command, args []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		if len(words) == 0 {
+		args, err := a.withJobs(c, args)
+		if err != nil || len(words) == 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		at := len(args)
@@ -86,7 +87,11 @@ func completeArgs(a *app, c *cobra.Command) cobra.CompletionFunc {
 			}
 			at = len(words) - 1
 		}
-		switch strings.Trim(words[at], "[].") {
+		word := strings.Trim(words[at], "[].")
+		if job, selector, ok := jobPlace(toComplete); ok && strings.HasPrefix(word, "ARCHIVE") && selector == "" {
+			return completeJobPlace(c, "@"+job), cobra.ShellCompDirectiveNoFileComp
+		}
+		switch word {
 		case "A", "B", "SNAPSHOT":
 			return a.completeSnapshot(args[0], "", toComplete)
 		case "ARCHIVE[@SNAPSHOT":
@@ -104,6 +109,13 @@ func completeArgs(a *app, c *cobra.Command) cobra.CompletionFunc {
 
 // completePlace completes ARCHIVE[@SNAPSHOT].
 func (a *app) completePlace(toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if job, selector, ok := jobPlace(toComplete); ok {
+		where, err := a.archiveOf(job)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return a.completeSnapshot(where, "@"+job+"@", strings.TrimPrefix(selector, "@"))
+	}
 	i := strings.LastIndexByte(toComplete, '@')
 	if i <= 0 || !isArchive(toComplete[:i]) {
 		return nil, cobra.ShellCompDirectiveFilterDirs

@@ -48,6 +48,10 @@ with the recorded size, times and inode number are not read. If the archive lies
 	}, o, mayBeDone, mayFail, mayNotCompare, mayFindDamage)
 	c.Args = func(_ *cobra.Command, args []string) error {
 		a.json = wantsJSON(c)
+		args, err := a.withJobs(c, args)
+		if err != nil {
+			return err
+		}
 		if err := a.checkForm(c, args); err != nil {
 			return err
 		}

@@ -28,8 +28,7 @@ func (o *jobFile) load(ctx context.Context, a *app) (*config.File, error) {
 	if path == "" {
 		var err error
 		if path, err = config.Find(); err != nil {
-			return nil, &usageError{err: err, hint: "`snapcopy config example` prints one to begin with: write it to " +
-				shellWord(config.Usual()[0]) + ", and change it"}
+			return nil, &usageError{err: err, hint: hintNoJobFile()}
 		}
 	}
 	file, err := config.Load(path, jobSchema())
@@ -208,23 +207,10 @@ func jobProblem(file *config.File, j *config.Job, section string, err error) *co
 }
 
 // completeJob completes the name of a job.
-func completeJob(c *cobra.Command, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	path, err := c.Flags().GetString("config")
-	if err == nil && path == "" {
-		path, err = config.Find()
-	}
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	file, err := config.Load(path, jobSchema())
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	var found []cobra.Completion
-	for _, j := range file.Jobs {
-		if strings.HasPrefix(j.Name, begun) {
-			found = append(found, cobra.CompletionWithDesc(j.Name, printable(j.Text("", "source"))))
-		}
+func completeJob(c *cobra.Command, begun string) (found []cobra.Completion, _ cobra.ShellCompDirective) {
+	jobs, _ := jobsBegun(c, begun) // without a file there are none
+	for _, j := range jobs {
+		found = append(found, cobra.CompletionWithDesc(j.Name, printable(j.Text("", "source"))))
 	}
 	return found, cobra.ShellCompDirectiveNoFileComp
 }

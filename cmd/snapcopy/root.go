@@ -21,7 +21,9 @@ change since the previous snapshot are shared with it and cost no space. Catalog
 that every byte is still as it was read.
 
 SNAPSHOT is a name or the beginning of one, "latest", "latest~2" (two before it), a date or a time
-("2026-11-20", "2026-11-20 18:00": the last snapshot at or before it) or an age ("3d", "12h").`,
+("2026-11-20", "2026-11-20 18:00": the last snapshot at or before it) or an age ("3d", "12h").
+
+@JOB in the place of ARCHIVE stands for the archive of a job ("snapcopy config --help").`,
 		Example: `  snapcopy snapshot ~/Documents /backup/documents
   snapcopy list /backup/documents
   snapcopy ls /backup/documents@latest letters
@@ -144,19 +146,27 @@ func command(a *app, c *cobra.Command, v verb, statuses ...status) *cobra.Comman
 	c.Annotations = map[string]string{"status": statusHelp(statuses...)}
 	c.Args = func(_ *cobra.Command, args []string) error {
 		a.json = wantsJSON(c)
-		if err := a.checkForm(c, args); err != nil {
+		meant, err := a.withJobs(c, args)
+		if err != nil {
 			return err
 		}
-		return checkArgs(c, args)
+		if err := a.checkForm(c, meant); err != nil {
+			return err
+		}
+		return checkArgs(c, meant)
 	}
 	var waiting lockWait
 	c.RunE = func(_ *cobra.Command, args []string) error {
+		args, err := a.withJobs(c, args)
+		if err != nil {
+			return err
+		}
 		a.term.subject = subjectOf(c, args)
 		waiting.begin(c, a)
 		if !slices.Contains(onlyPrint, c.Name()) {
 			a.term.outliveReader()
 		}
-		err := misnamed(args, a.placed(args, sayInterrupted(c.Context(), v.Run(c.Context(), a, args))))
+		err = misnamed(args, a.placed(args, sayInterrupted(c.Context(), v.Run(c.Context(), a, args))))
 		err = a.misplacedPath(c, args, err)
 		a.tellMended()
 		var usage *usageError

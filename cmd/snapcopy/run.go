@@ -64,7 +64,6 @@ func (o *runOptions) Run(ctx context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer func() { a.term.subject = subject{} }()
 	var done []*jobObject
 	for i, r := range jobs {
 		if ctx.Err() != nil {
@@ -184,7 +183,9 @@ func (o *runOptions) step(ctx context.Context, a *app, r *jobRun, what string, w
 	begin := time.Now()
 	err := sayInterrupted(ctx, work(ctx, &own))
 	own.tellMended()
-	return stepObject{Step: what, Status: finish(&own, err), Seconds: time.Since(begin).Seconds()}
+	status := finish(&own, err)
+	a.term.subject = subject{}
+	return stepObject{Step: what, Status: status, Seconds: time.Since(begin).Seconds()}
 }
 
 // bySeverity is the exit statuses of steps, the worst last.
@@ -219,7 +220,6 @@ var stepWords = map[int]string{statusDone: "done", statusFailed: "failed", statu
 
 // tell prints a line for each job; if it is to be quiet, for those that did not end well.
 func (o *runOptions) tell(a *app, done []*jobObject) error {
-	a.term.subject = subject{}
 	if o.json {
 		return nil
 	}

@@ -40,7 +40,7 @@ func (r *run) closeModes() error {
 			continue // set after the exchange, when the note can go
 		}
 		if m.dir == r.top {
-			if err := r.note.end(r.top.entry.Mtime); err != nil {
+			if err := r.note.end(&r.workers[0], r.top.entry.Mtime); err != nil {
 				return err
 			}
 		}

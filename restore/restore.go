@@ -279,7 +279,7 @@ func (r *run) syncContents() error {
 
 // endNote removes the note, unless folders of this restore's own still lack their metadata.
 func (r *run) endNote() error {
-	if err := r.note.end(r.top.entry.Mtime); err != nil {
+	if err := r.note.end(&r.workers[0], r.top.entry.Mtime); err != nil {
 		return err
 	}
 	r.report.Unfinished = r.note.unfinished()

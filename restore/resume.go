@@ -129,10 +129,14 @@ func (n *note) unfinished() bool { return n.state != noteNone && !n.target.dry }
 
 // end removes the note, and resets the target's time to mtime if the whole snapshot was restored. Only modes and
 // attributes that would prevent that are set later. A tree to be exchanged keeps its note until the exchange: a tree
-// under that name without a note is not ours.
-func (n *note) end(mtime index.Time) error {
+// under that name without a note is not ours. If the time cannot be set, there is a note again.
+func (n *note) end(w *worker, mtime index.Time) error {
 	if swap := n.target.swap; !n.unfinished() || n.stays.Load() || swap != nil && !swap.done {
 		return nil
+	}
+	var err error
+	if n.target.swap == nil { // before the note goes: a test may also end the process here
+		err = n.target.step("time of the target")
 	}
 	if err := fsat.Unlink(n.target.fd, n.name); err != nil && !fsat.IsGone(err) {
 		return fmt.Errorf("remove %s from target: %w", n.name, err)
@@ -141,10 +145,17 @@ func (n *note) end(mtime index.Time) error {
 	if !n.scope.whole() {
 		return nil
 	}
-	if err := fsat.SetMtime(n.target.fd, mtime); err != nil && !fsat.IsRefused(err) {
-		return fmt.Errorf("set time of target: %w", err)
+	if err == nil {
+		err = fsat.SetMtime(n.target.fd, mtime)
 	}
-	return nil
+	if err == nil || fsat.IsRefused(err) {
+		return nil
+	}
+	err = fmt.Errorf("set time of target: %w", err)
+	if n.target.swap == nil { // so that the same restore sets it
+		err = errors.Join(err, n.begin(w, true, nil, ""))
+	}
+	return err
 }
 
 // dropPart removes the part of an entry that cannot be finished because the stored file is damaged: the part is

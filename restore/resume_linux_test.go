@@ -363,6 +363,20 @@ func TestCancelledInSync(t *testing.T) {
 	}
 }
 
+// Guards: if the last step fails, which is the time of the target, the note is there again, and the same restore sets the time.
+func TestTimeOfTargetFails(t *testing.T) {
+	source := testarchive.BuiltTree(t, resumable())
+	a := take(t, source)
+	to := filepath.Join(testarchive.TempDir(t), "to")
+	_, err := Run(t.Context(), a.OpenSnapshot, nil, to, Options{Fault: once("time of the target", 1, func() error { return unix.ENOMEM })})
+	if !errors.Is(err, unix.ENOMEM) {
+		t.Errorf("error %v", err)
+	}
+	if rep := a.wantMirror(source, to, Options{}); !rep.Resumed {
+		t.Error("it did not go on")
+	}
+}
+
 // Guards: going on does not overwrite what somebody else has put there meanwhile, and a target that is none of an
 // unfinished restore keeps what it has.
 func TestGoingOnKeepsForeignFiles(t *testing.T) {

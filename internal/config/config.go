@@ -370,39 +370,19 @@ func (r *reader) unknown(at []string, name string, s *Section) {
 // values reads the value of a key; nil after a fault.
 func (r *reader) values(at []string, value any, key *Key) []Given {
 	name := at[len(at)-1]
-	list, isList := value.([]any)
-	if key.Kind != List {
-		switch {
-		case isList && key.Lone != "" && len(list) > 1:
-			r.fault(at, "%s: %s", name, key.Lone)
-			return nil
-		case !isList || key.Lone == "" || len(list) == 0:
-			list = []any{value}
-		}
-	} else if !isList {
-		r.fault(at, "%s takes a list, as in %s = [%q]", name, name, "...")
+	list, ok := r.elements(at, value, key)
+	if !ok {
 		return nil
 	}
 	out := make([]Given, 0, len(list))
 	for i, v := range list {
 		below := at
-		if element := append(slices.Clip(at), strconv.Itoa(i)); isList && r.places[joined(element)].line > 0 {
+		if element := append(slices.Clip(at), strconv.Itoa(i)); r.places[joined(element)].line > 0 {
 			below = element
 		}
-		text, ok := r.text(below, name, v, key)
-		if ok && key.Check != nil {
-			if err := key.Check(text); err != nil {
-				r.fault(below, "%s: %v", name, err)
-				ok = false
-			}
+		if text, ok := r.checked(below, name, v, key); ok {
+			out = append(out, Given{Text: text, Line: r.places[joined(below)].line})
 		}
-		if ok && key.Path {
-			text, ok = r.absolute(below, name, text)
-		}
-		if !ok {
-			continue
-		}
-		out = append(out, Given{Text: text, Line: r.places[joined(below)].line})
 	}
 	if len(out) < len(list) {
 		return nil
@@ -410,7 +390,39 @@ func (r *reader) values(at []string, value any, key *Key) []Given {
 	return out
 }
 
-// text returns one value as a command line would have it.
+// elements returns the single values of a key.
+func (r *reader) elements(at []string, value any, key *Key) (list []any, ok bool) {
+	name := at[len(at)-1]
+	list, isList := value.([]any)
+	switch {
+	case key.Kind == List && !isList:
+		r.fault(at, "%s takes a list, as in %s = [%q]", name, name, "...")
+		return nil, false
+	case key.Kind != List && key.Lone != "" && len(list) > 1:
+		r.fault(at, "%s: %s", name, key.Lone)
+		return nil, false
+	case key.Kind == List, key.Lone != "" && len(list) == 1:
+		return list, true
+	}
+	return []any{value}, true
+}
+
+// checked returns one value as a command line would have it, if the key takes it.
+func (r *reader) checked(at []string, name string, value any, key *Key) (text string, ok bool) {
+	text, ok = r.text(at, name, value, key)
+	if ok && key.Check != nil {
+		if err := key.Check(text); err != nil {
+			r.fault(at, "%s: %v", name, err)
+			return "", false
+		}
+	}
+	if ok && key.Path {
+		return r.absolute(at, name, text)
+	}
+	return text, ok
+}
+
+// text returns the text of a value of the right type.
 func (r *reader) text(at []string, name string, value any, key *Key) (text string, ok bool) {
 	switch v := value.(type) {
 	case string:

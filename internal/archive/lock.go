@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"time"
 
@@ -17,7 +16,8 @@ import (
 // ends, so that a crash or a power cut never leaves an archive locked.
 type Locked struct {
 	*Archive
-	file *os.File
+	file  *os.File
+	named bool // the file has the name of this process
 }
 
 // Lock takes the archive's lock. If another process has it, Lock asks Archive.Taker what to do, or fails with a
@@ -55,7 +55,11 @@ func (a *Archive) tryLock() (*Locked, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock archive: %w", err)
 	}
-	if err := atomicfile.Inherit(f); err != nil {
+	own, err := isOwn(f)
+	if err == nil && own {
+		err = atomicfile.Inherit(f)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("lock archive: %w", err), f.Close())
 	}
 	ok, err := fsat.LockExclusive(int(f.Fd()))
@@ -66,13 +70,23 @@ func (a *Archive) tryLock() (*Locked, error) {
 		text, _ := io.ReadAll(io.LimitReader(f, maxOwnerText)) // only for the message; the lock itself decides
 		return nil, errors.Join(&LockedError{a.Path, ownerFrom(string(text))}, f.Close())
 	}
-	host, _ := os.Hostname() // only told to others
-	owner := Owner{PID: os.Getpid(), Host: host, Verb: a.Taker.Verb, Since: time.Now()}
-	err = errors.Join(f.Truncate(0), writeAt(f, owner.text()))
-	if err != nil && !fsat.IsNoSpace(err) { // locking takes no space, and removing needs it on a full disk
-		return nil, errors.Join(fmt.Errorf("lock archive: %w", err), f.Close())
+	if own {
+		host, _ := os.Hostname() // only told to others
+		owner := Owner{PID: os.Getpid(), Host: host, Verb: a.Taker.Verb, Since: time.Now()}
+		err = errors.Join(f.Truncate(0), writeAt(f, owner.text()))
+		if err != nil && !fsat.IsNoSpace(err) { // locking takes no space, and removing needs it on a full disk
+			return nil, errors.Join(fmt.Errorf("lock archive: %w", err), f.Close())
+		}
 	}
-	return &Locked{a, f}, nil
+	return &Locked{a, f, own}, nil
+}
+
+// isOwn reports whether a file has one name alone. Another one may be a stored file, in whose content nothing is written;
+// locking it is as good.
+func isOwn(f *os.File) (bool, error) {
+	var st fsat.Stat
+	err := fsat.StatHandle(int(f.Fd()), &st)
+	return err == nil && st.Nlink == 1, err
 }
 
 // openLock opens the lock file, and puts aside anything else in its place that cannot be locked. Only a process that
@@ -102,27 +116,16 @@ func (m *Meta) openLock() (f *os.File, err error) {
 	return f, err
 }
 
-// tryOpenLock opens the lock file, which it makes if it is missing. The process that has the lock writes its name into the
-// file: one that has a further name, which may be that of a stored file, is not the kind of file that belongs there.
+// tryOpenLock opens the lock file, which it makes if it is missing.
 func (m *Meta) tryOpenLock() (*os.File, error) {
-	f, err := plainfile.OpenFile(m.Path(LockFile), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	var st fsat.Stat
-	err = fsat.StatHandle(int(f.Fd()), &st)
-	if err == nil && st.Nlink > 1 {
-		err = &fs.PathError{Op: "open", Path: f.Name(), Err: &plainfile.KindError{Is: "a file with another name, too", Want: "a file of its own"}}
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
+	return plainfile.OpenFile(m.Path(LockFile), os.O_RDWR|os.O_CREATE, 0o600)
 }
 
 // Unlock releases the lock.
 func (l *Locked) Unlock() error {
-	_ = l.file.Truncate(0) // only for messages: a later holder that does not name itself is not taken for this process
+	if l.named {
+		_ = l.file.Truncate(0) // only for messages: a later holder that does not name itself is not taken for this process
+	}
 	return errors.Join(fsat.Unlock(int(l.file.Fd())), l.file.Close())
 }
 

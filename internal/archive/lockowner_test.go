@@ -60,6 +60,61 @@ func TestLockOwner(t *testing.T) {
 	}
 }
 
+// Guards: a lock file with another name, as of a copy made with hard links, or of a stored file, is a lock as before, and
+// nothing is written into it.
+func TestLockWithAnotherName(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "archive")
+	a, err := Create(path, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock, err := a.Lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(path, MetaDir, LockFile)
+	if err := os.Link(file, file+"2"); err != nil {
+		t.Fatal(err)
+	}
+	var held *LockedError
+	if _, err := b.Lock(); !errors.As(err, &held) {
+		t.Fatalf("two have the lock: %v", err)
+	}
+	if err := lock.Unlock(); err != nil {
+		t.Fatal(err)
+	}
+	stored := filepath.Join(t.TempDir(), "stored")
+	err = errors.Join(os.Remove(file), os.Remove(file+"2"), os.WriteFile(stored, []byte("stored"), 0o640), os.Link(stored, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.Stat(stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lock, err = b.Lock(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Lock(); !errors.As(err, &held) {
+		t.Errorf("two have the lock: %v", err)
+	}
+	text, readErr := os.ReadFile(stored)
+	if err := errors.Join(readErr, lock.Unlock(), a.Close(), b.Close()); err != nil {
+		t.Fatal(err)
+	}
+	after, err := os.ReadFile(stored)
+	if err != nil || string(text) != "stored" || string(after) != "stored" {
+		t.Errorf("the stored file has %q, then %q, %v", text, after, err)
+	}
+	if st, err := os.Stat(stored); err != nil || st.Mode() != before.Mode() || !st.ModTime().Equal(before.ModTime()) {
+		t.Errorf("the stored file was %v, is %v, %v", before, st, err)
+	}
+}
+
 func TestLockOwnerText(t *testing.T) {
 	host, err := os.Hostname()
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 
 // maxBatch is the number of names that are exchanged under one note. Each batch costs a new catalog for each of its
 // snapshots.
-const maxBatch = 1 << 14
+var maxBatch = 1 << 14 // changed by tests
 
 // batch collects exchanges whose new inodes are ready.
 type batch struct {
@@ -28,24 +28,24 @@ func (r *repairer) exchangeAll() (err error) {
 	if len(r.groups)+len(r.folders)+len(r.extras) == 0 {
 		return nil
 	}
-	var b batch
-	if err := r.planFolders(&b); err != nil {
-		return err
-	}
 	mk, err := r.newMaker()
 	if fsat.IsNoSpace(err) && r.ctx.Err() == nil {
-		return r.noRoom(&b, err)
+		return r.noRoom(err)
 	}
 	if err != nil {
 		return err
+	}
+	var b batch
+	if err := r.planFolders(&b, mk); err != nil {
+		return errors.Join(err, mk.end())
 	}
 	for _, g := range r.inOrder() {
 		if r.ctx.Err() != nil {
 			return errors.Join(context.Cause(r.ctx), mk.end())
 		}
 		err := r.planGroup(&b, mk, g)
-		if err == nil && len(b.list) >= maxBatch {
-			err = r.commit(&b, mk)
+		if err == nil {
+			err = r.commitFull(&b, mk)
 		}
 		if err != nil {
 			return errors.Join(err, mk.end())
@@ -55,7 +55,11 @@ func (r *repairer) exchangeAll() (err error) {
 }
 
 // noRoom tells that nothing can be repaired for lack of space.
-func (r *repairer) noRoom(b *batch, cause error) error {
+func (r *repairer) noRoom(cause error) error {
+	var b batch
+	if err := r.planFolders(&b, nil); err != nil {
+		return err
+	}
 	for _, g := range r.inOrder() {
 		item := &Item{What: OfEntry, Found: g.wounds[0].found}
 		for _, w := range g.wounds {
@@ -83,8 +87,9 @@ func (r *repairer) inOrder() (list []*group) {
 	return list
 }
 
-// planFolders adds the exchanges of folders and of extra names, which need no new inode.
-func (r *repairer) planFolders(b *batch) error {
+// planFolders adds the exchanges of folders and of extra names, which need no new inode, and commits full batches; none
+// without a maker.
+func (r *repairer) planFolders(b *batch, mk *maker) error {
 	slices.SortFunc(r.folders, func(x, y *wound) int { return compareNames(x.Name, y.Name) }) // a folder before those below
 	for _, w := range r.folders {
 		kind := archive.SetFolder
@@ -92,7 +97,7 @@ func (r *repairer) planFolders(b *batch) error {
 			kind = archive.PutFolder
 		}
 		item := &Item{What: OfEntry, Names: []Name{w.Name}, Found: w.found, Origin: &Origin{Kind: FromCatalog}}
-		if err := r.plan(b, item, archive.Exchange{Kind: kind, Snapshot: w.Snapshot, Path: []byte(w.Path), Record: kind == archive.PutFolder && w.native}); err != nil {
+		if err := r.plan(b, mk, item, archive.Exchange{Kind: kind, Snapshot: w.Snapshot, Path: []byte(w.Path), Record: kind == archive.PutFolder && w.native}); err != nil {
 			return err
 		}
 	}
@@ -100,7 +105,7 @@ func (r *repairer) planFolders(b *batch) error {
 		item := &Item{What: OfExtra, Names: []Name{name}, Found: "not in the catalog: added after the snapshot was made",
 			Origin: &Origin{Kind: FromCatalog}}
 		x := archive.Exchange{Kind: archive.TakeOut, Snapshot: name.Snapshot, Path: []byte(name.Path)}
-		if err := r.plan(b, item, x); err != nil {
+		if err := r.plan(b, mk, item, x); err != nil {
 			return err
 		}
 	}
@@ -108,7 +113,7 @@ func (r *repairer) planFolders(b *batch) error {
 }
 
 // plan adds an exchange, unless the snapshot is in use.
-func (r *repairer) plan(b *batch, item *Item, x archive.Exchange) error {
+func (r *repairer) plan(b *batch, mk *maker, item *Item, x archive.Exchange) error {
 	why, err := r.inUse(x.Snapshot)
 	if err != nil {
 		return err
@@ -118,7 +123,7 @@ func (r *repairer) plan(b *batch, item *Item, x archive.Exchange) error {
 		return r.tell(item)
 	}
 	b.list, b.items = append(b.list, x), append(b.items, item)
-	return nil
+	return r.commitFull(b, mk)
 }
 
 // planGroup repairs the names of one stored file: by a link to a sound one of the same record, or by a new one.
@@ -188,6 +193,14 @@ func (r *repairer) leaveUsed(g *group) error {
 	return nil
 }
 
+// commitFull is commit if the batch is full.
+func (r *repairer) commitFull(b *batch, mk *maker) error {
+	if mk == nil || len(b.list) < maxBatch {
+		return nil
+	}
+	return r.commit(b, mk)
+}
+
 // commit exchanges the names of a batch, and tells its items.
 func (r *repairer) commit(b *batch, mk *maker) error {
 	if len(b.items) == 0 {
@@ -201,13 +214,38 @@ func (r *repairer) commit(b *batch, mk *maker) error {
 			return err
 		}
 	}
+	missed := make(map[Name]bool)
+	for _, x := range b.list {
+		if x.Missed {
+			missed[Name{x.Snapshot, string(x.Path)}] = true
+		}
+	}
 	for _, item := range b.items {
-		if err := r.tell(item); err != nil {
+		if err := r.tellDone(item, missed); err != nil {
 			return err
 		}
 	}
 	*b = batch{}
 	return nil
+}
+
+// tellDone tells an item of a batch that was carried out; the names that were missed as another one, not repaired.
+func (r *repairer) tellDone(item *Item, missed map[Name]bool) error {
+	var left []Name
+	done := slices.DeleteFunc(item.Names, func(n Name) bool {
+		if missed[n] {
+			left = append(left, n)
+		}
+		return missed[n]
+	})
+	if len(left) > 0 {
+		not := &Item{What: item.What, Names: left, Found: item.Found, Err: ErrMissed}
+		if err := r.tell(not); err != nil || len(done) == 0 {
+			return err
+		}
+	}
+	item.Names = done
+	return r.tell(item)
 }
 
 // maxNearest bounds the items for which another version is looked for.

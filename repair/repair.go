@@ -131,6 +131,8 @@ var (
 	ErrInUse = errors.New("the snapshot is in use")
 	// ErrCannotMake reports a special file that this user, or the archive's file system, cannot make.
 	ErrCannotMake = errors.New("it cannot be made")
+	// ErrMissed reports a name that did not get its new inode.
+	ErrMissed = errors.New("its new stored file was removed or replaced before it took the name; repeat the repair")
 	// ErrNoRoom reports that the archive's file system is full.
 	ErrNoRoom = errors.New("no space is left for its new inode")
 )

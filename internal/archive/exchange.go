@@ -52,6 +52,9 @@ type Exchange struct {
 	Record bool        `json:"record,omitempty"`
 	Blocks uint64      `json:"blocks,omitempty"`
 	Flags  index.Flags `json:"flags,omitempty"` // of index.CatalogOnly
+	// Missed is set by Locked.Exchange if the name is not changed: its folder is missing, or what is in RepairTree is not
+	// the inode Stored.
+	Missed bool `json:"-"`
 }
 
 // repairNote is the list of exchanges of an unfinished Exchange.
@@ -66,6 +69,7 @@ type repairNote struct {
 // new inode, durable in RepairTree, takes the name of another one by a rename. When all names have their inodes, the
 // catalogs get the numbers of the new ones, and the content-hash index is made anew. A note makes the next process with
 // the lock go on after an interruption at any moment, and meanwhile each name has either the old inode or the new one.
+// Names that could not get theirs are marked in the list as Missed, and stay in the note of damage.
 func (a *Locked) Exchange(ctx context.Context, list []Exchange, fault func(step string) error) error {
 	step := stepper(fault)
 	if err := step.at("note of the exchanges"); err != nil {
@@ -78,8 +82,7 @@ func (a *Locked) Exchange(ctx context.Context, list []Exchange, fault func(step 
 	if err := a.withRoom(ctx, func() error { return jsonfile.Write(a.Meta.Path(repairFile), note) }); err != nil {
 		return err
 	}
-	_, err := a.exchangeAll(ctx, step, note)
-	return err
+	return a.exchangeAll(ctx, step, note)
 }
 
 // Repairing returns the number of names of an unfinished Exchange; 0 if there is none, or its note is unreadable:
@@ -176,34 +179,46 @@ func isInside(path string) bool {
 	})
 }
 
-// finishExchange does the exchanges of the note, if there is one. Each step can be repeated. finished is the number of
-// exchanges.
-func (a *Locked) finishExchange(ctx context.Context, step stepper) (finished int, err error) {
+// finishExchange does the exchanges of the note, if there is one. Each step can be repeated. It returns the exchanges.
+func (a *Locked) finishExchange(ctx context.Context, step stepper) (finished []Exchange, err error) {
 	note, noteErr := a.readRepairNote()
 	if couldNotLook(noteErr) {
-		return 0, noteErr
+		return nil, noteErr
 	}
 	if noteErr != nil { // mostly there is none; Findings reports an unreadable one
-		return 0, nil
+		return nil, nil
 	}
-	return a.exchangeAll(ctx, step, note)
+	return note.Exchanges, a.exchangeAll(ctx, step, note)
 }
 
 // exchangeAll does the exchanges of the note, and removes it.
-func (a *Locked) exchangeAll(ctx context.Context, step stepper, note repairNote) (finished int, err error) {
+func (a *Locked) exchangeAll(ctx context.Context, step stepper, note repairNote) error {
 	w := exchangeWork{Locked: a, ctx: ctx, step: step, list: note.Exchanges}
 	if err := w.all(); err != nil {
-		return 0, err
+		return err
 	}
 	if err := step.at("note of damage"); err != nil {
-		return 0, err
+		return err
 	}
 	if err := w.forgetDamage(); err != nil {
-		return 0, err
+		return err
 	}
 	if err := step.at("end of the note"); err != nil {
-		return 0, err
+		return err
 	}
-	err = errors.Join(os.Remove(a.Meta.Path(repairFile)), atomicfile.SyncDir(a.Meta.Path()))
-	return len(note.Exchanges), err
+	return errors.Join(os.Remove(a.Meta.Path(repairFile)), atomicfile.SyncDir(a.Meta.Path()))
+}
+
+// finishedText says what a recovery did with the exchanges of a repair.
+func finishedText(list []Exchange) string {
+	missed := 0
+	for i := range list {
+		if list[i].Missed {
+			missed++
+		}
+	}
+	if missed == 0 {
+		return "finished a repair"
+	}
+	return fmt.Sprintf("finished a repair, but for %d of its %d names, which could not be changed: repeat the repair", missed, len(list))
 }

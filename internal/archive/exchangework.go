@@ -122,6 +122,7 @@ func (w *exchangeWork) exchange(ready int, x *Exchange) (err error) {
 	above, leaf := splitPath(string(x.Path))
 	dir, err := openIn(w.Root, x.Snapshot, above)
 	if fsat.IsNoDir(err) {
+		x.Missed = true
 		return nil
 	}
 	if err != nil {
@@ -166,14 +167,12 @@ func (w *exchangeWork) put(ready, dir int, leaf string, x *Exchange) error {
 	return ignoreGone(fsat.Unlink(ready, x.File))
 }
 
-// lookAt makes sure that the catalog gets the number of the new inode only if the name has it.
+// lookAt finds out whether the name has the new inode: otherwise it is missed, and the catalog does not get its number.
 func (w *exchangeWork) lookAt(dir int, leaf string, x *Exchange) error {
-	if !x.Record {
-		return nil
-	}
 	var st fsat.Stat
 	err := fsat.StatAt(dir, leaf, &st)
-	x.Record = err == nil && st.Ino == x.Stored
+	x.Missed = err != nil || st.Ino != x.Stored
+	x.Record = x.Record && !x.Missed
 	return ignoreGone(err)
 }
 

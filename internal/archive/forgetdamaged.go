@@ -26,6 +26,9 @@ func (w *forgetWork) rewriteDamaged() error {
 func (w *exchangeWork) forgetDamage() error {
 	sound := make(map[verified.Name]bool)
 	for i := range w.list {
+		if w.list[i].Missed {
+			continue
+		}
 		sound[verified.Name{Snapshot: w.list[i].Snapshot, Path: string(w.list[i].Path)}] = true
 	}
 	return w.updateDamage(w.ctx, func(n *verified.Note) {

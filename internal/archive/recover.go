@@ -80,8 +80,8 @@ func (a *Locked) complete(ctx context.Context) (did []string, err error) {
 	if err != nil {
 		return did, err
 	}
-	if exchanged > 0 {
-		did = append(did, "finished a repair")
+	if len(exchanged) > 0 {
+		did = append(did, finishedText(exchanged))
 	}
 	err = errors.Join(a.finishNewest(), a.mendLatest())
 	if fsat.IsNoSpace(err) {

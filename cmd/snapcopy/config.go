@@ -43,7 +43,9 @@ the program itself. Keys without a value are left out.`,
 		Use:   "check",
 		Short: "Check the file with the jobs",
 		Long: `Check the file with the jobs: every key, type and value, and whether values fit together. All faults are listed, each
-with its line, and the right name where one is near. Nothing is changed. Sources and archives are not looked at.`,
+with its line, and the right name where one is near. Pattern files are read, and sources are searched for paths with
+which a pattern begins; for "snapcopy run" such faults are those of the one job. Archives are not looked at. Nothing is
+changed.`,
 		Example: `  snapcopy config check
   snapcopy config check --config ./new.toml`,
 	}, new(configCheck), mayBeDone, mayFail)
@@ -73,7 +75,7 @@ func (o *configCheck) AddFlags(f *pflag.FlagSet) { o.file.addTo(f) }
 
 // Run checks the file.
 func (o *configCheck) Run(ctx context.Context, a *app, _ []string) error {
-	file, err := o.file.load(ctx, a)
+	file, err := o.file.load(ctx, a, a.checkFiles)
 	if err != nil {
 		return err
 	}
@@ -243,7 +245,7 @@ verify = false                 # leaves out that step
 // inWords is the help of a flag in the words of a file.
 func inWords(usage string) string {
 	usage = strings.ReplaceAll(usage, " (can be repeated)", "")
-	return flagWord.ReplaceAllStringFunc(usage, func(flag string) string { return keyOf(strings.TrimPrefix(flag, "--")) })
+	return flagWord.ReplaceAllStringFunc(usage, keyOfWord)
 }
 
 // exampleTexts are values for the words by which the help of flags calls them, or for the keys themselves.

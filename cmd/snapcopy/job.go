@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"snapcopy/internal/config"
+	"snapcopy/internal/workers"
 )
 
 // jobFile is the flag of the commands that read the job file.
@@ -22,8 +23,9 @@ func (o *jobFile) addTo(f *pflag.FlagSet) {
 	f.StringVar(&o.path, "config", "", "read the jobs from `FILE` (default: ~/.config/snapcopy/config.toml, then /etc/snapcopy.toml)")
 }
 
-// load reads the file and checks all jobs. Faults are printed, each with the text around it.
-func (o *jobFile) load(ctx context.Context, a *app) (*config.File, error) {
+// load reads the file, and checks the values of all jobs. With more it also does what check does for each job. Faults are
+// printed, each with the text around it.
+func (o *jobFile) load(ctx context.Context, a *app, more ...jobCheck) (*config.File, error) {
 	path := o.path
 	if path == "" {
 		var err error
@@ -37,7 +39,7 @@ func (o *jobFile) load(ctx context.Context, a *app) (*config.File, error) {
 		return nil, &usageError{err: err}
 	}
 	if file != nil {
-		problems = append(problems, a.checkJobs(ctx, file)...)
+		problems = append(problems, a.checkJobs(ctx, file, append([]jobCheck{a.checkValues}, more...))...)
 	}
 	if len(problems) == 0 {
 		return file, nil
@@ -109,16 +111,22 @@ func checksOf(o verifyOptions) []verifyOptions {
 	return []verifyOptions{share, sample}
 }
 
-// checkJobs does all that the commands of the jobs would refuse, and looks for jobs that would remove each other's
-// snapshots.
-func (a *app) checkJobs(ctx context.Context, file *config.File) (problems config.Problems) {
+// jobCheck returns a fault of a job, and the section that has it.
+type jobCheck func(context.Context, *jobRun) (section string, err error)
+
+// checkJobs makes the checks, each of a job up to its first fault, and looks for jobs that would remove each other's
+// snapshots. Archives are compared by their paths: one that does not answer must not delay the other jobs.
+func (a *app) checkJobs(ctx context.Context, file *config.File, checks []jobCheck) (problems config.Problems) {
 	pruning := make(map[string]*config.Job) // by archive
 	for _, j := range file.Jobs {
-		section, err := a.checkJob(ctx, j)
+		r, section, err := newJobRun(j)
+		for i := 0; i < len(checks) && err == nil; i++ {
+			section, err = checks[i](ctx, r)
+		}
 		if err != nil {
 			problems = append(problems, jobProblem(file, j, section, err))
 		}
-		archive := realPath(j.Text("", "archive"))
+		archive := j.Text("", "archive")
 		other := pruning[archive]
 		if other == nil {
 			pruning[archive] = j
@@ -128,17 +136,6 @@ func (a *app) checkJobs(ctx context.Context, file *config.File) (problems config
 		}
 	}
 	return problems
-}
-
-// realPath follows symbolic links as far as the path exists.
-func realPath(path string) string {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		return real
-	}
-	if dir := filepath.Dir(path); dir != path {
-		return filepath.Join(realPath(dir), filepath.Base(path))
-	}
-	return path
 }
 
 // rulesOf is a text that is equal for jobs that prune alike.
@@ -155,20 +152,17 @@ func rulesOf(j *config.Job) string {
 	return b.String()
 }
 
-// checkJob returns what the commands of a job would refuse, and the section of that step.
-func (a *app) checkJob(ctx context.Context, j *config.Job) (section string, err error) {
-	r, section, err := newJobRun(j)
-	if err != nil {
-		return section, err
+// checkValues finds what the commands of a job would refuse whatever the disks have. No file is looked at.
+func (a *app) checkValues(ctx context.Context, r *jobRun) (section string, err error) {
+	if within(r.source, r.archive) {
+		return "", fmt.Errorf("source is in the archive, %s: choose an archive that does not contain the source", name(r.archive))
 	}
-	opt, err := r.snapshot.options(ctx, a)
-	if err != nil {
+	take := r.snapshot
+	take.patterns = slices.DeleteFunc(slices.Clone(take.patterns), func(g givenPattern) bool { return g.flag.file })
+	if _, err = take.options(ctx, a); err != nil {
 		return "", err
 	}
-	if _, err := checkPatternsOf(opt.Exclude, r.source); err != nil {
-		return "", err
-	}
-	if _, err := r.snapshot.limited(ctx); err != nil {
+	if _, err := take.limited(ctx); err != nil {
 		return "", err
 	}
 	if o := r.prune; o != nil {
@@ -181,12 +175,41 @@ func (a *app) checkJob(ctx context.Context, j *config.Job) (section string, err 
 		}
 	}
 	for i := range r.verify {
-		if err := errors.Join(checkThreads(r.verify[i].threads), r.verify[i].check(r.archive)); err != nil {
+		const whole = "/" // any place without a selector
+		if err := errors.Join(checkThreads(r.verify[i].threads), r.verify[i].check(whole)); err != nil {
 			return "verify", err
 		}
 	}
 	return "", nil
 }
+
+// within reports whether a cleaned absolute path is another one or below it.
+func within(path, folder string) bool {
+	rel, err := filepath.Rel(folder, path)
+	return err == nil && filepath.IsLocal(rel)
+}
+
+// checkFiles reads the pattern files of a job, and looks into its source for patterns that match nothing.
+func (a *app) checkFiles(ctx context.Context, r *jobRun) (section string, err error) {
+	opt, err := r.snapshot.options(ctx, a)
+	if err != nil {
+		return "", err
+	}
+	var misplaced []string
+	if err := workers.UntilDone(ctx, func() (err error) {
+		misplaced, err = checkPatternsOf(opt.Exclude, r.source)
+		return err
+	}); err != nil {
+		return "", err
+	}
+	for _, text := range append(opt.Exclude.Warnings(), misplaced...) {
+		a.term.errorf("Warning: job %s: %s.", r.Name, printable(text))
+	}
+	return "", nil
+}
+
+// keyOfWord is the key for a flag with its --.
+func keyOfWord(flag string) string { return keyOf(strings.TrimPrefix(flag, "--")) }
 
 var flagWord = regexp.MustCompile(`--[a-z][a-z-]*`)
 
@@ -194,7 +217,7 @@ var flagWord = regexp.MustCompile(`--[a-z][a-z-]*`)
 func jobProblem(file *config.File, j *config.Job, section string, err error) *config.Problem {
 	line := j.Line
 	text := flagWord.ReplaceAllStringFunc(err.Error(), func(flag string) string {
-		key := keyOf(strings.TrimPrefix(flag, "--"))
+		key := keyOfWord(flag)
 		if set := j.Get(section, key); set != nil {
 			line = set.Values[0].Line
 		}

@@ -31,9 +31,10 @@ func runCommand(a *app) *cobra.Command {
 the snapshots that its table prune does not keep, then does the checks of its table verify. "snapcopy config
 --help" says where jobs are written down.
 
-If the file has a fault, nothing is run. A job that fails does not stop the others. After a snapshot that failed
-(exit status 1, 5 or 130) the other steps of its job are left out; after one with damage (4) or that looks wrong (6)
-nothing is pruned. If verify has a share (budget, whole_in) and spot, both checks are made.
+If the file has a fault - a wrong key, type or value - nothing is run. A job that fails, also because a pattern file or
+a folder is missing, does not stop the others. After a snapshot that failed (exit status 1, 5, 64 or 130) the other
+steps of its job are left out; after one with damage (4) or that looks wrong (6) nothing is pruned. If verify has a
+share (budget, whole_in) and spot, both checks are made.
 
 The exit status is the worst of all steps. From the worst on: 4, 64, 1, 130 (time_limit), 7, 5, 6, 3, 0. Each error and
 warning names the job and its archive.`,
@@ -181,11 +182,21 @@ func (o *runOptions) step(ctx context.Context, a *app, r *jobRun, what string, w
 	wait.take(ctx, &own, "run "+r.Name)
 	own.term.subject = subject{what: "archive", path: r.archive, job: r.Name}
 	begin := time.Now()
-	err := sayInterrupted(ctx, work(ctx, &own))
+	err := inKeys(r, sayInterrupted(ctx, work(ctx, &own)))
 	own.tellMended()
 	status := finish(&own, err)
 	a.term.subject = subject{}
 	return stepObject{Step: what, Status: status, Seconds: time.Since(begin).Seconds()}
+}
+
+// inKeys puts the refusal of a command into the words of the job.
+func inKeys(r *jobRun, err error) error {
+	var usage *usageError
+	if !errors.As(err, &usage) {
+		return err
+	}
+	return &usageError{err: errors.New("job " + r.Name + ": " + flagWord.ReplaceAllStringFunc(err.Error(), keyOfWord)),
+		hint: "`snapcopy config check` checks the file with the jobs"}
 }
 
 // bySeverity is the exit statuses of steps, the worst last.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -59,32 +61,61 @@ func (o *runOptions) AddFlags(f *pflag.FlagSet) {
 	o.progress.addTo(f)
 }
 
-// Run runs the jobs.
+// Run runs the jobs. Output that cannot be written stops none of them.
 func (o *runOptions) Run(ctx context.Context, a *app, args []string) error {
 	jobs, err := o.jobs(ctx, a, args)
 	if err != nil {
 		return err
 	}
-	var done []*jobObject
+	lossy := &lossyWriter{to: a.term.outlet.to}
+	a.term.outlet.to = lossy
+	done, err := o.runJobs(ctx, a, jobs)
+	err = errors.Join(err, o.tell(a, done), a.term.flush(), lossy.err)
+	all := outcomeOfJobs(ctx, done)
+	if err != nil {
+		a.term.errorf("snapcopy: standard output: %s; the jobs went on, and a part of what they said is lost", printable(err.Error()))
+		all = worst(all, statusFailed)
+	}
+	if all == statusDone {
+		return nil
+	}
+	return told{all}
+}
+
+// lossyWriter goes on after a failure.
+type lossyWriter struct {
+	to  io.Writer
+	err error // the first one
+}
+
+func (w *lossyWriter) Write(p []byte) (int, error) {
+	n, err := w.to.Write(p)
+	if err == nil || errors.Is(err, syscall.EPIPE) { // an outlet knows a reader that has gone
+		return n, err
+	}
+	if w.err == nil {
+		w.err = err
+	}
+	return len(p), nil
+}
+
+// runJobs runs the jobs until a signal. An error is one of the output.
+func (o *runOptions) runJobs(ctx context.Context, a *app, jobs []*jobRun) (done []*jobObject, err error) {
 	for i, r := range jobs {
 		if ctx.Err() != nil {
 			a.term.errorf("snapcopy: not begun: %s", jobsText(jobs[i:]))
 			break
 		}
 		if !o.quiet && !o.json {
-			if err := a.printf("Job %s: %s to %s\n", r.Name, name(r.source), name(r.archive)); err != nil {
-				return err
-			}
+			err = errors.Join(err, a.printf("Job %s: %s to %s\n", r.Name, name(r.source), name(r.archive)))
 		}
 		out := o.job(ctx, a, r)
 		done = append(done, out)
 		if o.json {
-			if err := a.printJSON("job", out); err != nil {
-				return err
-			}
+			err = errors.Join(err, a.printJSON("job", out))
 		}
 	}
-	return errors.Join(o.tell(a, done), outcomeOfJobs(ctx, done))
+	return done, err
 }
 
 // jobs returns the jobs to run.
@@ -211,18 +242,15 @@ func worst(a, b int) int {
 }
 
 // outcomeOfJobs is the worst exit status, unless the whole run was interrupted.
-func outcomeOfJobs(ctx context.Context, done []*jobObject) error {
+func outcomeOfJobs(ctx context.Context, done []*jobObject) int {
 	if ctx.Err() != nil {
-		return told{statusInterrupted}
+		return statusInterrupted
 	}
 	all := statusDone
 	for _, j := range done {
 		all = worst(all, j.Status)
 	}
-	if all == statusDone {
-		return nil
-	}
-	return told{all}
+	return all
 }
 
 // stepWords are exit statuses in a word.

@@ -160,6 +160,9 @@ func (o *snapshotOptions) Run(ctx context.Context, a *app, args []string) (err e
 	if err != nil {
 		return err
 	}
+	if err := checkOrder(args[0], args[1]); err != nil {
+		return err
+	}
 	a.archive = args[1]
 	if ctx, err = o.limited(ctx); err != nil {
 		return err

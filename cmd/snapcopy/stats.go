@@ -35,8 +35,9 @@ the files and folders that take the most space over all snapshots (or over those
 the last run.
 
 Sizes are of allocated blocks, as du counts them. They come from the catalogs: the snapshots themselves are not
-looked at. The counts are remembered in the archive, if it can be written to. Snapshots with a lost or damaged
-catalog are left out and named, with exit status 4.`,
+looked at, nor the parts of a catalog without figures. The counts are remembered in the archive, if it can be written
+to. Snapshots with a catalog that is lost, is found damaged, or was found so by verify are left out and named, with
+exit status 4.`,
 		Example: `  snapcopy stats /backup/documents
   snapcopy stats /backup/documents 2026-11-20 2026-11-21
   snapcopy stats --top=20 /backup/documents`,
@@ -76,7 +77,7 @@ func (o *statsOptions) Run(ctx context.Context, a *app, args []string) (err erro
 		}
 	}
 	sound := soundStats{archive: arch, all: all, chosen: chosen}
-	if err := sound.leaveOutLost(); err != nil {
+	if err := errors.Join(sound.leaveOutLost(), sound.leaveOutKnown()); err != nil {
 		return err
 	}
 	if len(all) == 0 && len(sound.leftOut) == 0 {

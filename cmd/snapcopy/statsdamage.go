@@ -2,10 +2,12 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
+	"snapcopy/internal/verified"
 )
 
 var mayLeaveOutDamaged = status{statusDamage, "done, but snapshots with a lost or damaged catalog are left out; they are listed"}
@@ -32,6 +34,44 @@ func (s *soundStats) leaveOutLost() error {
 	return err
 }
 
+// leaveOutKnown leaves out snapshots in whose catalog an earlier check has found damage: the figures come from a part of it
+// alone, which may be sound. A snapshot that was named must not be left out.
+func (s *soundStats) leaveOutKnown() error {
+	note, err := s.archive.Verified().Damage()
+	if err != nil {
+		return err
+	}
+	for i := range note.Damaged {
+		d := &note.Damaged[i]
+		if d.Kind != verified.Records {
+			continue
+		}
+		for _, of := range d.Names {
+			at := slices.IndexFunc(s.all, func(snap archive.Snapshot) bool { return snap.Name == of.Snapshot })
+			if at < 0 {
+				continue
+			}
+			known := fmt.Errorf("%w according to an earlier check: %s", index.ErrDamaged, d.Found)
+			if slices.Contains(s.chosen, at) {
+				return fmt.Errorf("snapshot %s: %w", of.Snapshot, known)
+			}
+			s.leaveOut(at, known)
+		}
+	}
+	return nil
+}
+
+// leaveOut leaves out the snapshot at a position in all.
+func (s *soundStats) leaveOut(at int, why error) {
+	s.leftOut = append(s.leftOut, leftOutSnapshot{s.all[at].Name, why})
+	s.all = slices.Delete(slices.Clone(s.all), at, at+1)
+	for i := range s.chosen {
+		if s.chosen[i] > at {
+			s.chosen[i]--
+		}
+	}
+}
+
 // measure calls do with the snapshots, and again without one whose catalog turns out to be damaged, at the beginning or deep
 // inside. A snapshot that was named must not be left out.
 func (s *soundStats) measure(do func(all []archive.Snapshot, chosen []int) error) error {
@@ -45,13 +85,7 @@ func (s *soundStats) measure(do func(all []archive.Snapshot, chosen []int) error
 		if at < 0 || slices.Contains(s.chosen, at) {
 			return err
 		}
-		s.leftOut = append(s.leftOut, leftOutSnapshot{s.all[at].Name, damage})
-		s.all = slices.Delete(slices.Clone(s.all), at, at+1)
-		for i := range s.chosen {
-			if s.chosen[i] > at {
-				s.chosen[i]--
-			}
-		}
+		s.leaveOut(at, damage)
 	}
 }
 

@@ -48,7 +48,7 @@ func (o *statusOptions) AddFlags(f *pflag.FlagSet) {
 }
 
 // Run prints the status.
-func (o *statusOptions) Run(_ context.Context, a *app, args []string) (err error) {
+func (o *statusOptions) Run(ctx context.Context, a *app, args []string) (err error) {
 	arch, err := a.openArchive(args[0])
 	if err != nil {
 		return err
@@ -60,7 +60,7 @@ func (o *statusOptions) Run(_ context.Context, a *app, args []string) (err error
 			return err
 		}
 	}
-	if err := s.collect(); err != nil {
+	if err := s.collect(ctx); err != nil {
 		return err
 	}
 	if err := s.checkSource(); err != nil {

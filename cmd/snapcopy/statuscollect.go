@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -28,7 +29,7 @@ type archiveStatus struct {
 const maxRunsShown = 10
 
 // collect reads the records.
-func (s *archiveStatus) collect() (err error) {
+func (s *archiveStatus) collect(ctx context.Context) (err error) {
 	s.Archive, s.Sources = s.archive.Path, []sourceStatus{}
 	if s.lines, err = snapshotLines(s.archive); err != nil {
 		return err
@@ -43,7 +44,7 @@ func (s *archiveStatus) collect() (err error) {
 	s.fail("which runs can be resumed", s.addResumable())
 	s.dropMistyped()
 	s.fail("when content was last read", s.addDates())
-	s.fail("which damage is known", s.addDamage())
+	s.fail("which damage is known", s.addDamage(ctx))
 	s.fail("how much space is free", s.addSpace())
 	return nil
 }
@@ -204,8 +205,8 @@ func (s *archiveStatus) addDates() (err error) {
 	return nil
 }
 
-func (s *archiveStatus) addDamage() error {
-	note, err := s.archive.Verified().Damage()
+func (s *archiveStatus) addDamage(ctx context.Context) error {
+	note, err := s.archive.Damage(ctx)
 	if err != nil {
 		return err
 	}

@@ -150,7 +150,9 @@ func (m *memory) end(v *verifier, snapshots []archive.Snapshot) error {
 		m.err = m.store.Structure(ctx, m.now, m.compared...)
 	}
 	if m.err == nil {
-		m.err = m.store.UpdateDamage(ctx, func(n *verified.Note) { m.settle(v, n) })
+		var settled error
+		m.err = m.store.UpdateDamage(ctx, func(n *verified.Note) { settled = m.settle(v, n) })
+		m.err = errors.Join(m.err, settled)
 	}
 	v.report.NotRemembered = m.err
 	closed := errors.Join(m.changes.Close(), m.due.close())
@@ -160,8 +162,8 @@ func (m *memory) end(v *verifier, snapshots []archive.Snapshot) error {
 		return errors.Join(err, closed)
 	}
 	if m.err != nil {
-		m.settle(v, known)
 		v.report.Known = known
+		_ = m.settle(v, known) // m.err is told
 		return closed
 	}
 	v.report.Known = known
@@ -169,31 +171,19 @@ func (m *memory) end(v *verifier, snapshots []archive.Snapshot) error {
 	return errors.Join(err, closed)
 }
 
-// settle brings the note of damage up to date: without what was found sound and names that are gone, with what was
-// found.
-func (m *memory) settle(v *verifier, n *verified.Note) {
-	exists := map[string]bool{"": true}
-	list, err := v.archive.Snapshots()
-	for _, s := range list {
-		exists[s.Name] = true
-	}
-	lost, lostErr := v.archive.WithoutCatalog() // they are damage themselves
-	gone, goneErr := v.archive.WithoutFolder()
-	for _, name := range slices.Concat(lost, gone) {
-		exists[name] = true
-	}
-	readAll := v.opt.Share == nil && !v.opt.MetadataOnly
-	n.DropNames(func(d *verified.Damaged, name verified.Name) bool {
-		if err == nil && lostErr == nil && goneErr == nil && !exists[name.Snapshot] {
-			return true
-		}
-		if d.Kind == verified.Records && m.whole {
-			return true // found again, if it is still so
-		}
-		return (d.Kind != verified.Content || readAll) && slices.Contains(m.compared, name.Snapshot)
-	})
+// settle brings the note of damage up to date: without what was found sound and what is gone, with what was found. An error
+// leaves names in the note that are gone.
+func (m *memory) settle(v *verifier, n *verified.Note) error {
 	n.Drop(func(d *verified.Damaged) bool {
 		return d.Kind == verified.Content && m.known[soundKey{d.Stored, d.Hash}]
 	})
+	all := v.opt.Share == nil && !v.opt.MetadataOnly && v.report.Unreadable == 0
+	err := v.archive.DropNames(v.ctx, n, func(d *verified.Damaged, name verified.Name) bool {
+		if d.Kind == verified.Records && m.whole {
+			return true // found again, if it is still so
+		}
+		return (d.Kind != verified.Content || all) && slices.Contains(m.compared, name.Snapshot)
+	})
 	v.found.addTo(n)
+	return err
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -16,7 +17,6 @@ import (
 	"snapcopy/internal/archive"
 	"snapcopy/internal/extsort"
 	"snapcopy/internal/fsat"
-	"snapcopy/internal/verified"
 )
 
 // Share is the share of an archive that a Run reads. One of the fields is set.
@@ -380,54 +380,12 @@ func (r *shareReader) close() error {
 	return errors.Join(errs...)
 }
 
-// nameDamaged finds all names of the damaged contents that were found under one. It reads all catalogs, and only if there
-// is damage.
+// nameDamaged finds all names of the damaged contents that were found under one.
 func (v *verifier) nameDamaged(snapshots []archive.Snapshot) error {
-	byHash := make(map[index.Hash][]*verified.Damaged)
-	for of, d := range v.found.contents {
-		byHash[of.hash] = append(byHash[of.hash], d)
+	list := slices.Collect(maps.Values(v.found.contents))
+	_, err := v.archive.AddNames(v.ctx, list, snapshots) // a damaged catalog was told
+	if v.ctx.Err() != nil {
+		err = errors.Join(context.Cause(v.ctx), err)
 	}
-	if len(byHash) == 0 {
-		return nil
-	}
-	for _, s := range snapshots {
-		c, err := s.OpenCatalog()
-		if err != nil {
-			continue // it was told
-		}
-		anchored := c.Summary().Anchor == v.archive.Anchor
-		_ = c.Walk(func(dir string, _ *index.Record, e *index.Entry) error {
-			if e.Type != index.File || v.ctx.Err() != nil {
-				return v.ctx.Err()
-			}
-			for _, d := range byHash[e.Hash] {
-				if v.isStored(s.Name, dir, e, d.Stored, anchored) {
-					d.AddName(verified.Name{Snapshot: s.Name, Path: index.Join(dir, e.Name)})
-				}
-			}
-			return nil
-		}) // damage of the catalog was told; the names up to it are known
-		if v.ctx.Err() != nil {
-			return errors.Join(context.Cause(v.ctx), c.Close())
-		}
-		if err := c.Close(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// isStored reports whether an entry's stored file has the inode number.
-func (v *verifier) isStored(snapshot, dir string, e *index.Entry, stored uint64, anchored bool) bool {
-	if anchored && e.Stored != 0 {
-		return e.Stored == stored
-	}
-	path := []string{snapshot}
-	if dir != "" {
-		path = append(path, strings.Split(dir, "/")...)
-	}
-	look := looking{root: v.archive.Root, path: path, fd: fsat.NoDir}
-	ino, ok := look.inode(e.Name)
-	_ = look.close() // only looked at
-	return ok && ino == stored
+	return err
 }

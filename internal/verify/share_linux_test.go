@@ -329,3 +329,54 @@ func TestDamageIsRemembered(t *testing.T) {
 	rep, _ = night(t, l.Arch, firstNight.AddDate(0, 0, 6), verify.Options{Share: &verify.Share{Part: 0.1}})
 	known("removed", rep, 0)
 }
+
+// Guards: damage of a stored file is known, under names that exist, until no snapshot has the stored file: it does not end with
+// the snapshots under whose names it was found.
+func TestDamageOutlivesItsSnapshots(t *testing.T) {
+	l := newLab(t)
+	l.Nightly()
+	l.Build("file a 0644 random=1000:1\nfile b 0644 random=1000:2")
+	testtree.Settle()
+	l.Run()
+	l.Run()
+	first, second := l.Order[0], l.Order[1]
+	spoil(t, l.Path(first, "a"))
+	a := l.Open()
+	defer l.Close(a)
+	list, err := a.Snapshots()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A check of one snapshot knows no other names.
+	rep, err := verify.Run(t.Context(), a, list[:1], verify.Options{Remember: true})
+	if err != nil || len(rep.Known.Damaged) != 1 || fmt.Sprint(rep.Known.Damaged[0].Names) != fmt.Sprintf("[{%s a}]", first) {
+		t.Fatalf("the check: %+v, %v", rep.Known, err)
+	}
+	remove(t, l, first)
+	known := func(what string, note *verified.Note, want string) {
+		t.Helper()
+		var names []verified.Name
+		for i := range note.Damaged {
+			names = append(names, note.Damaged[i].Names...)
+		}
+		if fmt.Sprint(names) != want {
+			t.Errorf("%s: known under %v, want %s", what, names, want)
+		}
+	}
+	note, err := a.Damage(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	known("at once", note, fmt.Sprintf("[{%s a}]", second))
+	// The damaged stored file waits for its turn, so the share reads another one.
+	rep, _ = night(t, l.Arch, time.Now(), verify.Options{Share: &verify.Share{Part: 0.1}})
+	known("after a share", rep.Known, fmt.Sprintf("[{%s a}]", second))
+	rep, _ = night(t, l.Arch, time.Now(), verify.Options{MetadataOnly: true})
+	known("after a check of metadata", rep.Known, fmt.Sprintf("[{%s a}]", second))
+	l.Build("rm a\nfile a 0644 other")
+	testtree.Settle()
+	l.Run()
+	remove(t, l, second)
+	rep, _ = night(t, l.Arch, time.Now(), verify.Options{Share: &verify.Share{Part: 0.1}})
+	known("without the stored file", rep.Known, "[]")
+}

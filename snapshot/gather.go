@@ -8,6 +8,9 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
 
 	"snapcopy/index"
 	"snapcopy/internal/archive"
@@ -69,7 +72,7 @@ func (g *gatherer) gather() (did []string, err error) {
 	}
 	found := &g.u.left
 	did = append(did, fmt.Sprintf("went on with the unfinished run that began at %s, which had stored %s",
-		found.Began.Format("2006-01-02T15:04:05Z07:00"), files(found.Files+found.Partial)))
+		found.Began.Local().Format(time.DateTime), files(found.Files+found.Partial)))
 	if g.dropped > 0 {
 		did = append(did, fmt.Sprintf("dropped %s of the unfinished run, because of differences from its journal", files(g.dropped)))
 	}
@@ -83,7 +86,7 @@ func files(n uint64) string {
 	if n == 1 {
 		return "1 file"
 	}
-	return fmt.Sprintf("%d files", n)
+	return humanize.Comma(int64(n)) + " files"
 }
 
 func (g *gatherer) close() error {

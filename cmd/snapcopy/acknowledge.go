@@ -102,7 +102,7 @@ func (o *acknowledgeOptions) try(ctx context.Context, a *app, arch *archive.Arch
 	if err := a.printf("%s\n", prunableText(v)); err != nil {
 		return err
 	}
-	a.term.errorf("Nothing was acknowledged: this is a dry run.")
+	a.term.errorf("Nothing was acknowledged: this is a dry run. %s.", wrongSourceText(arch.Path, uint64(len(list)), list[0].Snapshot))
 	return nil
 }
 

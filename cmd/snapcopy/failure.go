@@ -123,6 +123,7 @@ var hints = []struct {
 	err  error
 	hint string
 }{
+	{errFrom, "is its disk mounted? --from takes the path of another archive that has the content"},
 	{archive.ErrReaderNote, "if no instant restore needs a snapshot any more, remove that file"},
 	{archive.ErrUnreachable, "mount its disk again, or put the folder back, and give the command again"},
 	{archive.ErrReadOnly, "see in the system's log (dmesg) why, and check the disk; when it is mounted for writing again " +

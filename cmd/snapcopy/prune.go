@@ -280,8 +280,8 @@ func (a *app) tellTripwires(arch *archive.Archive, list []archive.Tripped) {
 	}
 	if len(list) > 0 {
 		a.term.errorf("snapcopy: nothing is removed from %s, because the snapshots before that run may be needed", where)
-		a.term.errorf("Hint: `snapcopy acknowledge --dry-run %s` shows what waits; if all is well, `snapcopy acknowledge %s` accepts that.",
-			shellWord(arch.Path), shellWord(arch.Path))
+		a.term.errorf("Hint: `snapcopy acknowledge --dry-run %s` shows what waits; if all is well, `snapcopy acknowledge %s` accepts that. %s.",
+			shellWord(arch.Path), shellWord(arch.Path), wrongSourceText(arch.Path, uint64(len(list)), list[0].Snapshot))
 	}
 }
 

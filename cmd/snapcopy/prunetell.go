@@ -122,7 +122,7 @@ func (o *pruneOptions) printPlan(a *app, plan *prune.Plan, f *prune.Facts, sourc
 			return err
 		}
 	}
-	return a.printf("%s\n", planSum(plan))
+	return a.printf("%s\n", planSum(plan, carriedOut && len(f.Tripped) == 0))
 }
 
 func planWord(d *prune.Decision) string {
@@ -133,12 +133,16 @@ func planWord(d *prune.Decision) string {
 }
 
 // planSum returns the last line of a plan.
-func planSum(plan *prune.Plan) string {
+func planSum(plan *prune.Plan, carriedOut bool) string {
 	all, gone := len(plan.Decisions), len(plan.Removed())
-	text := fmt.Sprintf("%s: keep %s, remove %s", counted(uint64(all), "snapshot", "snapshots"), count(uint64(all-gone)),
-		count(uint64(gone)))
+	remove, frees := "remove", "frees"
+	if !carriedOut && gone > 0 {
+		remove, frees = "would remove", "would free"
+	}
+	text := fmt.Sprintf("%s: keep %s, %s %s", counted(uint64(all), "snapshot", "snapshots"), count(uint64(all-gone)),
+		remove, count(uint64(gone)))
 	if plan.Freed != nil && gone > 0 {
-		text += fmt.Sprintf(", which frees %s and %s", size(plan.Freed.Bytes), counted(plan.Freed.Inodes, "inode", "inodes"))
+		text += fmt.Sprintf(", which "+frees+" %s and %s", size(plan.Freed.Bytes), counted(plan.Freed.Inodes, "inode", "inodes"))
 	}
 	return text + "."
 }

@@ -49,6 +49,9 @@ be done, and where the content would come from.`,
 	}, new(repairOptions), mayBeDone, mayFail, mayNotLook, mayStayDamaged, mayBeLocked, mayLackSpace)
 }
 
+// errFrom precedes an error about another archive to take content from.
+var errFrom = errors.New("--from")
+
 var (
 	mayNotLook     = status{statusIncomplete, "done, but some entries could not be looked at; they are listed"}
 	mayStayDamaged = status{statusDamage, "damage that could not be repaired is left; it is listed"}
@@ -78,6 +81,9 @@ func (o *repairOptions) Run(ctx context.Context, a *app, args []string) (err err
 	opt := repair.Options{DryRun: o.dryRun, Source: o.source, Now: a.now, Progress: new(archive.Progress)}
 	for _, path := range o.from {
 		other, err := a.openArchive(path)
+		if errors.Is(err, archive.ErrNoArchive) || errors.Is(err, archive.ErrNotArchive) {
+			return fmt.Errorf("%w: %w", errFrom, err)
+		}
 		if err != nil {
 			return err
 		}

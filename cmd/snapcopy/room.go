@@ -3,15 +3,38 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"snapcopy/internal/archive"
 	"snapcopy/internal/fsat"
 	"snapcopy/snapshot"
 )
 
-// roomHint says what makes room in an archive.
+// roomHint says what makes room in an archive: in one that has no snapshot, nothing but to give up what unfinished runs have
+// stored.
 func roomHint(path string) string {
 	word := shellWord(path)
+	var ways []string
+	snapshots := false
+	if arch, err := archive.Open(path); err == nil {
+		list, listErr := arch.Snapshots()
+		snapshots = len(list) > 0 || listErr != nil
+		unfinished, err := arch.UnfinishedRuns()
+		for i := range unfinished[:min(len(unfinished), maxNamed)] {
+			ways = append(ways, giveUpText(path, &unfinished[i])+" gives up what an unfinished run has stored")
+		}
+		_ = errors.Join(err, arch.Close()) // the hint is about another error
+	}
+	if snapshots {
+		ways = append([]string{pruneHint(word)}, ways...)
+	}
+	if ways == nil {
+		return "make room on the disk, or choose another one"
+	}
+	return strings.Join(ways, "; ")
+}
+
+func pruneHint(word string) string {
 	return fmt.Sprintf("`snapcopy prune %s --keep-daily 7 --keep-weekly 5` and `snapcopy remove %s SNAPSHOT` work on a full "+
 		"disk, too, and make room; `snapcopy stats %s` shows what takes it", word, word, word)
 }

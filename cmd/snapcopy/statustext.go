@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"snapcopy/internal/archive"
 	"snapcopy/internal/verified"
 )
 
@@ -28,7 +29,7 @@ func (s *archiveStatus) print(a *app) error {
 	if s.Free != nil {
 		rows = append(rows, []string{"free", s.freeText()})
 	}
-	return a.printf("%s%s", table(rows), damagedText(s.Archive, s.damage))
+	return a.printf("%s%s", table(rows), damagedText(a, s.Archive, s.damage))
 }
 
 // sourceName is the source for people, with its host if there are several.
@@ -47,7 +48,7 @@ func (s *archiveStatus) sourceRows(a *app, l *sourceStatus) (rows [][]string) {
 		rows = append(rows, []string{"latest", fmt.Sprintf("no snapshot of %s", source) + lateText(l.TooOld)})
 	} else {
 		rows = append(rows, []string{"latest", fmt.Sprintf("%s of %s, %s (%s): %s%s", l.Snapshot, source, a.local(*l.Time),
-			s.ageText(l), l.stateText(), lateText(l.TooOld))})
+			s.ageText(l), s.stateText(l), lateText(l.TooOld))})
 	}
 	if l.RunCount > 0 {
 		rows = append(rows, []string{"since then", l.runsText(a, source)})
@@ -80,10 +81,10 @@ func (s *archiveStatus) ageText(l *sourceStatus) string {
 	return counted(uint64(age.Hours()/24), "day", "days") + " ago"
 }
 
-// stateText is the state, with the number of failed entries.
-func (l *sourceStatus) stateText() string {
+// stateText is the state, with the number of failed entries, and the report that names them.
+func (s *archiveStatus) stateText(l *sourceStatus) string {
 	if l.Failed > 0 {
-		return l.State + ", " + count(l.Failed) + " failed"
+		return fmt.Sprintf("%s, %s failed; .snapcopy/%s/%s.json names them", l.State, count(l.Failed), archive.RunsDir, l.Snapshot)
 	}
 	return l.State
 }
@@ -94,9 +95,13 @@ func (l *sourceStatus) runsText(a *app, source string) string {
 	first, _, _ := strings.Cut(strings.TrimSpace(last.Error), "\n")
 	text := fmt.Sprintf("%s of %s published nothing", counted(uint64(l.RunCount), "run", "runs"), source)
 	if l.RunCount > 1 {
-		return fmt.Sprintf("%s; the last one, %s: %s: %s", text, a.local(last.Time), last.Outcome, printable(first))
+		text += "; the last one"
 	}
-	return fmt.Sprintf("%s, %s: %s: %s", text, a.local(last.Time), last.Outcome, printable(first))
+	why := printable(first)
+	if !strings.Contains(why, string(last.Outcome)) {
+		why = string(last.Outcome) + ": " + why
+	}
+	return fmt.Sprintf("%s, %s: %s", text, a.local(last.Time), why)
 }
 
 func (s *archiveStatus) waitingText() string {

@@ -69,14 +69,25 @@ func prunableText(v *prunableLine) string {
 
 // tellSuspects prints the next step if snapshots wait to be acknowledged.
 func (a *app) tellSuspects(arch string, lines []snapshotLine) {
-	waiting := uint64(0)
+	var names []string
 	for i := range lines {
 		if len(lines[i].Tripwires) > 0 {
-			waiting++
+			names = append(names, lines[i].Name)
 		}
 	}
-	if waiting > 0 {
-		a.term.errorf("%s in %s %s to be acknowledged; until then, nothing there is pruned. `snapcopy acknowledge --dry-run %s` tells more.",
-			counted(waiting, "suspect snapshot", "suspect snapshots"), name(arch), agree(waiting, "waits", "wait"), shellWord(arch))
+	if waiting := uint64(len(names)); waiting > 0 {
+		a.term.errorf("%s in %s %s to be acknowledged; until then, nothing there is pruned. `snapcopy acknowledge --dry-run %s` tells more. %s.",
+			counted(waiting, "suspect snapshot", "suspect snapshots"), name(arch), agree(waiting, "waits", "wait"), shellWord(arch),
+			wrongSourceText(arch, waiting, names[0]))
 	}
+}
+
+// wrongSourceText says what to type if snapshots are suspect with good reason. first is the name of the first one.
+func wrongSourceText(arch string, waiting uint64, first string) string {
+	if waiting == 1 {
+		return fmt.Sprintf("If the source was wrong: `snapcopy remove %s %s` removes that snapshot, and the freeze ends with it",
+			shellWord(arch), first)
+	}
+	return fmt.Sprintf("If the source was wrong: `snapcopy remove %s SNAPSHOT...` removes these snapshots, and the freeze ends with the last",
+		shellWord(arch))
 }

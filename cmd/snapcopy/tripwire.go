@@ -71,13 +71,22 @@ func (t *teller) tripwires(r *archive.Report) {
 			return
 		}
 		t.errorf("Warning: %s. Snapshot %s in %s is marked \"%s\"%s. Until somebody acknowledges that, nothing in %s is pruned. "+
-			"To look: %s. If all is as it should be: %s.", trippedText(what), r.Snapshot, where, r.State, sinceText(w), where,
-			lookCommand(r), accept)
+			"To look: %s. If all is as it should be: %s. %s.", trippedText(what), r.Snapshot, where, r.State, sinceText(w), where,
+			lookCommand(r), accept, wrongSourceText(r.Archive, waitingWith(w), r.Snapshot))
 	case w != nil:
 		t.warnf("Warning: %s in %s %s to be acknowledged (%s), so nothing there is pruned. If all is as it should be: %s. "+
-			"`snapcopy acknowledge --dry-run %s` shows what that accepts.", waitingText(w), where,
-			agree(w.Count, "still waits", "still wait"), tripwireList(w.Tripwires), accept, shellWord(r.Archive))
+			"`snapcopy acknowledge --dry-run %s` shows what that accepts. %s.", waitingText(w), where,
+			agree(w.Count, "still waits", "still wait"), tripwireList(w.Tripwires), accept, shellWord(r.Archive),
+			wrongSourceText(r.Archive, w.Count, w.First))
 	}
+}
+
+// waitingWith returns the number of snapshots that wait, with that of the run itself.
+func waitingWith(w *archive.Waiting) uint64 {
+	if w == nil {
+		return 1
+	}
+	return w.Count + 1
 }
 
 // coverageOf returns the comparison of a run with its base line; zero: there was none.

@@ -197,7 +197,7 @@ func (o *verifyOptions) summary(a *app, path string, r *verify.Report, took time
 		}
 		return a.printJSON("verify", v)
 	}
-	if err := a.printf("%s", damagedText(path, list)); err != nil {
+	if err := a.printf("%s", damagedText(a, path, list)); err != nil {
 		return err
 	}
 	if o.quiet {

@@ -209,7 +209,7 @@ func (o *verifyOptions) damageToTell(r *verify.Report) (list []verified.Damaged)
 const maxNamesShown = 20
 
 // damagedText lists damaged stored files with all their names.
-func damagedText(path string, list []verified.Damaged) string {
+func damagedText(a *app, path string, list []verified.Damaged) string {
 	if len(list) == 0 {
 		return ""
 	}
@@ -221,7 +221,7 @@ func damagedText(path string, list []verified.Damaged) string {
 		if d.Kind == verified.Content {
 			what = fmt.Sprintf("stored file %d, %s", d.Stored, size(d.Size))
 		}
-		fmt.Fprintf(&b, "  %s: %s; seen %s\n", what, printable(d.Found), d.Seen.UTC().Format(time.RFC3339))
+		fmt.Fprintf(&b, "  %s: %s; seen %s\n", what, printable(d.Found), a.local(d.Seen))
 		for _, n := range d.Names[:min(len(d.Names), maxNamesShown)] {
 			fmt.Fprintf(&b, "    %s\n", name(strings.TrimSuffix(n.Snapshot+"/"+n.Path, "/")))
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -35,8 +36,13 @@ func (o *jobFile) load(ctx context.Context, a *app, more ...jobCheck) (*config.F
 	}
 	file, err := config.Load(path, jobSchema())
 	var problems config.Problems
-	if err != nil && !errors.As(err, &problems) {
-		return nil, &usageError{err: err}
+	var call *fs.PathError
+	switch {
+	case err == nil, errors.As(err, &problems):
+	case errors.As(err, &call):
+		return nil, &usageError{err: fmt.Errorf("the job file %s: %w", name(absolute(path)), call.Err), hint: hintNoJobFile()}
+	default:
+		return nil, &usageError{err: fmt.Errorf("the job file %s: %w", name(absolute(path)), err)}
 	}
 	if file != nil {
 		problems = append(problems, a.checkJobs(ctx, file, append([]jobCheck{a.checkValues}, more...))...)
@@ -46,6 +52,14 @@ func (o *jobFile) load(ctx context.Context, a *app, more ...jobCheck) (*config.F
 	}
 	problems.Sort()
 	return nil, a.tellProblems(path, problems)
+}
+
+// absolute returns a path as it is if the folder of the process is unknown.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
 }
 
 // tellProblems prints the faults of a job file.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -12,17 +13,23 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"snapcopy/internal/archive"
+	"snapcopy/internal/verified"
+	"snapcopy/internal/workers"
 )
 
 type runOptions struct {
 	file     jobFile
 	all      bool
 	dryRun   bool
-	wait     waitFlag
+	wait     givenWait
 	verbose  int
 	quiet    bool
 	json     bool
 	progress progressFlag
+
+	damaged map[string]bool // archives in which a step of this run has found damage, by their real paths
 }
 
 func runCommand(a *app) *cobra.Command {
@@ -35,8 +42,9 @@ the snapshots that its table prune does not keep, then does the checks of its ta
 
 If the file has a fault - a wrong key, type or value - nothing is run. A job that fails, also because a pattern file or
 a folder is missing, does not stop the others. After a snapshot that failed (exit status 1, 5, 64 or 130) the other
-steps of its job are left out; after one with damage (4) or that looks wrong (6) nothing is pruned. If verify has a
-share (budget, whole_in) and spot, both checks are made.
+steps of its job are left out; after one with damage (4) or that looks wrong (6) nothing is pruned. Nor is anything in
+an archive whose damage is known and not mended (see "snapcopy repair"): the job ends with exit status 4 then. If
+verify has a share (budget, whole_in) and spot, both checks are made.
 
 The exit status is the worst of all steps. From the worst on: 4, 64, 1, 130 (time_limit), 7, 5, 6, 3, 0. Each error and
 warning names the job and its archive.`,
@@ -61,12 +69,24 @@ func (o *runOptions) AddFlags(f *pflag.FlagSet) {
 	o.progress.addTo(f)
 }
 
+// givenWait is a wait that can be given as 0, too.
+type givenWait struct {
+	waitFlag
+	given bool
+}
+
+func (v *givenWait) Set(text string) error {
+	v.given = true
+	return v.waitFlag.Set(text)
+}
+
 // Run runs the jobs. Output that cannot be written stops none of them.
 func (o *runOptions) Run(ctx context.Context, a *app, args []string) error {
 	jobs, err := o.jobs(ctx, a, args)
 	if err != nil {
 		return err
 	}
+	o.damaged = make(map[string]bool)
 	lossy := &lossyWriter{to: a.term.outlet.to}
 	a.term.outlet.to = lossy
 	done, err := o.runJobs(ctx, a, jobs)
@@ -185,7 +205,12 @@ func (o *runOptions) job(ctx context.Context, a *app, r *jobRun) *jobObject {
 	taken := out.Status
 	if p := r.prune; p != nil && slices.Contains([]int{statusDone, statusIncomplete, statusNoSpace}, taken) {
 		p.quiet, p.json, p.dryRun, p.progress = o.quiet, o.json, o.dryRun, o.progress
-		step("prune", func(ctx context.Context, a *app) error { return p.Run(ctx, a, []string{r.archive}) })
+		step("prune", func(ctx context.Context, a *app) error {
+			if err := o.mayPrune(ctx, a, r); err != nil {
+				return err
+			}
+			return p.Run(ctx, a, []string{r.archive})
+		})
 	}
 	if r.prune != nil && taken == statusDamage {
 		own := subject{what: "archive", path: r.archive, job: r.Name}
@@ -202,13 +227,50 @@ func (o *runOptions) job(ctx context.Context, a *app, r *jobRun) *jobObject {
 	return out
 }
 
+// mayPrune returns an error if the archive has damage that is not mended: pruning could remove the last sound copy of a
+// stored file, which repair needs.
+func (o *runOptions) mayPrune(ctx context.Context, a *app, r *jobRun) error {
+	var note *verified.Note
+	err := workers.UntilDone(ctx, func() error {
+		arch, err := archive.Open(r.archive)
+		if err != nil {
+			return err
+		}
+		note, err = arch.Verified().Damage()
+		return errors.Join(err, arch.Close())
+	})
+	if err != nil {
+		return err
+	}
+	known := slices.ContainsFunc(note.Damaged, func(d verified.Damaged) bool { return d.Kind != verified.Records && d.Kind != verified.Stranger })
+	switch own := shellWord(r.archive); {
+	case known:
+		a.term.errorf("Warning: nothing is pruned, because damage is known that is not mended, and snapshots may have the last sound "+
+			"copies: `snapcopy repair %s` mends it", own)
+	case o.damaged[realPath(r.archive)]:
+		a.term.errorf("Warning: nothing is pruned, because a job before has found damage: `snapcopy verify %s` looks for all of it, "+
+			"`snapcopy repair %s` mends it", own, own)
+	default:
+		return nil
+	}
+	return told{statusDamage}
+}
+
+// realPath follows symbolic links; without an answer it is the path itself.
+func realPath(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	return path
+}
+
 // step runs one command of a job, and puts its outcome into words.
 func (o *runOptions) step(ctx context.Context, a *app, r *jobRun, what string, work func(context.Context, *app) error) stepObject {
 	own := *a // each command has a zone, a lock and an archive of its own
 	own.archive, own.makesRoom, own.opened = "", false, nil
 	wait := lockWait{limit: r.wait.limit, quiet: o.quiet}
-	if o.wait > 0 {
-		wait.limit = o.wait
+	if o.wait.given {
+		wait.limit = o.wait.waitFlag
 	}
 	wait.take(ctx, &own, "run "+r.Name)
 	own.term.subject = subject{what: "archive", path: r.archive, job: r.Name}
@@ -217,6 +279,9 @@ func (o *runOptions) step(ctx context.Context, a *app, r *jobRun, what string, w
 	own.tellMended()
 	status := finish(&own, err)
 	a.term.subject = subject{}
+	if status == statusDamage {
+		o.damaged[realPath(r.archive)] = true
+	}
 	return stepObject{Step: what, Status: status, Seconds: time.Since(begin).Seconds()}
 }
 

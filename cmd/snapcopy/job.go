@@ -18,7 +18,10 @@ import (
 )
 
 // jobFile is the flag of the commands that read the job file.
-type jobFile struct{ path string }
+type jobFile struct {
+	path  string
+	quiet bool // no note about another file
+}
 
 func (o *jobFile) addTo(f *pflag.FlagSet) {
 	f.StringVar(&o.path, "config", "", "read the jobs from `FILE` (default: ~/.config/snapcopy/config.toml, then /etc/snapcopy.toml)")
@@ -29,9 +32,12 @@ func (o *jobFile) addTo(f *pflag.FlagSet) {
 func (o *jobFile) load(ctx context.Context, a *app, more ...jobCheck) (*config.File, error) {
 	path := o.path
 	if path == "" {
-		var err error
-		if path, err = config.Find(); err != nil {
+		found, passed, err := config.Find()
+		if err != nil {
 			return nil, &usageError{err: err, hint: hintNoJobFile()}
+		}
+		if path = found; len(passed) > 0 && !o.quiet {
+			a.term.errorf("Note: the jobs are those of %s; %s is not read.", name(path), name(passed[0]))
 		}
 	}
 	file, err := config.Load(path, jobSchema())

@@ -50,7 +50,7 @@ func (a *app) withJobs(c *cobra.Command, args []string) ([]string, error) {
 
 // archiveOf returns the archive of a job. Faults of other jobs do not matter: a restore must not wait for them.
 func (a *app) archiveOf(job string) (string, error) {
-	path, err := config.Find()
+	path, _, err := config.Find()
 	if err != nil {
 		return "", &usageError{err: fmt.Errorf("@%s stands for the archive of a job, and %w", job, err), hint: hintNoJobFile()}
 	}
@@ -91,7 +91,7 @@ func jobsBegun(c *cobra.Command, begun string) (list []*config.Job, err error) {
 		path = f.Value.String()
 	}
 	if path == "" {
-		if path, err = config.Find(); err != nil {
+		if path, _, err = config.Find(); err != nil {
 			return nil, err
 		}
 	}

@@ -143,6 +143,7 @@ func (o *runOptions) jobs(ctx context.Context, a *app, args []string) (list []*j
 	if o.all && len(args) > 0 {
 		return nil, wrongUsage("--all runs all jobs: leave out their names")
 	}
+	o.file.quiet = o.quiet
 	file, err := o.file.load(ctx, a)
 	if err != nil {
 		return nil, err

@@ -444,7 +444,12 @@ func (r *reader) text(at []string, name string, value any, key *Key) (text strin
 
 // absolute returns a path that does not depend on the folder in which the program is started.
 func (r *reader) absolute(at []string, name, path string) (string, bool) {
-	if below, isHome := strings.CutPrefix(path, "~/"); isHome && r.home != "" {
+	below, isHome := strings.CutPrefix(path, "~/")
+	switch {
+	case isHome && r.home == "":
+		r.fault(at, "%s: %s: %s", name, word(path), noHome)
+		return "", false
+	case isHome:
 		return filepath.Join(r.home, below), true
 	}
 	if !filepath.IsAbs(path) {

@@ -104,6 +104,57 @@ func TestAround(t *testing.T) {
 	}
 }
 
+// Guards: no part of a value that may be a secret is shown, wherever it begins and ends.
+func TestSecrets(t *testing.T) {
+	for _, content := range []string{
+		"mail = { password = \"hunter2\", api_key = \"hunter2\" }\n",
+		"mail = { api_key = \"hunter2\", x = \"hunter2\" }\n",
+		"password = \"\"\"\nhunter2\n\"\"\"\n",
+		"password = \"\"\"\na\nb = 1\nc\nhunter2\"\"\"\nexclud = 1\n",
+		"tokens = [\n \"a\",\n [\"b\"],\n \"hunter2\",\n \"hunter2\" ]\nexclud = 1\n",
+	} {
+		_, err := Parse("f", "", []byte(home+content), testSchema)
+		var problems Problems
+		if !errors.As(err, &problems) {
+			t.Fatalf("%q gave %v", content, err)
+		}
+		for _, p := range problems {
+			if text := strings.Join(append(p.Around, p.What), "\n"); strings.Contains(text, "hunter2") {
+				t.Errorf("%q shows\n%s", content, text)
+			}
+		}
+	}
+	_, err := Parse("f", "", []byte(home+"password = \"a\" # b\n\nexclud = 1\nthreads = 2\n"), testSchema)
+	var problems Problems
+	if !errors.As(err, &problems) || !strings.Contains(strings.Join(problems[1].Around, "\n"), "threads = 2") {
+		t.Errorf("a fault after a secret shows nothing: %v", problems[1].Around)
+	}
+}
+
+// Guards: the file of the user wins, and that of the machine is told; without a home folder the reason is told.
+func TestFind(t *testing.T) {
+	dir := t.TempDir()
+	was := systemFile
+	systemFile = filepath.Join(dir, "machine.toml")
+	t.Cleanup(func() { systemFile = was })
+	t.Setenv("XDG_CONFIG_HOME", "")
+	t.Setenv("HOME", "")
+	if _, _, err := Find(); err == nil || !strings.Contains(err.Error(), "HOME is not set") {
+		t.Errorf("without HOME: %v", err)
+	}
+	if _, err := Parse("f", "", []byte("[job.a]\nsource = \"~/a\"\narchive = \"/b\"\n"), testSchema); err == nil || !strings.Contains(err.Error(), "HOME is not set") {
+		t.Errorf("~/ without HOME: %v", err)
+	}
+	t.Setenv("XDG_CONFIG_HOME", dir)
+	own := filepath.Join(dir, "snapcopy", "config.toml")
+	if err := errors.Join(os.Mkdir(filepath.Dir(own), 0o755), os.WriteFile(own, nil, 0o600), os.WriteFile(systemFile, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if path, passed, err := Find(); path != own || len(passed) != 1 || passed[0] != systemFile || err != nil {
+		t.Errorf("with both files: %s, %v, %v", path, passed, err)
+	}
+}
+
 // Guards: a job has its own values in the place of the defaults, _also adds to a list, and each value knows its line.
 func TestEffective(t *testing.T) {
 	f, err := Parse("f", "/home/ada", []byte(`[defaults]

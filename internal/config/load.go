@@ -15,7 +15,7 @@ import (
 var ErrNone = errors.New("there is no job file")
 
 // systemFile is the job file of a machine.
-const systemFile = "/etc/snapcopy.toml"
+var systemFile = "/etc/snapcopy.toml"
 
 // maxSize is more than a person writes.
 const maxSize = 1 << 20
@@ -28,16 +28,29 @@ func Usual() (paths []string) {
 	return append(paths, systemFile)
 }
 
-// Find returns the first usual place that has a file.
-func Find() (string, error) {
+// Find returns the first usual place that has a file, and the other places that have one, too.
+func Find() (path string, passed []string, err error) {
 	usual := Usual()
+	var found []string
 	for _, path := range usual {
 		if _, err := os.Lstat(path); err == nil {
-			return path, nil
+			found = append(found, path)
 		}
 	}
-	return "", fmt.Errorf("%w: neither %s nor %s exists", ErrNone, usual[0], usual[len(usual)-1])
+	switch {
+	case len(found) > 0:
+		return found[0], found[1:], nil
+	case len(usual) == 1 && os.Getenv("HOME") != "":
+		_, err := os.UserConfigDir()
+		return "", nil, fmt.Errorf("%w: %w, and %s does not exist", ErrNone, err, systemFile)
+	case len(usual) == 1:
+		return "", nil, fmt.Errorf("%w: %s, and %s does not exist", ErrNone, noHome, systemFile)
+	}
+	return "", nil, fmt.Errorf("%w: neither %s nor %s exists", ErrNone, usual[0], systemFile)
 }
+
+// noHome is why a place in the home folder is unknown.
+const noHome = "the variable HOME is not set, so the home folder is unknown"
 
 // Load reads a job file. It refuses a file that others could change, with Problems, as it does for faults of its content:
 // whoever changes the file decides what is removed from archives.

@@ -41,8 +41,39 @@ func (l Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// secretLine is a line with the value of a key that may be a secret.
-var secretLine = regexp.MustCompile(`(?i)^(.*(?:passw|secret|token|api_?key)[\w"'-]*\s*=)(.*)$`)
+var (
+	// secretLine is a line with the value of a key that may be a secret.
+	secretLine = regexp.MustCompile(`(?i)^(.*?(?:passw|secret|token|api_?key)[\w."'-]*\s*=)(.*)$`)
+
+	oneText   = regexp.MustCompile(`^\s*("[^"]+"|'[^']+'|[\w.+:-]+)\s*(#.*)?$`) // a value that ends in its line
+	tableLine = regexp.MustCompile(`^\s*\[+[\w.-]+\]+\s*(#.*)?$`)
+)
+
+const notShown = " (not shown)"
+
+// withoutSecrets returns the lines from first to last, from 1, for a message. From the first value on that may be a secret
+// nothing is shown: it can have further lines, and a table further values.
+func withoutSecrets(lines []string, first, last int) (shown []string) {
+	hides := false
+	for i, line := range lines[:last] {
+		line = strings.ReplaceAll(strings.TrimSuffix(line, "\r"), "\t", " ")
+		parts, isShown := secretLine.FindStringSubmatch(line), i+1 >= first
+		switch {
+		case hides && (isShown || !tableLine.MatchString(line)):
+			if line != "" {
+				line = strings.TrimSpace(notShown)
+			}
+		case parts != nil:
+			line, hides = parts[1]+notShown, isShown || !oneText.MatchString(parts[2])
+		default:
+			hides = false
+		}
+		if isShown {
+			shown = append(shown, line)
+		}
+	}
+	return shown
+}
 
 // maxShown is the number of bytes of a line that are shown.
 const maxShown = 160
@@ -53,9 +84,9 @@ func newProblem(path string, lines []string, at place, what string) *Problem {
 		return p
 	}
 	width := len(strconv.Itoa(min(at.line+1, len(lines))))
-	for n := max(at.line-1, 1); n <= min(at.line+1, len(lines)); n++ {
-		text := strings.ReplaceAll(strings.TrimSuffix(lines[n-1], "\r"), "\t", " ")
-		text = secretLine.ReplaceAllString(text, "$1 (not shown)")
+	first := max(at.line-1, 1)
+	for i, text := range withoutSecrets(lines, first, min(at.line+1, len(lines))) {
+		n := first + i
 		if len(text) > maxShown {
 			text = strings.ToValidUTF8(text[:maxShown], "") + "..."
 		}

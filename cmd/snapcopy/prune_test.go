@@ -44,7 +44,7 @@ func TestPlanWithBytes(t *testing.T) {
 2026-11-21T020000Z  2026-11-21 02:00:00  remove  4.0 MiB  no rule wants it
 2026-11-22T020000Z  2026-11-22 02:00:00  keep             last 2 of 2
 2026-11-23T020000Z  2026-11-23 02:00:00  keep             last 1 of 2
-5 snapshots: keep 2, remove 3, which frees 5.0 MiB and 25 inodes.
+5 snapshots: keep 2, would remove 3, which would free 5.0 MiB and 25 inodes.
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Error(diff)

@@ -34,7 +34,7 @@ var rebuildStatuses = []status{mayBeDone, mayFail, mayFindDamage, mayBeLocked, m
 type rebuildOptions struct{ quiet bool }
 
 func (o *rebuildOptions) AddFlags(f *pflag.FlagSet) {
-	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors only")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors and warnings only")
 }
 
 // Run rebuilds the index.

@@ -170,7 +170,7 @@ var flagAnswers = []flagAnswer{
 	{"", answer{"--cache-dir --no-cache --cleanup-cache --pack-size --compression --tls-client-cert --cacert --limit-upload --limit-download --remote-path",
 		"snapcopy has no cache, no packs and no network: leave it out"}},
 	{"", answer{"--dryrun --simulate --just-print --list-only", "`--dry-run` (-n) of snapshot, restore, prune, remove and forget-path says what would be done"}},
-	{"", answer{"--silent --no-progress --quiet", "`--quiet` (-q) prints errors only, in the commands that have something else to say"}},
+	{"", answer{"--silent --no-progress --quiet", "`--quiet` (-q) prints errors and warnings only, in the commands that have something else to say"}},
 	{"", answer{"--verbose -v --debug --info --progress --stats", "this command has no more to say; --verbose is a flag of snapshot, restore, instant, settle and tar"}},
 	{"", answer{"--output --format --json-lines --porcelain", "`--json` prints one JSON object a line"}},
 	{"", answer{"--jobs --parallel --transfers --workers --thread --mt", "`--threads N` (-j) says how many threads work"}},
@@ -188,7 +188,7 @@ var slashAnswers = []answer{
 	{"/W", "`--retry-wait 30s` says how long to wait before trying again (5s without it)"},
 	{"/MT", "`--threads N` says how many threads work"},
 	{"/LOG /LOG+ /TEE /UNILOG", "`--log FILE` appends all output to a file"},
-	{"/NP /NFL /NDL /NJH /NJS /V", "`--quiet` prints errors only, `--verbose` a line for each entry that changed"},
+	{"/NP /NFL /NDL /NJH /NJS /V", "`--quiet` prints errors and warnings only, `--verbose` a line for each entry that changed"},
 }
 
 // unknownFlag returns the error for a mistake in the flags of a command.

@@ -28,7 +28,7 @@ type pinOptions struct {
 
 func (o *pinOptions) AddFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.label, "label", "", "the reason, as `TEXT` that list and prune show")
-	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors only")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors and warnings only")
 }
 
 // Run pins a snapshot.
@@ -56,7 +56,7 @@ func unpinCommand(a *app) *cobra.Command {
 type unpinOptions struct{ quiet bool }
 
 func (o *unpinOptions) AddFlags(f *pflag.FlagSet) {
-	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors only")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors and warnings only")
 }
 
 // Run unpins a snapshot.

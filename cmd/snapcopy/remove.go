@@ -75,7 +75,7 @@ func (o *removeOptions) AddFlags(f *pflag.FlagSet) {
 	addRemoving(f, &o.background, &o.rate)
 	addThreads(f, &o.threads)
 	o.progress.addTo(f)
-	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors only")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors and warnings only")
 	f.BoolVar(&o.json, "json", false, "print the report as a JSON object")
 }
 

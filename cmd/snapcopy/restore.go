@@ -109,7 +109,7 @@ func (o *restoreOptions) Run(ctx context.Context, a *app, args []string) (err er
 	opt := o.options(w)
 
 	var writeErr error
-	if o.verbose || o.dryRun {
+	if o.verbose || o.dryRun && (o.json || !o.quiet) {
 		opt.Item = func(i outcome.Item) {
 			if err := o.item(a, &i); writeErr == nil {
 				writeErr = err

@@ -18,7 +18,7 @@ type telling struct{ verbose, quiet, json bool }
 
 func (o *telling) addFlags(f *pflag.FlagSet, asJSON string) {
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "a line for each entry")
-	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors only")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors and warnings only")
 	f.BoolVar(&o.json, "json", false, asJSON)
 }
 
@@ -109,12 +109,26 @@ func (o *telling) toldLacking(a *app, s *openSnapshot, l *lackingInSnapshot) {
 	})
 }
 
+// wouldWords say what a dry run would do with an entry.
+var wouldWords = map[outcome.Action]string{
+	outcome.Restored: "would restore",
+	outcome.Linked:   "would link",
+	outcome.Replaced: "would replace",
+	outcome.Updated:  "would set the metadata of",
+	outcome.Deleted:  "would delete",
+}
+
 func (o *restoreOptions) item(a *app, i *outcome.Item) error {
 	if o.json {
 		return a.printJSON("item", restoredItem(i))
 	}
 	if i.Action == outcome.Failed {
 		return nil // told of at the end
+	}
+	if would, changes := wouldWords[i.Action]; o.dryRun && changes {
+		return a.printf("%s  %s\n", would, entryName(i.Path, i.Type))
+	} else if o.dryRun && !o.verbose {
+		return nil
 	}
 	return a.printf("%-8s  %s\n", i.Action, entryName(i.Path, i.Type))
 }

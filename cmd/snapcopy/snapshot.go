@@ -80,7 +80,7 @@ Progress is a bar on a terminal, and otherwise a line each 30 seconds; --progres
 instead, and --progress=never none. The signal SIGUSR1 asks for one line at once.
 
 --log keeps what a run says in a file, whatever the terminal shows: with --quiet -v --log FILE the terminal has errors
-only, and the log a line for each entry that changed. A log that cannot be written is a warning.
+and warnings only, and the log a line for each entry that changed. A log that cannot be written is a warning.
 
 What cannot be read for an error that may pass - a failing disk or server, a file in use, no memory - is tried
 again when everything else is done, --retries times, with one wait of --retry-wait before each round for all of
@@ -95,9 +95,11 @@ be read, nothing is published.
 A run that is interrupted (a signal, a power cut, a full disk, --time-limit) leaves what it has stored to the next
 snapshot of SOURCE, which looks at every entry again but neither reads nor copies these files again.
 
-A run that certainly cannot fit ends with exit status 7: a later one before it begins, if fewer inodes are free than
-SOURCE has folders, the first one as soon as enough of SOURCE was counted. Any other full disk ends a run when it is
-full. What is stored then stays for the next snapshot of SOURCE.
+On ext4, xfs and tmpfs a run foresees in part that a snapshot cannot fit, and ends with exit status 7: the first
+snapshot as soon as more of SOURCE was counted than bytes or inodes are free, a later one before it begins if fewer
+inodes are free than SOURCE has folders. How much new content a later one takes is not foreseen (but by --dry-run):
+then, as on other file systems, the run ends with status 7 when the disk is full. What is stored stays for the next
+snapshot of SOURCE.
 
 With --dry-run a run also compares what the snapshot would take with what is free (bytes and inodes), counting the
 space of removed snapshots as free, and ends with exit status 7 if it does not fit.
@@ -141,7 +143,7 @@ func (o *snapshotOptions) AddFlags(f *pflag.FlagSet) {
 	f.DurationVar(&o.retryWait, "retry-wait", defaultRetryWait, "wait this `TIME` before trying again (5s, 2m)")
 	addThreads(f, &o.threads)
 	f.CountVarP(&o.verbose, "verbose", "v", "``a line for each entry that changed or is left out; -vv: for all")
-	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors only")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors and warnings only")
 	f.BoolVar(&o.json, "json", false, "print the summary as a JSON object, and with -v or -n one for each entry before it")
 	o.progress.addTo(f)
 	o.log.addTo(f)

@@ -85,7 +85,7 @@ func clone(dst, src int, _ int64) (bool, error) {
 
 // shareStored makes dst share the content of a stored file with the hash of f, or of a file that this run has stored.
 func (f *file) shareStored(dst int, share sharer) (shared bool, err error) {
-	if f.was.Type == index.File && f.was.Hash == f.e.Hash && f.d.previous() >= 0 {
+	if f.was.Type == index.File && f.was.Hash == f.e.Hash && f.d.previous() >= 0 && !f.pool.damaged.has(f.was) {
 		if shared, err = f.shareFrom(dst, f.d.previous(), f.name(), f.was, share); shared || err != nil {
 			return shared, err
 		}

@@ -22,6 +22,7 @@ type pool struct {
 	indexDamaged atomic.Bool  // found out while looking something up
 	used         inodeset.Set // stored files that are files of this snapshot
 	moved        inodeset.Set // those of them that were found under another name
+	damaged      damagedFiles
 
 	archive  *archive.Archive
 	mu       sync.Mutex
@@ -117,8 +118,8 @@ func (p *pool) in(snapshot, dir string, do func(fd int) error) error {
 }
 
 // eachStored visits the stored files that a lookup of a content hash finds and for which want is true, with the
-// entries of their catalogs, until visit returns false or an error. It skips wrong locations of the index: the
-// catalogs decide.
+// entries of their catalogs, until visit returns false or an error. It skips wrong locations of the index, as the
+// catalogs decide, and stored files that are known to be damaged.
 func (p *pool) eachStored(hash index.Hash, lookup func(func(index.Location) bool) error, want func(index.Location) bool,
 	visit func(snapshot, dir string, e *index.Entry) (bool, error)) error {
 	var visitErr error
@@ -127,7 +128,7 @@ func (p *pool) eachStored(hash index.Hash, lookup func(func(index.Location) bool
 			return true
 		}
 		dir, e, err := p.entry(loc)
-		if err != nil || e.Type != index.File || e.Hash != hash || e.Stored != loc.Stored {
+		if err != nil || e.Type != index.File || e.Hash != hash || e.Stored != loc.Stored || p.damaged.has(&e) {
 			return true
 		}
 		var next bool

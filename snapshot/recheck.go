@@ -58,6 +58,10 @@ func (p *previous) beginRecheck(before *archive.Report, share float64, start tim
 // lookAtPrevious reports whether the previous snapshot's stored file under the entry's name may be linked. It looks at the
 // file if that is due. In an archive that was copied, it corrects the inode number and the blocks in was.
 func (s *storing) lookAtPrevious(at slot, was *index.Entry) bool {
+	if s.pool.damaged.has(was) {
+		s.isAltered(at, was, "a check has found its content damaged")
+		return false
+	}
 	if !s.previous.recheck.due(was.Stored) && !at.isCarried() {
 		return true
 	}

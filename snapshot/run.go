@@ -231,6 +231,7 @@ func (r *run) chooseName() ([]archive.Snapshot, error) {
 // compareWith opens the previous snapshot, whose files are linked, the base line, by which the run is judged, and the
 // index of all snapshots. The first two are of the same source; an archive can have several sources.
 func (r *run) compareWith(snapshots []archive.Snapshot) (err error) {
+	r.pool.damaged = readDamaged(r.archive)
 	newestFirst := r.archive.NewestFirst(snapshots, r.report.Start)
 	if r.origin != nil {
 		newestFirst = r.origin.newestFirst(snapshots)

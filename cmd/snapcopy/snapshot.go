@@ -64,7 +64,8 @@ run fails, nothing is published and every earlier snapshot stays as it was.
 
 A stored file that was altered in the archive - cut short, replaced, given another mode or owner - is not shared
 but stored anew, and reported. Each run checks a share of the unchanged files for that, in turn: with --recheck
-5% each file is checked once in 20 runs; after the archive was copied, all are. Only verify reads the contents.
+5% each file is checked once in 20 runs; after the archive was copied, all are. Only verify reads the contents: a
+stored file that it has found damaged is not shared either.
 
 A run looks wrong if the source is empty, if more than half of 100 or more files of the last good snapshot are gone,
 left out (--max-deleted) or changed (--max-changed), or if the source is on another file system than then, or is no

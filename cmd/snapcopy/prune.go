@@ -166,6 +166,7 @@ func (o *pruneOptions) run(ctx context.Context, a *app, arch *archive.Archive) e
 		told = true
 		o.tellUnfinished(a, f)
 		a.tellFacts(arch, f)
+		a.warnOfDamage(ctx, arch)
 		if err := o.tell(a, plan, f); err != nil {
 			return err
 		}
@@ -264,6 +265,17 @@ func (a *app) tellFacts(arch *archive.Archive, f *prune.Facts) {
 		for _, doubt := range doubts(arch, f.Room.Space) {
 			a.term.errorf("Warning: %s", doubt)
 		}
+	}
+}
+
+// warnOfDamage warns that stored files are known to be damaged: another snapshot may have what repairs them.
+func (a *app) warnOfDamage(ctx context.Context, arch *archive.Archive) {
+	note, err := arch.Damage(ctx)
+	if err != nil {
+		a.term.errorf("Warning: which damage is known in %s cannot be found out: %s", name(arch.Path), printable(err.Error()))
+	} else if damaged := damagedContents(note); damaged.Files > 0 {
+		a.term.errorf("Warning: the content of %s in %s is known to be damaged. `snapcopy repair %s` may need snapshots that this "+
+			"removes; repair first.", counted(damaged.Files, "stored file", "stored files"), name(arch.Path), shellWord(arch.Path))
 	}
 }
 

@@ -50,7 +50,8 @@ read, too, to tell which of the two is damaged. Files changed since are no error
 An entry is damaged if it is missing, differs, or cannot be read because the disk reports an error. An entry
 that cannot be looked at for another reason, such as missing permission or a stale mount, is listed and ends
 with exit status 3. So does a forget-path that is not finished: the names that it has taken away already are no
-damage. Damage that a check of a share has found earlier and none has found right since ends with exit status 4.`,
+damage. With --budget, --whole-in and --metadata, damage that an earlier check has found and none has found right
+since ends with exit status 4, too.`,
 		Example: `  snapcopy verify /backup/documents
   snapcopy verify --metadata /backup/documents@latest
   snapcopy verify --budget=30m /backup/documents
@@ -126,7 +127,7 @@ func (o *verifyOptions) tell(a *app, arch *archive.Archive, report *verify.Repor
 		return err
 	}
 	switch {
-	case report.Damaged > 0, report.Share != nil && report.Known != nil && len(report.Known.Damaged) > 0:
+	case report.Damaged > 0, len(o.damageToTell(report)) > 0:
 		return told{statusDamage}
 	case report.Unreadable > 0 || unfinished:
 		return told{statusIncomplete}
@@ -215,7 +216,7 @@ func (o *verifyOptions) summary(a *app, path string, r *verify.Report, took time
 			return err
 		}
 	}
-	return a.printf("%s", unreadableText(path, r)+verdict(path, r))
+	return a.printf("%s", unreadableText(path, r)+o.verdict(path, r, len(list)))
 }
 
 // sum says what was read and how fast.
@@ -253,12 +254,15 @@ func damageText(path string, r *verify.Report) string {
 	return fmt.Sprintf("DAMAGE FOUND: %s in the archive %s.\n", counted(r.Damaged, "finding", "findings"), name(path))
 }
 
-// verdict is the last line.
-func verdict(path string, r *verify.Report) string {
+// verdict is the last line. known is the number of damaged things that were listed.
+func (o *verifyOptions) verdict(path string, r *verify.Report, known int) string {
 	switch {
 	case r.Damaged > 0:
 		return damageText(path, r)
-	case r.Share != nil && r.Known != nil && len(r.Known.Damaged) > 0:
+	case known > 0 && o.metadata:
+		return fmt.Sprintf("No further damage found; contents were not read. DAMAGE KNOWN from earlier checks: %s, see above.\n",
+			counted(uint64(known), "stored file", "stored files"))
+	case known > 0:
 		return "No further damage found. DAMAGE KNOWN from earlier checks: see above.\n"
 	case r.Unreadable > 0:
 		return "No damage in the rest.\n"

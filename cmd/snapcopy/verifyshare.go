@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"time"
 
@@ -153,7 +152,9 @@ func datesText(a *app, t *verified.Table, known *verified.Note) string {
 		return ""
 	}
 	total, now := t.Total(), a.now()
-	percent := func(s verified.Sum) string {
+	damaged := damagedContents(known)
+	percent := func(s verified.Sum) string { // what was found damaged since it was found right counts as not right
+		s.Files, s.Bytes = min(s.Files, total.Files-min(damaged.Files, total.Files)), min(s.Bytes, total.Bytes-min(damaged.Bytes, total.Bytes))
 		if s.Files == total.Files {
 			return "all"
 		}
@@ -168,7 +169,7 @@ func datesText(a *app, t *verified.Table, known *verified.Note) string {
 	ever.Files -= never.Files
 	ever.Bytes -= never.Bytes
 	text := ""
-	if known != nil && slices.ContainsFunc(known.Damaged, func(d verified.Damaged) bool { return d.Kind == verified.Content }) {
+	if damaged.Files > 0 {
 		text = "Dates of damaged stored files are those of the last time they were found right.\n"
 	}
 	text += fmt.Sprintf("Found right within a day: %s; 7 days: %s; 30 days: %s; ever: %s.\n", percent(t.ReadSince(now.AddDate(0, 0, -1))),
@@ -183,6 +184,20 @@ func datesText(a *app, t *verified.Table, known *verified.Note) string {
 	return text
 }
 
+// damagedContents sums up the stored files whose content is known to be damaged.
+func damagedContents(n *verified.Note) (s verified.Sum) {
+	if n == nil {
+		return s
+	}
+	for i := range n.Damaged {
+		if d := &n.Damaged[i]; d.Kind == verified.Content {
+			s.Files++
+			s.Bytes += d.Size
+		}
+	}
+	return s
+}
+
 // ago writes an age in brackets, if it is a day or more.
 func ago(d time.Duration) string {
 	if d < 24*time.Hour {
@@ -191,10 +206,10 @@ func ago(d time.Duration) string {
 	return fmt.Sprintf(" (%s ago)", counted(uint64(d.Hours()/24), "day", "days"))
 }
 
-// damageToTell returns the damage to list by stored file: all that is known, or of a check of everything or of a
-// snapshot only that of contents, since the rest was told by name.
+// damageToTell returns the damage to list by stored file: all that is known, or of a check that is none of a share only
+// that of contents, since the rest was told by name. A check that reads all contents and finds no damage has none to list.
 func (o *verifyOptions) damageToTell(r *verify.Report) (list []verified.Damaged) {
-	if r.Known == nil || r.Damaged == 0 && r.Share == nil {
+	if r.Known == nil || r.Damaged == 0 && r.Share == nil && !o.metadata {
 		return nil
 	}
 	for _, d := range r.Known.Damaged {

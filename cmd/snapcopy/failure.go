@@ -21,6 +21,7 @@ import (
 	"snapcopy/internal/overlay"
 	"snapcopy/internal/plainfile"
 	"snapcopy/internal/rmtree"
+	"snapcopy/internal/tree"
 	"snapcopy/repair"
 	"snapcopy/restore"
 	"snapcopy/restore/instant"
@@ -282,6 +283,8 @@ func (a *app) hintsOn(err error, full *lack.Error) (hints []string) {
 		return []string{usage.hint}
 	case hint != "":
 		hints = append(hints, hint)
+	case errors.Is(err, tree.ErrDamaged) && a.term.subject.what == "archive":
+		hints = append(hints, repairHint(a.term.subject.path))
 	case (full != nil || errors.As(err, new(*snapshot.NoRoomError))) && a.archive != "" && !a.makesRoom:
 		hints = append(hints, roomHint(a.archive))
 	}
@@ -289,6 +292,11 @@ func (a *app) hintsOn(err error, full *lack.Error) (hints []string) {
 		hints = append(hints, fmt.Sprintf("`%s --help` explains how to use it", cmp.Or(usage.command, "snapcopy")))
 	}
 	return hints
+}
+
+// repairHint is the next step after a damaged stored file of an archive was met.
+func repairHint(archive string) string {
+	return fmt.Sprintf("`snapcopy repair %s` mends what another snapshot or the source has whole", shellWord(archive))
 }
 
 // errorLines makes an error safe to print: one line for each of several joined errors, also if they were wrapped,

@@ -133,6 +133,7 @@ func (o *restoreOptions) Run(ctx context.Context, a *app, args []string) (err er
 	}
 	switch {
 	case report.Damaged > 0:
+		a.term.errorf("Hint: %s.", repairHint(w.openSnapshot.archive.Path))
 		return told{statusDamage}
 	case report.FailedCount > 0 || report.UnsavedCount > 0:
 		return told{statusIncomplete}

@@ -92,6 +92,7 @@ func (o *tarOptions) Run(ctx context.Context, a *app, args []string) (err error)
 	}
 	switch {
 	case report.Damaged > 0:
+		a.term.errorf("Hint: %s.", repairHint(w.openSnapshot.archive.Path))
 		return told{statusDamage}
 	case report.FailedCount > 0:
 		return told{statusIncomplete}

@@ -26,7 +26,8 @@ verify. A value of a job takes the place of the default; exclude_also and the li
 "require_archive = false".
 
 The file and its folder must not be writable by other users.`,
-		Example: `  snapcopy config example > ~/.config/snapcopy/config.toml
+		Example: `  mkdir -p ~/.config/snapcopy
+  snapcopy config example > ~/.config/snapcopy/config.toml
   snapcopy config check`,
 		Args:        cobra.ArbitraryArgs,
 		RunE:        unknownCommand,
@@ -206,14 +207,9 @@ func exampleFile() string {
 
 [defaults]                     # for all jobs
 lock_wait = "10m"              # wait while another process writes to the archive
+exclude = ["*.tmp", ".cache/"] # as in .gitignore
 prune = { keep_daily = 7, keep_weekly = 5, keep_monthly = 12 }
 verify = { budget = "5%" }     # of the stored files, in turn
-
-[job.home]
-source = "/home"
-archive = "/backup/home"       # the first time: snapcopy snapshot /home /backup/home
-exclude = ["*.tmp", ".cache/"] # as in .gitignore
-exclude_caches = true
 
 [job.etc]
 source = "/etc"
@@ -221,12 +217,16 @@ archive = "/backup/etc"
 prune = { keep_daily = 30 }    # besides the weeks and months of the defaults
 verify = false                 # leaves out that step
 
-# All keys follow. Those of the first list belong into [defaults] or into a job. For a key with a list there is one with
-# _also at its end, which adds to the list of the defaults.
+[job.home]
+source = "/home"
+archive = "/backup/home"       # the first time: snapcopy snapshot /home /backup/home
+
+# All keys follow, as keys of this job; most can be in [defaults], too. For a key with a list there is one with _also at
+# its end, which adds to the list of the defaults.
 `)
 	for i, section := range jobSchema() {
 		if section.Name != "" {
-			fmt.Fprintf(&b, "\n# In the table %[1]s, as in [job.home.%[1]s] or [defaults.%[1]s]: the flags of \"snapcopy %[1]s\".\n", section.Name)
+			fmt.Fprintf(&b, "\n# The flags of \"snapcopy %[1]s\"; with a key the line of the table is needed, too.\n#[job.home.%[1]s]\n", section.Name)
 		}
 		flags := flagSet(func(f *pflag.FlagSet) {
 			new(lockWait).addTo(f)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,22 +36,37 @@ func TestEveryFlagIsAKey(t *testing.T) {
 	}
 }
 
-// Guards: the example has every key, with a value that is right.
+// Guards: the example has every key, and is right with any one of them, and with all.
 func TestExampleHasEveryKey(t *testing.T) {
-	_, all, ok := strings.Cut(exampleFile(), "# All keys follow.")
-	if !ok {
-		t.Fatal("the example has no list of keys")
+	comment := regexp.MustCompile(`^#(\w+ = .*|\[job\..*\])$`)
+	parse := func(lines []string) *config.File {
+		file, err := config.Parse("example", "/home/ada", []byte(strings.Join(lines, "\n")), jobSchema())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return file
 	}
-	all = regexp.MustCompile(`(?m)^# In the table (\w+),.*$`).ReplaceAllString(all, "[defaults.$1]")
-	all = regexp.MustCompile(`(?m)^#(\w+ = )`).ReplaceAllString(all, "$1")
-	content := "[job.x]\nsource = \"/x\"\narchive = \"/y\"\n[defaults] # " + all
-	file, err := config.Parse("example", "/home/ada", []byte(content), jobSchema())
-	if err != nil {
-		t.Fatal(err)
+	lines := strings.Split(exampleFile(), "\n")
+	all, header := slices.Clone(lines), -1
+	for i, line := range lines {
+		parts := comment.FindStringSubmatch(line)
+		if parts == nil {
+			continue
+		}
+		one := slices.Clone(lines)
+		all[i], one[i] = parts[1], parts[1]
+		if header >= 0 {
+			one[header] = all[header]
+		}
+		if strings.HasPrefix(parts[1], "[") {
+			header = i
+		}
+		parse(one)
 	}
+	job, _ := parse(all).Job("home")
 	for _, section := range jobSchema() {
 		for _, key := range section.Keys {
-			if file.Jobs[0].Get(section.Name, key.Name) == nil {
+			if set := job.Get(section.Name, key.Name); set == nil || set.Values[0].IsDefault {
 				t.Errorf("the example has no %s %s", section.Name, key.Name)
 			}
 		}

@@ -210,6 +210,9 @@ func (o *runOptions) job(ctx context.Context, a *app, r *jobRun) *jobObject {
 			if err := o.mayPrune(ctx, a, r); err != nil {
 				return err
 			}
+			if o.dryRun && !o.quiet && !o.json {
+				a.term.errorf("Note: the plan of prune is without the snapshot that the run would take, so the run can remove more.")
+			}
 			return p.Run(ctx, a, []string{r.archive})
 		})
 	}

@@ -6,6 +6,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,10 +41,12 @@ func TestOpenFileWaitsForLease(t *testing.T) {
 	if _, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
 		t.Skip("no leases here: ", err)
 	}
+	var gives atomic.Bool
 	given := make(chan error, 1)
 	go func() {
 		<-broken
 		time.Sleep(50 * time.Millisecond)
+		gives.Store(true)
 		_, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_UNLCK)
 		given <- err
 	}()
@@ -54,13 +57,11 @@ func TestOpenFileWaitsForLease(t *testing.T) {
 	if err := Close(fd); err != nil {
 		t.Error(err)
 	}
-	select {
-	case err := <-given:
-		if err != nil {
-			t.Error(err)
-		}
-	default:
-		t.Error("opened although the lease was not given back")
+	if !gives.Load() {
+		t.Fatal("opened although the lease was not given back")
+	}
+	if err := <-given; err != nil {
+		t.Error(err)
 	}
 }
 

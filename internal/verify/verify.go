@@ -232,7 +232,8 @@ func (v *verifier) snapshot(s archive.Snapshot) (err error) {
 		return nil
 	}
 	v.catalog, v.anchored = c, c.Summary().Anchor == v.archive.Anchor
-	if c.Summary().Snapshot != s.Name {
+	if c.Summary().Snapshot != s.Name { // its inode numbers are those of files that are not read here
+		v.anchored = false
 		v.damage("", ofArchive.damagef("the catalog is that of snapshot %q", c.Summary().Snapshot))
 	}
 	v.used, v.groups = inodeset.Set{}, make(map[groupKey]uint64)

@@ -245,7 +245,7 @@ func (s *Store) replace(ctx context.Context, fill func(old *reader, w *writer, t
 			usable = false
 			continue
 		}
-		if errors.Is(err, fs.ErrNotExist) && try < 3 {
+		if errors.Is(err, fs.ErrNotExist) && try < 9 {
 			continue
 		}
 		break

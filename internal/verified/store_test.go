@@ -207,7 +207,7 @@ func TestConcurrentNotes(t *testing.T) {
 			select {
 			case <-stop:
 				return
-			case <-time.After(20 * time.Millisecond):
+			case <-time.After(100 * time.Millisecond):
 			}
 			names, _ := filepath.Glob(filepath.Join(filepath.Dir(s.Path), ".*.tmp"))
 			for _, n := range names[:min(len(names), 1)] {

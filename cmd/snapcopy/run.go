@@ -64,7 +64,7 @@ func (o *runOptions) AddFlags(f *pflag.FlagSet) {
 	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "say what snapshot and prune would do; change nothing, and verify nothing")
 	f.Var(&o.wait, "lock-wait", "wait at most `DURATION` for each archive that is locked, whatever the job says")
 	f.CountVarP(&o.verbose, "verbose", "v", "``a line for each entry that changed or is left out; -vv: for all")
-	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors only")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors and warnings only")
 	f.BoolVar(&o.json, "json", false, "print the JSON objects of the steps, and one for each job")
 	o.progress.addTo(f)
 }

@@ -2,24 +2,30 @@ package archive
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
 	"snapcopy/internal/verified"
 )
 
-// rewriteDamaged takes the path, with all below it, out of the note of damage.
+// rewriteDamaged takes the path, with all below it, out of the note of damage. A damaged stored file with other names stays,
+// under these.
 func (w *forgetWork) rewriteDamaged() error {
-	return w.updateDamage(w.ctx, func(n *verified.Note) {
-		n.DropNames(func(_ *verified.Damaged, name verified.Name) bool {
-			return name.Path == w.path || strings.HasPrefix(name.Path, w.path+"/")
-		})
+	isForgotten := func(_ *verified.Damaged, name verified.Name) bool {
+		return name.Path == w.path || strings.HasPrefix(name.Path, w.path+"/")
+	}
+	var namesErr error
+	err := w.updateDamage(w.ctx, func(n *verified.Note) {
+		namesErr = w.DropNames(w.ctx, n, isForgotten)
+		n.DropNames(isForgotten) // also where a catalog could not be read for other names
 		for i := range n.Damaged {
 			if d := &n.Damaged[i]; mentions(d.Found, w.path) {
 				d.Found = "damage at a path that was forgotten"
 			}
 		}
 	})
+	return errors.Join(err, namesErr)
 }
 
 // forgetDamage takes the names that were exchanged out of the note of damage.

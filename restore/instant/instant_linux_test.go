@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -383,6 +384,33 @@ func TestInstantInterrupted(t *testing.T) {
 	s.settle()
 	s.same("settled", want)
 	s.untouched()
+}
+
+// Guards: an attempt that failed, and whose leftovers could not be removed, is no obstacle to the next one.
+func TestInstantLeavesLayers(t *testing.T) {
+	s, want := newSmall(t, "ext4")
+	layer := filepath.Join(filepath.Dir(s.at), "."+filepath.Base(s.at)+".snapcopy-instant", upperName)
+	chattr := testtree.Need(t, "chattr")
+	var refused error // in a container
+	errFault := errors.New("interrupted")
+	_, err := Make(context.Background(), s.OpenSnapshot, s.at, Options{Fault: func(step string) error {
+		if step != "save mounted" {
+			return nil
+		}
+		refused = exec.Command(chattr, "+i", layer).Run()
+		return errFault
+	}, ArchiveID: "id"})
+	if refused != nil {
+		t.Skip("no immutable files here: ", refused)
+	}
+	if !errors.Is(err, errFault) || !errors.Is(err, unix.EPERM) {
+		t.Fatalf("it fails with %v", err)
+	}
+	must(t, exec.Command(chattr, "-i", layer).Run())
+	s.instant()
+	testtree.Build(t, s.at, smallEdit)
+	s.settle()
+	s.same("settled", want)
 }
 
 // Guards: what fails once the tree is mounted is told, and is no failure: the tree could not be mounted again.

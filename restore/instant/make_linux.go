@@ -201,9 +201,13 @@ func (in *instant) clear() error {
 	return nil
 }
 
-// forget removes the state folder of a tree that nobody has seen, and the mountpoint if it was made for it.
+// forget removes the state folder of a tree that nobody has seen, and the mountpoint if it was made for it. If the layers
+// cannot be removed, the state stays with them: by it a later call recognises the folder, and removes them.
 func (in *instant) forget() error {
-	err := errors.Join(in.closeLayers(), in.clear(), in.removeFolder())
+	err := errors.Join(in.closeLayers(), in.clear())
+	if err == nil {
+		err = in.removeFolder()
+	}
 	if in.made {
 		err = errors.Join(err, fsat.Rmdir(in.parent, in.leaf))
 	}

@@ -114,7 +114,11 @@ func (s *searching) found(v *view, path string, e *index.Entry, keys []groupKey,
 	anchor := v.catalog.Summary().Anchor
 	if s.from == nil && !known && slices.ContainsFunc(keys, func(k groupKey) bool { return k.anchor == anchor && k.stored == e.Stored }) {
 		s.bad[name] = true
-		return s.examine(v, path, e, false)
+		if err := s.examine(v, path, e, false); err != nil {
+			return fmt.Errorf("%s/%s may be a name of a damaged stored file and cannot be looked at, so no stored file was repaired; "+
+				"repeat the repair: %w", name.Snapshot, name.Path, err)
+		}
+		return nil
 	}
 	for _, key := range keys {
 		g := s.repairer.groups[key]

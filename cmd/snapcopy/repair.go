@@ -133,9 +133,6 @@ func (o *repairOptions) find(ctx context.Context, a *app, arch *archive.Archive,
 	if err != nil {
 		return err
 	}
-	for _, s := range list {
-		opt.Verified = append(opt.Verified, s.Name)
-	}
 	var writeErr error
 	look := verify.Options{Threads: o.threads, Progress: new(archive.Progress), Remember: !o.dryRun, Now: a.now}
 	show := verifyOptions{json: o.json}
@@ -153,9 +150,15 @@ func (o *repairOptions) find(ctx context.Context, a *app, arch *archive.Archive,
 		}
 	}
 	bar := startProgress(a, verifyMeter(look.Progress), o.progress.quietly(o.quiet))
-	_, err = verify.Run(ctx, arch, list, look)
+	report, err := verify.Run(ctx, arch, list, look)
 	bar.stop()
-	return errors.Join(err, writeErr)
+	if err = errors.Join(err, writeErr); err != nil || report.Unreadable > 0 {
+		return err // an entry that could not be looked at may be one more name of a damaged stored file: repair looks again
+	}
+	for _, s := range list {
+		opt.Verified = append(opt.Verified, s.Name)
+	}
+	return nil
 }
 
 func repairMeter(p *archive.Progress) meter {

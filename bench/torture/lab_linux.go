@@ -33,7 +33,7 @@ type lab struct {
 	edited  testtree.Tree            // the instant tree that is to be settled
 	faults  []string
 	lacks   testtree.Field // metadata that the file system refused: the catalog alone has them
-	badDisk bool           // a call returned EIO: what could not be read is told as damaged
+	badDisk bool           // a call returned EIO: commands tell files that could not be read as damaged
 }
 
 func newLab(ctx context.Context, program string, p *place, seed uint64) *lab {

@@ -82,7 +82,7 @@ func (p *place) unmountTrees() error {
 	return err
 }
 
-// mounts returns the paths of what is mounted below the place, the oldest first.
+// mounts returns the mountpoints below the place, the oldest mount first.
 func (p *place) mounts() (list []string, err error) {
 	table, err := os.ReadFile("/proc/self/mountinfo")
 	for line := range strings.Lines(string(table)) {
